@@ -1,0 +1,53 @@
+# The verbs of a day. `make help` lists them; `sft --help` has the rest.
+SHELL := /bin/sh
+SFT := .venv/bin/sft
+DATA ?= bengali
+RUN ?= $(shell ls -td runs/*/manifest.json 2>/dev/null | head -1 | xargs -r dirname)
+MODEL_DIR ?= $(RUN)/model
+URL ?= http://127.0.0.1:8118
+# Only what was said is passed on; the rest is chosen by `sft run` and said aloud.
+FLAGS = $(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model $(MODEL)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(GPUS),--gpus $(GPUS)) \
+  $(if $(BATCH),--batch $(BATCH)) $(if $(ACCUM),--accum $(ACCUM)) $(if $(LR),--lr $(LR)) $(if $(MAX_STEPS),--max-steps $(MAX_STEPS)) \
+  $(if $(CONFIG),--config $(CONFIG)) $(if $(REHEARSAL),--rehearsal)
+.DEFAULT_GOAL := help
+.PHONY: help train test eval serve tensorboard validate plan setup env-train env-serve image check clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "variables: DATA ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG TEST REHEARSAL RUN MODEL_DIR URL"
+
+train: ## the whole job on DATA (default: the sample that ships): train, export, serve, score, report
+	@seconds=$$(scripts/setup) && $(SFT) run "$(DATA)" $(if $(TEST),--test "$(TEST)") --setup-seconds "$$seconds" $(FLAGS)
+
+test: setup env-train env-serve ## set up and pass the tests
+	@.venv/bin/python -m pytest
+
+eval: setup ## score a running server on DATA: make eval DATA=test.jsonl URL=http://127.0.0.1:8118
+	@$(SFT) eval "$(if $(filter bengali,$(DATA)),datasets/bengali/sample/test.jsonl,$(DATA))" --url "$(URL)"
+
+serve: setup ## serve MODEL_DIR (default: the model of the newest run)
+	@$(SFT) serve "$(MODEL_DIR)"
+
+tensorboard: setup ## curves of all runs
+	@.venv/bin/tensorboard --logdir runs --port 6006
+
+validate: setup ## check DATA row by row: make validate DATA=mine.jsonl
+	@$(SFT) validate "$(DATA)"
+
+setup: ## the workbench's own environment (.venv)
+	@scripts/setup >/dev/null
+
+env-train: setup ## the trainer's environment on a CPU (.venv-trainer)
+	@$(SFT) env trainer >/dev/null
+
+env-serve: setup ## the server's environment on a CPU (.venv-server)
+	@$(SFT) env server >/dev/null
+
+image: setup ## the training container for this machine's GPU
+	@$(SFT) image
+
+check: setup ## style, types, floors
+	@scripts/check
+
+clean: ## remove runs, models and drawn samples; environments stay
+	rm -rf runs models datasets/*/sample

@@ -1,0 +1,3 @@
+"""The PaddleOCR-VL fine-tuning workbench."""
+
+__version__ = "0.1.0"

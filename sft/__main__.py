@@ -1,0 +1,5 @@
+"""`python -m sft` is the command `sft`."""
+
+from sft.cli import main
+
+main()

@@ -1,0 +1,99 @@
+"""The command `sft`. Each verb lives in a module of its own that is imported only when the verb is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from difflib import get_close_matches
+
+import click
+
+from sft import __version__
+from sft.errors import EXIT_ENGINE, EXIT_INTERRUPTED, SftError
+
+# verb → (module, one line for `sft --help`), in the order of a day's work
+VERBS: dict[str, tuple[str, str]] = {
+    "init": ("data", "write a small data set to start from"),
+    "fetch": ("data", "download a public data set, images made local"),
+    "draw": ("data", "draw the sample of a data set"),
+    "validate": ("data", "check a JSONL file, row by row"),
+    "plan": ("planning", "from samples, epochs, GPUs, batch and accumulation to steps"),
+    "run": ("training", "the whole job: validate, plan, train, export, serve, score, report"),
+    "train": ("training", "train only; --dry-run shows what would run"),
+    "export": ("training", "complete and prove a model directory"),
+    "tiny-model": ("models", "build a tiny PaddleOCR-VL with random weights"),
+    "fetch-model": ("models", "download a released model and check it"),
+    "serve": ("serving", "serve a model directory with vLLM"),
+    "eval": ("serving", "score the answers of a running server"),
+    "env": ("setup", "make the trainer's or the server's environment"),
+}
+
+
+class Verbs(click.Group):
+    """A group that imports late and suggests for typos."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of VERBS."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of a verb."""
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"sft.cli.{VERBS[cmd_name][0]}")
+        command = getattr(module, cmd_name.replace("-", "_"))
+        return command if isinstance(command, click.Command) else None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with a suggestion in the error."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            close = get_close_matches(args[0], VERBS, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list from VERBS, without importing the verbs."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, package_name="paddleocr-vl-sft")
+def sft() -> None:
+    """Fine-tune PaddleOCR-VL: from labelled images to a served model, with nothing failing silently in between.
+
+    \b
+    Examples:
+      sft run bengali                      the whole job on the sample that ships
+      sft validate mine.jsonl              is my data fit to train on?
+      sft plan --samples 29605 --epochs 2 --gpus 1 --batch 8 --accum 8
+    """
+
+
+def main() -> None:
+    """Entry point: errors become a sentence and an exit code."""
+    try:
+        sft.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.Abort:
+        sys.exit(EXIT_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except SftError as error:
+        from sft.ui import report_error
+
+        report_error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:  # a full disk, missing rights: the system's words, not a traceback
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}\n\nhint: check free space and rights, then run the same command again", file=sys.stderr)
+        sys.exit(EXIT_ENGINE)

@@ -1,0 +1,127 @@
+"""`sft serve` and `sft eval`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sft import environments, scoring, ui
+from sft import export as exporting
+from sft import serve as serving
+from sft.cli.common import json_option, print_json
+from sft.errors import EXIT_PROBLEMS, EngineError
+from sft.evaluation import predict, report
+
+
+@click.command()
+@click.argument("model_dir", type=click.Path(path_type=Path))
+@click.option("--port", type=int, default=serving.DEFAULT_PORT, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 answers other machines too.")
+@click.option("--device", type=click.Choice(["cpu", "gpu"]), help="[default: gpu where SFT_SERVER_PYTHON names an environment with vLLM for it]")
+@click.option("--max-model-len", type=int, metavar="TOKENS")
+@click.option("--gpu-memory", type=float, default=0.8, show_default=True, help="Share of the card that vLLM takes.")
+@click.option("--trust-remote-code", is_flag=True, help="Run the Python files of the model directory. Only for directories you trust.")
+@click.option("--dry-run", is_flag=True, help="Print the server's command and end.")
+def serve(model_dir: Path, port: int, host: str, device: str | None, max_model_len: int | None, gpu_memory: float, trust_remote_code: bool, dry_run: bool) -> None:
+    """Serve a model directory with vLLM; says when the first image was answered, stops with Ctrl-C.
+
+    \b
+    Example:
+      sft serve models/bengali --port 8118
+    """
+    version = serving.version_of(model_dir)
+    chosen = device or ("gpu" if os.environ.get(environments.PYTHON_OVERRIDE["server"]) else "cpu")
+    exporting.prove(model_dir, version)
+    if not dry_run:
+        serving.require_free_port(host, port)
+        reason = environments.no_cpu_server() if chosen == "cpu" else ""
+        if reason:
+            raise EngineError(reason, hint="serve the directory in the container: see docs/serving.md")
+    python = "python" if dry_run else environments.ensure("server").python
+    options = serving.ServerOptions(python, host, port, chosen, max_model_len, gpu_memory, trust_remote_code)
+    if dry_run:
+        click.echo(" ".join(serving.server_command(model_dir, version, options)))
+        return
+    with tempfile.TemporaryDirectory(prefix="sft-serve-") as folder, serving.serving(model_dir, version, options, log=Path(folder) / "server.log", say=ui.throttled(ui.say)) as url:
+        click.echo(f"{url}/v1  model {version.served_name}")
+        ui.flush()
+        ui.say("ready: the first image was answered, and its prompt is the trained one; Ctrl-C stops")
+        _wait()
+    ui.say("stopped")
+
+
+def _wait() -> None:
+    """Until Ctrl-C or a termination signal."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        while True:
+            signal.pause()
+    except KeyboardInterrupt:
+        return
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@click.command("eval")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--url", default=f"http://127.0.0.1:{serving.DEFAULT_PORT}", show_default=True, help="Where the server answers.")
+@click.option("--model", metavar="NAME", help="Served name [default: the server's own].")
+@click.option("--concurrency", type=int, default=predict.CONCURRENCY, show_default=True, help="Requests in flight.")
+@click.option("--max-tokens", type=int, default=1024, show_default=True, help="Longest answer.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("runs/eval"), show_default=True, help="Folder of the results.")
+@json_option
+def eval(data: Path, url: str, model: str | None, concurrency: int, max_tokens: int, out: Path, as_json: bool) -> None:
+    """Ask a running server for every row of DATA and score the raw answers: predictions.jsonl, results.json, report.html.
+
+    \b
+    Example:
+      sft eval datasets/bengali/sample/test.jsonl --url http://127.0.0.1:8118
+    """
+    with data.open("rb") if data.is_file() else _missing(data) as stream:
+        total = sum(1 for _ in stream)
+    with ui.Follow("answers", max(total, 1)) as bar:
+        results = scoring.evaluate(data, url, out, model=model, sampling=predict.Sampling(max_tokens), concurrency=concurrency, on_done=counter(bar))
+    preds = predict.read_predictions(out / "predictions.jsonl")
+    report.write_report(out / "report.html", title=data.name, runs=[(results["endpoint"]["model"], preds)], base=data.parent, notes=[("server", results.get("server", url))])
+    if as_json:
+        print_json(results)
+    else:
+        show(results, out)
+    if not results["complete"]:
+        sys.exit(EXIT_PROBLEMS)
+
+
+def _missing(path: Path) -> Any:
+    from sft.jsonl import open_input
+
+    return open_input(path)
+
+
+def counter(bar: ui.Follow) -> Callable[[Any], None]:
+    """A callback that moves the bar by one."""
+    done = 0
+
+    def one(_: Any) -> None:
+        nonlocal done
+        done += 1
+        bar.update(done)
+
+    return one
+
+
+def show(results: dict[str, Any], out: Path) -> None:
+    """The scores as a table."""
+    scores, counts = results["scores"], results["counts"]
+    rows = [[label, f"{scores[key]:.4f}"] for key, label in (("cer", "CER"), ("wer", "WER"), ("ned", "NED"), ("exact", "exact match"), ("empty", "empty"), ("truncated", "cut off"))]
+    ui.table(f"{counts['in']} samples = {counts['scored']} scored + {counts['lost']} lost", ["", "score"], rows)
+    ui.out.print(f"report: {out / 'report.html'}", markup=False)

@@ -1,0 +1,107 @@
+"""The strict configuration of a run: every value knows where it came from, every fault is named at once.
+
+Precedence: flag > configuration file > defaults of the chosen mode (rehearsal, model version) > default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sft.errors import UsageError
+from sft.plan import BASE_LEARNING_RATE
+
+
+class RunConfig(BaseModel):
+    """What decides a training run. Two runs with equal values and equal data are the same run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    engine: Literal["erniekit", "paddleformers"] = Field(description="the trainer")
+    model: str = Field("0.9B", description="name of a model version, a directory, or tiny")
+    model_version: Literal["0.9B", "1.5", "1.6"] = Field("0.9B", description="whose prompts, template and names apply")
+    device: Literal["gpu", "cpu"] = Field("gpu", description="where the trainer computes")
+    epochs: float = Field(2, gt=0, description="E: how often each sample is seen")
+    gpus: int = Field(1, ge=1, description="G: GPUs of this machine")
+    batch: int = Field(8, ge=1, description="B: samples per micro-step (ERNIEKit: packing_size)")
+    accum: int = Field(8, ge=1, description="A: micro-steps per update")
+    learning_rate: float = Field(BASE_LEARNING_RATE, gt=0, lt=1, description="peak; 5e-6 suits full tuning at 64 samples per update")
+    max_steps: int | None = Field(None, ge=1, description="upper limit of updates; none: as the epochs need")
+    save_steps: int | None = Field(None, ge=1, description="steps between checkpoints; none: planned")
+    max_seq_len: int = Field(16384, ge=64, description="longest sample in tokens; longer ones are refused, never cut")
+    min_pixels: int | None = Field(None, ge=784, description="none: the model's own limit")
+    max_pixels: int | None = Field(None, ge=784, description="none: the model's own limit; more pixels, more memory")
+    workers: int = Field(4, ge=0, description="processes that load data")
+    seed: int = Field(23, ge=0, description="of weights that are drawn and of the trainer; ERNIEKit's data order ignores it")
+
+
+# What a rehearsal changes: sizes at which a model with random weights learns to read on two CPU cores in minutes.
+REHEARSAL: dict[str, Any] = {
+    "engine": "paddleformers",
+    "model": "tiny",
+    "device": "cpu",
+    "epochs": 10.0,
+    "batch": 16,
+    "accum": 1,
+    "learning_rate": 1e-3,
+    "max_steps": 1500,
+    "max_seq_len": 512,
+    "workers": 0,
+}
+
+
+def load_file(path: Path) -> dict[str, Any]:
+    """A YAML file of settings, as `configs/train/` holds them."""
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read this configuration ({error.strerror})", where=str(path), hint="configs/train/ holds examples") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"not YAML: {error}", where=str(path)) from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UsageError(f"a list of `name: value` lines is expected, found a {type(values).__name__}", where=str(path))
+    return {str(key): value for key, value in values.items()}
+
+
+def resolve(layers: list[tuple[str, Mapping[str, Any]]]) -> tuple[RunConfig, dict[str, str]]:
+    """Merge layers, later ones win; returns the configuration and, per key, the name of the layer it came from.
+
+    A value of None in a layer means "not said". All unknown keys and bad values are reported in one error.
+    """
+    values: dict[str, Any] = {}
+    origins = {name: "default" for name in RunConfig.model_fields}
+    faults: list[str] = []
+    for origin, layer in layers:
+        for key, value in layer.items():
+            if key not in RunConfig.model_fields:
+                close = get_close_matches(key, RunConfig.model_fields, n=1)
+                faults.append(f"{origin}: unknown setting {key!r}" + (f", did you mean {close[0]!r} ?" if close else ""))
+            elif value is not None:
+                values[key] = float(value) if key in {"epochs", "learning_rate"} and isinstance(value, int) else value
+                origins[key] = origin
+    try:
+        config = RunConfig(**values)
+    except ValidationError as error:
+        for fault in error.errors():
+            key = ".".join(str(part) for part in fault["loc"])
+            faults.append(f"{origins.get(key, 'default')}: {key} is {fault.get('input')!r}: {fault['msg'].lower()}")
+        config = None
+    if faults or config is None:
+        raise UsageError("; ".join(faults), hint=f"settings: {', '.join(RunConfig.model_fields)}")
+    return config, origins
+
+
+def dump(config: RunConfig, origins: Mapping[str, str]) -> str:
+    """The resolved configuration as YAML, one value a line with its origin and meaning; loads back to the same values."""
+    lines = ["# The configuration of this run as it was resolved. Each value: where it came from; what it means."]
+    for name, field in RunConfig.model_fields.items():
+        value = yaml.safe_dump(getattr(config, name), default_flow_style=True).strip().removesuffix("...").strip()
+        lines.append(f"{name}: {value}  # {origins[name]}; {field.description}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,161 @@
+"""Which files a name means, and a held-out part where there is none yet."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sft import jsonl, models
+from sft.errors import ProblemsFound, UsageError
+from sft.types import Image, Sample, Task
+
+DATASETS = Path("datasets")
+HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 200  # of the rows of a file that comes without a test set
+DRAWING = 1  # raised when the drawn sample changes, so that old ones are drawn again
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A training file, its held-out file, and where they come from in words."""
+
+    name: str
+    train: Path
+    test: Path | None
+    origin: str
+
+
+def load_card(folder: Path) -> dict[str, Any]:
+    """The `dataset.yaml` of a folder under datasets/."""
+    path = folder / "dataset.yaml"
+    try:
+        card = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read this card ({error})", where=str(path)) from error
+    if not isinstance(card, dict):
+        raise UsageError("a card is a list of `name: value` lines", where=str(path))
+    return card
+
+
+def find(name: str, *, say: Callable[[str], None] = lambda _: None) -> DataSet:
+    """DATA=…: a file, a folder with train.jsonl, or a name under datasets/ (whose sample is drawn if need be)."""
+    given = Path(name)
+    for path in (given, DATASETS / name):
+        if path.is_file():
+            test = path.with_name("test.jsonl")
+            return DataSet(path.stem, path, test if path.name == "train.jsonl" and test.is_file() else None, str(path))
+        if (path / "dataset.yaml").is_file():
+            return _carded(path, say)
+        if (path / "train.jsonl").is_file():
+            return find(str(path / "train.jsonl"))
+    carded = DATASETS / name.removesuffix(".jsonl")
+    if (carded / "dataset.yaml").is_file():
+        return _carded(carded, say)
+    known = sorted(path.parent.name for path in DATASETS.glob("*/dataset.yaml"))
+    close = get_close_matches(name.removesuffix(".jsonl"), known, n=1)
+    hint = f"did you mean {close[0]} ?" if close else f"give a JSONL file, or one of: {', '.join(known) or '`sft init DIR` writes an example'}"
+    raise UsageError("no such data", where=name, hint=hint)
+
+
+def _carded(folder: Path, say: Callable[[str], None]) -> DataSet:
+    """The full public set if it was fetched, else the drawn sample."""
+    full = folder / "full"
+    if (full / "manifest.json").is_file() and (full / "train.jsonl").is_file():
+        test = full / "test.jsonl"
+        return DataSet(folder.name, full / "train.jsonl", test if test.is_file() else None, f"the public set in {full}")
+    sample = draw_sample(folder, say=say)
+    return DataSet(folder.name, sample / "train.jsonl", sample / "test.jsonl", f"the drawn sample in {sample}")
+
+
+def draw_sample(folder: Path, *, say: Callable[[str], None] = lambda _: None) -> Path:
+    """The sample of a card, drawn when it is not there or the card has changed; its manifest comes last."""
+    card = load_card(folder)
+    order = {**card.get("sample", {}), "drawing": DRAWING}
+    sample = folder / "sample"
+    manifest = sample / "manifest.json"
+    if manifest.is_file() and jsonl.read_json(manifest).get("order") == order:
+        return sample
+    from sft.synth import bengali
+
+    say(f"drawing {order['train']} + {order['test']} images into {sample}")
+    prompt = models.MODELS[models.DEFAULT_MODEL].prompts[Task(card["task"])]
+    manifest.unlink(missing_ok=True)
+    for split in ("train", "test"):
+        bengali.write_split(sample, seed=order["seed"], split=split, count=order[split], prompt=prompt)
+    jsonl.write_json(manifest, {"order": order, "sha256": {split: jsonl.sha256(sample / f"{split}.jsonl") for split in ("train", "test")}})
+    return sample
+
+
+def hold_out(data: Path, folder: Path, *, seed: int) -> tuple[Path, Path, int]:
+    """Split a file without a test set: by image content, so that no image is on both sides. Returns (train, test, test rows).
+
+    In = train + test. Images are named by absolute paths, since the new files stand elsewhere.
+    """
+    rows = [(number, _absolute(sample, data.parent), _group(sample, data.parent)) for number, sample in jsonl.read_samples(data)]
+    groups = sorted({group for _, _, group in rows}, key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest())
+    wanted = max(1, min(HELD_OUT_MOST, round(len(rows) * HELD_OUT_SHARE)))
+    if len(groups) < 2:  # noqa: PLR2004
+        raise ProblemsFound("all rows show the same image, none can be held out", where=str(data), hint="add different images, or give TEST=file.jsonl")
+    size: dict[str, int] = {}
+    for _, _, group in rows:
+        size[group] = size.get(group, 0) + 1
+    held: set[str] = set()
+    count = 0
+    for group in groups[:-1]:
+        if count >= wanted:
+            break
+        held.add(group)
+        count += size[group]
+    train, test = folder / "train.hub.jsonl", folder / "test.hub.jsonl"
+    kept = jsonl.write_samples(train, (sample for _, sample, group in rows if group not in held))
+    out = jsonl.write_samples(test, (sample for _, sample, group in rows if group in held))
+    if kept + out != len(rows):
+        raise ProblemsFound(f"{len(rows)} rows in, {kept} + {out} out", where=str(data))
+    return train, test, out
+
+
+def _absolute(sample: Sample, base: Path) -> Sample:
+    images = tuple(replace(image, image_url=str((base / image.image_url).resolve())) for image in sample.image_info)
+    return Sample(sample.text_info, images)
+
+
+def _group(sample: Sample, base: Path) -> str:
+    return jsonl.sha256(base / sample.image_info[0].image_url)
+
+
+def shared_images(train: Path, test: Path) -> list[tuple[int, int]]:
+    """(line in train, line in test) of images that are byte for byte the same: a leak makes a score worthless."""
+    left, right = _by_size(train), _by_size(test)
+    found = []
+    for size in left.keys() & right.keys():
+        hashes = {jsonl.sha256(path): line for line, path in left[size]}
+        found += [(hashes[digest], line) for line, path in right[size] if (digest := jsonl.sha256(path)) in hashes]
+    return sorted(found)
+
+
+def _by_size(data: Path) -> dict[int, list[tuple[int, Path]]]:
+    sizes: dict[int, list[tuple[int, Path]]] = {}
+    for line, sample in jsonl.read_samples(data):
+        for image in sample.image_info:
+            path = data.parent / image.image_url
+            sizes.setdefault(os.stat(path).st_size, []).append((line, path))
+    return sizes
+
+
+def starting_point(folder: Path) -> list[Path]:
+    """`sft init DIR`: a small data set that validates and trains, to be replaced row by row. Never overwrites."""
+    from sft.synth import bengali
+
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError("this folder is not empty", where=str(folder), hint="give a new one")
+    prompt = models.MODELS[models.DEFAULT_MODEL].prompts[Task.OCR]
+    return [bengali.write_split(folder, seed=1, split=split, count=count, prompt=prompt) for split, count in (("train", 64), ("test", 8))]
+
+
+__all__ = ["DataSet", "Image", "draw_sample", "find", "hold_out", "load_card", "shared_images", "starting_point"]

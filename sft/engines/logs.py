@@ -1,0 +1,46 @@
+"""Reads the step lines that both trainers print.
+
+    [INFO] - loss: 1.98685532, learning_rate: 0.0008726, global_step: 360, interval_runtime: 1.9633,
+    interval_samples_per_second: 81.4968, interval_steps_per_second: 5.0936, ppl: 7.29, progress_or_epoch: 0.24
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable
+
+from sft.types import Progress
+
+_STEP = re.compile(r"\bloss: (?P<loss>[-+0-9.eEnaif]+), .*?\bglobal_step: (?P<step>\d+)")
+_RATE = re.compile(r"\b(?:interval|global)_samples_per_second: (?P<rate>[0-9.eE+-]+)")
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_NOISE = ("UserWarning", "warnings.warn", "[DEBUG]", "DataLoad global_step")
+_ERROR = re.compile(r"(Error|Exception|error\(|Killed|Aborted|Segmentation|signal|No space left|Out of memory|LossNan|LossInf)", re.IGNORECASE)
+
+
+def plain(line: str) -> str:
+    """A log line without colour codes."""
+    return _ANSI.sub("", line).rstrip("\n")
+
+
+def read_progress(line: str, max_steps: int) -> Progress | None:
+    """The step, loss and speed of a step line; None for any other line."""
+    text = plain(line)
+    match = _STEP.search(text)
+    if not match:
+        return None
+    try:
+        loss = float(match["loss"])
+    except ValueError:
+        return None
+    rate = _RATE.search(text)
+    return Progress(int(match["step"]), max_steps, loss, float(rate["rate"]) if rate else None)
+
+
+def last_errors(lines: Iterable[str], *, keep: int = 12) -> list[str]:
+    """The end of a log as a person would quote it: from the last traceback or error on, without the noise."""
+    tail = deque((plain(line) for line in lines), maxlen=400)
+    useful = [line for line in tail if line.strip() and not any(noise in line for noise in _NOISE)]
+    starts = [number for number, line in enumerate(useful) if line.startswith("Traceback") or _ERROR.search(line)]
+    return useful[max(starts[-1] - keep // 2, 0) if starts else -keep :][-keep:]

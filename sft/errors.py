@@ -1,0 +1,53 @@
+"""Everything a user can be told went wrong.
+
+    SftError                 base; carries message, hint, where and exit code
+    ├── ProblemsFound   (1)  the input was read and found wanting
+    ├── UsageError      (2)  the command cannot be carried out as it was given
+    └── EngineError     (3)  a trainer, a server or an installer failed
+
+Exit codes: 0 fine, 1 problems found, 2 usage, 3 engine or server failed, 130 stopped with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_PROBLEMS = 1
+EXIT_USAGE = 2
+EXIT_ENGINE = 3
+EXIT_INTERRUPTED = 130  # the shell's convention for SIGINT
+
+
+class SftError(Exception):
+    """A failure with a sentence for the user: what was found, where, and what to do about it."""
+
+    exit_code = EXIT_PROBLEMS
+
+    def __init__(self, message: str, *, hint: str | None = None, where: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.where = where
+
+    def __str__(self) -> str:
+        lines = [f"{self.where}: {self.message}" if self.where else self.message]
+        if self.hint:
+            lines += ["", f"hint: {self.hint}"]
+        return "\n".join(lines)
+
+
+class ProblemsFound(SftError):
+    """The data or the model was read, and something in it must be mended first."""
+
+    exit_code = EXIT_PROBLEMS
+
+
+class UsageError(SftError):
+    """A path that does not exist, a number that makes no sense, an option that does not go with another."""
+
+    exit_code = EXIT_USAGE
+
+
+class EngineError(SftError):
+    """A process that the workbench started failed, or a machine lacks what it needs."""
+
+    exit_code = EXIT_ENGINE

@@ -1,0 +1,190 @@
+"""Completes and proves a model directory: trained weights plus everything a server needs, under its final name only when whole.
+
+What the trainers leave out or change, each seen by users: chat_template.jinja, inference.yml, processor_config.json,
+`image_token` in the tokenizer's attributes, the end token in generation_config.json, a tensor that is never trained
+(PaddleFormers#3680), a tokenizer class servers do not have (ERNIE#1349), shard names (PaddleX#5012), newer config fields
+(ms-swift#7268). So: the weights come from training, every other file from the base model or from the model record.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sft import models
+from sft.errors import ProblemsFound, UsageError
+from sft.jsonl import atomic_write, disk_error, read_json, sha256, write_json
+from sft.safetensors_io import join, tensor_table
+from sft.tokens import load_tokenizer, pixel_limits
+
+WEIGHTS = "model.safetensors"
+MANIFEST = "sft-export.json"
+FROM_BASE = ("config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")  # needed
+FROM_BASE_IF_THERE = ("tokenizer.model", "special_tokens_map.json", "added_tokens.json", "generation_config.json", "*_paddleocr_vl.py", "LICENSE*")
+# Tensors that no stage trains and some trainers leave out; servers ask for them, so they are taken from the base.
+NEVER_TRAINED = ("packing_position_embedding", "vision_model.head.")
+PROCESSOR = "PaddleOCRVLProcessor"
+
+
+def server_files(folder: Path, version: models.ModelVersion, *, pixels: tuple[int, int], eos_token_id: int) -> None:
+    """Write what differs between a trained and a served directory: template, names, pixel limits, end token."""
+    with atomic_write(folder / "chat_template.jinja") as stream:
+        stream.write(models.chat_template(version).encode())
+    with atomic_write(folder / "inference.yml") as stream:
+        stream.write(yaml.safe_dump({"Global": {"model_name": version.served_name}}).encode())
+    write_json(folder / "processor_config.json", {"processor_class": PROCESSOR})
+    generation = _read_or_empty(folder / "generation_config.json")
+    generation.pop("max_length", None)  # 20 as the trainer writes it
+    write_json(folder / "generation_config.json", {**generation, "eos_token_id": eos_token_id, "use_cache": True})
+    attributes = read_json(folder / "tokenizer_config.json")
+    if attributes.get("tokenizer_class") == "Ernie4_5_Tokenizer":
+        attributes["tokenizer_class"] = "LlamaTokenizer"
+    write_json(folder / "tokenizer_config.json", {**attributes, "image_token": models.IMAGE_TOKEN})
+    _write_pixels(folder / "preprocessor_config.json", pixels)
+
+
+def _read_or_empty(path: Path) -> dict[str, Any]:
+    value = read_json(path) if path.exists() else {}
+    return value if isinstance(value, dict) else {}
+
+
+def _write_pixels(path: Path, pixels: tuple[int, int]) -> None:
+    """Set the limits in the layout the file has: min_pixels/max_pixels at the top, and inside `size` where it stands there."""
+    config = read_json(path)
+    config["min_pixels"], config["max_pixels"] = pixels
+    size = config.get("size")
+    if isinstance(size, dict):
+        for low, high in (("min_pixels", "max_pixels"), ("shortest_edge", "longest_edge")):
+            if low in size or high in size:
+                size[low], size[high] = pixels
+    write_json(path, config)
+
+
+def export(weights: Path, base: Path, out: Path, version: models.ModelVersion, *, pixels: tuple[int, int], origin: dict[str, Any]) -> dict[str, Any]:
+    """Build `out` from the trained weights in the folder `weights` and the base model; returns the manifest.
+
+    Raises ProblemsFound where the weights are not those of the base's architecture, EngineError where the disk is full;
+    in both cases nothing is left under `out`.
+    """
+    if out.exists():
+        raise UsageError("this path exists already", where=str(out), hint="give a new directory, or remove the old one")
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        _copy_base(base, temporary)
+        filled = _write_weights(weights, base, temporary / WEIGHTS)
+        server_files(temporary, version, pixels=pixels, eos_token_id=_eos_id(temporary))
+        manifest = {**origin, "model_version": version.name, "served_name": version.served_name, "pixels": list(pixels), "taken_from_base": filled}
+        manifest["files"] = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
+        prove(temporary, version)
+        write_json(temporary / MANIFEST, manifest)
+        os.replace(temporary, out)
+    except OSError as error:
+        raise disk_error(error, out) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return manifest
+
+
+def _copy_base(base: Path, folder: Path) -> None:
+    missing = [name for name in FROM_BASE if not (base / name).is_file()]
+    if missing:
+        raise ProblemsFound(f"the base model lacks {', '.join(missing)}", where=str(base), hint="`sft fetch-model` gets a complete one")
+    for pattern in (*FROM_BASE, *FROM_BASE_IF_THERE):
+        for path in base.glob(pattern):
+            if path.is_file():
+                shutil.copyfile(path, folder / path.name)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weight files of a directory: those its index names, else `model.safetensors`, else all shards."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(read_json(index).get("weight_map", {}).values()))
+        files = [folder / Path(str(name)).name for name in names]
+    else:
+        files = [folder / WEIGHTS] if (folder / WEIGHTS).is_file() else sorted(folder.glob("model-*.safetensors"))
+    missing = [path.name for path in files if not path.is_file()]
+    if missing or not files:
+        raise ProblemsFound(f"no weights: {', '.join(missing) or WEIGHTS} is not there", where=str(folder), hint="the run did not end, or the directory is incomplete")
+    return files
+
+
+def _write_weights(trained: Path, base: Path, out: Path) -> list[str]:
+    """One file with exactly the base's tensors; returns the names that were taken from the base."""
+    wanted = tensor_table(weight_files(base))
+    found = tensor_table(weight_files(trained))
+    lost = sorted(wanted.keys() - found.keys())
+    filled = [name for name in lost if any(part in name for part in NEVER_TRAINED)]
+    faults = [f"{name} is missing" for name in lost if name not in filled]
+    faults += [f"{name} is not in the base model" for name in sorted(found.keys() - wanted.keys())]
+    for name in sorted(wanted.keys() & found.keys()):
+        theirs, ours = wanted[name][1]["shape"], found[name][1]["shape"]
+        if theirs != ours:
+            faults.append(f"{name} is {ours}, the base has {theirs}" + (" (transposed)" if ours == theirs[::-1] else ""))
+    if faults:
+        raise ProblemsFound(
+            f"{len(faults)} tensors do not fit the base model: {'; '.join(faults[:5])}{' …' if len(faults) > 5 else ''}",
+            where=str(trained), hint="export with the base model that was trained, by the trainer version that the pins name",
+        )  # fmt: skip
+    join({**{name: wanted[name] for name in filled}, **found}, out)
+    return filled
+
+
+def _eos_id(folder: Path) -> int:
+    found = load_tokenizer(folder / "tokenizer.json").token_to_id(models.EOS)
+    if found is None:
+        raise ProblemsFound(f"the tokenizer has no {models.EOS}", where=str(folder))
+    return int(found)
+
+
+def prove(folder: Path, version: models.ModelVersion) -> None:
+    """Check a model directory as a server will read it; ProblemsFound names everything that is wrong."""
+    faults = [f"{name} is missing" for name in models.SERVED_FILES if not (folder / name).is_file()]
+    if not faults:
+        faults += _template_faults(folder, version)
+        tokenizer = load_tokenizer(folder / "tokenizer.json")
+        for token in (models.BEGIN, models.EOS, models.IMAGE_TOKEN, models.IMAGE_START, models.IMAGE_END):
+            if len(tokenizer.encode(token, add_special_tokens=False).ids) != 1:
+                faults.append(f"the tokenizer splits {token}")
+        if "eos_token_id" not in read_json(folder / "generation_config.json"):
+            faults.append("generation_config.json has no eos_token_id: answers would not end")
+        if read_json(folder / "tokenizer_config.json").get("image_token") != models.IMAGE_TOKEN:
+            faults.append("tokenizer_config.json has no image_token: the server's processor would not start")
+        pixel_limits(folder)
+        tensor_table(weight_files(folder))
+    if faults:
+        raise ProblemsFound("; ".join(faults), where=str(folder), hint="`sft export RUN -o DIR` writes a complete directory")
+
+
+def _template_faults(folder: Path, version: models.ModelVersion) -> list[str]:
+    """What the template renders against what the trainer was given as the prompt."""
+    messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "OCR:"}]}]
+    rendered = render((folder / "chat_template.jinja").read_text("utf-8"), messages)
+    wanted = models.render_prompt(version, "OCR:")
+    return [] if rendered == wanted else [f"chat_template.jinja renders {rendered!r}, training used {wanted!r}"]
+
+
+def render(template: str, messages: list[dict[str, Any]]) -> str:
+    """Render a chat template as vLLM and Transformers do, in a sandbox: it may come from a stranger."""
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(messages=messages, add_generation_prompt=True, cls_token=models.BEGIN, eos_token=models.EOS)
+
+
+def fingerprint(model_dir: Path) -> str:
+    """A short hash of what a model directory computes: weights, tokenizer, template and pixel limits."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for path in (*weight_files(model_dir), *(model_dir / name for name in ("tokenizer.json", "chat_template.jinja", "preprocessor_config.json"))):
+        if path.is_file():
+            digest.update(json.dumps([path.name, sha256(path)]).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,99 @@
+"""What an image file is, before anything trains on it: header, decode check, the resize rule of the model."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+
+from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
+
+from sft.models import FACTOR, MAX_ASPECT
+from sft.types import ImageHeader
+
+MAX_IMAGE_PIXELS = 200_000_000  # above this a file is a decompression bomb until proven otherwise (a 600 dpi A3 page has 70 M)
+MAX_FILE_BYTES = 200 * 1024 * 1024
+EXIF_ORIENTATION = 0x0112
+
+
+class ImageProblem(Exception):
+    """Why a file cannot be used; `code` is the reason code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def probe(path: Path, *, decode: bool = False) -> ImageHeader:
+    """Header of an image file; with `decode` every pixel is read too, which finds truncated files.
+
+    Raises `ImageProblem` with codes image.missing, image.unreadable, image.too_large or image.truncated.
+    """
+    try:
+        size = path.stat().st_size
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
+        raise ImageProblem("image.missing", f"no file {path}") from error
+    if not path.is_file():
+        raise ImageProblem("image.missing", f"{path} is not a file")
+    if size > MAX_FILE_BYTES:
+        raise ImageProblem("image.too_large", f"{path} has {size:,} bytes, at most {MAX_FILE_BYTES:,} are read")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's own bomb warning; the limit here is explicit
+        return _open(path, decode)
+
+
+def _open(path: Path, decode: bool) -> ImageHeader:
+    try:
+        image = Pillow.open(path)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
+        raise ImageProblem("image.unreadable", f"{path} is not an image that can be read ({error})") from error
+    with image:
+        if image.width * image.height > MAX_IMAGE_PIXELS:
+            raise ImageProblem("image.too_large", f"{path} is {image.width} x {image.height} px, at most {MAX_IMAGE_PIXELS:,} pixels are read")
+        try:
+            orientation = int(image.getexif().get(EXIF_ORIENTATION, 1))
+        except (OSError, ValueError, SyntaxError, TypeError):
+            orientation = 1
+        header = ImageHeader(image.width, image.height, image.format or "", image.mode, orientation)
+        if decode:
+            try:
+                image.load()
+            except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+                raise ImageProblem("image.truncated", f"{path} cannot be decoded ({error})") from error
+    return header
+
+
+def smart_resize(height: int, width: int, *, min_pixels: int, max_pixels: int) -> tuple[int, int]:
+    """(height, width) that the model sees: multiples of 28, the area between the limits, the aspect ratio nearly kept.
+
+    The rule of ERNIEKit's `image_preprocessor_siglip.py::smart_resize` (PaddlePaddle/ERNIE @697ee0a) and of the
+    released image processor; Python's round-half-to-even is part of it. ValueError for an aspect ratio above 200.
+
+    >>> smart_resize(3508, 2480, min_pixels=147384, max_pixels=2822400)
+    (1988, 1400)
+    """
+    if height < FACTOR:
+        width, height = round(width * FACTOR / height), FACTOR
+    if width < FACTOR:
+        height, width = round(height * FACTOR / width), FACTOR
+    if max(height, width) / min(height, width) > MAX_ASPECT:
+        raise ValueError(f"aspect ratio {max(height, width) / min(height, width):.0f} is above {MAX_ASPECT}")
+    tall, wide = round(height / FACTOR) * FACTOR, round(width / FACTOR) * FACTOR
+    if tall * wide > max_pixels:
+        beta = math.sqrt(height * width / max_pixels)
+        tall, wide = (math.floor(side / beta / FACTOR) * FACTOR for side in (height, width))
+    elif tall * wide < min_pixels:
+        beta = math.sqrt(min_pixels / (height * width))
+        tall, wide = (math.ceil(side * beta / FACTOR) * FACTOR for side in (height, width))
+    return tall, wide
+
+
+def image_tokens(height: int, width: int, *, min_pixels: int, max_pixels: int) -> int:
+    """Placeholders that one image takes in the sequence.
+
+    >>> image_tokens(3508, 2480, min_pixels=147384, max_pixels=2822400)
+    3550
+    """
+    tall, wide = smart_resize(height, width, min_pixels=min_pixels, max_pixels=max_pixels)
+    return tall * wide // FACTOR**2

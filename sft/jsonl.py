@@ -1,0 +1,124 @@
+"""Streams in and out: lines with their numbers, files written whole or not at all, hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from sft.errors import EngineError, ProblemsFound, SftError, UsageError
+from sft.types import Image, Sample, Text
+
+CHUNK = 1 << 20  # bytes read at a time for hashing
+_decoder = msgspec.json.Decoder(Sample)
+
+
+def decode(line: bytes) -> Sample:
+    """One JSONL row → `Sample`. Raises `msgspec.MsgspecError` where the row breaks the schema's structure."""
+    return _decoder.decode(line)
+
+
+def encode(sample: Sample) -> bytes:
+    """One `Sample` → its JSONL row, UTF-8, without the newline."""
+    return msgspec.json.encode(sample)
+
+
+def ocr_sample(image_url: str, prompt: str, ref: str) -> Sample:
+    """The commonest sample: one image, one prompt, one answer."""
+    return Sample(text_info=(Text(prompt, "mask"), Text(ref, "no_mask")), image_info=(Image(image_url),))
+
+
+def read_samples(path: Path) -> Iterator[tuple[int, Sample]]:
+    """(line number from 1, sample) of a file that has passed `sft validate`; a bad row raises with its line."""
+    with open_input(path) as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                yield number, decode(line)
+            except msgspec.MsgspecError as error:
+                raise ProblemsFound(f"not a sample: {error}", where=f"{path}:{number}", hint=f"run `sft validate {path}`") from error
+
+
+def write_samples(path: Path, samples: Iterable[Sample]) -> int:
+    """Write all rows or nothing; returns how many."""
+    count = 0
+    with atomic_write(path) as stream:
+        for count, sample in enumerate(samples, 1):  # noqa: B007  (the last number is the count)
+            stream.write(encode(sample) + b"\n")
+    return count
+
+
+@contextmanager
+def open_input(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that a user named; what can be wrong with the name is said in words."""
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise UsageError(f"cannot read this file ({error.strerror})", where=str(path), hint=_neighbour_hint(path)) from error
+    with stream:
+        yield stream
+
+
+def _neighbour_hint(path: Path) -> str:
+    from difflib import get_close_matches
+
+    with suppress(OSError):
+        names = [entry.name for entry in path.parent.iterdir()]
+        close = get_close_matches(path.name, names, n=1)
+        if close:
+            return f"did you mean {path.parent / close[0]} ?"
+    return "check the path; relative paths count from the current directory"
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """A binary stream that becomes `path` only when everything is written and on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise disk_error(error, path) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def disk_error(error: OSError, path: Path) -> SftError:
+    """An OSError while writing, as a sentence."""
+    return EngineError(
+        f"writing failed ({error.strerror or error})", where=str(path), hint="free space on that disk, or give another folder, and run the same command again"
+    )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Pretty JSON, written whole or not at all."""
+    with atomic_write(path) as stream:
+        stream.write(json.dumps(value, ensure_ascii=False, indent=2).encode() + b"\n")
+
+
+def read_json(path: Path) -> Any:
+    """JSON that the workbench or a trainer wrote."""
+    with open_input(path) as stream:
+        try:
+            return json.load(stream)
+        except ValueError as error:
+            raise ProblemsFound(f"not JSON: {error}", where=str(path)) from error
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    digest = hashlib.sha256()
+    with open_input(path) as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

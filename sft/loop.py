@@ -1,0 +1,239 @@
+"""The main job: validate → plan → train → export → serve → score before and after → report. Each stage can be run again."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sft import data as datasets
+from sft import engines, environments, export, job, models, scoring, serve, train, ui
+from sft.checks import Context
+from sft.config import load_file
+from sft.errors import ProblemsFound, UsageError
+from sft.evaluation import predict, report
+from sft.jsonl import read_json, write_json
+from sft.plan import Plan, sums
+from sft.runs import Run, machine
+from sft.tokens import pixel_limits
+from sft.validate import Report, validate
+
+REHEARSAL_TOKENS = 64  # longest answer asked of a tiny model
+ANSWER_TOKENS = 4096
+
+
+@dataclass
+class Outcome:
+    """What the job ends with."""
+
+    run: Run
+    stages: list[tuple[str, float]]
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    parity: tuple[int, int] | None = None
+    left_out: dict[str, str] = field(default_factory=dict)  # stage → reason
+    model: Path | None = None
+    report: Path | None = None
+
+
+def first_line(settled: job.Settled) -> str:
+    """What this is, before anything else is said."""
+    if settled.rehearsal:
+        return (
+            f"REHEARSAL ({settled.reasons['device']}): a tiny PaddleOCR-VL with random weights learns on the CPU, with the real trainer, exporter and server. "
+            "It shows that your data goes through; its scores say nothing about the real model."
+        )
+    return f"Training PaddleOCR-VL {settled.config.model} with {settled.config.engine} on {settled.config.gpus} GPU ({settled.reasons['device']})"
+
+
+def run_loop(request: job.Request, data_name: str, test: Path | None, *, setup_seconds: float = 0.0, port: int | None = None) -> Outcome:
+    """Do everything; raises as soon as a stage finds that going on makes no sense."""
+    stages = ui.Stages()
+    hardware = job.Machine.look()
+    rehearsal = not hardware.gpus if request.rehearsal is None else request.rehearsal
+    no_server = environments.no_cpu_server() if rehearsal else ""
+    preview = job.settle(request, hardware, samples=1 << 40)  # so that the first line comes before any work
+    ui.say(first_line(preview))
+    stages.seconds.append(("set-up: workbench", setup_seconds))
+    if preview.config.device == "cpu":
+        _set_up(stages, ["trainer"] if no_server else ["trainer", "server"])
+    with stages.stage("data"):
+        found = datasets.find(data_name, say=ui.say)
+        ui.say(f"{found.name}: {found.origin}")
+        test = test or found.test
+    with stages.stage("validate"):
+        reports = [check_file(path, preview) for path in (found.train, *([test] if test else []))]
+        train_data, test_data = _split(found, test, request, preview)
+    samples = reports[0].good if test else sum(1 for _ in train_data.open("rb"))
+    settled = job.settle(request, hardware, samples)
+    with stages.stage("plan"):
+        plan = job.plan_for(settled, samples)
+        ui.sums(sums(plan))
+        ui.say(f"  engine               {settled.config.engine}: {settled.reasons['engine']}")
+        base = job.model_dir(settled, request, train_data, say=ui.say)
+        tokens, line = job.check_lengths(train_data, base, settled)
+        ui.say(f"  longest sample       {tokens} tokens (line {line}) of max_seq_len {settled.config.max_seq_len}")
+    run = job.open_run(settled, request, train_data, base)
+    with stages.stage("train"):
+        train_run(settled, hardware, run, train_data, base, plan)
+    pixels = job.pixels(settled, base)
+    outcome = Outcome(run, stages.seconds)
+    with stages.stage("export"):
+        outcome.model = export_run(run, run.folder / "model", pixels=pixels)
+    if no_server:
+        outcome.left_out = dict.fromkeys(("serve", "score before", "score after", "Transformers check"), no_server)
+    else:
+        _score(outcome, stages, settled, base, test_data, port)
+    with stages.stage("report"):
+        outcome.report = _report(outcome, test_data, settled)
+    return outcome
+
+
+def _set_up(stages: ui.Stages, names: list[str]) -> None:
+    """Make the environments that are missing, side by side."""
+    missing = [name for name in names if not environments.is_ready(name)]
+    if not missing:
+        return
+    started = time.monotonic()
+    ui.say(f"── set-up: making the environments of {' and '.join(missing)} (once; one to three minutes)")
+    with ThreadPoolExecutor(len(missing)) as pool:
+        futures = [pool.submit(environments.ensure, name) for name in missing]
+        while not all(future.done() for future in futures):
+            time.sleep(1)
+            if int(time.monotonic() - started) % 30 == 0:
+                ui.say(f"   … {time.monotonic() - started:.0f} s")
+        for future in futures:
+            future.result()
+    stages.seconds.append((f"set-up: {' + '.join(missing)}", time.monotonic() - started))
+
+
+def check_file(path: Path, settled: job.Settled) -> Report:
+    """Validate one file with a bar; errors stop the job, warnings are counted aloud."""
+    size = path.stat().st_size if path.is_file() else 1
+    with ui.Follow(f"checking {path.name}", size, unit=" bytes") as bar:
+        found = validate(path, Context(path.parent, settled.version), progress=lambda done: bar.update(done))
+    found.require_good()
+    warned = ", ".join(f"{code} {count}" for (_, code), count in sorted(found.counts.items()))
+    ui.say(f"  {path}: {found.rows} rows, all good" + (f"; warnings: {warned}" if warned else ""))
+    return found
+
+
+def _split(found: datasets.DataSet, test: Path | None, request: job.Request, settled: job.Settled) -> tuple[Path, Path]:
+    """Training and held-out file; a leak between them is an error."""
+    if test is None:
+        folder = request.runs / "held-out" / f"{found.name}-{settled.config.seed}"
+        train_data, test_data, count = datasets.hold_out(found.train, folder, seed=settled.config.seed)
+        ui.say(f"  no test set given: {count} rows are held out, by image (TEST=file.jsonl names one)")
+        return train_data, test_data
+    shared = datasets.shared_images(found.train, test)
+    if shared:
+        raise ProblemsFound(
+            f"[set.leak] {len(shared)} images are in the training and in the test file, the first in line {shared[0][0]} and in line {shared[0][1]}",
+            where=str(test), hint="remove them from one of the two; a score on trained images is worth nothing",
+        )  # fmt: skip
+    return found.train, test
+
+
+def train_run(settled: job.Settled, hardware: job.Machine, run: Run, data: Path, base: Path, plan: Plan) -> None:
+    """Train, unless this very run has ended before."""
+    if run.finished:
+        ui.say(f"this run has ended before ({run.folder.name}); nothing to train")
+        return
+    prepared = train.prepare(run.folder, data, base, settled.version, settled.config, plan)
+    where = job.runtime(settled, hardware)
+    train.write_run(prepared, run, settled.origins)
+    ui.say(f"run folder {run.folder}; log {run.log}")
+    with ui.Follow("training", plan.max_steps) as bar:
+        train.train(prepared, run, where, on_progress=bar.step, say=ui.say)
+
+
+def export_run(run: Run, out: Path, *, pixels: tuple[int, int] | None = None, fresh: bool = False) -> Path:
+    """The model directory of a finished run; what is there already from the same weights is kept, unless `fresh`."""
+    manifest = run.manifest()
+    origin = {"run": run.folder.name, "weights": manifest["weights"], "max_steps": manifest["max_steps"]}
+    made = out / export.MANIFEST
+    if not fresh and made.is_file() and read_json(made).get("weights") == origin["weights"]:
+        ui.say(f"exported before: {out}")
+        return out
+    _export(run, run.folder / "checkpoints", out, pixels, origin)
+    return out
+
+
+def export_checkpoint(run: Run, out: Path, step: int | None) -> dict[str, Any]:
+    """The model directory of one checkpoint; without a step, of the newest complete one."""
+    config = load_file(run.folder / "config.yaml")
+    found = engines.get(str(config["engine"])).checkpoints(run.folder / "checkpoints")
+    wanted = [checkpoint for checkpoint in found if step in (None, checkpoint.step)]
+    if not wanted:
+        have = ", ".join(str(checkpoint.step) for checkpoint in found) or "none"
+        raise UsageError("no such checkpoint" if step else "this run has not ended and has no checkpoint", where=str(run.folder), hint=f"complete checkpoints: {have}")
+    if step is None:
+        ui.say(f"the run has not ended; exporting its newest checkpoint, step {wanted[-1].step}")
+    return _export(run, wanted[-1].path, out, None, {"run": run.folder.name, "checkpoint": wanted[-1].step})
+
+
+def _export(run: Run, weights: Path, out: Path, pixels: tuple[int, int] | None, origin: dict[str, Any]) -> dict[str, Any]:
+    data = read_json(run.folder / "data.json")
+    config = load_file(run.folder / "config.yaml")
+    base = Path(data["model_dir"])
+    low, high = pixel_limits(base)
+    limits = pixels or (config.get("min_pixels") or low, config.get("max_pixels") or high)
+    manifest = export.export(weights, base, out, models.get(data["model_version"]), pixels=limits, origin=origin)
+    ui.say(f"model directory {out}")
+    return manifest
+
+
+def _score(outcome: Outcome, stages: ui.Stages, settled: job.Settled, base: Path, data: Path, port: int | None) -> None:
+    sampling = predict.Sampling(REHEARSAL_TOKENS if settled.config.model == job.TINY else ANSWER_TOKENS)
+    count = sum(1 for _ in data.open("rb"))
+    model = outcome.model or base
+    for name, folder in (("before", base), ("after", model)):
+        with stages.stage(f"serve and score {name}"), ui.Follow(f"answers {name}", count) as bar:
+            done = 0
+
+            def one(_: Any, bar: ui.Follow = bar) -> None:
+                nonlocal done
+                done += 1
+                bar.update(done)
+
+            options = job.server_options(settled, port or serve.free_port())
+            results = scoring.evaluate_model(
+                folder, settled.version, data, outcome.run.folder / "scores" / name, options,
+                sampling=sampling, fingerprint=export.fingerprint(folder), on_done=one, say=ui.throttled(ui.say),
+            )  # fmt: skip
+        setattr(outcome, name, results)
+    if settled.config.device == "cpu":
+        with stages.stage("Transformers check"):
+            preds = predict.read_predictions(outcome.run.folder / "scores" / "after" / "predictions.jsonl")
+            python = environments.ensure("server").python
+            log = outcome.run.folder / "log" / "transformers.log"
+            outcome.parity = scoring.parity(model, data, preds, server_python=python, max_tokens=sampling.max_tokens, log=log)
+
+
+def _report(outcome: Outcome, data: Path, settled: job.Settled) -> Path:
+    """report.html and results.json in the run folder."""
+    scores = outcome.run.folder / "scores"
+    runs = [(name, predict.read_predictions(scores / name / "predictions.jsonl")) for name in ("before", "after") if getattr(outcome, name)]
+    notes = [("data", str(data)), ("model", f"{settled.config.model} ({settled.version.served_name})"), ("engine", settled.config.engine), ("run", outcome.run.folder.name)]
+    if settled.rehearsal:
+        notes.insert(0, ("rehearsal", "tiny model, random weights, CPU: the scores say nothing about the real model"))
+    if outcome.parity:
+        notes.append(("Transformers", f"{outcome.parity[0]} of {outcome.parity[1]} answers equal to vLLM's"))
+    notes += [(f"left out: {stage}", why) for stage, why in outcome.left_out.items()]
+    path = outcome.run.folder / "report.html"
+    if runs:
+        report.write_report(path, title=f"{outcome.run.folder.name}: before and after", runs=runs, base=data.parent, notes=notes, timings=outcome.stages)
+    write_json(outcome.run.folder / "results.json", summary(outcome))
+    return path if runs else outcome.run.folder / "results.json"
+
+
+def summary(outcome: Outcome) -> dict[str, Any]:
+    """The job's end as data."""
+    return {
+        "run": str(outcome.run.folder), "model": str(outcome.model) if outcome.model else None, "report": str(outcome.report) if outcome.report else None,
+        "before": outcome.before, "after": outcome.after, "transformers_equal": list(outcome.parity) if outcome.parity else None,
+        "left_out": outcome.left_out, "training": outcome.run.manifest(), "seconds": {name: round(seconds, 1) for name, seconds in outcome.stages},
+        "machine": machine(),
+    }  # fmt: skip

@@ -1,0 +1,166 @@
+"""One record per released model version: everything that differs between them stands here and nowhere else.
+
+Sources: the model cards and `preprocessor_config.json` on the hub, the chat templates inside the paddlex 3.7.2 wheel
+(`paddlex/inference/genai/chat_templates/`), ERNIEKit's `chat_template_utils.py`. A golden test renders every record and
+compares it with what the wheel's templates render.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from types import MappingProxyType
+
+from sft.errors import UsageError
+from sft.types import Task
+
+# Special tokens, the same in all versions.
+BEGIN = "<|begin_of_sentence|>"
+IMAGE_START, IMAGE_TOKEN, IMAGE_END = "<|IMAGE_START|>", "<|IMAGE_PLACEHOLDER|>", "<|IMAGE_END|>"
+EOS, EOS_ID = "</s>", 2
+TURN_END = "<|end_of_sentence|>"
+OTSL_TOKENS = ("<fcel>", "<ecel>", "<lcel>", "<ucel>", "<xcel>", "<nl>")
+RESERVED_IN_TEXT = (BEGIN, TURN_END, EOS, "<s>", IMAGE_START, IMAGE_TOKEN, IMAGE_END)  # control tokens; OTSL tokens are content
+
+# The grid of the vision tower, the same in all versions: patches of 14 px, merged 2 x 2.
+PATCH, MERGE = 14, 2
+FACTOR = PATCH * MERGE  # 28: both sides of a resized image are multiples of it
+MAX_ASPECT = 200  # the image processors raise above this
+
+_BASE_PROMPTS = {Task.OCR: "OCR:", Task.TABLE: "Table Recognition:", Task.FORMULA: "Formula Recognition:", Task.CHART: "Chart Recognition:"}
+_NEW_PROMPTS = _BASE_PROMPTS | {Task.SPOTTING: "Spotting:", Task.SEAL: "Seal Recognition:"}
+
+# Files a directory must hold before a server can load it, whatever wrote it.
+SERVED_FILES = (
+    "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+    "preprocessor_config.json", "processor_config.json", "chat_template.jinja", "inference.yml",
+)  # fmt: skip
+# What a downloaded release must hold before a trainer can load it; `model*.safetensors` is checked apart.
+RELEASED_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json", "chat_template.jinja", "inference.yml")
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A released PaddleOCR-VL. `name` is what the user types, `served_name` what the PaddleOCR client asks a server for."""
+
+    name: str
+    hub_id: str
+    served_name: str
+    pipeline_version: str
+    prompts: MappingProxyType[Task, str]
+    prompt_end: str  # between the prompt and the answer
+    min_pixels: int | None  # None: read from the download
+    max_pixels: int | None
+    revision: str = "main"  # the hub's branch; the commit it resolves to is recorded beside the download
+    aliases: tuple[str, ...] = field(default=())
+    engines: tuple[str, ...] = ("paddleformers",)  # trainers that are known to write this version's prompt ending
+
+
+MODELS: dict[str, ModelVersion] = {
+    "0.9B": ModelVersion(
+        name="0.9B",
+        hub_id="PaddlePaddle/PaddleOCR-VL",
+        served_name="PaddleOCR-VL-0.9B",
+        pipeline_version="v1",
+        prompts=MappingProxyType(_BASE_PROMPTS),
+        prompt_end="\nAssistant: ",
+        min_pixels=147_384,
+        max_pixels=2_822_400,
+        aliases=("1.0", "PaddleOCR-VL", "PaddleOCR-VL-0.9B"),
+        engines=("erniekit", "paddleformers"),
+    ),
+    "1.5": ModelVersion(
+        name="1.5",
+        hub_id="PaddlePaddle/PaddleOCR-VL-1.5",
+        served_name="PaddleOCR-VL-1.5-0.9B",
+        pipeline_version="v1.5",
+        prompts=MappingProxyType(_NEW_PROMPTS),
+        prompt_end="\nAssistant:\n",
+        min_pixels=112_896,
+        max_pixels=1_003_520,
+        aliases=("PaddleOCR-VL-1.5", "PaddleOCR-VL-1.5-0.9B"),
+    ),
+    "1.6": ModelVersion(
+        name="1.6",
+        hub_id="PaddlePaddle/PaddleOCR-VL-1.6",
+        served_name="PaddleOCR-VL-1.6-0.9B",
+        pipeline_version="v1.6",
+        prompts=MappingProxyType(_NEW_PROMPTS),
+        prompt_end="\nAssistant:\n",
+        min_pixels=None,
+        max_pixels=None,
+        aliases=("PaddleOCR-VL-1.6", "PaddleOCR-VL-1.6-0.9B"),
+    ),
+}
+DEFAULT_MODEL = "0.9B"
+
+
+def find(name: str) -> ModelVersion | None:
+    """The record called `name`, by its name, an alias or its hub id, whatever the case; None where there is none."""
+    wanted = name.lower()
+    for version in MODELS.values():
+        if wanted in {version.name.lower(), version.hub_id.lower(), *(alias.lower() for alias in version.aliases)}:
+            return version
+    return None
+
+
+def get(name: str) -> ModelVersion:
+    """As `find`, but an unknown name is an error with a suggestion."""
+    version = find(name)
+    if version is None:
+        close = get_close_matches(name, MODELS, n=1, cutoff=0.3)
+        hint = f"did you mean {close[0]} ? " if close else ""
+        raise UsageError(f"no model version called {name!r}", hint=f"{hint}known versions: {', '.join(MODELS)}")
+    return version
+
+
+def render_prompt(version: ModelVersion, prompt: str, *, images: int = 1) -> str:
+    """The text in front of the answer, with one placeholder per image.
+
+    >>> render_prompt(MODELS["0.9B"], "OCR:")
+    '<|begin_of_sentence|>User: <|IMAGE_START|><|IMAGE_PLACEHOLDER|><|IMAGE_END|>OCR:\\nAssistant: '
+    """
+    return f"{BEGIN}User: {(IMAGE_START + IMAGE_TOKEN + IMAGE_END) * images}{prompt}{version.prompt_end}"
+
+
+def chat_template(version: ModelVersion) -> str:
+    """The Jinja chat template of a version, for `chat_template.jinja`.
+
+    Content may be a string or a list of text and image parts. Images stand before the text of their message, in order,
+    as the trainers place them. The loops run over `message["content"]` itself: vLLM looks for that to learn that the
+    template takes parts; otherwise it flattens them to one string, with a newline between image and prompt that was
+    never trained.
+    """
+    answer = version.prompt_end.removeprefix("\n").replace("\n", "\\n")
+    image = IMAGE_START + IMAGE_TOKEN + IMAGE_END
+    texts = """
+        {%- if message["content"] is string -%}
+            {{- message["content"] -}}
+        {%- else -%}
+            {%- for part in message["content"] -%}
+                {%- if part["type"] == "text" -%}{{- part["text"] -}}{%- endif -%}
+            {%- endfor -%}
+        {%- endif -%}"""
+    return (
+        f"""{{{{- cls_token if cls_token is defined else "{BEGIN}" -}}}}
+{{%- for message in messages -%}}
+    {{%- if message["role"] == "user" -%}}
+        {{{{- "User: " -}}}}
+        {{%- if message["content"] is not string -%}}
+            {{%- for part in message["content"] -%}}
+                {{%- if part["type"] in ("image", "image_url") -%}}{{{{- "{image}" -}}}}{{%- endif -%}}
+            {{%- endfor -%}}
+        {{%- endif -%}}{texts}
+        {{{{- "\\n" -}}}}
+    {{%- elif message["role"] == "assistant" -%}}
+        {{{{- "{answer}" -}}}}{texts}
+        {{{{- eos_token if eos_token is defined else "{EOS}" -}}}}
+    {{%- elif message["role"] == "system" -%}}{texts}
+        {{{{- "\\n" -}}}}
+    {{%- endif -%}}
+{{%- endfor -%}}
+{{%- if add_generation_prompt is not defined or add_generation_prompt -%}}
+    {{{{- "{answer}" -}}}}
+{{%- endif -%}}
+"""
+    )

@@ -1,0 +1,184 @@
+"""Serves a model directory with vLLM and waits until it really answers; never leaves a process behind."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from sft import models
+from sft.engines.logs import last_errors
+from sft.errors import EngineError, ProblemsFound, UsageError
+from sft.export import prove
+from sft.images import image_tokens
+from sft.jsonl import read_json
+from sft.launch import Process, tail
+from sft.tokens import load_tokenizer, pixel_limits
+from sft.types import Task
+
+DEFAULT_PORT = 8118
+START_SECONDS = 600.0  # loading a big model from a slow disk
+WARM_UP_SECONDS = 120.0
+BATCHED_TOKENS = 16_384  # vLLM profiles this many; 131072 takes 30 GB and more for nothing
+CPU_CONTEXT = 512  # tokens; a tiny model's crops need far fewer
+CPU_BATCHED_TOKENS = 1024
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """What `sft serve` is told. `gpu_memory` is vLLM's share of the card."""
+
+    python: str
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    device: str = "cpu"
+    max_model_len: int | None = None
+    gpu_memory: float = 0.8
+    trust_remote_code: bool = False
+
+
+def server_command(model_dir: Path, version: models.ModelVersion, options: ServerOptions) -> list[str]:
+    """The argv of vLLM's OpenAI-style server. Served under the name that the PaddleOCR client asks for. Pure."""
+    argv = [options.python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model_dir)]
+    argv += ["--served-model-name", version.served_name, "--host", options.host, "--port", str(options.port)]
+    # the PaddleOCR client sends min_pixels and max_pixels with every request, which vLLM refuses by default
+    argv += ["--trust-request-mm-kwargs", "--chat-template-content-format", "openai", "--mm-processor-cache-gb", "0"]
+    if options.device == "cpu":
+        argv += ["--max-model-len", str(options.max_model_len or CPU_CONTEXT), "--max-num-batched-tokens", str(CPU_BATCHED_TOKENS)]
+        argv += ["--dtype", "float32", "--enforce-eager"]
+    else:
+        argv += ["--max-num-batched-tokens", str(BATCHED_TOKENS), "--gpu-memory-utilization", f"{options.gpu_memory:g}", "--dtype", "bfloat16"]
+        argv += ["--max-model-len", str(options.max_model_len)] if options.max_model_len else []
+    return [*argv, "--trust-remote-code"] if options.trust_remote_code else argv
+
+
+def server_environment(options: ServerOptions) -> dict[str, str]:
+    """No look-ups on a hub, no usage reports; on a CPU, all cores and a small cache."""
+    common = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
+    if options.device == "cpu":
+        return {**common, "VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": str(os.cpu_count() or 1), "CUDA_VISIBLE_DEVICES": ""}
+    return common
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Refuse a port that somebody listens on, before a minute is spent on loading."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UsageError(f"cannot listen on {host}:{port} ({error.strerror})", hint=f"stop what runs there, or give another port: --port {free_port()}") from error
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(model_dir: Path, version: models.ModelVersion, options: ServerOptions, *, log: Path, say: Callable[[str], None] = lambda _: None) -> Iterator[str]:
+    """A server that has answered once; yields its URL. Leaving the block ends it and everything it started."""
+    prove(model_dir, version)
+    require_free_port(options.host, options.port)
+    url = f"http://{'127.0.0.1' if options.host == '0.0.0.0' else options.host}:{options.port}"
+    with suppress(OSError):
+        log.unlink()  # one server, one log: the tail of an older one would mislead
+    with Process(server_command(model_dir.resolve(), version, options), log, server_environment(options), cwd=log.parent if log.parent.is_dir() else None) as process:
+        _wait_healthy(process, url, log, say)
+        warm_up(url, version, model_dir)
+        yield url
+
+
+def _wait_healthy(process: Process, url: str, log: Path, say: Callable[[str], None]) -> None:
+    started = time.monotonic()
+    with httpx.Client(timeout=5, trust_env=False) as client:
+        while time.monotonic() - started < START_SECONDS:
+            if not process.running:
+                raise _failure(f"the server ended with exit code {process.exit_code()} before it answered", log)
+            process.lines(0.2)  # the log has them; an unread queue would only grow
+            with suppress(httpx.HTTPError):
+                if client.get(f"{url}/health").status_code == httpx.codes.OK:
+                    return
+            say(f"waiting for the server, {time.monotonic() - started:.0f} s")
+    raise _failure(f"the server did not become healthy within {START_SECONDS:.0f} s", log)
+
+
+def _failure(what: str, log: Path) -> EngineError:
+    lines = "\n  ".join(last_errors(tail(log)))
+    return EngineError(f"{what}; its last lines:\n  {lines}", where=str(log), hint="the log has the whole story")
+
+
+def warm_up(url: str, version: models.ModelVersion, model_dir: Path) -> None:
+    """Send one image, wait for an answer, and compare the length of the prompt with the one that was trained.
+
+    A server can be healthy and still fail on every image; or answer, and put a newline or a "Picture 1:" into the prompt.
+    """
+    low, high = pixel_limits(model_dir)
+    side = max(models.FACTOR, int(low**0.5))
+    prompt = version.prompts[Task.OCR]
+    body = {
+        "model": version.served_name, "max_tokens": 1, "temperature": 0,
+        "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": _blank(side)}}, {"type": "text", "text": prompt}]}],
+    }  # fmt: skip
+    try:
+        answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=WARM_UP_SECONDS, trust_env=False)
+    except httpx.HTTPError as error:
+        raise EngineError(f"the server is healthy, but the first image got no answer ({error})") from error
+    if answer.status_code != httpx.codes.OK:
+        raise EngineError(f"the server is healthy, but refuses an image with {answer.status_code}: {answer.text[:300]}")
+    text = load_tokenizer(model_dir / "tokenizer.json").encode(models.render_prompt(version, prompt), add_special_tokens=False).ids
+    trained = len(text) - 1 + image_tokens(side, side, min_pixels=low, max_pixels=high)  # one placeholder becomes N
+    served = answer.json()["usage"]["prompt_tokens"]
+    if served != trained:
+        raise EngineError(
+            f"the server's prompt has {served} tokens, the trained one {trained}: the answers would be worse than the model",
+            where=str(model_dir), hint="another chat template or other pixel limits are in use; export the model again and serve that directory",
+        )  # fmt: skip
+
+
+def _blank(side: int) -> str:
+    """A white square as a data URI."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), "white").save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def version_of(model_dir: Path) -> models.ModelVersion:
+    """The version a directory was exported for, by its inference.yml."""
+    import yaml
+
+    if not model_dir.is_dir():
+        raise UsageError("no such model directory", where=str(model_dir), hint="`sft export RUN -o DIR` writes one")
+    path = model_dir / "inference.yml"
+    try:
+        name = yaml.safe_load(path.read_text("utf-8"))["Global"]["model_name"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ProblemsFound("inference.yml does not say which model this is", where=str(path), hint="`sft export RUN -o DIR` writes it") from error
+    return models.get(str(name))
+
+
+def context_length(model_dir: Path) -> int:
+    """The longest sequence of the model, in tokens."""
+    return int(read_json(model_dir / "config.json").get("max_position_embeddings", CPU_CONTEXT))
+
+
+def describe(url: str) -> dict[str, str]:
+    """Version and model name as the server tells them; empty where it does not."""
+    with suppress(httpx.HTTPError, json.JSONDecodeError, KeyError, IndexError):
+        version = httpx.get(f"{url}/version", timeout=5, trust_env=False).json()["version"]
+        name = httpx.get(f"{url}/v1/models", timeout=5, trust_env=False).json()["data"][0]["id"]
+        return {"server": f"vLLM {version}", "model": str(name)}
+    return {}

@@ -1,0 +1,134 @@
+"""Talk to the person at the terminal: everything on stderr, in a form that also reads well in a log file."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.markup import escape
+from rich.table import Table
+
+from sft.errors import SftError
+from sft.types import Progress
+
+_NUMBER = re.compile(r"[-+]?[0-9.,]+(e[-+]?\d+)?%?")
+LOG_EVERY = 10.0  # seconds between progress lines where stderr is not a terminal
+
+WIDE = 160  # columns where the output is a file or a pipe
+
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+
+
+def say(text: str) -> None:
+    """One line of talk."""
+    err.print(text, markup=False)
+
+
+def report_error(error: SftError) -> None:
+    """An error as the user sees it; never a traceback."""
+    err.print("error:", style="bold red", end=" ")
+    err.print(str(error), markup=False)
+
+
+@dataclass
+class Stages:
+    """The stages of a job with their seconds, announced as they begin."""
+
+    seconds: list[tuple[str, float]] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Announce, time, record; also when the stage fails."""
+        err.print(f"── {name}", style="bold")
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds.append((name, time.monotonic() - started))
+
+
+class Follow:
+    """A bar with a count and the time left; where stderr is not a terminal, a line every ten seconds."""
+
+    def __init__(self, title: str, total: float, *, unit: str = "") -> None:
+        self.title, self.total, self.unit = title, total, unit
+        self._live = err.is_terminal
+        self._started = self._printed = time.monotonic()
+        self._first: float | None = None
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        self._bar = Bar(*columns, console=err, transient=False)
+        self._task = self._bar.add_task(title, total=total, note="")
+
+    def __enter__(self) -> Follow:
+        if self._live:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._bar.stop()
+
+    def update(self, done: float, note: str = "") -> None:
+        """Show that `done` of the total is done."""
+        if self._live:
+            self._bar.update(self._task, completed=done, note=note)
+            return
+        now = time.monotonic()
+        if self._first is None:
+            self._first = done  # a resumed job does not begin at 0
+        if now - self._printed >= LOG_EVERY or done >= self.total:
+            self._printed = now
+            gained = done - self._first
+            left = (now - self._started) / gained * (self.total - done) if gained > 0 else float("nan")
+            say(f"{self.title} {done:g}/{self.total:g}{self.unit} {note}" + (f", {left:.0f} s left" if left > 0 else ""))
+
+    def step(self, progress: Progress) -> None:
+        """A trainer's step line."""
+        rate = f", {progress.samples_per_second:.0f} samples/s" if progress.samples_per_second else ""
+        self.update(progress.step, f"loss {progress.loss:.3f}{rate}")
+
+
+def table(title: str, columns: list[str], rows: list[list[str]], *, to: Console = out) -> None:
+    """A plain table; columns of numbers stand to the right."""
+    if title:
+        to.print(title, style="bold", markup=False)
+    picture = Table(box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        numeric = number > 0 and all(_NUMBER.fullmatch(row[number]) for row in rows)
+        picture.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        picture.add_row(*(escape(cell) for cell in row))
+    to.print(picture)
+
+
+def sums(rows: list[tuple[str, str, str]], *, to: Console = err) -> None:
+    """Derived numbers with their factors, one a line."""
+    for name, text, result in rows:
+        to.print(f"  {name:<20} {text} = {result}", markup=False)
+
+
+def throttled(function: Callable[[str], None], *, seconds: float = LOG_EVERY) -> Callable[[str], None]:
+    """`function`, called at most every few seconds."""
+    last = time.monotonic()
+
+    def call(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            function(text)
+
+    return call
+
+
+def flush() -> None:
+    """Before a process of another kind writes to the same terminal."""
+    sys.stdout.flush()
+    sys.stderr.flush()

@@ -14,7 +14,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sft.errors import UsageError
-from sft.plan import BASE_LEARNING_RATE
+
+BASE_LEARNING_RATE = 5e-6  # full fine-tuning at 64 samples per update, from the released sample configuration
 
 
 class RunConfig(BaseModel):
@@ -45,11 +46,11 @@ REHEARSAL: dict[str, Any] = {
     "engine": "paddleformers",
     "model": "tiny",
     "device": "cpu",
-    "epochs": 10.0,
+    "epochs": 3.0,
     "batch": 16,
     "accum": 1,
     "learning_rate": 1e-3,
-    "max_steps": 1500,
+    "max_steps": 1000,
     "max_seq_len": 512,
     "workers": 0,
 }
@@ -76,7 +77,7 @@ def resolve(layers: list[tuple[str, Mapping[str, Any]]]) -> tuple[RunConfig, dic
     A value of None in a layer means "not said". All unknown keys and bad values are reported in one error.
     """
     values: dict[str, Any] = {}
-    origins = {name: "default" for name in RunConfig.model_fields}
+    origins = dict.fromkeys(RunConfig.model_fields, "default")
     faults: list[str] = []
     for origin, layer in layers:
         for key, value in layer.items():

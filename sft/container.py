@@ -24,6 +24,7 @@ Cuda = Literal["12.6", "12.9"]
 Access = Literal["ro", "rw"]
 
 IMAGE = "paddleocr-vl-sft-trainer"
+SERVER_IMAGE = "ccr-2vdh3abv-pub.cnc.bj.baidubce.com/paddlepaddle/paddleocr-genai-vllm-server"
 DOCKERFILE = "Dockerfile.train"
 BLACKWELL = (10, 0)  # least compute capability that the CUDA 12.6 build of Paddle has no kernels for
 SHM_SIZE = "16g"  # data workers hand images over through /dev/shm; docker's own 64 MB end in a bus error
@@ -94,6 +95,26 @@ def run_command(
     for key, value in {**ENVIRONMENT, **env}.items():
         argv += ["--env", f"{key}={value}"]
     return [*argv, image_name(cuda), *command]
+
+
+def server_image(compute_capability: tuple[int, int]) -> str:
+    """The vLLM server image of the PaddleOCR project: Blackwell cards need a build of their own.
+
+    >>> server_image((12, 0)).rpartition(":")[2]
+    'latest-nvidia-gpu-sm120'
+    """
+    return f"{SERVER_IMAGE}:latest-nvidia-gpu{'-sm120' if compute_capability >= BLACKWELL else ''}"
+
+
+def serve_command(image: str, *, model_name: str, model_dir: Path, backend_config: Path, host: str, port: int, name: str) -> list[str]:
+    """docker run of `paddleocr genai_server` on a model directory; the port is published on `host` only. Pure."""
+    mounts = [f"type=bind,source={path},target={path},readonly" for path in (model_dir, backend_config)]
+    return [
+        "docker", "run", "--rm", "--init", "--name", name, "--gpus", "all", f"--shm-size={SHM_SIZE}", "--publish", f"{host}:{port}:{port}",
+        *(word for mount in mounts for word in ("--mount", mount)), image,
+        "paddleocr", "genai_server", "--model_name", model_name, "--model_dir", str(model_dir), "--host", "0.0.0.0", "--port", str(port),
+        "--backend", "vllm", "--backend_config", str(backend_config),
+    ]  # fmt: skip
 
 
 def stop_command(name: str) -> list[str]:

@@ -100,7 +100,7 @@ def hold_out(data: Path, folder: Path, *, seed: int) -> tuple[Path, Path, int]:
     rows = [(number, _absolute(sample, data.parent), _group(sample, data.parent)) for number, sample in jsonl.read_samples(data)]
     groups = sorted({group for _, _, group in rows}, key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest())
     wanted = max(1, min(HELD_OUT_MOST, round(len(rows) * HELD_OUT_SHARE)))
-    if len(groups) < 2:  # noqa: PLR2004
+    if len(groups) < 2:
         raise ProblemsFound("all rows show the same image, none can be held out", where=str(data), hint="add different images, or give TEST=file.jsonl")
     size: dict[str, int] = {}
     for _, _, group in rows:

@@ -156,7 +156,8 @@ def fetch_file(
 def _with_retries(url: str, part: Path, client: httpx.Client, max_bytes: int, on_progress: OnProgress | None, allow_private: bool) -> None:
     for pause in (*BACKOFF, None):
         try:
-            return _attempt(url, part, client, max_bytes, on_progress, allow_private)
+            _attempt(url, part, client, max_bytes, on_progress, allow_private)
+            return
         except (httpx.TransportError, Unreachable, _Again) as error:
             if pause is not None:
                 time.sleep(pause)
@@ -217,7 +218,7 @@ def _receive(response: httpx.Response, part: Path, have: int, max_bytes: int, on
         raise _too_large(response, total, max_bytes)
     if not start:
         _remember(response, part)
-    with part.open("ab" if start else "wb") as stream:
+    with part.open("ab") as stream:
         done = _copy(response, stream, start, max_bytes, lambda count: on_progress(count, total) if on_progress else None)
     if total is not None and done != total:
         raise _Again(f"{done} of {total} bytes arrived")

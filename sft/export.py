@@ -8,13 +8,16 @@ What the trainers leave out or change, each seen by users: chat_template.jinja, 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import yaml
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sft import models
 from sft.errors import ProblemsFound, UsageError
@@ -166,23 +169,22 @@ def prove(folder: Path, version: models.ModelVersion) -> None:
 def _template_faults(folder: Path, version: models.ModelVersion) -> list[str]:
     """What the template renders against what the trainer was given as the prompt."""
     messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "OCR:"}]}]
-    rendered = render((folder / "chat_template.jinja").read_text("utf-8"), messages)
+    try:
+        rendered = render((folder / "chat_template.jinja").read_text("utf-8"), messages)
+    except (jinja2.TemplateError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:  # a stranger's template
+        return [f"chat_template.jinja cannot be rendered ({error})"]
     wanted = models.render_prompt(version, "OCR:")
     return [] if rendered == wanted else [f"chat_template.jinja renders {rendered!r}, training used {wanted!r}"]
 
 
 def render(template: str, messages: list[dict[str, Any]]) -> str:
     """Render a chat template as vLLM and Transformers do, in a sandbox: it may come from a stranger."""
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(messages=messages, add_generation_prompt=True, cls_token=models.BEGIN, eos_token=models.EOS)
 
 
 def fingerprint(model_dir: Path) -> str:
     """A short hash of what a model directory computes: weights, tokenizer, template and pixel limits."""
-    import hashlib
-
     digest = hashlib.sha256()
     for path in (*weight_files(model_dir), *(model_dir / name for name in ("tokenizer.json", "chat_template.jinja", "preprocessor_config.json"))):
         if path.is_file():

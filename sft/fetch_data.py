@@ -253,7 +253,8 @@ def _rewrite(source: Path, target: Path, files: Mapping[str, str], failed: Mappi
             stream.writelines(msgspec.json.encode(reject) + b"\n" for reject in rejects)
     with jsonl.open_input(source) as stream:
         rows = sum(1 for _ in stream)
-    assert rows == written + len(rejects), f"{source}: {rows} rows in, {written} out and {len(rejects)} rejected"
+    if rows != written + len(rejects):
+        raise AssertionError(f"{source}: {rows} rows in, {written} out and {len(rejects)} rejected")
     if not written:
         target.unlink()
         first = f": line {rejects[0]['line']}, {rejects[0]['message']}" if rejects else ""

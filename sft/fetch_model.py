@@ -19,9 +19,9 @@ from typing import Any, Literal
 import yaml
 
 from sft import jsonl, models
-from sft.engines.base import safetensors_header
 from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.models import ModelVersion
+from sft.safetensors_io import safetensors_header
 
 RECORD = ".sft-model.json"
 INDEX = "model.safetensors.index.json"

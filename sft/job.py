@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sft import container, engines, environments, export, models, serve, tiny, tokens
+from sft import container, engines, environments, export, models, serve, tiny
 from sft.config import REHEARSAL, RunConfig, load_file, resolve
 from sft.errors import ProblemsFound, UsageError
 from sft.images import probe
@@ -177,19 +177,22 @@ def runtime(settled: Settled, machine: Machine) -> Runtime:
     if settled.config.engine == "erniekit" and machine.docker and machine.gpus:
         return Runtime("python", container.choose_cuda(machine.gpus[0].compute_capability), Path.cwd())
     if settled.config.engine == "erniekit":
-        raise UsageError("ERNIEKit runs in the Paddle CUDA container, and no Docker engine answers here", hint=f"start Docker with the NVIDIA container toolkit, or set {environments.PYTHON_OVERRIDE['trainer']} to a Python that has ERNIEKit")
+        raise UsageError(
+            "ERNIEKit runs in the Paddle CUDA container, and no Docker engine answers here",
+            hint=f"start Docker with the NVIDIA container toolkit, or set {environments.PYTHON_OVERRIDE['trainer']} to a Python that has ERNIEKit",
+        )
     raise UsageError("PaddleFormers on a GPU needs an environment with paddlepaddle-gpu", hint=f"set {environments.PYTHON_OVERRIDE['trainer']} to its Python; docs/environments.md has the pins")
 
 
-def server_options(settled: Settled, port: int) -> serve.ServerOptions:
-    """How the rehearsal or the GPU serves."""
-    device = settled.config.device
-    if device == "cpu":
-        return serve.ServerOptions(environments.ensure("server").python, port=port)
+def server_options(device: str, machine: Machine, *, port: int, **more: Any) -> serve.ServerOptions:
+    """Who serves: vLLM's CPU build, an interpreter that was named, or the server container where Docker and a GPU are."""
     named = os.environ.get(environments.PYTHON_OVERRIDE["server"])
-    if not named:
-        raise UsageError("serving on a GPU needs an environment with vLLM", hint=f"set {environments.PYTHON_OVERRIDE['server']} to its Python, or serve the exported directory in the container that docs/serving.md names")
-    return serve.ServerOptions(named, port=port, device="gpu")
+    if named or device == "cpu":
+        return serve.ServerOptions(environments.ensure("server").python, port=port, device=device, **more)
+    if machine.docker and machine.gpus:
+        return serve.ServerOptions("python", container.server_image(machine.gpus[0].compute_capability), port=port, device=device, **more)
+    raise UsageError(
+        "serving on a GPU needs Docker, or an environment with vLLM",
+        hint=f"start Docker with the NVIDIA container toolkit, or set {environments.PYTHON_OVERRIDE['server']} to a Python that has vLLM",
+    )
 
-
-__all__ = ["Machine", "Request", "Settled", "check_lengths", "model_dir", "open_run", "pixels", "plan_for", "runtime", "server_options", "settle", "tokens"]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from sft import container
 from sft.errors import EngineError
 
 LEASH = Path(__file__).parent / "workers" / "leash.py"
@@ -120,16 +121,23 @@ class Process:
         popen.wait()
         if self._reader:
             self._reader.join(timeout=2)
+        if popen.stdout and not (self._reader and self._reader.is_alive()):
+            popen.stdout.close()
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> list[str]:
     """The last lines of a log; an unreadable one has none."""
-    with suppress(OSError):
-        with log.open("rb") as stream:
-            stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, stream.tell() - lines * 400))
-            return stream.read().decode("utf-8", "replace").splitlines()[-lines:]
+    with suppress(OSError), log.open("rb") as stream:
+        stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, stream.tell() - lines * 400))
+        return stream.read().decode("utf-8", "replace").splitlines()[-lines:]
     return []
+
+
+def stop_container(name: str) -> None:
+    """End a container that may still run; one that is gone already is fine."""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(container.stop_command(name), capture_output=True, timeout=container.STOP_SECONDS + STOP_SECONDS, check=False)
 
 
 def run_json(command: list[str], *, log: Path, stdin: bytes = b"", env: Mapping[str, str] | None = None, what: str) -> list[str]:

@@ -85,7 +85,7 @@ def run_loop(request: job.Request, data_name: str, test: Path | None, *, setup_s
     if no_server:
         outcome.left_out = dict.fromkeys(("serve", "score before", "score after", "Transformers check"), no_server)
     else:
-        _score(outcome, stages, settled, base, test_data, port)
+        _score(outcome, stages, settled, hardware, base, test_data, port)
     with stages.stage("report"):
         outcome.report = _report(outcome, test_data, settled)
     return outcome
@@ -113,7 +113,7 @@ def check_file(path: Path, settled: job.Settled) -> Report:
     """Validate one file with a bar; errors stop the job, warnings are counted aloud."""
     size = path.stat().st_size if path.is_file() else 1
     with ui.Follow(f"checking {path.name}", size, unit=" bytes") as bar:
-        found = validate(path, Context(path.parent, settled.version), progress=lambda done: bar.update(done))
+        found = validate(path, Context(path.parent, settled.version), progress=bar.update)
     found.require_good()
     warned = ", ".join(f"{code} {count}" for (_, code), count in sorted(found.counts.items()))
     ui.say(f"  {path}: {found.rows} rows, all good" + (f"; warnings: {warned}" if warned else ""))
@@ -144,6 +144,8 @@ def train_run(settled: job.Settled, hardware: job.Machine, run: Run, data: Path,
     prepared = train.prepare(run.folder, data, base, settled.version, settled.config, plan)
     where = job.runtime(settled, hardware)
     train.write_run(prepared, run, settled.origins)
+    if where.cuda and where.repo:
+        train.build_image(where.cuda, where.repo, run.folder / "log" / "image.log", ui.say)
     ui.say(f"run folder {run.folder}; log {run.log}")
     with ui.Follow("training", plan.max_steps) as bar:
         train.train(prepared, run, where, on_progress=bar.step, say=ui.say)
@@ -185,7 +187,7 @@ def _export(run: Run, weights: Path, out: Path, pixels: tuple[int, int] | None, 
     return manifest
 
 
-def _score(outcome: Outcome, stages: ui.Stages, settled: job.Settled, base: Path, data: Path, port: int | None) -> None:
+def _score(outcome: Outcome, stages: ui.Stages, settled: job.Settled, hardware: job.Machine, base: Path, data: Path, port: int | None) -> None:
     sampling = predict.Sampling(REHEARSAL_TOKENS if settled.config.model == job.TINY else ANSWER_TOKENS)
     count = sum(1 for _ in data.open("rb"))
     model = outcome.model or base
@@ -198,7 +200,7 @@ def _score(outcome: Outcome, stages: ui.Stages, settled: job.Settled, base: Path
                 done += 1
                 bar.update(done)
 
-            options = job.server_options(settled, port or serve.free_port())
+            options = job.server_options(settled.config.device, hardware, port=port or serve.free_port())
             results = scoring.evaluate_model(
                 folder, settled.version, data, outcome.run.folder / "scores" / name, options,
                 sampling=sampling, fingerprint=export.fingerprint(folder), on_done=one, say=ui.throttled(ui.say),

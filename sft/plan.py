@@ -13,13 +13,13 @@ import math
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 
+from sft.config import BASE_LEARNING_RATE
 from sft.errors import UsageError
 
 WARMUP_SHARE = Fraction(1, 100)
 SAVE_EVERY_AT_MOST = 200  # steps; a crash costs no more than that
 SAVES_PER_RUN = 5
 LOG_LINES_PER_RUN = 200
-BASE_LEARNING_RATE = 5e-6  # full fine-tuning at 64 samples per update, from the released sample configuration
 MIN_LEARNING_RATE_SHARE = 0.1  # the cosine ends at a tenth
 
 

@@ -44,7 +44,7 @@ def run_name(data: Path, config: RunConfig, model_fingerprint: str) -> str:
     stem = data.stem if data.stem not in {"train", "data"} else data.resolve().parent.name
     if stem == "sample":
         stem = data.resolve().parent.parent.name
-    safe = "".join(char if char.isalnum() and char.isascii() or char in "-_." else "-" for char in stem)[:40]
+    safe = "".join(char if (char.isalnum() and char.isascii()) or char in "-_." else "-" for char in stem)[:40]
     return f"{safe}-{config.engine}-{digest}"
 
 

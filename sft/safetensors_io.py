@@ -1,18 +1,47 @@
-"""Joins safetensors shards byte by byte: any dtype, no torch, one tensor's bytes in memory at a time."""
+"""Reads the tables of safetensors files and joins shards byte by byte: any dtype, no torch, little memory."""
 
 from __future__ import annotations
 
 import json
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sft.engines.base import safetensors_header
 from sft.errors import ProblemsFound
 from sft.jsonl import atomic_write
 
 ALIGNMENT = 8
 COPY_BYTES = 16 * 1024 * 1024
+MAX_SAFETENSORS_HEADER = 100 * 1024 * 1024  # the format's own limit
+
+
+def safetensors_header(path: Path) -> dict[str, Any]:
+    """The tensor table of a file: name → {dtype, shape, data_offsets}. ProblemsFound for a truncated or foreign file."""
+
+    def broken(why: str) -> ProblemsFound:
+        return ProblemsFound(f"not a complete safetensors file: {why}", where=str(path), hint="the copy was cut off or the file is a pointer; fetch or write it again")
+
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        prefix = stream.read(8)
+        if len(prefix) < 8:
+            raise broken(f"{size} bytes")
+        length = struct.unpack("<Q", prefix)[0]
+        if length > min(MAX_SAFETENSORS_HEADER, size - 8):
+            raise broken(f"a header of {length:,} bytes in a file of {size:,}")
+        try:
+            header = json.loads(stream.read(length))
+        except ValueError as error:
+            raise broken("its header is not JSON") from error
+    if not isinstance(header, dict):
+        raise broken("its header is not a table")
+    header.pop("__metadata__", None)
+    with suppress(KeyError, TypeError, ValueError):
+        ends = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
+        if 8 + length + ends == size:
+            return header
+    raise broken(f"the tensors do not fill its {size:,} bytes")
 
 
 def tensor_table(files: list[Path]) -> dict[str, tuple[Path, dict[str, Any]]]:

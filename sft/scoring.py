@@ -13,13 +13,14 @@ from sft.evaluation import predict, score
 from sft.jsonl import read_samples, sha256, write_json
 from sft.launch import run_json
 from sft.models import ModelVersion
-from sft.types import Prediction, Sample
+from sft.types import Prediction
 
 PARITY_WORKER = Path(__file__).parent / "workers" / "transformers_answers.py"
 PARITY_SAMPLES = 8
 
 
-def evaluate(data: Path, url: str, out: Path, *, model: str | None, sampling: predict.Sampling, concurrency: int, on_done: Callable[[Prediction], None], more: dict[str, Any] | None = None) -> dict[str, Any]:
+def evaluate(data: Path, url: str, out: Path, *, model: str | None, sampling: predict.Sampling, concurrency: int,
+             on_done: Callable[[Prediction], None], more: dict[str, Any] | None = None) -> dict[str, Any]:  # fmt: skip
     """Ask a running server for every row of `data`; writes predictions.jsonl and results.json into `out`."""
     samples = list(read_samples(data))
     endpoint = predict.resolve(predict.Endpoint(url, model))
@@ -58,7 +59,7 @@ def parity(model_dir: Path, data: Path, preds: list[Prediction], *, server_pytho
     two loaders minds shows here.
     """
     samples = list(read_samples(data))[:PARITY_SAMPLES]
-    order = [{"image": str((data.parent / sample.image_info[0].image_url).resolve()), "prompt": _prompt(sample)} for _, sample in samples]
+    order = [{"image": str((data.parent / sample.image_info[0].image_url).resolve()), "prompt": sample.prompt.strip()} for _, sample in samples]
     lines = run_json(
         [server_python, str(PARITY_WORKER), str(model_dir.resolve()), str(max_tokens)], stdin=json.dumps(order).encode(), log=log,
         env={"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONUTF8": "1"}, what="reading through Transformers",
@@ -69,6 +70,3 @@ def parity(model_dir: Path, data: Path, preds: list[Prediction], *, server_pytho
     by_line = {pred.id: pred.pred for pred in preds}
     return sum(answer == by_line.get(line) for answer, (line, _) in zip(answers, samples, strict=True)), len(order)
 
-
-def _prompt(sample: Sample) -> str:
-    return sample.prompt.strip()

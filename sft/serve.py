@@ -12,16 +12,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
+import yaml
 
-from sft import models
+from sft import container, models
 from sft.engines.logs import last_errors
 from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.export import prove
 from sft.images import image_tokens
-from sft.jsonl import read_json
-from sft.launch import Process, tail
+from sft.jsonl import atomic_write, read_json
+from sft.launch import Process, stop_container, tail
 from sft.tokens import load_tokenizer, pixel_limits
 from sft.types import Task
 
@@ -38,6 +40,7 @@ class ServerOptions:
     """What `sft serve` is told. `gpu_memory` is vLLM's share of the card."""
 
     python: str
+    image: str | None = None  # set: the container of the PaddleOCR project serves, `python` is not used
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     device: str = "cpu"
@@ -59,6 +62,27 @@ def server_command(model_dir: Path, version: models.ModelVersion, options: Serve
         argv += ["--max-num-batched-tokens", str(BATCHED_TOKENS), "--gpu-memory-utilization", f"{options.gpu_memory:g}", "--dtype", "bfloat16"]
         argv += ["--max-model-len", str(options.max_model_len)] if options.max_model_len else []
     return [*argv, "--trust-remote-code"] if options.trust_remote_code else argv
+
+
+def backend_config(options: ServerOptions) -> dict[str, Any]:
+    """vLLM's settings inside the server container: its own default of 131072 batched tokens takes 30 GB and more."""
+    settings: dict[str, Any] = {"gpu-memory-utilization": options.gpu_memory, "max-num-batched-tokens": BATCHED_TOKENS, "mm-processor-cache-gb": 0}
+    return {**settings, **({"max-model-len": options.max_model_len} if options.max_model_len else {})}
+
+
+def container_command(model_dir: Path, version: models.ModelVersion, options: ServerOptions, folder: Path) -> list[str]:
+    """The server in its container; writes vLLM's settings into `folder`. The served name decides the template there."""
+    path = folder.resolve() / "vllm.yml"
+    with atomic_write(path) as stream:
+        stream.write(yaml.safe_dump(backend_config(options)).encode())
+    image = options.image or ""
+    return container.serve_command(
+        image, model_name=version.served_name, model_dir=model_dir, backend_config=path, host=options.host, port=options.port, name=_container_name(options)
+    )  # fmt: skip
+
+
+def _container_name(options: ServerOptions) -> str:
+    return f"sft-serve-{options.port}"
 
 
 def server_environment(options: ServerOptions) -> dict[str, str]:
@@ -94,10 +118,16 @@ def serving(model_dir: Path, version: models.ModelVersion, options: ServerOption
     url = f"http://{'127.0.0.1' if options.host == '0.0.0.0' else options.host}:{options.port}"
     with suppress(OSError):
         log.unlink()  # one server, one log: the tail of an older one would mislead
-    with Process(server_command(model_dir.resolve(), version, options), log, server_environment(options), cwd=log.parent if log.parent.is_dir() else None) as process:
-        _wait_healthy(process, url, log, say)
-        warm_up(url, version, model_dir)
-        yield url
+    folder = model_dir.resolve()
+    argv = container_command(folder, version, options, log.parent) if options.image else server_command(folder, version, options)
+    with Process(argv, log, server_environment(options), cwd=log.parent if log.parent.is_dir() else None) as process:
+        try:
+            _wait_healthy(process, url, log, say)
+            warm_up(url, version, model_dir)
+            yield url
+        finally:
+            if options.image:
+                stop_container(_container_name(options))
 
 
 def _wait_healthy(process: Process, url: str, log: Path, say: Callable[[str], None]) -> None:
@@ -158,8 +188,6 @@ def _blank(side: int) -> str:
 
 def version_of(model_dir: Path) -> models.ModelVersion:
     """The version a directory was exported for, by its inference.yml."""
-    import yaml
-
     if not model_dir.is_dir():
         raise UsageError("no such model directory", where=str(model_dir), hint="`sft export RUN -o DIR` writes one")
     path = model_dir / "inference.yml"

@@ -15,9 +15,9 @@ from sft import container, engines
 from sft.config import RunConfig, dump
 from sft.engines.base import Checkpoint, Engine, Job, to_yaml
 from sft.engines.logs import last_errors
-from sft.errors import EngineError
+from sft.errors import EngineError, UsageError
 from sft.jsonl import atomic_write, read_samples, sha256, write_json
-from sft.launch import Process, shell_line, tail
+from sft.launch import Process, shell_line, stop_container, tail
 from sft.models import ModelVersion
 from sft.plan import Plan, as_dict
 from sft.runs import Run, machine, now
@@ -83,8 +83,12 @@ def command(prepared: Prepared, runtime: Runtime, resume: Checkpoint | None) -> 
         return argv, env
     mounts = [(job.run_dir, "rw"), (job.model_dir, "ro"), *((folder, "ro") for folder in image_folders(job.data))]
     return container.run_command(
-        runtime.cuda, argv, workdir=job.run_dir, mounts=_outermost(mounts), env=env, name=f"sft-{job.run_dir.name}"
+        runtime.cuda, argv, workdir=job.run_dir, mounts=_outermost(mounts), env=env, name=_container_name(job)
     ), {}  # fmt: skip
+
+
+def _container_name(job: Job) -> str:
+    return f"sft-{job.run_dir.name}"
 
 
 def image_folders(data: Path) -> list[Path]:
@@ -98,6 +102,18 @@ def _outermost(mounts: list[tuple[Path, str]]) -> list[tuple[Path, Any]]:
         (path, mode) for path, mode in mounts
         if not any(other != path and path.is_relative_to(other) and (other_mode == "rw" or mode == "ro") for other, other_mode in mounts)
     ]  # fmt: skip
+
+
+def build_image(cuda: container.Cuda, repo: Path, log: Path, say: Callable[[str], None]) -> None:
+    """Build the training image, or let Docker find that it is built already. The first time fetches many gigabytes."""
+    if not (repo / container.DOCKERFILE).is_file():
+        raise UsageError(f"no {container.DOCKERFILE} here", where=str(repo), hint="run this from a checkout of the workbench")
+    say(f"building {container.image_name(cuda)} (the first time fetches the Paddle CUDA image); log {log}")
+    with Process(container.build_command(repo, cuda), log) as process:
+        code = process.wait()
+    if code:
+        lines = "\n  ".join(last_errors(tail(log)))
+        raise EngineError(f"the training image could not be built (exit code {code}):\n  {lines}", where=str(log), hint="the log has the whole story")
 
 
 def versions(python: str) -> dict[str, str]:
@@ -148,6 +164,9 @@ def train(prepared: Prepared, run: Run, runtime: Runtime, *, on_progress: Callab
     except KeyboardInterrupt:
         run.set_state("interrupted", step=last.step, checkpoint=_newest(prepared))
         raise
+    finally:
+        if runtime.cuda:  # Docker's client may be gone while the container goes on
+            stop_container(_container_name(job))
     if code or not list(job.output_dir.glob("*.safetensors")):
         run.set_state("failed", step=last.step, exit_code=code, checkpoint=_newest(prepared))
         raise _failure(code, run, _newest(prepared))

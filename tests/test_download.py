@@ -155,20 +155,15 @@ def test_server_that_ignores_range_starts_over(server: Server, client: httpx.Cli
 
 @pytest.mark.parametrize("stated", [True, False])
 def test_too_large(server: Server, client: httpx.Client, tmp_path: Path, stated: bool) -> None:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        if stated:
-            return send(request, 200, CONTENT)
-        request.send_response(200)
-        request.send_header("Connection", "close")
-        request.end_headers()
-        with suppress(ConnectionError):
-            request.wfile.write(CONTENT)
+    def unstated(request: BaseHTTPRequestHandler) -> None:
+        request.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + CONTENT)
         request.close_connection = True
 
-    server.answers["/a"] = answer
+    server.answers["/a"] = ranged(CONTENT) if stated else unstated
     with pytest.raises(ProblemsFound, match="too large"):
         fetch_file(server.url("/a"), tmp_path / "a", client=client, max_bytes=len(CONTENT) - 1, allow_private=True)
     assert not (tmp_path / "a").exists()
+    assert (tmp_path / "a.part").exists() != stated, "a stated length is refused before anything is fetched"
     assert fetch_file(server.url("/a"), tmp_path / "a", client=client, max_bytes=len(CONTENT), allow_private=True) == SHA
 
 
@@ -202,6 +197,9 @@ def test_redirects_are_followed_up_to_a_limit(server: Server, client: httpx.Clie
     assert fetch_file(server.url("/1"), tmp_path / "a", client=client, max_bytes=LIMIT, allow_private=True) == SHA
     with pytest.raises(EngineError, match="redirects"):
         fetch_file(server.url("/0"), tmp_path / "a", client=client, max_bytes=LIMIT, allow_private=True)
+    server.answers["/file"] = lambda request: send(request, 302, Location="file:///etc/passwd")
+    with pytest.raises(UsageError, match="only http"):
+        fetch_file(server.url("/file"), tmp_path / "a", client=client, max_bytes=LIMIT, allow_private=True)
 
 
 def test_redirect_into_the_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,16 +216,10 @@ def test_redirect_into_the_network_is_refused(tmp_path: Path, monkeypatch: pytes
     assert asked == ["public.example"]
 
 
-def test_redirect_to_another_scheme_is_refused(server: Server, client: httpx.Client, tmp_path: Path) -> None:
-    server.answers["/a"] = lambda request: send(request, 302, Location="file:///etc/passwd")
-    with pytest.raises(UsageError, match="only http"):
-        fetch_file(server.url("/a"), tmp_path / "a", client=client, max_bytes=LIMIT, allow_private=True)
-
-
 def test_transport_refuses_a_name_that_turns_private(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """DNS rebinding: public when the caller checks, private when the connection is made."""
     answers = iter(["93.184.216.34", *["127.0.0.1"] * 9])
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), 80))])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), server.http.server_port))])
     with make_client() as client, pytest.raises(UsageError, match="127.0.0.1"):
         fetch_file(f"http://rebind.example:{server.http.server_port}/a", tmp_path / "a", client=client, max_bytes=LIMIT)
     assert server.seen == []

@@ -123,6 +123,13 @@ def test_template_of_another_version(model: Path) -> None:
     assert only(check_model(model, MODELS["0.9B"])).startswith("chat_template.jinja ends the prompt with")
 
 
+def test_last_ending_of_a_template_counts(model: Path) -> None:
+    """Answers of earlier turns may be written one way, the prompt for the next answer another."""
+    text = chat_template(MODELS["0.9B"])
+    (model / "chat_template.jinja").write_text(text + "{# #}{{- 'Assistant:\\n' -}}", "utf-8")
+    assert only(check_model(model, MODELS["0.9B"])).startswith("chat_template.jinja ends the prompt with '\\nAssistant:\\n'")
+
+
 @pytest.mark.parametrize(("name", "text"), [("inference.yml", "Hpi: {}\n"), ("chat_template.jinja", "{{ messages }}")])
 def test_files_that_name_no_version(model: Path, name: str, text: str) -> None:
     (model / name).write_text(text, "utf-8")
@@ -130,8 +137,9 @@ def test_files_that_name_no_version(model: Path, name: str, text: str) -> None:
 
 
 def test_nothing_of_the_directory_is_run_or_read_without_bound(model: Path) -> None:
-    (model / "inference.yml").write_text("Global: !!python/object/apply:os.abort []\n", "utf-8")
+    (model / "inference.yml").write_text(f"Global: !!python/object/apply:os.mkdir [{model / 'made'}]\n", "utf-8")
     assert "inference.yml cannot be read as a table of names and values" in check_model(model, None)
+    assert not (model / "made").exists()
     (model / "config.json").write_text("{" + " " * subject.MAX_CONFIG_BYTES + "}", "utf-8")
     assert "config.json cannot be read as a table of names and values" in check_model(model, None)
 

@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "serve": ("serving", "serve a model directory with vLLM"),
     "eval": ("serving", "score the answers of a running server"),
     "env": ("setup", "make the trainer's or the server's environment"),
+    "image": ("setup", "build the training container with ERNIEKit"),
 }
 
 

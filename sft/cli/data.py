@@ -103,7 +103,7 @@ def validate(files: tuple[Path, ...], model_name: str, base: Path | None, max_se
         if fix:
             mended = mend(path, out or path)
             ui.say(f"{out or path}: " + (", ".join(f"{code} x {count}" for code, count in sorted(mended.items())) or "nothing to mend"))
-            path = out or path  # noqa: PLW2901
+            path = out or path
         size = path.stat().st_size if path.is_file() else 0
         with ui.Follow(f"checking {path.name}", max(size, 1), unit=" bytes") as bar:
             reports.append(check(path, Context(path.parent, version, deep, budget), progress=bar.update))

@@ -7,6 +7,7 @@ import click
 from sft import plan as planning
 from sft import ui
 from sft.cli.common import json_option, print_json
+from sft.config import BASE_LEARNING_RATE
 from sft.plan import Plan
 
 
@@ -16,7 +17,7 @@ from sft.plan import Plan
 @click.option("--gpus", "-G", type=int, default=1, show_default=True, metavar="G")
 @click.option("--batch", "-B", type=int, default=8, show_default=True, metavar="B", help="Samples per micro-step and GPU (ERNIEKit: packing_size).")
 @click.option("--accum", "-A", type=int, default=8, show_default=True, metavar="A", help="Micro-steps per update.")
-@click.option("--lr", type=float, default=planning.BASE_LEARNING_RATE, show_default=True, help="Peak learning rate.")
+@click.option("--lr", type=float, default=BASE_LEARNING_RATE, show_default=True, help="Peak learning rate.")
 @click.option("--max-steps", type=int, metavar="N", help="Upper limit of updates.")
 @click.option("--to-gpus", type=int, metavar="N", help="Show the two ways to another number of GPUs.")
 @json_option

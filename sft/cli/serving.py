@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import tempfile
@@ -12,7 +11,7 @@ from typing import Any
 
 import click
 
-from sft import environments, scoring, ui
+from sft import environments, job, scoring, ui
 from sft import export as exporting
 from sft import serve as serving
 from sft.cli.common import json_option, print_json
@@ -24,7 +23,7 @@ from sft.evaluation import predict, report
 @click.argument("model_dir", type=click.Path(path_type=Path))
 @click.option("--port", type=int, default=serving.DEFAULT_PORT, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 answers other machines too.")
-@click.option("--device", type=click.Choice(["cpu", "gpu"]), help="[default: gpu where SFT_SERVER_PYTHON names an environment with vLLM for it]")
+@click.option("--device", type=click.Choice(["cpu", "gpu"]), help="[default: gpu where there is one]")
 @click.option("--max-model-len", type=int, metavar="TOKENS")
 @click.option("--gpu-memory", type=float, default=0.8, show_default=True, help="Share of the card that vLLM takes.")
 @click.option("--trust-remote-code", is_flag=True, help="Run the Python files of the model directory. Only for directories you trust.")
@@ -37,18 +36,18 @@ def serve(model_dir: Path, port: int, host: str, device: str | None, max_model_l
       sft serve models/bengali --port 8118
     """
     version = serving.version_of(model_dir)
-    chosen = device or ("gpu" if os.environ.get(environments.PYTHON_OVERRIDE["server"]) else "cpu")
     exporting.prove(model_dir, version)
-    if not dry_run:
-        serving.require_free_port(host, port)
-        reason = environments.no_cpu_server() if chosen == "cpu" else ""
-        if reason:
-            raise EngineError(reason, hint="serve the directory in the container: see docs/serving.md")
-    python = "python" if dry_run else environments.ensure("server").python
-    options = serving.ServerOptions(python, host, port, chosen, max_model_len, gpu_memory, trust_remote_code)
+    machine = job.Machine.look()
+    chosen = device or ("gpu" if machine.gpus else "cpu")
+    more: dict[str, Any] = {"host": host, "max_model_len": max_model_len, "gpu_memory": gpu_memory, "trust_remote_code": trust_remote_code}
     if dry_run:
-        click.echo(" ".join(serving.server_command(model_dir, version, options)))
+        click.echo(" ".join(serving.server_command(model_dir, version, serving.ServerOptions("python", port=port, device=chosen, **more))))
         return
+    serving.require_free_port(host, port)
+    reason = environments.no_cpu_server() if chosen == "cpu" else ""
+    if reason:
+        raise EngineError(reason, hint="serve the directory in the container: see docs/serving.md")
+    options = job.server_options(chosen, machine, port=port, **more)
     with tempfile.TemporaryDirectory(prefix="sft-serve-") as folder, serving.serving(model_dir, version, options, log=Path(folder) / "server.log", say=ui.throttled(ui.say)) as url:
         click.echo(f"{url}/v1  model {version.served_name}")
         ui.flush()

@@ -1,10 +1,13 @@
-"""`sft env`."""
+"""`sft env` and `sft image`."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from sft import environments, ui
+from sft import container, environments, train, ui
+from sft.errors import EngineError
 
 
 @click.command()
@@ -26,3 +29,24 @@ def env(name: str) -> None:
     if ready.seconds:
         ui.say(f"done in {ready.seconds:.0f} s")
     click.echo(ready.python)
+
+
+@click.command()
+@click.option("--cuda", type=click.Choice(["12.6", "12.9"]), help="[default: by the GPU; 12.9 for Blackwell]")
+@click.option("--dry-run", is_flag=True, help="Print Docker's command and end.")
+def image(cuda: container.Cuda | None, dry_run: bool) -> None:
+    """Build the training container with ERNIEKit for this machine's GPU.
+
+    \b
+    Example:
+      sft image --cuda 12.9
+    """
+    gpus = container.find_gpus()
+    chosen = cuda or (container.choose_cuda(gpus[0].compute_capability) if gpus else "12.6")
+    if dry_run:
+        click.echo(" ".join(container.build_command(Path.cwd(), chosen)))
+        return
+    if not container.find_docker():
+        raise EngineError("no Docker engine answers here", hint="start Docker, or see what would run: `sft image --dry-run`")
+    train.build_image(chosen, Path.cwd(), Path("runs") / "image.log", ui.say)
+    click.echo(container.image_name(chosen))

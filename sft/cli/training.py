@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sft import data, job, launch, loop, models, runs, ui
+from sft import container, data, job, launch, loop, models, runs, ui
 from sft import train as training
 from sft.cli.common import json_option, print_json, request, run_options
 from sft.errors import EXIT_PROBLEMS
@@ -112,9 +112,11 @@ def _dry_run(asked: job.Request, machine: job.Machine, path: Path, as_json: bool
     folder = asked.runs / f"{path.stem}-{settled.config.engine}-dry"
     prepared = training.prepare(folder, path, base, settled.version, settled.config, plan)
     argv, env = training.command(prepared, training.Runtime("python"), None)
+    cuda = container.choose_cuda(machine.gpus[0].compute_capability) if machine.gpus else "12.6"
+    boxed, _ = training.command(prepared, training.Runtime("python", cuda), None)
     if as_json:
         rows = [row.decode() for row in prepared.first_rows]
-        print_json({"rows": rows, "settings": prepared.settings, "command": argv, "environment": env, "files": dict(prepared.extra)})
+        print_json({"rows": rows, "settings": prepared.settings, "command": argv, "container": boxed, "environment": env, "files": dict(prepared.extra)})
         return
     ui.say(f"engine {settled.config.engine}: {settled.reasons['engine']}")
     click.echo(f"# data: {samples} rows, the first {len(prepared.first_rows)}")
@@ -123,6 +125,8 @@ def _dry_run(asked: job.Request, machine: job.Machine, path: Path, as_json: bool
     for file, text in prepared.extra.items():
         click.echo(f"# {file}\n{text}")
     click.echo(f"# command\n{launch.shell_line(argv, env)}")
+    if settled.config.engine == "erniekit":
+        click.echo(f"\n# the same in the training container\n{launch.shell_line(container.build_command(Path.cwd(), cuda), {})}\n{launch.shell_line(boxed, {})}")
 
 
 @click.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,9 +16,8 @@ from sft.config import RunConfig
 from sft.errors import ProblemsFound, UsageError
 from sft.models import ModelVersion
 from sft.plan import Plan
+from sft.safetensors_io import safetensors_header
 from sft.types import Progress, Sample
-
-MAX_SAFETENSORS_HEADER = 100 * 1024 * 1024  # the format's own limit
 
 
 @dataclass(frozen=True)
@@ -124,34 +122,6 @@ def to_yaml(settings: Mapping[str, Any]) -> str:
     if yaml.safe_load(text) != dict(settings):  # a value that changes its type on the way would fail inside the trainer
         raise ProblemsFound("the trainer's configuration does not survive YAML", hint="a setting is not a plain value")
     return text
-
-
-def safetensors_header(path: Path) -> dict[str, Any]:
-    """The tensor table of a file: name → {dtype, shape, data_offsets}. ProblemsFound for a truncated or foreign file."""
-
-    def broken(why: str) -> ProblemsFound:
-        return ProblemsFound(f"not a complete safetensors file: {why}", where=str(path), hint="the copy was cut off or the file is a pointer; fetch or write it again")
-
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        prefix = stream.read(8)
-        if len(prefix) < 8:
-            raise broken(f"{size} bytes")
-        length = struct.unpack("<Q", prefix)[0]
-        if length > min(MAX_SAFETENSORS_HEADER, size - 8):
-            raise broken(f"a header of {length:,} bytes in a file of {size:,}")
-        try:
-            header = json.loads(stream.read(length))
-        except ValueError as error:
-            raise broken("its header is not JSON") from error
-    if not isinstance(header, dict):
-        raise broken("its header is not a table")
-    header.pop("__metadata__", None)
-    with suppress(KeyError, TypeError, ValueError):
-        ends = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
-        if 8 + length + ends == size:
-            return header
-    raise broken(f"the tensors do not fill its {size:,} bytes")
 
 
 def complete_checkpoints(output_dir: Path, required: tuple[str, ...]) -> list[Checkpoint]:

@@ -56,7 +56,7 @@ class Endpoint:
             parsed = httpx.URL(self.url)
         except httpx.InvalidURL as error:
             raise UsageError(f"not an address: {error}", where=self.url, hint="write it as http://host:port") from error
-        if parsed.scheme not in ("http", "https") or not parsed.host:
+        if parsed.scheme not in ("http", "https") or not parsed.host or (parsed.port or 0) > 65535:
             raise UsageError("not an address of a server", where=self.url, hint="write it as http://host:port")
         return self.url.rstrip("/").removesuffix("/chat/completions").removesuffix("/v1") + "/v1"
 
@@ -82,7 +82,7 @@ class _Answer(msgspec.Struct):
     choices: list[_Choice]
 
 
-class _Lost(Exception):
+class _LostError(Exception):
     """Why one request has no answer; `again` where a further try may help, `refused` where the server could not be spoken to."""
 
     def __init__(self, reason: str, *, again: bool = False, refused: bool = False) -> None:
@@ -153,10 +153,12 @@ def read_predictions(path: Path) -> list[Prediction]:
 
 
 def _client(endpoint: Endpoint, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
-    base = endpoint.base
+    base, key = endpoint.base, endpoint.api_key or ""
+    if not (key.isascii() and key.isprintable()):
+        raise UsageError("the API key has characters that no header can carry", hint="look for a line end or a curly quote copied with it")
     return httpx.AsyncClient(
         base_url=base + "/",
-        headers={"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {},
+        headers={"Authorization": f"Bearer {key}"} if key else {},
         timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),  # the whole request is timed in _Run.post
         limits=httpx.Limits(max_connections=None),  # the workers are the limit
         follow_redirects=False,  # a redirect could carry the images and the key elsewhere
@@ -171,9 +173,9 @@ async def _resolve(endpoint: Endpoint, transport: httpx.AsyncBaseTransport | Non
         async with _client(endpoint, transport) as client:
             response = await client.get("models", timeout=CONNECT_TIMEOUT)
     except httpx.TransportError as error:
-        raise EngineError(f"no server answers ({_reason(error)})", where=endpoint.url, hint=hint) from error
+        raise EngineError(f"no server answers: {error!r}", where=endpoint.url, hint=hint) from error
     if response.status_code in (401, 403):
-        raise EngineError(f"the server wants another API key ({response.status_code})", where=endpoint.url, hint="give the key that the server was started with")
+        raise EngineError(f"the server wants another API key ({response.status_code})", where=endpoint.url, hint="give the key it was started with")
     names = _names(response)
     if endpoint.model is None:
         if not names:
@@ -226,8 +228,8 @@ class _Run:
         start = perf_counter()
         try:
             choice = await self.ask(await asyncio.to_thread(self.payload, sample))
-        except (ImageProblem, OSError, _Lost) as error:
-            self.refused = self.refused + 1 if isinstance(error, _Lost) and error.refused else 0
+        except (ImageProblem, OSError, _LostError) as error:
+            self.refused = self.refused + 1 if isinstance(error, _LostError) and error.refused else 0
             return replace(pred, seconds=perf_counter() - start, error=str(error))
         self.refused = 0
         return replace(pred, pred=choice.message.content or "", finish_reason=choice.finish_reason or "", seconds=perf_counter() - start)
@@ -247,7 +249,7 @@ class _Run:
         for attempt in range(TRIES - 1):
             try:
                 return await self.post(body)
-            except _Lost as lost:
+            except _LostError as lost:
                 if not lost.again:
                     raise
             await asyncio.sleep(self.backoff * 2**attempt)
@@ -259,13 +261,13 @@ class _Run:
         try:
             response = await asyncio.wait_for(request, self.timeout)
         except asyncio.TimeoutError as error:  # not the builtin one before Python 3.11
-            raise _Lost(f"no answer within {self.timeout:g} s") from error
+            raise _LostError(f"no answer within {self.timeout:g} s") from error
         except httpx.HTTPError as error:
             refused = isinstance(error, httpx.TransportError)
-            raise _Lost(_reason(error), again=refused, refused=refused) from error
+            raise _LostError(repr(error), again=refused, refused=refused) from error
         status = response.status_code
         if status != 200:
-            raise _Lost(_complaint(response), again=status == 429 or status >= 500)
+            raise _LostError(_complaint(response), again=status == 429 or status >= 500)
         return _choice(response)
 
 
@@ -273,9 +275,9 @@ def _choice(response: httpx.Response) -> _Choice:
     try:
         choices = msgspec.json.decode(response.content, type=_Answer).choices
     except msgspec.MsgspecError as error:
-        raise _Lost(f"the answer is not a chat completion: {error}") from error
+        raise _LostError(f"the answer is not a chat completion: {error}") from error
     if not choices:
-        raise _Lost("the answer has no choices")
+        raise _LostError("the answer has no choices")
     return choices[0]
 
 
@@ -287,10 +289,6 @@ def _complaint(response: httpx.Response) -> str:
     for key in ("error", "message"):
         body = body.get(key, body) if isinstance(body, dict) else body
     return f"{response.status_code}: {' '.join(str(body).split())[:SHOWN]}"
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def data_uri(path: Path) -> str:

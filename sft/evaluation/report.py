@@ -34,10 +34,10 @@ MAX_INLINE = 128 * 1024  # bytes; a small file goes in as it is
 MAX_SHOWN = 4000  # code points of one text in the page; a model that repeats itself fills the rest
 BROWSER_FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
 JPEG_QUALITY = 85
-MEASURES = {
+MEASURES = {  # fields of Scores → what the page calls them
     "cer": "CER", "cer_mean": "CER, mean of samples", "wer": "WER", "ned": "NED",
     "exact": "Exact", "empty": "Empty answers", "truncated": "Cut off at max_tokens", "length_ratio": "Length / truth",
-}  # fmt: skip  (fields of Scores → what they are called)
+}  # fmt: skip
 EXPLAINED = {
     "cer_mean": "every sample weighs the same", "empty": "answers with nothing but white space",
     "truncated": "answers that ran into the limit", "length_ratio": "code points of all answers / of all truths; 1 is right",
@@ -155,8 +155,10 @@ def _row(group: list[Prediction | None], names: list[str], base: Path) -> Row:
     image, note = "", ""
     try:
         image = thumbnail(base / some.image)
-    except (ImageProblem, OSError, ValueError, SyntaxError, MemoryError, Pillow.DecompressionBombError) as error:
-        note = f"no picture: {error}"
+    except ImageProblem as problem:
+        note = f"no picture ({problem.code})"  # its message names folders of this machine; the page is passed on
+    except (OSError, ValueError, SyntaxError, MemoryError, Pillow.DecompressionBombError):
+        note = "no picture (image.truncated)"
     answers = tuple(_answer(name, pred) for name, pred in zip(names, group, strict=True))
     return Row(some.id, some.image, some.prompt, _cut(normalise(some.ref)), image, note, answers)
 
@@ -166,8 +168,11 @@ def _answer(name: str, pred: Prediction | None) -> Answer:
         return Answer(name, note="not asked")
     if pred.error:
         return Answer(name, note=f"lost: {pred.error}")
-    note = "cut off at max_tokens" if pred.finish_reason == "length" else ""
-    return Answer(name, tuple(diff(_cut(normalise(pred.ref)), _cut(normalise(pred.pred)))), _cer(pred), note)
+    ref, text = normalise(pred.ref), normalise(pred.pred)
+    notes = ["cut off at max_tokens"] if pred.finish_reason == "length" else []
+    if len(text) > MAX_SHOWN:
+        notes.append(f"{len(text) - MAX_SHOWN:,} more characters are not shown")
+    return Answer(name, tuple(diff(ref[:MAX_SHOWN], text[:MAX_SHOWN])), _cer(pred), "; ".join(notes))
 
 
 def _cut(text: str) -> str:

@@ -20,8 +20,8 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {
-    "cer": Metric("cer", "1.0", False, "edits between code points / max(code points of the reference, 1); not clipped; corpus: sum of edits / sum of lengths"),
-    "wer": Metric("wer", "1.0", False, "edits between words split at white space / max(words of the reference, 1); not clipped; corpus: sum of edits / sum of words"),
+    "cer": Metric("cer", "1.0", False, "edits between code points / max(code points of the reference, 1); not clipped; corpus: sum / sum"),
+    "wer": Metric("wer", "1.0", False, "edits between words (white space splits) / max(words of the reference, 1); not clipped; corpus: sum / sum"),
     "ned": Metric("ned", "1.0", False, "edits between code points / max(code points of the longer text, 1), 0 to 1; corpus: mean of the samples"),
     "exact": Metric("exact", "1.0", True, "1 where the texts are equal, else 0; corpus: share of the samples"),
 }

@@ -7,6 +7,9 @@ descendants get SIGTERM, and SIGKILL ten seconds later. The exit code is the com
 Linux: orphans of the command come back here (subreaper), so a server's helpers are ended with it. Standard library only.
 """
 
+from __future__ import annotations
+
+import contextlib
 import ctypes
 import os
 import select
@@ -20,17 +23,15 @@ GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 POLL = 0.1
 
 
-def _prctl(option, value):
+def _prctl(option: int, value: int) -> None:
     """Ask the kernel; other systems than Linux have no prctl and do without."""
-    try:
+    with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
-    except (OSError, AttributeError):
-        pass
 
 
-def _descendants():
+def _descendants() -> list[int]:
     """Process ids of all children, their children and so on, read from /proc."""
-    parents = {}
+    parents: dict[int, list[int]] = {}
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
         if name.isdigit():
             try:
@@ -40,7 +41,8 @@ def _descendants():
                 continue
             if fields[0] != b"Z":
                 parents.setdefault(int(fields[1]), []).append(int(name))
-    found, queue = [], [os.getpid()]
+    found: list[int] = []
+    queue = [os.getpid()]
     while queue:
         for child in parents.get(queue.pop(), ()):
             found.append(child)
@@ -48,52 +50,46 @@ def _descendants():
     return found
 
 
-def _signal_all(number):
+def _signal_all(number: int) -> None:
     for pid in _descendants():
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        except ProcessLookupError:
-            pass
 
 
-def _stop(child):
+def _stop(child: subprocess.Popen[bytes]) -> None:
     """End everything below this process: politely, then not."""
     _signal_all(signal.SIGTERM)
     deadline = time.monotonic() + GRACE
     while time.monotonic() < deadline:
         child.poll()
-        _reap()
+        _reap(child.pid)
         if not _descendants():
             return
         time.sleep(POLL)
     while _descendants():
         _signal_all(signal.SIGKILL)
         child.poll()
-        _reap()
+        _reap(child.pid)
         time.sleep(POLL)
 
 
-def _reap():
+def _reap(child: int) -> None:
     """Collect adopted orphans; the direct child is left to `subprocess`, which remembers its exit code."""
     while True:
         try:
             info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return
-        if info is None or info.si_pid == _child_pid:
+        if info is None or info.si_pid == child:
             return
         os.waitpid(info.si_pid, os.WNOHANG)
 
 
-_child_pid = -1
-
-
-def main():
+def main() -> None:
     """Start the command, wait for its end or for the parent's."""
-    global _child_pid
     command = sys.argv[sys.argv.index("--") + 1 :]
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
-    stopping = []
+    stopping: list[bool] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.append(True))
     try:
@@ -101,13 +97,12 @@ def main():
     except OSError as error:
         print(f"cannot start {command[0]}: {error.strerror}", flush=True)
         sys.exit(127)
-    _child_pid = child.pid
     while child.poll() is None:
         readable, _, _ = select.select([sys.stdin], [], [], POLL)
         if stopping or (readable and not os.read(0, 1)):
             _stop(child)
             break
-        _reap()
+        _reap(child.pid)
     code = child.wait()
     _stop(child)  # whatever the command left behind
     sys.exit(code if code >= 0 else 128 - code)

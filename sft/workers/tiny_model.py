@@ -6,14 +6,17 @@ The trainer's own classes write the weights, so tensor names, shapes and the lay
 checkpoint. Imports nothing of the workbench: it is started as a file by another interpreter.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
+from typing import Any
 
 os.environ.setdefault("FLAGS_use_cuda_managed_memory", "0")
 
 
-def spread(model, paddle):
+def spread(model: Any, paddle: Any) -> None:
     """Give every weight matrix a standard deviation of 1/sqrt(fan-in).
 
     The released sizes start well from a fixed 0.02; at a width of 64 to 128 that leaves attention flat and the image

@@ -6,11 +6,13 @@ Prints one JSON string per image. The end of an answer is decided by the directo
 prompt by its own chat template: nothing is helped along, so what is printed is what a user of the directory gets.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 
 
-def main():
+def main() -> None:
     """Read the order from stdin, answer line by line."""
     model_dir, max_tokens = sys.argv[1], int(sys.argv[2])
     order = json.load(sys.stdin)

@@ -1,0 +1,52 @@
+"""Small real things that several tests need."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from sft import export, jsonl, models
+from sft.synth import bengali
+from sft.tiny import SPECIAL_TOKENS, train_tokenizer
+
+VERSION = models.MODELS["0.9B"]
+
+
+def write_safetensors(path: Path, tensors: dict[str, list[int]]) -> None:
+    """A whole file of float32 zeros with these shapes."""
+    header: dict[str, object] = {}
+    offset = 0
+    for name, shape in tensors.items():
+        size = 4
+        for side in shape:
+            size *= side
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + size]}
+        offset += size
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(offset))
+
+
+TENSORS = {"lm_head.weight": [4, 8], "mlp_AR.linear_1.weight": [2, 3], "visual.vision_model.embeddings.packing_position_embedding.weight": [5, 2]}
+
+
+@pytest.fixture
+def base_model(tmp_path: Path) -> Path:
+    """A model directory with everything but sense in its weights."""
+    folder = tmp_path / "base"
+    folder.mkdir()
+    write_safetensors(folder / "model.safetensors", TENSORS)
+    train_tokenizer(["OCR:", "১২৩"], folder)
+    jsonl.write_json(folder / "config.json", {"model_type": "paddleocr_vl", "max_position_embeddings": 4096})
+    jsonl.write_json(folder / "tokenizer_config.json", {"tokenizer_class": "Ernie4_5_Tokenizer"})
+    jsonl.write_json(folder / "preprocessor_config.json", {"min_pixels": 147384, "max_pixels": 2822400})
+    export.server_files(folder, VERSION, pixels=(147384, 2822400), eos_token_id=SPECIAL_TOKENS.index(models.EOS))
+    return folder
+
+
+@pytest.fixture
+def bengali_data(tmp_path: Path) -> Path:
+    """Twelve drawn rows with their images."""
+    return bengali.write_split(tmp_path / "data", seed=3, split="train", count=12, prompt="OCR:")

@@ -1,0 +1,158 @@
+"""The exported directory: complete, proven, or not there at all."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from conftest import TENSORS, VERSION, write_safetensors
+from sft import export, models
+from sft.errors import EngineError, ProblemsFound, UsageError
+from sft.jsonl import read_json
+from sft.safetensors_io import safetensors_header
+
+PIXELS = (3136, 9408)
+
+
+def trained(folder: Path, tensors: dict[str, list[int]], name: str = "model-00001-of-00001.safetensors") -> Path:
+    folder.mkdir()
+    write_safetensors(folder / name, tensors)
+    return folder
+
+
+def test_complete_directory(tmp_path: Path, base_model: Path) -> None:
+    weights = trained(tmp_path / "weights", TENSORS)
+    manifest = export.export(weights, base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={"run": "r"})
+    out = tmp_path / "out"
+    assert {path.name for path in out.iterdir()} >= {*models.SERVED_FILES, export.MANIFEST}
+    assert not list(out.glob("*.index.json")) and not list(out.glob("model-*"))
+    assert read_json(out / "generation_config.json")["eos_token_id"] == 2
+    assert "max_length" not in read_json(out / "generation_config.json")
+    assert read_json(out / "tokenizer_config.json")["image_token"] == models.IMAGE_TOKEN
+    assert read_json(out / "tokenizer_config.json")["tokenizer_class"] == "LlamaTokenizer"
+    assert yaml.safe_load((out / "inference.yml").read_text())["Global"]["model_name"] == VERSION.served_name
+    limits = read_json(out / "preprocessor_config.json")
+    assert (limits["min_pixels"], limits["max_pixels"]) == PIXELS
+    assert manifest["taken_from_base"] == [] and manifest["run"] == "r"
+    assert set(safetensors_header(out / "model.safetensors")) == set(TENSORS)
+
+
+def test_shards_are_joined_byte_for_byte(tmp_path: Path, base_model: Path) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    names = list(TENSORS)
+    shards = {"model-00001-of-00002.safetensors": names[:1], "model-00002-of-00002.safetensors": names[1:]}
+    for file, inside in shards.items():
+        write_safetensors(weights / file, {name: TENSORS[name] for name in inside})
+    body = bytearray((weights / "model-00002-of-00002.safetensors").read_bytes())
+    body[-1] = 7  # a value to find again
+    (weights / "model-00002-of-00002.safetensors").write_bytes(bytes(body))
+    index = {"weight_map": {name: file for file, inside in shards.items() for name in inside}}
+    (weights / "model.safetensors.index.json").write_text(json.dumps(index))
+    export.export(weights, base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
+    joined = (tmp_path / "out" / "model.safetensors").read_bytes()
+    entry = safetensors_header(tmp_path / "out" / "model.safetensors")[names[2]]
+    start = 8 + int.from_bytes(joined[:8], "little")
+    assert joined[start + entry["data_offsets"][1] - 1] == 7
+
+
+def test_never_trained_tensor_comes_from_the_base(tmp_path: Path, base_model: Path) -> None:
+    kept = {name: shape for name, shape in TENSORS.items() if "packing_position" not in name}
+    manifest = export.export(trained(tmp_path / "weights", kept), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
+    assert manifest["taken_from_base"] == ["visual.vision_model.embeddings.packing_position_embedding.weight"]
+    assert set(safetensors_header(tmp_path / "out" / "model.safetensors")) == set(TENSORS)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"lm_head.weight": None}, "lm_head.weight is missing"),
+        ({"mlp_AR.linear_1.weight": [3, 2]}, "transposed"),
+        ({"lm_head.weight": [4, 9]}, "is [4, 9], the base has [4, 8]"),
+        ({"extra.weight": [1]}, "extra.weight is not in the base model"),
+    ],
+)
+def test_foreign_weights_are_refused_and_nothing_is_left(tmp_path: Path, base_model: Path, change: dict[str, list[int] | None], said: str) -> None:
+    tensors = {name: shape for name, shape in {**TENSORS, **change}.items() if shape is not None}
+    with pytest.raises(ProblemsFound) as caught:
+        export.export(trained(tmp_path / "weights", tensors), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
+    assert said in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "weights"]
+
+
+def test_truncated_weights_are_refused(tmp_path: Path, base_model: Path) -> None:
+    weights = trained(tmp_path / "weights", TENSORS)
+    file = weights / "model-00001-of-00001.safetensors"
+    file.write_bytes(file.read_bytes()[:-3])
+    with pytest.raises(ProblemsFound, match="not a complete safetensors file"):
+        export.export(weights, base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
+    assert not (tmp_path / "out").exists()
+
+
+def test_existing_directory_is_not_touched(tmp_path: Path, base_model: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UsageError, match="exists already"):
+        export.export(trained(tmp_path / "weights", TENSORS), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_full_disk_leaves_nothing(tmp_path: Path, base_model: Path) -> None:
+    """The kernel refuses to write past a limit, as it does on a full disk."""
+    write_safetensors(base_model / "model.safetensors", {**TENSORS, "lm_head.weight": [512, 512]})
+    weights = trained(tmp_path / "weights", {**TENSORS, "lm_head.weight": [512, 512]})
+    code = f"""
+import resource, signal, sys
+from pathlib import Path
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+from sft import export, models
+from sft.errors import SftError
+try:
+    export.export(Path({str(weights)!r}), Path({str(base_model)!r}), Path({str(tmp_path / "out")!r}), models.MODELS["0.9B"], pixels={PIXELS}, origin={{}})
+except SftError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == EngineError.exit_code, done.stderr
+    assert "writing failed" in done.stdout and "hint:" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "weights"]
+
+
+@pytest.mark.parametrize("name", models.SERVED_FILES)
+def test_prove_names_a_missing_file(tmp_path: Path, base_model: Path, name: str) -> None:
+    (base_model / name).unlink()
+    with pytest.raises(ProblemsFound, match=name.replace(".", r"\.")):
+        export.prove(base_model, VERSION)
+
+
+def test_prove_finds_the_template_of_another_version(base_model: Path) -> None:
+    export.prove(base_model, VERSION)
+    (base_model / "chat_template.jinja").write_text(models.chat_template(models.MODELS["1.5"]))
+    with pytest.raises(ProblemsFound, match="training used"):
+        export.prove(base_model, VERSION)
+
+
+def test_template_of_a_stranger_cannot_reach_out(base_model: Path) -> None:
+    (base_model / "chat_template.jinja").write_text("{{ ''.__class__.__mro__[1].__subclasses__() }}")
+    with pytest.raises(ProblemsFound, match=r"chat_template\.jinja"):
+        export.prove(base_model, VERSION)
+
+
+def test_prove_finds_a_missing_end_token(base_model: Path) -> None:
+    (base_model / "generation_config.json").write_text('{"use_cache": true}')
+    with pytest.raises(ProblemsFound, match="eos_token_id"):
+        export.prove(base_model, VERSION)
+
+
+def test_fingerprint_follows_what_is_computed(base_model: Path) -> None:
+    before = export.fingerprint(base_model)
+    (base_model / "README.md").write_text("note")
+    assert export.fingerprint(base_model) == before
+    (base_model / "chat_template.jinja").write_text("other")
+    assert export.fingerprint(base_model) != before

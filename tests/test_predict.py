@@ -1,0 +1,300 @@
+"""Prediction against servers that answer, stumble, refuse and stall; no socket but one real loopback server."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from sft.errors import EngineError, ProblemsFound, UsageError
+from sft.evaluation import predict as module
+from sft.evaluation.predict import Endpoint, Sampling, predict, read_predictions, resolve, write_predictions
+from sft.jsonl import ocr_sample
+from sft.types import Image as ImageInfo
+from sft.types import Prediction, Sample, Text
+
+SAMPLING = Sampling(max_tokens=64)
+SERVER = Endpoint("http://server:8000")
+MODELS = {"data": [{"id": "PaddleOCR-VL-0.9B"}, {"id": "other"}]}
+Reply = Callable[[dict[str, object], int], httpx.Response]  # (body of the request, how many came before for the same prompt)
+
+
+def chat(text: str | None, finish: str = "stop") -> httpx.Response:
+    return httpx.Response(200, json={"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": finish}], "usage": {}})
+
+
+class Fake:
+    """A server behind `httpx.MockTransport` that keeps what it was asked."""
+
+    def __init__(self, reply: Reply, models: httpx.Response | None = None) -> None:
+        self.reply, self.models = reply, models or httpx.Response(200, json=MODELS)
+        self.requests: list[httpx.Request] = []
+        self.bodies: list[dict[str, object]] = []
+        self.prompts: list[str] = []
+        self.transport = httpx.MockTransport(self.handle)
+
+    async def handle(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        if request.url.path.endswith("/models"):
+            return self.models
+        body = json.loads(request.content)
+        prompt = body["messages"][0]["content"][-1]["text"]
+        before = self.prompts.count(prompt)
+        self.bodies.append(body)
+        self.prompts.append(prompt)
+        await asyncio.sleep(0)
+        return self.reply(body, before)
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> list[tuple[int, Sample]]:
+    Image.new("RGB", (60, 30), "white").save(tmp_path / "a.png")
+    return [(line, ocr_sample("a.png", f"prompt {line}:", f"ref {line}")) for line in range(1, 6)]
+
+
+def run(fake: Fake, samples: list[tuple[int, Sample]], base: Path, endpoint: Endpoint = SERVER, **options: object) -> list[Prediction]:
+    return predict(samples, base, endpoint, SAMPLING, transport=fake.transport, backoff=0, **options)  # type: ignore[arg-type]
+
+
+def test_the_request_and_the_answer(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
+    fake = Fake(lambda body, before: chat("২৩", "length"))
+    pred = run(fake, samples[:1], tmp_path, Endpoint("http://server:8000/v1/", api_key="secret"))[0]
+    assert (pred.id, pred.image, pred.prompt, pred.ref, pred.pred, pred.finish_reason, pred.error) == (1, "a.png", "prompt 1:", "ref 1", "২৩", "length", "")
+    assert pred.seconds > 0
+    assert [str(request.url) for request in fake.requests] == ["http://server:8000/v1/models", "http://server:8000/v1/chat/completions"]
+    assert {request.headers["authorization"] for request in fake.requests} == {"Bearer secret"}
+    picture = "data:image/png;base64," + base64.b64encode((tmp_path / "a.png").read_bytes()).decode()
+    content = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": "prompt 1:"}]
+    assert fake.bodies == [{"model": "PaddleOCR-VL-0.9B", "messages": [{"role": "user", "content": content}], "max_tokens": 64, "temperature": 0.0}]
+
+
+def test_mime_comes_from_the_file_not_from_its_name(tmp_path: Path) -> None:
+    Image.new("RGB", (60, 30)).save(tmp_path / "photo.png", "JPEG")
+    fake = Fake(lambda body, before: chat("x"))
+    run(fake, [(1, ocr_sample("photo.png", "OCR:", "x"))], tmp_path)
+    assert '"data:image/jpeg;base64,' in json.dumps(fake.bodies[0])
+
+
+def test_500_then_an_answer(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
+    fake = Fake(lambda body, before: chat("ok") if before == 2 else httpx.Response(500 if before else 429))
+    preds = run(fake, samples, tmp_path)
+    assert [pred.pred for pred in preds] == ["ok"] * 5
+    assert len(fake.bodies) == 15
+
+
+def test_500_forever_is_lost_after_three_tries(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
+    fake = Fake(lambda body, before: httpx.Response(503, text="overloaded"))
+    assert run(fake, samples[:1], tmp_path)[0].error == "503: overloaded"
+    assert len(fake.bodies) == 3
+
+
+@pytest.mark.parametrize("body", [{"error": {"message": "image too big"}}, {"object": "error", "message": "image too big"}])
+def test_400_is_lost_at_once_with_what_the_server_says(body: object, samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
+    fake = Fake(lambda request, before: httpx.Response(400, json=body))
+    assert run(fake, samples[:1], tmp_path)[0].error == "400: image too big"
+    assert len(fake.bodies) == 1
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b'{"choices": []}', b'{"choices": [{}]}', b"[]", b'{"choices": [{"message": {"content": 3}}]}', b"\xff"])
+def test_malformed_answers_are_lost(answer: bytes, samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
+    fake = Fake(lambda body, before: httpx.Response(200, content=answer))
+    preds = run(fake, samples, tmp_path)
+    assert [pred.error.startswith("the answer ") and pred.pred == "" for pred in preds] == [True] * 5
+
+
+def test_an_empty_answer_is_an_answer(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
+    fake = Fake(lambda body, before: chat(None))
+    pred = run(fake, samples[:1], tmp_path)[0]
+    assert (pred.pred, pred.error) == ("", "")
+
+
+def test_a_redirect_is_not_followed(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
+    fake = Fake(lambda body, before: httpx.Response(307, headers={"location": "http://elsewhere/v1/chat/completions"}))
+    preds = run(fake, samples[:1], tmp_path)
+    assert preds[0].error.startswith("307")
+    assert {request.url.host for request in fake.requests} == {"server"}
+
+
+def test_order_is_kept_and_requests_overlap_within_the_bound(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
+    flying, most = 0, 0
+    done: list[Prediction] = []
+
+    async def handle(request: httpx.Request) -> httpx.Response:
+        nonlocal flying, most
+        if request.method == "GET":
+            return httpx.Response(200, json=MODELS)
+        flying += 1
+        most = max(most, flying)
+        number = int(json.loads(request.content)["messages"][0]["content"][-1]["text"].split()[1][:-1])
+        await asyncio.sleep(0.02 * (6 - number))  # the later the sooner
+        flying -= 1
+        return chat(f"answer {number}")
+
+    preds = predict(samples, tmp_path, SERVER, SAMPLING, 3, done.append, transport=httpx.MockTransport(handle))
+    assert [(pred.id, pred.pred) for pred in preds] == [(line, f"answer {line}") for line in range(1, 6)]
+    assert most == 3
+    assert sorted(pred.id for pred in done) == [1, 2, 3, 4, 5]
+    assert [pred.id for pred in done] != [1, 2, 3, 4, 5]
+
+
+def test_a_stalled_request_is_lost_and_the_rest_are_not(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    async def handle(request: httpx.Request) -> httpx.Response:
+        if b"prompt 2" in request.content:
+            calls.append("stalled")
+            await asyncio.sleep(30)
+        return httpx.Response(200, json=MODELS) if request.method == "GET" else chat("ok")
+
+    preds = predict(samples, tmp_path, SERVER, SAMPLING, timeout=0.2, transport=httpx.MockTransport(handle))
+    assert [pred.error for pred in preds] == ["", "no answer within 0.2 s", "", "", ""]
+    assert len(calls) == 1
+
+
+def test_no_server_at_all(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("Connection refused")
+
+    with pytest.raises(EngineError, match=r"no server answers.*refused") as caught:
+        predict(samples, tmp_path, SERVER, SAMPLING, transport=httpx.MockTransport(refuse))
+    assert "sft serve MODEL_DIR" in str(caught.value.hint)
+
+
+def test_a_server_that_dies_is_not_waited_for_sample_by_sample(tmp_path: Path, samples: list[tuple[int, Sample]]) -> None:
+    calls = 0
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        nonlocal calls
+        if request.method == "GET":
+            return httpx.Response(200, json=MODELS)
+        calls += 1
+        raise httpx.ConnectError("Connection refused")
+
+    many = [(line, samples[0][1]) for line in range(1, 201)]
+    preds = predict(many, tmp_path, SERVER, SAMPLING, backoff=0, transport=httpx.MockTransport(handle))
+    assert [pred.id for pred in preds] == list(range(1, 201))
+    assert all(pred.error for pred in preds)
+    assert calls <= module.TRIES * (module.GIVE_UP + module.CONCURRENCY)
+    assert preds[-1].error.startswith("not tried")
+
+
+def test_a_missing_image_is_lost_not_wrong(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
+    fake = Fake(lambda body, before: chat("ok"))
+    preds = run(fake, [samples[0], (2, ocr_sample("gone.png", "OCR:", "x"))], tmp_path)
+    assert [bool(pred.error) for pred in preds] == [False, True]
+    assert "gone.png" in preds[1].error
+
+
+def test_model_names(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
+    fake = Fake(lambda body, before: chat("ok"))
+    assert resolve(SERVER, transport=fake.transport) == Endpoint("http://server:8000", "PaddleOCR-VL-0.9B")
+    assert resolve(Endpoint("http://server:8000", "other"), transport=fake.transport).model == "other"
+    with pytest.raises(UsageError, match="does not serve 'PaddleOCR-VL'") as caught:
+        run(fake, samples, tmp_path, Endpoint("http://server:8000", "PaddleOCR-VL"))
+    assert caught.value.hint == "did you mean PaddleOCR-VL-0.9B ?"
+    assert fake.bodies == []
+
+
+def test_a_server_without_a_list_needs_the_name() -> None:
+    fake = Fake(lambda body, before: chat("ok"), models=httpx.Response(404, text="Not Found"))
+    assert resolve(Endpoint("http://server:8000", "mine"), transport=fake.transport).model == "mine"
+    with pytest.raises(EngineError, match="lists no model"):
+        resolve(SERVER, transport=fake.transport)
+
+
+def test_a_wrong_key_is_said_once() -> None:
+    fake = Fake(lambda body, before: chat("ok"), models=httpx.Response(401))
+    with pytest.raises(EngineError, match="API key"):
+        resolve(SERVER, transport=fake.transport)
+    with pytest.raises(UsageError, match="no header can carry"):
+        resolve(Endpoint("http://server", api_key="a\nb"), transport=fake.transport)
+
+
+@pytest.mark.parametrize("url", ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/", "http://h:1/v1/chat/completions"])
+def test_addresses(url: str) -> None:
+    assert Endpoint(url).base == "http://h:1/v1"
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8000", "h", "ftp://h", "http://", "http://h:port", "http://h:99999"])
+def test_no_addresses(url: str) -> None:
+    with pytest.raises(UsageError, match="not an address"):
+        resolve(Endpoint(url))
+
+
+def test_the_key_stays_out_of_the_log() -> None:
+    assert "secret" not in repr(Endpoint("http://h", api_key="secret"))
+
+
+def test_bad_input(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
+    fake = Fake(lambda body, before: chat("ok"))
+    with pytest.raises(UsageError, match="concurrency 0"):
+        run(fake, samples, tmp_path, concurrency=0)
+    with pytest.raises(ProblemsFound, match="line 7"):
+        run(fake, [(7, Sample((Text("OCR:", "mask"),), (ImageInfo("a.png"),)))], tmp_path)
+    assert fake.requests == []
+    assert run(fake, [], tmp_path) == []
+
+
+def test_predictions_survive_the_disk(tmp_path: Path) -> None:
+    preds = [Prediction(1, "a.png", "OCR:", "২৩\n", "২৩ \u2028", "length", 0.25), Prediction(2, "b.png", "OCR:", "x", "", "", 1.0, "no answer within 1 s")]
+    path = tmp_path / "predictions.jsonl"
+    write_predictions(path, preds)
+    assert len(path.read_bytes().splitlines()) == 2
+    assert read_predictions(path) == preds
+    path.write_bytes(path.read_bytes() + b'{"id": "three"}\n')
+    with pytest.raises(ProblemsFound, match=r"predictions.jsonl:3: not a prediction"):
+        read_predictions(path)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """The smallest server that vLLM's clients accept."""
+
+    def do_GET(self) -> None:
+        self.answer(MODELS)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.answer({"choices": [{"message": {"content": body["messages"][0]["content"][1]["text"]}, "finish_reason": "stop"}]})
+
+    def answer(self, value: object) -> None:
+        data = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args: object) -> None: ...
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_address[1]}"
+        httpd.shutdown()
+        thread.join()
+
+
+def test_a_real_server_despite_a_proxy(server: str, samples: list[tuple[int, Sample]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    preds = predict(samples, tmp_path, Endpoint(server), SAMPLING)
+    assert [(pred.pred, pred.error) for pred in preds] == [(sample.prompt, "") for _, sample in samples]
+    assert resolve(Endpoint(server)).model == "PaddleOCR-VL-0.9B"
+
+
+def test_a_port_where_nobody_listens() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        port = httpd.server_address[1]
+    with pytest.raises(EngineError, match="no server answers"):
+        resolve(Endpoint(f"http://127.0.0.1:{port}"))

@@ -1,0 +1,125 @@
+"""The serving side without a model: commands, ports, servers that fail."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from conftest import VERSION
+from sft import models, serve
+from sft.errors import EngineError, ProblemsFound, UsageError
+
+
+def test_cpu_command() -> None:
+    argv = serve.server_command(Path("/m"), VERSION, serve.ServerOptions("py", port=8118))
+    assert argv == [
+        "py", "-m", "vllm.entrypoints.openai.api_server", "--model", "/m", "--served-model-name", "PaddleOCR-VL-0.9B", "--host", "127.0.0.1", "--port", "8118",
+        "--trust-request-mm-kwargs", "--chat-template-content-format", "openai", "--mm-processor-cache-gb", "0", "--max-model-len", "512",
+        "--max-num-batched-tokens", "1024", "--dtype", "float32", "--enforce-eager",
+    ]  # fmt: skip
+
+
+def test_gpu_command_does_not_profile_for_hundreds_of_pages() -> None:
+    argv = serve.server_command(Path("/m"), models.MODELS["1.6"], serve.ServerOptions("py", device="gpu", gpu_memory=0.5))
+    assert argv[argv.index("--max-num-batched-tokens") + 1] == "16384"
+    assert argv[argv.index("--gpu-memory-utilization") + 1] == "0.5"
+    assert argv[argv.index("--served-model-name") + 1] == "PaddleOCR-VL-1.6-0.9B"
+    assert "--trust-remote-code" not in argv
+
+
+def test_container_command(tmp_path: Path) -> None:
+    options = serve.ServerOptions("python", "img:tag", port=8200, device="gpu")
+    argv = serve.container_command(Path("/models/m"), VERSION, options, tmp_path)
+    assert argv[:3] == ["docker", "run", "--rm"] and "127.0.0.1:8200:8200" in argv and "img:tag" in argv
+    assert argv[argv.index("--model_name") + 1] == VERSION.served_name
+    assert "max-num-batched-tokens: 16384" in (tmp_path / "vllm.yml").read_text()
+
+
+def test_port_in_use_is_refused_before_anything_is_loaded(base_model: Path, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        options = serve.ServerOptions("/no/such/python", port=port)
+        with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{port}") as caught, serve.serving(base_model, VERSION, options, log=tmp_path / "log"):
+            pass
+    assert caught.value.hint is not None and "--port" in caught.value.hint
+    assert not (tmp_path / "log").exists()
+
+
+def test_server_that_dies_shows_its_last_words(base_model: Path, tmp_path: Path) -> None:
+    program = tmp_path / "python"
+    program.write_text(f"#!{sys.executable}\nimport sys\nprint('RuntimeError: no weights for you')\nsys.exit(9)\n")
+    program.chmod(0o755)
+    options = serve.ServerOptions(str(program), port=serve.free_port())
+    with pytest.raises(EngineError, match="exit code 9") as caught, serve.serving(base_model, VERSION, options, log=tmp_path / "log"):
+        pass
+    assert "no weights for you" in str(caught.value) and caught.value.exit_code == 3
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers a chat request with what the test put into `status` and `tokens`."""
+
+    status, tokens = 200, 0
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        assert json.loads(body)["messages"][0]["content"][0]["type"] == "image_url"
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(json.dumps({"usage": {"prompt_tokens": self.tokens}, "choices": []}).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def fake_server() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def trained_tokens(base_model: Path) -> int:
+    from sft.images import image_tokens
+    from sft.tokens import load_tokenizer, pixel_limits
+
+    low, high = pixel_limits(base_model)
+    side = int(low**0.5)
+    text = load_tokenizer(base_model / "tokenizer.json").encode(models.render_prompt(VERSION, "OCR:"), add_special_tokens=False)
+    return len(text.ids) - 1 + image_tokens(side, side, min_pixels=low, max_pixels=high)
+
+
+def test_warm_up_accepts_the_trained_prompt_only(base_model: Path, fake_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = trained_tokens(base_model)
+    monkeypatch.setattr(Answers, "tokens", wanted)
+    serve.warm_up(fake_server, VERSION, base_model)
+    monkeypatch.setattr(Answers, "tokens", wanted + 1)  # a newline between image and prompt, as vLLM puts there for templates that it misreads
+    with pytest.raises(EngineError, match=f"{wanted + 1} tokens, the trained one {wanted}"):
+        serve.warm_up(fake_server, VERSION, base_model)
+
+
+def test_warm_up_reports_a_refused_image(base_model: Path, fake_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Answers, "status", 500)
+    with pytest.raises(EngineError, match="refuses an image with 500"):
+        serve.warm_up(fake_server, VERSION, base_model)
+
+
+def test_version_of(base_model: Path, tmp_path: Path) -> None:
+    assert serve.version_of(base_model) is VERSION
+    with pytest.raises(UsageError, match="no such model directory"):
+        serve.version_of(tmp_path / "none")
+    (base_model / "inference.yml").write_text("!!python/object/apply:os.system ['true']")
+    with pytest.raises(ProblemsFound, match="does not say which model"):
+        serve.version_of(base_model)

@@ -1,4 +1,6 @@
-"""Checks of one row: what makes ERNIEKit crash, hang or skip it, and what is likely a mistake.
+"""What `sft validate` can find: every reason code, and what a row is checked against.
+
+Findings are what makes ERNIEKit crash, hang or skip a row, and what is likely a mistake.
 
 The behaviour behind each trainer.* code was reproduced against ERNIEKit's `OCR-VL-SFT` stage: `vl_sft_dataset_json.py`
 @88463b9, `dist_data_loader.py` @4bb9d60, `image_preprocessor_siglip.py` @697ee0a of PaddlePaddle/ERNIE.
@@ -6,24 +8,14 @@ The behaviour behind each trainer.* code was reproduced against ERNIEKit's `OCR-
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import cache
-from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
-
-import msgspec
+from typing import Literal
 
 from sft import models, tokens
-from sft.images import ImageProblem, probe
-from sft.types import ImageHeader, Problem, Sample
+from sft.types import Problem
 
 Severity = Literal["error", "warning"]
-MIN_SIDE = 28  # below, the crop is enlarged before the model sees it
-CHANNEL_SIDE = 4  # a side this short is taken for the colour channels by servers (PaddleX#5086)
 
 # Every reason code: severity and meaning. `sft validate --codes` prints it, a test finds codes that are missing.
 REASONS: dict[str, tuple[Severity, str]] = {
@@ -41,6 +33,7 @@ REASONS: dict[str, tuple[Severity, str]] = {
     "structure.image_url": ("error", "image_url is not a path"),
     "structure.matched_text_index": ("error", "matched_text_index is not an index"),
     "structure.unknown_key": ("warning", "a key that no trainer reads"),
+    "structure.duplicate_key": ("error", "a key twice in one object; only the last one counts"),
     "structure.misspelt_key": ("error", "a key that is probably misspelt; its default would be used silently"),
     "trainer.no_image": ("error", "no image; the whole run dies on this row"),
     "trainer.text": ("error", "a text is not a string; the row is skipped"),
@@ -73,12 +66,6 @@ REASONS: dict[str, tuple[Severity, str]] = {
     "prompt.unknown": ("warning", "a prompt that the PaddleOCR pipeline never sends"),
     "prompt.near_miss": ("error", "a prompt that is almost one of the model's own"),
 }
-KNOWN_KEYS = {
-    "": {"text_info", "image_info", "id", "source", "meta", "order", "prefix", "is_system", "video_info", "is_video"},
-    "text_info": {"text", "tag"},
-    "image_info": {"image_url", "matched_text_index", "image_width", "image_height", "is_valid", "image_type"},
-}
-IMAGE_BASE64 = ("data:", "/9j/", "iVBOR")
 
 
 @dataclass(frozen=True)
@@ -96,179 +83,6 @@ def make(code: str, message: str, line: int, hint: str = "") -> Problem:
     return Problem(code, REASONS[code][0], message, line, hint)
 
 
-def check_line(text: bytes, line: int, context: Context) -> tuple[Sample | None, list[Problem]]:
-    """All findings of one row, and the sample where its structure is sound."""
-    try:
-        raw = msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        code = "file.encoding" if not _is_utf8(text) else "structure.json"
-        hint = "save the file as UTF-8" if code == "file.encoding" else "one complete JSON object per line, without trailing commas"
-        return None, [make(code, f"not JSON: {error}" if code == "structure.json" else "not UTF-8", line, hint)]
-    try:
-        sample = msgspec.convert(raw, Sample)
-    except msgspec.ValidationError as error:
-        return None, explain_structure(raw, line) or [make("structure.object", str(error), line)]
-    problems = [*_keys(raw, line), *_turns(sample, line), *_texts(sample, line, context), *_extras(raw, line)]
-    headers, image_problems = _images(sample, raw, line, context)
-    problems += image_problems
-    if context.budget and len(headers) == len(sample.image_info) and not any(p.severity == "error" for p in problems):
-        problems += _length(sample, headers, line, context.budget)
-    return sample, problems
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-@cache
-def _schema_validator() -> Any:
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator(json.loads(resources.files("sft.schema").joinpath("sample.schema.json").read_text("utf-8")))
-
-
-def schema_accepts(raw: object) -> bool:
-    """The verdict of the published schema, the slow way."""
-    return bool(_schema_validator().is_valid(raw))
-
-
-def explain_structure(raw: object, line: int) -> list[Problem]:
-    """Why the schema refuses a row, in its own words: jsonschema finds the place, x-code and x-hint name it."""
-    problems = []
-    for error in _schema_validator().iter_errors(raw):
-        place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path).lstrip(".") or "the row"
-        problems.append(make(error.schema["x-code"], f"{place}: {_shorten(error.message)}", line, error.schema.get("x-hint", "")))
-    return problems
-
-
-def _shorten(text: str, limit: int = 160) -> str:
+def shorten(text: str, limit: int = 160) -> str:
+    """What fits into a message."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
-
-
-def _keys(raw: dict[str, Any], line: int) -> Iterator[Problem]:
-    places = [("", raw), *(("text_info", item) for item in raw["text_info"]), *(("image_info", item) for item in raw["image_info"])]
-    for group, item in places:
-        for key in sorted(item.keys() - KNOWN_KEYS[group]):
-            close = get_close_matches(key, KNOWN_KEYS[group], n=1, cutoff=0.75)
-            where = f"{group}: " if group else ""
-            if close:
-                yield make("structure.misspelt_key", f"{where}unknown key {key!r}", line, f"did you mean {close[0]!r} ?")
-            else:
-                yield make("structure.unknown_key", f"{where}unknown key {key!r}", line, "put notes of your own under \"meta\"")
-
-
-def _turns(sample: Sample, line: int) -> Iterator[Problem]:
-    tags = [item.tag for item in sample.text_info]
-    if "no_mask" not in tags:
-        yield make("trainer.no_target", "every text is tagged mask", line, "tag the ground truth no_mask")
-        return
-    if tags[0] == "no_mask":
-        yield make("trainer.first_is_answer", "text_info[0] is tagged no_mask", line, "the first text is the prompt, tagged mask")
-    for index, (left, right) in enumerate(zip(tags, tags[1:], strict=False), 1):
-        if left == right:
-            yield make("trainer.merged_turns", f"text_info[{index - 1}] and [{index}] are both {left}", line, "join them yourself, with the separator you mean")
-    if tags[-1] == "mask":
-        yield make("trainer.open_question", f"text_info[{len(tags) - 1}] has no answer", line)
-    for number, image in enumerate(sample.image_info):
-        index = image.matched_text_index
-        if index >= len(tags):
-            yield make("trainer.image_index", f"image_info[{number}] names text {index} of {len(tags)}", line, "indices count from 0")
-        elif tags[index] == "no_mask":
-            yield make("trainer.image_in_answer", f"image_info[{number}] names text {index}, an answer", line, "name the prompt, usually 0")
-
-
-def _texts(sample: Sample, line: int, context: Context) -> Iterator[Problem]:
-    for index, item in enumerate(sample.text_info):
-        where = f"text_info[{index}]"
-        found = next((token for token in models.RESERVED_IN_TEXT if token in item.text), None)
-        if found:
-            yield make("trainer.reserved_token", f"{where} contains {found}", line, "images are placed by image_info; remove the token")
-        if item.text != item.text.strip():
-            yield make("target.outer_space", f"{where} begins or ends with white space", line, "the trainer strips it; the score should too")
-        if "\ufffd" in item.text:
-            yield make("target.replacement", f"{where} contains U+FFFD", line, "decode the source with its real encoding")
-        if item.tag == "no_mask" and not item.text.strip():
-            yield make("target.empty", f"{where} is empty", line)
-    yield from _prompt(sample.prompt.strip(), line, context.model)
-
-
-def _prompt(prompt: str, line: int, model: models.ModelVersion) -> Iterator[Problem]:
-    known = list(model.prompts.values())
-    if prompt in known:
-        return
-    close = get_close_matches(prompt.lower(), [text.lower() for text in known], n=1, cutoff=0.8)
-    match = next((text for text in known if close and text.lower() == close[0]), None)
-    if match:
-        yield make("prompt.near_miss", f"prompt {_shorten(prompt)!r}", line, f"{model.served_name} was trained with {match!r}")
-    else:
-        yield make("prompt.unknown", f"prompt {_shorten(prompt)!r}", line, f"known to {model.served_name}: {', '.join(known)}; others only work when you call the model directly")
-
-
-def _extras(raw: dict[str, Any], line: int) -> Iterator[Problem]:
-    if raw.get("video_info") or raw.get("is_video") or any(image.get("image_type", "image") != "image" for image in raw["image_info"]):
-        yield make("trainer.video", "the row carries video", line, "cut it into images")
-    if raw.get("is_system"):
-        yield make("trainer.system", "is_system is set", line, "put the instruction into the prompt")
-
-
-def _images(sample: Sample, raw: dict[str, Any], line: int, context: Context) -> tuple[list[ImageHeader], list[Problem]]:
-    headers: list[ImageHeader] = []
-    problems: list[Problem] = []
-    for number, image in enumerate(sample.image_info):
-        where = f"image_info[{number}]"
-        problem = _address(image.image_url, where, line)
-        if problem:
-            problems.append(problem)
-            continue
-        try:
-            header = probe(context.base / image.image_url, decode=context.decode)
-        except ImageProblem as error:
-            hint = "relative paths count from the folder of the JSONL file" if error.code == "image.missing" else "open the file with a viewer; replace it or drop the row"
-            problems.append(make(error.code, f"{where}: {error}", line, hint))
-            continue
-        headers.append(header)
-        problems += _shape(header, where, line)
-        problems += _size_fields(raw["image_info"][number], header, where, line)
-    return headers, problems
-
-
-def _address(url: str, where: str, line: int) -> Problem | None:
-    if url.startswith("http"):
-        return make("image.remote", f"{where}: {_shorten(url)}", line, "download the images first and name the files; a file name must not begin with http either")
-    if url.startswith(IMAGE_BASE64) and len(url) > 255:
-        return make("image.inline", f"{where}: {len(url):,} characters of base64", line, "write the image to a file and name it")
-    if "\x00" in url:
-        return make("trainer.path", f"{where}: a NUL byte in the path", line)
-    return None
-
-
-def _shape(header: ImageHeader, where: str, line: int) -> Iterator[Problem]:
-    short, long = sorted((header.width, header.height))
-    size = f"{where}: {header.width} x {header.height} px"
-    if short <= CHANNEL_SIDE:
-        yield make("image.sliver", size, line, "a crop this thin holds no text; drop it")
-    elif long / short > models.MAX_ASPECT:
-        yield make("image.aspect", f"{size}, ratio {long / short:.0f}", line, f"cut it into pieces with a ratio of at most {models.MAX_ASPECT}")
-    elif short < MIN_SIDE:
-        yield make("image.small", size, line)
-    if header.exif_orientation != 1:
-        yield make("image.exif", f"{where}: EXIF orientation {header.exif_orientation}", line, "bake the rotation into the pixels")
-
-
-def _size_fields(item: dict[str, Any], header: ImageHeader, where: str, line: int) -> Iterator[Problem]:
-    if item.get("image_width") and item.get("image_height") and (item["image_width"], item["image_height"]) != (header.width, header.height):
-        said = f"{item['image_width']} x {item['image_height']}"
-        yield make("trainer.image_size_fields", f"{where}: says {said}, the file has {header.width} x {header.height}", line, "leave image_width, image_height and is_valid out")
-
-
-def _length(sample: Sample, headers: list[ImageHeader], line: int, budget: tokens.Budget) -> Iterator[Problem]:
-    length = tokens.sample_tokens(sample, headers, budget)
-    if length > budget.max_seq_len:
-        yield make("trainer.too_long", f"{length} tokens, max_seq_len is {budget.max_seq_len}", line, "raise max_seq_len, or split the sample; it would be skipped")
-
-
-Check = Callable[[bytes, int, Context], tuple[Sample | None, list[Problem]]]

@@ -1,11 +1,15 @@
 """The strict configuration of a run: every value knows where it came from, every fault is named at once.
 
 Precedence: flag > configuration file > defaults of the chosen mode (rehearsal, model version) > default.
+A whole number stands for a fraction, and text such as 5e-6 for a number where a fraction is expected: YAML 1.1, which
+PyYAML reads, wants 5.0e-6 and takes 5e-6 for text, and everybody writes 5e-6. Nothing else is converted.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +25,7 @@ BASE_LEARNING_RATE = 5e-6  # full fine-tuning at 64 samples per update, from the
 class RunConfig(BaseModel):
     """What decides a training run. Two runs with equal values and equal data are the same run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
 
     engine: Literal["erniekit", "paddleformers"] = Field(description="the trainer")
     model: str = Field("0.9B", description="name of a model version, a directory, or tiny")
@@ -85,7 +89,7 @@ def resolve(layers: list[tuple[str, Mapping[str, Any]]]) -> tuple[RunConfig, dic
                 close = get_close_matches(key, RunConfig.model_fields, n=1)
                 faults.append(f"{origin}: unknown setting {key!r}" + (f", did you mean {close[0]!r} ?" if close else ""))
             elif value is not None:
-                values[key] = float(value) if key in {"epochs", "learning_rate"} and isinstance(value, int) else value
+                values[key] = _fraction(value) if RunConfig.model_fields[key].annotation is float else value
                 origins[key] = origin
     try:
         config = RunConfig(**values)
@@ -94,15 +98,25 @@ def resolve(layers: list[tuple[str, Mapping[str, Any]]]) -> tuple[RunConfig, dic
             key = ".".join(str(part) for part in fault["loc"])
             faults.append(f"{origins.get(key, 'default')}: {key} is {fault.get('input')!r}: {fault['msg'].lower()}")
         config = None
+    if config and config.min_pixels and config.max_pixels and config.min_pixels > config.max_pixels:
+        faults.append(f"{origins['min_pixels']}: min_pixels is {config.min_pixels}, above max_pixels, which is {config.max_pixels}")
     if faults or config is None:
         raise UsageError("; ".join(faults), hint=f"settings: {', '.join(RunConfig.model_fields)}")
     return config, origins
+
+
+def _fraction(value: object) -> object:
+    """A float where a whole number or a number as text was given; anything else as it is, for the check that follows."""
+    if type(value) is int or isinstance(value, str):
+        with suppress(ValueError, OverflowError):
+            return float(value)
+    return value
 
 
 def dump(config: RunConfig, origins: Mapping[str, str]) -> str:
     """The resolved configuration as YAML, one value a line with its origin and meaning; loads back to the same values."""
     lines = ["# The configuration of this run as it was resolved. Each value: where it came from; what it means."]
     for name, field in RunConfig.model_fields.items():
-        value = yaml.safe_dump(getattr(config, name), default_flow_style=True).strip().removesuffix("...").strip()
-        lines.append(f"{name}: {value}  # {origins[name]}; {field.description}")
+        value = yaml.safe_dump(getattr(config, name), default_flow_style=True, allow_unicode=True, width=math.inf).strip().removesuffix("...").strip()
+        lines.append(f"{name}: {value}  # {' '.join(origins[name].split())}; {field.description}")
     return "\n".join(lines) + "\n"

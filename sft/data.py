@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import yaml
 
 from sft import jsonl, models
 from sft.errors import ProblemsFound, UsageError
-from sft.types import Image, Sample, Task
+from sft.types import Sample, Task
 
 DATASETS = Path("datasets")
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 200  # of the rows of a file that comes without a test set
@@ -59,6 +61,7 @@ def find(name: str, *, say: Callable[[str], None] = lambda _: None) -> DataSet:
         return _carded(carded, say)
     known = sorted(path.parent.name for path in DATASETS.glob("*/dataset.yaml"))
     close = get_close_matches(name.removesuffix(".jsonl"), known, n=1)
+    close = close or [str(given.with_name(near)) for near in get_close_matches(given.name, [path.name for path in given.parent.glob("*.jsonl")], n=1)]
     hint = f"did you mean {close[0]} ?" if close else f"give a JSONL file, or one of: {', '.join(known) or '`sft init DIR` writes an example'}"
     raise UsageError("no such data", where=name, hint=hint)
 
@@ -76,7 +79,7 @@ def _carded(folder: Path, say: Callable[[str], None]) -> DataSet:
 def draw_sample(folder: Path, *, say: Callable[[str], None] = lambda _: None) -> Path:
     """The sample of a card, drawn when it is not there or the card has changed; its manifest comes last."""
     card = load_card(folder)
-    order = {**card.get("sample", {}), "drawing": DRAWING}
+    order = {"drawing": DRAWING, **_drawing_order(card.get("sample"), folder)}
     sample = folder / "sample"
     manifest = sample / "manifest.json"
     if manifest.is_file() and jsonl.read_json(manifest).get("order") == order:
@@ -84,7 +87,7 @@ def draw_sample(folder: Path, *, say: Callable[[str], None] = lambda _: None) ->
     from sft.synth import bengali
 
     say(f"drawing {order['train']} + {order['test']} images into {sample}")
-    prompt = models.MODELS[models.DEFAULT_MODEL].prompts[Task(card["task"])]
+    prompt = models.MODELS[models.DEFAULT_MODEL].prompts[Task.OCR]  # what is drawn are lines of text
     manifest.unlink(missing_ok=True)
     for split in ("train", "test"):
         bengali.write_split(sample, seed=order["seed"], split=split, count=order[split], prompt=prompt)
@@ -92,29 +95,36 @@ def draw_sample(folder: Path, *, say: Callable[[str], None] = lambda _: None) ->
     return sample
 
 
+def _drawing_order(value: object, folder: Path) -> dict[str, int]:
+    """The `sample` entry of a card, checked."""
+    if isinstance(value, dict) and all(type(value.get(key)) is int and value[key] >= least for key, least in (("seed", 0), ("train", 1), ("test", 1))):
+        return {key: value[key] for key in ("seed", "train", "test")}
+    raise UsageError(
+        "this card has no sample that could be drawn (seed, train, test)", where=str(folder / "dataset.yaml"), hint=f"`sft fetch {folder.name}` brings the published set"
+    )  # fmt: skip
+
+
 def hold_out(data: Path, folder: Path, *, seed: int) -> tuple[Path, Path, int]:
     """Split a file without a test set: by image content, so that no image is on both sides. Returns (train, test, test rows).
 
     In = train + test. Images are named by absolute paths, since the new files stand elsewhere.
     """
-    rows = [(number, _absolute(sample, data.parent), _group(sample, data.parent)) for number, sample in jsonl.read_samples(data)]
-    groups = sorted({group for _, _, group in rows}, key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest())
-    wanted = max(1, min(HELD_OUT_MOST, round(len(rows) * HELD_OUT_SHARE)))
-    if len(groups) < 2:
+    rows = [_absolute(sample, data.parent) for _, sample in jsonl.read_samples(data)]
+    group_of = _groups(rows)
+    sizes = Counter(group_of)
+    if len(sizes) < 2:
         raise ProblemsFound("all rows show the same image, none can be held out", where=str(data), hint="add different images, or give TEST=file.jsonl")
-    size: dict[str, int] = {}
-    for _, _, group in rows:
-        size[group] = size.get(group, 0) + 1
+    wanted = max(1, min(HELD_OUT_MOST, round(len(rows) * HELD_OUT_SHARE)))
     held: set[str] = set()
     count = 0
-    for group in groups[:-1]:
-        if count >= wanted:
-            break
-        held.add(group)
-        count += size[group]
+    for group in sorted(sizes, key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest()):
+        if count + sizes[group] <= wanted:
+            held.add(group)
+            count += sizes[group]
+    held = held or {min(sizes, key=lambda group: (sizes[group], group))}
     train, test = folder / "train.hub.jsonl", folder / "test.hub.jsonl"
-    kept = jsonl.write_samples(train, (sample for _, sample, group in rows if group not in held))
-    out = jsonl.write_samples(test, (sample for _, sample, group in rows if group in held))
+    kept = jsonl.write_samples(train, (sample for sample, group in zip(rows, group_of, strict=True) if group not in held))
+    out = jsonl.write_samples(test, (sample for sample, group in zip(rows, group_of, strict=True) if group in held))
     if kept + out != len(rows):
         raise ProblemsFound(f"{len(rows)} rows in, {kept} + {out} out", where=str(data))
     return train, test, out
@@ -125,8 +135,21 @@ def _absolute(sample: Sample, base: Path) -> Sample:
     return Sample(sample.text_info, images)
 
 
-def _group(sample: Sample, base: Path) -> str:
-    return jsonl.sha256(base / sample.image_info[0].image_url)
+def _groups(rows: list[Sample]) -> list[str]:
+    """For each row the name of its group: rows that share an image, directly or through other rows, are one group."""
+    digest = cache(lambda url: jsonl.sha256(Path(url)))
+    parent: dict[str, str] = {}
+
+    def root(image: str) -> str:
+        while parent.setdefault(image, image) != image:
+            image = parent[image] = parent[parent[image]]
+        return image
+
+    for row in rows:
+        first, *others = (root(digest(image.image_url)) for image in row.image_info)
+        for other in others:
+            parent[max(root(first), root(other))] = min(root(first), root(other))
+    return [root(digest(row.image_info[0].image_url)) for row in rows]
 
 
 def shared_images(train: Path, test: Path) -> list[tuple[int, int]]:
@@ -152,10 +175,8 @@ def starting_point(folder: Path) -> list[Path]:
     """`sft init DIR`: a small data set that validates and trains, to be replaced row by row. Never overwrites."""
     from sft.synth import bengali
 
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError("this folder is not empty", where=str(folder), hint="give a new one")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError("this is not an empty folder", where=str(folder), hint="give a new one")
     prompt = models.MODELS[models.DEFAULT_MODEL].prompts[Task.OCR]
     return [bengali.write_split(folder, seed=1, split=split, count=count, prompt=prompt) for split, count in (("train", 64), ("test", 8))]
 
-
-__all__ = ["DataSet", "Image", "draw_sample", "find", "hold_out", "load_card", "shared_images", "starting_point"]

@@ -21,77 +21,24 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import httpx
 import msgspec
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from sft import jsonl
+from sft.cards import Card, FileRule, load_card
 from sft.download import Unreachable, fetch_file, make_client
 from sft.errors import EngineError, ProblemsFound, SftError, UsageError
 from sft.images import ImageProblem, probe
-from sft.types import Sample, Task
+from sft.types import Sample
 
 MAX_JSONL_BYTES = 4 * 1024**3
 MAX_IMAGE_BYTES = 32 * 1024**2
-MAX_CARD_BYTES = 1024**2
 GIVE_UP_AFTER = 20  # images in a row without any answer: the network is gone, and that is no property of the rows
 EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}  # the others are called like their format
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # becomes part of a file name
 OnProgress = Callable[[str, int, "int | None"], None]  # what is fetched, how much so far, how much in all
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FileRule(_Record):
-    """One published JSONL file. `rows` is what the publisher says, `sha256` what it must be, where known."""
-
-    url: str
-    rows: int | None = Field(None, ge=1)
-    sha256: str | None = None
-
-
-class SampleRule(_Record):
-    """How many rows the workbench draws itself where the published files are not wanted, and from which seed."""
-
-    seed: int = Field(ge=0)
-    train: int = Field(ge=1)
-    test: int = Field(ge=1)
-
-
-class Card(_Record):
-    """`datasets/<name>/dataset.yaml`."""
-
-    name: Name
-    task: Task
-    language: str
-    licence: str
-    files: dict[Name, FileRule] = Field(min_length=1)
-    sample: SampleRule | None = None
-    note: str = ""
-
-
-def load_card(card: Path | Mapping[str, Any]) -> Card:
-    """A data set's card, checked; UsageError with every fault."""
-    where, values = None, card
-    if isinstance(card, Path):
-        where = str(card)
-        with jsonl.open_input(card) as stream:
-            text = stream.read(MAX_CARD_BYTES)
-        try:
-            values = yaml.safe_load(text)
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UsageError(f"not YAML: {error}", where=where) from error
-    try:
-        return Card.model_validate(values)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'the card'}: {fault['msg'].lower()}" for fault in error.errors())
-        raise UsageError(faults, where=where, hint="datasets/bengali/dataset.yaml is a card that works") from error
 
 
 def fetch_dataset(

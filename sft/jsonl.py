@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,7 +41,7 @@ def read_samples(path: Path) -> Iterator[tuple[int, Sample]]:
         for number, line in enumerate(stream, 1):
             try:
                 yield number, decode(line)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 raise ProblemsFound(f"not a sample: {error}", where=f"{path}:{number}", hint=f"run `sft validate {path}`") from error
 
 
@@ -57,6 +58,8 @@ def write_samples(path: Path, samples: Iterable[Sample]) -> int:
 def open_input(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that a user named; what can be wrong with the name is said in words."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for ever, a device never end
+            raise UsageError("this is not a file", where=str(path), hint=_neighbour_hint(path / "train.jsonl") if path.is_dir() else "give a file on a disk")
         stream = path.open("rb")
     except OSError as error:
         raise UsageError(f"cannot read this file ({error.strerror})", where=str(path), hint=_neighbour_hint(path)) from error
@@ -68,7 +71,7 @@ def _neighbour_hint(path: Path) -> str:
     from difflib import get_close_matches
 
     with suppress(OSError):
-        names = [entry.name for entry in path.parent.iterdir()]
+        names = [entry.name for entry in path.parent.iterdir() if entry.name != path.name]
         close = get_close_matches(path.name, names, n=1)
         if close:
             return f"did you mean {path.parent / close[0]} ?"
@@ -78,9 +81,9 @@ def _neighbour_hint(path: Path) -> str:
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """A binary stream that becomes `path` only when everything is written and on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:
             yield stream
             stream.flush()
@@ -111,7 +114,7 @@ def read_json(path: Path) -> Any:
     with open_input(path) as stream:
         try:
             return json.load(stream)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ProblemsFound(f"not JSON: {error}", where=str(path)) from error
 
 

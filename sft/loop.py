@@ -203,7 +203,7 @@ def _score(outcome: Outcome, stages: ui.Stages, settled: job.Settled, hardware: 
             options = job.server_options(settled.config.device, hardware, port=port or serve.free_port())
             results = scoring.evaluate_model(
                 folder, settled.version, data, outcome.run.folder / "scores" / name, options,
-                sampling=sampling, fingerprint=export.fingerprint(folder), on_done=one, say=ui.throttled(ui.say),
+                sampling=sampling, fingerprint=export.fingerprint(folder), on_done=one, say=ui.say,
             )  # fmt: skip
         setattr(outcome, name, results)
     if settled.config.device == "cpu":

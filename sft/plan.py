@@ -10,7 +10,7 @@ The formula and its example (29605 samples, 2 epochs, 1 GPU, 8, 8 → 926 and 10
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 
 from sft.config import BASE_LEARNING_RATE
@@ -43,7 +43,7 @@ class Plan:
     @property
     def wanted_steps(self) -> int:
         """max_steps before any limit."""
-        return math.ceil(Fraction(self.epochs).limit_denominator(1000) * self.samples / self.samples_per_update)
+        return math.ceil(Fraction(str(self.epochs)) * self.samples / self.samples_per_update)  # str: 0.1 is what was typed, not its binary neighbour
 
     @property
     def max_steps(self) -> int:
@@ -93,7 +93,8 @@ def make_plan(*, samples: int, epochs: float, gpus: int, batch: int, accum: int,
     if plan.samples_per_update > samples:
         raise UsageError(
             f"one update takes G·B·A = {gpus}·{batch}·{accum} = {plan.samples_per_update} samples, but there are only D = {samples}",
-            hint=f"choose batch and accum so that G·B·A is at most {samples}, for example --batch {max(1, min(batch, samples // gpus))} --accum 1",
+            hint=f"choose {'batch and accum' if gpus <= samples else 'gpus'} so that G·B·A is at most {samples}, "
+            + (f"for example --batch {min(batch, samples // gpus)} --accum 1" if gpus <= samples else f"for example --gpus {samples} --batch 1 --accum 1"),
         )
     return plan
 
@@ -131,10 +132,11 @@ def keep_update(plan: Plan, gpus: int) -> list[Plan]:
         raise UsageError(f"gpus is {gpus}, must be at least 1")
     if plan.samples_per_update % gpus:
         return []
-    product = plan.samples_per_update // gpus
-    found = [Plan(plan.samples, plan.epochs, gpus, batch, product // batch, plan.learning_rate, plan.limit) for batch in range(1, product + 1) if product % batch == 0]
-    fewer = gpus > plan.gpus
-    return [p for p in found if (p.batch <= plan.batch and p.accum <= plan.accum if fewer else p.batch >= plan.batch and p.accum >= plan.accum)]
+    product = plan.samples_per_update // gpus  # the new B·A
+    smaller = gpus > plan.gpus  # then neither B nor A may grow; otherwise neither may shrink
+    batches = range(1, plan.batch + 1) if smaller else range(plan.batch, product // plan.accum + 1)
+    fits = [(batch, product // batch) for batch in batches if product % batch == 0]
+    return [replace(plan, gpus=gpus, batch=batch, accum=accum) for batch, accum in fits if not smaller or accum <= plan.accum]
 
 
 def scale_rate(plan: Plan, gpus: int) -> Plan:

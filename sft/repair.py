@@ -1,6 +1,7 @@
 """`sft validate --fix`: mends what can be mended without guessing, and nothing else.
 
-A byte order mark, blank lines, Windows line ends and the order of the keys; labels, tags and paths are never touched.
+A byte order mark, blank lines, Windows line ends and the order of the keys; labels, tags and paths are never touched,
+and a line that is not sound JSON keeps every byte between its ends.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from sft.jsonl import atomic_write, open_input
+from sft.validate import BLANK
 
 KEY_ORDER = ("id", "image_info", "text_info", "image_url", "matched_text_index", "text", "tag")
 
@@ -28,12 +32,13 @@ def fix(path: Path, out: Path) -> Counter[str]:
             if number == 1 and text.startswith(codecs.BOM_UTF8):
                 mended["file.bom"] += 1
                 text = text.removeprefix(codecs.BOM_UTF8)
-            if not text.strip():
+            if not text.strip(BLANK):
                 mended["file.blank_line"] += 1
                 continue
             if text.endswith(b"\r\n"):
                 mended["file.crlf"] += 1
-            text = text.strip()
+                text = text.removesuffix(b"\r\n")
+            text = text.removesuffix(b"\n")
             ordered = _reorder(text)
             if ordered != text:
                 mended["file.key_order"] += 1
@@ -42,15 +47,24 @@ def fix(path: Path, out: Path) -> Counter[str]:
 
 
 def _reorder(text: bytes) -> bytes:
-    """The same JSON with its keys in the usual order; a line that is not JSON stays as it is."""
+    """The same JSON with its keys in the usual order; the same bytes where that cannot be had without a change of meaning."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        msgspec.json.decode(text)  # stricter than json.loads: no NaN, no number beyond a float, no half of a surrogate pair
+        value = json.loads(text, object_pairs_hook=_distinct)
+        ordered = _sorted(value)
+        if json.dumps(ordered) == json.dumps(value):
+            return text
+        return json.dumps(ordered, ensure_ascii=False).encode()
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return text
-    ordered = _sorted(value)
-    if json.dumps(ordered) == json.dumps(value):
-        return text
-    return json.dumps(ordered, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; ValueError where a key stands twice, since only one of its values would be left."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("duplicate key")
+    return value
 
 
 def _sorted(value: Any) -> Any:

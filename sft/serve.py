@@ -30,6 +30,7 @@ from sft.types import Task
 DEFAULT_PORT = 8118
 START_SECONDS = 600.0  # loading a big model from a slow disk
 WARM_UP_SECONDS = 120.0
+SAY_SECONDS = 10.0  # between two signs of life while waiting
 BATCHED_TOKENS = 16_384  # vLLM profiles this many; 131072 takes 30 GB and more for nothing
 CPU_CONTEXT = 512  # tokens; a tiny model's crops need far fewer
 CPU_BATCHED_TOKENS = 1024
@@ -131,7 +132,7 @@ def serving(model_dir: Path, version: models.ModelVersion, options: ServerOption
 
 
 def _wait_healthy(process: Process, url: str, log: Path, say: Callable[[str], None]) -> None:
-    started = time.monotonic()
+    started = said = time.monotonic()
     with httpx.Client(timeout=5, trust_env=False) as client:
         while time.monotonic() - started < START_SECONDS:
             if not process.running:
@@ -140,7 +141,9 @@ def _wait_healthy(process: Process, url: str, log: Path, say: Callable[[str], No
             with suppress(httpx.HTTPError):
                 if client.get(f"{url}/health").status_code == httpx.codes.OK:
                     return
-            say(f"waiting for the server, {time.monotonic() - started:.0f} s")
+            if time.monotonic() - said >= SAY_SECONDS:
+                said = time.monotonic()
+                say(f"  waiting for the server, {said - started:.0f} s")
     raise _failure(f"the server did not become healthy within {START_SECONDS:.0f} s", log)
 
 

@@ -42,13 +42,18 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
 
 def sample_tokens(sample: Sample, headers: list[ImageHeader], budget: Budget) -> int:
-    """Length of the training sequence: 1 + Σ turns (3 + P + 4 + R + 1) + Σ images (N + 2), see erniekit's template."""
+    """Length of the training sequence: 1 + Σ turns (3 + P + 4 + R + 1) + Σ images (N + 2), texts stripped as trainers do.
+
+    ProblemsFound for an image that the resize rule refuses.
+    """
     tokenizer = load_tokenizer(budget.tokenizer)
-    texts = sum(len(tokenizer.encode(item.text, add_special_tokens=False).ids) for item in sample.text_info)
+    texts = sum(len(tokenizer.encode(item.text.strip(), add_special_tokens=False).ids) for item in sample.text_info)
     turns = sum(item.tag == "no_mask" for item in sample.text_info)
-    pictures = sum(
-        image_tokens(header.height, header.width, min_pixels=budget.min_pixels, max_pixels=budget.max_pixels) + IMAGE_TOKENS for header in headers
-    )
+    try:
+        pictures = sum(image_tokens(header.height, header.width, min_pixels=budget.min_pixels, max_pixels=budget.max_pixels) + IMAGE_TOKENS for header in headers)
+    except ValueError as error:
+        sizes = ", ".join(f"{header.width} x {header.height} px" for header in headers)
+        raise ProblemsFound(f"[image.aspect] image of {sizes}: {error}", hint="cut it into pieces, or raise max_pixels") from error
     return SAMPLE_TOKENS + turns * TURN_TOKENS + texts + pictures
 
 
@@ -56,6 +61,8 @@ def pixel_limits(model_dir: Path) -> tuple[int, int]:
     """(min_pixels, max_pixels) of a model directory, whichever of the two layouts its preprocessor_config.json has."""
     path = model_dir / "preprocessor_config.json"
     config = read_json(path)
+    if not isinstance(config, dict):
+        raise ProblemsFound("not a table of settings", where=str(path), hint="fetch the model directory again")
     size = config.get("size") or {}
     low = config.get("min_pixels") or size.get("min_pixels") or size.get("shortest_edge")
     high = config.get("max_pixels") or size.get("max_pixels") or size.get("longest_edge")

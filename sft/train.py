@@ -148,7 +148,8 @@ def train(prepared: Prepared, run: Run, runtime: Runtime, *, on_progress: Callab
         say(f"resuming from step {resume.step} ({resume.path.name})")
     started = time.monotonic()
     last = Progress(resume.step if resume else 0, job.plan.max_steps, float("nan"))
-    run.set_state("running", step=last.step, resumed_from=resume.step if resume else None)
+    begun = {"resumed_from": resume.step if resume else None}
+    run.set_state("running", step=last.step, **begun)
     process = Process(argv, run.log, env, cwd=job.run_dir)
 
     def watch(line: str) -> None:
@@ -162,13 +163,13 @@ def train(prepared: Prepared, run: Run, runtime: Runtime, *, on_progress: Callab
         with process:
             code = process.wait(watch)
     except KeyboardInterrupt:
-        run.set_state("interrupted", step=last.step, checkpoint=_newest(prepared))
+        run.set_state("interrupted", step=last.step, checkpoint=_newest(prepared), **begun)
         raise
     finally:
         if runtime.cuda:  # Docker's client may be gone while the container goes on
             stop_container(_container_name(job))
     if code or not list(job.output_dir.glob("*.safetensors")):
-        run.set_state("failed", step=last.step, exit_code=code, checkpoint=_newest(prepared))
+        run.set_state("failed", step=last.step, exit_code=code, checkpoint=_newest(prepared), **begun)
         raise _failure(code, run, _newest(prepared))
     return _finish(prepared, run, resume, last, time.monotonic() - started)
 

@@ -41,7 +41,7 @@ class Image:
     """One image and the index in `text_info` before which it is placed."""
 
     image_url: Annotated[str, Meta(min_length=1)]
-    matched_text_index: Annotated[int, Meta(ge=0)] = 0
+    matched_text_index: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0  # no text has a larger index, and most programs know no larger number
 
 
 @dataclass(frozen=True)

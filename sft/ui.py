@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -96,6 +96,29 @@ class Follow:
         self.update(progress.step, f"loss {progress.loss:.3f}{rate}")
 
 
+class Phases:
+    """Several counts that come one after the other, each with a bar of its own; named as they first report."""
+
+    def __init__(self) -> None:
+        self._follow: dict[str, Follow] = {}
+        self._open: Follow | None = None
+
+    def __enter__(self) -> Phases:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._open:
+            self._open.__exit__()
+
+    def update(self, what: str, done: int, total: int | None) -> None:
+        """Show that `done` of `total` (None: unknown) of `what` is done."""
+        if what not in self._follow:
+            if self._open:
+                self._open.__exit__()
+            self._open = self._follow[what] = Follow(what, total or 0).__enter__()
+        self._follow[what].update(done)
+
+
 def table(title: str, columns: list[str], rows: list[list[str]], *, to: Console = out) -> None:
     """A plain table; columns of numbers stand to the right."""
     if title:
@@ -113,19 +136,6 @@ def sums(rows: list[tuple[str, str, str]], *, to: Console = err) -> None:
     """Derived numbers with their factors, one a line."""
     for name, text, result in rows:
         to.print(f"  {name:<20} {text} = {result}", markup=False)
-
-
-def throttled(function: Callable[[str], None], *, seconds: float = LOG_EVERY) -> Callable[[str], None]:
-    """`function`, called at most every few seconds."""
-    last = time.monotonic()
-
-    def call(text: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= seconds:
-            last = time.monotonic()
-            function(text)
-
-    return call
 
 
 def flush() -> None:

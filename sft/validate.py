@@ -7,17 +7,20 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import partial
+from itertools import count
 from os import cpu_count
 from pathlib import Path
 
-from sft.checks import Context, check_line, make
+from sft.checks import Context, make
+from sft.checks_row import check_line
 from sft.errors import ProblemsFound
 from sft.jsonl import open_input
-from sft.types import Problem, Sample
+from sft.types import Problem
 
-KEPT = 1000  # problems kept in memory with their text; all are counted
-CHUNK = 256  # rows handed to the threads at a time
+KEPT = 200  # findings of each code kept in memory with their text; all are counted
+CHUNK_BYTES = 64 * 1024  # of whole rows, handed to the threads at a time
+BLANK = b" \t\r\n"  # JSON's idea of white space; Python's has more
 MAX_LINE_BYTES = 64 * 1024 * 1024
 
 
@@ -29,7 +32,7 @@ class Report:
     rows: int = 0
     good: int = 0
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (severity, code) → how often
-    problems: list[Problem] = field(default_factory=list)  # the first KEPT
+    problems: list[Problem] = field(default_factory=list)  # the first KEPT of each code
 
     @property
     def errors(self) -> int:
@@ -42,9 +45,9 @@ class Report:
         return sum(count for (severity, _), count in self.counts.items() if severity == "warning")
 
     def add(self, problem: Problem) -> None:
-        """Count a finding, and keep its text while there is room."""
+        """Count a finding, and keep its text if it is among the first of its code."""
         self.counts[problem.severity, problem.code] += 1
-        if len(self.problems) < KEPT:
+        if self.counts[problem.severity, problem.code] <= KEPT:
             self.problems.append(problem)
 
     def require_good(self) -> None:
@@ -67,10 +70,10 @@ def validate(path: Path, context: Context, *, progress: Callable[[int], None] | 
         return report
     done = 0
     with open_input(path) as stream, ThreadPoolExecutor(cpu_count() or 1) as pool:
-        numbered = enumerate(stream, 1)
-        while chunk := list(islice(numbered, CHUNK)):
-            for text, (rows, good, problems) in zip(chunk, pool.map(lambda row: _line(row[1], row[0], context), chunk), strict=True):
-                done += len(text[1])
+        numbers = count(1)
+        while lines := stream.readlines(CHUNK_BYTES):
+            for text, (rows, good, problems) in zip(lines, pool.map(partial(_line, context), lines, numbers), strict=True):
+                done += len(text)
                 report.rows += rows
                 report.good += good
                 for problem in problems:
@@ -82,11 +85,11 @@ def validate(path: Path, context: Context, *, progress: Callable[[int], None] | 
     return report
 
 
-def _line(text: bytes, number: int, context: Context) -> tuple[int, int, list[Problem]]:
+def _line(context: Context, text: bytes, number: int) -> tuple[int, int, list[Problem]]:
     """(rows, good rows, findings) of one physical line."""
-    problems = list(_file_level(text, number))
-    body = text.removeprefix(codecs.BOM_UTF8).strip()
-    if not body:
+    body = text.removeprefix(codecs.BOM_UTF8) if number == 1 else text
+    problems = list(_file_level(text, body, number))
+    if not body.strip(BLANK):
         return 0, 0, problems
     if len(body) > MAX_LINE_BYTES:
         return 1, 0, [*problems, make("structure.json", f"{len(body):,} bytes in one line", number, "one sample per line")]
@@ -95,18 +98,11 @@ def _line(text: bytes, number: int, context: Context) -> tuple[int, int, list[Pr
     return 1, int(not any(problem.severity == "error" for problem in problems)), problems
 
 
-def _file_level(text: bytes, number: int) -> Iterator[Problem]:
+def _file_level(text: bytes, body: bytes, number: int) -> Iterator[Problem]:
     mend = "`sft validate --fix` mends it"
-    if number == 1 and text.startswith(codecs.BOM_UTF8):
+    if len(body) < len(text):
         yield make("file.bom", "the file begins with a byte order mark", number, mend)
-    if not text.removeprefix(codecs.BOM_UTF8).strip():
+    if not body.strip(BLANK):
         yield make("file.blank_line", "empty line", number, mend)
-    elif text.endswith(b"\r\n"):
+    elif body.endswith(b"\r\n"):
         yield make("file.crlf", "the line ends in CR LF", number, mend)
-
-
-def good_samples(path: Path) -> Iterator[tuple[int, Sample]]:
-    """The samples of a file that has been validated, with their line numbers."""
-    from sft.jsonl import read_samples
-
-    return read_samples(path)

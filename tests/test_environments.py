@@ -22,9 +22,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "venv-trainer"
 
 
-def tiny_environment(monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
+def tiny_environment(monkeypatch: pytest.MonkeyPatch, first: tuple[str, ...] = ()) -> None:
     """An environment that installs nothing, so that it is made in a second."""
-    record = dataclasses.replace(ENVIRONMENTS["trainer"], pythons=(sys.version_info[:2],), probe="import json", **changes)
+    record = dataclasses.replace(ENVIRONMENTS["trainer"], pythons=(sys.version_info[:2],), probe="import json", first=first)
     monkeypatch.setitem(ENVIRONMENTS, "trainer", record)
     monkeypatch.setattr(environments, "requirements", lambda environment: "")
 

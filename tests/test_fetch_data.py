@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from sft import download, fetch_data
+from sft.cards import load_card
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.fetch_data import fetch_dataset, load_card
+from sft.fetch_data import fetch_dataset
 from sft.jsonl import read_samples
 
 CARDS = sorted((Path(__file__).parents[1] / "datasets").glob("*/dataset.yaml"))

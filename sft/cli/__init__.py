@@ -78,8 +78,6 @@ def main() -> None:
         sft.main(standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
-    except click.Abort:
-        sys.exit(EXIT_INTERRUPTED)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -88,8 +86,8 @@ def main() -> None:
 
         report_error(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
+    except (click.Abort, KeyboardInterrupt):  # click turns Ctrl-C into Abort
+        print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()

@@ -51,7 +51,8 @@ def fetch(name: str, out: Path | None) -> None:
         data.find(name)  # raises with a suggestion
         raise UsageError("this is a file, not a data set with a card", where=name)
     out = out or folder / "full"
-    fetch_dataset(folder / "dataset.yaml", out)
+    with ui.Phases() as phases:
+        fetch_dataset(folder / "dataset.yaml", out, on_progress=phases.update)
     click.echo(out)
 
 

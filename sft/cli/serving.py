@@ -48,7 +48,7 @@ def serve(model_dir: Path, port: int, host: str, device: str | None, max_model_l
     if reason:
         raise EngineError(reason, hint="serve the directory in the container: see docs/serving.md")
     options = job.server_options(chosen, machine, port=port, **more)
-    with tempfile.TemporaryDirectory(prefix="sft-serve-") as folder, serving.serving(model_dir, version, options, log=Path(folder) / "server.log", say=ui.throttled(ui.say)) as url:
+    with tempfile.TemporaryDirectory(prefix="sft-serve-") as folder, serving.serving(model_dir, version, options, log=Path(folder) / "server.log", say=ui.say) as url:
         click.echo(f"{url}/v1  model {version.served_name}")
         ui.flush()
         ui.say("ready: the first image was answered, and its prompt is the trained one; Ctrl-C stops")

@@ -136,11 +136,9 @@ def complete_checkpoints(output_dir: Path, required: tuple[str, ...]) -> list[Ch
 
 def _whole(path: Path) -> bool:
     """Whether every weight file can be read to its end and every shard that an index names is there."""
-    with suppress(ProblemsFound, OSError, ValueError, KeyError):
+    with suppress(ProblemsFound, OSError, ValueError, KeyError, TypeError, AttributeError):
         for file in path.glob("*.safetensors"):
             safetensors_header(file)
-        for index in path.glob("*.safetensors.index.json"):
-            if not all((path / shard).is_file() for shard in set(json.loads(index.read_bytes())["weight_map"].values())):
-                return False
-        return True
+        shards = {path / shard for index in path.glob("*.safetensors.index.json") for shard in json.loads(index.read_bytes())["weight_map"].values()}
+        return all(shard.is_file() for shard in shards)
     return False

@@ -14,8 +14,10 @@ from sft.types import Progress
 
 _STEP = re.compile(r"\bloss: (?P<loss>[-+0-9.eEnaif]+), .*?\bglobal_step: (?P<step>\d+)")
 _RATE = re.compile(r"\b(?:interval|global)_samples_per_second: (?P<rate>[0-9.eE+-]+)")
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _NOISE = ("UserWarning", "warnings.warn", "[DEBUG]", "DataLoad global_step")
+_TRACEBACK = "Traceback (most recent call last)"
+_DEATH = re.compile(r"\b(Killed|Aborted|Segmentation fault|No space left|Out of memory)\b", re.IGNORECASE)  # no traceback comes after these
 _ERROR = re.compile(r"(Error|Exception|error\(|Killed|Aborted|Segmentation|signal|No space left|Out of memory|LossNan|LossInf)", re.IGNORECASE)
 
 
@@ -30,17 +32,20 @@ def read_progress(line: str, max_steps: int) -> Progress | None:
     match = _STEP.search(text)
     if not match:
         return None
+    rate = _RATE.search(text)
     try:
-        loss = float(match["loss"])
+        return Progress(int(match["step"]), max_steps, float(match["loss"]), float(rate["rate"]) if rate else None)
     except ValueError:
         return None
-    rate = _RATE.search(text)
-    return Progress(int(match["step"]), max_steps, loss, float(rate["rate"]) if rate else None)
 
 
 def last_errors(lines: Iterable[str], *, keep: int = 12) -> list[str]:
-    """The end of a log as a person would quote it: from the last traceback or error on, without the noise."""
+    """A log as a person would quote it: its last traceback, else the lines around its last error, without the noise."""
     tail = deque((plain(line) for line in lines), maxlen=400)
     useful = [line for line in tail if line.strip() and not any(noise in line for noise in _NOISE)]
-    starts = [number for number, line in enumerate(useful) if line.startswith("Traceback") or _ERROR.search(line)]
-    return useful[max(starts[-1] - keep // 2, 0) if starts else -keep :][-keep:]
+    begin = max((number for number, line in enumerate(useful) if _TRACEBACK in line), default=None)
+    if begin is not None and not any(_DEATH.search(line) for line in useful[begin:]):
+        end = next((number for number in range(begin + 1, len(useful)) if not useful[number].startswith((" ", "\t"))), len(useful))
+        return useful[begin : end + 1 + keep // 3][-keep:]  # some lines more: Paddle's messages have several
+    errors = [number for number, line in enumerate(useful) if _ERROR.search(line)]
+    return useful[max(errors[-1] - keep // 2, 0) :][:keep] if errors else useful[-keep:]

@@ -20,6 +20,7 @@ from typing import Any
 
 from sft.engines.base import Checkpoint, Job, absolute_image, check_keys, complete_checkpoints
 from sft.engines.logs import read_progress
+from sft.errors import UsageError
 from sft.models import BEGIN, IMAGE_TOKEN, TURN_END
 from sft.types import Progress, Sample
 
@@ -71,6 +72,11 @@ class PaddleFormers:
 
     def settings(self, job: Job) -> dict[str, Any]:
         """The complete YAML of a run; on a CPU without mixed precision and fused attention."""
+        if job.config.min_pixels or job.config.max_pixels:
+            raise UsageError(
+                "PaddleFormers takes the pixel limits from the model directory and ignores min_pixels and max_pixels",
+                hint=f"leave them out, and set them in a copy of {job.model_dir / 'preprocessor_config.json'}",
+            )
         settings = {**_model(job), **_data(job), **_schedule(job), **(_cpu() if job.config.device == "cpu" else _gpu()), **_files(job)}
         known = {**known_keys(), "custom_register_path": "str"}
         check_keys(settings, known, "PaddleFormers 1.2.0")

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sft import jsonl
+from sft.errors import UsageError
 from sft.synth.shaping import draw_line, outline
 from sft.types import Sample
 
@@ -27,6 +28,7 @@ COUNTED = ("টি", "টা", "জন")  # pieces, hours, persons; the vowel si
 TEST_SHARE = 16  # every 16th text, by hash, is held out
 WIDTH, HEIGHT = 112, 56  # pixels; 4 x 2 patches of 28: 8 image tokens, and a numeral is about as wide as one of them
 MARGIN = 3
+MISSES = 50_000  # draws without a new text; by then there is none left, or next to none
 BLURRED = 0.3  # share of the images
 
 
@@ -47,11 +49,15 @@ def texts(*, seed: int, split: str, count: int) -> Iterator[str]:
     """`count` different texts of a split ("train" or "test")."""
     rng = random.Random(f"bengali/{split}/{seed}")
     seen: set[str] = set()
+    misses = 0
     while len(seen) < count:
         text = random_text(rng)
         if text not in seen and is_held_out(text) == (split == "test"):
             seen.add(text)
+            misses = 0
             yield text
+        elif (misses := misses + 1) > MISSES:
+            raise UsageError(f"{count} different texts were asked for, but there are only about {len(seen)} for {split}", hint="ask for fewer")
 
 
 def draw(text: str, rng: random.Random) -> NDArray[np.uint8]:

@@ -1,0 +1,228 @@
+"""The whole loop with the real trainer, the real server and the real files: killed, stopped, resumed, exported, served, read.
+
+One run is carried through the module: the order of the tests is the order of the story. Needs the environments that
+`make test` makes; where one is missing this fails, it does not skip.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import httpx
+import pytest
+
+from sft import environments, jsonl, models, serve
+from sft.engines import ENGINES
+from sft.jsonl import read_json
+from sft.synth import bengali
+
+TEXTS = ("১", "৪৫", "৳৭৮৯")  # told apart at a glance, so that a minute of training is enough to be sure of the answers
+FLAGS = ("--batch", "16", "--epochs", "10", "--max-steps", "120", "--save-steps", "30", "--runs", "runs", "--models", "models")
+SFT = (sys.executable, "-m", "sft")
+PATIENCE = 240.0  # seconds for anything that one waits for
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a training and a held-out file."""
+    missing = [name for name in environments.ENVIRONMENTS if not environments.is_ready(name)]
+    assert not missing, f"environments missing: {missing}; `make test` makes them"
+    folder = tmp_path_factory.mktemp("loop")
+    for split, count in (("train", 240), ("test", 9)):
+        draw(folder / "three", split, count)
+    return folder
+
+
+def draw(folder: Path, split: str, count: int) -> None:
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    rng = random.Random(split)
+    rows = []
+    for number in range(count):
+        text, name = TEXTS[number % len(TEXTS)], f"images/{split}-{number}.png"
+        assert cv2.imwrite(str(folder / name), bengali.draw(text, rng))
+        rows.append(jsonl.ocr_sample(name, "OCR:", text))
+    jsonl.write_samples(folder / f"{split}.jsonl", rows)
+
+
+def sft(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*SFT, *words], cwd=place, capture_output=True, text=True, check=False, timeout=PATIENCE)
+
+
+def wait_for(found: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not found():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.05)
+
+
+def processes(word: str) -> list[int]:
+    """Processes whose command line contains `word`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if word.encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def run_folder(place: Path) -> Path:
+    found = list((place / "runs").glob("three-*"))
+    assert len(found) == 1, "the same command must find the same run"
+    return found[0]
+
+
+def steps(place: Path) -> list[int]:
+    return [checkpoint.step for folder in (place / "runs").glob("three-*") for checkpoint in ENGINES["paddleformers"].checkpoints(folder / "checkpoints")]
+
+
+def start_training(place: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen([*SFT, "train", "three/train.jsonl", *FLAGS], cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def trainer_pid(place: Path) -> int:
+    """The trainer itself: the process that runs the launcher module for this run, not the leash above it."""
+    pids = [pid for pid in processes(str(run_folder(place) / "train.yaml")) if b"leash.py" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert pids
+    return min(pids)
+
+
+def test_sigkill_of_the_trainer_leaves_a_state_to_resume_from(place: Path) -> None:
+    with start_training(place) as process:
+        wait_for(lambda: steps(place) or process.poll() is not None, "the first checkpoint")
+        os.kill(trainer_pid(place), signal.SIGKILL)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 3, said
+    assert said.startswith("REHEARSAL"), "the first line says what this is"
+    assert "was killed (SIGKILL" in said and "goes on from step" in said and "Traceback" not in said
+    state = read_json(run_folder(place) / "state.json")
+    assert state["status"] == "failed" and state["exit_code"] == 137 and state["checkpoint"] == max(steps(place)) >= 30
+    assert not processes(str(run_folder(place)))
+
+
+def test_ctrl_c_stops_everything_and_can_be_resumed(place: Path) -> None:
+    before = max(steps(place))
+    with start_training(place) as process:
+        wait_for(lambda: max(steps(place)) > before or process.poll() is not None, "a checkpoint after the resumed one")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert f"resuming from step {before}" in said and "the same command goes on" in said
+    state = read_json(run_folder(place) / "state.json")
+    assert state["status"] == "interrupted" and state["checkpoint"] > before and state["resumed_from"] == before
+    assert not processes(str(run_folder(place)))
+
+
+def test_half_written_checkpoint_is_not_resumed(place: Path) -> None:
+    """As a kill in the middle of a save leaves it: a newer folder whose weights end early."""
+    newest = max(steps(place))
+    broken = run_folder(place) / "checkpoints" / "checkpoint-9000"
+    broken.mkdir()
+    for path in (broken.parent / f"checkpoint-{newest}").iterdir():
+        data = path.read_bytes()
+        (broken / path.name).write_bytes(data[: len(data) // 2] if path.suffix == ".safetensors" else data)
+    assert max(steps(place)) == newest
+
+
+def test_same_command_finishes_from_the_checkpoint(place: Path) -> None:
+    before = max(steps(place))
+    done = sft(place, "train", "three/train.jsonl", *FLAGS)
+    assert done.returncode == 0, done.stderr
+    folder = Path(done.stdout.strip())
+    manifest = read_json(folder / "manifest.json")
+    assert manifest["resumed_from"] == before and manifest["last_logged_step"] == manifest["max_steps"] == 120
+    logged = [ENGINES["paddleformers"].progress(line) for line in (folder / "log" / "train.log").read_text("utf-8").splitlines()]
+    counted = [progress.step for progress in logged if progress]
+    after_resume = counted[len(counted) - counted[::-1].index(before + 1) - 1 :]
+    assert after_resume == list(range(before + 1, 121)), "the step counter goes on where the checkpoint stood"
+    assert list((folder / "tensorboard").rglob("events.out.tfevents.*"))
+    for name in ("config.yaml", "plan.json", "command.txt", "environment.json", "data.json", "train.yaml", "template.py", "state.json"):
+        assert (folder / name).stat().st_size
+    assert read_json(folder / "environment.json")["trainer"]["paddleformers"] == "1.2.0"
+
+
+def test_whole_job_serves_and_reads(place: Path) -> None:
+    done = sft(place, "run", "three", *FLAGS, "--json")
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert "has ended before" in done.stderr, "nothing is trained twice"
+    assert outcome["before"]["scores"]["cer"] >= 0.9 and outcome["after"]["scores"]["cer"] <= 0.1
+    assert outcome["after"]["counts"] == {"in": 9, "scored": 9, "lost": 0} and outcome["after"]["server"].startswith("vLLM ")
+    assert outcome["transformers_equal"] == [8, 8]
+    page = Path(outcome["report"]).read_text("utf-8")
+    assert page.count("data:image/png") >= 9 and "http://" not in page.replace("http://www.w3.org", "")
+    exported = Path(outcome["model"])
+    assert all((exported / name).is_file() for name in models.SERVED_FILES)
+    assert not processes(str(exported)), "the server is gone"
+    again = sft(place, "run", "three", *FLAGS)
+    assert again.returncode == 0 and "already scored" in again.stderr and "exported before" in again.stderr
+    assert "8 of 8" in again.stdout
+
+
+def test_serve_answers_and_stops_on_sigterm(place: Path) -> None:
+    exported = run_folder(place) / "model"
+    port = serve.free_port()
+    with subprocess.Popen([*SFT, "serve", str(exported), "--port", str(port)], cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == f"http://127.0.0.1:{port}/v1  model PaddleOCR-VL-0.9B"
+        scored = sft(place, "eval", "three/test.jsonl", "--url", f"http://127.0.0.1:{port}", "--json")
+        assert scored.returncode == 0 and json.loads(scored.stdout)["scores"]["exact"] == 1.0
+        taken = sft(place, "serve", str(exported), "--port", str(port))
+        assert taken.returncode == 2 and "cannot listen" in taken.stderr and "--port" in taken.stderr
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert not processes(str(exported))
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/health", timeout=5)
+
+
+def test_eval_without_a_server_says_how_to_start_one(place: Path) -> None:
+    done = sft(place, "eval", "three/test.jsonl", "--url", f"http://127.0.0.1:{serve.free_port()}")
+    assert done.returncode == 3 and "sft serve" in done.stderr and not (place / "runs" / "eval").exists()
+
+
+def test_evaluation_script_gives_the_same_scores(place: Path) -> None:
+    script = Path(__file__).parent.parent / "eval" / "evaluate.py"
+    preds = run_folder(place) / "scores" / "after" / "predictions.jsonl"
+    done = subprocess.run([sys.executable, str(script), "--pred", str(preds), "--data", "three/test.jsonl", "-o", "again"], cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert read_json(place / "again" / "results.json")["scores"] == read_json(run_folder(place) / "scores" / "after" / "results.json")["scores"]
+
+
+def test_export_of_a_checkpoint(place: Path) -> None:
+    done = sft(place, "export", str(run_folder(place)), "-o", "exported", "--checkpoint", "30")
+    if max(steps(place)) and 30 not in steps(place):  # rotated away: the three newest are kept
+        assert done.returncode == 2 and "complete checkpoints" in done.stderr and not (place / "exported").exists()
+    done = sft(place, "export", str(run_folder(place)), "-o", "exported", "--checkpoint", str(max(steps(place))))
+    assert done.returncode == 0 and (place / "exported" / "chat_template.jinja").is_file()
+
+
+def test_without_a_cpu_server_the_job_still_trains_and_exports(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's processor is described to the workbench as one without AVX2."""
+    code = (
+        "from sft import environments\n"
+        "environments.cpu_flags = lambda *_: frozenset({'sse4_2'})\n"
+        "import sys; sys.argv = ['sft', 'run', 'three', *sys.argv[1:]]\n"
+        "from sft.cli import main; main()\n"
+    )
+    monkeypatch.delenv("SFT_SERVER_PYTHON", raising=False)
+    done = subprocess.run([sys.executable, "-c", code, *FLAGS[:4], "--max-steps", "3", *FLAGS[8:]], cwd=place, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    for stage in ("serve", "score before", "score after", "Transformers check"):
+        assert f"left out: {stage} (vLLM's CPU build needs AVX2" in done.stdout
+    assert "container" in done.stdout
+    exported = Path(done.stdout.split("model:")[1].split()[0])
+    assert (exported / "model.safetensors").is_file()

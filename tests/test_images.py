@@ -1,0 +1,184 @@
+"""The resize rule against its verified examples, and what a file may be."""
+
+from __future__ import annotations
+
+import doctest
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from sft import images, jsonl, models
+from sft.errors import ProblemsFound
+from sft.images import ImageProblem, image_tokens, probe, smart_resize
+from sft.models import FACTOR, MAX_ASPECT, MODELS
+from sft.tokens import Budget, load_tokenizer, pixel_limits, sample_tokens
+from sft.types import Image as ImageInfo
+from sft.types import ImageHeader, Sample, Text
+
+LOW, HIGH = 147_384, 2_822_400  # of version 0.9B
+side = st.integers(1, 6000)
+
+
+def test_doctests() -> None:
+    for module, least in ((images, 2), (models, 1)):
+        failed, tried = doctest.testmod(module)
+        assert not failed
+        assert tried >= least
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "tokens"),
+    [(200, 300, 204), (3508, 2480, 3550), (1754, 1240, 2772), (1080, 1920, 2691), (4000, 4000, 3600), (28, 28, 196)],
+)  # measured in ERNIEKit's own processor
+def test_verified_examples(height: int, width: int, tokens: int) -> None:
+    assert image_tokens(height, width, min_pixels=LOW, max_pixels=HIGH) == tokens
+
+
+def test_a_smaller_limit() -> None:
+    assert image_tokens(3508, 2480, min_pixels=LOW, max_pixels=1_003_520) == 1260
+
+
+def test_half_is_rounded_to_even() -> None:
+    assert smart_resize(14 * 3, 14 * 5, min_pixels=1, max_pixels=HIGH) == (56, 56)  # 1.5 → 2, and 2.5 → 2
+
+
+@pytest.mark.parametrize("version", [version for version in MODELS.values() if version.min_pixels], ids=lambda version: version.name)
+@settings(max_examples=300, deadline=None)
+@given(height=side, width=side)
+def test_resized_sides(version: models.ModelVersion, height: int, width: int) -> None:
+    low, high = version.min_pixels, version.max_pixels
+    assert low
+    assert high
+    if max(height, width) > MAX_ASPECT * min(height, width):
+        with pytest.raises(ValueError, match="above 200"):
+            smart_resize(height, width, min_pixels=low, max_pixels=high)
+        return
+    tall, wide = smart_resize(height, width, min_pixels=low, max_pixels=high)
+    assert tall > 0
+    assert wide > 0
+    assert tall % FACTOR == wide % FACTOR == 0
+    assert low <= tall * wide <= high
+    assert image_tokens(height, width, min_pixels=low, max_pixels=high) * FACTOR**2 == tall * wide
+
+
+@given(height=st.integers(28, 400), width=st.integers(28, 400), tokens=st.integers(2, 20))
+def test_small_limits_never_leave_an_empty_side(height: int, width: int, tokens: int) -> None:
+    """Both trainers compute 0 rows for a long line under a small limit, and fail; here it is an error before they start."""
+    high = tokens * FACTOR**2
+    try:
+        tall, wide = smart_resize(height, width, min_pixels=FACTOR**2, max_pixels=high)
+    except ValueError as error:
+        assert "too long and thin" in str(error)
+        assert max(height, width) / min(height, width) > tokens / 2
+    else:
+        assert FACTOR**2 <= tall * wide <= high
+
+
+def test_long_line_under_the_limits_of_a_tiny_model() -> None:
+    with pytest.raises(ValueError, match="too long and thin"):
+        smart_resize(32, 400, min_pixels=5600, max_pixels=7000)
+
+
+# The files.
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("noise")
+    picture = Image.effect_noise((40, 30), 90).convert("RGB")
+    found = {}
+    for suffix in ("png", "jpg", "webp", "tif", "bmp", "gif"):
+        picture.save(folder / f"a.{suffix}")
+        found[suffix] = (folder / f"a.{suffix}").read_bytes()
+    return found
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "bmp", "gif"])
+def test_header(tmp_path: Path, noise: dict[str, bytes], suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(noise[suffix])
+    for decode in (False, True):
+        header = probe(path, decode=decode)
+        assert (header.width, header.height, header.exif_orientation) == (40, 30, 1)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_broken_bytes_are_a_finding_or_an_image(tmp_path: Path, noise: dict[str, bytes], data: st.DataObject) -> None:
+    content = bytearray(noise[data.draw(st.sampled_from(sorted(noise)))])
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, min(200, len(content)) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path / "broken"
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        header = probe(path, decode=True)
+    except ImageProblem as problem:
+        assert problem.code in {"image.unreadable", "image.truncated", "image.too_large"}
+    else:
+        assert header.width > 0 < header.height
+
+
+@pytest.mark.parametrize(("value", "expected"), [(1, 1), (3, 3), (8, 8), (0, 1), (9, 1)])
+def test_orientation(tmp_path: Path, value: int, expected: int) -> None:
+    exif = Image.Exif()
+    exif[images.EXIF_ORIENTATION] = value
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg", exif=exif)
+    header = probe(tmp_path / "a.jpg")
+    assert (header.width, header.height, header.exif_orientation) == (40, 30, expected)  # stored size, whatever the tag
+
+
+def test_many_threads(tmp_path: Path, noise: dict[str, bytes]) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(noise["png"])
+    with ThreadPoolExecutor(8) as pool:
+        assert {header.width for header in pool.map(lambda _: probe(path, decode=True), range(200))} == {40}
+
+
+# Tokens of a sample.
+
+
+def test_sample_tokens(base_model: Path) -> None:
+    low, high = pixel_limits(base_model)
+    assert (low, high) == (LOW, HIGH)
+    budget = Budget(base_model / "tokenizer.json", low, high, 16384)
+    tokenizer = load_tokenizer(budget.tokenizer)
+
+    def text(value: str) -> int:
+        return len(tokenizer.encode(value, add_special_tokens=False).ids)
+
+    header = ImageHeader(300, 200, "PNG", "RGB")
+    sample = jsonl.ocr_sample("a.png", "OCR:", "১২৩")
+    assert sample_tokens(sample, [header], budget) == 204 + text("OCR:") + text("১২৩") + 11  # N + P + R + 11
+    assert sample_tokens(jsonl.ocr_sample("a.png", " OCR:", "১২৩\n"), [header], budget) == sample_tokens(sample, [header], budget)
+    two = Sample((*sample.text_info, Text("OCR:", "mask"), Text("১", "no_mask")), (ImageInfo("a.png"), ImageInfo("b.png", 2)))
+    expected = 1 + 2 * 8 + 2 * text("OCR:") + text("১২৩") + text("১") + 2 * (204 + 2)
+    assert sample_tokens(two, [header, header], budget) == expected
+    with pytest.raises(ProblemsFound, match=r"image\.aspect"):
+        sample_tokens(sample, [ImageHeader(6000, 29, "PNG", "RGB")], budget)
+
+
+@given(st.integers(1, 10**7), st.integers(1, 10**7))
+def test_pixel_limits(tmp_path_factory: pytest.TempPathFactory, low: int, high: int) -> None:
+    assume(low <= high)
+    folder = tmp_path_factory.mktemp("model")
+    for config in ({"min_pixels": low, "max_pixels": high}, {"size": {"min_pixels": low, "max_pixels": high}}, {"size": {"shortest_edge": low, "longest_edge": high}}):
+        jsonl.write_json(folder / "preprocessor_config.json", config)
+        assert pixel_limits(folder) == (low, high)
+
+
+@pytest.mark.parametrize("config", [{}, [], {"min_pixels": 5}, {"min_pixels": 9, "max_pixels": 5}, {"min_pixels": "1", "max_pixels": "5"}, {"min_pixels": -1, "max_pixels": 5}])
+def test_unusable_pixel_limits(tmp_path: Path, config: object) -> None:
+    jsonl.write_json(tmp_path / "preprocessor_config.json", config)
+    with pytest.raises(ProblemsFound) as caught:
+        pixel_limits(tmp_path)
+    assert caught.value.where == str(tmp_path / "preprocessor_config.json")
+
+
+def test_a_file_that_is_no_tokenizer(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(ProblemsFound, match="not a tokenizer"):
+        load_tokenizer(tmp_path / "tokenizer.json")

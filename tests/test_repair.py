@@ -1,0 +1,120 @@
+"""`sft validate --fix`: what is mended, and that nothing else changes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sft.errors import UsageError
+from sft.repair import fix
+
+BOM = b"\xef\xbb\xbf"
+USUAL = '{"image_info": [{"image_url": "a.png", "matched_text_index": 0}], "text_info": [{"text": "OCR:", "tag": "mask"}, {"text": "৪৫টি", "tag": "no_mask"}]}'.encode()
+TURNED = '{"text_info":[{"tag":"mask","text":"OCR:"},{"tag":"no_mask","text":"৪৫টি"}],"image_info":[{"matched_text_index":0,"image_url":"a.png"}]}'.encode()
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["text", "tag", "image_url", "id", "text_info", "image_info"]) | st.text(max_size=4), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+def mend(tmp_path: Path, content: bytes) -> tuple[bytes, Counter[str]]:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_bytes(content)
+    mended = fix(source, out)
+    assert source.read_bytes() == content
+    return out.read_bytes(), mended
+
+
+@pytest.mark.parametrize(
+    ("content", "expected", "mended"),
+    [
+        (USUAL + b"\n", USUAL + b"\n", {}),
+        (USUAL, USUAL + b"\n", {}),
+        (BOM + USUAL + b"\n", USUAL + b"\n", {"file.bom": 1}),
+        (USUAL + b"\r\n" + USUAL + b"\r\n", USUAL + b"\n" + USUAL + b"\n", {"file.crlf": 2}),
+        (b"\n" + USUAL + b"\n \t\r\n\n", USUAL + b"\n", {"file.blank_line": 3}),
+        (TURNED + b"\n", USUAL + b"\n", {"file.key_order": 1}),
+        (BOM + b"\r\n" + TURNED + b"\r\n", USUAL + b"\n", {"file.bom": 1, "file.blank_line": 1, "file.crlf": 1, "file.key_order": 1}),
+        (b'{"b": 1, "a": 2}\n', b'{"b": 1, "a": 2}\n', {}),  # keys of other people keep their order
+        (b'{"b":1,  "text": 2}\n', b'{"text": 2, "b": 1}\n', {"file.key_order": 1}),
+        (b"", b"", {}),
+    ],
+)
+def test_what_is_mended(tmp_path: Path, content: bytes, expected: bytes, mended: dict[str, int]) -> None:
+    found, counts = mend(tmp_path, content)
+    assert found == expected
+    assert counts == mended
+    again, nothing = mend(tmp_path, found)
+    assert (again, nothing) == (found, Counter())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'  {"text": ',
+        b'{"tag": 1, "text": "caf\xe9"}',
+        b'{"tag": 1, "text": "\xed\xa0\x80"}',
+        b'{"tag": 1, "text": "\\ud800"}',
+        b'{"tag": 1, "text": NaN}',
+        b'{"tag": 1, "text": 1e999}',
+        b'{"tag": 1, "text": "x", "text": "y"}',  # in order it would lose a value
+        b'{"tag": 1, "text": ' + b"9" * 5000 + b"}",
+        b'{"tag": 1, "text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"tag": 1, "text": ' + b"[" * 980 + b"]" * 980 + b"}",
+        b"\x0b",
+        b"\x00" * 20,
+        BOM + USUAL,
+        b'{"tag": 1}\r{"text": 1}',
+    ],
+    ids=range(14),
+)
+def test_a_broken_line_keeps_every_byte(tmp_path: Path, line: bytes) -> None:
+    found, mended = mend(tmp_path, USUAL + b"\n" + line + b"\r\n" + USUAL + b"\n")
+    assert found == USUAL + b"\n" + line + b"\n" + USUAL + b"\n"
+    assert mended == {"file.crlf": 1}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(values.map(lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")) | st.sampled_from([b"", b" ", b"{", b"\xff"]), max_size=6), st.booleans())
+def test_rows_mean_the_same_afterwards(tmp_path: Path, rows: list[bytes], windows: bool) -> None:
+    end = b"\r\n" if windows else b"\n"
+    found, mended = mend(tmp_path, b"".join(row + end for row in rows))
+    lines = found.split(b"\n")[:-1]
+    assert len(rows) == len(lines) + mended["file.blank_line"]  # in = out + removed
+    assert [parsed(row) for row in rows if row.strip(b" ")] == [parsed(line) for line in lines]
+    assert mend(tmp_path, found) == (found, Counter())
+
+
+def parsed(line: bytes) -> Any:
+    try:
+        return repr_of(json.loads(line))
+    except ValueError:
+        return line
+
+
+def repr_of(value: Any) -> str:
+    """Equal for equal JSON, and different for 1 and 1.0 and true."""
+    return json.dumps(value, sort_keys=True)
+
+
+def test_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(BOM + TURNED)
+    assert fix(path, path) == {"file.bom": 1, "file.key_order": 1}
+    assert path.read_bytes() == USUAL + b"\n"
+    assert os.listdir(tmp_path) == ["rows.jsonl"]
+
+
+def test_missing_file_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot read this file"):
+        fix(tmp_path / "none.jsonl", tmp_path / "out.jsonl")
+    assert not os.listdir(tmp_path)

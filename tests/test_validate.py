@@ -1,0 +1,356 @@
+"""One row or file per way to be wrong: the code, the line and the severity of what is found."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from sft import checks_row, models
+from sft.checks import REASONS, Context
+from sft.checks_row import check_line
+from sft.engines.paddleformers import IMAGE_MARK
+from sft.errors import ProblemsFound, UsageError
+from sft.images import MAX_FILE_BYTES
+from sft.jsonl import read_samples
+from sft.tokens import Budget
+from sft.validate import KEPT, Report, validate
+
+VERSION = models.MODELS["0.9B"]
+IMAGE = {"image_url": "a.png", "matched_text_index": 0}
+PROMPT, ANSWER = {"text": "OCR:", "tag": "mask"}, {"text": "৪৫টি", "tag": "no_mask"}
+GOOD = {"image_info": [IMAGE], "text_info": [PROMPT, ANSWER]}
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def dump(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()
+
+
+def dump_any(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def row(**changes: Any) -> bytes:
+    """The good row with other top-level values; None removes a key."""
+    return dump({key: value for key, value in {**GOOD, **changes}.items() if value is not ...})
+
+
+def image(**changes: Any) -> bytes:
+    return row(image_info=[{key: value for key, value in {**IMAGE, **changes}.items() if value is not ...}])
+
+
+def turns(*texts: tuple[Any, Any], images: list[dict[str, Any]] | None = None) -> bytes:
+    return row(text_info=[{"text": text, "tag": tag} for text, tag in texts], image_info=images or [IMAGE])
+
+
+def answer(text: Any) -> bytes:
+    return turns(("OCR:", "mask"), (text, "no_mask"))
+
+
+def prompt(text: Any) -> bytes:
+    return turns((text, "mask"), ("x", "no_mask"))
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    line: bytes
+    errors: frozenset[str] = frozenset()
+    warnings: frozenset[str] = frozenset()
+
+
+def case(name: str, line: bytes, *codes: str, warn: tuple[str, ...] = ()) -> Case:
+    return Case(name, line, frozenset(codes), frozenset(warn))
+
+
+CASES = [
+    # what is fine
+    case("good", row()),
+    case("index left out", image(matched_text_index=...)),
+    case("several images", row(image_info=[IMAGE, {**IMAGE, "image_url": "b.png"}])),
+    case("multi-turn", turns(("OCR:", "mask"), ("a", "no_mask"), ("Table Recognition:", "mask"), ("b", "no_mask"), images=[IMAGE, {**IMAGE, "matched_text_index": 2}])),
+    case("notes of your own", row(meta={"page": 3}, id=7, source="scan")),
+    case("true sizes", image(image_width=100, image_height=40, is_valid=True)),
+    case("OTSL tokens are content", answer("<fcel>1<lcel><nl>")),
+    case("an answer of 10 MB", answer("ক" * 3_500_000)),
+    case("escaped newline and NUL in an answer", answer("a\nb\x00c")),
+    # the line
+    case("not JSON", b'{"text_info": ', "structure.json"),
+    case("trailing comma", row()[:-1] + b",}", "structure.json"),
+    case("two objects", row() + row(), "structure.json"),
+    case("NUL bytes", b"\x00" * 40, "structure.json"),
+    case("NUL inside a string", row().replace(b"OCR:", b"OCR\x00"), "structure.json"),
+    case("vertical tab around", b"\x0b" + row(), "structure.json"),
+    case("BOM in the middle of a file", b"\xef\xbb\xbf" + row(), "structure.json"),
+    case("100 000 brackets", b"[" * 100_000, "structure.json"),
+    case("100 000 objects", b'{"a":' * 100_000, "structure.json"),
+    case("deep notes", row()[:-1] + b', "meta": ' + b"[" * 5000 + b"]" * 5000 + b"}", "structure.json"),
+    case("NaN", row(meta=float("nan")), "structure.json"),
+    case("Infinity", row(meta=float("inf")), "structure.json"),
+    case("a number beyond a float", row(meta=0).replace(b'"meta": 0', b'"meta": 1e999'), "structure.json"),
+    case("5000 digits", image(matched_text_index=0).replace(b": 0", b": " + b"9" * 5000), "structure.json"),
+    case("half a surrogate pair, escaped", answer("x").replace(b'"x"', b'"\\ud800"'), "structure.json"),
+    case("half a surrogate pair, raw", answer("x").replace(b'"x"', b'"\xed\xa0\x80"'), "file.encoding"),
+    case("Latin-1", answer("x").replace(b'"x"', b'"caf\xe9"'), "file.encoding"),
+    case("UTF-16", row().decode().encode("utf-16"), "file.encoding"),
+    case("a key twice", row()[:-1] + b', "text_info": ' + dump([PROMPT, ANSWER]) + b"}", "structure.duplicate_key"),
+    case("a text twice", row().replace(b'"tag": "no_mask"', b'"tag": "no_mask", "text": "other"'), "structure.duplicate_key"),
+    # the structure
+    *(case(f"a {type(value).__name__}", dump(value), "structure.object") for value in ([], "x", 1, None, True)),
+    case("no text_info", row(text_info=...), "structure.object"),
+    case("no image_info", row(image_info=...), "structure.object"),
+    case("query and response", dump({"query": "<image>OCR:", "response": "x", "images": ["a.png"]}), "structure.object"),
+    case("text_info null", row(text_info=None), "structure.text_info"),
+    case("text_info empty", row(text_info=[]), "structure.text_info"),
+    case("text_info of strings", row(text_info=["OCR:", "x"]), "structure.text_info"),
+    case("text without tag", row(text_info=[PROMPT, {"text": "x"}]), "structure.text_info"),
+    case("image without url", image(image_url=...), "structure.image_info"),
+    case("image a string", row(image_info=["a.png"]), "structure.image_info"),
+    case("url a number", image(image_url=5), "structure.image_url"),
+    case("url null", image(image_url=None), "structure.image_url"),
+    case("url empty", image(image_url=""), "structure.image_url"),
+    *(case(f"index {value!r}", image(matched_text_index=value), "structure.matched_text_index") for value in (-1, 1.0, 0.5, "0", None, True, 2**63, 10**30)),
+    case("a strange key", row(weight=2), warn=("structure.unknown_key",)),
+    case("a key of 10 MB", row(**{"k" * 10_000_000: 1}), warn=("structure.unknown_key",)),
+    case("text_inf", row(meta=0).replace(b"meta", b"text_inf"), "structure.misspelt_key"),
+    case("matched_text_idx", image(matched_text_idx=0), "structure.misspelt_key"),
+    # what ends, hangs or skips in the trainer
+    case("no images", row(image_info=[]), "trainer.no_image"),
+    case("image_info null", row(image_info=None), "trainer.no_image"),
+    case("text null", answer(None), "trainer.text"),
+    case("text a number", answer(45), "trainer.text"),
+    case("tag wrong", turns(("OCR:", "user"), ("x", "no_mask")), "trainer.tag"),
+    case("tag null", turns(("OCR:", "mask"), ("x", None)), "trainer.tag"),
+    case("only prompts", turns(("OCR:", "mask")), "trainer.no_target"),
+    case("answer first", turns(("x", "no_mask"), images=[{"image_url": "a.png"}]), "trainer.first_is_answer", "trainer.image_in_answer", warn=("prompt.unknown",)),
+    case("two prompts", turns(("OCR:", "mask"), ("please", "mask"), ("x", "no_mask")), "trainer.merged_turns"),
+    case("two answers", turns(("OCR:", "mask"), ("x", "no_mask"), ("y", "no_mask")), "trainer.merged_turns"),
+    case("open question", turns(("OCR:", "mask"), ("x", "no_mask"), ("and?", "mask")), warn=("trainer.open_question",)),
+    case("index beyond", image(matched_text_index=2), "trainer.image_index"),
+    case("the largest index", image(matched_text_index=2**63 - 1), "trainer.image_index"),
+    case("image in an answer", image(matched_text_index=1), "trainer.image_in_answer"),
+    *(case(f"{token} in a text", answer(f"a{token}b"), "trainer.reserved_token") for token in checks_row.RESERVED),
+    case("video_info", row(video_info=[{"image_url": "a.mp4"}]), "trainer.video"),
+    case("is_video", row(is_video=True), "trainer.video"),
+    case("image_type video", image(image_type="video"), "trainer.video"),
+    case("system", row(is_system=1), "trainer.system"),
+    case("wrong sizes", image(image_width=40, image_height=100, is_valid=True), "trainer.image_size_fields"),
+    case("sizes that are no numbers", image(image_width="w" * 1000, image_height=[1]), "trainer.image_size_fields"),
+    case("NUL in a path", image(image_url="a\x00.png"), "trainer.path"),
+    # the image
+    case("an address", image(image_url="https://example.org/a.png"), "image.remote"),
+    case("a name that begins with http", image(image_url="http-scans/a.png"), "image.remote"),
+    case("data URI", image(image_url="data:image/png;base64,iVBORw0KGgo="), "image.inline"),
+    case("JPEG as base64", image(image_url="/9j/" + "A" * 400), "image.inline"),
+    case("PNG as base64", image(image_url="iVBOR" + "A" * 400), "image.inline"),
+    case("missing", image(image_url="c.png"), "image.missing"),
+    case("a name too long", image(image_url="n" * 5000), "image.missing"),
+    case("a folder", image(image_url="."), "image.missing"),
+    case("a pipe", image(image_url="pipe.png"), "image.missing"),
+    case("/dev/zero", image(image_url="/dev/zero"), "image.missing"),
+    case("a link to /dev/zero", image(image_url="zero.png"), "image.missing"),
+    case("a link to itself", image(image_url="loop.png"), "image.missing"),
+    case("a text file", image(image_url="text.png"), "image.unreadable"),
+    case("an empty file", image(image_url="empty.png"), "image.unreadable"),
+    case("PostScript", image(image_url="script.png"), "image.unreadable"),
+    case("half a PNG", image(image_url="half.png"), "image.truncated"),
+    case("half a JPEG", image(image_url="half.jpg"), "image.truncated"),
+    case("4 billion pixels", image(image_url="bomb.png"), "image.too_large"),
+    case("too many bytes", image(image_url="huge.png"), "image.too_large"),
+    case("201 times as long", image(image_url="long.png"), "image.aspect"),
+    case("200 times as long", image(image_url="longest.png")),
+    case("4 px", image(image_url="sliver.png"), "image.sliver"),
+    case("20 px", image(image_url="small.png"), warn=("image.small",)),
+    case("rotated", image(image_url="rotated.jpg"), warn=("image.exif",)),
+    # the text
+    case("empty answer", answer(""), warn=("target.empty",)),
+    case("blank answer", answer("  "), warn=("target.empty", "target.outer_space")),
+    case("outer space", answer(" x\n"), warn=("target.outer_space",)),
+    case("replacement", answer("caf\ufffd"), warn=("target.replacement",)),
+    case("a prompt of your own", prompt("Read the stamp"), warn=("prompt.unknown",)),
+    case("an empty prompt", prompt(""), warn=("prompt.unknown",)),
+    case("a prompt of 10 MB", prompt("OCR: " + "ক" * 3_500_000), warn=("prompt.unknown",)),
+    case("OCR without colon", prompt("OCR"), "prompt.near_miss"),
+    case("small letters", prompt("table recognition:"), "prompt.near_miss"),
+    case("a prompt of another version", prompt("Seal Recognition:"), warn=("prompt.unknown",)),
+]
+
+BOM = b"\xef\xbb\xbf"
+LINE = row() + b"\n"
+# name, content, (line, code) of every finding, rows
+FILES: list[tuple[str, bytes, list[tuple[int, str]], int]] = [
+    ("good.jsonl", LINE + row(), [], 2),
+    ("rows.json", b"[" + row() + b"]", [(0, "file.extension")], 0),
+    ("rows.jsonl.gz", b"\x1f\x8b", [(0, "file.extension")], 0),
+    ("rows.JSONL", LINE, [(0, "file.extension")], 0),
+    ("empty.jsonl", b"", [(0, "file.empty")], 0),
+    ("newlines.jsonl", b"\n\n", [(1, "file.blank_line"), (2, "file.blank_line"), (0, "file.empty")], 0),
+    ("bom.jsonl", BOM + LINE + LINE, [(1, "file.bom")], 2),
+    ("only-bom.jsonl", BOM, [(1, "file.bom"), (1, "file.blank_line"), (0, "file.empty")], 0),
+    ("blank.jsonl", LINE + b"\n" + LINE, [(2, "file.blank_line")], 2),
+    ("spaces.jsonl", LINE + b" \t \n" + LINE, [(2, "file.blank_line")], 2),
+    ("end.jsonl", LINE + b"\n", [(2, "file.blank_line")], 1),
+    ("windows.jsonl", row() + b"\r\n" + row() + b"\r\n", [(1, "file.crlf"), (2, "file.crlf")], 2),
+    ("all.jsonl", BOM + row() + b"\r\n\r\n{\r\n", [(1, "file.bom"), (1, "file.crlf"), (2, "file.blank_line"), (3, "file.crlf"), (3, "structure.json")], 2),
+    ("mac.jsonl", row() + b"\r" + row(), [(1, "structure.json")], 1),
+]
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds no pixels."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body)) + b"\0\0\0\0IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images that are fine, and every kind that is not."""
+    folder = tmp_path_factory.mktemp("rows")
+    sizes = {"a": (100, 40), "b": (60, 60), "long": (5628, 28), "longest": (28, 5600), "sliver": (100, 4), "small": (100, 20)}
+    for name, size in sizes.items():
+        Image.new("RGB", size, "white").save(folder / f"{name}.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (100, 40)).save(folder / "rotated.jpg", exif=exif)
+    noise = Image.effect_noise((64, 64), 80)
+    for suffix in ("png", "jpg"):
+        noise.save(folder / f"whole.{suffix}")
+        whole = (folder / f"whole.{suffix}").read_bytes()
+        (folder / f"half.{suffix}").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.png").write_text("this is no image")
+    (folder / "empty.png").touch()
+    (folder / "script.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 60 60\n%%EndComments\nshowpage\n%%EOF\n")
+    (folder / "bomb.png").write_bytes(png_header(65_000, 65_000))
+    with (folder / "huge.png").open("wb") as stream:
+        stream.truncate(MAX_FILE_BYTES + 1)  # a hole, no blocks on disk
+    os.mkfifo(folder / "pipe.png")
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / "zero.png").symlink_to("/dev/zero")
+    return folder
+
+
+def run(folder: Path, name: str, content: bytes, **context: Any) -> Report:
+    path = folder / name
+    path.write_bytes(content)
+    report = validate(path, Context(folder, VERSION, **context))
+    assert report.rows >= report.good >= 0
+    assert report.errors + report.warnings == sum(report.counts.values())
+    assert all(problem.severity == REASONS[problem.code][0] and problem.message for problem in report.problems)
+    return report
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_row(folder: Path, case: Case) -> None:
+    report = run(folder, "case.jsonl", LINE + case.line + b"\n" + LINE)
+    found = {(problem.severity, problem.code, problem.line) for problem in report.problems}
+    assert found == {("error", code, 2) for code in case.errors} | {("warning", code, 2) for code in case.warnings}
+    assert (report.rows, report.good) == (3, 2 if case.errors else 3)
+    if not case.errors:  # what passes can be read by everything that follows
+        assert [line for line, _ in read_samples(report.path)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("name", "content", "expected", "rows"), FILES, ids=[name for name, *_ in FILES])
+def test_file(folder: Path, name: str, content: bytes, expected: list[tuple[int, str]], rows: int) -> None:
+    report = run(folder, name, content)
+    assert sorted((problem.line, problem.code) for problem in report.problems) == sorted(expected)
+    bad = {line for line, code in expected if line and REASONS[code][0] == "error" and code != "file.blank_line"} - {line for line, code in expected if code == "file.blank_line"}
+    assert (report.rows, report.good) == (rows, rows - len(bad))
+
+
+def test_every_code_is_produced() -> None:
+    seen = {code for case in CASES for code in case.errors | case.warnings} | {code for *_, found, _ in FILES for _, code in found}
+    by_others = {"file.key_order", "trainer.too_long"}  # --fix reports the first; test_length produces the second
+    assert seen | by_others == set(REASONS)
+    assert not seen & by_others
+    for severity, codes in (("error", {code for case in CASES for code in case.errors}), ("warning", {code for case in CASES for code in case.warnings})):
+        assert {REASONS[code][0] for code in codes} == {severity}
+
+
+def test_image_mark_is_reserved() -> None:
+    assert IMAGE_MARK in checks_row.RESERVED
+
+
+def test_length(folder: Path, base_model: Path) -> None:
+    def found(max_seq_len: int, max_pixels: int = 2_822_400, url: str = "a.png") -> set[str]:
+        budget = Budget(base_model / "tokenizer.json", 5600, max_pixels, max_seq_len)
+        report = run(folder, "length.jsonl", image(image_url=url) + b"\n", budget=budget)
+        assert all(problem.line == 1 and problem.severity == "error" for problem in report.problems)
+        return {problem.code for problem in report.problems}
+
+    assert found(60) == set()
+    assert found(12) == {"trainer.too_long"}
+    assert found(60, 7000) == set()
+    assert found(10_000, 7000, "longest.png") == {"image.aspect"}  # one side would be floored to 0 px
+    assert found(60, 7000, "half.png") == {"image.truncated"}  # what cannot be read has no length
+
+
+def test_shallow_check_leaves_the_pixels_alone(folder: Path) -> None:
+    assert run(folder, "shallow.jsonl", image(image_url="half.jpg"), decode=False).errors == 0
+
+
+@pytest.mark.parametrize("depth", [10, 100, 300, 500, 700, 850, 950, 990, 2000])
+def test_depth_of_nesting_is_no_matter(folder: Path, depth: int) -> None:
+    nested = b"[" * depth + b"]" * depth
+    for line in (b'{"text_info": %b, "image_info": []}' % nested, row()[:-1] + b', "meta": %b}' % nested, nested):
+        report = run(folder, "deep.jsonl", line)
+        assert report.rows == 1
+        assert all(problem.code.startswith(("structure.", "trainer.no_image")) for problem in report.problems)
+
+
+def test_line_above_the_limit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sft.validate.MAX_LINE_BYTES", 1000)
+    report = run(folder, "limit.jsonl", LINE + answer("x" * 2000))
+    assert [(problem.code, problem.line) for problem in report.problems] == [("structure.json", 2)]
+
+
+def test_rows_are_counted_over_many_chunks(folder: Path) -> None:
+    rows = [answer("") if number % 7 == 0 else b"{" if number % 11 == 0 else row() for number in range(1, 2001)]
+    seen: list[int] = []
+    path = folder / "many.jsonl"
+    path.write_bytes(b"\n".join(rows) + b"\n")
+    report = validate(path, Context(folder, VERSION, decode=False), progress=seen.append)
+    bad = [number for number, line in enumerate(rows, 1) if line == b"{"]
+    assert (report.rows, report.good) == (2000, 2000 - len(bad))
+    assert report.counts["error", "structure.json"] == len(bad)
+    assert [problem.line for problem in report.problems if problem.severity == "error"] == bad[:KEPT]
+    assert seen == sorted(seen)
+    assert seen[-1] == path.stat().st_size
+    assert len(seen) > 1
+
+
+def test_first_error_is_named_after_many_warnings(folder: Path) -> None:
+    report = run(folder, "late.jsonl", (answer("") + b"\n") * (KEPT + 50) + b"{\n")
+    assert report.warnings == KEPT + 50
+    with pytest.raises(ProblemsFound, match=r"structure\.json") as caught:
+        report.require_good()
+    assert caught.value.where == f"{report.path}:{KEPT + 51}"
+    assert caught.value.exit_code == 1
+    run(folder, "fine.jsonl", answer("")).require_good()
+
+
+def test_what_is_no_file_is_refused(folder: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "zero.jsonl").symlink_to("/dev/zero")
+    for name in ("pipe", "folder", "zero", "missing"):
+        with pytest.raises(UsageError):
+            validate(tmp_path / f"{name}.jsonl", Context(folder, VERSION))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200) | st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)).map(dump_any))
+def test_nonsense_never_breaks_the_check(line: bytes) -> None:
+    _, problems = check_line(line, 9, Context(Path("/nowhere"), VERSION))
+    assert problems
+    assert all(problem.line == 9 and problem.code in REASONS for problem in problems)

@@ -3,7 +3,7 @@ SHELL := /bin/sh
 SFT := .venv/bin/sft
 DATA ?= bengali
 RUN ?= $(shell ls -td runs/*/manifest.json 2>/dev/null | head -1 | xargs -r dirname)
-MODEL_DIR ?= $(RUN)/model
+MODEL_DIR ?= $(if $(RUN),$(RUN)/model,no-run-yet)
 URL ?= http://127.0.0.1:8118
 # Only what was said is passed on; the rest is chosen by `sft run` and said aloud.
 FLAGS = $(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model $(MODEL)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(GPUS),--gpus $(GPUS)) \
@@ -17,6 +17,7 @@ help: ## this list
 	@echo "variables: DATA ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG TEST REHEARSAL RUN MODEL_DIR URL"
 
 train: ## the whole job on DATA (default: the sample that ships): train, export, serve, score, report
+	@test -f .venv/sft-stamp || nvidia-smi -L >/dev/null 2>&1 || echo "REHEARSAL (no NVIDIA GPU here): after set-up, a tiny PaddleOCR-VL is trained on the CPU" >&2
 	@seconds=$$(scripts/setup) && $(SFT) run "$(DATA)" $(if $(TEST),--test "$(TEST)") --setup-seconds "$$seconds" $(FLAGS)
 
 test: setup env-train env-serve ## set up and pass the tests

@@ -59,7 +59,7 @@ def open_input(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that a user named; what can be wrong with the name is said in words."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for ever, a device never end
-            raise UsageError("this is not a file", where=str(path), hint=_neighbour_hint(path / "train.jsonl") if path.is_dir() else "give a file on a disk")
+            raise UsageError("this is not a file", where=str(path), hint="give a file, not a folder, a pipe or a device")
         stream = path.open("rb")
     except OSError as error:
         raise UsageError(f"cannot read this file ({error.strerror})", where=str(path), hint=_neighbour_hint(path)) from error

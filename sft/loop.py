@@ -21,7 +21,6 @@ from sft.tokens import pixel_limits
 from sft.validate import Report, validate
 
 REHEARSAL_TOKENS = 64  # longest answer asked of a tiny model
-ANSWER_TOKENS = 4096
 
 
 @dataclass
@@ -57,8 +56,9 @@ def run_loop(request: job.Request, data_name: str, test: Path | None, *, setup_s
     preview = job.settle(request, hardware, samples=1 << 40)  # so that the first line comes before any work
     ui.say(first_line(preview))
     stages.seconds.append(("set-up: workbench", setup_seconds))
-    if preview.config.device == "cpu":
-        _set_up(stages, ["trainer"] if no_server else ["trainer", "server"])
+    if preview.config.device == "gpu":  # better now than after hours of training
+        job.runtime(preview, hardware)
+        job.server_options("gpu", hardware, port=port or serve.DEFAULT_PORT)
     with stages.stage("data"):
         found = datasets.find(data_name, say=ui.say)
         ui.say(f"{found.name}: {found.origin}")
@@ -66,6 +66,8 @@ def run_loop(request: job.Request, data_name: str, test: Path | None, *, setup_s
     with stages.stage("validate"):
         reports = [check_file(path, preview) for path in (found.train, *([test] if test else []))]
         train_data, test_data = _split(found, test, request, preview)
+    if preview.config.device == "cpu":  # after the data was found good: an error there should not cost the minutes of an installation
+        _set_up(stages, ["trainer"] if no_server else ["trainer", "server"])
     samples = reports[0].good if test else sum(1 for _ in train_data.open("rb"))
     settled = job.settle(request, hardware, samples)
     with stages.stage("plan"):
@@ -188,7 +190,7 @@ def _export(run: Run, weights: Path, out: Path, pixels: tuple[int, int] | None, 
 
 
 def _score(outcome: Outcome, stages: ui.Stages, settled: job.Settled, hardware: job.Machine, base: Path, data: Path, port: int | None) -> None:
-    sampling = predict.Sampling(REHEARSAL_TOKENS if settled.config.model == job.TINY else ANSWER_TOKENS)
+    sampling = predict.Sampling(REHEARSAL_TOKENS if settled.config.model == job.TINY else serve.ANSWER_TOKENS)
     count = sum(1 for _ in data.open("rb"))
     model = outcome.model or base
     for name, folder in (("before", base), ("after", model)):

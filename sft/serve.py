@@ -32,6 +32,7 @@ START_SECONDS = 600.0  # loading a big model from a slow disk
 WARM_UP_SECONDS = 120.0
 SAY_SECONDS = 10.0  # between two signs of life while waiting
 BATCHED_TOKENS = 16_384  # vLLM profiles this many; 131072 takes 30 GB and more for nothing
+ANSWER_TOKENS = 4096  # longest answer that is asked for by default; a large table
 CPU_CONTEXT = 512  # tokens; a tiny model's crops need far fewer
 CPU_BATCHED_TOKENS = 1024
 
@@ -204,6 +205,14 @@ def version_of(model_dir: Path) -> models.ModelVersion:
 def context_length(model_dir: Path) -> int:
     """The longest sequence of the model, in tokens."""
     return int(read_json(model_dir / "config.json").get("max_position_embeddings", CPU_CONTEXT))
+
+
+def answer_tokens(url: str) -> int:
+    """How long an answer may be on this server: half of its context, at most ANSWER_TOKENS; the other half is for image and prompt."""
+    with suppress(httpx.HTTPError, ValueError, KeyError, IndexError, TypeError):
+        context = int(httpx.get(f"{url}/v1/models", timeout=5, trust_env=False).json()["data"][0]["max_model_len"])
+        return max(1, min(ANSWER_TOKENS, context // 2))
+    return ANSWER_TOKENS
 
 
 def describe(url: str) -> dict[str, str]:

@@ -13,7 +13,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -88,8 +89,14 @@ def steps(place: Path) -> list[int]:
     return [checkpoint.step for folder in (place / "runs").glob("three-*") for checkpoint in ENGINES["paddleformers"].checkpoints(folder / "checkpoints")]
 
 
-def start_training(place: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([*SFT, "train", "three/train.jsonl", *FLAGS], cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@contextmanager
+def running(*words: str, place: Path) -> Iterator[subprocess.Popen[str]]:
+    """A command in the background that does not outlive a failed assertion."""
+    with subprocess.Popen([*SFT, *words], cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def trainer_pid(place: Path) -> int:
@@ -100,7 +107,7 @@ def trainer_pid(place: Path) -> int:
 
 
 def test_sigkill_of_the_trainer_leaves_a_state_to_resume_from(place: Path) -> None:
-    with start_training(place) as process:
+    with running("train", "three/train.jsonl", *FLAGS, place=place) as process:
         wait_for(lambda: steps(place) or process.poll() is not None, "the first checkpoint")
         os.kill(trainer_pid(place), signal.SIGKILL)
         _, said = process.communicate(timeout=60)
@@ -114,7 +121,7 @@ def test_sigkill_of_the_trainer_leaves_a_state_to_resume_from(place: Path) -> No
 
 def test_ctrl_c_stops_everything_and_can_be_resumed(place: Path) -> None:
     before = max(steps(place))
-    with start_training(place) as process:
+    with running("train", "three/train.jsonl", *FLAGS, place=place) as process:
         wait_for(lambda: max(steps(place)) > before or process.poll() is not None, "a checkpoint after the resumed one")
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
@@ -174,7 +181,7 @@ def test_whole_job_serves_and_reads(place: Path) -> None:
 def test_serve_answers_and_stops_on_sigterm(place: Path) -> None:
     exported = run_folder(place) / "model"
     port = serve.free_port()
-    with subprocess.Popen([*SFT, "serve", str(exported), "--port", str(port)], cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with running("serve", str(exported), "--port", str(port), place=place) as process:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == f"http://127.0.0.1:{port}/v1  model PaddleOCR-VL-0.9B"
         scored = sft(place, "eval", "three/test.jsonl", "--url", f"http://127.0.0.1:{port}", "--json")

@@ -17,6 +17,7 @@ from sft import serve as serving
 from sft.cli.common import json_option, print_json
 from sft.errors import EXIT_PROBLEMS, EngineError
 from sft.evaluation import predict, report
+from sft.jsonl import open_input
 
 
 @click.command()
@@ -76,20 +77,21 @@ def _interrupt(*_: object) -> None:
 @click.option("--url", default=f"http://127.0.0.1:{serving.DEFAULT_PORT}", show_default=True, help="Where the server answers.")
 @click.option("--model", metavar="NAME", help="Served name [default: the server's own].")
 @click.option("--concurrency", type=int, default=predict.CONCURRENCY, show_default=True, help="Requests in flight.")
-@click.option("--max-tokens", type=int, default=1024, show_default=True, help="Longest answer.")
+@click.option("--max-tokens", type=int, metavar="N", help="Longest answer [default: half of the server's context, at most 4096].")
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("runs/eval"), show_default=True, help="Folder of the results.")
 @json_option
-def eval(data: Path, url: str, model: str | None, concurrency: int, max_tokens: int, out: Path, as_json: bool) -> None:
+def eval(data: Path, url: str, model: str | None, concurrency: int, max_tokens: int | None, out: Path, as_json: bool) -> None:
     """Ask a running server for every row of DATA and score the raw answers: predictions.jsonl, results.json, report.html.
 
     \b
     Example:
       sft eval datasets/bengali/sample/test.jsonl --url http://127.0.0.1:8118
     """
-    with data.open("rb") if data.is_file() else _missing(data) as stream:
+    with open_input(data) as stream:
         total = sum(1 for _ in stream)
+    root = url.rstrip("/").removesuffix("/v1")
     with ui.Follow("answers", max(total, 1)) as bar:
-        results = scoring.evaluate(data, url, out, model=model, sampling=predict.Sampling(max_tokens), concurrency=concurrency, on_done=counter(bar))
+        results = scoring.evaluate(data, url, out, model=model, sampling=predict.Sampling(serving.answer_tokens(root) if max_tokens is None else max_tokens), concurrency=concurrency, on_done=counter(bar))
     preds = predict.read_predictions(out / "predictions.jsonl")
     report.write_report(out / "report.html", title=data.name, runs=[(results["endpoint"]["model"], preds)], base=data.parent, notes=[("server", results.get("server", url))])
     if as_json:
@@ -98,12 +100,6 @@ def eval(data: Path, url: str, model: str | None, concurrency: int, max_tokens: 
         show(results, out)
     if not results["complete"]:
         sys.exit(EXIT_PROBLEMS)
-
-
-def _missing(path: Path) -> Any:
-    from sft.jsonl import open_input
-
-    return open_input(path)
 
 
 def counter(bar: ui.Follow) -> Callable[[Any], None]:

@@ -1,0 +1,15 @@
+"""The prompt of PaddleOCR-VL 1.5, registered with the trainer; generated from the model record."""
+
+from paddleformers.datasets.template.formatter import EmptyFormatter, StringFormatter
+from paddleformers.datasets.template.mm_plugin import get_mm_plugin
+from paddleformers.datasets.template.template import register_template
+
+register_template(
+    name='paddleocr_vl_record',
+    format_user=StringFormatter(slots=['User: {{content}}\nAssistant:\n']),
+    format_assistant=StringFormatter(slots=["{{content}}"]),
+    format_system=StringFormatter(slots=["{{content}}\n"]),
+    format_prefix=EmptyFormatter(slots=['<|begin_of_sentence|>']),
+    chat_sep='<|end_of_sentence|>',
+    mm_plugin=get_mm_plugin(name="paddleocr_vl", image_token='<|IMAGE_PLACEHOLDER|>'),
+)

@@ -1,0 +1,87 @@
+"""What the README says can be typed can be typed, and what it names is there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sft import config, environments, models
+from sft.cli import VERBS
+from sft.plan import make_plan, sums
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "datasets").glob("*/README.md")])
+CONFIGS = sorted((ROOT / "configs" / "train").glob("*/*.yaml"))
+
+
+def test_readme_is_short_and_starts_with_two_commands() -> None:
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+    assert len(lines) < 200
+    commands = [line for line in lines if line.startswith("make ")]
+    assert commands[0].startswith("make train") and commands[1].startswith("make test")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_verbs_of_a_page_exist(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for link in re.findall(r"\]\(([^)#]+)", text):
+        if not link.startswith("http"):
+            assert (page.parent / link).exists(), link
+    verbs = set(re.findall(r"(?:^|[`$ ])sft ([a-z][a-z-]+)", text, re.MULTILINE))
+    assert verbs <= set(VERBS), verbs - set(VERBS)
+    targets = set(re.findall(r"^(?:`?make )([a-z-]+)", text, re.MULTILINE))
+    known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    assert targets <= known, targets - known
+
+
+def test_plan_in_the_readme_is_what_plan_prints() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    for name, sum_, result in sums(make_plan(samples=29605, epochs=2, gpus=1, batch=8, accum=8)):
+        assert f"{name:<20} {sum_} = {result}" in text
+
+
+def test_configs_load_and_keep_their_promises() -> None:
+    assert len(CONFIGS) >= 4
+    for path in CONFIGS:
+        values = config.load_file(path)
+        resolved, _ = config.resolve([("file", values)])
+        assert resolved.engine in path.name or path.parent.name == "tiny"
+        assert path.parent.name in {*models.MODELS, "tiny"} and values["model"] == path.parent.name
+
+
+def test_rehearsal_config_is_the_rehearsal() -> None:
+    assert yaml.safe_load((ROOT / "configs/train/tiny/full.yaml").read_text("utf-8")) == config.REHEARSAL
+
+
+def test_make_passes_every_variable_on() -> None:
+    words = "DATA=my.jsonl ENGINE=erniekit MODEL=0.9B EPOCHS=3 GPUS=2 BATCH=4 ACCUM=16 LR=1e-5 MAX_STEPS=9 TEST=t.jsonl CONFIG=c.yaml REHEARSAL=1"
+    shown = subprocess.run(["make", "-n", "train", *words.split()], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for part in (
+        'run "my.jsonl"', "--engine erniekit", "--model 0.9B", "--epochs 3", "--gpus 2", "--batch 4", "--accum 16", "--lr 1e-5", "--max-steps 9", '--test "t.jsonl"',
+        "--config c.yaml", "--rehearsal",
+    ):  # fmt: skip
+        assert part in shown
+    plain = subprocess.run(["make", "-n", "train"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert 'run "bengali"' in plain and "--engine" not in plain
+
+
+def test_docs_name_the_pythons_and_files_of_the_environments() -> None:
+    text = (ROOT / "docs" / "environments.md").read_text("utf-8")
+    for environment in environments.ENVIRONMENTS.values():
+        assert environment.pins in text
+        assert all(f"{major}.{minor}" in text or (major, minor) == (3, 12) for major, minor in environment.pythons)
+
+
+def test_ci_runs_what_the_readme_says() -> None:
+    script = ROOT / ".ci" / "run"
+    assert "make test" in script.read_text("utf-8")
+    subprocess.run(shlex.split(f"bash -n {script}"), check=True)
+
+
+def test_no_file_shadows_the_hugging_face_library() -> None:
+    assert not (ROOT / "datasets" / "__init__.py").exists()

@@ -20,7 +20,8 @@ train: ## the whole job on DATA (default: the sample that ships): train, export,
 	@test -f .venv/sft-stamp || nvidia-smi -L >/dev/null 2>&1 || echo "REHEARSAL (no NVIDIA GPU here): after set-up, a tiny PaddleOCR-VL is trained on the CPU" >&2
 	@seconds=$$(scripts/setup) && $(SFT) run "$(DATA)" $(if $(TEST),--test "$(TEST)") --setup-seconds "$$seconds" $(FLAGS)
 
-test: setup env-train env-serve ## set up and pass the tests
+test: setup ## set up and pass the tests
+	@$(MAKE) --no-print-directory -j2 env-train env-serve
 	@.venv/bin/python -m pytest
 
 eval: setup ## score a running server on DATA: make eval DATA=test.jsonl URL=http://127.0.0.1:8118

@@ -75,7 +75,7 @@ def _duplicates(text: bytes) -> list[str]:
 
 
 @cache
-def schema_validator() -> Any:
+def _schema_validator() -> Any:
     """The published schema, with one thing it cannot say: 1.0 is no integer here, a trainer could not use it as an index."""
     from jsonschema import Draft202012Validator, validators
 
@@ -88,7 +88,7 @@ def schema_validator() -> Any:
 def explain_structure(raw: object, line: int) -> list[Problem]:
     """Why the schema refuses a row, in its own words: jsonschema finds the place, x-code and x-hint name it."""
     problems = []
-    for error in schema_validator().iter_errors(raw):
+    for error in _schema_validator().iter_errors(raw):
         place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path).lstrip(".") or "the row"
         problems.append(make(error.schema["x-code"], f"{place}: {shorten(error.message)}", line, error.schema["x-hint"]))
     return problems

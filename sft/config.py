@@ -117,6 +117,6 @@ def dump(config: RunConfig, origins: Mapping[str, str]) -> str:
     """The resolved configuration as YAML, one value a line with its origin and meaning; loads back to the same values."""
     lines = ["# The configuration of this run as it was resolved. Each value: where it came from; what it means."]
     for name, field in RunConfig.model_fields.items():
-        value = yaml.safe_dump(getattr(config, name), default_flow_style=True, allow_unicode=True, width=math.inf).strip().removesuffix("...").strip()
-        lines.append(f"{name}: {value}  # {' '.join(origins[name].split())}; {field.description}")
+        line = yaml.safe_dump({name: getattr(config, name)}, width=math.inf).removesuffix("\n")
+        lines.append(f"{line}  # {' '.join(origins[name].split())}; {field.description}")
     return "\n".join(lines) + "\n"

@@ -10,17 +10,15 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from sft import jsonl, models
+from sft.cards import load_card
 from sft.errors import ProblemsFound, UsageError
 from sft.types import Sample, Task
 
 DATASETS = Path("datasets")
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 200  # of the rows of a file that comes without a test set
-DRAWING = 1  # raised when the drawn sample changes, so that old ones are drawn again
+DRAWING = 2  # raised when the drawn sample changes, so that old ones are drawn again
 
 
 @dataclass(frozen=True)
@@ -31,18 +29,6 @@ class DataSet:
     train: Path
     test: Path | None
     origin: str
-
-
-def load_card(folder: Path) -> dict[str, Any]:
-    """The `dataset.yaml` of a folder under datasets/."""
-    path = folder / "dataset.yaml"
-    try:
-        card = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read this card ({error})", where=str(path)) from error
-    if not isinstance(card, dict):
-        raise UsageError("a card is a list of `name: value` lines", where=str(path))
-    return card
 
 
 def find(name: str, *, say: Callable[[str], None] = lambda _: None) -> DataSet:
@@ -78,30 +64,24 @@ def _carded(folder: Path, say: Callable[[str], None]) -> DataSet:
 
 def draw_sample(folder: Path, *, say: Callable[[str], None] = lambda _: None) -> Path:
     """The sample of a card, drawn when it is not there or the card has changed; its manifest comes last."""
-    card = load_card(folder)
-    order = {"drawing": DRAWING, **_drawing_order(card.get("sample"), folder)}
+    path = folder / "dataset.yaml"
+    rule = load_card(path).sample
+    if rule is None:
+        raise UsageError("this card has no sample that could be drawn", where=str(path), hint=f"`sft fetch {folder.name}` brings the published files")
+    order = {"drawing": DRAWING, **rule.model_dump()}
     sample = folder / "sample"
     manifest = sample / "manifest.json"
     if manifest.is_file() and jsonl.read_json(manifest).get("order") == order:
         return sample
     from sft.synth import bengali
 
-    say(f"drawing {order['train']} + {order['test']} images into {sample}")
+    say(f"drawing {rule.train} + {rule.test} images into {sample}")
     prompt = models.MODELS[models.DEFAULT_MODEL].prompts[Task.OCR]  # what is drawn are lines of text
     manifest.unlink(missing_ok=True)
     for split in ("train", "test"):
-        bengali.write_split(sample, seed=order["seed"], split=split, count=order[split], prompt=prompt)
+        bengali.write_split(sample, seed=rule.seed, split=split, count=order[split], prompt=prompt)
     jsonl.write_json(manifest, {"order": order, "sha256": {split: jsonl.sha256(sample / f"{split}.jsonl") for split in ("train", "test")}})
     return sample
-
-
-def _drawing_order(value: object, folder: Path) -> dict[str, int]:
-    """The `sample` entry of a card, checked."""
-    if isinstance(value, dict) and all(type(value.get(key)) is int and value[key] >= least for key, least in (("seed", 0), ("train", 1), ("test", 1))):
-        return {key: value[key] for key in ("seed", "train", "test")}
-    raise UsageError(
-        "this card has no sample that could be drawn (seed, train, test)", where=str(folder / "dataset.yaml"), hint=f"`sft fetch {folder.name}` brings the published set"
-    )  # fmt: skip
 
 
 def hold_out(data: Path, folder: Path, *, seed: int) -> tuple[Path, Path, int]:

@@ -27,7 +27,7 @@ import httpx
 import msgspec
 
 from sft import jsonl
-from sft.cards import Card, FileRule, load_card
+from sft.cards import Card, load_card
 from sft.download import Unreachable, fetch_file, make_client
 from sft.errors import EngineError, ProblemsFound, SftError, UsageError
 from sft.images import ImageProblem, probe

@@ -84,7 +84,7 @@ def _from_huggingface(hub_id: str, out: Path, revision: str) -> str:
         commit = huggingface_hub.HfApi().model_info(hub_id, revision=revision).sha
         huggingface_hub.snapshot_download(hub_id, revision=commit, local_dir=out, ignore_patterns=list(PICKLES))
     except Exception as error:  # the library and the HTTP client below it raise from a dozen families
-        raise _hub_error(hub_id, revision, error, "`--source modelscope` may be nearer") from error
+        raise _hub_error(hub_id, revision, error, "`--from modelscope` may be nearer") from error
     return str(commit)
 
 
@@ -97,7 +97,7 @@ def _from_modelscope(hub_id: str, out: Path, revision: str) -> str:
     try:
         modelscope.snapshot_download(hub_id, revision=revision, local_dir=str(out), ignore_patterns=list(PICKLES))
     except Exception as error:  # as above
-        raise _hub_error(hub_id, revision, error, "`--source huggingface` may be nearer") from error
+        raise _hub_error(hub_id, revision, error, "`--from huggingface` may be nearer") from error
     return revision
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,8 +97,11 @@ def _version(model: str | None, stated: str | None) -> models.ModelVersion:
         return known
     path = Path(model)
     if path.is_dir():
-        with suppress(ProblemsFound, UsageError):
-            return serve.version_of(path)
+        from sft.fetch_model import identify
+
+        claimed = identify(path)
+        if claimed:
+            return claimed
         raise UsageError("cannot tell which version this model is", where=str(path), hint=f"say it: --model-version, one of {', '.join(models.MODELS)}")
     return models.get(str(model))
 
@@ -115,14 +117,15 @@ def model_dir(settled: Settled, request: Request, data: Path, *, say: Callable[[
     model = settled.config.model
     if model == TINY:
         return _tiny_dir(settled, request, data, say)
+    from sft.fetch_model import fetch_model, require_model
+
     path = Path(model)
     if path.is_dir():
+        require_model(path, None)
         return path
     version = models.get(model)
     path = request.models / version.hub_id.rpartition("/")[2]
     if not path.is_dir():
-        from sft.fetch_model import fetch_model
-
         say(f"fetching {version.hub_id} into {path}")
         fetch_model(version.name, path, "huggingface")
     return path

@@ -14,7 +14,7 @@ from sft.checks import Context
 from sft.config import load_file
 from sft.errors import ProblemsFound, UsageError
 from sft.evaluation import predict, report
-from sft.jsonl import read_json, write_json
+from sft.jsonl import read_json, sha256, write_json
 from sft.plan import Plan, sums
 from sft.runs import Run, machine
 from sft.tokens import pixel_limits
@@ -125,7 +125,7 @@ def check_file(path: Path, settled: job.Settled) -> Report:
 def _split(found: datasets.DataSet, test: Path | None, request: job.Request, settled: job.Settled) -> tuple[Path, Path]:
     """Training and held-out file; a leak between them is an error."""
     if test is None:
-        folder = request.runs / "held-out" / f"{found.name}-{settled.config.seed}"
+        folder = request.runs / "held-out" / f"{found.name}-{sha256(found.train)[:8]}-{settled.config.seed}"
         train_data, test_data, count = datasets.hold_out(found.train, folder, seed=settled.config.seed)
         ui.say(f"  no test set given: {count} rows are held out, by image (TEST=file.jsonl names one)")
         return train_data, test_data
@@ -189,10 +189,24 @@ def _export(run: Run, weights: Path, out: Path, pixels: tuple[int, int] | None, 
     return manifest
 
 
+def _servable(base: Path, run: Run, settled: job.Settled) -> Path:
+    """The base model as it is, if a server can load it; else a copy with the files completed as an export completes them."""
+    try:
+        export.prove(base, settled.version)
+    except ProblemsFound as fault:
+        out = run.folder / "base"
+        if not out.is_dir():
+            ui.say(f"  the base model cannot be served as it is ({fault.message}); completing a copy in {out}")
+            export.export(base, base, out, settled.version, pixels=job.pixels(settled, base), origin={"base": str(base)})
+        return out
+    return base
+
+
 def _score(outcome: Outcome, stages: ui.Stages, settled: job.Settled, hardware: job.Machine, base: Path, data: Path, port: int | None) -> None:
     sampling = predict.Sampling(REHEARSAL_TOKENS if settled.config.model == job.TINY else serve.ANSWER_TOKENS)
     count = sum(1 for _ in data.open("rb"))
     model = outcome.model or base
+    base = _servable(base, outcome.run, settled)
     for name, folder in (("before", base), ("after", model)):
         with stages.stage(f"serve and score {name}"), ui.Follow(f"answers {name}", count) as bar:
             done = 0

@@ -16,7 +16,7 @@ from conftest import write_safetensors
 
 from sft import engines, models
 from sft.config import RunConfig
-from sft.engines.base import Checkpoint, Job, check_keys, complete_checkpoints, to_yaml
+from sft.engines.base import Checkpoint, Engine, Job, check_keys, complete_checkpoints, to_yaml
 from sft.engines.erniekit import CHECKPOINT_FILES, ErnieKit, known_keys
 from sft.engines.logs import last_errors, plain, read_progress
 from sft.engines.paddleformers import PaddleFormers
@@ -52,16 +52,16 @@ def test_blessing_is_off_in_ci() -> None:
     assert not (os.environ.get(BLESS) and os.environ.get("CI")), "scripts/bless would make every golden test pass"
 
 
-JOBS = {
-    "erniekit-train.yaml": lambda: (ErnieKit(), job()),
-    "paddleformers-gpu-train.yaml": lambda: (PaddleFormers(), job(engine="paddleformers", model_version="1.5")),
-    "paddleformers-cpu-train.yaml": lambda: (PaddleFormers(), job(engine="paddleformers", device="cpu", batch=16, accum=1, learning_rate=1e-3, max_steps=1500, max_seq_len=512, workers=0)),
+JOBS: dict[str, tuple[Engine, Job]] = {
+    "erniekit-train.yaml": (ErnieKit(), job()),
+    "paddleformers-gpu-train.yaml": (PaddleFormers(), job(engine="paddleformers", model_version="1.5")),
+    "paddleformers-cpu-train.yaml": (PaddleFormers(), job(engine="paddleformers", device="cpu", batch=16, accum=1, learning_rate=1e-3, max_steps=1500, max_seq_len=512, workers=0)),
 }
 
 
 @pytest.mark.parametrize("name", JOBS)
 def test_settings(name: str) -> None:
-    engine, made = JOBS[name]()
+    engine, made = JOBS[name]
     settings = engine.settings(made)
     text = to_yaml(settings)
     golden(name, text)
@@ -134,12 +134,12 @@ def test_unknown_keys_are_refused_with_a_suggestion() -> None:
     check_keys({"packing_size": 8}, known_keys(), "ERNIEKit v1.4")
 
 
-@pytest.mark.parametrize("place", ["run_dir", "model_dir"])
 @pytest.mark.parametrize("path", ["/my runs/a", "/runs,old/a"])
-def test_paths_that_erniekit_cuts(place: str, path: str) -> None:
-    with pytest.raises(UsageError, match="cannot use the path") as caught:
-        ErnieKit().settings(replace(job(), **{place: Path(path)}))
-    assert "neither" in str(caught.value.hint)
+def test_paths_that_erniekit_cuts(path: str) -> None:
+    for changed in (replace(job(), run_dir=Path(path)), replace(job(), model_dir=Path(path))):
+        with pytest.raises(UsageError, match="cannot use the path") as caught:
+            ErnieKit().settings(changed)
+        assert "neither" in str(caught.value.hint)
     PaddleFormers().settings(replace(job(engine="paddleformers"), model_dir=Path(path)))
 
 
@@ -227,13 +227,13 @@ RESUME = Checkpoint(Path("/runs/mine/checkpoints/checkpoint-200"), 200)
     ],
 )
 def test_commands(name: str, python: str, resume: Checkpoint | None, line: str) -> None:
-    engine, made = JOBS[name]()
+    engine, made = JOBS[name]
     assert shlex.join(engine.command(made, python, resume)) == line
 
 
 @pytest.mark.parametrize("name", JOBS)
 def test_environment(name: str) -> None:
-    engine, made = JOBS[name]()
+    engine, made = JOBS[name]
     found = engine.environment(made)
     assert found["LC_ALL"] == "C.UTF-8"
     assert found["PYTHONUTF8"] == "1"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator
 from importlib import resources
@@ -15,17 +14,18 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from sft.checks import REASONS
-from sft.checks_row import explain_structure, schema_validator
+from sft.checks_row import explain_structure
 from sft.jsonl import decode
 from sft.types import Sample
 
 SCHEMA = json.loads(resources.files("sft.schema").joinpath("sample.schema.json").read_text("utf-8"))
 STOCK = Draft202012Validator(SCHEMA)
-EXAMPLES, ROWS_PER_EXAMPLE = 600, 20
+EXAMPLES, ROWS_PER_EXAMPLE = 540, 20
 
-leaf = st.sampled_from([None, True, False, 0, 1, -1, 7, 0.0, 1.0, 0.5, -0.0, 1e300, 2**63 - 1, 2**63, 2**64, 10**40, -(10**40), "", "mask", "no_mask", "a.png", "0", [], {}]) | st.text(max_size=3)
+numbers = [0, 1, -1, 7, 0.0, 1.0, 0.5, -0.0, 1e300, 2**63 - 1, 2**63, 2**64, 10**40, -(10**40)]
+leaf: st.SearchStrategy[Any] = st.sampled_from([None, True, False, *numbers, "", "mask", "no_mask", "a.png", "0", [], {}]) | st.text(max_size=3)
 key = st.sampled_from(["text_info", "image_info", "text", "tag", "image_url", "matched_text_index", "meta"])
-value = st.recursive(leaf, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(key, inner, max_size=3), max_leaves=6)
+value: st.SearchStrategy[Any] = st.recursive(leaf, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(key, inner, max_size=3), max_leaves=6)
 
 
 def good() -> dict[str, Any]:
@@ -89,7 +89,7 @@ def compare(data: st.DataObject) -> None:
         if not row:
             continue
         accepted = structure_accepts(row)
-        assert schema_validator().is_valid(row) is accepted, row
+        assert bool(explain_structure(row, 1)) is not accepted, row  # a refusal is always explained, by the schema
         if not has_whole_float(row):  # 1.0 is an integer for JSON Schema, and nothing in its language says otherwise
             assert STOCK.is_valid(row) is accepted, row
         text = msgspec.json.encode(row)
@@ -99,7 +99,6 @@ def compare(data: st.DataObject) -> None:
         else:
             with pytest.raises(msgspec.ValidationError):
                 decode(text)
-            assert explain_structure(copy.deepcopy(row), 1), row  # a refusal is always explained
         COMPARED["rows"] += 1
         COMPARED["accepted"] += accepted
 

@@ -62,10 +62,11 @@ def texts(*, seed: int, split: str, count: int) -> Iterator[str]:
 
 def draw(text: str, rng: random.Random) -> NDArray[np.uint8]:
     """One line of print, (56, 112, 3): size, place, ink, paper and a little blur and noise vary."""
-    em = rng.uniform(43, 47)
+    em, left, baseline = rng.uniform(43, 47), rng.uniform(1, 5), rng.uniform(40, 44)
     shape = outline(text)
-    em = min(em, (WIDTH - 2 * MARGIN) / shape.advance * shape.units_per_em)
-    ink = draw_line(text, width=WIDTH, height=HEIGHT, em=em, left=rng.uniform(1, 5), baseline=rng.uniform(40, 44))
+    em = min(em, (WIDTH - MARGIN - left) / shape.right * shape.units_per_em)  # a long text is drawn smaller,
+    baseline = max(baseline, MARGIN + shape.top / shape.units_per_em * em)  # one with a high vowel sign lower
+    ink = draw_line(text, width=WIDTH, height=HEIGHT, em=em, left=left, baseline=baseline)
     if rng.random() < BLURRED:
         ink = cv2.GaussianBlur(ink, (3, 3), rng.uniform(0.3, 0.9)).astype(np.float32)
     paper = rng.uniform(225, 255) + np.array([rng.uniform(-8, 8) for _ in range(3)])

@@ -29,13 +29,20 @@ SUBPIXEL_BITS = 4  # cv2.fillPoly takes fixed-point coordinates
 
 @dataclass(frozen=True)
 class Outline:
-    """Closed contours glyph by glyph, in font units with y upwards, and the pen's advance."""
+    """Closed contours glyph by glyph, in font units with y upwards; the pen starts at 0, 0."""
 
     glyphs: list[list[NDArray[np.float64]]]  # each contour (points, 2)
-    advance: float
-    ascent: float
-    descent: float  # negative
     units_per_em: int
+
+    @property
+    def right(self) -> float:
+        """Where the ink ends; it may reach beyond the pen's advance."""
+        return max((float(contour[:, 0].max()) for glyph in self.glyphs for contour in glyph), default=0.0)
+
+    @property
+    def top(self) -> float:
+        """How high the ink reaches above the baseline; a vowel sign may reach above the font's ascent."""
+        return max((float(contour[:, 1].max()) for glyph in self.glyphs for contour in glyph), default=0.0)
 
 
 class _Pen:
@@ -100,8 +107,7 @@ def outline(text: str, font: Path = BENGALI_FONT) -> Outline:
         offset = np.array([pen + position.x_offset, position.y_offset])
         glyphs.append([contour + offset for contour in _glyph(font, info.codepoint)])
         pen += position.x_advance
-    extents = hb_font.get_font_extents("ltr")
-    return Outline(glyphs, pen, extents.ascender, extents.descender, hb_font.face.upem)
+    return Outline(glyphs, hb_font.face.upem)
 
 
 def draw_line(text: str, *, width: int, height: int, em: float, left: float, baseline: float, font: Path = BENGALI_FONT) -> NDArray[np.float32]:

@@ -1,0 +1,92 @@
+"""The floors of the package: a module imports from its own floor or a lower one, and the command line starts light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FLOORS: dict[str, int] = {
+    name: floor
+    for floor, names in {
+        0: "sft types errors",
+        1: "models jsonl images tokens config safetensors_io schema",
+        2: "checks checks_images checks_row validate repair plan engines engines.base engines.erniekit engines.logs engines.paddleformers metrics metrics.text",
+        3: "cards container data download environments evaluation evaluation.predict evaluation.report evaluation.score export fetch_data fetch_model job launch loop runs scoring serve "
+        "synth synth.bengali synth.shaping tiny train ui workers workers.leash workers.tiny_model workers.transformers_answers",
+        4: "cli cli.common cli.data cli.models cli.planning cli.serving cli.setup cli.training __main__",
+    }.items()
+    for name in names.split()
+}
+HEAVY = ("numpy", "cv2", "pydantic", "jsonschema", "huggingface_hub", "tokenizers", "httpx", "PIL")
+
+
+def module_name(path: Path) -> str:
+    """sft/engines/base.py → engines.base; sft/__init__.py → sft."""
+    parts = path.relative_to(ROOT / "sft").with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "sft"
+
+
+MODULES = {module_name(path): path for path in sorted((ROOT / "sft").rglob("*.py"))}
+
+
+def short(name: str) -> str:
+    return name.removeprefix("sft.")
+
+
+def imports(source: str) -> set[str]:
+    """The modules of the package that a text imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {short(alias.name) for alias in node.names if alias.name.split(".")[0] == "sft"}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are written with the whole name"
+            if node.module and node.module.split(".")[0] == "sft":
+                inner = {short(f"{node.module}.{alias.name}") for alias in node.names} & set(MODULES)
+                found |= inner or {short(node.module)}
+    return found
+
+
+def test_every_module_has_a_floor() -> None:
+    missing, gone = sorted(MODULES.keys() - FLOORS.keys()), sorted(FLOORS.keys() - MODULES.keys())
+    assert not missing, f"give these modules a floor in {Path(__file__).name}: {', '.join(missing)}"
+    assert not gone, f"these modules are gone, take them out of {Path(__file__).name}: {', '.join(gone)}"
+    assert len(MODULES) > 40
+
+
+@pytest.mark.parametrize("name", sorted(FLOORS))
+def test_imports_stay_on_their_floor_or_below(name: str) -> None:
+    wrong = [f"{name} (floor {FLOORS[name]}) imports {other} (floor {FLOORS[other]})" for other in sorted(imports(MODULES[name].read_text("utf-8"))) if FLOORS[other] > FLOORS[name]]
+    assert not wrong, "; ".join(wrong)
+
+
+def test_imports_are_seen() -> None:
+    """The reader of imports above finds every form, or the test above would say nothing."""
+    text = "import sft.plan\nfrom sft import jsonl, models as m\nfrom sft.engines.base import Job\nfrom sft.engines import logs\nfrom sft import __version__\ndef f():\n  from sft.train import train\n"
+    assert imports(text) == {"plan", "jsonl", "models", "engines.base", "engines.logs", "sft", "train"}
+    assert imports(MODULES["validate"].read_text("utf-8")) >= {"checks", "checks_row", "jsonl"}
+    assert "engines" in imports(MODULES["job"].read_text("utf-8"))
+
+
+def test_workers_import_nothing_of_the_package() -> None:
+    workers = [name for name in MODULES if name.startswith("workers.")]
+    assert len(workers) >= 3
+    for name in workers:
+        assert not imports(MODULES[name].read_text("utf-8")), name
+
+
+def test_command_line_starts_light() -> None:
+    program = f"import sys, sft.cli; print(*[name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True, cwd=ROOT)
+    assert done.stdout.split() == []
+
+
+def test_heavy_libraries_are_there_to_be_loaded() -> None:
+    program = f"import sys, importlib; [importlib.import_module(name) for name in {HEAVY}]; print(len({HEAVY}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == [str(len(HEAVY))]

@@ -20,7 +20,7 @@ from sft.runs import Run, machine
 from sft.tokens import pixel_limits
 from sft.validate import Report, validate
 
-REHEARSAL_TOKENS = 64  # longest answer asked of a tiny model
+REHEARSAL_TOKENS = 64  # longest answer asked of a tiny model, or twice the longest training sample; random weights never stop by themselves
 
 
 @dataclass
@@ -87,7 +87,8 @@ def run_loop(request: job.Request, data_name: str, test: Path | None, *, setup_s
     if no_server:
         outcome.left_out = dict.fromkeys(("serve", "score before", "score after", "Transformers check"), no_server)
     else:
-        _score(outcome, stages, settled, hardware, base, test_data, port)
+        answers = min(serve.CPU_CONTEXT // 2, max(REHEARSAL_TOKENS, 2 * tokens)) if settled.config.device == "cpu" else serve.ANSWER_TOKENS
+        _score(outcome, stages, settled, hardware, base, test_data, answers, port)
     with stages.stage("report"):
         outcome.report = _report(outcome, test_data, settled)
     return outcome
@@ -202,8 +203,8 @@ def _servable(base: Path, run: Run, settled: job.Settled) -> Path:
     return base
 
 
-def _score(outcome: Outcome, stages: ui.Stages, settled: job.Settled, hardware: job.Machine, base: Path, data: Path, port: int | None) -> None:
-    sampling = predict.Sampling(REHEARSAL_TOKENS if settled.config.model == job.TINY else serve.ANSWER_TOKENS)
+def _score(outcome: Outcome, stages: ui.Stages, settled: job.Settled, hardware: job.Machine, base: Path, data: Path, answer_tokens: int, port: int | None) -> None:
+    sampling = predict.Sampling(answer_tokens)
     count = sum(1 for _ in data.open("rb"))
     model = outcome.model or base
     base = _servable(base, outcome.run, settled)

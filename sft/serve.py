@@ -33,7 +33,7 @@ WARM_UP_SECONDS = 120.0
 SAY_SECONDS = 10.0  # between two signs of life while waiting
 BATCHED_TOKENS = 16_384  # vLLM profiles this many; 131072 takes 30 GB and more for nothing
 ANSWER_TOKENS = 4096  # longest answer that is asked for by default; a large table
-CPU_CONTEXT = 512  # tokens; a tiny model's crops need far fewer
+CPU_CONTEXT = 1024  # tokens; a rehearsal's crops need far fewer
 CPU_BATCHED_TOKENS = 1024
 
 

@@ -7,6 +7,7 @@ remote code `*_paddleocr_vl.py` (servers and Transformers have the architecture 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from typing import Any
 from sft import models
 from sft.errors import EngineError, UsageError
 from sft.export import server_files
+from sft.images import probe
 from sft.jsonl import read_samples, write_json
 from sft.launch import run_json
 
@@ -29,6 +31,8 @@ MAX_POSITIONS = 4096
 # Around 8 image tokens of 28 x 28 px (112 x 56 is 6272): every crop is brought to one size, whatever the trainer's random
 # rescaling did to it, so that a few minutes are enough to learn to read it.
 PIXELS = (5600, 7000)
+# Long lines need more, or the resize rule leaves them no whole row of 28 px; the margin is for the trainer's augmentation.
+ASPECT_MARGIN = 1.3
 SIZES: dict[str, Any] = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 64}
 VISION_SIZES: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
 
@@ -44,11 +48,22 @@ def make_tiny_model(out: Path, data: Path, version: models.ModelVersion, *, trai
         ids = train_tokenizer((text for _, sample in read_samples(data) for text in (sample.ref, sample.prompt)), temporary)
         _weights(temporary, ids, trainer_python, seed, log)
         _configs(temporary)
-        server_files(temporary, version, pixels=PIXELS, eos_token_id=models.EOS_ID)
+        server_files(temporary, version, pixels=pixels_for(data), eos_token_id=models.EOS_ID)
         os.replace(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return out
+
+
+def pixels_for(data: Path) -> tuple[int, int]:
+    """(min, max) pixels under which every image of `data` keeps at least one row of 28 px, and as few as possible."""
+    low, high = PIXELS
+    for _, sample in read_samples(data):
+        for image in sample.image_info:
+            header = probe(data.parent / image.image_url)
+            aspect = max(header.width, header.height) / min(header.width, header.height)
+            high = max(high, math.ceil(models.FACTOR**2 * aspect * ASPECT_MARGIN))
+    return (low if high == PIXELS[1] else high * low // PIXELS[1]), high
 
 
 def train_tokenizer(texts: Iterable[str], out: Path) -> dict[str, int]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from conftest import TENSORS, VERSION, write_safetensors
+
 from sft import export, models
 from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.jsonl import read_json

@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-
 from conftest import VERSION
+
 from sft import models, serve
 from sft.errors import EngineError, ProblemsFound, UsageError
 
@@ -21,7 +21,7 @@ def test_cpu_command() -> None:
     argv = serve.server_command(Path("/m"), VERSION, serve.ServerOptions("py", port=8118))
     assert argv == [
         "py", "-m", "vllm.entrypoints.openai.api_server", "--model", "/m", "--served-model-name", "PaddleOCR-VL-0.9B", "--host", "127.0.0.1", "--port", "8118",
-        "--trust-request-mm-kwargs", "--chat-template-content-format", "openai", "--mm-processor-cache-gb", "0", "--max-model-len", "512",
+        "--trust-request-mm-kwargs", "--chat-template-content-format", "openai", "--mm-processor-cache-gb", "0", "--max-model-len", "1024",
         "--max-num-batched-tokens", "1024", "--dtype", "float32", "--enforce-eager",
     ]  # fmt: skip
 

@@ -91,7 +91,8 @@ def eval(data: Path, url: str, model: str | None, concurrency: int, max_tokens: 
         total = sum(1 for _ in stream)
     root = url.rstrip("/").removesuffix("/v1")
     with ui.Follow("answers", max(total, 1)) as bar:
-        results = scoring.evaluate(data, url, out, model=model, sampling=predict.Sampling(serving.answer_tokens(root) if max_tokens is None else max_tokens), concurrency=concurrency, on_done=counter(bar))
+        sampling = predict.Sampling(serving.answer_tokens(root) if max_tokens is None else max_tokens)
+        results = scoring.evaluate(data, url, out, model=model, sampling=sampling, concurrency=concurrency, on_done=counter(bar))
     preds = predict.read_predictions(out / "predictions.jsonl")
     report.write_report(out / "report.html", title=data.name, runs=[(results["endpoint"]["model"], preds)], base=data.parent, notes=[("server", results.get("server", url))])
     if as_json:

@@ -37,7 +37,8 @@ def find(name: str, *, say: Callable[[str], None] = lambda _: None) -> DataSet:
     for path in (given, DATASETS / name):
         if path.is_file():
             test = path.with_name("test.jsonl")
-            return DataSet(path.stem, path, test if path.name == "train.jsonl" and test.is_file() else None, str(path))
+            name = path.resolve().parent.name if path.name == "train.jsonl" else path.stem  # a folder says more than "train"
+            return DataSet(name, path, test if path.name == "train.jsonl" and test.is_file() else None, str(path))
         if (path / "dataset.yaml").is_file():
             return _carded(path, say)
         if (path / "train.jsonl").is_file():

@@ -151,9 +151,9 @@ def pixels(settled: Settled, base: Path) -> tuple[int, int]:
     return settled.config.min_pixels or low, settled.config.max_pixels or high
 
 
-def open_run(settled: Settled, request: Request, data: Path, base: Path) -> Run:
+def open_run(settled: Settled, request: Request, data: Path, base: Path, *, name: str) -> Run:
     """The run folder that belongs to these settings, this data and this model."""
-    return Run(request.runs / run_name(data, settled.config, export.fingerprint(base)))
+    return Run(request.runs / run_name(name, data, settled.config, export.fingerprint(base)))
 
 
 def check_lengths(data: Path, base: Path, settled: Settled) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class Outcome:
     stages: list[tuple[str, float]]
     before: dict[str, Any] | None = None
     after: dict[str, Any] | None = None
-    parity: tuple[int, int] | None = None
+    parity: scoring.Parity | None = None
     left_out: dict[str, str] = field(default_factory=dict)  # stage → reason
     model: Path | None = None
     report: Path | None = None
@@ -77,7 +77,7 @@ def run_loop(request: job.Request, data_name: str, test: Path | None, *, setup_s
         base = job.model_dir(settled, request, train_data, say=ui.say)
         tokens, line = job.check_lengths(train_data, base, settled)
         ui.say(f"  longest sample       {tokens} tokens (line {line}) of max_seq_len {settled.config.max_seq_len}")
-    run = job.open_run(settled, request, train_data, base)
+    run = job.open_run(settled, request, train_data, base, name=found.name)
     with stages.stage("train"):
         train_run(settled, hardware, run, train_data, base, plan)
     pixels = job.pixels(settled, base)
@@ -239,7 +239,7 @@ def _report(outcome: Outcome, data: Path, settled: job.Settled) -> Path:
     if settled.rehearsal:
         notes.insert(0, ("rehearsal", "tiny model, random weights, CPU: the scores say nothing about the real model"))
     if outcome.parity:
-        notes.append(("Transformers", f"{outcome.parity[0]} of {outcome.parity[1]} answers equal to vLLM's"))
+        notes.append(("Transformers", f"{outcome.parity} answers equal to vLLM's"))
     notes += [(f"left out: {stage}", why) for stage, why in outcome.left_out.items()]
     path = outcome.run.folder / "report.html"
     if runs:
@@ -252,7 +252,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
     """The job's end as data."""
     return {
         "run": str(outcome.run.folder), "model": str(outcome.model) if outcome.model else None, "report": str(outcome.report) if outcome.report else None,
-        "before": outcome.before, "after": outcome.after, "transformers_equal": list(outcome.parity) if outcome.parity else None,
+        "before": outcome.before, "after": outcome.after, "transformers": asdict(outcome.parity) if outcome.parity else None,
         "left_out": outcome.left_out, "training": outcome.run.manifest(), "seconds": {name: round(seconds, 1) for name, seconds in outcome.stages},
         "machine": machine(),
     }  # fmt: skip

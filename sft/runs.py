@@ -37,14 +37,11 @@ RUNS = Path("runs")
 NOT_IDENTITY = frozenset({"workers", "save_steps"})
 
 
-def run_name(data: Path, config: RunConfig, model_fingerprint: str) -> str:
-    """The folder's name: data, engine and a hash of what decides the result."""
+def run_name(name: str, data: Path, config: RunConfig, model_fingerprint: str) -> str:
+    """The folder's name: the data's name, the engine and a hash of what decides the result."""
     identity = {key: value for key, value in config.model_dump().items() if key not in NOT_IDENTITY | {"model"}}
     digest = hashlib.sha256(json.dumps([identity, sha256(data), model_fingerprint], sort_keys=True).encode()).hexdigest()[:8]
-    stem = data.stem if data.stem not in {"train", "data"} else data.resolve().parent.name
-    if stem == "sample":
-        stem = data.resolve().parent.parent.name
-    safe = "".join(char if (char.isalnum() and char.isascii()) or char in "-_." else "-" for char in stem)[:40]
+    safe = "".join(char if (char.isalnum() and char.isascii()) or char in "-_." else "-" for char in name)[:40] or "data"
     return f"{safe}-{config.engine}-{digest}"
 
 

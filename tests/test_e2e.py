@@ -167,7 +167,7 @@ def test_whole_job_serves_and_reads(place: Path) -> None:
     assert "has ended before" in done.stderr, "nothing is trained twice"
     assert outcome["before"]["scores"]["cer"] >= 0.9 and outcome["after"]["scores"]["cer"] <= 0.1
     assert outcome["after"]["counts"] == {"in": 9, "scored": 9, "lost": 0} and outcome["after"]["server"].startswith("vLLM ")
-    assert outcome["transformers_equal"] == [8, 8]
+    assert outcome["transformers"] == {"asked": 8, "equal": 8, "undecided": 0}
     page = Path(outcome["report"]).read_text("utf-8")
     assert page.count("data:image/png") >= 9 and "http://" not in page.replace("http://www.w3.org", "")
     exported = Path(outcome["model"])

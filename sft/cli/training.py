@@ -37,7 +37,7 @@ def run(name: str, test: Path | None, port: int | None, setup_seconds: float, as
     else:
         _show(outcome)
     incomplete = any(results and not results["complete"] for results in (outcome.before, outcome.after))
-    if incomplete or (outcome.parity and outcome.parity[0] < outcome.parity[1]):
+    if incomplete or (outcome.parity and not outcome.parity.ok):
         sys.exit(EXIT_PROBLEMS)
 
 
@@ -53,7 +53,7 @@ def _show(outcome: loop.Outcome) -> None:
     after_setup = sum(seconds for stage, seconds in outcome.stages if not stage.startswith("set-up"))
     ui.out.print(f"after set-up: {after_setup:.0f} s in all", markup=False)
     if outcome.parity:
-        ui.out.print(f"Transformers gives the same text as vLLM on {outcome.parity[0]} of {outcome.parity[1]} held-out images", markup=False)
+        ui.out.print(f"Transformers gives the same text as vLLM on {outcome.parity} held-out images", markup=False)
     for stage, why in outcome.left_out.items():
         ui.out.print(f"left out: {stage} ({why})", markup=False)
     if outcome.left_out:
@@ -89,7 +89,7 @@ def train(name: str, dry_run: bool, as_json: bool, **options: Any) -> None:
     ui.say(f"  engine               {settled.config.engine}: {settled.reasons['engine']}")
     base = job.model_dir(settled, asked, found.train, say=ui.say)
     job.check_lengths(found.train, base, settled)
-    folder = job.open_run(settled, asked, found.train, base)
+    folder = job.open_run(settled, asked, found.train, base, name=found.name)
     loop.train_run(settled, machine, folder, found.train, base, plan)
     if as_json:
         print_json({"run": str(folder.folder), **folder.manifest()})

@@ -2,7 +2,8 @@
 
     echo '[{"image": "a.png", "prompt": "OCR:"}]' | python transformers_answers.py MODEL_DIR MAX_TOKENS
 
-Prints one JSON string per image. The end of an answer is decided by the directory's own generation_config.json, and the
+Prints one JSON object per image: the text, and the margin: by how much the chosen token was ahead of the second, in
+logits, where it was closest. The end of an answer is decided by the directory's own generation_config.json, and the
 prompt by its own chat template: nothing is helped along, so what is printed is what a user of the directory gets.
 """
 
@@ -27,9 +28,10 @@ def main() -> None:
         messages = [{"role": "user", "content": content}]
         inputs = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt")
         with torch.inference_mode():
-            output = model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
-        answer = processor.tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        print(json.dumps(answer, ensure_ascii=False), flush=True)
+            output = model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False, return_dict_in_generate=True, output_scores=True)
+        text = processor.tokenizer.decode(output.sequences[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        best = [scores[0].topk(2).values for scores in output.scores]
+        print(json.dumps({"text": text, "margin": min(float(first - second) for first, second in best)}, ensure_ascii=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,19 +2,19 @@
 SHELL := /bin/sh
 SFT := .venv/bin/sft
 DATA ?= bengali
-RUN ?= $(shell ls -td runs/*/manifest.json 2>/dev/null | head -1 | xargs -r dirname)
-MODEL_DIR ?= $(if $(RUN),$(RUN)/model,no-run-yet)
+# the newest model that was exported
+MODEL_DIR ?= $(or $(shell ls -td runs/*/model/sft-export.json 2>/dev/null | head -1 | xargs -r dirname),no-model-yet)
 URL ?= http://127.0.0.1:8118
 # Only what was said is passed on; the rest is chosen by `sft run` and said aloud.
-FLAGS = $(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model $(MODEL)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(GPUS),--gpus $(GPUS)) \
+FLAGS = $(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model "$(MODEL)") $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(GPUS),--gpus $(GPUS)) \
   $(if $(BATCH),--batch $(BATCH)) $(if $(ACCUM),--accum $(ACCUM)) $(if $(LR),--lr $(LR)) $(if $(MAX_STEPS),--max-steps $(MAX_STEPS)) \
-  $(if $(CONFIG),--config $(CONFIG)) $(if $(REHEARSAL),--rehearsal)
+  $(if $(CONFIG),--config "$(CONFIG)") $(if $(REHEARSAL),--rehearsal)
 .DEFAULT_GOAL := help
 .PHONY: help train test eval serve tensorboard validate plan setup env-train env-serve image check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "variables: DATA ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG TEST REHEARSAL RUN MODEL_DIR URL"
+	@echo "variables: DATA ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG TEST REHEARSAL MODEL_DIR URL"
 
 train: ## the whole job on DATA (default: the sample that ships): train, export, serve, score, report
 	@test -f .venv/sft-stamp || nvidia-smi -L >/dev/null 2>&1 || echo "REHEARSAL (no NVIDIA GPU here): after set-up, a tiny PaddleOCR-VL is trained on the CPU" >&2
@@ -24,8 +24,8 @@ test: setup ## set up and pass the tests
 	@$(MAKE) --no-print-directory -j2 env-train env-serve
 	@.venv/bin/python -m pytest
 
-eval: setup ## score a running server on DATA: make eval DATA=test.jsonl URL=http://127.0.0.1:8118
-	@$(SFT) eval "$(if $(filter bengali,$(DATA)),datasets/bengali/sample/test.jsonl,$(DATA))" --url "$(URL)"
+eval: setup ## score a running server on DATA (a folder or name: its test.jsonl): make eval DATA=mine URL=http://127.0.0.1:8118
+	@$(SFT) eval "$(DATA)" --url "$(URL)"
 
 serve: setup ## serve MODEL_DIR (default: the model of the newest run)
 	@$(SFT) serve "$(MODEL_DIR)"

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
 
 from sft.errors import EXIT_PROBLEMS, ProblemsFound, SftError
 from sft.evaluation import predict, report, score
@@ -22,24 +23,39 @@ from sft.types import Prediction
 
 def load(pred: Path, data: Path) -> list[Prediction]:
     """The predictions beside their truth, in the order of the data; a sample without one is lost, not wrong."""
+    samples = list(read_samples(data))
+    lines = {line for line, _ in samples}
     answers: dict[int, str] = {}
     with open_input(pred) as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                row = json.loads(line)
-                answers[int(row["id"])] = str(row["pred"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise ProblemsFound(f"not a prediction: {error}", where=f"{pred}:{number}", hint='one object a line: {"id": 1, "pred": "..."}') from error
+        for number, text in enumerate(stream, 1):
+            row = _row(text, f"{pred}:{number}")
+            if row.id not in lines:
+                raise ProblemsFound(f"id {row.id} is no line of {data}", where=f"{pred}:{number}", hint=f"ids are line numbers and count from 1; there are {len(lines)}")
+            if row.id in answers:
+                raise ProblemsFound(f"id {row.id} stands there twice", where=f"{pred}:{number}", hint="one prediction per sample")
+            answers[row.id] = row.pred
     return [
         Prediction(line, sample.image_info[0].image_url, sample.prompt, sample.ref, answers.get(line, ""), error="" if line in answers else "no prediction")
-        for line, sample in read_samples(data)
+        for line, sample in samples
     ]  # fmt: skip
+
+
+class _Row(msgspec.Struct):
+    id: int
+    pred: str
+
+
+def _row(text: bytes, where: str) -> _Row:
+    try:
+        return msgspec.json.decode(text, type=_Row)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ProblemsFound(f"not a prediction: {error}", where=where, hint='one object a line: {"id": 1, "pred": "..."}') from error
 
 
 @click.command(help=__doc__)
 @click.option("--pred", type=click.Path(path_type=Path), required=True)
 @click.option("--data", type=click.Path(path_type=Path), required=True)
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("runs/eval"), show_default=True)
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("runs/scores"), show_default=True)
 def main(pred: Path, data: Path, out: Path) -> None:
     """Score, write, print."""
     try:

@@ -30,6 +30,7 @@ BLACKWELL = (10, 0)  # least compute capability that the CUDA 12.6 build of Padd
 SHM_SIZE = "16g"  # data workers hand images over through /dev/shm; docker's own 64 MB end in a bus error
 STOP_SECONDS = 40  # the launcher gives its workers 30 s
 ASK_SECONDS = 10.0
+LEAST_PARTS = 3  # of a folder that is mounted in place of several: never / or /home
 # Inside, the user of outside has no name and no home; some libraries ask for both, and write caches into the latter.
 ENVIRONMENT = {"HOME": "/tmp", "USER": "sft", "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
 WSL_NVIDIA_SMI = "/usr/lib/wsl/lib/nvidia-smi"  # WSL 2 brings it, but not always into PATH
@@ -97,6 +98,63 @@ def run_command(
     return [*argv, image_name(cuda), *command]
 
 
+def common_mounts(mounts: Sequence[tuple[Path, Access]], *, most: int = 16) -> list[tuple[Path, Access]]:
+    """The same folders with fewer mounts: none inside another of the same or wider access, and at most `most` read-only ones.
+
+    Where there are more, those below a common folder are replaced by it, deepest first, so that as little as possible comes
+    along. Never by `/x` or `/`, nor by a folder that holds a writable mount; so there can be more than `most` after all. Pure.
+
+    >>> common_mounts([(Path(f"/data/images/{number}"), "ro") for number in range(256)])
+    [(PosixPath('/data/images'), 'ro')]
+    """
+    writable = {path for path, access in mounts if access == "rw"}
+    readable = {path for path, access in mounts if access == "ro"} - writable
+    taken = {above for path in writable for above in (path, *path.parents)}  # a mount here would hold a writable one
+    chosen = {path: path for path in readable if not writable & set(path.parents) and not readable & set(path.parents)}
+    while (count := len(set(chosen.values()))) > most:
+        below: dict[Path, set[Path]] = {}
+        for path in set(chosen.values()):
+            for above in path.parents:
+                if len(above.parts) >= LEAST_PARTS and above not in taken:
+                    below.setdefault(above, set()).add(path)
+        shared = sorted((-len(above.parts), -len(paths), above) for above, paths in below.items() if len(paths) > 1)
+        if not shared:
+            break
+        wider: dict[Path, Path] = {}
+        for depth, fewer, above in shared:
+            if depth == shared[0][0] and count > most:  # folders of one depth have nothing in common
+                wider |= dict.fromkeys(below[above], above)
+                count += fewer + 1
+        chosen = {path: wider.get(instead, instead) for path, instead in chosen.items()}
+    outer = {path for path in writable if not writable & set(path.parents)}
+    kept: list[tuple[Path, Access]] = []
+    for path, access in mounts:
+        if access == "rw" and path in outer:
+            kept.append((path, access))
+        elif access == "ro" and path in chosen:
+            kept.append((chosen[path], access))
+    return list(dict.fromkeys(kept))
+
+
+def link_targets(folder: Path) -> list[Path]:
+    """The folders outside `folder` that its symbolic links lead to or through; without them the links dangle in a container.
+
+    A hub cache keeps a model as links to ../../blobs/<hash>: mount `folder`, resolved, and these, all read-only. Links that
+    lead nowhere are left out.
+    """
+    root = folder.resolve()
+    found: set[Path] = set()
+    for link in root.rglob("*"):
+        if not link.is_symlink() or not link.exists():
+            continue
+        hop, stops = link, [link.resolve()]
+        while hop.is_symlink():  # every stop on the way must be there too
+            hop = Path(os.path.normpath(hop.parent / os.readlink(hop)))
+            stops.append(hop)
+        found |= {stop if stop.is_dir() else stop.parent for stop in stops if stop.exists()}
+    return sorted(path for path in found if not path.is_relative_to(root))
+
+
 def server_image(compute_capability: tuple[int, int]) -> str:
     """The vLLM server image of the PaddleOCR project: Blackwell cards need a build of their own.
 
@@ -106,11 +164,20 @@ def server_image(compute_capability: tuple[int, int]) -> str:
     return f"{SERVER_IMAGE}:latest-nvidia-gpu{'-sm120' if compute_capability >= BLACKWELL else ''}"
 
 
-def serve_command(image: str, *, model_name: str, model_dir: Path, backend_config: Path, host: str, port: int, name: str) -> list[str]:
-    """docker run of `paddleocr genai_server` on a model directory; the port is published on `host` only. Pure."""
-    mounts = [f"type=bind,source={path},target={path},readonly" for path in (model_dir, backend_config)]
+def serve_command(
+    image: str, *, model_name: str, model_dir: Path, backend_config: Path, host: str, port: int, name: str, links: Sequence[Path] = ()
+) -> list[str]:
+    """docker run of `paddleocr genai_server` on a model directory; the port is published on `host` only. Pure.
+
+    `links` are the folders that `link_targets` finds for the model directory. UsageError as of `run_command`.
+    """
+    paths = (model_dir, backend_config, *links)
+    _check_name(name)
+    _check_paths(paths)
+    mounts = [f"type=bind,source={path},target={path},readonly" for path in paths]
+    published = f"[{host}]" if ":" in host else host
     return [
-        "docker", "run", "--rm", "--init", "--name", name, "--gpus", "all", f"--shm-size={SHM_SIZE}", "--publish", f"{host}:{port}:{port}",
+        "docker", "run", "--rm", "--init", "--name", name, "--gpus", "all", f"--shm-size={SHM_SIZE}", "--publish", f"{published}:{port}:{port}",
         *(word for mount in mounts for word in ("--mount", mount)), image,
         "paddleocr", "genai_server", "--model_name", model_name, "--model_dir", str(model_dir), "--host", "0.0.0.0", "--port", str(port),
         "--backend", "vllm", "--backend_config", str(backend_config),
@@ -132,19 +199,27 @@ def _gpu_option(gpus: str) -> list[str]:
 
 
 def _check(workdir: Path, mounts: Sequence[tuple[Path, Access]], env: Mapping[str, str], name: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]+", name):
-        raise UsageError(f"docker takes no container name {name!r}", hint="letters, digits, _ . - and at least two of them")
-    for path in (workdir, *(path for path, _ in mounts)):
-        if not path.is_absolute():
-            raise UsageError("a path for the container must be absolute", where=str(path))
-        if any(sign in str(path) for sign in ":,\n\""):
-            raise UsageError("docker cannot mount a path with a colon, a comma or a quote in it", where=str(path), hint="rename or move the folder")
+    _check_name(name)
+    _check_paths([workdir, *(path for path, _ in mounts)])
     writable = [path for path, access in mounts if access == "rw"]
     if not any(workdir == path or path in workdir.parents for path in writable):
         raise UsageError("the working directory lies in no writable mount", where=str(workdir), hint="mount it, or a folder above it, as rw")
     bad = [key for key in env if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key)]
     if bad:
         raise UsageError(f"not the name of a variable: {bad[0]!r}")
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]+", name):
+        raise UsageError(f"docker takes no container name {name!r}", hint="letters, digits, _ . - and at least two of them")
+
+
+def _check_paths(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if not path.is_absolute():
+            raise UsageError("a path for the container must be absolute", where=str(path))
+        if any(sign in str(path) for sign in ":,\n\""):
+            raise UsageError("docker cannot mount a path with a colon, a comma or a quote in it", where=str(path), hint="rename or move the folder")
 
 
 def find_docker() -> str | None:

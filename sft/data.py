@@ -133,6 +133,15 @@ def _groups(rows: list[Sample]) -> list[str]:
     return [root(digest(row.image_info[0].image_url)) for row in rows]
 
 
+def fingerprint(data: Path) -> str:
+    """A hash of the rows and of every image they name: what a run or a score was made from."""
+    digest = hashlib.sha256(jsonl.sha256(data).encode())
+    for _, sample in jsonl.read_samples(data):
+        for image in sample.image_info:
+            digest.update(jsonl.sha256(data.parent / image.image_url).encode())
+    return digest.hexdigest()
+
+
 def shared_images(train: Path, test: Path) -> list[tuple[int, int]]:
     """(line in train, line in test) of images that are byte for byte the same: a leak makes a score worthless."""
     left, right = _by_size(train), _by_size(test)

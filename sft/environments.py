@@ -99,24 +99,25 @@ def ensure(name: str) -> Ready:
         return Ready(override)
     place = home(name)
     python = str(place / "bin" / "python")
-    with _lock(place):
+    with _lock(place) as lock:
         if is_ready(name):
             return Ready(python)
         started = time.monotonic()
-        _make(ENVIRONMENTS[name], place)
+        _make(ENVIRONMENTS[name], place, lock)
         return Ready(python, time.monotonic() - started)
 
 
 @contextmanager
-def _lock(place: Path) -> Iterator[None]:
-    """Two commands that need the same environment: the second waits for the first."""
+def _lock(place: Path) -> Iterator[int]:
+    """Two commands that need the same environment: the second waits for the first. Yields the lock's file descriptor, which
+    the installers inherit: where this process is killed, the lock lives until the last of them has ended."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with place.with_name(f"{place.name}.lock").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+        yield stream.fileno()
 
 
-def _make(environment: Environment, place: Path) -> None:
+def _make(environment: Environment, place: Path, lock: int) -> None:
     base = _interpreter(environment)
     shutil.rmtree(place, ignore_errors=True)
     log = place.with_name(f"{place.name}.log")
@@ -131,13 +132,13 @@ def _make(environment: Environment, place: Path) -> None:
         if environment.probe:
             steps.append([python, "-c", environment.probe])
         for step in steps:
-            _step(environment, step, log)
+            _step(environment, step, log, lock)
     write_json(place / STAMP, {"pins": pin_hash(environment), "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "base": base})
 
 
-def _step(environment: Environment, command: list[str], log: Path) -> None:
+def _step(environment: Environment, command: list[str], log: Path, lock: int) -> None:
     with log.open("ab") as stream:
-        code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=clean_environment({}), check=False).returncode
+        code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=clean_environment({}), pass_fds=(lock,), check=False).returncode
     if code == 0:
         return
     last = [line for line in tail(log, 60) if line.strip() and not line.startswith("WARNING")][-6:]

@@ -64,6 +64,20 @@ def fetch_dataset(
     return manifest
 
 
+def account(manifest: Mapping[str, Any], card: Card, out: Path) -> tuple[list[str], bool]:
+    """What became of the rows, one line a split; and whether all arrived: none rejected, and as many as the card says."""
+    lines, whole = [], True
+    for name, split in manifest["splits"].items():
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(split["reasons"].items()))
+        line = f"{name}: {split['rows']} rows = {split['written']} written + {split['rejected']} rejected"
+        line += f" ({reasons}); rejects in {out / name}.rejects.jsonl" if split["rejected"] else ""
+        stated = card.files[name].rows
+        line += f"; the card says {stated}" if stated is not None else ""
+        lines.append(line)
+        whole = whole and not split["rejected"] and stated in (None, split["rows"])
+    return lines, whole
+
+
 def _bring(card: Card, out: Path, workers: int, allow_private: bool, tell: OnProgress) -> dict[str, Any]:
     with make_client(allow_private) as client:
         sources = {name: _fetch_source(card, name, out, client, allow_private, tell) for name in card.files}
@@ -87,7 +101,7 @@ def _finished(card: Card, out: Path) -> dict[str, Any] | None:
         found: dict[str, Any] = jsonl.read_json(out / "manifest.json")
         splits = found["splits"]
         same = {name: split["url"] for name, split in splits.items()} == {name: rule.url for name, rule in card.files.items()}
-        if same and all(not split["rejected"] and (out / f"{name}.jsonl").is_file() for name, split in splits.items()):
+        if same and all((split["rejected"], split["reasons"], split["rows"]) == (0, {}, split["written"]) and (out / f"{name}.jsonl").is_file() for name, split in splits.items()):
             return found
     return None
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,7 @@ from sft.models import ModelVersion
 from sft.safetensors_io import safetensors_header
 
 RECORD = ".sft-model.json"
+CHANGED = ".changed"  # folder for files that are no longer what the record says
 INDEX = "model.safetensors.index.json"
 MAX_CONFIG_BYTES = 1024**2  # a configuration file above this is not one
 LFS_MARK = b"version https://git-lfs"
@@ -46,6 +48,48 @@ def fetch_model(name: str, out: Path, source: Source = "huggingface", revision: 
     if _is_there(out, version, source, revision):
         require_model(out, version)
         return out
+    return _fetch(version, out, source, revision)
+
+
+def present_or_fetch(version: ModelVersion, out: Path, source: Source = "huggingface") -> Path:
+    """The model in `out`, from whichever hub it came: taken as it is where it is as it was recorded, else fetched; proved either way.
+
+    Sizes and hashes of all files are compared with the record, without a network. A directory without a record is one whose
+    download did not end: it is continued. A file that changed since is moved to `out`/.changed/ and fetched again. Errors: as
+    `fetch_model`.
+    """
+    kept = _record(out, version)
+    there = _files(out) if kept else {}
+    changed = [name for name, path in there.items() if kept and name in kept["files"] and not _same(path, kept["files"][name])]
+    if kept and not changed and there.keys() >= kept["files"].keys():
+        require_model(out, version)
+        return out
+    for name in changed:  # a hub's library takes a file whose date is as it left it for whole
+        aside = out / CHANGED / name
+        try:
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            there[name].replace(aside)
+        except OSError as error:
+            raise jsonl.disk_error(error, aside) from error
+    return _fetch(version, out, source, str(kept["revision"]) if kept and kept["source"] == source else None)
+
+
+def _record(out: Path, version: ModelVersion) -> dict[str, Any] | None:
+    """The record of a finished download of this version; None where there is none that can be used."""
+    with suppress(ProblemsFound, UsageError, KeyError, TypeError, AttributeError):
+        record: dict[str, Any] = jsonl.read_json(out / RECORD)
+        complete = all(isinstance(file["bytes"], int) and isinstance(file["sha256"], str) for file in record["files"].values())
+        if record["hub_id"] == version.hub_id and record["files"] and complete and {"source", "revision"} <= record.keys():
+            return record
+    return None
+
+
+def _same(path: Path, recorded: Mapping[str, Any]) -> bool:
+    return bool(path.stat().st_size == recorded["bytes"] and jsonl.sha256(path) == recorded["sha256"])
+
+
+def _fetch(version: ModelVersion, out: Path, source: Source, revision: str | None) -> Path:
+    """Ask the hub, prove what came, record it."""
     fetch, branch = SOURCES[source]
     asked = revision or branch or version.revision
     try:
@@ -84,7 +128,7 @@ def _from_huggingface(hub_id: str, out: Path, revision: str) -> str:
         commit = huggingface_hub.HfApi().model_info(hub_id, revision=revision).sha
         huggingface_hub.snapshot_download(hub_id, revision=commit, local_dir=out, ignore_patterns=list(PICKLES))
     except Exception as error:  # the library and the HTTP client below it raise from a dozen families
-        raise _hub_error(hub_id, revision, error, "`--from modelscope` may be nearer") from error
+        raise _hub_error(hub_id, revision, error, _other_hub(hub_id, out, "modelscope")) from error
     return str(commit)
 
 
@@ -97,7 +141,7 @@ def _from_modelscope(hub_id: str, out: Path, revision: str) -> str:
     try:
         modelscope.snapshot_download(hub_id, revision=revision, local_dir=str(out), ignore_patterns=list(PICKLES))
     except Exception as error:  # as above
-        raise _hub_error(hub_id, revision, error, "`--from huggingface` may be nearer") from error
+        raise _hub_error(hub_id, revision, error, _other_hub(hub_id, out, "huggingface")) from error
     return revision
 
 
@@ -106,6 +150,11 @@ SOURCES: dict[str, tuple[Callable[[str, Path, str], str], str]] = {
     "huggingface": (_from_huggingface, ""),
     "modelscope": (_from_modelscope, "master"),
 }
+
+
+def _other_hub(hub_id: str, out: Path, source: Source) -> str:
+    """A command that is right whatever verb was fetching."""
+    return f"`sft fetch-model {hub_id.rpartition('/')[2]} --from {source} -o {shlex.quote(str(out))}` asks the other hub"
 
 
 def _hub_error(hub_id: str, revision: str, error: Exception, hint: str) -> EngineError:

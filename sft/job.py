@@ -11,16 +11,18 @@ from typing import Any
 
 from sft import container, engines, environments, export, models, serve, tiny
 from sft.config import REHEARSAL, RunConfig, load_file, resolve
+from sft.data import fingerprint
 from sft.errors import ProblemsFound, UsageError
 from sft.images import probe
-from sft.jsonl import read_samples, sha256
+from sft.jsonl import read_samples
 from sft.plan import Plan, fit_batch, make_plan
-from sft.runs import RUNS, Run, run_name
+from sft.runs import RUNS, Run, locked, run_name
 from sft.tokens import Budget, pixel_limits, sample_tokens
 from sft.train import Runtime
 
 MODELS_DIR = Path("models")
 TINY = "tiny"
+MOST_BYTES_ON_CPU = 200_000_000
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,10 @@ def settle(request: Request, machine: Machine, samples: int) -> Settled:
     if rehearsal:
         layers.append(("rehearsal", {"device": "cpu", "gpus": 1}))
     config, origins = resolve(layers)
+    if rehearsal:
+        _require_small(config.model)
+    elif machine.gpus and config.gpus > len(machine.gpus):
+        raise UsageError(f"{config.gpus} GPUs are asked for, this machine has {len(machine.gpus)}", hint=f"GPUS={len(machine.gpus)}, with BATCH or ACCUM raised to keep G·B·A")
     if rehearsal and config.engine != "paddleformers":
         raise UsageError("ERNIEKit trains on NVIDIA GPUs only, and this is a rehearsal on the CPU", hint="leave ENGINE out, or see what would run: `sft train DATA --engine erniekit --dry-run`")
     batch, accum = fit_batch(samples, gpus=config.gpus, batch=config.batch, accum=config.accum)
@@ -84,6 +90,16 @@ def settle(request: Request, machine: Machine, samples: int) -> Settled:
         origins["batch"] = origins["accum"] = f"made to fit {samples} samples"
     mode = "asked for" if request.rehearsal else "no NVIDIA GPU here" if rehearsal else ", ".join(gpu.name for gpu in machine.gpus)
     return Settled(config, origins, version, rehearsal, {"engine": why, "device": mode})
+
+
+def _require_small(model: str) -> None:
+    """A rehearsal trains the tiny model, or a directory of its size; a released model on a CPU would take months."""
+    size = sum(path.stat().st_size for path in Path(model).glob("*.safetensors")) if Path(model).is_dir() else MOST_BYTES_ON_CPU + 1
+    if model != TINY and size > MOST_BYTES_ON_CPU:
+        raise UsageError(
+            f"{model} cannot be trained on a CPU, and there is no NVIDIA GPU here",
+            hint="leave MODEL out for a rehearsal with a tiny model, or see what would run: `sft train DATA --dry-run`",
+        )
 
 
 def _version(model: str | None, stated: str | None) -> models.ModelVersion:
@@ -117,18 +133,26 @@ def model_dir(settled: Settled, request: Request, data: Path, *, say: Callable[[
     model = settled.config.model
     if model == TINY:
         return _tiny_dir(settled, request, data, say)
-    from sft.fetch_model import fetch_model, require_model
+    from sft.fetch_model import present_or_fetch, require_model
 
     path = Path(model)
     if path.is_dir():
         require_model(path, None)
+        _require_template(path, settled.version)
         return path
     version = models.get(model)
     path = request.models / version.hub_id.rpartition("/")[2]
-    if not path.is_dir():
-        say(f"fetching {version.hub_id} into {path}")
-        fetch_model(version.name, path, "huggingface")
-    return path
+    say(f"{version.hub_id} in {path}, fetched where it is missing")
+    return present_or_fetch(version, path)
+
+
+def _require_template(path: Path, version: models.ModelVersion) -> None:
+    """A directory whose own chat template contradicts the version it is trained as would be tuned away from itself."""
+    from sft.fetch_model import check_model
+
+    faults = [fault for fault in check_model(path, version) if fault.startswith(("chat_template.jinja", "inference.yml"))]
+    if faults:
+        raise ProblemsFound("; ".join(faults), where=str(path), hint=f"say which version it is: --model-version, one of {', '.join(models.MODELS)}")
 
 
 def _tiny_dir(settled: Settled, request: Request, data: Path, say: Callable[[str], None]) -> Path:
@@ -136,9 +160,11 @@ def _tiny_dir(settled: Settled, request: Request, data: Path, say: Callable[[str
     import hashlib
 
     recipe = (Path(tiny.__file__).read_bytes(), tiny.WORKER.read_bytes())
-    parts = [sha256(data), settled.version.name, str(settled.config.seed), *(hashlib.sha256(text).hexdigest() for text in recipe)]
+    parts = [fingerprint(data), settled.version.name, str(settled.config.seed), *(hashlib.sha256(text).hexdigest() for text in recipe)]
     path = request.models / f"tiny-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:8]}"
-    if not path.is_dir():
+    with locked(path.with_name(f".{path.name}.lock")):  # a second command waits and then finds it
+        if path.is_dir():
+            return path
         say(f"building a tiny PaddleOCR-VL with random weights in {path}")
         python = environments.ensure("trainer").python
         tiny.make_tiny_model(path, data, settled.version, trainer_python=python, seed=settled.config.seed, log=path.with_name(f"{path.name}.log"))
@@ -153,21 +179,45 @@ def pixels(settled: Settled, base: Path) -> tuple[int, int]:
 
 def open_run(settled: Settled, request: Request, data: Path, base: Path, *, name: str) -> Run:
     """The run folder that belongs to these settings, this data and this model."""
-    return Run(request.runs / run_name(name, data, settled.config, export.fingerprint(base)))
+    return Run(request.runs / run_name(name, fingerprint(data), settled.config, export.fingerprint(base)))
 
 
-def check_lengths(data: Path, base: Path, settled: Settled) -> tuple[int, int]:
-    """(tokens, line) of the longest sample; ProblemsFound where one does not fit. Trainers skip or cut such samples."""
+@dataclass(frozen=True)
+class Lengths:
+    """Tokens of the training samples, images included: the longest, its line, and the mean."""
+
+    longest: int
+    line: int
+    mean: float
+
+
+def check_lengths(data: Path, base: Path, settled: Settled) -> Lengths:
+    """The lengths of all samples; ProblemsFound where one does not fit. Trainers skip or cut such samples."""
     low, high = pixels(settled, base)
     budget = Budget(base / "tokenizer.json", low, high, settled.config.max_seq_len)
-    longest = (0, 0)
+    longest, total, count = (0, 0), 0, 0
     for line, sample in read_samples(data):
         headers = [probe(data.parent / image.image_url) for image in sample.image_info]
-        longest = max(longest, (sample_tokens(sample, headers, budget), line))
+        try:
+            tokens = sample_tokens(sample, headers, budget)
+        except ProblemsFound as fault:
+            raise ProblemsFound(fault.message, where=f"{data}:{line}", hint=fault.hint) from fault
+        longest, total, count = max(longest, (tokens, line)), total + tokens, count + 1
     if longest[0] > budget.max_seq_len:
         hint = f"split the sample, or raise max_seq_len to at least {longest[0]}; it would be skipped silently"
         raise ProblemsFound(f"[trainer.too_long] {longest[0]} tokens, max_seq_len is {budget.max_seq_len}", where=f"{data}:{longest[1]}", hint=hint)
-    return longest
+    return Lengths(*longest, total / max(count, 1))
+
+
+def packing_note(lengths: Lengths, settled: Settled) -> str:
+    """What to know where fewer than B samples fit into ERNIEKit's packs: fewer are seen per step than the plan counts."""
+    fits = int(settled.config.max_seq_len // lengths.mean)
+    if settled.config.engine != "erniekit" or fits >= settled.config.batch:
+        return ""
+    return (
+        f"samples have {lengths.mean:.0f} tokens on average, so about {fits} fit into a pack of {settled.config.max_seq_len}, not B = {settled.config.batch}: "
+        f"about {settled.config.epochs * fits / settled.config.batch:.2g} of {settled.config.epochs:g} epochs would be trained; give --batch {max(fits, 1)}"
+    )
 
 
 def runtime(settled: Settled, machine: Machine) -> Runtime:

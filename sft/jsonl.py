@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +18,8 @@ from sft.errors import EngineError, ProblemsFound, SftError, UsageError
 from sft.types import Image, Sample, Text
 
 CHUNK = 1 << 20  # bytes read at a time for hashing
+MAX_LINE_BYTES = 64 * 1024 * 1024  # of one row, with its end
+MAX_TABLE_BYTES = 16 * 1024 * 1024  # of one JSON table of a model directory; the largest index has 1 MB
 _decoder = msgspec.json.Decoder(Sample)
 
 
@@ -38,11 +41,28 @@ def ocr_sample(image_url: str, prompt: str, ref: str) -> Sample:
 def read_samples(path: Path) -> Iterator[tuple[int, Sample]]:
     """(line number from 1, sample) of a file that has passed `sft validate`; a bad row raises with its line."""
     with open_input(path) as stream:
-        for number, line in enumerate(stream, 1):
+        for number, line, too_long in bounded_lines(stream):
             try:
+                if too_long:
+                    raise ValueError(f"more than {MAX_LINE_BYTES:,} bytes in one line")
                 yield number, decode(line)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 raise ProblemsFound(f"not a sample: {error}", where=f"{path}:{number}", hint=f"run `sft validate {path}`") from error
+
+
+def bounded_lines(stream: IO[bytes], *, rest: Callable[[bytes], object] = len) -> Iterator[tuple[int, bytes, bool]]:
+    """(number from 1, line with its end, too long?) of every line, with never more than MAX_LINE_BYTES + 1 of one in memory.
+
+    A line that is too long is cut there; what follows goes to `rest` piece by piece before the next line comes.
+    """
+    number = 0
+    while line := stream.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        too_long = len(line) > MAX_LINE_BYTES
+        piece = line[-1:]
+        yield number, line, too_long
+        while too_long and not piece.endswith(b"\n") and (piece := stream.readline(CHUNK)):
+            rest(piece)
 
 
 def write_samples(path: Path, samples: Iterable[Sample]) -> int:
@@ -96,6 +116,17 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
 
 
+def new_folder_beside(out: Path) -> Path:
+    """An empty folder with a temporary name beside `out`, to be renamed to it; those that killed processes left are removed."""
+    for stale in out.parent.glob(f".{out.name}.*.tmp"):
+        pid = stale.name.rsplit(".", 2)[1]
+        if not pid.isdigit() or int(pid) == os.getpid() or not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(stale, ignore_errors=True)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    temporary.mkdir(parents=True)
+    return temporary
+
+
 def disk_error(error: OSError, path: Path) -> SftError:
     """An OSError while writing, as a sentence."""
     return EngineError(
@@ -105,8 +136,12 @@ def disk_error(error: OSError, path: Path) -> SftError:
 
 def write_json(path: Path, value: Any) -> None:
     """Pretty JSON, written whole or not at all."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, indent=2).encode()
+    except (RecursionError, UnicodeEncodeError) as error:  # what a stranger's table may hold
+        raise ProblemsFound(f"this cannot be written as JSON: {error}", where=str(path), hint="the table it comes from is nested too deeply or holds half of a character") from error
     with atomic_write(path) as stream:
-        stream.write(json.dumps(value, ensure_ascii=False, indent=2).encode() + b"\n")
+        stream.write(text + b"\n")
 
 
 def read_json(path: Path) -> Any:
@@ -116,6 +151,31 @@ def read_json(path: Path) -> Any:
             return json.load(stream)
         except (ValueError, RecursionError) as error:
             raise ProblemsFound(f"not JSON: {error}", where=str(path)) from error
+
+
+def read_bounded(path: Path, *, max_bytes: int) -> bytes:
+    """A small file of a stranger's model directory; ProblemsFound where it is none, no regular file, or larger."""
+    try:
+        with open_input(path) as stream:
+            content = stream.read(max_bytes + 1)
+    except UsageError as error:
+        raise ProblemsFound(error.message, where=error.where, hint=error.hint) from error
+    except OSError as error:
+        raise ProblemsFound(f"cannot read this file ({error.strerror})", where=str(path)) from error
+    if len(content) > max_bytes:
+        raise ProblemsFound(f"more than {max_bytes:,} bytes", where=str(path), hint="this is not the file it should be; get the model directory again")
+    return content
+
+
+def read_table(path: Path, *, max_bytes: int = MAX_TABLE_BYTES) -> dict[str, Any]:
+    """A JSON object of a stranger's model directory; ProblemsFound where it is anything else."""
+    try:
+        value = json.loads(read_bounded(path, max_bytes=max_bytes))
+    except (ValueError, RecursionError) as error:
+        raise ProblemsFound(f"not JSON: {error}", where=str(path)) from error
+    if not isinstance(value, dict):
+        raise ProblemsFound("not a table of names and values", where=str(path), hint="get the model directory again")
+    return value
 
 
 def sha256(path: Path) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import io
 import os
 import queue
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -14,15 +17,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from sft import container
 from sft.errors import EngineError
+from sft.jsonl import disk_error
 
 LEASH = Path(__file__).parent / "workers" / "leash.py"
 STOP_SECONDS = 15.0  # the leash itself needs up to ten
 TAIL_LINES = 400
+PR_SET_PDEATHSIG = 1
 # Set by launchers and schedulers, read by Paddle's launcher, and overriding what the command says.
-FORGET = ("PADDLE_LOG_DIR", "PADDLE_LOG_OVERWRITE", "PADDLE_DEVICES", "PADDLE_NPROC_PER_NODE", "PDC_INIT_STEP", "FLAG_LLM_PDC", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+FORGET = (
+    "NNODES", "RANK", "MASTER_ADDR", "MASTER_PORT", "PADDLE_RANK", "PADDLE_LOG_DIR", "PADDLE_LOG_OVERWRITE", "PADDLE_DEVICES",
+    "PADDLE_NPROC_PER_NODE", "PDC_INIT_STEP", "FLAG_LLM_PDC", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME",
+)
 
 
 def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -44,11 +53,16 @@ class Process:
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     _popen: subprocess.Popen[bytes] | None = None
+    _log: IO[bytes] = field(default_factory=io.BytesIO)
     _lines: queue.Queue[str | None] = field(default_factory=queue.Queue)
     _reader: threading.Thread | None = None
 
     def __enter__(self) -> Process:
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        try:  # here, where the error can be raised: a reader without a log would let the command block on a full pipe
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            self._log = self.log.open("ab", buffering=0)
+        except OSError as error:
+            raise disk_error(error, self.log) from error
         self._popen = subprocess.Popen(
             [sys.executable, str(LEASH), "--", *self.command],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -66,7 +80,7 @@ class Process:
         popen = self._popen
         if popen is None or popen.stdout is None:
             return
-        with suppress(OSError), self.log.open("ab", buffering=0) as log:
+        with self._log as log:
             for raw in iter(popen.stdout.readline, b""):
                 with suppress(OSError):
                     log.write(raw)
@@ -140,12 +154,20 @@ def stop_container(name: str) -> None:
         subprocess.run(container.stop_command(name), capture_output=True, timeout=container.STOP_SECONDS + STOP_SECONDS, check=False)
 
 
+def _die_with_parent() -> None:
+    """In the child, before it becomes the worker: no worker outlives the workbench (Linux; elsewhere nothing happens)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def run_json(command: list[str], *, log: Path, stdin: bytes = b"", env: Mapping[str, str] | None = None, what: str) -> list[str]:
     """Run a short worker to its end; returns the lines of its stdout. Its stderr goes to `log`; failure is an EngineError."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as errors:
         try:
-            done = subprocess.run(command, input=stdin, stdout=subprocess.PIPE, stderr=errors, env=clean_environment(env or {}), check=False)
+            done = subprocess.run(
+                command, input=stdin, stdout=subprocess.PIPE, stderr=errors, env=clean_environment(env or {}), check=False, preexec_fn=_die_with_parent
+            )
         except OSError as error:
             raise EngineError(f"{what}: cannot start {command[0]} ({error.strerror})") from error
     if done.returncode:

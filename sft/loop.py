@@ -12,7 +12,7 @@ from sft import data as datasets
 from sft import engines, environments, export, job, models, scoring, serve, train, ui
 from sft.checks import Context
 from sft.config import load_file
-from sft.errors import ProblemsFound, UsageError
+from sft.errors import ProblemsFound, SftError, UsageError
 from sft.evaluation import predict, report
 from sft.jsonl import read_json, sha256, write_json
 from sft.plan import Plan, sums
@@ -20,6 +20,7 @@ from sft.runs import Run, machine
 from sft.tokens import pixel_limits
 from sft.validate import Report, validate
 
+REUSED_SECONDS = 1.0  # a stage this short found its result ready
 REHEARSAL_TOKENS = 64  # longest answer asked of a tiny model, or twice the longest training sample; random weights never stop by themselves
 
 
@@ -75,9 +76,15 @@ def run_loop(request: job.Request, data_name: str, test: Path | None, *, setup_s
         ui.sums(sums(plan))
         ui.say(f"  engine               {settled.config.engine}: {settled.reasons['engine']}")
         base = job.model_dir(settled, request, train_data, say=ui.say)
-        tokens, line = job.check_lengths(train_data, base, settled)
-        ui.say(f"  longest sample       {tokens} tokens (line {line}) of max_seq_len {settled.config.max_seq_len}")
+        lengths = show_lengths(train_data, base, settled)
     run = job.open_run(settled, request, train_data, base, name=found.name)
+    with run.locked():
+        return _work(stages, settled, hardware, run, train_data, test_data, base, plan, lengths, no_server, port)
+
+
+def _work(stages: ui.Stages, settled: job.Settled, hardware: job.Machine, run: Run, train_data: Path, test_data: Path, base: Path, plan: Plan,
+          lengths: job.Lengths, no_server: str, port: int | None) -> Outcome:  # fmt: skip
+    """From training to the report, alone on the run."""
     with stages.stage("train"):
         train_run(settled, hardware, run, train_data, base, plan)
     pixels = job.pixels(settled, base)
@@ -87,11 +94,22 @@ def run_loop(request: job.Request, data_name: str, test: Path | None, *, setup_s
     if no_server:
         outcome.left_out = dict.fromkeys(("serve", "score before", "score after", "Transformers check"), no_server)
     else:
-        answers = min(serve.CPU_CONTEXT // 2, max(REHEARSAL_TOKENS, 2 * tokens)) if settled.config.device == "cpu" else serve.ANSWER_TOKENS
+        longest = max(REHEARSAL_TOKENS, 2 * lengths.longest) if settled.config.device == "cpu" else serve.ANSWER_TOKENS
+        answers = min(settled.config.max_seq_len // 2, longest)
         _score(outcome, stages, settled, hardware, base, test_data, answers, port)
     with stages.stage("report"):
         outcome.report = _report(outcome, test_data, settled)
     return outcome
+
+
+def show_lengths(data: Path, base: Path, settled: job.Settled) -> job.Lengths:
+    """Check that every sample fits, and say how long they are."""
+    lengths = job.check_lengths(data, base, settled)
+    ui.say(f"  longest sample       {lengths.longest} tokens (line {lengths.line}) of max_seq_len {settled.config.max_seq_len}; mean {lengths.mean:.0f}")
+    note = job.packing_note(lengths, settled)
+    if note:
+        ui.say(f"  warning: {note}")
+    return lengths
 
 
 def _set_up(stages: ui.Stages, names: list[str]) -> None:
@@ -162,7 +180,7 @@ def export_run(run: Run, out: Path, *, pixels: tuple[int, int] | None = None, fr
     if not fresh and made.is_file() and read_json(made).get("weights") == origin["weights"]:
         ui.say(f"exported before: {out}")
         return out
-    _export(run, run.folder / "checkpoints", out, pixels, origin)
+    _export(run, run.folder / manifest.get("weights_dir", "checkpoints"), out, pixels, origin)
     return out
 
 
@@ -217,7 +235,8 @@ def _score(outcome: Outcome, stages: ui.Stages, settled: job.Settled, hardware: 
                 done += 1
                 bar.update(done)
 
-            options = job.server_options(settled.config.device, hardware, port=port or serve.free_port())
+            context = settled.config.max_seq_len if settled.config.device == "cpu" else None
+            options = job.server_options(settled.config.device, hardware, port=port or serve.free_port(), max_model_len=context)
             results = scoring.evaluate_model(
                 folder, settled.version, data, outcome.run.folder / "scores" / name, options,
                 sampling=sampling, fingerprint=export.fingerprint(folder), on_done=one, say=ui.say,
@@ -241,6 +260,7 @@ def _report(outcome: Outcome, data: Path, settled: job.Settled) -> Path:
     if outcome.parity:
         notes.append(("Transformers", f"{outcome.parity} answers equal to vLLM's"))
     notes += [(f"left out: {stage}", why) for stage, why in outcome.left_out.items()]
+    outcome.stages = _with_earlier(outcome)
     path = outcome.run.folder / "report.html"
     if runs:
         report.write_report(path, title=f"{outcome.run.folder.name}: before and after", runs=runs, base=data.parent, notes=notes, timings=outcome.stages)
@@ -248,11 +268,20 @@ def _report(outcome: Outcome, data: Path, settled: job.Settled) -> Path:
     return path if runs else outcome.run.folder / "results.json"
 
 
+def _with_earlier(outcome: Outcome) -> list[tuple[str, float]]:
+    """The seconds of all stages; where this time a result was found ready, the seconds of when it was made."""
+    try:
+        earlier = read_json(outcome.run.folder / "results.json")["seconds"]
+    except (SftError, KeyError, TypeError):
+        return outcome.stages
+    return [(f"{name} (earlier)", earlier[name]) if seconds < REUSED_SECONDS < earlier.get(name, 0) else (name, seconds) for name, seconds in outcome.stages]
+
+
 def summary(outcome: Outcome) -> dict[str, Any]:
     """The job's end as data."""
     return {
         "run": str(outcome.run.folder), "model": str(outcome.model) if outcome.model else None, "report": str(outcome.report) if outcome.report else None,
         "before": outcome.before, "after": outcome.after, "transformers": asdict(outcome.parity) if outcome.parity else None,
-        "left_out": outcome.left_out, "training": outcome.run.manifest(), "seconds": {name: round(seconds, 1) for name, seconds in outcome.stages},
+        "left_out": outcome.left_out, "training": outcome.run.manifest(), "seconds": {name.removesuffix(" (earlier)"): round(seconds, 1) for name, seconds in outcome.stages},
         "machine": machine(),
     }  # fmt: skip

@@ -1,7 +1,7 @@
 """`sft validate --fix`: mends what can be mended without guessing, and nothing else.
 
 A byte order mark, blank lines, Windows line ends and the order of the keys; labels, tags and paths are never touched,
-and a line that is not sound JSON keeps every byte between its ends.
+and a line that is not sound JSON, or too long to be read, keeps every byte between its ends.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from sft.jsonl import atomic_write, open_input
+from sft.jsonl import atomic_write, bounded_lines, open_input
 from sft.validate import BLANK
 
 KEY_ORDER = ("id", "image_info", "text_info", "image_url", "matched_text_index", "text", "tag")
@@ -27,11 +27,14 @@ def fix(path: Path, out: Path) -> Counter[str]:
     """
     mended: Counter[str] = Counter()
     with open_input(path) as stream, atomic_write(out) as target:
-        for number, line in enumerate(stream, 1):
+        for number, line, too_long in bounded_lines(stream, rest=target.write):
             text = line
             if number == 1 and text.startswith(codecs.BOM_UTF8):
                 mended["file.bom"] += 1
                 text = text.removeprefix(codecs.BOM_UTF8)
+            if too_long:
+                target.write(text)
+                continue
             if not text.strip(BLANK):
                 mended["file.blank_line"] += 1
                 continue

@@ -18,31 +18,42 @@ The name ends in a hash of the settings, the data and the model: the same comman
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import platform
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sft import __version__
 from sft.config import RunConfig
 from sft.errors import UsageError
-from sft.jsonl import read_json, sha256, write_json
+from sft.jsonl import read_json, write_json
 
 RUNS = Path("runs")
 # Settings that do not change what is computed: changing them resumes the same run.
 NOT_IDENTITY = frozenset({"workers", "save_steps"})
 
 
-def run_name(name: str, data: Path, config: RunConfig, model_fingerprint: str) -> str:
+def run_name(name: str, data_fingerprint: str, config: RunConfig, model_fingerprint: str) -> str:
     """The folder's name: the data's name, the engine and a hash of what decides the result."""
     identity = {key: value for key, value in config.model_dump().items() if key not in NOT_IDENTITY | {"model"}}
-    digest = hashlib.sha256(json.dumps([identity, sha256(data), model_fingerprint], sort_keys=True).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(json.dumps([identity, data_fingerprint, model_fingerprint], sort_keys=True).encode()).hexdigest()[:8]
     safe = "".join(char if (char.isalnum() and char.isascii()) or char in "-_." else "-" for char in name)[:40] or "data"
     return f"{safe}-{config.engine}-{digest}"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file; waits for whoever holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 class Run:
@@ -59,6 +70,18 @@ class Run:
         others = sorted((path.parent for path in folder.parent.glob("*/config.yaml")), key=lambda path: path.stat().st_mtime)
         hint = f"runs there: {', '.join(str(path) for path in others[-5:])}" if others else "`sft train DATA` makes one"
         raise UsageError("not a run folder", where=str(folder), hint=hint)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Work on this run alone; a second command on the same run is told so instead of writing into its files."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("a") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                who = self.state().get("pid", "?")
+                raise UsageError(f"another sft works on this run (process {who})", where=str(self.folder), hint="wait for it, or stop it; the same command then goes on") from error
+            yield
 
     @property
     def log(self) -> Path:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import stat
 import struct
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +17,68 @@ MAX_SAFETENSORS_HEADER = 100 * 1024 * 1024  # the format's own limit
 
 
 def safetensors_header(path: Path) -> dict[str, Any]:
-    """The tensor table of a file: name → {dtype, shape, data_offsets}. ProblemsFound for a truncated or foreign file."""
+    """The tensor table of a file: name → {dtype, shape, data_offsets}, every entry sound, side by side from 0 to the end.
 
-    def broken(why: str) -> ProblemsFound:
-        return ProblemsFound(f"not a complete safetensors file: {why}", where=str(path), hint="the copy was cut off or the file is a pointer; fetch or write it again")
+    ProblemsFound for a truncated or foreign file.
+    """
+    try:
+        return _header(path)
+    except ValueError as error:
+        why = str(error)
+    except OSError as error:
+        why = f"it cannot be read ({error.strerror})"
+    raise ProblemsFound(f"not a complete safetensors file: {why}", where=str(path), hint="the copy was cut off or the file is a pointer; fetch or write it again")
 
-    size = path.stat().st_size
+
+def _header(path: Path) -> dict[str, Any]:
+    """As `safetensors_header`; ValueError says what is wrong with the content."""
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):  # a pipe would wait for ever
+        raise ValueError("no regular file")
+    size = about.st_size
     with path.open("rb") as stream:
         prefix = stream.read(8)
         if len(prefix) < 8:
-            raise broken(f"{size} bytes")
+            raise ValueError(f"{size} bytes")
         length = struct.unpack("<Q", prefix)[0]
         if length > min(MAX_SAFETENSORS_HEADER, size - 8):
-            raise broken(f"a header of {length:,} bytes in a file of {size:,}")
+            raise ValueError(f"a header of {length:,} bytes in a file of {size:,}")
         try:
             header = json.loads(stream.read(length))
-        except ValueError as error:
-            raise broken("its header is not JSON") from error
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise ValueError("its header is not JSON") from error
     if not isinstance(header, dict):
-        raise broken("its header is not a table")
+        raise ValueError("its header is not a table")
     header.pop("__metadata__", None)
-    with suppress(KeyError, TypeError, ValueError):
-        ends = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
-        if 8 + length + ends == size:
-            return header
-    raise broken(f"the tensors do not fill its {size:,} bytes")
+    _check_entries(header, size - 8 - length)
+    return header
+
+
+def _check_entries(header: dict[str, Any], data: int) -> None:
+    """ValueError unless every entry is sound and the tensors lie side by side over all `data` bytes, as the format asks."""
+    for name, entry in header.items():
+        if not _sound(entry, data):
+            raise ValueError(f"the entry of tensor {name[:200]!r} is broken: {str(entry)[:200]}")
+    end = 0
+    for begin, after in sorted(entry["data_offsets"] for entry in header.values()):
+        if begin < end:
+            raise ValueError("two of its tensors overlap")
+        if begin > end:
+            raise ValueError("there are bytes between its tensors")
+        end = after
+    if end != data:
+        raise ValueError(f"the tensors do not fill its {data:,} bytes of data")
+
+
+def _sound(entry: Any, data: int) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    shape, offsets = entry.get("shape"), entry.get("data_offsets")
+    if not isinstance(entry.get("dtype"), str) or not isinstance(shape, list) or not isinstance(offsets, list):
+        return False
+    if not all(type(number) is int and number >= 0 for number in (*shape, *offsets)):
+        return False
+    return len(offsets) == 2 and bool(offsets[0] <= offsets[1] <= data)
 
 
 def tensor_table(files: list[Path]) -> dict[str, tuple[Path, dict[str, Any]]]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sft import serve
+from sft import __version__, serve
+from sft.data import fingerprint as data_fingerprint
 from sft.errors import ProblemsFound
 from sft.evaluation import predict, score
-from sft.jsonl import read_samples, sha256, write_json
+from sft.jsonl import read_samples, write_json
 from sft.launch import run_json
+from sft.metrics import METRICS
 from sft.models import ModelVersion
 from sft.types import Prediction
 
@@ -29,6 +32,8 @@ def evaluate(data: Path, url: str, out: Path, *, model: str | None, sampling: pr
     preds = predict.predict(samples, data.parent, endpoint, sampling, concurrency, on_done)
     scores = score.score(preds)
     results = {**score.results(scores, data=data, endpoint=endpoint, sampling=sampling), **serve_facts(url), **(more or {})}
+    results["turns_not_scored"] = sum(sample.turns - 1 for _, sample in samples)  # only the first answer is asked for
+    results["lost_because"] = Counter(pred.error for pred in preds if pred.error).most_common(3)
     predict.write_predictions(out / "predictions.jsonl", preds)
     write_json(out / "results.json", results)
     return results
@@ -43,7 +48,10 @@ def serve_facts(url: str) -> dict[str, Any]:
 def evaluate_model(model_dir: Path, version: ModelVersion, data: Path, out: Path, options: serve.ServerOptions, *, sampling: predict.Sampling, fingerprint: str,
                    on_done: Callable[[Prediction], None], say: Callable[[str], None]) -> dict[str, Any]:  # fmt: skip
     """Serve, evaluate, stop. Reuses what is there when model, data and sampling are the same."""
-    conditions = {"fingerprint": fingerprint, "data_sha256": sha256(data), "max_tokens": sampling.max_tokens}
+    conditions = {
+        "fingerprint": fingerprint, "data": data_fingerprint(data), "max_tokens": sampling.max_tokens, "workbench": __version__,
+        "metrics": {name: metric.version for name, metric in METRICS.items()},
+    }  # fmt: skip
     done = out / "results.json"
     if done.is_file():
         results: dict[str, Any] = json.loads(done.read_bytes())
@@ -79,8 +87,8 @@ def parity(model_dir: Path, data: Path, preds: list[Prediction], *, server_pytho
     The directory's own chat template, processor and generation_config.json are used, so a file that only one of the
     two loaders minds shows here.
     """
-    samples = list(read_samples(data))[:PARITY_SAMPLES]
-    order = [{"image": str((data.parent / sample.image_info[0].image_url).resolve()), "prompt": sample.prompt.strip()} for _, sample in samples]
+    samples = [(line, sample) for line, sample in read_samples(data) if len(sample.prompt_images) == 1][:PARITY_SAMPLES]
+    order = [{"image": str((data.parent / sample.prompt_images[0].image_url).resolve()), "prompt": sample.prompt} for _, sample in samples]
     lines = run_json(
         [server_python, str(PARITY_WORKER), str(model_dir.resolve()), str(max_tokens)], stdin=json.dumps(order).encode(), log=log,
         env={"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONUTF8": "1"}, what="reading through Transformers",

@@ -22,7 +22,7 @@ from sft.engines.logs import last_errors
 from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.export import prove
 from sft.images import image_tokens
-from sft.jsonl import atomic_write, read_json
+from sft.jsonl import atomic_write, read_bounded
 from sft.launch import Process, stop_container, tail
 from sft.tokens import load_tokenizer, pixel_limits
 from sft.types import Task
@@ -58,7 +58,8 @@ def server_command(model_dir: Path, version: models.ModelVersion, options: Serve
     # the PaddleOCR client sends min_pixels and max_pixels with every request, which vLLM refuses by default
     argv += ["--trust-request-mm-kwargs", "--chat-template-content-format", "openai", "--mm-processor-cache-gb", "0"]
     if options.device == "cpu":
-        argv += ["--max-model-len", str(options.max_model_len or CPU_CONTEXT), "--max-num-batched-tokens", str(CPU_BATCHED_TOKENS)]
+        context = options.max_model_len or CPU_CONTEXT
+        argv += ["--max-model-len", str(context), "--max-num-batched-tokens", str(max(context, CPU_BATCHED_TOKENS))]
         argv += ["--dtype", "float32", "--enforce-eager"]
     else:
         argv += ["--max-num-batched-tokens", str(BATCHED_TOKENS), "--gpu-memory-utilization", f"{options.gpu_memory:g}", "--dtype", "bfloat16"]
@@ -79,7 +80,8 @@ def container_command(model_dir: Path, version: models.ModelVersion, options: Se
         stream.write(yaml.safe_dump(backend_config(options)).encode())
     image = options.image or ""
     return container.serve_command(
-        image, model_name=version.served_name, model_dir=model_dir, backend_config=path, host=options.host, port=options.port, name=_container_name(options)
+        image, model_name=version.served_name, model_dir=model_dir, backend_config=path, host=options.host, port=options.port,
+        name=_container_name(options), links=container.link_targets(model_dir),
     )  # fmt: skip
 
 
@@ -117,7 +119,8 @@ def serving(model_dir: Path, version: models.ModelVersion, options: ServerOption
     """A server that has answered once; yields its URL. Leaving the block ends it and everything it started."""
     prove(model_dir, version)
     require_free_port(options.host, options.port)
-    url = f"http://{'127.0.0.1' if options.host == '0.0.0.0' else options.host}:{options.port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)
+    url = f"http://[{host}]:{options.port}" if ":" in host else f"http://{host}:{options.port}"
     with suppress(OSError):
         log.unlink()  # one server, one log: the tail of an older one would mislead
     folder = model_dir.resolve()
@@ -190,21 +193,27 @@ def _blank(side: int) -> str:
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases: a few lines of them stand for gigabytes."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias")
+        return super().compose_node(parent, index)
+
+
 def version_of(model_dir: Path) -> models.ModelVersion:
     """The version a directory was exported for, by its inference.yml."""
     if not model_dir.is_dir():
         raise UsageError("no such model directory", where=str(model_dir), hint="`sft export RUN -o DIR` writes one")
     path = model_dir / "inference.yml"
     try:
-        name = yaml.safe_load(path.read_text("utf-8"))["Global"]["model_name"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+        name = yaml.load(read_bounded(path, max_bytes=64 * 1024), Loader=_PlainLoader)["Global"]["model_name"]  # noqa: S506  (a SafeLoader)
+        if not isinstance(name, str) or len(name) > 200:
+            raise TypeError("no name")
+    except (ProblemsFound, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ProblemsFound("inference.yml does not say which model this is", where=str(path), hint="`sft export RUN -o DIR` writes it") from error
-    return models.get(str(name))
-
-
-def context_length(model_dir: Path) -> int:
-    """The longest sequence of the model, in tokens."""
-    return int(read_json(model_dir / "config.json").get("max_position_embeddings", CPU_CONTEXT))
+    return models.get(name)
 
 
 def answer_tokens(url: str) -> int:

@@ -18,7 +18,7 @@ from sft import models
 from sft.errors import EngineError, UsageError
 from sft.export import server_files
 from sft.images import probe
-from sft.jsonl import read_samples, write_json
+from sft.jsonl import new_folder_beside, read_samples, write_json
 from sft.launch import run_json
 
 WORKER = Path(__file__).parent / "workers" / "tiny_model.py"
@@ -41,9 +41,7 @@ def make_tiny_model(out: Path, data: Path, version: models.ModelVersion, *, trai
     """Write a complete model directory whose tokenizer is trained on the texts of `data`. Whole or not at all."""
     if out.exists():
         raise UsageError("this path exists already", where=str(out), hint="give a new directory")
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    temporary = new_folder_beside(out)
     try:
         ids = train_tokenizer((text for _, sample in read_samples(data) for text in (sample.ref, sample.prompt)), temporary)
         _weights(temporary, ids, trainer_python, seed, log)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sft.errors import ProblemsFound
 from sft.images import image_tokens
-from sft.jsonl import read_json
+from sft.jsonl import read_table
 from sft.types import ImageHeader, Sample
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def load_tokenizer(path: Path) -> Tokenizer:
     from tokenizers import Tokenizer
 
     try:
+        if not path.is_file():  # a pipe would wait for ever
+            raise ValueError("no such file")
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the Rust side raises plain Exception
         raise ProblemsFound(f"not a tokenizer ({error})", where=str(path), hint="the model directory is incomplete or broken; fetch it again") from error
@@ -60,12 +62,11 @@ def sample_tokens(sample: Sample, headers: list[ImageHeader], budget: Budget) ->
 def pixel_limits(model_dir: Path) -> tuple[int, int]:
     """(min_pixels, max_pixels) of a model directory, whichever of the two layouts its preprocessor_config.json has."""
     path = model_dir / "preprocessor_config.json"
-    config = read_json(path)
-    if not isinstance(config, dict):
-        raise ProblemsFound("not a table of settings", where=str(path), hint="fetch the model directory again")
-    size = config.get("size") or {}
+    config = read_table(path)
+    size = config.get("size")
+    size = size if isinstance(size, dict) else {}
     low = config.get("min_pixels") or size.get("min_pixels") or size.get("shortest_edge")
     high = config.get("max_pixels") or size.get("max_pixels") or size.get("longest_edge")
-    if not isinstance(low, int) or not isinstance(high, int) or not 0 < low <= high:
+    if type(low) is not int or type(high) is not int or not 0 < low <= high:
         raise ProblemsFound(f"no usable pixel limits: min_pixels {low!r}, max_pixels {high!r}", where=str(path), hint="fetch the model directory again")
     return low, high

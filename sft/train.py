@@ -14,16 +14,19 @@ from typing import Any
 from sft import container, engines
 from sft.config import RunConfig, dump
 from sft.engines.base import Checkpoint, Engine, Job, to_yaml
-from sft.engines.logs import last_errors
-from sft.errors import EngineError, UsageError
-from sft.jsonl import atomic_write, read_samples, sha256, write_json
+from sft.engines.logs import is_skip, last_errors, plain
+from sft.errors import EngineError, SftError, UsageError
+from sft.export import weight_files
+from sft.jsonl import atomic_write, read_json, read_samples, sha256, write_json
 from sft.launch import Process, shell_line, stop_container, tail
 from sft.models import ModelVersion
 from sft.plan import Plan, as_dict
 from sft.runs import Run, machine, now
+from sft.safetensors_io import tensor_table
 from sft.types import Progress
 
 EXIT_SIGKILL = 137
+SKIPPED_SHARE = 0.01  # of the samples; more skipped lines than that and the training is not the one that was asked for
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,10 @@ def command(prepared: Prepared, runtime: Runtime, resume: Checkpoint | None) -> 
     argv = engine.command(job, runtime.python, resume)
     if runtime.cuda is None:
         return argv, env
-    mounts = [(job.run_dir, "rw"), (job.model_dir, "ro"), *((folder, "ro") for folder in image_folders(job.data))]
+    folders = [job.model_dir, *container.link_targets(job.model_dir), *image_folders(job.data)]
+    mounts: list[tuple[Path, container.Access]] = [(job.run_dir, "rw"), *((folder, "ro") for folder in folders)]
     return container.run_command(
-        runtime.cuda, argv, workdir=job.run_dir, mounts=_outermost(mounts), env=env, name=_container_name(job)
+        runtime.cuda, argv, workdir=job.run_dir, mounts=container.common_mounts(mounts), env=env, name=_container_name(job)
     ), {}  # fmt: skip
 
 
@@ -94,14 +98,6 @@ def _container_name(job: Job) -> str:
 def image_folders(data: Path) -> list[Path]:
     """The folders that hold the images of a data set."""
     return sorted({(data.parent / image.image_url).resolve().parent for _, sample in read_samples(data) for image in sample.image_info})
-
-
-def _outermost(mounts: list[tuple[Path, str]]) -> list[tuple[Path, Any]]:
-    """Mounts without those that lie inside another one with the same rights or more."""
-    return [
-        (path, mode) for path, mode in mounts
-        if not any(other != path and path.is_relative_to(other) and (other_mode == "rw" or mode == "ro") for other, other_mode in mounts)
-    ]  # fmt: skip
 
 
 def build_image(cuda: container.Cuda, repo: Path, log: Path, say: Callable[[str], None]) -> None:
@@ -139,6 +135,9 @@ def train(prepared: Prepared, run: Run, runtime: Runtime, *, on_progress: Callab
     job = prepared.job
     found = prepared.engine.checkpoints(job.output_dir)
     resume = found[-1] if found else None
+    if resume and resume.step >= job.plan.max_steps:  # killed between the last checkpoint and the end: nothing is left to train
+        say(f"{resume.path.name} is the last step; its weights are the result")
+        return _finish(prepared, run, resume.path, Watcher(job, on_progress, resume.step), resume, 0.0)
     _clear_partial(job.output_dir, {checkpoint.path for checkpoint in found})
     argv, env = command(prepared, runtime, resume)
     with atomic_write(run.folder / "command.txt") as stream:
@@ -147,31 +146,66 @@ def train(prepared: Prepared, run: Run, runtime: Runtime, *, on_progress: Callab
     if resume:
         say(f"resuming from step {resume.step} ({resume.path.name})")
     started = time.monotonic()
-    last = Progress(resume.step if resume else 0, job.plan.max_steps, float("nan"))
     begun = {"resumed_from": resume.step if resume else None}
-    run.set_state("running", step=last.step, **begun)
-    process = Process(argv, run.log, env, cwd=job.run_dir)
-
-    def watch(line: str) -> None:
-        nonlocal last
-        step = prepared.engine.progress(line)
-        if step:
-            last = replace(step, max_steps=job.plan.max_steps)
-            on_progress(last)
-
+    watcher = Watcher(job, on_progress, resume.step if resume else 0)
+    run.set_state("running", step=watcher.step, **begun)
+    code = -1
     try:
-        with process:
-            code = process.wait(watch)
+        with Process(argv, run.log, env, cwd=job.run_dir) as process:
+            code = process.wait(lambda line: watcher(line, prepared.engine))
+        fault = _fault(code, job)
     except KeyboardInterrupt:
-        run.set_state("interrupted", step=last.step, checkpoint=_newest(prepared), **begun)
+        run.set_state("interrupted", step=watcher.step, checkpoint=_newest(prepared), **begun)
         raise
+    except EngineError as error:
+        run.set_state("failed", step=watcher.step, exit_code=code, checkpoint=_newest(prepared), **begun)
+        raise error
     finally:
         if runtime.cuda:  # Docker's client may be gone while the container goes on
             stop_container(_container_name(job))
-    if code or not list(job.output_dir.glob("*.safetensors")):
-        run.set_state("failed", step=last.step, exit_code=code, checkpoint=_newest(prepared), **begun)
-        raise _failure(code, run, _newest(prepared))
-    return _finish(prepared, run, resume, last, time.monotonic() - started)
+    if fault:
+        run.set_state("failed", step=watcher.step, exit_code=code, checkpoint=_newest(prepared), **begun)
+        raise _failure(fault, run, _newest(prepared))
+    return _finish(prepared, run, job.output_dir, watcher, resume, time.monotonic() - started)
+
+
+class Watcher:
+    """Reads a trainer's log as it comes: the last step, and the rows that the trainer leaves out."""
+
+    def __init__(self, job: Job, on_progress: Callable[[Progress], None], step: int) -> None:
+        self.job, self.on_progress = job, on_progress
+        self.step = step
+        self.loss: float | None = None
+        self.skipped = 0
+
+    def __call__(self, line: str, engine: Engine) -> None:
+        """One line. EngineError when more rows are skipped than can be an accident; the caller's block ends the trainer."""
+        progress = engine.progress(line)
+        if progress:
+            self.step, self.loss = progress.step, progress.loss
+            self.on_progress(replace(progress, max_steps=self.job.plan.max_steps))
+        elif is_skip(line):
+            self.skipped += 1
+            if self.skipped > self.job.plan.samples * SKIPPED_SHARE:
+                raise EngineError(
+                    f"the trainer skips rows ({self.skipped} so far): {plain(line)[-200:]}",
+                    where=str(self.job.rows), hint="this row passed `sft validate` and should not have; the log says which it was",
+                )  # fmt: skip
+
+
+def _fault(code: int, job: Job) -> str:
+    """What is wrong with how the trainer ended, in words; empty where all is well. Exit code 0 alone proves nothing."""
+    if code:
+        return "was killed (SIGKILL; out of memory?)" if code == EXIT_SIGKILL else f"failed with exit code {code}"
+    try:
+        tensor_table(weight_files(job.output_dir))
+        state = read_json(job.output_dir / "trainer_state.json")
+        reached = state["global_step"] if isinstance(state, dict) else None
+    except (SftError, KeyError) as error:
+        return f"ended with exit code 0, but not with a whole model ({error})"
+    if not (job.output_dir / "train_results.json").is_file():
+        return "ended with exit code 0, but without train_results.json"
+    return "" if reached == job.plan.max_steps else f"ended with exit code 0 at step {reached} of {job.plan.max_steps}"
 
 
 def _clear_partial(output_dir: Path, keep: set[Path]) -> None:
@@ -186,14 +220,13 @@ def _newest(prepared: Prepared) -> int | None:
     return found[-1].step if found else None
 
 
-def _failure(code: int, run: Run, checkpoint: int | None) -> EngineError:
+def _failure(fault: str, run: Run, checkpoint: int | None) -> EngineError:
     lines = "\n  ".join(last_errors(tail(run.log)))
-    why = "was killed (SIGKILL; out of memory?)" if code == EXIT_SIGKILL else f"failed with exit code {code}" if code else "ended without writing weights"
     again = f"the same command goes on from step {checkpoint}" if checkpoint else "no checkpoint was written yet, the same command starts again"
-    return EngineError(f"the trainer {why}; its last lines:\n  {lines}", where=str(run.log), hint=again)
+    return EngineError(f"the trainer {fault}; its last lines:\n  {lines}", where=str(run.log), hint=again)
 
 
-def _finish(prepared: Prepared, run: Run, resume: Checkpoint | None, last: Progress, seconds: float) -> dict[str, Any]:
+def _finish(prepared: Prepared, run: Run, weights: Path, watcher: Watcher, resume: Checkpoint | None, seconds: float) -> dict[str, Any]:
     job = prepared.job
     manifest = {
         "finished": now(),
@@ -204,10 +237,12 @@ def _finish(prepared: Prepared, run: Run, resume: Checkpoint | None, last: Progr
         "data_sha256": sha256(job.data),
         "max_steps": job.plan.max_steps,
         "resumed_from": resume.step if resume else None,
-        "last_logged_step": last.step,
-        "last_loss": last.loss,
+        "last_logged_step": watcher.step,
+        "last_loss": watcher.loss,
+        "skipped_rows": watcher.skipped,
         "seconds": round(seconds, 1),
-        "weights": {path.name: sha256(path) for path in sorted(job.output_dir.glob("*.safetensors"))},
+        "weights_dir": str(weights.relative_to(run.folder)),
+        "weights": {path.name: sha256(path) for path in weight_files(weights)},
         "workbench_python": sys.version.split()[0],
     }
     write_json(run.manifest_path, manifest)

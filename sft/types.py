@@ -53,8 +53,18 @@ class Sample:
 
     @property
     def prompt(self) -> str:
-        """The first turn, as the user of the model would send it."""
-        return self.text_info[0].text
+        """The first turn, as the trainers see it: without outer white space. The same is sent to a server."""
+        return self.text_info[0].text.strip()
+
+    @property
+    def prompt_images(self) -> tuple[Image, ...]:
+        """The images of the first turn, in order."""
+        return tuple(image for image in self.image_info if image.matched_text_index == 0)
+
+    @property
+    def turns(self) -> int:
+        """How many answers there are; only the first is scored."""
+        return sum(item.tag == "no_mask" for item in self.text_info)
 
     @property
     def ref(self) -> str:

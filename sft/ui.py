@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -130,6 +131,14 @@ def table(title: str, columns: list[str], rows: list[list[str]], *, to: Console 
     for row in rows:
         picture.add_row(*(escape(cell) for cell in row))
     to.print(picture)
+
+
+def lost(results: dict[str, Any]) -> None:
+    """Why answers were lost, and which turns nobody asked for; silent where there is nothing to say."""
+    for reason, count in results.get("lost_because", ()):
+        say(f"lost: {count} x {reason}")
+    if results.get("turns_not_scored"):
+        say(f"{results['turns_not_scored']} later turns are not scored: only the first answer of a sample is asked for")
 
 
 def sums(rows: list[tuple[str, str, str]], *, to: Console = err) -> None:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import codecs
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
 from os import cpu_count
 from pathlib import Path
 
+from sft import jsonl
 from sft.checks import Context, make
 from sft.checks_row import check_line
 from sft.errors import ProblemsFound
-from sft.jsonl import open_input
 from sft.types import Problem
 
 KEPT = 200  # findings of each code kept in memory with their text; all are counted
 CHUNK_BYTES = 64 * 1024  # of whole rows, handed to the threads at a time
 BLANK = b" \t\r\n"  # JSON's idea of white space; Python's has more
-MAX_LINE_BYTES = 64 * 1024 * 1024
 
 
 @dataclass
@@ -68,31 +66,42 @@ def validate(path: Path, context: Context, *, progress: Callable[[int], None] | 
     if path.suffix != ".jsonl":
         report.add(make("file.extension", f"{path.name} does not end in .jsonl", 0, "rename it, or convert it to one JSON object per line"))
         return report
-    done = 0
-    with open_input(path) as stream, ThreadPoolExecutor(cpu_count() or 1) as pool:
-        numbers = count(1)
-        while lines := stream.readlines(CHUNK_BYTES):
-            for text, (rows, good, problems) in zip(lines, pool.map(partial(_line, context), lines, numbers), strict=True):
-                done += len(text)
+    with jsonl.open_input(path) as stream, ThreadPoolExecutor(cpu_count() or 1) as pool:
+        for lines in _chunks(jsonl.bounded_lines(stream)):
+            for rows, good, problems in pool.map(partial(_line, context), lines):
                 report.rows += rows
                 report.good += good
                 for problem in problems:
                     report.add(problem)
             if progress:
-                progress(done)
+                progress(stream.tell())
     if report.rows == 0:
         report.add(make("file.empty", "no rows", 0, "`sft init DIR` writes an example to start from"))
     return report
 
 
-def _line(context: Context, text: bytes, number: int) -> tuple[int, int, list[Problem]]:
+def _chunks(lines: Iterable[tuple[int, bytes, bool]]) -> Iterator[list[tuple[int, bytes, bool]]]:
+    """Lines of about CHUNK_BYTES at a time; the last chunk, which may be empty, comes when everything is read."""
+    chunk: list[tuple[int, bytes, bool]] = []
+    size = 0
+    for line in lines:
+        chunk.append(line)
+        size += len(line[1])
+        if size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    yield chunk
+
+
+def _line(context: Context, line: tuple[int, bytes, bool]) -> tuple[int, int, list[Problem]]:
     """(rows, good rows, findings) of one physical line."""
+    number, text, too_long = line
+    if too_long:
+        return 1, 0, [make("structure.json", f"more than {jsonl.MAX_LINE_BYTES:,} bytes in one line", number, "one sample per line")]
     body = text.removeprefix(codecs.BOM_UTF8) if number == 1 else text
     problems = list(_file_level(text, body, number))
     if not body.strip(BLANK):
         return 0, 0, problems
-    if len(body) > MAX_LINE_BYTES:
-        return 1, 0, [*problems, make("structure.json", f"{len(body):,} bytes in one line", number, "one sample per line")]
     _, found = check_line(body, number, context)
     problems += found
     return 1, int(not any(problem.severity == "error" for problem in problems)), problems

@@ -6,12 +6,19 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from click.testing import CliRunner
 from PIL import Image
 
-from sft.cli import VERBS
+from sft import data, environments, export, job, loop, models, runs, scoring, serve
+from sft.cli import VERBS, serving, training
+from sft.engines import erniekit, paddleformers
 
 SFT = [sys.executable, "-m", "sft"]
 
@@ -48,12 +55,13 @@ def test_typo_gets_a_suggestion() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("validate", "none.jsonl"), 2, "cannot read this file"),
+        (("validate", "none.jsonl"), 2, "no such data"),
         (("train", "none.jsonl"), 2, "no such data"),
         (("run", "none.jsonl"), 2, "no such data"),
         (("export", "runs/none", "-o", "out"), 2, "not a run folder"),
         (("serve", "none"), 2, "no such model directory"),
-        (("eval", "none.jsonl"), 2, "cannot read this file"),
+        (("eval", "none.jsonl"), 2, "no such data"),
+        (("eval", "goood.jsonl"), 2, "did you mean good.jsonl"),
         (("plan", "--samples", "10", "--batch", "64"), 2, "only D = 10"),
         (("plan", "--samples", "0"), 2, "must be at least 1"),
         (("fetch-model", "2.0"), 2, "no model version"),
@@ -128,6 +136,102 @@ def test_dry_run_shows_rows_settings_and_command_and_writes_nothing(tmp_path: Pa
     shown = json.loads(done.stdout)
     assert shown["command"][0] == "paddleformers-cli" and "Assistant:\\n" in shown["files"]["template.py"]
     assert sorted(tmp_path.rglob("*")) == before
+
+
+CONFIGS = sorted((Path(__file__).parent.parent / "configs" / "train").glob("*/*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_dry_run_of_a_config_shows_the_machine_it_is_for(tmp_path: Path, path: Path) -> None:
+    """Also here, where there may be no GPU: the file names a released model, so the GPU side is what was asked for."""
+    good(tmp_path)
+    (tmp_path / "mine.jsonl").write_text((row("a.png") + "\n") * 64)
+    done = sft("train", "mine.jsonl", "--config", str(path), "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    tiny = path.parent.name == "tiny"
+    assert f"device: {'cpu' if tiny else 'gpu'}\n" in done.stdout
+    settings = yaml.safe_load(json.loads(sft("train", "mine.jsonl", "--config", str(path), "--dry-run", "--json", cwd=tmp_path).stdout)["settings"])
+    named = path.name.startswith("erniekit")
+    known = set(erniekit.known_keys()) if named else {*paddleformers.known_keys(), "custom_register_path"}
+    assert set(settings) <= known
+    assert ("packing_size" in settings, "per_device_train_batch_size" in settings) == (named, not named)
+    assert (settings["device"], settings["stage"]) == ("cpu" if tiny else "gpu", "OCR-VL-SFT" if named else "VL-SFT")
+
+
+def test_flag_wins_over_the_config_in_a_dry_run(tmp_path: Path) -> None:
+    good(tmp_path)
+    (tmp_path / "mine.jsonl").write_text((row("a.png") + "\n") * 64)
+    (tmp_path / "c.yaml").write_text('engine: paddleformers\nmodel: "1.5"\n')
+    done = sft("train", "mine.jsonl", "--config", "c.yaml", "--rehearsal", "--model", "tiny", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0 and "device: cpu\n" in done.stdout, done.stderr
+
+
+def asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file whose rows `sft eval NAME` sends to the server."""
+    asked: list[Path] = []
+
+    def evaluate(path: Path, *_: Any, **__: Any) -> None:
+        asked.append(path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scoring, "evaluate", evaluate)
+    done = CliRunner().invoke(serving.eval, [name, "--max-tokens", "8"])
+    assert asked, done.exception
+    return asked[0]
+
+
+def test_eval_takes_what_train_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    good(tmp_path)
+    for folder in ("mine", "datasets/named", "alone"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "train.jsonl").write_text(row("a.png") + "\n")
+        if folder != "alone":
+            (tmp_path / folder / "test.jsonl").write_text(row("a.png") + "\n")
+    for name, file in [
+        ("good.jsonl", "good.jsonl"), ("mine", "mine/test.jsonl"), ("named", "datasets/named/test.jsonl"), ("alone", "alone/train.jsonl"),
+        ("mine/train.jsonl", "mine/train.jsonl"), ("mine/test.jsonl", "mine/test.jsonl"),
+    ]:  # fmt: skip
+        assert asked_for(name, monkeypatch) == Path(file), name
+
+
+def test_eval_of_a_card_scores_its_test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "datasets" / "demo"
+    folder.mkdir(parents=True)
+    files = {"train": {"url": "https://data.example/train.jsonl"}}
+    card = {"name": "demo", "task": "ocr", "language": "bn", "licence": "none", "files": files, "sample": {"seed": 1, "train": 2, "test": 1}}
+    (folder / "dataset.yaml").write_text(yaml.safe_dump(card))
+    assert asked_for("demo", monkeypatch) == Path("datasets/demo/sample/test.jsonl")
+    assert data.find("demo").test == Path("datasets/demo/sample/test.jsonl")
+
+
+def test_serve_prints_the_address_that_the_server_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def answering(*_: Any, **__: Any) -> Iterator[str]:
+        yield "http://[::1]:8118"
+
+    for name, instead in {"version_of": lambda _: models.MODELS["1.5"], "require_free_port": lambda *_: None, "serving": answering}.items():
+        monkeypatch.setattr(serve, name, instead)
+    monkeypatch.setattr(export, "prove", lambda *_: None)
+    monkeypatch.setattr(environments, "no_cpu_server", lambda: "")
+    monkeypatch.setattr(job, "server_options", lambda *_, **__: None)
+    monkeypatch.setattr(serving, "_wait", lambda: None)
+    done = CliRunner().invoke(serving.serve, [str(tmp_path), "--host", "::1", "--device", "cpu"])
+    assert done.exit_code == 0 and "http://[::1]:8118/v1  model PaddleOCR-VL-1.5-0.9B\n" in done.stdout
+
+
+def test_end_table_shows_what_was_cut_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scores = {"cer": 0.5, "wer": 0.5, "ned": 0.5, "exact": 0.5, "empty": 0.125, "truncated": 0.25}
+    counts = {"in": 8, "scored": 8, "lost": 0}
+    before, after = ({"scores": {**scores, "truncated": cut}, "counts": counts} for cut in (0.75, 0.25))
+    training._show(loop.Outcome(runs.Run(tmp_path), [], before=before, after=after))
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["cut", "off", "0.7500", "0.2500", "-0.5000", "lower"] in shown
+    assert ["empty", "0.1250", "0.1250", "+0.0000", "lower"] in shown
+    serving.show({"scores": scores, "counts": counts}, tmp_path)
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["cut", "off", "0.2500"] in shown and ["empty", "0.1250"] in shown
 
 
 def test_make_help_names_every_target() -> None:

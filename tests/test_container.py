@@ -12,7 +12,22 @@ from typing import Any
 import pytest
 from dockerfile_parse import DockerfileParser
 
-from sft.container import Gpu, build_command, choose_cuda, find_docker, find_gpus, image_name, parse_gpus, run_command, stop_command
+from sft.container import (
+    Access,
+    Gpu,
+    build_command,
+    choose_cuda,
+    common_mounts,
+    find_docker,
+    find_gpus,
+    image_name,
+    link_targets,
+    parse_gpus,
+    run_command,
+    serve_command,
+    server_image,
+    stop_command,
+)
 from sft.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
@@ -140,6 +155,130 @@ def test_engine_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     fake_program(tmp_path, "docker", "true", monkeypatch)
     monkeypatch.setattr(subprocess, "run", hang)
     assert find_docker() is None
+
+
+# ---- mounts
+
+
+def paths(*names: str, access: Access = "ro") -> list[tuple[Path, Access]]:
+    return [(Path(name), access) for name in names]
+
+
+def test_hashed_image_folders_become_one_mount() -> None:
+    run_dir, model = (Path("/work/runs/a"), "rw"), (Path("/work/models/m"), "ro")
+    images = paths(*(f"/work/datasets/x/full/images/{number:02x}" for number in range(256)))
+    assert common_mounts([run_dir, model, *images]) == [run_dir, model, (Path("/work/datasets/x/full/images"), "ro")]  # type: ignore[list-item]
+
+
+def test_few_mounts_stay_as_they_are() -> None:
+    few = paths("/data/run", access="rw") + paths(*(f"/data/images/{number}" for number in range(16)))
+    assert common_mounts(few) == few
+    assert len(common_mounts(few, most=15)) == 2
+
+
+def test_mounts_inside_others_are_dropped() -> None:
+    given = paths("/a/run", access="rw") + paths("/a/run/images", "/a/b", "/a/b/c", "/a/b", "/a/run") + paths("/a/b/out", "/a/run/log", access="rw")
+    assert common_mounts(given) == [(Path("/a/run"), "rw"), (Path("/a/b"), "ro"), (Path("/a/b/out"), "rw")]
+
+
+def test_writable_mount_is_never_swallowed() -> None:
+    run_dir = paths("/data/x/run", access="rw")
+    images = paths(*(f"/data/x/{number}" for number in range(20)))
+    assert common_mounts(run_dir + images) == run_dir + images, "their only common folder holds the run"
+    nested = paths(*(f"/data/x/images/{number}" for number in range(20)))
+    assert common_mounts(run_dir + nested) == [*run_dir, (Path("/data/x/images"), "ro")]
+
+
+def test_root_and_its_folders_are_never_mounted() -> None:
+    top = paths(*(f"/{number}" for number in range(20)), *(f"/data/{number}" for number in range(20)))
+    assert common_mounts(top) == top
+
+
+def test_deepest_common_folder_comes_first() -> None:
+    """So that no more of the disk is shown than need be; and folders two levels down come together too."""
+    given = paths("/d/a/b/c/0", "/d/a/b/c/1", *(f"/d/pages/{number}" for number in range(3)))
+    assert common_mounts(given, most=4) == paths("/d/a/b/c", "/d/pages/0", "/d/pages/1", "/d/pages/2")
+    assert common_mounts(given, most=2) == paths("/d/a/b/c", "/d/pages")
+    sparse = paths(*(f"/d/images/{number}/{number}" for number in range(30)))
+    assert common_mounts(sparse) == paths("/d/images")
+
+
+def test_many_folders_take_no_time() -> None:
+    given = paths(*(f"/d/images/{first:02x}/{second:02x}" for first in range(256) for second in range(64)))
+    assert common_mounts(given) == paths("/d/images")
+
+
+def test_links_of_a_hub_cache(tmp_path: Path) -> None:
+    blobs, other, folder = tmp_path / "blobs", tmp_path / "other", tmp_path / "snapshots" / "0f4c"
+    for path in (blobs, other, folder):
+        path.mkdir(parents=True)
+    assert link_targets(folder) == []
+    (blobs / "1").write_text("weights")
+    (other / "way").symlink_to(blobs / "1")
+    (folder / "config.json").write_text("{}")
+    (folder / "inside").symlink_to("config.json")
+    (folder / "nowhere").symlink_to("../../blobs/2")
+    (folder / "circle").symlink_to("circle")
+    assert link_targets(folder) == []
+    (folder / "model.safetensors").symlink_to("../../blobs/1")
+    assert link_targets(folder) == [blobs]
+    (folder / "by.another.way").symlink_to("../../other/way")
+    assert link_targets(folder) == [blobs, other]
+    (tmp_path / "m").symlink_to(folder)
+    assert link_targets(tmp_path / "m") == [blobs, other]
+
+
+def test_links_through_a_linked_folder(tmp_path: Path) -> None:
+    """The name that a link holds is what is looked up inside, so that name has to be there."""
+    real, named, folder = tmp_path / "disk" / "cache", tmp_path / "cache", tmp_path / "m"
+    for path in (real, folder):
+        path.mkdir(parents=True)
+    (real / "w").write_text("weights")
+    named.symlink_to(real)
+    (folder / "model.safetensors").symlink_to(named / "w")
+    (folder / "assets").symlink_to(named)
+    assert link_targets(folder) == [named, real]
+
+
+# ---- the server
+
+
+@pytest.mark.parametrize(("capability", "tag"), [
+    ((8, 0), "latest-nvidia-gpu"), ((9, 0), "latest-nvidia-gpu"), ((10, 0), "latest-nvidia-gpu-sm120"), ((12, 0), "latest-nvidia-gpu-sm120"),
+])  # fmt: skip
+def test_server_image(capability: tuple[int, int], tag: str) -> None:
+    assert server_image(capability) == f"{REGISTRY}/paddleocr-genai-vllm-server:{tag}"
+
+
+def serve(**changes: Any) -> list[str]:
+    options: dict[str, Any] = {
+        "model_name": "PaddleOCR-VL-1.5-0.9B", "model_dir": Path("/m/mine"), "backend_config": Path("/tmp/s/vllm.yml"), "host": "127.0.0.1", "port": 8118,
+        "name": "sft-serve-8118", **changes,
+    }  # fmt: skip
+    return serve_command("server:1", **options)
+
+
+def test_serve_command() -> None:
+    assert serve() == [
+        "docker", "run", "--rm", "--init", "--name", "sft-serve-8118", "--gpus", "all", "--shm-size=16g", "--publish", "127.0.0.1:8118:8118",
+        "--mount", "type=bind,source=/m/mine,target=/m/mine,readonly",
+        "--mount", "type=bind,source=/tmp/s/vllm.yml,target=/tmp/s/vllm.yml,readonly",
+        "server:1", "paddleocr", "genai_server", "--model_name", "PaddleOCR-VL-1.5-0.9B", "--model_dir", "/m/mine",
+        "--host", "0.0.0.0", "--port", "8118", "--backend", "vllm", "--backend_config", "/tmp/s/vllm.yml",
+    ]  # fmt: skip
+
+
+def test_serve_command_with_links_and_other_hosts() -> None:
+    argv = serve(host="0.0.0.0", port=9000, links=[Path("/cache/blobs")])
+    assert "0.0.0.0:9000:9000" in argv and argv[argv.index("--port") + 1] == "9000"
+    assert "type=bind,source=/cache/blobs,target=/cache/blobs,readonly" in argv
+    assert "[::1]:8118:8118" in serve(host="::1"), "docker would read the colons of an IPv6 address as its own"
+
+
+@pytest.mark.parametrize(("changes", "message"), [({"model_dir": Path("m")}, "absolute"), ({"model_dir": Path("/m/a,b")}, "comma"), ({"name": "-x"}, "container name")])
+def test_serve_command_refuses(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        serve(**changes)
 
 
 # ---- Dockerfile.train

@@ -6,6 +6,7 @@ One run is carried through the module: the order of the tests is the order of th
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
@@ -207,6 +208,44 @@ def test_evaluation_script_gives_the_same_scores(place: Path) -> None:
     done = subprocess.run([sys.executable, str(script), "--pred", str(preds), "--data", "three/test.jsonl", "-o", "again"], cwd=place, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert read_json(place / "again" / "results.json")["scores"] == read_json(run_folder(place) / "scores" / "after" / "results.json")["scores"]
+
+
+def test_evaluation_script_refuses_what_it_cannot_place(place: Path) -> None:
+    script = Path(__file__).parent.parent / "eval" / "evaluate.py"
+    for text, said in (('{"id": 0, "pred": "x"}', "count from 1"), ('{"id": 1, "pred": null}', "not a prediction"), ('{"id": 1, "pred": "a"}\n{"id": 1, "pred": "b"}', "twice")):
+        (place / "mine.jsonl").write_text(text + "\n")
+        done = subprocess.run([sys.executable, str(script), "--pred", "mine.jsonl", "--data", "three/test.jsonl", "-o", "no"], cwd=place, capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and said in done.stderr and not (place / "no").exists()
+
+
+def test_second_command_on_the_same_run_is_told(place: Path) -> None:
+    with (run_folder(place) / "lock").open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        done = sft(place, "run", "three", *FLAGS)
+    assert done.returncode == 2 and "another sft works on this run" in done.stderr
+
+
+def test_changed_image_is_another_run(place: Path) -> None:
+    """The rows are the same, byte for byte; one picture is not."""
+    from sft.data import fingerprint
+
+    before = fingerprint(place / "three" / "test.jsonl")
+    image = place / "three" / "images" / "test-0.png"
+    kept = image.read_bytes()
+    image.write_bytes((place / "three" / "images" / "test-1.png").read_bytes())
+    assert fingerprint(place / "three" / "test.jsonl") != before
+    image.write_bytes(kept)
+    assert fingerprint(place / "three" / "test.jsonl") == before
+
+
+def test_checkpoint_at_the_last_step_is_the_result(place: Path) -> None:
+    """As a kill between the last save and the end leaves it: the final weights are there as a checkpoint only."""
+    folder = run_folder(place)
+    (folder / "manifest.json").unlink()
+    done = sft(place, "train", "three", *FLAGS)
+    assert done.returncode == 0 and "its weights are the result" in done.stderr
+    manifest = read_json(folder / "manifest.json")
+    assert manifest["weights_dir"] == "checkpoints/checkpoint-120" and manifest["last_logged_step"] == 120
 
 
 def test_export_of_a_checkpoint(place: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -156,3 +158,88 @@ def test_fingerprint_follows_what_is_computed(base_model: Path) -> None:
     assert export.fingerprint(base_model) == before
     (base_model / "chat_template.jinja").write_text("other")
     assert export.fingerprint(base_model) != before
+
+
+TABLES = ("generation_config.json", "tokenizer_config.json", "preprocessor_config.json", "config.json")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("content", [b"[]", b"5", b"null", b"{", b"\xff", b"[" * 100_000, b'{"a":' * 100_000], ids=range(7))
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_that_is_none_is_named(base_model: Path, tmp_path: Path, name: str, content: bytes) -> None:
+    (base_model / name).write_bytes(content)
+    with pytest.raises(ProblemsFound, match=r"not JSON|not a table") as caught:
+        export.prove(base_model, VERSION)
+    assert caught.value.where == str(base_model / name)
+    with pytest.raises(ProblemsFound, match=r"not JSON|not a table"):
+        export.export(trained(tmp_path / "weights", TENSORS), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "weights"]
+
+
+def test_a_size_that_is_no_table_is_left_alone(base_model: Path) -> None:
+    (base_model / "preprocessor_config.json").write_text('{"size": 5}')
+    export.server_files(base_model, VERSION, pixels=PIXELS, eos_token_id=2)
+    assert read_json(base_model / "preprocessor_config.json") == {"size": 5, "min_pixels": PIXELS[0], "max_pixels": PIXELS[1]}
+    export.prove(base_model, VERSION)
+
+
+@pytest.mark.parametrize(
+    "index",
+    ["[]", "{}", '{"weight_map": []}', '{"weight_map": null}', '{"weight_map": {"a": 5}}', '{"weight_map": {"a": [[]]}}', '{"weight_map": {}}',
+     '{"weight_map": {"a": "", "b": "..", "c": "\\u0000", "d": "\\ud800"}}', json.dumps({"weight_map": {"a": "n" * 5000}})],
+    ids=range(9),
+)  # fmt: skip
+def test_an_index_that_names_no_files(base_model: Path, index: str) -> None:
+    (base_model / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(ProblemsFound, match=r"weight_map|not a table|no weights"):
+        export.weight_files(base_model)
+
+
+ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% for k in range(99999) %}{% endfor %}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        (ENDLESS, r"^.*chat_template\.jinja takes too long to render"),
+        ("{{ 10**(10**10) }}", r"chat_template\.jinja takes too long to render"),
+        ("{{ 'a' * 10**10 }}", r"cannot be rendered \(MemoryError"),
+        ("{{ 'a' * 10**7 }}", "training used"),
+        ("{{ 1 // 0 }}", "cannot be rendered .ZeroDivisionError"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "cannot be rendered"),
+        ("{{ " + "(" * 30_000 + "1" + ")" * 30_000 + " }}", "cannot be rendered"),
+        ("{{ raise_exception('x') }}{{", "cannot be rendered"),
+        ("{# " + "x" * export.MAX_TEMPLATE_BYTES + " #}", "more than 65,536 bytes"),
+    ],
+    ids=range(9),
+)
+def test_template_of_a_stranger_cannot_hold_us_up(base_model: Path, monkeypatch: pytest.MonkeyPatch, template: str, said: str) -> None:
+    monkeypatch.setattr(export, "TEMPLATE_SECONDS", 2.0)
+    (base_model / "chat_template.jinja").write_text(template)
+    with pytest.raises(ProblemsFound, match=said) as caught:
+        export.prove(base_model, VERSION)
+    assert len(str(caught.value)) < 2000
+
+
+def test_the_template_is_rendered_apart_from_the_users_folder(base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "jinja2.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    started = time.monotonic()
+    export.prove(base_model, VERSION)
+    assert time.monotonic() - started < 3  # 0.3 s on a machine with nothing else to do
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", [*export.FROM_BASE, "LICENSE", "tokenizer.model", "generation_config.json"])
+def test_what_is_no_file_is_not_copied(base_model: Path, tmp_path: Path, name: str) -> None:
+    weights = trained(tmp_path / "weights", TENSORS)
+    (base_model / "LICENSES").mkdir()  # a folder is no harm
+    (base_model / name).unlink(missing_ok=True)
+    for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
+        make(base_model / name)
+        with pytest.raises(ProblemsFound, match=r"lacks|a pipe or a device") as caught:
+            export.export(weights, base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
+        assert name in str(caught.value)
+        (base_model / name).unlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "weights"]

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from click.testing import CliRunner, Result
 from PIL import Image
 
-from sft import download, fetch_data
+from sft import download, fetch_data, ui
 from sft.cards import load_card
+from sft.cli import data as verbs
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.fetch_data import fetch_dataset
+from sft.fetch_data import account, fetch_dataset
 from sft.jsonl import read_samples
 
 CARDS = sorted((Path(__file__).parents[1] / "datasets").glob("*/dataset.yaml"))
@@ -299,3 +302,44 @@ def test_card_files(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("name: [")
     with pytest.raises(UsageError, match="not YAML"):
         load_card(tmp_path / "bad.yaml")
+
+
+def fetch_verb(card: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """`sft fetch demo`, where the addresses of this machine may be asked."""
+    real = fetch_data.fetch_dataset
+    monkeypatch.setattr(fetch_data, "fetch_dataset", lambda card, out, **more: real(card, out, **{**more, "allow_private": True}))
+    monkeypatch.chdir(folder)
+    path = folder / "datasets" / "demo" / "dataset.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(card))
+    done = CliRunner().invoke(verbs.fetch, ["demo"])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done
+
+
+def test_fetch_says_what_became_of_the_rows(card: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set that is mostly rejected must not look like a success."""
+    card["files"]["train"]["rows"] = 29605
+    said: list[str] = []
+    monkeypatch.setattr(ui, "say", said.append)
+    done = fetch_verb(card, tmp_path, monkeypatch)
+    assert done.exit_code == 1
+    assert done.stdout == "datasets/demo/full\n"
+    assert "train: 7 rows = 3 written + 4 rejected (image 3, structure 1); rejects in datasets/demo/full/train.rejects.jsonl; the card says 29605" in said
+    assert "test: 1 rows = 1 written + 0 rejected" in said
+
+
+@pytest.mark.parametrize(("stated", "code"), [(1, 0), (None, 0), (2, 1)])
+def test_fetch_ends_well_only_with_every_row(stated: int | None, code: int, card: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    del card["files"]["train"]
+    card["files"]["test"]["rows"] = stated
+    for _ in range(2):  # the second finds everything there, and must say the same
+        assert fetch_verb(card, tmp_path, monkeypatch).exit_code == code
+
+
+def test_account_compares_with_the_card_of_today(card: dict[str, Any], tmp_path: Path) -> None:
+    del card["files"]["train"]
+    manifest = fetch(card, tmp_path)
+    assert account(manifest, load_card(card), tmp_path) == (["test: 1 rows = 1 written + 0 rejected"], True)
+    card["files"]["test"]["rows"] = 3
+    assert account(fetch(card, tmp_path), load_card(card), tmp_path) == (["test: 1 rows = 1 written + 0 rejected; the card says 3"], False)

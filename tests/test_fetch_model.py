@@ -16,7 +16,7 @@ import pytest
 
 from sft import fetch_model as subject
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.fetch_model import RECORD, check_model, fetch_model, identify, require_model
+from sft.fetch_model import CHANGED, RECORD, check_model, fetch_model, identify, present_or_fetch, require_model
 from sft.models import MODELS, RELEASED_FILES, ModelVersion, chat_template
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -252,3 +252,72 @@ def test_usage(tmp_path: Path) -> None:
         fetch_model("2.0", tmp_path)
     with pytest.raises(UsageError, match="no source"):
         fetch_model("0.9B", tmp_path, source="ftp")  # type: ignore[arg-type]
+
+
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: Any, **__: Any) -> Any:
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", offline)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+
+
+def test_what_is_there_is_taken_without_a_network(hub: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: ModelVersion) -> None:
+    out = tmp_path / "m"
+    assert present_or_fetch(version, out) == out
+    assert len(hub) == 1
+    no_network(monkeypatch)
+    assert present_or_fetch(version, out) == out
+    record = json.loads((out / RECORD).read_text("utf-8"))
+    (out / RECORD).write_text(json.dumps({**record, "source": "modelscope"}), "utf-8")
+    assert present_or_fetch(version, out) == out, "the other hub's copy is as good"
+
+
+def test_failed_download_is_continued_not_used(hub: list[dict[str, Any]], tmp_path: Path) -> None:
+    build(tmp_path, MODELS["0.9B"])  # looks whole, but nothing says that it is
+    present_or_fetch(MODELS["0.9B"], tmp_path)
+    assert len(hub) == 1 and (tmp_path / RECORD).is_file()
+
+
+@pytest.mark.parametrize("record", ["{", "[]", "{}", '{"files": {}}', '{"hub_id": "PaddlePaddle/PaddleOCR-VL", "files": {"config.json": 3}}'])
+def test_record_that_says_nothing_is_none(hub: list[dict[str, Any]], tmp_path: Path, record: str) -> None:
+    (build(tmp_path, MODELS["0.9B"]) / RECORD).write_text(record, "utf-8")
+    present_or_fetch(MODELS["0.9B"], tmp_path)
+    assert len(hub) == 1
+
+
+def test_changed_or_missing_file_is_fetched_again(hub: list[dict[str, Any]], tmp_path: Path) -> None:
+    present_or_fetch(MODELS["0.9B"], tmp_path)
+    weights = tmp_path / "model.safetensors"
+    right = weights.read_bytes()
+    weights.write_bytes(right[:-1] + b"x")  # the size is right, so only the hash tells
+    present_or_fetch(MODELS["0.9B"], tmp_path)
+    assert len(hub) == 2 and weights.read_bytes() == right
+    assert hub[1]["revision"] == COMMIT
+    assert (tmp_path / CHANGED / "model.safetensors").read_bytes() == right[:-1] + b"x"
+    (tmp_path / "config.json").unlink()
+    present_or_fetch(MODELS["0.9B"], tmp_path)
+    assert len(hub) == 3
+    present_or_fetch(MODELS["0.9B"], tmp_path)
+    assert len(hub) == 3
+    present_or_fetch(MODELS["1.5"], tmp_path)  # another version is another model
+    assert len(hub) == 4
+
+
+def test_without_a_network_the_ways_out_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: ModelVersion) -> None:
+    no_network(monkeypatch)
+    out = build(tmp_path / "my models", version)
+    with pytest.raises(EngineError) as caught:
+        present_or_fetch(version, out)
+    hint = caught.value.hint or ""
+    assert "the same command goes on where it stopped" in hint
+    name, command = version.hub_id.rpartition("/")[2], f"-o '{out}'"
+    assert f"`sft fetch-model {name} --from modelscope {command}`" in hint
+    assert not (out / RECORD).exists()
+
+
+def test_fetched_model_is_proved(hub: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **options: build(options["local_dir"], MODELS["1.6"]))
+    with pytest.raises(ProblemsFound, match="inference.yml says"):
+        present_or_fetch(MODELS["0.9B"], tmp_path)
+    assert not (tmp_path / RECORD).exists()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,37 @@ def test_a_bad_row_is_named(tmp_path: Path, line: bytes) -> None:
     with pytest.raises(ProblemsFound, match="not a sample") as caught:
         list(jsonl.read_samples(path))
     assert caught.value.where == f"{path}:2"
+
+
+def test_an_endless_line_is_named_and_never_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sft.jsonl.MAX_LINE_BYTES", 1000)
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(jsonl.encode(SAMPLE) + b"\n" + b"{" * 20_000_000 + b"\n")
+    tracemalloc.start()
+    rows = jsonl.read_samples(path)
+    assert next(rows) == (1, SAMPLE)
+    with pytest.raises(ProblemsFound, match="more than 1,000 bytes in one line") as caught:
+        next(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+    assert caught.value.where == f"{path}:2"
+
+
+@given(st.lists(st.integers(0, 30).map(lambda size: b"x" * size)), st.booleans())
+def test_bounded_lines(lines: list[bytes], ended: bool) -> None:
+    content = b"".join(line + b"\n" for line in lines) + (b"" if ended else b"tail of more than ten bytes")
+    wanted = content.splitlines(keepends=True)
+    out = io.BytesIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sft.jsonl.MAX_LINE_BYTES", 10)
+        patch.setattr("sft.jsonl.CHUNK", 3)
+        found = []
+        for number, line, too_long in jsonl.bounded_lines(io.BytesIO(content), rest=out.write):
+            found.append((number, line, too_long))
+            out.write(line)
+    assert found == [(number, line[:11], len(line) > 10) for number, line in enumerate(wanted, 1)]
+    assert out.getvalue() == content
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -141,3 +174,54 @@ def test_json(tmp_path: Path) -> None:
         with pytest.raises(ProblemsFound, match="not JSON") as caught:
             jsonl.read_json(path)
         assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize("content", [b"[]", b"5", b'"x"', b"null", b"{", b"", b"\xff", b'{"a": ' * 100_000, b'{"a": ' + b"9" * 5000 + b"}", b"[" * 100_000])
+def test_what_is_no_table(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(ProblemsFound, match=r"not JSON|not a table") as caught:
+        jsonl.read_table(path)
+    assert caught.value.where == str(path)
+
+
+def test_table(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b'{"a": [1]}')
+    assert jsonl.read_table(path, max_bytes=10) == {"a": [1]}
+    with pytest.raises(ProblemsFound, match="more than 9 bytes"):
+        jsonl.read_table(path, max_bytes=9)
+    with path.open("wb") as stream:
+        stream.truncate(jsonl.MAX_TABLE_BYTES + 1)  # a hole, no blocks on disk
+    with pytest.raises(ProblemsFound, match="more than 16,777,216 bytes"):
+        jsonl.read_table(path)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "zero", "missing", "."):
+        with pytest.raises(ProblemsFound, match="file") as caught:
+            jsonl.read_table(tmp_path / name)
+        assert caught.value.where == str(tmp_path / name)
+
+
+def test_a_table_that_cannot_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b'{"a": "\\ud800"}')
+    deep: list[object] = []
+    for _ in range(5000):
+        deep = [deep]
+    for value in (jsonl.read_table(path), deep):
+        with pytest.raises(ProblemsFound, match="cannot be written as JSON"):
+            jsonl.write_json(path, value)
+        assert os.listdir(tmp_path) == ["a.json"]
+    assert path.read_bytes() == b'{"a": "\\ud800"}'
+
+
+def test_folders_of_killed_processes_are_swept(tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    stale, other = tmp_path / f".out.{gone.pid}.tmp", tmp_path / ".another.1.tmp"
+    for folder in (stale, other):
+        folder.mkdir()
+        (folder / "half").write_text("x")
+    made = jsonl.new_folder_beside(tmp_path / "out")
+    assert made.is_dir() and not list(made.iterdir()) and not stale.exists() and other.exists()

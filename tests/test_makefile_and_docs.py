@@ -62,12 +62,19 @@ def test_make_passes_every_variable_on() -> None:
     words = "DATA=my.jsonl ENGINE=erniekit MODEL=0.9B EPOCHS=3 GPUS=2 BATCH=4 ACCUM=16 LR=1e-5 MAX_STEPS=9 TEST=t.jsonl CONFIG=c.yaml REHEARSAL=1"
     shown = subprocess.run(["make", "-n", "train", *words.split()], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for part in (
-        'run "my.jsonl"', "--engine erniekit", "--model 0.9B", "--epochs 3", "--gpus 2", "--batch 4", "--accum 16", "--lr 1e-5", "--max-steps 9", '--test "t.jsonl"',
-        "--config c.yaml", "--rehearsal",
+        'run "my.jsonl"', "--engine erniekit", '--model "0.9B"', "--epochs 3", "--gpus 2", "--batch 4", "--accum 16", "--lr 1e-5", "--max-steps 9", '--test "t.jsonl"',
+        '--config "c.yaml"', "--rehearsal",
     ):  # fmt: skip
         assert part in shown
     plain = subprocess.run(["make", "-n", "train"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert 'run "bengali"' in plain and "--engine" not in plain
+
+
+@pytest.mark.parametrize(("words", "name"), [((), "bengali"), (("DATA=mine",), "mine"), (("DATA=my rows.jsonl",), "my rows.jsonl")])
+def test_make_eval_takes_what_make_train_takes(words: tuple[str, ...], name: str) -> None:
+    for target, verb in (("eval", "eval"), ("train", "run")):
+        shown = subprocess.run(["make", "-n", target, *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert f'.venv/bin/sft {verb} "{name}"' in shown
 
 
 def test_docs_name_the_pythons_and_files_of_the_environments() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,26 @@ def test_in_place(tmp_path: Path) -> None:
     assert fix(path, path) == {"file.bom": 1, "file.key_order": 1}
     assert path.read_bytes() == USUAL + b"\n"
     assert os.listdir(tmp_path) == ["rows.jsonl"]
+
+
+def test_a_line_too_long_to_be_read_keeps_every_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sft.jsonl.MAX_LINE_BYTES", 1000)
+    long = [b"x" * 9_000_000 + b"\r\n", b" " * 5000 + b"\n", b"[" * 1001 + b"\n", b"y" * 3_000_000]
+    found, mended = mend(tmp_path, BOM + (TURNED + b"\n\n").join(long))
+    assert mended == {"file.bom": 1, "file.key_order": 3, "file.blank_line": 3}
+    assert found == (USUAL + b"\n").join(long)
+
+
+def test_an_endless_line_is_never_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sft.jsonl.MAX_LINE_BYTES", 1000)
+    with (tmp_path / "in.jsonl").open("wb") as stream:
+        stream.truncate(50_000_000)  # a hole, no blocks on disk
+    tracemalloc.start()
+    assert fix(tmp_path / "in.jsonl", tmp_path / "out.jsonl") == {}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+    assert (tmp_path / "out.jsonl").stat().st_size == 50_000_000
 
 
 def test_missing_file_leaves_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 import threading
@@ -123,3 +124,41 @@ def test_version_of(base_model: Path, tmp_path: Path) -> None:
     (base_model / "inference.yml").write_text("!!python/object/apply:os.system ['true']")
     with pytest.raises(ProblemsFound, match="does not say which model"):
         serve.version_of(base_model)
+
+
+BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "content",
+    [
+        BOMB + "Global: {model_name: *a8}\n",
+        BOMB.replace("[x,x,x,x,x,x,x,x,x]", "{x: 1}").replace("[", "{<<: [").replace("]", "]}") + "Global: {model_name: *a8}\n",
+        "Global: &a {model_name: *a}",
+        "Global: {model_name: [PaddleOCR-VL-0.9B]}",
+        "Global: {model_name: 0.9}",
+        "Global: {model_name: 2024-99-99}",
+        "Global: {model_name: " + "9" * 10_000 + "}",
+        "Global: {model_name: " + "x" * 10_000 + "}",
+        "Global: {model_name: PaddleOCR-VL-0.9B}\n#" + "x" * 2_000_000,
+        "[" * 60_000, "{" * 60_000, "- " * 30_000, "[]", "5", "", "Global: x", "Global: []", "\x00", "{[a]: b}",
+    ],
+    ids=range(19),
+)  # fmt: skip
+def test_inference_yml_of_a_stranger(base_model: Path, content: str) -> None:
+    (base_model / "inference.yml").write_text(content)
+    with pytest.raises(ProblemsFound, match="does not say which model") as caught:
+        serve.version_of(base_model)
+    assert caught.value.where == str(base_model / "inference.yml")
+
+
+@pytest.mark.timeout(20)
+def test_inference_yml_that_is_no_file(base_model: Path) -> None:
+    path = base_model / "inference.yml"
+    path.unlink()
+    for make in (os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")):
+        make(path)
+        with pytest.raises(ProblemsFound, match="does not say which model"):
+            serve.version_of(base_model)
+        path.rename(base_model / f"old-{make.__name__}")

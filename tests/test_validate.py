@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import tracemalloc
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +137,7 @@ CASES = [
     case("answer first", turns(("x", "no_mask"), images=[{"image_url": "a.png"}]), "trainer.first_is_answer", "trainer.image_in_answer", warn=("prompt.unknown",)),
     case("two prompts", turns(("OCR:", "mask"), ("please", "mask"), ("x", "no_mask")), "trainer.merged_turns"),
     case("two answers", turns(("OCR:", "mask"), ("x", "no_mask"), ("y", "no_mask")), "trainer.merged_turns"),
-    case("open question", turns(("OCR:", "mask"), ("x", "no_mask"), ("and?", "mask")), warn=("trainer.open_question",)),
+    case("open question", turns(("OCR:", "mask"), ("x", "no_mask"), ("and?", "mask")), "trainer.open_question"),
     case("index beyond", image(matched_text_index=2), "trainer.image_index"),
     case("the largest index", image(matched_text_index=2**63 - 1), "trainer.image_index"),
     case("image in an answer", image(matched_text_index=1), "trainer.image_in_answer"),
@@ -174,8 +175,8 @@ CASES = [
     case("20 px", image(image_url="small.png"), warn=("image.small",)),
     case("rotated", image(image_url="rotated.jpg"), warn=("image.exif",)),
     # the text
-    case("empty answer", answer(""), warn=("target.empty",)),
-    case("blank answer", answer("  "), warn=("target.empty", "target.outer_space")),
+    case("empty answer", answer(""), "target.empty"),
+    case("blank answer", answer("  "), "target.empty", warn=("target.outer_space",)),
     case("outer space", answer(" x\n"), warn=("target.outer_space",)),
     case("replacement", answer("caf\ufffd"), warn=("target.replacement",)),
     case("a prompt of your own", prompt("Read the stamp"), warn=("prompt.unknown",)),
@@ -309,13 +310,38 @@ def test_depth_of_nesting_is_no_matter(folder: Path, depth: int) -> None:
 
 
 def test_line_above_the_limit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft.validate.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("sft.jsonl.MAX_LINE_BYTES", 1000)
     report = run(folder, "limit.jsonl", LINE + answer("x" * 2000))
     assert [(problem.code, problem.line) for problem in report.problems] == [("structure.json", 2)]
 
 
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\n" + LINE])
+def test_an_endless_line_is_one_finding_and_never_held(folder: Path, monkeypatch: pytest.MonkeyPatch, end: bytes) -> None:
+    monkeypatch.setattr("sft.jsonl.MAX_LINE_BYTES", 1000)
+    path = folder / "endless.jsonl"
+    path.write_bytes(BOM + b" " * 20_000_000 + b"\n" + LINE + b"x" * 20_000_000 + b"\n{\n" + b"[" * 1001 + end)
+    context, seen = Context(folder, VERSION), list[int]()
+    tracemalloc.start()
+    report = validate(path, context, progress=seen.append)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+    assert [(problem.code, problem.line) for problem in report.problems] == [("structure.json", line) for line in (1, 3, 4, 5)]
+    good = 1 + end.count(LINE)
+    assert (report.rows, report.good) == (4 + good, good)
+    assert seen == sorted(seen) and seen[-1] == path.stat().st_size
+
+
+def test_a_line_of_exactly_the_limit_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, bad in ((len(LINE), []), (len(LINE) - 1, [1, 2])):
+        monkeypatch.setattr("sft.jsonl.MAX_LINE_BYTES", limit)
+        report = run(folder, "exact.jsonl", LINE + LINE + LINE[:-1])
+        assert [problem.line for problem in report.problems] == bad
+        assert report.rows == 3
+
+
 def test_rows_are_counted_over_many_chunks(folder: Path) -> None:
-    rows = [answer("") if number % 7 == 0 else b"{" if number % 11 == 0 else row() for number in range(1, 2001)]
+    rows = [answer(" x") if number % 7 == 0 else b"{" if number % 11 == 0 else row() for number in range(1, 2001)]
     seen: list[int] = []
     path = folder / "many.jsonl"
     path.write_bytes(b"\n".join(rows) + b"\n")
@@ -330,13 +356,13 @@ def test_rows_are_counted_over_many_chunks(folder: Path) -> None:
 
 
 def test_first_error_is_named_after_many_warnings(folder: Path) -> None:
-    report = run(folder, "late.jsonl", (answer("") + b"\n") * (KEPT + 50) + b"{\n")
+    report = run(folder, "late.jsonl", (answer(" x") + b"\n") * (KEPT + 50) + b"{\n")
     assert report.warnings == KEPT + 50
     with pytest.raises(ProblemsFound, match=r"structure\.json") as caught:
         report.require_good()
     assert caught.value.where == f"{report.path}:{KEPT + 51}"
     assert caught.value.exit_code == 1
-    run(folder, "fine.jsonl", answer("")).require_good()
+    run(folder, "fine.jsonl", answer(" x")).require_good()
 
 
 def test_what_is_no_file_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -38,22 +38,29 @@ def init(folder: Path) -> None:
 def fetch(name: str, out: Path | None) -> None:
     """Download the public data set NAME (a folder under datasets/), every image made local and checked.
 
-    A fetch that was cut off goes on where it stopped.
+    A fetch that was cut off goes on where it stopped. Exit code 1: rows were rejected, or there are not as many as the card says.
 
     \b
     Example:
       sft fetch bengali
     """
-    from sft.fetch_data import fetch_dataset
+    from sft.cards import load_card
+    from sft.fetch_data import account, fetch_dataset
 
     folder = data.DATASETS / name
     if not (folder / "dataset.yaml").is_file():
         data.find(name)  # raises with a suggestion
         raise UsageError("this is a file, not a data set with a card", where=name)
     out = out or folder / "full"
+    card = load_card(folder / "dataset.yaml")
     with ui.Phases() as phases:
-        fetch_dataset(folder / "dataset.yaml", out, on_progress=phases.update)
+        manifest = fetch_dataset(folder / "dataset.yaml", out, on_progress=phases.update)
+    lines, whole = account(manifest, card, out)
+    for line in lines:
+        ui.say(line)
     click.echo(out)
+    if not whole:
+        sys.exit(EXIT_PROBLEMS)
 
 
 @click.command()
@@ -100,7 +107,10 @@ def validate(files: tuple[Path, ...], model_name: str, base: Path | None, max_se
     version = models.get(model_name)
     budget = Budget(base / "tokenizer.json", *pixel_limits(base), max_seq_len) if base else None
     reports = []
-    for path in files:
+    for given in files:
+        path = given if given.is_file() else data.find(str(given), say=ui.say).train  # a folder or a name, as DATA= takes it
+        if fix and out and out.resolve().parent != path.resolve().parent:
+            raise UsageError("image paths count from the folder of the file", where=str(out), hint=f"write the mended file beside the old one: {path.with_name(out.name)}")
         if fix:
             mended = mend(path, out or path)
             ui.say(f"{out or path}: " + (", ".join(f"{code} x {count}" for code, count in sorted(mended.items())) or "nothing to mend"))

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from sft import data as datasets
 from sft import environments, job, scoring, ui
 from sft import export as exporting
 from sft import serve as serving
@@ -73,20 +74,24 @@ def _interrupt(*_: object) -> None:
 
 
 @click.command("eval")
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("name", metavar="DATA")
 @click.option("--url", default=f"http://127.0.0.1:{serving.DEFAULT_PORT}", show_default=True, help="Where the server answers.")
 @click.option("--model", metavar="NAME", help="Served name [default: the server's own].")
 @click.option("--concurrency", type=int, default=predict.CONCURRENCY, show_default=True, help="Requests in flight.")
 @click.option("--max-tokens", type=int, metavar="N", help="Longest answer [default: half of the server's context, at most 4096].")
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("runs/eval"), show_default=True, help="Folder of the results.")
 @json_option
-def eval(data: Path, url: str, model: str | None, concurrency: int, max_tokens: int | None, out: Path, as_json: bool) -> None:
+def eval(name: str, url: str, model: str | None, concurrency: int, max_tokens: int | None, out: Path, as_json: bool) -> None:
     """Ask a running server for every row of DATA and score the raw answers: predictions.jsonl, results.json, report.html.
 
+    DATA is a JSONL file; or a folder or a name under datasets/, whose test.jsonl is scored.
+
     \b
-    Example:
-      sft eval datasets/bengali/sample/test.jsonl --url http://127.0.0.1:8118
+    Examples:
+      sft eval bengali --url http://127.0.0.1:8118
+      sft eval mine/test.jsonl
     """
+    data = rows_to_score(name)
     with open_input(data) as stream:
         total = sum(1 for _ in stream)
     root = url.rstrip("/").removesuffix("/v1")
@@ -101,6 +106,15 @@ def eval(data: Path, url: str, model: str | None, concurrency: int, max_tokens: 
         show(results, out)
     if not results["complete"]:
         sys.exit(EXIT_PROBLEMS)
+
+
+def rows_to_score(name: str) -> Path:
+    """The file that DATA=… means here: a file itself; of a folder or a name the test file, or its train.jsonl where there is none."""
+    found = datasets.find(name, say=ui.say)
+    given = Path(name).is_file()
+    path = Path(name) if given else found.test or found.train
+    ui.say(f"scoring {path}" + ("" if given or found.test else "; there is no test.jsonl beside it"))
+    return path
 
 
 def counter(bar: ui.Follow) -> Callable[[Any], None]:
@@ -120,4 +134,5 @@ def show(results: dict[str, Any], out: Path) -> None:
     scores, counts = results["scores"], results["counts"]
     rows = [[label, f"{scores[key]:.4f}"] for key, label in (("cer", "CER"), ("wer", "WER"), ("ned", "NED"), ("exact", "exact match"), ("empty", "empty"), ("truncated", "cut off"))]
     ui.table(f"{counts['in']} samples = {counts['scored']} scored + {counts['lost']} lost", ["", "score"], rows)
+    ui.lost(results)
     ui.out.print(f"report: {out / 'report.html'}", markup=False)

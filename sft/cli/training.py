@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sft import container, data, job, launch, loop, models, runs, ui
+from sft import config, container, data, job, launch, loop, models, runs, ui
 from sft import train as training
 from sft.cli.common import json_option, print_json, request, run_options
 from sft.errors import EXIT_PROBLEMS
@@ -45,10 +45,15 @@ def _show(outcome: loop.Outcome) -> None:
     """The two tables of the end, and where everything is."""
     if outcome.before and outcome.after:
         old, new = outcome.before["scores"], outcome.after["scores"]
-        names = [("cer", "CER", False), ("wer", "WER", False), ("ned", "NED", False), ("exact", "exact match", True)]
+        names = [
+            ("cer", "CER", False), ("wer", "WER", False), ("ned", "NED", False), ("exact", "exact match", True),
+            ("truncated", "cut off", False), ("empty", "empty", False),
+        ]  # fmt: skip
         rows = [[label, f"{old[key]:.4f}", f"{new[key]:.4f}", f"{new[key] - old[key]:+.4f}", "higher" if up else "lower"] for key, label, up in names]
         counts = outcome.after["counts"]
         ui.table(f"\nHeld-out: {counts['in']} samples = {counts['scored']} scored + {counts['lost']} lost", ["", "before", "after", "delta", "better is"], rows)
+    for results in (outcome.before, outcome.after):
+        ui.lost(results or {})
     ui.table("\nSeconds", ["stage", "s"], [[stage, f"{seconds:.1f}"] for stage, seconds in outcome.stages])
     after_setup = sum(seconds for stage, seconds in outcome.stages if not stage.startswith("set-up"))
     ui.out.print(f"after set-up: {after_setup:.0f} s in all", markup=False)
@@ -88,21 +93,27 @@ def train(name: str, dry_run: bool, as_json: bool, **options: Any) -> None:
     ui.sums(sums(plan))
     ui.say(f"  engine               {settled.config.engine}: {settled.reasons['engine']}")
     base = job.model_dir(settled, asked, found.train, say=ui.say)
-    job.check_lengths(found.train, base, settled)
+    loop.show_lengths(found.train, base, settled)
     folder = job.open_run(settled, asked, found.train, base, name=found.name)
-    loop.train_run(settled, machine, folder, found.train, base, plan)
+    with folder.locked():
+        loop.train_run(settled, machine, folder, found.train, base, plan)
     if as_json:
         print_json({"run": str(folder.folder), **folder.manifest()})
     else:
         click.echo(folder.folder)
 
 
+def _wants_gpu(asked: job.Request) -> bool:
+    """Whether flags, or failing that the configuration file, name what only a GPU trains."""
+    given = config.load_file(asked.config_file) if asked.config_file else {}
+    engine, model = (asked.flags.get(key) or given.get(key) for key in ("engine", "model"))
+    return engine == "erniekit" or str(model or job.TINY) != job.TINY
+
+
 def _dry_run(asked: job.Request, machine: job.Machine, path: Path, as_json: bool) -> None:
     """Rows, configuration and command, as they would be written and started on a machine that can run them."""
     samples = sum(1 for _ in read_samples(path))
-    engine = asked.flags.get("engine")
-    wants_gpu = engine == "erniekit" or str(asked.flags.get("model", job.TINY)) != job.TINY
-    if asked.rehearsal is None and wants_gpu:
+    if asked.rehearsal is None and not machine.gpus and _wants_gpu(asked):
         asked = job.Request({"device": "gpu", **asked.flags}, asked.config_file, False, asked.runs, asked.models)
     settled = job.settle(asked, machine, samples)
     plan = job.plan_for(settled, samples)

@@ -21,6 +21,15 @@ _DEATH = re.compile(r"\b(Killed|Aborted|Segmentation fault|No space left|Out of 
 _ERROR = re.compile(r"(Error|Exception|error\(|Killed|Aborted|Segmentation|signal|No space left|Out of memory|LossNan|LossInf)", re.IGNORECASE)
 
 
+# What the two trainers print for a row that they leave out; both then go on without counting.
+_SKIPS = ("[SKIP]", "Error processing example, skipping", "preprocess data error", "mm data not valid")
+
+
+def is_skip(line: str) -> bool:
+    """Whether a log line says that a row was left out."""
+    return any(mark in line for mark in _SKIPS)
+
+
 def plain(line: str) -> str:
     """A log line without colour codes."""
     return _ANSI.sub("", line).rstrip("\n")

@@ -236,7 +236,7 @@ class _Run:
 
     def payload(self, sample: Sample) -> bytes:
         """The request's body; raises what `data_uri` raises."""
-        uris = [data_uri(self.base / image.image_url) for image in sample.image_info]
+        uris = [data_uri(self.base / image.image_url) for image in sample.prompt_images]
         content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": uri}} for uri in uris]
         content.append({"type": "text", "text": sample.prompt})
         return msgspec.json.encode({

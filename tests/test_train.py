@@ -1,0 +1,117 @@
+"""How a trainer can fail while it says that all is well. The trainers here are small programs; test_e2e.py has the real one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import TENSORS, VERSION, write_safetensors
+
+from sft import train
+from sft.config import REHEARSAL, resolve
+from sft.engines.base import Checkpoint
+from sft.errors import EngineError
+from sft.plan import make_plan
+from sft.runs import Run
+
+STEP = "[INFO] - loss: 0.5, learning_rate: 0.1, global_step: {step}, interval_samples_per_second: 9.0"
+
+
+class Fake:
+    """Sets up a run whose trainer is a Python text."""
+
+    def __init__(self, folder: Path, data: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        config, self.origins = resolve([("rehearsal", REHEARSAL), ("flag", {"max_steps": 4, "batch": 4, "epochs": 9})])
+        plan = make_plan(samples=12, epochs=config.epochs, gpus=1, batch=4, accum=1, learning_rate=1e-3, limit=4)
+        self.run = Run(folder / "runs" / "r")
+        self.prepared = train.prepare(self.run.folder, data, base, VERSION, config, plan)
+        train.write_run(self.prepared, self.run, self.origins)
+        self.output = self.prepared.job.output_dir
+        self.patch = monkeypatch
+
+    def go(self, program: str) -> dict[str, object]:
+        def command(*_: object) -> tuple[list[str], dict[str, str]]:
+            return [sys.executable, "-c", program], {}
+
+        self.patch.setattr(train, "command", command)
+        return train.train(self.prepared, self.run, train.Runtime(sys.executable), on_progress=lambda _: None, say=lambda _: None)
+
+    def result(self, *, step: int = 4, whole: bool = True) -> None:
+        """What a trainer leaves behind."""
+        self.output.mkdir(parents=True, exist_ok=True)
+        file = self.output / "model-00001-of-00001.safetensors"
+        write_safetensors(file, TENSORS)
+        if not whole:
+            file.write_bytes(file.read_bytes()[:-5])
+        (self.output / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+        (self.output / "train_results.json").write_text("{}")
+
+
+@pytest.fixture
+def fake(tmp_path: Path, bengali_data: Path, base_model: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    made = Fake(tmp_path, bengali_data, base_model, monkeypatch)
+    monkeypatch.setattr(train, "_clear_partial", lambda *_: None)  # the results are laid out before the "trainer" runs
+    return made
+
+
+def test_good_end(fake: Fake) -> None:
+    fake.result()
+    manifest = fake.go(f"print({STEP.format(step=4)!r})")
+    assert manifest["last_logged_step"] == 4 and manifest["skipped_rows"] == 0 and fake.run.finished
+    assert fake.run.state()["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ({"whole": False}, "not with a whole model"),
+        ({"step": 3}, "at step 3 of 4"),
+        (None, "not with a whole model"),
+    ],
+)
+def test_exit_code_0_proves_nothing(fake: Fake, result: dict[str, bool] | None, said: str) -> None:
+    if result is not None:
+        fake.result(**result)
+    with pytest.raises(EngineError, match=said):
+        fake.go("pass")
+    assert not fake.run.finished and fake.run.state()["status"] == "failed"
+
+
+def test_missing_train_results(fake: Fake) -> None:
+    fake.result()
+    (fake.output / "train_results.json").unlink()
+    with pytest.raises(EngineError, match=r"without train_results\.json"):
+        fake.go("pass")
+
+
+def test_skipped_rows_stop_the_training(fake: Fake) -> None:
+    """Both trainers go on for ever when every row is one that they skip."""
+    program = "import time\nwhile True:\n    print('[SKIP] The length of encoded assistant tokens is 0', flush=True); time.sleep(0.01)"
+    with pytest.raises(EngineError, match="the trainer skips rows") as caught:
+        fake.go(program)
+    assert "assistant tokens is 0" in str(caught.value) and fake.run.state()["status"] == "failed"
+
+
+def test_crash_shows_the_last_error(fake: Fake) -> None:
+    with pytest.raises(EngineError, match="ZeroDivisionError") as caught:
+        fake.go("1 / 0")
+    assert caught.value.exit_code == 3 and caught.value.where == str(fake.run.log)
+    assert "starts again" in (caught.value.hint or "")
+
+
+def test_rows_that_changed_after_the_plan_are_noticed(fake: Fake) -> None:
+    data = fake.prepared.job.data
+    data.write_bytes(data.read_bytes().splitlines(keepends=True)[0])
+    with pytest.raises(EngineError, match="planned for 12 samples, but the data has 1 now"):
+        train.write_run(fake.prepared, fake.run, fake.origins)
+
+
+def test_checkpoint_of_the_last_step_needs_no_trainer(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = fake.output / "checkpoint-4"
+    folder.mkdir(parents=True)
+    write_safetensors(folder / "model.safetensors", TENSORS)
+    monkeypatch.setattr(type(fake.prepared.engine), "checkpoints", lambda *_: [Checkpoint(folder, 4)])
+    manifest = fake.go("raise SystemExit(9)")
+    assert manifest["weights_dir"] == "checkpoints/checkpoint-4" and manifest["resumed_from"] == 4

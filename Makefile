@@ -9,6 +9,10 @@ URL ?= http://127.0.0.1:8118
 FLAGS = $(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model "$(MODEL)") $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(GPUS),--gpus $(GPUS)) \
   $(if $(BATCH),--batch $(BATCH)) $(if $(ACCUM),--accum $(ACCUM)) $(if $(LR),--lr $(LR)) $(if $(MAX_STEPS),--max-steps $(MAX_STEPS)) \
   $(if $(CONFIG),--config "$(CONFIG)") $(if $(REHEARSAL),--rehearsal)
+# A misspelt variable is an error: make itself would ignore it.
+KNOWN := DATA TEST ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG REHEARSAL MODEL_DIR URL SFT PYTHON SHELL
+GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
+$(foreach name,$(filter-out $(KNOWN),$(GIVEN)),$(error unknown variable $(name); known: $(KNOWN)))
 .DEFAULT_GOAL := help
 .PHONY: help train test eval serve tensorboard validate plan setup env-train env-serve image check clean
 
@@ -17,7 +21,7 @@ help: ## this list
 	@echo "variables: DATA ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG TEST REHEARSAL MODEL_DIR URL"
 
 train: ## the whole job on DATA (default: the sample that ships): train, export, serve, score, report
-	@test -f .venv/sft-stamp || nvidia-smi -L >/dev/null 2>&1 || echo "REHEARSAL (no NVIDIA GPU here): after set-up, a tiny PaddleOCR-VL is trained on the CPU" >&2
+	@test -f .venv/sft-stamp || PATH="$$PATH:/usr/lib/wsl/lib" nvidia-smi -L >/dev/null 2>&1 || echo "REHEARSAL (no NVIDIA GPU here): after set-up, a tiny PaddleOCR-VL is trained on the CPU" >&2
 	@seconds=$$(scripts/setup) && $(SFT) run "$(DATA)" $(if $(TEST),--test "$(TEST)") --setup-seconds "$$seconds" $(FLAGS)
 
 test: setup ## set up and pass the tests

@@ -22,6 +22,7 @@ CONFIGS = sorted((ROOT / "configs" / "train").glob("*/*.yaml"))
 def test_readme_is_short_and_starts_with_two_commands() -> None:
     lines = (ROOT / "README.md").read_text("utf-8").splitlines()
     assert len(lines) < 200
+    assert not any("@@" in line for line in lines), "a placeholder was left"
     commands = [line for line in lines if line.startswith("make ")]
     assert commands[0].startswith("make train") and commands[1].startswith("make test")
 
@@ -75,6 +76,13 @@ def test_make_eval_takes_what_make_train_takes(words: tuple[str, ...], name: str
     for target, verb in (("eval", "eval"), ("train", "run")):
         shown = subprocess.run(["make", "-n", target, *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         assert f'.venv/bin/sft {verb} "{name}"' in shown
+
+
+def test_misspelt_variable_is_an_error() -> None:
+    done = subprocess.run(["make", "-n", "train", "ENGIN=erniekit"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "unknown variable ENGIN" in done.stderr
+    done = subprocess.run(["make", "-n", "train", "DATA=my data.jsonl"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and 'run "my data.jsonl"' in done.stdout
 
 
 def test_docs_name_the_pythons_and_files_of_the_environments() -> None:

@@ -62,6 +62,7 @@ REASONS: dict[str, tuple[Severity, str]] = {
     "image.exif": ("warning", "rotated by an EXIF tag that the trainer ignores"),
     "target.empty": ("error", "an empty answer; PaddleFormers skips the row, ERNIEKit trains the model to say nothing"),
     "target.outer_space": ("warning", "white space around a text; the trainer strips it"),
+    "target.markdown_table": ("warning", "a Markdown table; ERNIEKit re-spaces its cells and rewrites its ruler before training"),
     "target.replacement": ("warning", "U+FFFD: the label was decoded with the wrong encoding somewhere"),
     "prompt.unknown": ("warning", "a prompt that the PaddleOCR pipeline never sends"),
     "prompt.near_miss": ("error", "a prompt that is almost one of the model's own"),

@@ -178,6 +178,8 @@ CASES = [
     case("empty answer", answer(""), "target.empty"),
     case("blank answer", answer("  "), "target.empty", warn=("target.outer_space",)),
     case("outer space", answer(" x\n"), warn=("target.outer_space",)),
+    case("markdown table", answer("| a | b |\n|---|:-:|\n| 1 | 2 |"), warn=("target.markdown_table",)),
+    case("chart rows are no markdown table", answer("a | b\n1 | 2")),
     case("replacement", answer("caf\ufffd"), warn=("target.replacement",)),
     case("a prompt of your own", prompt("Read the stamp"), warn=("prompt.unknown",)),
     case("an empty prompt", prompt(""), warn=("prompt.unknown",)),

@@ -10,7 +10,6 @@ Exit codes: 0 fine, 1 problems found, 2 usage, 3 engine or server failed, 130 st
 
 from __future__ import annotations
 
-EXIT_OK = 0
 EXIT_PROBLEMS = 1
 EXIT_USAGE = 2
 EXIT_ENGINE = 3

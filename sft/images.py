@@ -53,6 +53,8 @@ def _open(path: Path, decode: bool) -> ImageHeader:
     except Exception as error:  # a decoder that meets nonsense may raise anything
         raise ImageProblem("image.unreadable", f"{path} is not an image that can be read ({error})") from error
     with image:
+        if image.width * image.height > MAX_IMAGE_PIXELS:  # Pillow says so itself by its own limit, which anybody may have moved
+            raise ImageProblem("image.too_large", f"{path} is {image.width} x {image.height} px, at most {MAX_IMAGE_PIXELS:,} pixels are read")
         header = ImageHeader(image.width, image.height, image.format or "", image.mode, _orientation(image))
         if decode:
             try:

@@ -23,6 +23,7 @@ from sft.train import Runtime
 MODELS_DIR = Path("models")
 TINY = "tiny"
 MOST_BYTES_ON_CPU = 200_000_000
+MANY = 1 << 40  # samples, where a configuration is looked at before the data is read
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,16 @@ def settle(request: Request, machine: Machine, samples: int) -> Settled:
     config, origins = resolve(layers)
     if rehearsal:
         _require_small(config.model)
+        gpus = flags.get("gpus") or given.get("gpus") or 1
+        if gpus != 1:
+            raise UsageError(f"{gpus} GPUs are asked for, and this is a rehearsal on the CPU", hint="leave GPUS out; `sft plan --to-gpus N` shows what changes")
     elif machine.gpus and config.gpus > len(machine.gpus):
         raise UsageError(f"{config.gpus} GPUs are asked for, this machine has {len(machine.gpus)}", hint=f"GPUS={len(machine.gpus)}, with BATCH or ACCUM raised to keep G·B·A")
     if rehearsal and config.engine != "paddleformers":
         raise UsageError("ERNIEKit trains on NVIDIA GPUs only, and this is a rehearsal on the CPU", hint="leave ENGINE out, or see what would run: `sft train DATA --engine erniekit --dry-run`")
     batch, accum = fit_batch(samples, gpus=config.gpus, batch=config.batch, accum=config.accum)
-    if (batch, accum) != (config.batch, config.accum) and "flag" not in (origins["batch"], origins["accum"]):
+    asked = {"flag", str(request.config_file)} & {origins["batch"], origins["accum"]}
+    if (batch, accum) != (config.batch, config.accum) and not asked:
         config = config.model_copy(update={"batch": batch, "accum": accum})
         origins["batch"] = origins["accum"] = f"made to fit {samples} samples"
     mode = "asked for" if request.rehearsal else "no NVIDIA GPU here" if rehearsal else ", ".join(gpu.name for gpu in machine.gpus)

@@ -52,10 +52,9 @@ def run_loop(request: job.Request, data_name: str, test: Path | None, *, setup_s
     """Do everything; raises as soon as a stage finds that going on makes no sense."""
     stages = ui.Stages()
     hardware = job.Machine.look()
-    rehearsal = not hardware.gpus if request.rehearsal is None else request.rehearsal
-    no_server = environments.no_cpu_server() if rehearsal else ""
-    preview = job.settle(request, hardware, samples=1 << 40)  # so that the first line comes before any work
+    preview = job.settle(request, hardware, samples=job.MANY)  # so that the first line comes before any work
     ui.say(first_line(preview))
+    no_server = environments.no_cpu_server() if preview.rehearsal else ""
     stages.seconds.append(("set-up: workbench", setup_seconds))
     if preview.config.device == "gpu":  # better now than after hours of training
         job.runtime(preview, hardware)
@@ -87,10 +86,9 @@ def _work(stages: ui.Stages, settled: job.Settled, hardware: job.Machine, run: R
     """From training to the report, alone on the run."""
     with stages.stage("train"):
         train_run(settled, hardware, run, train_data, base, plan)
-    pixels = job.pixels(settled, base)
     outcome = Outcome(run, stages.seconds)
     with stages.stage("export"):
-        outcome.model = export_run(run, run.folder / "model", pixels=pixels)
+        outcome.model = export_run(run, run.folder / "model")
     if no_server:
         outcome.left_out = dict.fromkeys(("serve", "score before", "score after", "Transformers check"), no_server)
     else:
@@ -172,7 +170,7 @@ def train_run(settled: job.Settled, hardware: job.Machine, run: Run, data: Path,
         train.train(prepared, run, where, on_progress=bar.step, say=ui.say)
 
 
-def export_run(run: Run, out: Path, *, pixels: tuple[int, int] | None = None, fresh: bool = False) -> Path:
+def export_run(run: Run, out: Path, *, fresh: bool = False) -> Path:
     """The model directory of a finished run; what is there already from the same weights is kept, unless `fresh`."""
     manifest = run.manifest()
     origin = {"run": run.folder.name, "weights": manifest["weights"], "max_steps": manifest["max_steps"]}
@@ -180,7 +178,7 @@ def export_run(run: Run, out: Path, *, pixels: tuple[int, int] | None = None, fr
     if not fresh and made.is_file() and read_json(made).get("weights") == origin["weights"]:
         ui.say(f"exported before: {out}")
         return out
-    _export(run, run.folder / manifest.get("weights_dir", "checkpoints"), out, pixels, origin)
+    _export(run, run.folder / manifest.get("weights_dir", "checkpoints"), out, origin)
     return out
 
 
@@ -194,16 +192,16 @@ def export_checkpoint(run: Run, out: Path, step: int | None) -> dict[str, Any]:
         raise UsageError("no such checkpoint" if step else "this run has not ended and has no checkpoint", where=str(run.folder), hint=f"complete checkpoints: {have}")
     if step is None:
         ui.say(f"the run has not ended; exporting its newest checkpoint, step {wanted[-1].step}")
-    return _export(run, wanted[-1].path, out, None, {"run": run.folder.name, "checkpoint": wanted[-1].step})
+    return _export(run, wanted[-1].path, out, {"run": run.folder.name, "checkpoint": wanted[-1].step})
 
 
-def _export(run: Run, weights: Path, out: Path, pixels: tuple[int, int] | None, origin: dict[str, Any]) -> dict[str, Any]:
+def _export(run: Run, weights: Path, out: Path, origin: dict[str, Any]) -> dict[str, Any]:
     data = read_json(run.folder / "data.json")
     config = load_file(run.folder / "config.yaml")
     base = Path(data["model_dir"])
     low, high = pixel_limits(base)
-    limits = pixels or (config.get("min_pixels") or low, config.get("max_pixels") or high)
-    manifest = export.export(weights, base, out, models.get(data["model_version"]), pixels=limits, origin=origin)
+    pixels = (config.get("min_pixels") or low, config.get("max_pixels") or high)
+    manifest = export.export(weights, base, out, models.get(data["model_version"]), pixels=pixels, origin=origin)
     ui.say(f"model directory {out}")
     return manifest
 
@@ -228,18 +226,11 @@ def _score(outcome: Outcome, stages: ui.Stages, settled: job.Settled, hardware: 
     base = _servable(base, outcome.run, settled)
     for name, folder in (("before", base), ("after", model)):
         with stages.stage(f"serve and score {name}"), ui.Follow(f"answers {name}", count) as bar:
-            done = 0
-
-            def one(_: Any, bar: ui.Follow = bar) -> None:
-                nonlocal done
-                done += 1
-                bar.update(done)
-
             context = settled.config.max_seq_len if settled.config.device == "cpu" else None
             options = job.server_options(settled.config.device, hardware, port=port or serve.free_port(), max_model_len=context)
             results = scoring.evaluate_model(
                 folder, settled.version, data, outcome.run.folder / "scores" / name, options,
-                sampling=sampling, fingerprint=export.fingerprint(folder), on_done=one, say=ui.say,
+                sampling=sampling, fingerprint=export.fingerprint(folder), on_done=bar.one, say=ui.say,
             )  # fmt: skip
         setattr(outcome, name, results)
     if settled.config.device == "cpu":

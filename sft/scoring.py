@@ -31,18 +31,12 @@ def evaluate(data: Path, url: str, out: Path, *, model: str | None, sampling: pr
     endpoint = predict.resolve(predict.Endpoint(url, model))
     preds = predict.predict(samples, data.parent, endpoint, sampling, concurrency, on_done)
     scores = score.score(preds)
-    results = {**score.results(scores, data=data, endpoint=endpoint, sampling=sampling), **serve_facts(url), **(more or {})}
+    results = {**score.results(scores, data=data, endpoint=endpoint, sampling=sampling), "server": serve.server_version(url.rstrip("/").removesuffix("/v1")), **(more or {})}
     results["turns_not_scored"] = sum(sample.turns - 1 for _, sample in samples)  # only the first answer is asked for
     results["lost_because"] = Counter(pred.error for pred in preds if pred.error).most_common(3)
     predict.write_predictions(out / "predictions.jsonl", preds)
     write_json(out / "results.json", results)
     return results
-
-
-def serve_facts(url: str) -> dict[str, Any]:
-    """Which server answered."""
-    facts = serve.describe(url.rstrip("/").removesuffix("/v1"))
-    return {"server": facts["server"]} if "server" in facts else {}
 
 
 def evaluate_model(model_dir: Path, version: ModelVersion, data: Path, out: Path, options: serve.ServerOptions, *, sampling: predict.Sampling, fingerprint: str,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import os
 import socket
 import time
@@ -224,10 +223,8 @@ def answer_tokens(url: str) -> int:
     return ANSWER_TOKENS
 
 
-def describe(url: str) -> dict[str, str]:
-    """Version and model name as the server tells them; empty where it does not."""
-    with suppress(httpx.HTTPError, json.JSONDecodeError, KeyError, IndexError):
-        version = httpx.get(f"{url}/version", timeout=5, trust_env=False).json()["version"]
-        name = httpx.get(f"{url}/v1/models", timeout=5, trust_env=False).json()["data"][0]["id"]
-        return {"server": f"vLLM {version}", "model": str(name)}
-    return {}
+def server_version(url: str) -> str:
+    """The server's name and version as it tells them; empty where it does not."""
+    with suppress(httpx.HTTPError, ValueError, KeyError, TypeError):
+        return f"vLLM {httpx.get(f'{url}/version', timeout=5, trust_env=False).json()['version']}"
+    return ""

@@ -64,6 +64,7 @@ class Follow:
         self._live = err.is_terminal
         self._started = self._printed = time.monotonic()
         self._first: float | None = None
+        self._done = 0
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
         self._bar = Bar(*columns, console=err, transient=False)
         self._task = self._bar.add_task(title, total=total, note="")
@@ -90,6 +91,11 @@ class Follow:
             gained = done - self._first
             left = (now - self._started) / gained * (self.total - done) if gained > 0 else float("nan")
             say(f"{self.title} {done:g}/{self.total:g}{self.unit} {note}" + (f", {left:.0f} s left" if left > 0 else ""))
+
+    def one(self, _: object = None) -> None:
+        """One more is done; takes and ignores an argument, so that it can be handed on as a callback."""
+        self._done += 1
+        self.update(self._done)
 
     def step(self, progress: Progress) -> None:
         """A trainer's step line."""

@@ -249,9 +249,8 @@ def test_checkpoint_at_the_last_step_is_the_result(place: Path) -> None:
 
 
 def test_export_of_a_checkpoint(place: Path) -> None:
-    done = sft(place, "export", str(run_folder(place)), "-o", "exported", "--checkpoint", "30")
-    if max(steps(place)) and 30 not in steps(place):  # rotated away: the three newest are kept
-        assert done.returncode == 2 and "complete checkpoints" in done.stderr and not (place / "exported").exists()
+    done = sft(place, "export", str(run_folder(place)), "-o", "exported", "--checkpoint", "7")
+    assert done.returncode == 2 and "complete checkpoints" in done.stderr and not (place / "exported").exists()
     done = sft(place, "export", str(run_folder(place)), "-o", "exported", "--checkpoint", str(max(steps(place))))
     assert done.returncode == 0 and (place / "exported" / "chat_template.jinja").is_file()
 

@@ -182,3 +182,14 @@ def test_a_file_that_is_no_tokenizer(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ProblemsFound, match="not a tokenizer"):
         load_tokenizer(tmp_path / "tokenizer.json")
+
+
+def test_pixel_limit_is_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where somebody has moved Pillow's."""
+    Image.new("L", (40, 30)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert images.probe(tmp_path / "a.png").width == 40
+    monkeypatch.setattr(images, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(images.ImageProblem, match="40 x 30") as caught:
+        images.probe(tmp_path / "a.png")
+    assert caught.value.code == "image.too_large"

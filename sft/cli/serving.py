@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +96,9 @@ def eval(name: str, url: str, model: str | None, concurrency: int, max_tokens: i
     root = url.rstrip("/").removesuffix("/v1")
     with ui.Follow("answers", max(total, 1)) as bar:
         sampling = predict.Sampling(serving.answer_tokens(root) if max_tokens is None else max_tokens)
-        results = scoring.evaluate(data, url, out, model=model, sampling=sampling, concurrency=concurrency, on_done=counter(bar))
+        results = scoring.evaluate(data, url, out, model=model, sampling=sampling, concurrency=concurrency, on_done=bar.one)
     preds = predict.read_predictions(out / "predictions.jsonl")
-    report.write_report(out / "report.html", title=data.name, runs=[(results["endpoint"]["model"], preds)], base=data.parent, notes=[("server", results.get("server", url))])
+    report.write_report(out / "report.html", title=data.name, runs=[(results["endpoint"]["model"], preds)], base=data.parent, notes=[("server", results["server"] or url)])
     if as_json:
         print_json(results)
     else:
@@ -115,18 +114,6 @@ def rows_to_score(name: str) -> Path:
     path = Path(name) if given else found.test or found.train
     ui.say(f"scoring {path}" + ("" if given or found.test else "; there is no test.jsonl beside it"))
     return path
-
-
-def counter(bar: ui.Follow) -> Callable[[Any], None]:
-    """A callback that moves the bar by one."""
-    done = 0
-
-    def one(_: Any) -> None:
-        nonlocal done
-        done += 1
-        bar.update(done)
-
-    return one
 
 
 def show(results: dict[str, Any], out: Path) -> None:

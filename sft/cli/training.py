@@ -85,7 +85,7 @@ def train(name: str, dry_run: bool, as_json: bool, **options: Any) -> None:
     if dry_run:
         _dry_run(asked, machine, found.train, as_json)
         return
-    preview = job.settle(asked, machine, 1 << 40)
+    preview = job.settle(asked, machine, job.MANY)
     ui.say(loop.first_line(preview))
     report = loop.check_file(found.train, preview)
     settled = job.settle(asked, machine, report.good)

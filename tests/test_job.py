@@ -1,0 +1,110 @@
+"""What a command line means on which machine: engine, device, limits, and who decided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sft import container, job
+from sft.config import REHEARSAL
+from sft.errors import UsageError
+
+CARD = container.Gpu("NVIDIA A800", (8, 0), 81920, "550.54")
+GPU = job.Machine((CARD,), "docker")
+NONE = job.Machine((), None)
+
+
+def settle(machine: job.Machine = NONE, *, samples: int = 10_000, config_file: Path | None = None, rehearsal: bool | None = None, **flags: object) -> job.Settled:
+    return job.settle(job.Request(flags, config_file, rehearsal), machine, samples)
+
+
+def test_without_a_gpu_it_is_a_rehearsal() -> None:
+    settled = settle()
+    assert settled.rehearsal and settled.config.engine == "paddleformers" and settled.config.device == "cpu"
+    assert settled.config.max_steps == REHEARSAL["max_steps"] and settled.origins["max_steps"] == "rehearsal"
+    assert "CPU" in settled.reasons["engine"]
+
+
+def test_with_a_gpu_the_version_decides_the_engine() -> None:
+    assert settle(GPU).config.engine == "erniekit" and not settle(GPU).rehearsal
+    assert settle(GPU, model="1.6").config.engine == "paddleformers"
+    assert settle(GPU, rehearsal=True).config.model == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "said"),
+    [
+        (NONE, {"engine": "erniekit"}, "NVIDIA GPUs only"),
+        (NONE, {"model": "0.9B"}, "cannot be trained on a CPU"),
+        (NONE, {"gpus": 4}, "4 GPUs are asked for, and this is a rehearsal"),
+        (GPU, {"gpus": 8}, "8 GPUs are asked for, this machine has 1"),
+    ],
+)
+def test_what_this_machine_cannot_do_is_said_at_once(machine: job.Machine, flags: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        settle(machine, **flags)  # type: ignore[arg-type]
+    assert caught.value.hint
+
+
+def test_big_directory_is_no_rehearsal(tmp_path: Path, base_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settle(model=str(base_model)).config.model == str(base_model)
+    monkeypatch.setattr(job, "MOST_BYTES_ON_CPU", 10)
+    with pytest.raises(UsageError, match="cannot be trained on a CPU"):
+        settle(model=str(base_model))
+
+
+def test_defaults_shrink_to_few_samples_but_what_was_asked_for_does_not(tmp_path: Path) -> None:
+    settled = settle(samples=5)
+    assert settled.config.batch == 5 and settled.origins["batch"] == "made to fit 5 samples"
+    assert settle(samples=5, batch=8).config.batch == 8
+    path = tmp_path / "c.yaml"
+    path.write_text("batch: 8\n")
+    kept = settle(samples=5, config_file=path)
+    assert kept.config.batch == 8 and kept.origins["batch"] == str(path)
+    with pytest.raises(UsageError, match="only D = 5"):
+        job.plan_for(kept, 5)
+
+
+def test_template_of_another_version_is_refused_before_training(tmp_path: Path, base_model: Path, bengali_data: Path) -> None:
+    from sft import models
+    from sft.errors import ProblemsFound
+
+    request = job.Request({"model": str(base_model)})
+    assert job.model_dir(job.settle(request, NONE, 12), request, bengali_data, say=lambda _: None) == base_model
+    (base_model / "chat_template.jinja").write_text(models.chat_template(models.MODELS["1.5"]))
+    with pytest.raises(ProblemsFound, match=r"chat_template\.jinja"):
+        job.model_dir(job.settle(request, NONE, 12), request, bengali_data, say=lambda _: None)
+
+
+def test_sample_that_does_not_fit_is_named_by_line(base_model: Path, bengali_data: Path) -> None:
+    settled = settle(model=str(base_model))
+    with pytest.raises(Exception, match=r"max_seq_len is 64") as caught:
+        job.check_lengths(bengali_data, base_model, settle(model=str(base_model), max_seq_len=64))
+    assert f"{bengali_data}:" in str(caught.value)
+    lengths = job.check_lengths(bengali_data, base_model, settled)
+    assert 0 < lengths.mean <= lengths.longest <= 512 and 1 <= lengths.line <= 12
+
+
+def test_packs_that_hold_fewer_samples_than_planned_are_announced() -> None:
+    lengths = job.Lengths(4000, 1, 3864.0)  # a page of A4 with a long answer
+    note = job.packing_note(lengths, settle(GPU))
+    assert "about 4 fit" in note and "B = 8" in note and "--batch 4" in note
+    assert job.packing_note(job.Lengths(300, 1, 250.0), settle(GPU)) == ""
+    assert job.packing_note(lengths, settle()) == "", "PaddleFormers counts samples"
+
+
+def test_who_trains_and_who_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SFT_TRAINER_PYTHON", "SFT_SERVER_PYTHON"):
+        monkeypatch.delenv(name, raising=False)
+    assert job.runtime(settle(GPU), GPU).cuda == "12.6"
+    blackwell = job.Machine((container.Gpu("RTX 5090", (12, 0), 32607, "575"),), "docker")
+    assert job.runtime(settle(blackwell), blackwell).cuda == "12.9"
+    assert (job.server_options("gpu", blackwell, port=1).image or "").endswith("sm120")
+    bare = job.Machine((CARD,), None)
+    with pytest.raises(UsageError, match="no Docker engine"):
+        job.runtime(settle(bare), bare)
+    with pytest.raises(UsageError, match="needs Docker"):
+        job.server_options("gpu", bare, port=1)
+    with pytest.raises(UsageError, match="paddlepaddle-gpu"):
+        job.runtime(settle(GPU, model="1.5"), GPU)

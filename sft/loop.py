@@ -71,12 +71,7 @@ def run_loop(request: job.Request, data_name: str, test: Path | None, *, setup_s
     samples = reports[0].good if test else sum(1 for _ in train_data.open("rb"))
     settled = job.settle(request, hardware, samples)
     with stages.stage("plan"):
-        plan = job.plan_for(settled, samples)
-        ui.sums(sums(plan))
-        ui.say(f"  engine               {settled.config.engine}: {settled.reasons['engine']}")
-        base = job.model_dir(settled, request, train_data, say=ui.say)
-        lengths = show_lengths(train_data, base, settled)
-    run = job.open_run(settled, request, train_data, base, name=found.name)
+        plan, base, lengths, run = plan_run(settled, request, train_data, samples, found.name)
     with run.locked():
         return _work(stages, settled, hardware, run, train_data, test_data, base, plan, lengths, no_server, port)
 
@@ -100,14 +95,32 @@ def _work(stages: ui.Stages, settled: job.Settled, hardware: job.Machine, run: R
     return outcome
 
 
-def show_lengths(data: Path, base: Path, settled: job.Settled) -> job.Lengths:
-    """Check that every sample fits, and say how long they are."""
+def plan_run(settled: job.Settled, request: job.Request, data: Path, samples: int, name: str) -> tuple[Plan, Path, job.Lengths, Run]:
+    """The plan, the base model, the checked lengths of the samples and the run folder; the sums and reasons are said."""
+    plan = job.plan_for(settled, samples)
+    ui.sums(sums(plan))
+    ui.say(f"  engine               {settled.config.engine}: {settled.reasons['engine']}")
+    base = job.model_dir(settled, request, data, say=ui.say)
     lengths = job.check_lengths(data, base, settled)
     ui.say(f"  longest sample       {lengths.longest} tokens (line {lengths.line}) of max_seq_len {settled.config.max_seq_len}; mean {lengths.mean:.0f}")
     note = job.packing_note(lengths, settled)
     if note:
         ui.say(f"  warning: {note}")
-    return lengths
+    return plan, base, lengths, job.open_run(settled, request, data, base, name=name)
+
+
+def train_only(request: job.Request, name: str) -> Run:
+    """`sft train`: validate, plan, train; returns the finished run."""
+    hardware = job.Machine.look()
+    found = datasets.find(name, say=ui.say)
+    preview = job.settle(request, hardware, job.MANY)
+    ui.say(first_line(preview))
+    samples = check_file(found.train, preview).good
+    settled = job.settle(request, hardware, samples)
+    plan, base, _, run = plan_run(settled, request, found.train, samples, found.name)
+    with run.locked():
+        train_run(settled, hardware, run, found.train, base, plan)
+    return run
 
 
 def _set_up(stages: ui.Stages, names: list[str]) -> None:

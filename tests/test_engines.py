@@ -16,7 +16,7 @@ from conftest import write_safetensors
 
 from sft import engines, models
 from sft.config import RunConfig
-from sft.engines.base import Checkpoint, Engine, Job, check_keys, complete_checkpoints, to_yaml
+from sft.engines.base import Checkpoint, Engine, Job, check_keys, complete_checkpoints, to_yaml, visible_cards
 from sft.engines.erniekit import CHECKPOINT_FILES, ErnieKit, known_keys
 from sft.engines.logs import last_errors, plain, read_progress
 from sft.engines.paddleformers import PaddleFormers
@@ -359,3 +359,10 @@ def test_choose(wanted: str | None, version: str, gpu: bool, expected: str, reas
     engine, why = engines.choose(wanted, models.MODELS[version], gpu=gpu)
     assert engine == expected
     assert reason in why
+
+
+def test_cards_the_user_chose_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert visible_cards(2) == "0,1"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7,6")
+    assert visible_cards(2) == "5,7"

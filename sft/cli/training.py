@@ -13,7 +13,6 @@ from sft import train as training
 from sft.cli.common import json_option, print_json, request, run_options
 from sft.errors import EXIT_PROBLEMS
 from sft.jsonl import read_samples
-from sft.plan import sums
 
 
 @click.command()
@@ -80,23 +79,10 @@ def train(name: str, dry_run: bool, as_json: bool, **options: Any) -> None:
       sft train mine.jsonl --epochs 4
     """
     asked = request(options)
-    machine = job.Machine.look()
-    found = data.find(name, say=ui.say)
     if dry_run:
-        _dry_run(asked, machine, found.train, as_json)
+        _dry_run(asked, job.Machine.look(), data.find(name, say=ui.say).train, as_json)
         return
-    preview = job.settle(asked, machine, job.MANY)
-    ui.say(loop.first_line(preview))
-    report = loop.check_file(found.train, preview)
-    settled = job.settle(asked, machine, report.good)
-    plan = job.plan_for(settled, report.good)
-    ui.sums(sums(plan))
-    ui.say(f"  engine               {settled.config.engine}: {settled.reasons['engine']}")
-    base = job.model_dir(settled, asked, found.train, say=ui.say)
-    loop.show_lengths(found.train, base, settled)
-    folder = job.open_run(settled, asked, found.train, base, name=found.name)
-    with folder.locked():
-        loop.train_run(settled, machine, folder, found.train, base, plan)
+    folder = loop.train_only(asked, name)
     if as_json:
         print_json({"run": str(folder.folder), **folder.manifest()})
     else:

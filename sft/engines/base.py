@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -86,6 +87,12 @@ class Engine(Protocol):
 
     def checkpoints(self, output_dir: Path) -> list[Checkpoint]:
         """The complete checkpoints, oldest first."""
+
+
+def visible_cards(gpus: int) -> str:
+    """CUDA_VISIBLE_DEVICES for the trainer: the first `gpus` of those the user has chosen, else of all."""
+    chosen = [card for card in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if card.strip()]
+    return ",".join((chosen or [str(card) for card in range(gpus)])[:gpus])
 
 
 def absolute_image(url: str, base: Path) -> str:

@@ -17,7 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sft.engines.base import Checkpoint, Job, absolute_image, check_keys, complete_checkpoints
+from sft.engines.base import Checkpoint, Job, absolute_image, check_keys, complete_checkpoints, visible_cards
 from sft.engines.logs import read_progress
 from sft.errors import UsageError
 from sft.jsonl import encode
@@ -73,7 +73,7 @@ class ErnieKit:
             "PYTHONUTF8": "1",
             "PYTHONUNBUFFERED": "1",
             "ERNIEKIT_DIST_LOG": str(job.run_dir / "log" / "workers"),
-            "CUDA_VISIBLE_DEVICES": ",".join(str(card) for card in range(job.config.gpus)),
+            "CUDA_VISIBLE_DEVICES": visible_cards(job.config.gpus),
         }
 
     def progress(self, line: str) -> Progress | None:

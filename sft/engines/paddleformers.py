@@ -18,7 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sft.engines.base import Checkpoint, Job, absolute_image, check_keys, complete_checkpoints
+from sft.engines.base import Checkpoint, Job, absolute_image, check_keys, complete_checkpoints, visible_cards
 from sft.engines.logs import read_progress
 from sft.errors import UsageError
 from sft.models import BEGIN, IMAGE_TOKEN, TURN_END
@@ -103,8 +103,7 @@ class PaddleFormers:
         common = {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"}
         if job.config.device == "cpu":
             return {**common, "OMP_NUM_THREADS": str(os.cpu_count() or 1), "CUDA_VISIBLE_DEVICES": ""}
-        cards = ",".join(str(card) for card in range(job.config.gpus))
-        return {**common, "CUDA_VISIBLE_DEVICES": cards, "PADDLEFORMERS_DIST_LOG": str(job.run_dir / "log" / "workers")}
+        return {**common, "CUDA_VISIBLE_DEVICES": visible_cards(job.config.gpus), "PADDLEFORMERS_DIST_LOG": str(job.run_dir / "log" / "workers")}
 
     def progress(self, line: str) -> Progress | None:
         """Step lines; the total is filled in by the caller's plan."""

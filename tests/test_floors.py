@@ -14,8 +14,8 @@ FLOORS: dict[str, int] = {
     name: floor
     for floor, names in {
         0: "sft types errors",
-        1: "models jsonl images tokens config safetensors_io schema",
-        2: "checks checks_images checks_row validate repair plan engines engines.base engines.erniekit engines.logs engines.paddleformers metrics metrics.text",
+        1: "models jsonl images tokens config safetensors_io schema reasons shards markup markup.errors",
+        2: "formats formats.base checks checks_images checks_row validate repair plan engines engines.base engines.erniekit engines.logs engines.paddleformers metrics metrics.text",
         3: "cards container data download environments evaluation evaluation.predict evaluation.report evaluation.score export fetch_data fetch_model job launch loop runs scoring serve "
         "synth synth.bengali synth.shaping tiny train ui workers workers.leash workers.tiny_model workers.transformers_answers",
         4: "cli cli.common cli.data cli.models cli.planning cli.serving cli.setup cli.training __main__",

@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sft import checks_row, models
-from sft.checks import REASONS, Context
+from sft.checks import Context
 from sft.checks_row import check_line
 from sft.engines.paddleformers import IMAGE_MARK
 from sft.errors import ProblemsFound, UsageError
 from sft.images import MAX_FILE_BYTES
 from sft.jsonl import read_samples
+from sft.reasons import REASONS
 from sft.tokens import Budget
 from sft.validate import KEPT, Report, validate
 

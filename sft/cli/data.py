@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from sft import data, models, ui
-from sft.checks import REASONS, Context
+from sft.checks import Context
 from sft.cli.common import json_option, list_problems, model_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
+from sft.reasons import REASONS
 from sft.repair import fix as mend
 from sft.tokens import Budget, pixel_limits
 from sft.validate import Report

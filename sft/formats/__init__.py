@@ -1,0 +1,48 @@
+"""Source formats, one per file: each lists its units of work and reads one unit at a time (`sft.formats.base`)."""
+
+from __future__ import annotations
+
+import importlib
+from difflib import get_close_matches
+
+from sft.errors import UsageError
+from sft.formats.base import Format
+
+# name as users type it → module under sft/formats that holds its FORMAT; imported when it is used
+FORMATS: dict[str, str] = {
+    "erniekit": "erniekit",
+    "messages": "messages",
+    "llava": "llava",
+    "paddleocr-rec": "paddleocr_rec",
+    "ppocrlabel": "ppocrlabel",
+    "pubtabnet": "pubtabnet",
+    "hf": "hf",
+    "csv": "delimited",
+    "tsv": "delimited",
+    "gt-pairs": "gt_pairs",
+    "label-studio": "label_studio",
+    "omnidocbench": "omnidocbench",
+    "im2latex": "im2latex",
+    "unimer": "unimer",
+    "hme100k": "hme100k",
+    "chartqa": "chartqa",
+    "plotqa": "plotqa",
+    "otsl-parquet": "otsl_parquet",
+    "docling": "docling",
+    "page-xml": "page_xml",
+    "alto": "alto",
+    "hocr": "hocr",
+    "icdar": "icdar",
+    "lmdb": "lmdb_rec",
+}
+
+
+def get(name: str) -> Format:
+    """The format called `name`; an unknown name is an error with a suggestion."""
+    if name not in FORMATS:
+        close = get_close_matches(name, FORMATS, n=1, cutoff=0.4)
+        hint = f"did you mean {close[0]} ? " if close else ""
+        raise UsageError(f"no source format called {name!r}", hint=f"{hint}known: {', '.join(FORMATS)}; `sft convert --list` describes them")
+    module = importlib.import_module(f"sft.formats.{FORMATS[name]}")
+    found: dict[str, Format] = module.FORMATS
+    return found[name]

@@ -1,0 +1,227 @@
+"""What the set-making verbs know of every row: where it stands in its file, which images it shows, what it says.
+
+A file is read once, in shards on any number of cores; 100 bytes or so of a row stay in memory, whatever its length. The
+pieces wait in the work folder of the output, so that a killed command does not hash the images again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from sft import work
+from sft.errors import ProblemsFound, UsageError
+from sft.formats.base import Unit, line_units
+from sft.images import ImageProblem, probe
+from sft.jsonl import CHUNK, MAX_LINE_BYTES, bounded_lines, open_input
+from sft.markup.text import scripts
+from sft.models import MODELS
+from sft.shards import Runner, run
+from sft.types import Sample
+
+# One row: which of the input files, where its line begins, how long it is without the line end, its number, hashes of
+# 128 bit (two numbers) of its images and of its texts, 64 bit of its prompt, its group and its stratum.
+ROW = np.dtype([("file", "u2"), ("offset", "u8"), ("length", "u4"), ("line", "u4"), ("images", "u8", 2), ("texts", "u8", 2), ("prompt", "u8"), ("group", "u8"), ("stratum", "u8")])
+IMAGE = np.dtype([("row", "u4"), ("image", "u8", 2)])  # every image of every row; `row` counts from the beginning of its shard
+NO_GROUP = 0
+TASK_OF = {prompt: task.value for version in MODELS.values() for task, prompt in version.prompts.items()}
+STRATA = ("task", "script", "length")
+_rows = msgspec.json.Decoder()
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What is looked up in a row: the dotted keys of its group, and what makes its stratum (STRATA or dotted keys)."""
+
+    group: tuple[str, ...] = ()
+    strata: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One shard: a stretch of one file, and where its piece goes."""
+
+    unit: Unit
+    file: int
+    piece: Path
+    keys: Keys
+
+
+@dataclass(frozen=True)
+class Index:
+    """All rows of all files in order, and their images; `rejects` are the pieces that hold what is no row."""
+
+    files: tuple[Path, ...]
+    rows: npt.NDArray[Any]
+    images: npt.NDArray[Any]
+    names: dict[int, str]  # stratum → what it is called
+    rejects: tuple[Path, ...]
+    rejected: dict[str, int]
+
+
+def build(files: list[Path], folder: work.Work, keys: Keys, runner: Runner, *, progress: Callable[[float], object] = lambda _: None) -> Index:
+    """Index every row of `files`. Rows that are no samples, or whose images cannot be read, are rejected by reason."""
+    if len(files) > 0xFFFF:
+        raise UsageError(f"{len(files)} files, at most {0xFFFF} at once", hint="join some of them first")
+    jobs = (Job(unit, number, folder.path(f"{number:05}-{unit.payload.start:012}.index"), keys) for number, path in enumerate(files) for unit in line_units(path))
+    done = 0
+    pieces = []
+    for job_bytes, piece in run(index_shard, jobs, runner):
+        done += job_bytes
+        progress(done)
+        pieces.append(piece)
+    return _joined(tuple(files), pieces)
+
+
+def _joined(files: tuple[Path, ...], pieces: list[Path]) -> Index:
+    rows, images = [], []
+    names: dict[int, str] = {}
+    rejected: dict[str, int] = {}
+    count = 0
+    for piece in pieces:
+        with np.load(piece, allow_pickle=False) as found:
+            rows.append(found["rows"])
+            part = found["images"]
+            summary = json.loads(bytes(found["summary"]))
+        part["row"] += count
+        images.append(part)
+        count += len(rows[-1])
+        names.update({int(key): name for key, name in summary["names"].items()})
+        for code, number in summary["rejected"].items():
+            rejected[code] = rejected.get(code, 0) + number
+    empty_rows, empty_images = np.empty(0, ROW), np.empty(0, IMAGE)
+    return Index(files, np.concatenate([empty_rows, *rows]), np.concatenate([empty_images, *images]), names, tuple(p.with_suffix(".rejects") for p in pieces), rejected)
+
+
+def index_shard(job: Job) -> tuple[int, Path]:
+    """Index one shard and leave its piece; (bytes of the shard, the piece). A piece that is there already is kept."""
+    size = job.unit.payload.end - job.unit.payload.start
+    rejects = job.piece.with_suffix(".rejects")
+    if job.piece.is_file() and rejects.is_file():
+        return size, job.piece
+    shard = _Shard(job)
+    with work.piece(rejects) as stream:
+        for reject in shard.read():
+            stream.write(msgspec.json.encode(reject) + b"\n")
+    summary = json.dumps({"names": shard.names, "rejected": shard.rejected}).encode()
+    with work.piece(job.piece) as stream:
+        np.savez(stream, rows=np.array(shard.rows, ROW), images=np.array(shard.images, IMAGE), summary=np.frombuffer(summary, "u1"))
+    return size, job.piece
+
+
+class _Shard:
+    """The rows of one shard as they are read."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.rows: list[tuple[Any, ...]] = []
+        self.images: list[tuple[Any, ...]] = []
+        self.names: dict[str, str] = {}
+        self.rejected: dict[str, int] = {}
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Take every row in; what is none comes out as a reject."""
+        span = self.job.unit.payload
+        with open_input(self.job.unit.path) as stream:
+            stream.seek(span.start)
+            for number, text, too_long in bounded_lines(stream):
+                end = stream.tell()
+                try:
+                    if too_long:
+                        raise ImageProblem("source.too_large", f"a line of more than {MAX_LINE_BYTES:,} bytes")
+                    self._take(text.rstrip(b"\r\n"), span.line + number - 1, end - len(text))
+                except ImageProblem as problem:
+                    self.rejected[problem.code] = self.rejected.get(problem.code, 0) + 1
+                    where = f"{self.job.unit.name}:{span.line + number - 1}"
+                    yield {"where": where, "code": problem.code, "message": str(problem), "raw": text[:4096].decode("utf-8", "replace").rstrip("\n")}
+                if end >= span.end:
+                    return
+
+    def _take(self, text: bytes, line: int, begin: int) -> None:
+        try:
+            raw = _rows.decode(text)
+            sample = msgspec.convert(raw, Sample)
+            answers = [item.text for item in sample.text_info if item.tag == "no_mask"]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise ImageProblem("structure.object", f"not a sample: {error}") from error
+        hashes = [content_hash((self.job.unit.path.parent / image.image_url).resolve()) for image in sample.image_info]
+        keys = self.job.keys
+        group = "\0".join(str(value) for key in keys.group if (value := look_up(raw, key)) is not None)
+        stratum = " · ".join(_stratum(key, raw, sample, answers) for key in keys.strata)
+        number = short_hash(stratum)
+        self.names[str(number)] = stratum
+        texts = wide_hash(msgspec.json.encode([(item.text.strip(), item.tag) for item in sample.text_info]))
+        images = hashes[0] if len(hashes) == 1 else wide_hash(repr(hashes).encode())
+        self.images += [(len(self.rows), value) for value in hashes]
+        self.rows.append((self.job.file, begin, len(text), line, images, texts, short_hash(sample.prompt), short_hash(group) if group else NO_GROUP, number))
+
+
+@lru_cache(maxsize=4096)
+def content_hash(path: Path) -> tuple[int, int]:
+    """128 bit of the content of an image file. ImageProblem where it cannot be read as an image."""
+    probe(path)
+    digest = blake2b(digest_size=16)
+    try:
+        with path.open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise ImageProblem("image.missing", f"{path}: {error.strerror}") from error
+    return _two(digest.digest())
+
+
+def wide_hash(content: bytes) -> tuple[int, int]:
+    """128 bit of some bytes, as two numbers."""
+    return _two(blake2b(content, digest_size=16).digest())
+
+
+def short_hash(text: str) -> int:
+    """64 bit of a text, never 0."""
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") or 1
+
+
+def _two(digest: bytes) -> tuple[int, int]:
+    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
+
+
+def look_up(raw: Any, key: str) -> Any:
+    """The value of a dotted key such as `meta.group`; None where it is missing."""
+    for step in key.split("."):
+        if not isinstance(raw, dict) or step not in raw:
+            return None
+        raw = raw[step]
+    return raw if isinstance(raw, (str, int, float, bool)) else json.dumps(raw, sort_keys=True)
+
+
+def _stratum(key: str, raw: Any, sample: Sample, answers: list[str]) -> str:
+    if key == "task":
+        return TASK_OF.get(sample.prompt, "other prompts")
+    if key == "script":
+        return next(iter(scripts("".join(answers))), "no letters")
+    if key == "length":
+        size = sum(map(len, answers))
+        return f"under {max(16, 1 << size.bit_length())} characters"
+    value = look_up(raw, key)
+    return "none" if value is None else str(value)
+
+
+def read_line(index: Index, row: int | np.int64, cache: dict[int, Any]) -> bytes:
+    """The bytes of one row, without its line end; `cache` holds the open files."""
+    file, offset, length = (int(index.rows[name][row]) for name in ("file", "offset", "length"))
+    if file not in cache:
+        cache[file] = index.files[file].open("rb")
+    stream = cache[file]
+    stream.seek(offset)
+    text: bytes = stream.read(length)
+    if len(text) != length:
+        raise ProblemsFound("this file changed while it was read", where=str(index.files[file]), hint="run the command again")
+    return text

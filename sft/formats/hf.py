@@ -1,0 +1,244 @@
+"""Data sets in the layouts of the Hugging Face `datasets` library: Parquet, saved to disk, image folders, JSON lines, hub names.
+
+SOURCE is a file (.parquet, .arrow, .jsonl), a folder, or a name on the hub (`owner/name` or `owner/name@revision`; its
+files are downloaded once, into the hub's own cache). A row of `naver-clova-ix/synthdog-en`, and a line of an image
+folder's metadata.jsonl, as the documentation of `datasets` shows it:
+
+    {"image": {"bytes": …, "path": "0.jpg"}, "ground_truth": "{\\"gt_parse\\": {\\"text_sequence\\": \\"… the text …\\"}}"}
+    {"file_name": "0001.png", "text": "This is a golden retriever playing with a ball"}
+
+Columns that are not named with --map are guessed: the image by the type that the schema gives it, the label by its name,
+which also says what it is (`latex` is a formula, `html` a table). Where names allow two readings the user is asked. A
+column inside a struct or inside a JSON string is written with dots: `--map text=ground_truth.gt_parse.text_sequence`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sft.errors import UsageError
+from sft.formats import json_stream, parquet
+from sft.formats.base import Format, Item, Options, Read, Reject, Unit
+from sft.formats.hf_files import data_files
+from sft.formats.rows import json_rows, json_units
+from sft.formats.targets import make
+from sft.jsonl import MAX_LINE_BYTES, open_input
+from sft.markup.errors import MarkupError
+from sft.types import Task
+
+COLUMNS = ("image", "text", "group", "prompt")
+IMAGE_NAMES = ("image", "file_name", "img", "images", "picture", "image_path", "img_path", "path")
+# names of label columns, the most telling first → what they hold, and how it is written
+TEXT_NAMES: dict[str, tuple[Task, str]] = {
+    **dict.fromkeys(("text", "transcription", "transcript", "ocr_text", "ground_truth", "markdown"), (Task.OCR, "auto")),
+    **dict.fromkeys(("latex", "latex_formula", "latex_formulas", "formula", "tex"), (Task.FORMULA, "latex")),
+    **dict.fromkeys(("html", "html_table", "table_html"), (Task.TABLE, "html")),
+    "otsl": (Task.TABLE, "otsl"),
+}
+DONUT = ("gt_parse", "text_sequence")  # where Donut's JSON string has the text
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where the parts of a sample are in a row; "" for what there is none of."""
+
+    image: str
+    text: str
+    group: str
+    prompt: str
+    task: Task
+    markup: str
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The top-level columns that must be read."""
+        return tuple(dict.fromkeys(name for name in (self.image, self.text, self.group, self.prompt) if name))
+
+
+def units(source: Path, options: Options) -> Iterator[Unit]:
+    """Row groups of Parquet files, Arrow files, parts of JSON lines, a metadata.csv as a whole: each with its columns."""
+    for name, path in data_files(source, options.split):
+        suffix = path.suffix.lower()
+        if suffix in (".parquet", ".arrow"):
+            names, images = parquet.columns_of(path)
+            columns = choose(names, images, options, str(path))
+            heads = [_head(column, names) for column in columns.heads]
+            inner: Iterable[Unit] = parquet.units(path, name, list(dict.fromkeys(heads)))
+        elif suffix == ".csv":
+            header = next(_csv_rows(path), [])
+            columns = choose(header, [], options, str(path))
+            inner = [Unit(path, name, tuple(header))]
+        else:
+            columns = choose(_first_keys(path), [], options, str(path))
+            inner = (replace(unit, name=name) for unit in json_units(path))
+        for unit in inner:
+            yield Unit(unit.path, unit.name, (columns, unit.payload))
+
+
+def _head(column: str, names: Iterable[str]) -> str:
+    return column if column in set(names) else column.split(".", 1)[0]
+
+
+def _first_keys(path: Path) -> list[str]:
+    """The keys of the first object of a file, be it lines or an array."""
+    for unit in json_units(path):
+        for found in json_rows(unit):
+            if not isinstance(found, Reject):
+                return list(found[1])
+    raise UsageError("no row of this file is a JSON object", where=str(path), hint="expected one object per line")
+
+
+def _csv_rows(path: Path) -> Iterator[list[str]]:
+    """Rows of a CSV file in UTF-8; a wrong byte is kept as U+FFFD, which makes its row a reject."""
+    with open_input(path) as stream:
+        lines = (stream_line.decode("utf-8", "replace").removeprefix("\ufeff").replace("\0", "\ufffd") for stream_line in iter(lambda: stream.readline(MAX_LINE_BYTES), b""))
+        yield from csv.reader(lines)
+
+
+def choose(names: list[str], images: list[str], options: Options, where: str) -> Columns:
+    """Which of the columns `names` are what; `images`: those that hold images by their type. UsageError names them all."""
+    for wanted in options.columns.values():
+        if wanted not in names and wanted.split(".", 1)[0] not in names:
+            raise UsageError(f"no column {wanted!r}", where=where, hint=f"the columns are {', '.join(names)}")
+    image = options.columns.get("image") or _one_image(names, images, where)
+    text = options.columns.get("text") or _one_text([name for name in names if name != image], options.task, names, where)
+    guessed, markup = TEXT_NAMES.get(text.rsplit(".", 1)[-1].lower(), (Task.OCR, "auto"))
+    task = options.task or guessed
+    if options.markup != "auto" or task is not guessed:
+        markup = options.markup
+    return Columns(image, text, options.columns.get("group", ""), options.columns.get("prompt", ""), task, markup)
+
+
+def _one_image(names: list[str], images: list[str], where: str) -> str:
+    candidates = images or [name for wanted in IMAGE_NAMES for name in names if name.lower() == wanted][:1]
+    if len(candidates) > 1:
+        candidates = [name for name in candidates if name.lower() == "image"] or candidates
+    if len(candidates) == 1:
+        return candidates[0]
+    what = f"{len(candidates)} columns of images ({', '.join(candidates)})" if candidates else "no column of images"
+    raise UsageError(what, where=where, hint=f"name it with --map image=COLUMN; the columns are {', '.join(names)}")
+
+
+def _one_text(names: list[str], task: Task | None, every: list[str], where: str) -> str:
+    candidates = {name: TEXT_NAMES[name.lower()][0] for name in names if name.lower() in TEXT_NAMES}
+    of_task = [name for name, is_for in candidates.items() if task is None or is_for is task] or list(candidates)
+    if of_task and len({candidates[name] for name in of_task}) == 1:
+        return min(of_task, key=lambda name: list(TEXT_NAMES).index(name.lower()))
+    what = f"{' and '.join(of_task)} could both be the label" if of_task else "no column that looks like a label"
+    raise UsageError(what, where=where, hint=f"name it with --map text=COLUMN{', or give --task' if of_task else ''}; the columns are {', '.join(every)}")
+
+
+def read(unit: Unit, options: Options) -> Iterator[Read]:
+    """Items and rejects of one unit."""
+    columns, payload = unit.payload
+    inner = Unit(unit.path, unit.name, payload)
+    if isinstance(payload, parquet.Rows):
+        found: Iterator[tuple[str, dict[str, Any]] | Reject] = parquet.rows(inner)
+    elif unit.path.suffix.lower() == ".csv":
+        found = _csv_objects(inner)
+    else:
+        found = json_rows(inner)
+    for row in found:
+        yield row if isinstance(row, Reject) else _item(*row, columns, unit.path.parent, options)
+
+
+def _csv_objects(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
+    header: tuple[str, ...] = unit.payload
+    rows = enumerate(_csv_rows(unit.path), 1)
+    number = 1
+    while True:
+        try:
+            number, row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Reject(f"{unit.name}:{number + 1}", "source.syntax", f"not CSV from here on: {error}")
+            return
+        where = f"{unit.name}:{number}"
+        if number == 1 or not row:
+            continue
+        if len(row) != len(header):
+            yield Reject(where, "source.shape", f"{len(row)} cells, but {len(header)} in the header", ",".join(row)[: json_stream.RAW])
+        elif any("\ufffd" in cell for cell in row):
+            yield Reject(where, "source.encoding", "not UTF-8, or a NUL character", ",".join(row)[: json_stream.RAW])
+        else:
+            yield where, dict(zip(header, row, strict=True))
+
+
+def _item(where: str, row: Mapping[str, Any], columns: Columns, folder: Path, options: Options) -> Item | Reject:
+    try:
+        picture = parquet.picture(value_at(row, columns.image), folder, options)
+        target = make(columns.task, _label(value_at(row, columns.text), columns.text), markup=columns.markup)
+        group, prompt = (_word(value_at(row, name)) if name else "" for name in (columns.group, columns.prompt))
+    except MarkupError as error:
+        return Reject(where, error.code, str(error), json_stream.raw({key: value for key, value in row.items() if key != columns.image}))
+    return Item(where, picture, target, columns.task, group, prompt)
+
+
+def value_at(row: Mapping[str, Any], path: str) -> Any:
+    """The value of a column, or of a place inside it ("ground_truth.gt_parse.text_sequence"), through structs and JSON strings.
+
+    Raises MarkupError with source.shape where there is no such place.
+    """
+    if path in row:
+        return row[path]
+    value: Any = row
+    for step in path.split("."):
+        if isinstance(value, str):
+            value = _json(value)
+        if not isinstance(value, Mapping) or step not in value:
+            raise MarkupError("source.shape", f"no {step!r} in this row")
+        value = value[step]
+    return value
+
+
+def _json(text: str) -> Any:
+    value = json_stream.decode(text.encode("utf-8", "surrogatepass"))
+    if isinstance(value, json_stream.Fault):
+        raise MarkupError(value.code, value.message)
+    return value
+
+
+def _label(value: Any, column: str) -> str:
+    """The label as a text: a string, a list of one, or Donut's JSON. Raises MarkupError."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if column == "ground_truth" and isinstance(value, (str, Mapping)):
+        inner = _json(value) if isinstance(value, str) and value.lstrip().startswith("{") else value
+        if isinstance(inner, Mapping):
+            for step in DONUT:
+                inner = inner.get(step) if isinstance(inner, Mapping) else None
+            value = inner
+            if not isinstance(value, str):
+                raise MarkupError("source.inexpressible", "ground_truth holds fields, not a text; name one with --map text=ground_truth.gt_parse.FIELD")
+    if value is None:
+        raise MarkupError("target.empty", "no label")
+    if not isinstance(value, str):
+        raise MarkupError("source.shape", f"the label is not a text, but {type(value).__name__}")
+    if len(value) > MAX_LINE_BYTES // 4:
+        raise MarkupError("source.too_large", f"a label of {len(value):,} characters")
+    return value
+
+
+def _word(value: Any) -> str:
+    if value is None or isinstance(value, (str, int)):
+        return "" if value is None else str(value)
+    raise MarkupError("source.shape", f"expected a text, found {type(value).__name__}")
+
+
+FORMATS: dict[str, Format] = {
+    "hf": Format(
+        name="hf",
+        title="Hugging Face datasets: Parquet, saved to disk, image folder, JSON lines, or a name on the hub",
+        origin="https://huggingface.co/docs/datasets/image_dataset",
+        example='{"file_name": "0001.png", "text": "This is a golden retriever playing with a ball"}',
+        tasks=(Task.OCR, Task.TABLE, Task.FORMULA, Task.CHART),
+        units=units,
+        read=read,
+        columns=COLUMNS,
+    )
+}

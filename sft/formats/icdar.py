@@ -1,0 +1,228 @@
+"""ICDAR robust reading: words with their corners in one file per image, or cropped words in one list.
+
+    gt_img_1.txt (2015; SROIE, where the file has the name of its image)   377,117,463,117,465,130,378,130,Genaxis Theatre
+                                                                           374,155,409,155,409,170,374,170,###
+    gt_100.txt (2013, training and test)                                   158 128 411 181 "Footpath"
+                                                                           38, 43, 920, 215, "Tiredness"
+    gt_img_1.txt (MLT)                                                     x1,y1,x2,y2,x3,y3,x4,y4,Latin,text
+    gt.txt (cropped words; MLT writes the script between)                  word_1.png, "Genaxis Theatre"
+
+Corners run clockwise from the top left; words are cut out along them. The text may hold commas; in quotes, \\" and \\\\ stand
+for " and \\. `###` and `*` are words that nobody could read: source.ignored. A file is MLT's where every line names a script
+of MLT. The group of a word is its page. The image of `gt_img_1.txt` is `img_1` with any suffix: under `--images`, beside the
+file, or in a folder beside the file's.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from sft.errors import UsageError
+from sft.formats.base import UNIT_FILES, Format, Options, Picture, Read, Reject, Span, Unit, line_units, unit_lines
+from sft.formats.rows import BOM, IMAGE_SUFFIXES, RAW, begin, decode_line, item, picture
+from sft.jsonl import MAX_LINE_BYTES, open_input
+from sft.markup.errors import MarkupError
+from sft.types import Task
+
+SCRIPTS = ("Arabic", "Latin", "Chinese", "Japanese", "Korean", "Bangla", "Hindi", "Symbols", "Mixed", "None")
+IGNORED = ("###", "*")
+MAX_FILE_BYTES = 16 << 20  # of one image's words
+_NUMBER = r"\s*(-?\d{1,9}(?:\.\d{1,9})?)\s*"
+_QUAD = re.compile(",".join([_NUMBER] * 8) + ",(.*)", re.DOTALL)
+_SEPARATOR = r"(?:\s*,\s*|\s+)"
+_BOX = re.compile(_SEPARATOR.join([r"(-?\d{1,9})"] * 4) + _SEPARATOR + r'"(.*)"', re.DOTALL)
+_SCRIPT = re.compile(rf"({'|'.join(SCRIPTS)}),")
+
+
+def units(source: Path, options: Options) -> Iterator[Unit]:
+    """Lines of a list of cropped words; files of words, with a tuple of (its name, the image or "") as payload."""
+    if not source.is_dir():
+        with open_input(source):  # says so where there is none
+            pass
+        if _is_list(source):
+            yield from line_units(source)
+        else:
+            yield Unit(source.parent, source.parent.name, ((source.name, _image(source, options, {})),))
+        return
+    batch: list[tuple[str, str]] = []
+    listed: dict[Path, dict[str, list[str]]] = {}
+    found = False
+    for folder, names, files in os.walk(source):
+        names.sort()
+        for name in sorted(files):
+            path = Path(folder) / name
+            if not name.lower().endswith(".txt"):
+                continue
+            relative = path.relative_to(source).as_posix()
+            if _is_list(path):
+                if batch:
+                    yield Unit(source, source.name, tuple(batch))
+                    batch = []
+                yield from line_units(path, relative)
+                found = True
+            elif (image := _image(path, options, listed)) or name.lower().startswith("gt_"):
+                batch.append((relative, image))
+                found = True
+            if len(batch) == UNIT_FILES:
+                yield Unit(source, source.name, tuple(batch))
+                batch = []
+    if batch:
+        yield Unit(source, source.name, tuple(batch))
+    if not found:
+        raise UsageError("no ground truth here", where=str(source), hint="expected gt_img_1.txt and the like, files with the names of their images, or a gt.txt of cropped words")
+
+
+def _is_list(path: Path) -> bool:
+    """Whether the first line names an image."""
+    try:
+        with open_input(path) as stream:
+            return _named(stream.readline(4096).removeprefix(BOM).decode("utf-8", "replace")) is not None
+    except (UsageError, OSError):
+        return False
+
+
+def _named(line: str) -> tuple[str, str] | None:
+    """(image, the rest) of a line in a list of cropped words."""
+    name, comma, rest = line.partition(",")
+    name = name.strip()
+    return (name, rest.strip()) if comma and name.lower().endswith(IMAGE_SUFFIXES) else None
+
+
+def _image(path: Path, options: Options, listed: dict[Path, dict[str, list[str]]]) -> str:
+    """The image of a file of words; "" where there is none, or more than one."""
+    stems = dict.fromkeys((path.stem.removeprefix("gt_"), path.stem))
+    if options.images:
+        return _one(options.images, stems, listed)
+    if own := _one(path.parent, stems, listed):
+        return own
+    try:
+        beside = sorted(entry for entry in path.parent.parent.iterdir() if entry.is_dir() and entry != path.parent)
+    except OSError:
+        return ""
+    found = [image for image in (_one(folder, stems, listed) for folder in beside) if image]
+    return found[0] if len(found) == 1 else ""
+
+
+def _one(folder: Path, stems: dict[str, None], listed: dict[Path, dict[str, list[str]]]) -> str:
+    """The only image of that name in a folder."""
+    if folder not in listed:
+        try:
+            names = sorted(entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(IMAGE_SUFFIXES))
+        except OSError:
+            names = []
+        listed[folder] = {}
+        for name in names:
+            listed[folder].setdefault(name.rsplit(".", 1)[0], []).append(name)
+    for stem in stems:
+        if len(names := listed[folder].get(stem, [])) == 1:
+            return str(folder / names[0])
+    return ""
+
+
+def read(unit: Unit, options: Options) -> Iterator[Read]:
+    """An Item or a Reject for every line."""
+    if isinstance(unit.payload, Span):
+        for where, line in _list_lines(unit):
+            yield line if isinstance(line, Reject) else _cropped(where, line, options.images or unit.path.parent, options)
+        return
+    for name, image in unit.payload:
+        yield from _page(unit.path / name, name, image, options)
+
+
+def _list_lines(unit: Unit) -> Iterator[tuple[str, str | Reject]]:
+    for number, line, too_long in unit_lines(unit):
+        where = f"{unit.name}:{number}"
+        if too_long:
+            yield where, Reject(where, "source.too_large", f"more than {MAX_LINE_BYTES:,} bytes in one line", begin(line))
+        elif line.removeprefix(BOM).strip():
+            yield where, decode_line(where, line.removeprefix(BOM))
+
+
+def _cropped(where: str, line: str, root: Path, options: Options) -> Read:
+    found = _named(line)
+    if found is None:
+        return Reject(where, "source.shape", 'expected `word_1.png, "text"`', line[:RAW])
+    name, text = found
+    if script := _SCRIPT.match(text):
+        text = text[script.end() :]
+    text = _unquoted(text)
+    if text in IGNORED:
+        return Reject(where, "source.ignored", f"{text!r}: a word that nobody could read", line[:RAW])
+    try:
+        image = picture(name, root, turn=options.turn)
+    except MarkupError as error:
+        return Reject(where, error.code, str(error), line[:RAW])
+    return item(where, line, text, image, options, task=options.task or Task.OCR)
+
+
+def _unquoted(text: str) -> str:
+    """What stands in quotes, with \\" and \\\\ resolved; the text itself where it is not in quotes."""
+    quoted = len(text) > 1 and text[0] == text[-1] == '"'
+    return re.sub(r'\\(["\\])', r"\1", text[1:-1]) if quoted else text
+
+
+def _page(path: Path, name: str, image: str, options: Options) -> Iterator[Read]:
+    try:
+        with open_input(path) as stream:
+            content = stream.read(MAX_FILE_BYTES + 1)
+    except (UsageError, OSError) as error:
+        yield Reject(name, "source.shape", f"cannot be read: {error}")
+        return
+    if len(content) > MAX_FILE_BYTES:
+        yield Reject(name, "source.too_large", f"more than {MAX_FILE_BYTES:,} bytes of words for one image", begin(content))
+        return
+    rows = [(f"{name}:{number}", decode_line(f"{name}:{number}", line)) for number, line in enumerate(content.removeprefix(BOM).split(b"\n"), 1) if line.strip()]
+    quads = [_QUAD.fullmatch(row) for _, row in rows if isinstance(row, str)]
+    mlt = bool(quads) and all(quad is not None and _SCRIPT.match(quad[9]) for quad in quads)
+    group = Path(image).name if image else ""
+    folder = Path(name).parent.as_posix()
+    for where, row in rows:
+        if isinstance(row, Reject):
+            yield row
+        elif not image:
+            yield Reject(where, "image.missing", "no image of that name, or several; --images FOLDER says where", row[:RAW])
+        else:
+            yield _word(where, row, Path(image), group if folder == "." else f"{folder}/{group}", mlt, options)
+
+
+def _word(where: str, line: str, image: Path, group: str, mlt: bool, options: Options) -> Read:
+    if quad := _QUAD.fullmatch(line):
+        numbers = [float(number) for number in quad.groups()[:8]]
+        corners = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+        text = quad[9].partition(",")[2] if mlt else quad[9]
+    elif box := _BOX.fullmatch(line.strip()):
+        left, top, right, bottom = (float(number) for number in box.groups()[:4])
+        if left >= right or top >= bottom:
+            return Reject(where, "source.geometry", "a box without width or height", line[:RAW])
+        corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+        text = _unquoted(f'"{box[5]}"')
+    else:
+        return Reject(where, "source.shape", 'expected `x1,y1,…,x4,y4,text` or `left, top, right, bottom, "text"`', line[:RAW])
+    if text.strip() in IGNORED:
+        return Reject(where, "source.ignored", f"{text.strip()!r}: a word that nobody could read", line[:RAW])
+    if (area := _area(corners)) <= 0:
+        said = "no area" if math.isclose(area, 0) else "corners that run counter-clockwise, and would be cut out mirrored"
+        return Reject(where, "source.geometry", said, line[:RAW])
+    return item(where, line, text, Picture(path=image, quad=corners, turn=options.turn), options, task=options.task or Task.OCR, group=group)
+
+
+def _area(corners: tuple[tuple[float, float], ...]) -> float:
+    """Twice the signed area; positive where the corners run clockwise on the screen, whose y points down."""
+    return sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(corners, corners[1:] + corners[:1], strict=True))
+
+
+FORMATS = {
+    "icdar": Format(
+        name="icdar",
+        title="ICDAR robust reading: words with corners (2013, 2015, MLT, SROIE) and cropped words",
+        origin="https://rrc.cvc.uab.es/?ch=4&com=tasks",
+        example="377,117,463,117,465,130,378,130,Genaxis Theatre",
+        tasks=(Task.OCR,),
+        units=units,
+        read=read,
+    )
+}

@@ -1,0 +1,117 @@
+"""Conversations: the rows of PaddleFormers, ms-swift and LLaMA-Factory, as JSON lines or one JSON array; lossless both ways.
+
+PaddleFormers (the documented sample of its PaddleOCR-VL guide) and ms-swift (its custom dataset guide):
+
+    {"messages": [{"role": "user", "content": "<image>OCR:"}, {"role": "assistant", "content": "৪৫টি"}], "images": ["0.png"]}
+    {"messages": [{"role": "user", "content": "<image>What is in the image?"}, {"role": "assistant", "content": "An elephant."}], "images": ["/xxx/x.jpg"]}
+
+Also read, and written back in the form above: ms-swift's `{"system", "query", "response", "history": [[q, r]]}` and
+`{"conversation": [{"human", "assistant"}]}`, and alpaca's `{"instruction", "input", "output"}` (joined by a line end).
+Content may be blocks as OpenAI's and Anthropic's; an image is a path, an address, a data: URI or `{"bytes", "path"}`.
+Every `<image>` has its image; it stands in front of its text, where the trainers put it. Paths count from the file's folder.
+
+What has no place in a hub row, and what is kept under "meta", stands in `sft.formats.chat`. `rejected_response` is kept
+there: supervised training reads the chosen answer only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sft.formats import json_stream
+from sft.formats.base import Format, HubRow, Options, Picture, Read, Reject, Unit
+from sft.formats.chat import from_messages, to_messages
+from sft.formats.chat_parse import Inline, Json, misshapen
+from sft.formats.rows import from_base64, json_rows, json_units, picture
+from sft.markup.errors import MarkupError
+from sft.types import Task
+
+__all__ = ["FORMATS", "hub_row", "to_messages", "usual"]
+_SHAPES = ({"conversation"}, {"query", "response", "history"}, {"instruction", "input", "output"})
+
+
+def units(source: Path, options: Options) -> Iterator[Unit]:
+    """Lines, or objects of an array."""
+    yield from json_units(source)
+
+
+def read(unit: Unit, options: Options) -> Iterator[Read]:
+    """A HubRow or a Reject for every row."""
+    for found in json_rows(unit, unique_keys=True):
+        yield found if isinstance(found, Reject) else hub_row(*found, options.images or unit.path.parent)
+
+
+def hub_row(where: str, row: Json, root: Path) -> HubRow | Reject:
+    """One row of any of the shapes above; paths count from `root`."""
+    try:
+        hub, images = from_messages(usual(row))
+        return HubRow(where, hub, tuple(_picture(image, root) for image in images))
+    except MarkupError as error:
+        return Reject(where, error.code, str(error), json_stream.raw(row))
+
+
+def _picture(image: str | Inline, root: Path) -> Picture:
+    return Picture(data=from_base64(image.base64)) if isinstance(image, Inline) else picture(image, root, anywhere=True)
+
+
+def usual(row: Json) -> Json:
+    """The row with `messages`, whatever shape it has; MarkupError (source.shape) where it has none that is known."""
+    if "messages" in row:
+        return row
+    if "conversation" in row:
+        pairs, used = [_exchange(turn) for turn in _list(row, "conversation")], _SHAPES[0]
+    elif "response" in row:
+        pairs, used = [*_history(row), _pair(row.get("query"), row["response"], {})], _SHAPES[1]
+    elif "output" in row:
+        texts = [row.get("instruction") or "", row.get("input") or ""]
+        if not all(isinstance(text, str) for text in texts):
+            raise misshapen("instruction or input is not a text")
+        pairs, used = [*_history(row), _pair("\n".join(filter(None, texts)), row["output"], {})], _SHAPES[2] | {"history"}
+    else:
+        hint = next((f"this looks like the format {name}" for key, name in (("text_info", "erniekit"), ("conversations", "llava")) if key in row), "")
+        raise MarkupError("source.shape", f"no messages; keys: {', '.join(sorted(row))[: json_stream.RAW]}", hint=hint)
+    rest = {key: value for key, value in row.items() if key not in used}
+    return {**rest, "messages": [message for pair in pairs for message in pair]}
+
+
+def _list(row: Json, key: str) -> list[Any]:
+    value = row.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise misshapen(f"{key} is not a list")
+    return value
+
+
+def _history(row: Json) -> list[list[Json]]:
+    turns = _list(row, "history")
+    if not all(isinstance(turn, list) and len(turn) == 2 for turn in turns):
+        raise misshapen("history is not a list of [query, response]")
+    return [_pair(turn[0], turn[1], {}) for turn in turns]
+
+
+def _exchange(turn: Any) -> list[Json]:
+    if not isinstance(turn, dict) or not {"human", "assistant"} <= turn.keys():
+        raise misshapen(f"a turn of a conversation has human and assistant, found {json_stream.raw(turn)}")
+    return _pair(turn["human"], turn["assistant"], {key: value for key, value in turn.items() if key not in ("human", "assistant")})
+
+
+def _pair(query: Any, response: Any, rest: Json) -> list[Json]:
+    if not isinstance(query, str) or not isinstance(response, str):
+        raise misshapen(f"query and response are texts, found {json_stream.raw([query, response])}")
+    return [{"role": "user", "content": query}, {**rest, "role": "assistant", "content": response}]
+
+
+FORMATS = {
+    "messages": Format(
+        name="messages",
+        title="conversations of PaddleFormers, ms-swift and LLaMA-Factory (messages, query/response, alpaca)",
+        origin="https://swift.readthedocs.io/en/latest/Customization/Custom-dataset.html",
+        example='{"messages": [{"role": "user", "content": "<image>OCR:"}, {"role": "assistant", "content": "৪৫টি"}], "images": ["0.png"]}',
+        tasks=tuple(Task),
+        units=units,
+        read=read,
+    )
+}

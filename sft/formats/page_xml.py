@@ -1,0 +1,171 @@
+"""PAGE XML (PRImA, Transkribus, eScriptorium, OCR-D): text lines and tables, cut out of their pages.
+
+A line (PAGE 2013-07-15 as Transkribus writes it, shortened):
+
+    <Page imageFilename="0001.jpg" imageWidth="1000" imageHeight="1500"><TextRegion id="r1"><TextLine id="l1">
+      <Coords points="10,20 500,20 500,60 10,60"/><Baseline points="10,55 500,55"/>
+      <TextEquiv index="0"><Unicode>Kurtze Vorrede</Unicode></TextEquiv></TextLine></TextRegion></Page>
+
+Every version of the namespace is read, also files without one, and the old `<Coords><Point x="10" y="20"/>…</Coords>`.
+
+- The text is that of the TextEquiv with the lowest index (none counts as the lowest); where a line has none, that of its words.
+  A region whose lines have no text, but which has one itself, is one sample.
+- The outline is that of `Coords`; a line with a `Baseline` alone has no crop and is rejected.
+- A TableRegion with `TableCell` (Transkribus) or with `Roles/TableCellRole` (PAGE 2019) also gives a table; its lines are
+  lines as well. With --task, only lines (ocr) or tables (table) are part of the source.
+- The image may have another size than the page says, as long as it has the same shape; it is looked for beside the file
+  and, for files in a folder `page`, in the folder above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sft.formats import regions, rows, xml_safe
+from sft.formats.base import Format, Options, Picture, Read, Reject, Unit, file_units
+from sft.markup.errors import MarkupError
+from sft.markup.grid import Cell, Grid
+from sft.types import Task
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+MAX_CELLS = 100_000  # of one table
+
+
+def units(source: Path, options: Options) -> Iterator[Unit]:
+    """Pages: the file, or every .xml below a folder (METS files, which list pages, are left out)."""
+    root, paths = regions.files(source, (".xml",))
+    yield from file_units((path for path in paths if source == path or path.name.lower() not in ("mets.xml", "metadata.xml")), root)
+
+
+def read(unit: Unit, options: Options) -> Iterator[Read]:
+    """One item per line, one per table."""
+    for path in unit.payload:
+        yield from _file(path, regions.relative(path, unit.path), unit.path, options)
+
+
+def _file(path: Path, name: str, root: Path, options: Options) -> Iterator[Read]:
+    document = xml_safe.read_xml(path)
+    if isinstance(document, xml_safe.Fault):
+        yield Reject(name, document.code, document.message)
+        return
+    page = next(document.root.iter("{*}Page"), None)
+    if page is None:
+        yield Reject(name, "source.shape", f"no <Page>: the root is <{xml_safe.local(document.root)}>")
+    else:
+        try:
+            picture = regions.image_beside(page.get("imageFilename", ""), path, root, options)
+            width, height = (regions.number(page.get(key, "0"), key) for key in ("imageWidth", "imageHeight"))
+            factors = regions.scale(picture, width, height)
+        except MarkupError as error:
+            yield Reject(name, error.code, str(error))
+            return
+        for element in document.iter("TextLine", "TableRegion", "TextRegion"):
+            kind = xml_safe.local(element)
+            if kind == "TextRegion" and not _is_alone(element):
+                continue
+            task = Task.TABLE if kind == "TableRegion" else Task.OCR
+            if options.task in (None, task) or (task is Task.OCR and options.task is Task.FORMULA):
+                item = _item(f"{name}#{element.get('id', '')}", element, task, picture, factors, name, options)
+                if item is not None:
+                    yield item
+    if document.fault:
+        yield Reject(name, document.fault.code, document.fault.message)
+
+
+def _item(where: str, element: _Element, task: Task, picture: Picture, factors: tuple[float, float], group: str, options: Options) -> Read | None:
+    label = ""
+    try:
+        if task is Task.TABLE:
+            cells = list(_cells(element))
+            if not cells:
+                return None  # a region that nobody cut into cells; its lines are lines
+            label = _otsl(cells)
+        else:
+            label = _text(element)
+        quad = regions.scaled(_outline(element), factors)
+    except MarkupError as error:
+        return Reject(where, error.code, str(error), label[: rows.RAW])
+    markup = "otsl" if task is Task.TABLE else "auto"
+    return regions.item(where, label, label, regions.crop(picture, quad), task=options.task or task, group=group, markup=markup)
+
+
+def _is_alone(region: _Element) -> bool:
+    """Whether a text is written at this region, and nowhere inside it."""
+    return bool(_own_text(region)) and not any(_text(inner) for inner in region.iterchildren("{*}TextLine", "{*}TextRegion"))
+
+
+def _outline(element: _Element) -> regions.Quad:
+    coords = next(element.iterchildren("{*}Coords"), None)
+    if coords is None:
+        raise MarkupError("source.geometry", "no <Coords>")
+    if coords.get("points"):
+        return regions.polygon(regions.points_of(coords.get("points", "")))
+    return regions.polygon(regions.pairs([[point.get("x", ""), point.get("y", "")] for point in coords.iterchildren("{*}Point")]))
+
+
+def _text(element: _Element) -> str:
+    """The text of a line, cell or word: its own, else that of the smaller things in it."""
+    if own := _own_text(element):
+        return own
+    for inner, joint in (("TextLine", "\n"), ("Word", " ")):
+        parts = [_text(child) if inner == "TextLine" else _own_text(child) for child in element.iterchildren("{*}" + inner)]
+        if any(parts):
+            return joint.join(part for part in parts if part)
+    return ""
+
+
+def _own_text(element: _Element) -> str:
+    """The text of the TextEquiv with the lowest index."""
+    best: tuple[float, str] | None = None
+    for equiv in element.iterchildren("{*}TextEquiv"):
+        unicode = next(equiv.iterchildren("{*}Unicode"), None)
+        if unicode is None:
+            unicode = next(equiv.iterchildren("{*}PlainText"), None)
+        index = equiv.get("index", "-1")
+        rank = float(index) if index.lstrip("-").isdecimal() and len(index) < 10 else 1e9
+        if unicode is not None and (best is None or rank < best[0]):
+            best = rank, xml_safe.text_of(unicode).strip()
+    return best[1] if best else ""
+
+
+def _cells(table: _Element) -> Iterator[tuple[int, int, Cell]]:
+    for cell in table.iter("{*}TableCell"):
+        yield _whole(cell, "row"), _whole(cell, "col"), Cell(_text(cell), _whole(cell, "rowSpan", 1), _whole(cell, "colSpan", 1))
+    for role in table.iter("{*}TableCellRole"):
+        roles = role.getparent()
+        region = roles.getparent() if roles is not None else None
+        if region is not None:
+            header = role.get("header", "") in ("true", "1")
+            yield _whole(role, "rowIndex"), _whole(role, "columnIndex"), Cell(_text(region), _whole(role, "rowSpan", 1), _whole(role, "colSpan", 1), header)
+
+
+def _whole(element: _Element, name: str, default: int | None = None) -> int:
+    value = element.get(name, "" if default is None else str(default))
+    if not value.isdecimal() or len(value) > 4:
+        raise MarkupError("source.shape", f"{name} of a table cell is {value[:20]!r}")
+    return max(int(value), default or 0)
+
+
+def _otsl(cells: list[tuple[int, int, Cell]]) -> str:
+    height = max(row + cell.rowspan for row, _, cell in cells)
+    width = max(column + cell.colspan for _, column, cell in cells)
+    if height * width > MAX_CELLS:
+        raise MarkupError("source.too_large", f"a table of {height} x {width} cells")
+    return Grid.from_cells(height, width, cells).to_otsl()
+
+
+FORMATS = {
+    "page-xml": Format(
+        "page-xml",
+        "PAGE XML: lines and tables with their text, cut out of their pages",
+        "https://github.com/PRImA-Research-Lab/PAGE-XML (pagecontent/schema)",
+        '<TextLine id="l1"><Coords points="10,20 500,20 500,60 10,60"/><TextEquiv index="0"><Unicode>Kurtze Vorrede</Unicode></TextEquiv></TextLine>',
+        (Task.OCR, Task.TABLE),
+        units,
+        read,
+    )
+}

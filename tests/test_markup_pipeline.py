@@ -1,0 +1,137 @@
+"""What the pipeline does to an answer: our own statement against the function of the installed PaddleX itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from sft.markup import pipeline
+from sft.types import Task
+
+Cut = Callable[..., str]
+
+
+def load_uilts() -> ModuleType:
+    """paddlex/inference/pipelines/paddleocr_vl/uilts.py alone: its package would import the whole of PaddleX."""
+    path = Path(str(metadata.distribution("paddlex").locate_file("paddlex/inference/pipelines/paddleocr_vl/uilts.py")))
+    stubs = {name: ModuleType(name) for name in ("pdx", "pdx.vl", "pdx.layout_parsing", "pdx.layout_parsing.utils")}
+    for name in ("calculate_overlap_ratio", "calculate_projection_overlap_ratio"):
+        setattr(stubs["pdx.layout_parsing.utils"], name, None)
+    for name in ("pdx", "pdx.vl", "pdx.layout_parsing"):
+        stubs[name].__path__ = []
+    spec = importlib.util.spec_from_file_location("pdx.vl.uilts", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.update(stubs)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        for name in stubs:
+            del sys.modules[name]
+    return module
+
+
+@pytest.fixture(scope="module")
+def theirs() -> ModuleType:
+    return load_uilts()
+
+
+unit = st.text("ab. \n|<\u3000é", min_size=1, max_size=14)
+repeated = st.builds(lambda head, piece, times, tail: head + piece * times + tail, st.text("abc \n.", max_size=60), unit, st.integers(1, 40), st.text("ab \n", max_size=3))
+lines = st.builds("\n".join, st.lists(st.sampled_from(["N/A", " N/A ", "", "a | 1", "x"]), max_size=40))
+skewed = st.builds(lambda odd, times: "\n".join(["row"] * times + odd), st.lists(st.text("abc", max_size=3), max_size=12), st.integers(0, 60))
+long_line = st.builds(lambda head, piece, times: head + piece * times, st.text("abc", max_size=120), st.text("ab", min_size=1, max_size=30), st.integers(1, 30))
+
+
+@settings(max_examples=4000, deadline=None)
+@given(st.one_of(repeated, lines, skewed, long_line, st.text(max_size=80), st.text("ab", max_size=300)), st.sampled_from([0, 1, 50, 5000]))
+@example("Chapter 1 " + ". " * 60, 50)
+@example("N/A\n" * 20, 50)
+@example("ab" * 25, 50)
+@example("abcdefgh" * 20, 50)
+@example("x" * 101, 50)
+@example("\n" * 60, 50)
+@example(" " * 60, 50)
+def test_repetition_cut_is_paddlex_own(theirs: ModuleType, text: str, min_len: int) -> None:
+    assert pipeline.repetition_cut(text, min_len=min_len) == theirs.truncate_repetitive_content(text, min_count=min_len)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.text("ab", min_size=0, max_size=40), st.text("ab", min_size=8, max_size=40), st.integers(3, 9), st.sampled_from(["", "a", "ab"]))
+def test_ends_with_many_candidates(theirs: ModuleType, head: str, piece: str, times: int, tail: str) -> None:
+    """Two letters only: the last eight characters stand everywhere, so that the one-pass search has to decide."""
+    text = (head + piece * times + tail).ljust(101, "a")
+    assert pipeline.repetition_cut(text, min_len=50) == theirs.truncate_repetitive_content(text, min_count=50)
+
+
+def test_targets_that_are_cut() -> None:
+    assert pipeline.repetition_cut("Chapter 1 " + ". " * 60) == "Chapter 1"
+    assert pipeline.repetition_cut("N/A\n" * 20) == "N/A"
+    assert pipeline.repetition_cut("short . . . . . . . . .") == "short . . . . . . . . ."
+    row = "<fcel>1<fcel>2<nl>"
+    assert pipeline.repetition_cut(row * 20, min_len=pipeline.min_length(Task.TABLE)) == row * 20
+    assert pipeline.repetition_cut(row * 20, min_len=pipeline.min_length(Task.OCR)) != row * 20
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 1_000_000, "ab" * 500_000, "a" * 999_999 + "b", "b" + "a" * 999_999, "aaaaaaab" * 100_000 + "c" + "aaaaaaab" * 20, ("a" * 1000 + "b") * 999, "x\n" * 500_000, "\n" * 1_000_000]
+)
+def test_a_million_characters(text: str) -> None:
+    assert len(pipeline.repetition_cut(text)) <= len(text)
+
+
+def shown_by_pipeline(result_str: str) -> str:
+    """The replacements as `pipeline.py` of PaddleX writes them, found by what they do, not by name."""
+    path = Path(str(metadata.distribution("paddlex").locate_file("paddlex/inference/pipelines/paddleocr_vl/pipeline.py")))
+    source = path.read_text("utf-8")
+    start = source.index('if ("\\\\(" in result_str and "\\\\)" in result_str)')
+    end = source.index('if block_label == "formula_number":')
+    block = source[source.rindex("\n", 0, start) + 1 : source.rindex("\n", 0, end)]
+    indent = len(block) - len(block.lstrip())
+    space = {"result_str": result_str}
+    exec("\n".join(line[indent:] for line in block.split("\n")), space)
+    return space["result_str"]
+
+
+pieces = st.lists(st.sampled_from(["\\(", "\\)", "\\[", "\\]", "$", "$5", "x", "\\\\", "[2pt]", " ", "\n"]), max_size=12).map("".join)
+
+
+@settings(max_examples=600, deadline=None)
+@given(pieces)
+@example("\\[a\\\\[2pt]b\\]")
+@example("\\[\\[x\\]\\]")
+@example("$5 \\( x \\)")
+def test_delimiters_are_shown_as_paddlex_shows_them(text: str) -> None:
+    assert pipeline.delimiters_shown(text) == shown_by_pipeline(text)
+    assert pipeline.dollars_deleted(text) == ("$" in text and pipeline.has_delimiters(text))
+
+
+def test_dollars() -> None:
+    assert pipeline.dollars_deleted("$5 and \\( x \\)")
+    assert not pipeline.dollars_deleted("$5 and \\( x")
+    assert not pipeline.dollars_deleted("\\( x \\)")
+    assert pipeline.as_shown("$5 and \\(x\\)", Task.OCR) == "5 and  $ x $"
+    assert pipeline.as_shown("\\[a\\\\[2pt]b\\]", Task.FORMULA) == " $$ a\\ $$ 2pt]b $$ "
+
+
+tokens = st.lists(st.sampled_from(["ab", " ", "<|LOC_1|>", "<|LOC_20|>", "<|TEXT_START|>", "<|TEXT_END|>", "<|LOC_BEGIN|>", "<|LOC_END|>"] + ["<|LOC_7|>" * 8] * 2), max_size=24).map("".join)
+
+
+@settings(max_examples=600, deadline=None)
+@given(tokens)
+@example("<|TEXT_START|>a<|TEXT_END|><|LOC_BEGIN|>" + "<|LOC_1|>" * 8 + "<|LOC_END|>")
+def test_spotting_is_paddlex_own(theirs: ModuleType, text: str) -> None:
+    assert pipeline.spotting_shown(text) == theirs.post_process_for_spotting(text, 100, 100)[0]
+
+
+def test_tables_are_shown_as_html() -> None:
+    assert pipeline.as_shown("<fcel>a<ecel><nl><fcel>\\( x \\)<fcel>2<nl>", Task.TABLE) == "<table><tr><td>a</td><td></td></tr><tr><td>$  x  $</td><td>2</td></tr></table>"
+    assert pipeline.as_shown("no table", Task.TABLE) == "no table"

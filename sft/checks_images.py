@@ -7,13 +7,16 @@ from typing import Any
 
 from sft import models
 from sft.checks import Context, make, shorten
+from sft.checks_target import TASK_OF
 from sft.images import ImageProblem, probe, smart_resize
 from sft.tokens import Budget
-from sft.types import ImageHeader, Problem, Sample
+from sft.types import ImageHeader, Problem, Sample, Task
 
 MIN_SIDE = models.FACTOR  # below, the crop is enlarged before the model sees it
 CHANNEL_SIDE = 4  # a side this short is taken for the colour channels by servers (PaddleX#5086)
 BASE64_STARTS = ("/9j/", "iVBOR")  # of a JPEG, of a PNG
+PAGE_PIXELS = 800_000  # A4 at 90 dpi
+PAGE_CHARACTERS = 1200  # of a page in a Latin script; the longest paragraphs have about 1000
 LONGEST_FILE_NAME = 255  # of every usual file system; base64 of an image is longer
 
 
@@ -27,6 +30,8 @@ def check_images(sample: Sample, raw: dict[str, Any], line: int, context: Contex
         if problem:
             problems.append(problem)
             continue
+        if not context.look:
+            continue
         try:
             header = probe(context.base / image.image_url, decode=context.decode)
         except ImageProblem as error:
@@ -36,7 +41,17 @@ def check_images(sample: Sample, raw: dict[str, Any], line: int, context: Contex
         headers.append(header)
         problems += _shape(header, where, line, context.budget)
         problems += _size_fields(raw["image_info"][number], header, where, line)
+        if image.matched_text_index == 0 and TASK_OF.get(sample.prompt) is Task.OCR and any(looks_like_page(header, item.text) for item in sample.text_info[1:2]):
+            said = f"{where}: {header.width} x {header.height} px and {len(sample.text_info[1].text)} characters"
+            problems.append(make("image.page", said, line, "the model reads crops of a page's layout; cut pages into blocks, or give them a prompt of their own"))
     return headers, problems
+
+
+def looks_like_page(header: ImageHeader, answer: str) -> bool:
+    """A sheet of paper by its pixels (PAGE_PIXELS, the shape of A4, Letter or a double page) that holds as much text as one."""
+    short, long = sorted((header.width, header.height))
+    wide = sum(sign > "\u2e7f" for sign in answer) if len(answer) >= PAGE_CHARACTERS // 2 else 0  # Han, kana, Hangul: half as many fill a page
+    return header.width * header.height >= PAGE_PIXELS and 1.2 <= long / short <= 1.6 and len(answer) + wide >= PAGE_CHARACTERS
 
 
 def _address(url: str, where: str, line: int) -> Problem | None:

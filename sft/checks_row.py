@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -16,6 +15,7 @@ import msgspec
 from sft import models, tokens
 from sft.checks import Context, make, shorten
 from sft.checks_images import check_images
+from sft.checks_target import check_answer, check_text
 from sft.types import ImageHeader, Problem, Sample
 
 KNOWN_KEYS = {
@@ -25,7 +25,6 @@ KNOWN_KEYS = {
 }
 # What may not stand in a text: control tokens of the model, and the marks that PaddleFormers replaces by media.
 RESERVED = (*models.RESERVED_IN_TEXT, "<image>", "<video>", "<audio>")
-MARKDOWN_TABLE = re.compile(r"^\|.*\|[ \t]*\n\|(?=[^\n]*-)[ :|-]+\|[ \t]*\n\|", re.MULTILINE)  # header, ruler, first row; linear on any input
 LONGEST_NAME = 80  # letters; anything longer is no misspelt key or prompt, and comparing it would take for ever
 
 
@@ -129,20 +128,18 @@ def _turns(sample: Sample, line: int) -> Iterator[Problem]:
 
 
 def _texts(sample: Sample, line: int, context: Context) -> Iterator[Problem]:
+    prompt = ""
     for index, item in enumerate(sample.text_info):
         where = f"text_info[{index}]"
         found = next((token for token in RESERVED if token in item.text), None)
         if found:
             yield make("trainer.reserved_token", f"{where} contains {found}", line, "images are placed by image_info; remove the token")
-        if item.text != item.text.strip():
-            yield make("target.outer_space", f"{where} begins or ends with white space", line, "the trainer strips it; the score should too")
-        if item.tag == "no_mask" and "|" in item.text and MARKDOWN_TABLE.search(item.text):
-            yield make("target.markdown_table", f"{where} holds a Markdown table", line, "tables are trained as OTSL, charts as rows with ` | ` and no outer pipes")
-        if "\ufffd" in item.text:
-            yield make("target.replacement", f"{where} contains U+FFFD", line, "decode the source with its real encoding")
-        if item.tag == "no_mask" and not item.text.strip():
-            yield make("target.empty", f"{where} is empty", line)
-    yield from _prompt(sample.prompt.strip(), line, context.model)
+        yield from check_text(item.text, where, line)
+        if item.tag == "no_mask":
+            yield from check_answer(item.text, prompt, where, line)
+        else:
+            prompt = item.text.strip()
+    yield from _prompt(sample.prompt, line, context.model)
 
 
 def _prompt(prompt: str, line: int, model: models.ModelVersion) -> Iterator[Problem]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from pathlib import Path
 
 from PIL import Image as Pillow
 
+from sft.headers import is_whole, orientation_behind_pixels, peek
 from sft.models import FACTOR, MAX_ASPECT
 from sft.types import ImageHeader
 
@@ -30,10 +32,18 @@ class ImageProblem(Exception):
 
 
 def probe(path: Path, *, decode: bool = False) -> ImageHeader:
-    """Header of an image file; with `decode` every pixel is read too, which finds truncated files.
+    """Header of an image file; with `decode` every pixel is read too, which finds every kind of damage.
+
+    Without `decode` only the two ends of the file are read, and its pixels only where its end is not that of a finished
+    file: files that were cut off are found, files that were damaged in the middle are not.
 
     Raises `ImageProblem` with codes image.missing, image.unreadable, image.too_large or image.truncated.
     """
+    if not decode:
+        found = peek(str(path))
+        if found and found.whole and found.size <= MAX_FILE_BYTES and found.header.width * found.header.height <= MAX_IMAGE_PIXELS:
+            return found.header
+        decode = not (found.whole if found else is_whole(str(path)))
     try:
         size = path.stat().st_size
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
@@ -55,7 +65,7 @@ def _open(path: Path, decode: bool) -> ImageHeader:
     with image:
         if image.width * image.height > MAX_IMAGE_PIXELS:  # Pillow says so itself by its own limit, which anybody may have moved
             raise ImageProblem("image.too_large", f"{path} is {image.width} x {image.height} px, at most {MAX_IMAGE_PIXELS:,} pixels are read")
-        header = ImageHeader(image.width, image.height, image.format or "", image.mode, _orientation(image))
+        header = ImageHeader(image.width, image.height, image.format or "", image.mode, orientation(image))
         if decode:
             try:
                 image.load()
@@ -64,13 +74,34 @@ def _open(path: Path, decode: bool) -> ImageHeader:
     return header
 
 
-def _orientation(image: Pillow.Image) -> int:
-    """The EXIF orientation, 1 (upright) where there is none that means anything."""
+def orientation(image: Pillow.Image) -> int:
+    """The EXIF orientation of an opened image, 1 to 8; 1 (upright) where there is none that means anything.
+
+    `getexif` of a PNG decodes all of it, for EXIF may stand behind the pixels; here only where a look at its chunks finds some.
+    """
     try:
-        value = int(image.getexif().get(EXIF_ORIENTATION, 1))
+        late = image.format == "PNG" and "exif" not in image.info and _behind_pixels(image)
+        value = int((image.getexif() if late else Pillow.Image.getexif(image)).get(EXIF_ORIENTATION, 1))
     except Exception:  # broken EXIF is no EXIF
         return 1
     return value if 1 <= value <= 8 else 1
+
+
+def _behind_pixels(image: Pillow.Image) -> bool:
+    stream = getattr(image, "fp", None)
+    if stream is None:  # decoded already, to the last chunk
+        return True
+    here = stream.tell()
+
+    def read(place: int, count: int) -> bytes:
+        stream.seek(place)
+        content: bytes = stream.read(count)
+        return content
+
+    try:
+        return orientation_behind_pixels(read, stream.seek(0, os.SEEK_END))
+    finally:
+        stream.seek(here)
 
 
 def smart_resize(height: int, width: int, *, min_pixels: int, max_pixels: int) -> tuple[int, int]:

@@ -1,25 +1,35 @@
-"""Checks of a whole file: every line once, in order, with its number; errors stop a training, warnings are counted."""
+"""Checks of a whole file: every line once, in order, with its number; errors stop a training, warnings are counted.
+
+The file is cut into stretches of whole lines, which are checked in this process, on all cores or on a Ray cluster, and put
+together in their order: the report is the same, byte for byte, wherever they were checked. Then the rows are compared with
+each other. Memory holds some 20 bytes for each image, and a bounded number of findings.
+"""
 
 from __future__ import annotations
 
 import codecs
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
-from os import cpu_count
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from sft import jsonl
 from sft.checks import Context, make
-from sft.checks_row import check_line
+from sft.checks_set import ENTRY, LOOK, Entries, check_set
+from sft.checks_shard import BLANK, KEPT, Part, Shard, check_shard
 from sft.errors import ProblemsFound
+from sft.rejected import Rejects
+from sft.shards import Runner, run
 from sft.types import Problem
 
-KEPT = 200  # findings of each code kept in memory with their text; all are counted
-CHUNK_BYTES = 64 * 1024  # of whole rows, handed to the threads at a time
-BLANK = b" \t\r\n"  # JSON's idea of white space; Python's has more
+__all__ = ["BLANK", "KEPT", "Report", "scan", "validate"]
+
+SHARD_BYTES = 4 * 1024 * 1024  # of whole lines that a process checks at a time
+ONE_PROCESS = Runner(workers=1)
+_WIDE = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"{\0", b"\0{", b"\0\0\0{")
 
 
 @dataclass
@@ -48,6 +58,18 @@ class Report:
         if self.counts[problem.severity, problem.code] <= KEPT:
             self.problems.append(problem)
 
+    def add_part(self, part: Part, before: int) -> None:
+        """What was found in the next stretch; `before` lines stand before it."""
+        self.rows += part.rows
+        self.good += part.good
+        room = {key: KEPT - self.counts[key] for key in part.counts}
+        for problem in part.problems:
+            key = (problem.severity, problem.code)
+            if room[key] > 0:
+                room[key] -= 1
+                self.problems.append(replace(problem, line=problem.line + before))
+        self.counts.update(part.counts)
+
     def require_good(self) -> None:
         """Raise where an error was found, with the first of them in full."""
         if not self.errors:
@@ -60,58 +82,91 @@ class Report:
         raise ProblemsFound(f"{message}{more}", where=where, hint=f"{hint}`sft validate {self.path}` lists everything")
 
 
-def validate(path: Path, context: Context, *, progress: Callable[[int], None] | None = None) -> Report:
-    """Read a JSONL file and check every row. `progress` is called with the bytes read so far."""
+def validate(
+    path: Path,
+    context: Context,
+    *,
+    progress: Callable[[int], None] | None = None,
+    runner: Runner = ONE_PROCESS,
+    rejects: Rejects | None = None,
+    against: Sequence[Entries] = (),
+) -> Report:
+    """Read a JSONL file and check every row, then the rows as a set.
+
+    `progress` is called with the bytes read so far. `rejects` is given every row with an error. `against`: what `scan` found
+    in files whose images must not be in this one.
+    """
     report = Report(path)
-    if path.suffix != ".jsonl":
-        report.add(make("file.extension", f"{path.name} does not end in .jsonl", 0, "rename it, or convert it to one JSON object per line"))
+    if problem := _unusable(path):
+        report.add(problem)
         return report
-    with jsonl.open_input(path) as stream, ThreadPoolExecutor(cpu_count() or 1) as pool:
-        for lines in _chunks(jsonl.bounded_lines(stream)):
-            for rows, good, problems in pool.map(partial(_line, context), lines):
-                report.rows += rows
-                report.good += good
-                for problem in problems:
-                    report.add(problem)
-            if progress:
-                progress(stream.tell())
+    entries, bad = _rows(report, context, progress, runner, rejects)
+    for line, text, problems in check_set(entries, against):
+        for problem in problems:
+            report.add(problem)
+        if any(problem.severity == "error" for problem in problems):
+            report.good -= not _holds(bad, line)
+        if rejects:
+            rejects.shared(line, problems, text)
     if report.rows == 0:
         report.add(make("file.empty", "no rows", 0, "`sft init DIR` writes an example to start from"))
+    if rejects:
+        rejects.finish(path)
     return report
 
 
-def _chunks(lines: Iterable[tuple[int, bytes, bool]]) -> Iterator[list[tuple[int, bytes, bool]]]:
-    """Lines of about CHUNK_BYTES at a time; the last chunk, which may be empty, comes when everything is read."""
-    chunk: list[tuple[int, bytes, bool]] = []
-    size = 0
-    for line in lines:
-        chunk.append(line)
-        size += len(line[1])
-        if size >= CHUNK_BYTES:
-            yield chunk
-            chunk, size = [], 0
-    yield chunk
+def scan(path: Path, context: Context, *, runner: Runner = ONE_PROCESS, progress: Callable[[int], None] | None = None) -> Entries:
+    """What is known of the images of a file, to validate others against it."""
+    if _unusable(path):
+        return Entries(path, context.base)
+    return _rows(Report(path), context, progress, runner, None)[0]
 
 
-def _line(context: Context, line: tuple[int, bytes, bool]) -> tuple[int, int, list[Problem]]:
-    """(rows, good rows, findings) of one physical line."""
-    number, text, too_long = line
-    if too_long:
-        return 1, 0, [make("structure.json", f"more than {jsonl.MAX_LINE_BYTES:,} bytes in one line", number, "one sample per line")]
-    body = text.removeprefix(codecs.BOM_UTF8) if number == 1 else text
-    problems = list(_file_level(text, body, number))
-    if not body.strip(BLANK):
-        return 0, 0, problems
-    _, found = check_line(body, number, context)
-    problems += found
-    return 1, int(not any(problem.severity == "error" for problem in problems)), problems
+def _unusable(path: Path) -> Problem | None:
+    """Why a file cannot be read line by line at all."""
+    if path.suffix != ".jsonl":
+        return make("file.extension", f"{path.name} does not end in .jsonl", 0, "rename it, or convert it to one JSON object per line")
+    with jsonl.open_input(path) as stream:
+        head = stream.read(4)
+    if head.startswith(_WIDE):
+        return make("file.encoding", "this file is UTF-16 or UTF-32", 0, f"save it as UTF-8: `iconv -f UTF-16 -t UTF-8 {path.name} > utf8.jsonl`")
+    return None
 
 
-def _file_level(text: bytes, body: bytes, number: int) -> Iterator[Problem]:
-    mend = "`sft validate --fix` mends it"
-    if len(body) < len(text):
-        yield make("file.bom", "the file begins with a byte order mark", number, mend)
-    if not body.strip(BLANK):
-        yield make("file.blank_line", "empty line", number, mend)
-    elif body.endswith(b"\r\n"):
-        yield make("file.crlf", "the line ends in CR LF", number, mend)
+def _rows(report: Report, context: Context, progress: Callable[[int], None] | None, runner: Runner, rejects: Rejects | None) -> tuple[Entries, array[int]]:
+    """Check the rows one by one; what is known of their images, and which lines are bad."""
+    before, bad = 0, array("L")
+    images, looks = [np.empty(0, ENTRY)], [np.empty(0, LOOK)]
+    shards = [Shard(report.path, start, end, context, rejects is not None) for start, end in _stretches(report.path)]
+    for shard, part in zip(shards, run(check_shard, shards, runner), strict=True):
+        report.add_part(part, before)
+        bad.extend([line + before for line in part.bad_lines])
+        for row in part.bad if rejects else ():
+            rejects.row(row.line + before, row.problems, row.text)  # type: ignore[union-attr]
+        for tables, found in ((images, part.images), (looks, part.looks)):
+            for table in found:
+                table["line"] += before
+                tables.append(table)
+        before += part.lines
+        if progress:
+            progress(shard.end)
+    return Entries(report.path, context.base, np.concatenate(images), np.concatenate(looks)), bad
+
+
+def _holds(lines: array[int], line: int) -> bool:
+    at = int(np.searchsorted(np.frombuffer(lines, np.uint64 if lines.itemsize == 8 else np.uint32), line)) if lines else 0
+    return at < len(lines) and lines[at] == line
+
+
+def _stretches(path: Path) -> Iterator[tuple[int, int]]:
+    """(start, end) of stretches of about SHARD_BYTES that end with a line end or the file."""
+    with jsonl.open_input(path) as stream:
+        start, size = 0, path.stat().st_size
+        while start < size:
+            end = min(start + SHARD_BYTES, size)
+            stream.seek(end - 1)
+            while end < size and (piece := stream.readline(jsonl.CHUNK)) and not piece.endswith(b"\n"):
+                pass
+            end = max(end, min(stream.tell(), size)) if end < size else size
+            yield start, end
+            start = end

@@ -14,11 +14,16 @@ FLOORS: dict[str, int] = {
     name: floor
     for floor, names in {
         0: "sft types errors",
-        1: "models jsonl images tokens config safetensors_io schema reasons shards markup markup.errors",
-        2: "formats formats.base checks checks_images checks_row validate repair plan engines engines.base engines.erniekit engines.logs engines.paddleformers metrics metrics.text",
-        3: "cards container data download environments evaluation evaluation.predict evaluation.report evaluation.score export fetch_data fetch_model job launch loop runs scoring serve "
-        "synth synth.bengali synth.shaping tiny train ui workers workers.leash workers.tiny_model workers.transformers_answers",
-        4: "cli cli.common cli.data cli.models cli.planning cli.serving cli.setup cli.training __main__",
+        1: "models jsonl headers images tokens config safetensors_io schema reasons looks shards shards_ray manifest work crops markup markup.errors "
+        "markup.celltext markup.grid markup.html markup.html_cells markup.html_fast markup.html_rows markup.otsl markup.otsl_lenient markup.sheets markup.table markup.xlsx markup.chart markup.latex markup.latex_check markup.latex_inline markup.latex_scoring markup.latex_tokens markup.pipeline markup.scripts markup.text",
+        2: "pictures formats.rows formats.chat formats.chat_parse formats.messages formats.erniekit formats.llava formats.paddleocr_rec formats.delimited formats.delimited_rows formats.gt_pairs formats.icdar formats.im2latex formats.unimer formats.hme100k "
+        "formats.json_decode formats.json_stream formats.xml_safe formats.regions formats.ppocrlabel formats.label_studio formats.omnidocbench formats.docling formats.docling_labels formats.page_xml formats.alto formats.hocr formats.lmdb_rec "
+        "formats.targets formats.chartqa formats.hf formats.hf_files formats.otsl_parquet formats.parquet formats.plotqa formats.pubtabnet "
+        "formats formats.base checks checks_images checks_row checks_set checks_shard checks_target fastpath fast_markup fast_text rejected validate repair plan engines engines.base engines.erniekit engines.logs engines.paddleformers metrics metrics.chart metrics.table metrics.text metrics.tree_distance",
+        3: "pages pages.data pages.render stats sets sets.dedupe sets.index sets.mix sets.near sets.rows sets.split sets.verbs cards container convert convert_unit store data download environments evaluation evaluation.predict evaluation.report evaluation.score export fetch_data fetch_model job launch loop runs scoring serve "
+        "synth synth.bengali synth.shaping synth.axes synth.base synth.chart_plan synth.charts synth.degrade synth.formulas synth.given synth.grids "
+        "synth.layout synth.tables synth.tex synth.text synth.typefaces synth.words synth.write tiny train ui workers workers.leash workers.tiny_model workers.transformers_answers",
+        4: "cli cli.looking cli.sets cli.common cli.convert cli.data cli.drawing cli.models cli.planning cli.serving cli.setup cli.training __main__",
     }.items()
     for name in names.split()
 }

@@ -23,7 +23,6 @@ from typing import Any
 
 import httpx
 import msgspec
-from PIL import Image as Pillow
 
 from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.images import ImageProblem, probe
@@ -38,6 +37,10 @@ BACKOFF = 0.5  # seconds before the second try, doubled before each further one
 GIVE_UP = 32  # requests lost in a row to a refused connection before the rest are not tried: the server is gone
 SHOWN = 300  # characters of a server's own message that are kept
 START = "`sft serve MODEL_DIR` starts one; `curl {url}/models` shows whether it answers"
+MIME = {  # formats that are read → what a server is told; a phone's MPO starts with a plain JPEG
+    "PNG": "image/png", "JPEG": "image/jpeg", "MPO": "image/jpeg", "WEBP": "image/webp", "TIFF": "image/tiff", "BMP": "image/bmp", "GIF": "image/gif",
+    "PPM": "image/x-portable-anymap", "JPEG2000": "image/jp2",
+}  # fmt: skip
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # where HTTP_PROXY has no business
 
 
@@ -293,6 +296,5 @@ def _complaint(response: httpx.Response) -> str:
 
 def data_uri(path: Path) -> str:
     """An image file, byte for byte, as `data:image/png;base64,…`. ImageProblem or OSError where it cannot be read as one."""
-    kind = probe(path).format
-    mime = "image/jpeg" if kind == "MPO" else Pillow.MIME.get(kind, "application/octet-stream")  # a phone's MPO starts with a plain JPEG
+    mime = MIME.get(probe(path).format, "application/octet-stream")
     return f"data:{mime};base64,{base64.b64encode(path.read_bytes()).decode()}"

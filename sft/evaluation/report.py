@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import io
-import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from sft.evaluation.predict import data_uri
 from sft.evaluation.score import Scores, score
 from sft.images import ImageProblem, probe
 from sft.jsonl import atomic_write
+from sft.markup.text import clusters
 from sft.metrics import METRICS
 from sft.metrics.text import RAW, cer, normalise
 from sft.types import Prediction
@@ -188,23 +188,6 @@ def diff(ref: str, pred: str) -> Iterator[Piece]:
             yield Piece("same", gone)
         else:
             yield from (Piece(kind, text.replace("\n", "↵\n")) for kind, text in (("del", gone), ("ins", new)) if text)
-
-
-def clusters(text: str) -> list[str]:
-    """A text in pieces that are drawn together: a letter with its marks, joiners, and what a virama ties to it.
-
-    >>> clusters("ক্ষমা")
-    ['ক্ষ', 'মা']
-    """
-    found: list[str] = []
-    for char in text:
-        category = unicodedata.category(char)
-        tied = bool(found) and category[0] == "L" and (found[-1][-1] == "\u200d" or unicodedata.combining(found[-1][-1]) == 9)  # 9: virama
-        if found and found[-1] != "\n" and (tied or category[0] == "M" or char in "\u200c\u200d"):
-            found[-1] += char
-        else:
-            found.append(char)
-    return found
 
 
 def thumbnail(path: Path) -> str:

@@ -45,15 +45,8 @@ def _score(ref: str, pred: str, variant: Variant, *, structure_only: bool) -> fl
     if left is None or right is None:
         return float(left is None and right is None)
     a, b = tree(left, structure_only=structure_only), tree(right, structure_only=structure_only)
-    if variant == "trm":
-        nodes = max(len(a), len(b))
-    else:
-        nodes = max(sum(1 for _ in left.iterdescendants()), sum(1 for _ in right.iterdescendants()))
-    if nodes == 0:
-        return 1.0
-    if a == b:
-        return 1.0
-    return 1.0 - distance(a, b) / nodes
+    nodes = max(len(a), len(b)) if variant == "trm" else max(sum(1 for _ in item.iterdescendants()) for item in (left, right))
+    return 1.0 if a == b or not nodes else 1.0 - distance(a, b) / nodes
 
 
 def first_table(text: str) -> Any:

@@ -10,16 +10,34 @@ what they are given; bring both texts through `normalise` first, as `sft.evaluat
 | empty | empty | 0                   | 0   | 1     |
 | empty | text  | length of pred      | 1   | 0     |
 | text  | empty | 1                   | 1   | 0     |
+
+Variants forgive one thing each: `cer_graphemes` counts letters as they are drawn, `cer_lines` the order of lines,
+`cer_unspaced` white space. The functions that end in `_batch` score lists of samples at the speed of rapidfuzz itself.
 """
 
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from rapidfuzz.distance import Levenshtein
 
+from sft.errors import UsageError
+from sft.markup.scripts import script_of
+from sft.markup.text import clusters
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+LONG = 1000  # code points; from here on rapidfuzz is told to expect few edits, and is up to four times as fast where that is true
+HINT = 64  # edits it then tries first
+MAX_LINES = 2000  # of each text that `cer_lines` pairs, equal ones not counted
+REPLACEMENT = "\ufffd"  # what stands where bytes were no text
 RAW = "raw: NFC, LF, outer white space stripped"  # the profile's name, as it stands in a result file
 
 
@@ -43,13 +61,17 @@ def normalise(text: str) -> str:
 
 def char_edits(*, ref: str, pred: str) -> Edits:
     """Insertions, deletions and substitutions of code points, each of cost 1."""
-    return Edits(Levenshtein.distance(ref, pred), len(ref))
+    return Edits(_distance(ref, pred), len(ref))
+
+
+def _distance(ref: Sequence[str], pred: Sequence[str]) -> int:
+    return Levenshtein.distance(ref, pred, score_hint=HINT if min(len(ref), len(pred)) > LONG else None)
 
 
 def word_edits(*, ref: str, pred: str) -> Edits:
     """The same for words; any run of Unicode white space, a line end too, separates words."""
     words = ref.split()
-    return Edits(Levenshtein.distance(words, pred.split()), len(words))
+    return Edits(_distance(words, pred.split()), len(words))
 
 
 def cer(*, ref: str, pred: str) -> float:
@@ -67,7 +89,12 @@ def wer(*, ref: str, pred: str) -> float:
 
 def ned(*, ref: str, pred: str) -> float:
     """Normalised edit distance, 0 best, 1 worst: distance / max(len(ref), len(pred)). Symmetric. Both empty: 0; one empty: 1."""
-    return Levenshtein.distance(ref, pred) / max(len(ref), len(pred), 1)
+    return ned_edits(ref=ref, pred=pred).rate
+
+
+def ned_edits(*, ref: str, pred: str) -> Edits:
+    """Edits against the longer text's length: `pooled` over them is the page score of OmniDocBench, sum / sum."""
+    return Edits(_distance(ref, pred), max(len(ref), len(pred)))
 
 
 def exact(*, ref: str, pred: str) -> float:
@@ -78,3 +105,152 @@ def exact(*, ref: str, pred: str) -> float:
 def pooled(edits: Sequence[Edits]) -> float:
     """Corpus rate: sum of distances / max(sum of reference lengths, 1); long samples weigh more. No samples: 0."""
     return Edits(sum(item.distance for item in edits), sum(item.length for item in edits)).rate
+
+
+def cluster_edits(*, ref: str, pred: str) -> Edits:
+    """Edits between letters as they are drawn (`sft.markup.text.clusters`): a wrong vowel sign makes one wrong letter."""
+    before = clusters(ref)
+    return Edits(_distance(before, clusters(pred)), len(before))
+
+
+def cer_graphemes(*, ref: str, pred: str) -> float:
+    """As `cer`, but a letter with its marks, a conjunct, or an emoji of several code points counts as one. Edges: as `cer`."""
+    return cluster_edits(ref=ref, pred=pred).rate
+
+
+def cer_unspaced(*, ref: str, pred: str) -> float:
+    """As `cer`, without any white space in either text. Edges: as `cer`, for what is left."""
+    return cer(ref="".join(ref.split()), pred="".join(pred.split()))
+
+
+def line_edits(*, ref: str, pred: str) -> Edits:
+    """Edits between lines, each paired with at most one of the other text so that the sum is least; `length` counts no line ends.
+
+    Lines come without outer white space, blank ones not at all; a line without a partner costs its length. Of more than
+    MAX_LINES lines that have no equal in the other text, the further ones find no partner.
+    Raises: UsageError where scipy is missing and more than one line of both texts is left to pair.
+    """
+    wanted, found = (Counter(filter(None, map(str.strip, text.splitlines()))) for text in (ref, pred))
+    total = sum(len(line) * count for line, count in wanted.items())
+    # pairing equal lines first loses nothing: the distance is a metric
+    left, right = list((wanted - found).elements()), list((found - wanted).elements())
+    alone = sum(map(len, left)) + sum(map(len, right))
+    return Edits(alone - _saved(left[:MAX_LINES], right[:MAX_LINES]), total)
+
+
+def _saved(left: list[str], right: list[str]) -> int:
+    """By how much pairing the lines is cheaper than deleting and inserting them all."""
+    if len(left) <= 1 and len(right) <= 1:
+        return len(left[0]) + len(right[0]) - _distance(left[0], right[0]) if left and right else 0
+    import numpy as np
+    from rapidfuzz.process import cdist
+
+    try:
+        from scipy.optimize import linear_sum_assignment
+    except ImportError as error:
+        raise UsageError("pairing lines needs scipy", hint="pip install 'paddleocr-vl-sft[metrics]'") from error
+    lengths = np.add.outer([len(line) for line in left], [len(line) for line in right])
+    saved = lengths - cdist(left, right, scorer=Levenshtein.distance, dtype=np.int32)
+    return int(saved[linear_sum_assignment(saved, maximize=True)].sum())
+
+
+def cer_lines(*, ref: str, pred: str) -> float:
+    """As `cer`, whatever the order of lines: see `line_edits`. Edges: as `cer`, for the lengths of lines."""
+    return line_edits(ref=ref, pred=pred).rate
+
+
+def main_script(text: str) -> str | None:
+    """The script that most letters of `text` belong to ("Bengali"); None if there are no letters."""
+    found = _letters(text)
+    return max(found, key=lambda name: (found[name], name)) if found else None
+
+
+def script_share(*, ref: str, pred: str, script: str | None = None) -> float | None:
+    """The share of the letters and marks of `pred` that are of `script` (of the main script of `ref` unless named), 0 to 1.
+
+    No letters in `pred`: 0. No script named, and no letters in `ref`: None.
+    """
+    script = script or main_script(ref)
+    if script is None:
+        return None
+    found = _letters(pred)
+    return found[script] / max(found.total(), 1)
+
+
+def _letters(text: str) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for character, count in Counter(text).items():
+        if name := script_of(character):
+            counts[name] += count
+    return counts
+
+
+def length_ratio(*, ref: str, pred: str) -> float:
+    """Code points of `pred` / max(those of `ref`, 1); 1 is right, far above is a model that repeats itself. Both empty: 1."""
+    return len(pred) / max(len(ref), 1) if ref or pred else 1.0
+
+
+def replacements(*, pred: str) -> float:
+    """How many U+FFFD stand in `pred`: bytes that the model wrote and that are no text. 0 is right."""
+    return float(pred.count(REPLACEMENT))
+
+
+class Batch:
+    """Edits of many samples: `distances`, and the `lengths` that they are held against (counted when first asked for)."""
+
+    def __init__(self, distances: npt.NDArray[np.int64], refs: Sequence[Sequence[str]], preds: Sequence[Sequence[str]] | None = None) -> None:
+        """preds: given where the longer of the two counts."""
+        self.distances, self._refs, self._preds = distances, refs, preds
+
+    @cached_property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Of the references, or of the longer texts."""
+        import numpy as np
+
+        both = [np.fromiter(map(len, texts), np.int64, len(texts)) for texts in (self._refs, self._preds) if texts is not None]
+        return np.maximum(*both) if len(both) > 1 else both[0]
+
+    @property
+    def rates(self) -> npt.NDArray[np.float64]:
+        """Each sample's distance / max(length, 1)."""
+        import numpy as np
+
+        rates: npt.NDArray[np.float64] = self.distances / np.maximum(self.lengths, 1)
+        return rates
+
+    @property
+    def pooled(self) -> float:
+        """Sum of distances / max(sum of lengths, 1)."""
+        total = sum(map(len, self._refs)) if self._preds is None else int(self.lengths.sum())
+        return int(self.distances.sum()) / max(total, 1)
+
+    @property
+    def mean(self) -> float:
+        """Mean of the rates; no samples: 0."""
+        return float(self.rates.mean()) if len(self.distances) else 0.0
+
+
+def distances(*, refs: Sequence[Sequence[str]], preds: Sequence[Sequence[str]], workers: int = 1) -> npt.NDArray[np.int64]:
+    """Edit distances of `refs[i]` and `preds[i]`, texts or lists of words. ValueError: not as many of both. workers: threads; -1 all."""
+    import numpy as np
+    from rapidfuzz.process import cpdist
+
+    hint = HINT if sum(map(len, refs)) > LONG * len(refs) else None
+    found: npt.NDArray[np.int64] = cpdist(refs, preds, scorer=Levenshtein.distance, score_hint=hint, dtype=np.int64, workers=workers)
+    return found
+
+
+def cer_batch(*, refs: Sequence[str], preds: Sequence[str], workers: int = 1) -> Batch:
+    """`cer` of many samples."""
+    return Batch(distances(refs=refs, preds=preds, workers=workers), refs)
+
+
+def wer_batch(*, refs: Sequence[str], preds: Sequence[str], workers: int = 1) -> Batch:
+    """`wer` of many samples."""
+    words = [ref.split() for ref in refs]
+    return Batch(distances(refs=words, preds=[pred.split() for pred in preds], workers=workers), words)
+
+
+def ned_batch(*, refs: Sequence[str], preds: Sequence[str], workers: int = 1) -> Batch:
+    """`ned` of many samples."""
+    return Batch(distances(refs=refs, preds=preds, workers=workers), refs, preds)

@@ -151,10 +151,7 @@ def _flat_forests(gain: Floats, a: _Side, b: _Side, i_nodes: Ints, j_nodes: Ints
     low = int(b.first[j_nodes[0]])
     for child in range(int(widths.max())):
         rows = np.minimum(firsts + child, i_nodes)
-        if even:
-            block = gain[rows, low : low + count * (most + 1)].reshape(len(rows), count, most + 1)[:, :, :most]
-        else:
-            block = gain[rows][:, columns]
+        block = gain[rows, low : low + columns.size + count].reshape(len(rows), count, most + 1)[:, :, :most] if even else gain[rows][:, columns]
         block += before[:, :, :-1]
         np.maximum(block, before[:, :, 1:], out=block)
         np.maximum.accumulate(block, axis=2, out=after[:, :, 1:])

@@ -1,0 +1,101 @@
+"""Checks of what a model is trained to say: damaged characters, markup by the task of the prompt, what the pipeline would change."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from sft.checks import make, shorten
+from sft.markup.errors import MarkupError
+from sft.markup.text import controls, invisible, lookalikes, marks_missing
+from sft.models import MODELS, OTSL_TOKENS
+from sft.types import Problem, Task
+
+TASK_OF = {prompt: task for version in MODELS.values() for task, prompt in version.prompts.items()}
+HTML_TABLE = re.compile(r"<(?:table|thead|tbody|tr|td|th)\b[^<>]*>", re.IGNORECASE)
+MARKDOWN_TABLE = re.compile(r"^\|.*\|[ \t]*\n\|(?=[^\n]*-)[ :|-]+\|[ \t]*\n\|", re.MULTILINE)  # header, ruler, first row; linear on any input
+
+
+def check_text(text: str, where: str, line: int) -> Iterator[Problem]:
+    """What must not stand in any text, prompt or answer."""
+    if text != text.strip():
+        yield make("target.outer_space", f"{where} begins or ends with white space", line, "the trainer strips it; the score should too")
+    if "\ufffd" in text:
+        yield make("target.replacement", f"{where} contains U+FFFD", line, "decode the source with its real encoding")
+    if found := controls(text):
+        yield make("target.control", f"{where} contains {found}", line, "no image shows them; clean the labels")
+
+
+def check_answer(text: str, prompt: str, where: str, line: int) -> Iterator[Problem]:
+    """What is wrong with an answer to `prompt`; an unknown prompt is taken for plain text."""
+    if not text.strip():
+        yield make("target.empty", f"{where} is empty", line)
+        return
+    task = TASK_OF.get(prompt, Task.OCR)
+    yield from _language(text, where, line)
+    if "|" in text and MARKDOWN_TABLE.search(text):
+        yield make("target.markdown_table", f"{where} holds a Markdown table", line, "tables are trained as OTSL, charts as rows with ` | ` and no outer pipes")
+    if task is Task.CHART:
+        yield from _chart(text, where, line)
+    if task is Task.TABLE:
+        yield from _table(text, where, line)
+    if task is Task.FORMULA:
+        yield from _formula(text.strip(), where, line)
+    yield from _pipeline(text, task, where, line)
+
+
+def _language(text: str, where: str, line: int) -> Iterator[Problem]:
+    if script := marks_missing(text):
+        yield make("language.marks", f"{where} is {script} (almost) without its combining marks", line, "the labels were cleaned with \\w or the like; make them anew from the source")
+    if word := lookalikes(text):
+        yield make("language.lookalikes", f"{where}: letters of two scripts in {shorten(word, 40)!r}", line, "type the word in one script")
+    if found := invisible(text):
+        yield make("language.invisible", f"{where} contains {found}", line, "they cannot be read from an image; `sft convert erniekit` takes them out")
+    if not unicodedata.is_normalized("NFC", text):
+        yield make("language.unicode_form", f"{where} is not in Unicode form NFC", line, "`sft convert erniekit` brings it into that form")
+
+
+def _table(text: str, where: str, line: int) -> Iterator[Problem]:
+    from sft.markup.otsl import parse_otsl
+
+    if not any(token in text for token in OTSL_TOKENS) and HTML_TABLE.search(text):
+        yield make("target.html", f"{where} is an HTML table", line, "tables are trained as OTSL: `sft convert` writes it")
+        return
+    try:
+        parse_otsl(text.strip())
+    except MarkupError as error:
+        yield make("target.otsl", f"{where}: {shorten(str(error))}", line, error.hint)
+
+
+def _formula(text: str, where: str, line: int) -> Iterator[Problem]:
+    from sft.markup.latex import check, corruptions
+
+    if not (text.startswith("\\[") and text.endswith("\\]")):
+        yield make("target.latex_delimiters", f"{where} is not delimited by \\[ and \\]", line, "formulas are trained as \\[ … \\]")
+    try:
+        check(text)
+    except MarkupError as error:
+        yield make(error.code, f"{where}: {shorten(str(error))}", line, error.hint)
+    for found in corruptions(text):
+        yield make(found.code, f"{where}: {shorten(str(found))}", line, found.hint)
+
+
+def _chart(text: str, where: str, line: int) -> Iterator[Problem]:
+    from sft.markup.chart import check, is_markdown
+
+    if is_markdown(text):
+        yield make("target.chart_style", f"{where} has outer pipes or a ruler", line, "cells are parted by ` | `, rows by line ends, and nothing else")
+    try:
+        check(text)
+    except MarkupError as error:
+        yield make(error.code, f"{where}: {shorten(str(error))}", line, error.hint)
+
+
+def _pipeline(text: str, task: Task, where: str, line: int) -> Iterator[Problem]:
+    from sft.markup.pipeline import dollars_deleted, min_length, repetition_cut
+
+    if task is not Task.FORMULA and dollars_deleted(text):
+        yield make("target.dollar", f"{where}: a dollar sign beside \\( \\) or \\[ \\]", line, "the PaddleOCR pipeline deletes every dollar sign then")
+    if len(text) >= min_length(task) and repetition_cut(text, min_len=min_length(task)) != text:
+        yield make("target.repetition", f"{where} repeats itself", line, "the PaddleOCR pipeline cuts such answers; what it shows will never be this label")

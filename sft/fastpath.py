@@ -1,0 +1,152 @@
+"""Rows that are surely good, told apart a chunk at a time: what `sft.checks_row` would find nothing in.
+
+A row is sure if it has the usual shape (one image before one known prompt, one answer; `source`, `id` and `meta` beside them)
+and none of its texts leaves a trace that a check could follow. Everything else is handed to `check_line`, which alone
+decides and explains. So both paths give the same verdicts, and only their speed differs; tests compare them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from sft.checks_images import BASE64_STARTS
+from sft.checks_target import TASK_OF
+from sft.fast_markup import doubtful_chart, doubtful_formulas, doubtful_tables, repeats
+from sft.fast_text import doubtful
+from sft.models import ModelVersion
+from sft.types import Task
+
+_QUOTE, _CARRIAGE_RETURN, _NEWLINE = 0x22, 0x0D, 0x0A
+_SUSPECT_URLS = ("http", "data:", *BASE64_STARTS)
+_QUOTES = 24  # of text_info, image_info, image_url and its value, and two texts and tags with theirs: without matched_text_index
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was found in a chunk. `sure[row]`: nothing is wrong with it but perhaps its image; the lists have an entry for each row."""
+
+    sure: list[bool]
+    urls: list[str]
+    prompts: list[str]
+    answers: list[str]
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """One way to write a row. `quotes`: how many quotation marks a row then has outside its texts; None: it depends."""
+
+    decoder: msgspec.json.Decoder[Any]
+    quotes: int | None
+
+
+@lru_cache(maxsize=8)
+def _shapes(prompts: tuple[str, ...]) -> tuple[_Shape, ...]:
+    """The commonest first: without further keys; with `source`, as `sft convert` writes it; with any of the keys that are known."""
+    options: dict[str, Any] = {"forbid_unknown_fields": True, "gc": False}
+    unset = msgspec.UNSET
+    sure_image = msgspec.defstruct("Image", [("image_url", str), ("matched_text_index", Literal[0])], **options)
+    image = msgspec.defstruct("Image", [("image_url", str), ("matched_text_index", Literal[0] | msgspec.UnsetType, unset)], **options)
+    prompt = msgspec.defstruct("Prompt", [("text", Literal[prompts]), ("tag", Literal["mask"])], **options)
+    answer = msgspec.defstruct("Answer", [("text", str), ("tag", Literal["no_mask"])], **options)
+    more = [("source", str | msgspec.UnsetType, unset), ("id", str | int | msgspec.UnsetType, unset), ("meta", dict[str, str] | msgspec.UnsetType, unset)]
+
+    def shape(kind: Any, others: list[Any], quotes: int | None) -> _Shape:
+        row = msgspec.defstruct("Row", [("image_info", tuple[kind]), ("text_info", tuple[prompt, answer]), *others], **options)  # type: ignore[valid-type]
+        return _Shape(msgspec.json.Decoder(row), quotes)
+
+    return shape(sure_image, [], _QUOTES + 2), shape(sure_image, [("source", str)], _QUOTES + 6), shape(image, more, None)
+
+
+def prove(chunk: bytes, model: ModelVersion) -> Proof | None:
+    """The sure rows of whole lines; None where the chunk has something that has to be looked at line by line.
+
+    Every line is one row, or the answer is None: blank lines, carriage returns and a byte order mark are for the other path.
+    """
+    codes = np.frombuffer(chunk, np.uint8)
+    lines = int(np.count_nonzero(codes == _NEWLINE)) + (not chunk.endswith(b"\n"))
+    if np.count_nonzero(codes == _CARRIAGE_RETURN) or b"\\u0022" in chunk:
+        return None
+    shapes = _shapes(tuple(model.prompts.values()))
+    quoted = b'\\"' in chunk
+    quotes = int(np.count_nonzero(codes == _QUOTE))
+    for shape in shapes:
+        try:
+            rows: list[Any] = shape.decoder.decode_lines(chunk)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            continue
+        if len(rows) == lines and quotes == (_expected_quotes(rows) if quoted or shape.quotes is None else shape.quotes * lines):
+            return _judge(rows, rows)
+        return None
+    return _by_line(chunk, lines, shapes[-1].decoder)
+
+
+def _by_line(chunk: bytes, lines: int, decoder: msgspec.json.Decoder[Any]) -> Proof | None:
+    """As `prove`, where some lines cannot be read or have unusual keys."""
+    texts = chunk.removesuffix(b"\n").split(b"\n")
+    rows = [_decoded(decoder, line) for line in texts]
+    rows = [row if row is not None and line.count(b'"') == _expected_quotes([row]) else None for row, line in zip(rows, texts, strict=True)]
+    return _judge(rows, [row for row in rows if row is not None]) if len(rows) == lines else None
+
+
+def _decoded(decoder: msgspec.json.Decoder[Any], line: bytes) -> Any:
+    try:
+        return decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _expected_quotes(rows: list[Any]) -> int:
+    """How many quotation marks the rows were written with, if no key stood twice: JSON readers keep the last value and say nothing."""
+    unset = msgspec.UNSET
+    images = [row.image_info[0] for row in rows]
+    total = _QUOTES * len(rows) + 2 * sum([image.matched_text_index is not unset for image in images])
+    texts = [row.text_info[1].text for row in rows] + [image.image_url for image in images]
+    for row in rows if rows and hasattr(rows[0], "source") else ():
+        if row.source is not unset:
+            total += 4
+            texts.append(row.source)
+        identity, notes = getattr(row, "id", unset), getattr(row, "meta", unset)
+        if identity is not unset:
+            total += 2 + 2 * (type(identity) is str)
+            texts.append(str(identity))
+        if notes is not unset:
+            total += 2 + 4 * len(notes)
+            texts += [*notes, *notes.values()]
+    return total + "".join(texts).count('"')
+
+
+def _judge(rows: list[Any], known: list[Any]) -> Proof:
+    """Which of the rows that could be read leave no trace."""
+    urls = [row.image_info[0].image_url for row in known]
+    prompts = [row.text_info[0].text for row in known]
+    answers = [row.text_info[1].text for row in known]
+    doubts = doubtful(answers)
+    if any("\x00" in url for url in urls) or "" in urls or any(url.startswith(_SUSPECT_URLS) for url in urls):
+        doubts.update(at for at, url in enumerate(urls) if not url or "\x00" in url or url.startswith(_SUSPECT_URLS))
+    by_task: dict[Task, list[int]] = {}
+    for at, prompt in enumerate(prompts):
+        by_task.setdefault(TASK_OF[prompt], []).append(at)
+    for task, places in by_task.items():
+        texts = [answers[at] for at in places]
+        judged = doubtful_tables(texts) if task is Task.TABLE else doubtful_formulas(texts) if task is Task.FORMULA else map(doubtful_chart if task is Task.CHART else repeats, texts)
+        doubts.update(at for at, doubt in zip(places, judged, strict=True) if doubt)
+    sure = [True] * len(known)
+    for at in doubts:
+        sure[at] = False
+    if len(known) == len(rows):
+        return Proof(sure, urls, prompts, answers)
+    return _spread(rows, Proof(sure, urls, prompts, answers))
+
+
+def _spread(rows: list[Any], proof: Proof) -> Proof:
+    """An entry for every row, also for those that could not be read."""
+    sure, urls, prompts, answers = [False] * len(rows), [""] * len(rows), [""] * len(rows), [""] * len(rows)
+    places = [place for place, row in enumerate(rows) if row is not None]
+    for at, place in enumerate(places):
+        sure[place], urls[place], prompts[place], answers[place] = proof.sure[at], proof.urls[at], proof.prompts[at], proof.answers[at]
+    return Proof(sure, urls, prompts, answers)

@@ -1,0 +1,146 @@
+"""Scores of chart data: RMS (relative mapping similarity) and RNSS (relative number set similarity).
+
+Both are DePlot's (Liu et al., ACL Findings 2023, arXiv 2212.10505; google-research/google-research deplot/metrics.py
+@0282a25). A chart is a table whose first row and first column are headers; every cell becomes a mapping "row column" →
+value. Mappings are paired so that their keys fit best; a pair scores by key (ANLS) times value (relative error below
+10 %, or ANLS for words). The better of the answer as it is and transposed counts.
+
+RMS is computed as published, on published inputs. What differs, and only on inputs that the reference cannot mean:
+
+- tables may come parsed (rows of cells), so that outer pipes or a blank corner do not cost everything;
+- a value 0 is a number: against 0, 0.0 or 0 % it scores 1, against anything else 0 (the reference compares the strings);
+  `as_published=True` keeps the reference's way;
+- RNSS of a number against a 0: the reference has it inverted (0 against 5 scores 1, 0 against 0 scores 0).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from rapidfuzz.distance import Levenshtein
+from rapidfuzz.process import cdist
+
+Rows = Sequence[Sequence[str]]
+Floats = npt.NDArray[np.float64]
+TEXT_THETA, NUMBER_THETA = 0.5, 0.1
+TITLE = "title"
+
+
+class Rms(NamedTuple):
+    """Precision, recall and their harmonic mean, 0 to 1."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+def rms(*, ref: str | Rows, pred: str | Rows, as_published: bool = False) -> Rms:
+    """RMS of one chart. Text is split as DePlot does: lines, cells at exactly ` | `, an optional first line `title | …`.
+
+    Both without any mapping: 1, 1, 1. Nothing predicted: precision 1, recall 0, F1 0.
+
+    >>> rms(ref="year | argentina | brazil\\n1999 | 200 | 158", pred="year | argentina | brazil\\n1999 | 202 | 0").f1
+    0.495
+    """
+    wanted = _mappings(ref, transposed=False)
+    return max((_matched(wanted, _mappings(pred, transposed=turned), as_published) for turned in (True, False)), key=lambda found: found.f1)
+
+
+def rms_f1(*, ref: str | Rows, pred: str | Rows) -> float:
+    """F1 of `rms`."""
+    return rms(ref=ref, pred=pred).f1
+
+
+def rnss(*, ref: str | Rows, pred: str | Rows) -> float:
+    """How well the numbers of both charts can be paired, wherever they stand; 0 to 1. No numbers on both sides: 1.
+
+    >>> rnss(ref="baz | foo | 0.4", pred="0.5 | foo | 0.6")
+    0.875
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    wanted, found = _numbers(ref), _numbers(pred)
+    if not len(wanted) or not len(found):
+        return float(len(wanted) == len(found))
+    scale = np.where(wanted == 0, 1.0, np.abs(wanted))[:, None]
+    costs = np.minimum(np.abs(wanted[:, None] - found[None, :]) / scale, 1.0)
+    costs[wanted == 0] = found != 0  # nothing is near to nothing
+    rows, columns = linear_sum_assignment(costs)
+    return float(1 - costs[rows, columns].sum() / max(len(wanted), len(found)))
+
+
+def _cells(text: str | Rows) -> tuple[str | None, list[tuple[str, ...]]]:
+    """(title, rows), lower-case, cells without outer white space."""
+    if not isinstance(text, str):
+        return None, [tuple(cell.strip().lower() for cell in row) for row in text]
+    lines = text.lower().splitlines()
+    title = lines.pop(0)[len(TITLE) + 2 :].strip() if lines and lines[0].startswith(f"{TITLE} |") else None
+    return title, [tuple(cell.strip() for cell in line.split(" | ")) for line in lines]
+
+
+def _mappings(text: str | Rows, *, transposed: bool) -> list[tuple[str, str]]:
+    title, rows = _cells(text)
+    if transposed:
+        rows = list(zip_longest(*rows, fillvalue=""))
+    found = {} if title is None else {TITLE: title}
+    if len(rows) > 1 and len(rows[0]) > 1:
+        for row in rows[1:]:
+            found |= {f"{row[0]} {header}": cell for header, cell in zip(rows[0][1:], row[1:], strict=False)}
+    return list(found.items())
+
+
+def _matched(wanted: list[tuple[str, str]], found: list[tuple[str, str]], as_published: bool) -> Rms:
+    from scipy.optimize import linear_sum_assignment
+
+    if not wanted or not found:
+        return Rms(float(bool(wanted) or not found), float(bool(found) or not wanted), float(not wanted and not found))
+    keys = _anls([key for key, _ in wanted], [key for key, _ in found])
+    rows, columns = linear_sum_assignment(1 - keys)
+    score = sum(keys[row, column] * _value(wanted[row][1], found[column][1], as_published) for row, column in zip(rows, columns, strict=True) if keys[row, column])
+    if not score:
+        return Rms(0.0, 0.0, 0.0)
+    precision, recall = float(score / len(found)), float(score / len(wanted))
+    return Rms(precision, recall, 2 * precision * recall / (precision + recall))
+
+
+def _anls(left: list[str], right: list[str]) -> Floats:
+    """1 - normalised edit distance, 0 where the distance is above the threshold; shape (len(left), len(right))."""
+    costs: Floats = cdist(left, right, scorer=Levenshtein.normalized_distance, dtype=np.float64)
+    return np.where(costs <= TEXT_THETA, 1 - costs, 0.0)
+
+
+def _value(wanted: str, found: str, as_published: bool) -> float:
+    number, other = _number(wanted), _number(found)
+    if other is not None and number:
+        error = min(abs((number - other) / number), 1)
+        return 1 - error if error < NUMBER_THETA else 0.0
+    if wanted == found:
+        return 1.0
+    if not as_published and number == 0 and other is not None:
+        return float(other == 0)
+    cost = Levenshtein.normalized_distance(wanted, found)
+    return 1 - cost if cost <= TEXT_THETA else 0.0
+
+
+def _number(text: str) -> float | None:
+    """A finite number; per cent are hundredths."""
+    try:
+        number = float(text.rstrip("%")) / 100.0 if text.endswith("%") else float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _numbers(text: str | Rows) -> Floats:
+    numbers = (_plain(cell) for row in _cells(text)[1] for cell in row)
+    return np.array([number for number in numbers if number is not None], np.float64)
+
+
+def _plain(text: str) -> float | None:
+    """As `_number`, but per cent signs make it a word, as in the reference."""
+    return None if text.endswith("%") else _number(text)

@@ -1,0 +1,103 @@
+"""Normalisation profiles: what both texts go through before they are compared, as named values.
+
+A score without its profile cannot be compared with another. Each profile says what it loses: a difference that it takes
+away can no longer be found wrong.
+
+| name         | from                                                | loses                                                      |
+|--------------|-----------------------------------------------------|------------------------------------------------------------|
+| raw          | here; the default                                   | spellings of one letter (NFC), outer white space           |
+| paddle       | PaddleOCR's RecMetric with its default ignore_space | blanks (U+0020), and with them the borders of words        |
+| omnidocbench | OmniDocBench's text blocks                          | punctuation, white space, **every combining mark**, formulas' LaTeX |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sft.metrics.text import RAW, normalise
+
+MAX_FORMULA = 2000  # characters of one formula in a text that are turned into Unicode; a longer one stays as it is
+
+_OPENING = re.compile(r"\$|\\\(")
+_ESCAPED = re.compile(r"\\[\\_&%^]")
+_LITERALS = ("\\t", "\\n", "\t", "\n", "/t", "/n")
+_KEPT = re.compile(r"[^\w\u4e00-\u9fff]")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One normalisation. `apply` is pure; `definition` stands in result files; `loses` is what no score under it can see."""
+
+    name: str
+    version: str
+    definition: str
+    loses: str
+    apply: Callable[[str], str]
+
+
+def paddle(text: str) -> str:
+    """Without blanks (U+0020 only), as PaddleOCR's `RecMetric` compares (ppocr/metrics/rec_metric.py @0002349, `ignore_space`)."""
+    return text.replace(" ", "")
+
+
+def omnidocbench(text: str) -> str:
+    """As OmniDocBench compares text blocks: formulas as Unicode, then nothing but what matches `\\w` or is Han.
+
+    `\\w` matches no combining mark (Mn, Mc): Bengali, Hindi, Thai, Tibetan, Burmese lose their vowels, and an answer without any
+    scores as well as one that has them. `/t` and `/n` go too, wherever they stand (`b/test` → `best`). Differs from the
+    published code in one thing: a formula of more than MAX_FORMULA characters keeps its LaTeX.
+    """
+    text = "\n".join([_formulas_as_unicode(line) for line in text.split("\n")]) if "$" in text or "\\(" in text else text
+    for literal in _LITERALS:
+        text = text.replace(literal, "")
+    return _KEPT.sub("", text)
+
+
+def _formulas_as_unicode(line: str) -> str:
+    parts, done = [], 0
+    for start, end, body in _formulas(line):
+        body = _ESCAPED.sub("", body)
+        if len(body) > MAX_FORMULA or not any(sign in body for sign in "\\^_"):
+            continue
+        shown = _unicode(body)
+        if shown is not None:
+            parts += [line[done:start], shown.strip()]
+            done = end
+    return "".join([*parts, line[done:]])
+
+
+def _formulas(line: str) -> Iterator[tuple[int, int, str]]:
+    """(start, end, body) of every `$…$` and `\\(…\\)` of a line, in linear time."""
+    place, closed = 0, True
+    while opening := _OPENING.search(line, place):
+        start, place = opening.span()
+        closing = "$" if opening[0] == "$" else "\\)"
+        end = line.find(closing, place) if closing == "$" or closed else -1
+        if end >= 0:
+            yield start, end + len(closing), line[place:end]
+            place = end + len(closing)
+        elif closing == "\\)":
+            closed = False
+
+
+def _unicode(body: str) -> str | None:
+    """What pylatexenc makes of a formula; None where it gives up."""
+    from pylatexenc.latex2text import LatexNodes2Text
+
+    try:
+        shown: str = LatexNodes2Text().latex_to_text(body + " " if body.endswith("\\") else body)
+    except Exception:  # whatever its macros raise: the published code goes on too
+        return None
+    return shown
+
+
+PROFILES: dict[str, Profile] = {
+    "raw": Profile("raw", "1.0", RAW, "which of two canonically equal spellings was written; outer white space", normalise),
+    "paddle": Profile("paddle", "1.0", "paddle: U+0020 deleted, as PaddleOCR's RecMetric with ignore_space", "blanks, and with them the borders of words", paddle),
+    "omnidocbench": Profile(
+        "omnidocbench", "1.0", "omnidocbench: inline formulas as Unicode, then only \\w and U+4E00-9FFF kept, as OmniDocBench's clean_string",
+        "every combining mark (the vowels of Indic and South-East Asian scripts), punctuation, symbols, white space, the LaTeX of formulas", omnidocbench,
+    ),
+}  # fmt: skip

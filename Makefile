@@ -10,15 +10,15 @@ FLAGS = $(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model "$(MODEL)") $(i
   $(if $(BATCH),--batch $(BATCH)) $(if $(ACCUM),--accum $(ACCUM)) $(if $(LR),--lr $(LR)) $(if $(MAX_STEPS),--max-steps $(MAX_STEPS)) \
   $(if $(CONFIG),--config "$(CONFIG)") $(if $(REHEARSAL),--rehearsal)
 # A misspelt variable is an error: make itself would ignore it.
-KNOWN := DATA TEST ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG REHEARSAL MODEL_DIR URL SFT PYTHON SHELL
+KNOWN := FORMAT SOURCE OUT DATA TEST ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG REHEARSAL MODEL_DIR URL SFT PYTHON SHELL
 GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
 $(foreach name,$(filter-out $(KNOWN),$(GIVEN)),$(error unknown variable $(name); known: $(KNOWN)))
 .DEFAULT_GOAL := help
-.PHONY: help train test eval serve tensorboard validate plan setup env-train env-serve image check clean
+.PHONY: help train test eval serve tensorboard convert validate plan setup env-train env-serve image check bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "variables: DATA ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG TEST REHEARSAL MODEL_DIR URL"
+	@echo "variables: FORMAT SOURCE OUT DATA ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG TEST REHEARSAL MODEL_DIR URL"
 
 train: ## the whole job on DATA (default: the sample that ships): train, export, serve, score, report
 	@test -f .venv/sft-stamp || PATH="$$PATH:/usr/lib/wsl/lib" nvidia-smi -L >/dev/null 2>&1 || echo "REHEARSAL (no NVIDIA GPU here): after set-up, a tiny PaddleOCR-VL is trained on the CPU" >&2
@@ -37,6 +37,9 @@ serve: setup ## serve MODEL_DIR (default: the model of the newest run)
 tensorboard: setup ## curves of all runs
 	@.venv/bin/tensorboard --logdir runs --port 6006
 
+convert: setup ## labels become samples: make convert FORMAT=ppocrlabel SOURCE=photos/Label.txt OUT=mine.jsonl
+	@$(SFT) convert $(if $(FORMAT),"$(FORMAT)" "$(SOURCE)" -o "$(or $(OUT),data.jsonl)",--list)
+
 validate: setup ## check DATA row by row: make validate DATA=mine.jsonl
 	@$(SFT) validate "$(DATA)"
 
@@ -54,6 +57,10 @@ image: setup ## the training container for this machine's GPU
 
 check: setup ## style, types, floors
 	@scripts/check
+
+bench: setup ## speed against peers, in one run (installs docling-core for it)
+	@.venv/bin/python -c 'import docling_core' 2>/dev/null || .venv/bin/python -m pip install --quiet docling-core
+	@for name in otsl validate metrics; do echo "== $$name"; .venv/bin/python scripts/bench/$$name; done
 
 clean: ## remove runs, models and drawn samples; environments stay
 	rm -rf runs models datasets/*/sample

@@ -3,7 +3,8 @@
     python eval/evaluate.py --pred runs/eval/predictions.jsonl --data datasets/bengali/sample/test.jsonl -o scores
 
 --pred: one JSON object a line with "id" (line of the sample in --data, from 1) and "pred"; `sft eval` writes such files,
-and so can anything else. Writes results.json and report.html into the folder -o; exit code 1 where a prediction is missing.
+and so can anything else. A row may have "finish_reason" ("length" where the answer was cut off) and "error" (then it is lost).
+Writes predictions.jsonl, results.json and report.html into the folder -o; exit code 1 where a prediction is missing.
 """
 
 from __future__ import annotations
@@ -15,63 +16,77 @@ from pathlib import Path
 import click
 import msgspec
 
-from sft.errors import EXIT_PROBLEMS, ProblemsFound, SftError
-from sft.evaluation import predict, report, score
-from sft.jsonl import open_input, read_samples, write_json
-from sft.types import Prediction
+from sft.errors import EXIT_PROBLEMS, ProblemsFound, SftError, UsageError
+from sft.evaluation import predict, report, results
+from sft.evaluation.cache import content_hash, prepare
+from sft.jsonl import bounded_lines, open_input, read_samples, sha256, write_json
+from sft.types import Prediction, Sample
+
+
+class _Row(msgspec.Struct):
+    id: int
+    pred: str = ""
+    finish_reason: str = ""
+    error: str = ""
+    reason: str = ""
 
 
 def load(pred: Path, data: Path) -> list[Prediction]:
     """The predictions beside their truth, in the order of the data; a sample without one is lost, not wrong."""
     samples = list(read_samples(data))
+    predict.require_answers(samples)
     lines = {line for line, _ in samples}
-    answers: dict[int, str] = {}
+    answers: dict[int, _Row] = {}
     with open_input(pred) as stream:
-        for number, text in enumerate(stream, 1):
-            row = _row(text, f"{pred}:{number}")
+        for number, text, too_long in bounded_lines(stream):
+            row = _row(text, f"{pred}:{number}", too_long)
             if row.id not in lines:
                 raise ProblemsFound(f"id {row.id} is no line of {data}", where=f"{pred}:{number}", hint=f"ids are line numbers and count from 1; there are {len(lines)}")
             if row.id in answers:
                 raise ProblemsFound(f"id {row.id} stands there twice", where=f"{pred}:{number}", hint="one prediction per sample")
-            answers[row.id] = row.pred
-    return [
-        Prediction(line, sample.image_info[0].image_url, sample.prompt, sample.ref, answers.get(line, ""), error="" if line in answers else "no prediction")
-        for line, sample in samples
-    ]  # fmt: skip
+            answers[row.id] = row
+    return [_prediction(line, sample, answers.get(line)) for line, sample in samples]
 
 
-class _Row(msgspec.Struct):
-    id: int
-    pred: str
+def _prediction(line: int, sample: Sample, row: _Row | None) -> Prediction:
+    if row is None:
+        row = _Row(line, error="no prediction", reason="answer.absent")
+    return Prediction(line, sample.image_info[0].image_url, sample.prompt, sample.ref, "" if row.error else row.pred, row.finish_reason, error=row.error, reason=row.reason)
 
 
-def _row(text: bytes, where: str) -> _Row:
+def _row(text: bytes, where: str, too_long: bool) -> _Row:
     try:
+        if too_long:
+            raise ValueError("the line is too long")
         return msgspec.json.decode(text, type=_Row)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ProblemsFound(f"not a prediction: {error}", where=where, hint='one object a line: {"id": 1, "pred": "..."}') from error
 
 
 @click.command(help=__doc__)
 @click.option("--pred", type=click.Path(path_type=Path), required=True)
 @click.option("--data", type=click.Path(path_type=Path), required=True)
+@click.option("--name", help="What this run is called [default: the name of --pred].")
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("runs/scores"), show_default=True)
-def main(pred: Path, data: Path, out: Path) -> None:
+def main(pred: Path, data: Path, name: str | None, out: Path) -> None:
     """Score, write, print."""
     try:
         preds = load(pred, data)
-        scores = score.score(preds)
-        results = score.results(scores, data=data, endpoint=predict.Endpoint("file:predictions", pred.name), sampling=predict.Sampling(1))
-        results.pop("sampling")
-        results["endpoint"] = {"file": str(pred)}
-        write_json(out / "results.json", results)
-        report.write_report(out / "report.html", title=data.name, runs=[(pred.name, preds)], base=data.parent)
+        if (out / "predictions.jsonl").resolve() == pred.resolve():
+            raise UsageError("the results would overwrite the predictions", where=str(out), hint="give another -o")
+        described = results.Data(str(data), sha256(data), content_hash(prepare(list(read_samples(data)), data.parent, predict.Sampling(1))))
+        found = results.as_json(
+            results.build(preds, data=described, endpoint=results.Asked(str(pred), pred.name, "file", fingerprint=sha256(pred), known_by="file"), sampling=None, name=name or pred.name)
+        )
+        predict.write_predictions(out / "predictions.jsonl", preds)
+        write_json(out / "results.json", found)
+        report.write_report(out / "report.html", title=data.name, runs=[(found["name"], preds)], base=data.parent)
     except SftError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    print(json.dumps({**results["scores"], **results["counts"]}, indent=2))
+    print(json.dumps({**found["scores"], **found["counts"]}, indent=2))
     print(f"report: {out / 'report.html'}", file=sys.stderr)
-    sys.exit(0 if results["complete"] else EXIT_PROBLEMS)
+    sys.exit(0 if found["complete"] else EXIT_PROBLEMS)
 
 
 if __name__ == "__main__":

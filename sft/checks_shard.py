@@ -32,6 +32,7 @@ from sft.types import ImageHeader, Problem, Sample, Task
 KEPT = 200  # findings of each code kept with their text; all are counted
 CHUNK_BYTES = 256 * 1024  # looked at together: it fits into a core's cache
 BLANK = b" \t\r\n"  # JSON's idea of white space; Python's has more
+_NEWLINE, _DOT, _SLASH = b"\n./"
 LONGEST_TOKEN_RUN = 12  # tokens that a byte of text can become at most, whatever a tokenizer's normaliser makes of it
 T = TypeVar("T")
 R = TypeVar("R")
@@ -83,32 +84,31 @@ def check_shard(shard: Shard) -> Part:
     """All findings of a shard."""
     with jsonl.open_input(shard.path) as stream, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         chunks = _Chunks(shard, Part(), pool)
-        for number, chunk, too_long in _read(stream, shard.start, shard.end):
-            chunks.check(number, chunk, too_long)
+        for chunk, too_long in _read(stream, shard.start, shard.end):
+            chunks.check(chunk, too_long)
     part = chunks.part
     part.images, part.looks = [np.concatenate([np.empty(0, ENTRY), *part.images])], [np.concatenate([np.empty(0, LOOK), *part.looks])]
     return part
 
 
-def _read(stream: IO[bytes], start: int, end: int) -> Iterator[tuple[int, bytes, bool]]:
-    """(number of the first line, whole lines, is it the beginning of a line that is too long?)"""
-    number = 1
+def _read(stream: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, bool]]:
+    """(whole lines, are they the beginning of one line that is too long?)"""
     while start < end:
         stream.seek(start)
         chunk = stream.read(min(CHUNK_BYTES, jsonl.MAX_LINE_BYTES, end - start))
         cut = chunk.rfind(b"\n") + 1
         if cut or start + len(chunk) >= end:
             chunk = chunk[:cut] if cut else chunk
-            yield number, chunk, False
-            start, number = start + len(chunk), number + max(1, chunk.count(b"\n"))
+            yield chunk, False
+            start += len(chunk)
             continue
         stream.seek(start)
         chunk = stream.readline(jsonl.MAX_LINE_BYTES + 1)
         too_long, piece = len(chunk) > jsonl.MAX_LINE_BYTES, chunk[-1:]
-        yield number, chunk, too_long
+        yield chunk, too_long
         while too_long and not piece.endswith(b"\n") and (piece := stream.readline(jsonl.CHUNK)):
             pass
-        start, number = stream.tell(), number + 1
+        start = stream.tell()
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,9 @@ class _Chunks:
     part: Part
     pool: ThreadPoolExecutor
 
-    def check(self, number: int, chunk: bytes, too_long: bool) -> None:
-        """Count and judge every line; the first one is `number`."""
+    def check(self, chunk: bytes, too_long: bool) -> None:
+        """Count and judge every line."""
+        number = self.part.lines + 1
         with_bom = self.shard.start == 0 and number == 1 and chunk.startswith(codecs.BOM_UTF8)
         proof = None if with_bom or too_long else prove(chunk, self.shard.context.model)
         if proof is None:
@@ -156,11 +157,12 @@ class _Chunks:
     def _images(self, proof: Proof, number: int) -> list[int]:
         """Rows that are not sure, or whose image is not; the images of the others are noted."""
         context = self.shard.context
-        rows = [row for row, sure in enumerate(proof.sure) if sure] if not all(proof.sure) else range(len(proof.sure))
-        places = _places(context.base, proof.urls if len(rows) == len(proof.urls) else [proof.urls[row] for row in rows])
+        doubts = [] if all(proof.sure) else [row for row, sure in enumerate(proof.sure) if not sure]
+        rows = [row for row, sure in enumerate(proof.sure) if sure] if doubts else range(len(proof.sure))
+        places = _places(context.base, [proof.urls[row] for row in rows] if doubts else proof.urls)
         if not context.look:
             self._note_paths(np.asarray(rows, np.uint32) + number, places)
-            return [row for row, sure in enumerate(proof.sure) if not sure]
+            return doubts
         seen = list(self._map(partial(_see, context), [place.decode("utf-8", "surrogatepass") for place in places]))
         sound = [at for at, (row, (header, _, _)) in enumerate(zip(rows, seen, strict=True)) if header and _fits(header, proof.prompts[row], proof.answers[row], context.budget)]
         says = [says_print(proof.prompts[rows[at]], proof.answers[rows[at]]) if context.alike else 0 for at in sound]
@@ -195,11 +197,13 @@ def _lines(chunk: bytes) -> list[bytes]:
 
 def _places(base: Path, urls: Sequence[str]) -> list[bytes]:
     """The paths of images, in one spelling."""
-    joined = "\n" + "\n".join(urls)
-    folder = folder_of(base)
-    if any(sign in joined for sign in ("./", "//", "\n/", "/\n", "/.")) or joined.count("\n") != len(urls) or joined.endswith(("/", ".")):
+    joined = ("\n" + "\n".join(urls) + "\n").encode("utf-8", "surrogatepass")
+    codes = np.frombuffer(joined, np.uint8)
+    slashes = np.flatnonzero(codes == _SLASH)
+    around = np.append(codes[slashes + 1], codes[slashes - 1])
+    if np.isin(around, (_DOT, _SLASH, _NEWLINE)).any() or np.count_nonzero(codes == _NEWLINE) != len(urls) + 1:
         return [place_of(base, url).encode("utf-8", "surrogatepass") for url in urls]
-    return joined.replace("\n", "\n" + folder).encode("utf-8", "surrogatepass").split(b"\n")[1:]
+    return joined[:-1].replace(b"\n", b"\n" + folder_of(base).encode("utf-8", "surrogatepass")).split(b"\n")[1:]
 
 
 def _see(context: Context, path: str) -> tuple[ImageHeader | None, int | None, int | None]:

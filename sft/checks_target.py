@@ -63,9 +63,12 @@ def _table(text: str, where: str, line: int) -> Iterator[Problem]:
         yield make("target.html", f"{where} is an HTML table", line, "tables are trained as OTSL: `sft convert` writes it")
         return
     try:
-        parse_otsl(text.strip())
+        grid = parse_otsl(text.strip())
     except MarkupError as error:
         yield make("target.otsl", f"{where}: {shorten(str(error))}", line, error.hint)
+    else:
+        if grid.warnings:
+            yield make("target.otsl", f"{where}: {shorten(grid.warnings[0])}", line, "write <ecel> for a blank cell")
 
 
 def _formula(text: str, where: str, line: int) -> Iterator[Problem]:

@@ -13,14 +13,16 @@ from functools import lru_cache
 import numpy as np
 
 from sft.markup.errors import MarkupError
+from sft.markup.latex_check import MAX_LENGTH
 from sft.markup.pipeline import MIN_LENGTH, MIN_LENGTH_TABLE, repetition_cut
 
 # --- tables, as bytes of UTF-8
 _PAD = "        "  # behind the last table, so that looking at the bytes after a token never ends outside
-_CEL = np.frombuffer(b"cel>", np.uint8)
+_CELL_MASK, _CELL_WORD, _END_MASK, _END_WORD = (np.uint64(int.from_bytes(word, "little")) for word in (b"\xff\0\xff\xff\xff\xff", b"<\0cel>", b"\xff\xff\xff\xff", b"<nl>"))
 _CELL_KIND = np.isin(np.arange(256), list(b"felux"))
 _VISIBLE = np.zeros(256, bool)  # by the first byte of a text: ASCII that is printed, and what leads no blank and no combining mark
 _VISIBLE[[*range(0x21, 0x3C), *range(0x3D, 0x7F), *range(0xC3, 0xCC), *range(0xCE, 0xD8), *range(0xD9, 0xE1), *range(0xE4, 0xEE)]] = True
+_KANA = (np.arange(256) > 0x80) & (np.arange(256) != 0x85)  # second bytes after E3: neither U+3000 nor U+3164
 _TOKEN_OF = dict(zip(b"feluxn", ("<fcel>a", "<ecel>", "<lcel>", "<ucel>", "<xcel>", "<nl>"), strict=True))
 _LONGEST_SEQUENCE = 4000  # tokens of a table that is remembered
 
@@ -66,29 +68,28 @@ def doubtful_tables(texts: list[str]) -> list[bool]:
     content = "\n".join([*texts, _PAD]).encode("utf-8", "surrogatepass")
     codes = np.frombuffer(content, np.uint8)
     less = np.flatnonzero(codes[: -len(_PAD)] == ord("<"))
-    kinds = codes[less + 1]
-    ends = less + np.where(kinds == ord("n"), 4, 6)
-    after = np.append(less[1:], len(content) - len(_PAD) - 1)  # where the text of a token ends: the last one of a table has a line feed behind it
-    tails = codes[less[:, None] + np.arange(2, 6)]
-    cells, ends_row = (tails == _CEL).all(axis=1) & _CELL_KIND[kinds], (kinds == ord("n")) & (tails[:, 0] == ord("l")) & (tails[:, 1] == ord(">"))
-    first, second = codes[ends], codes[ends + 1]
-    visible = _VISIBLE[first] | ((first == 0xE3) & (second > 0x80) & (second != 0x85))  # kana, but neither U+3000 nor U+3164
-    sound = np.where(cells & (kinds == ord("f")), (after > ends) & visible, (cells | ends_row) & (after == ends))
+    after = np.append(less[1:], len(content) - len(_PAD) - 1)  # where the text behind a token ends
+    words = np.ndarray((len(content) - 7,), "<u8", content, strides=(1,))[less]  # the eight bytes from each "<" on
+    kinds = (words >> 8).astype(np.uint8)
+    cells, row_ends = (words & _CELL_MASK) == _CELL_WORD, (words & _END_MASK) == _END_WORD
+    first = (words >> 48).astype(np.uint8)
+    visible = _VISIBLE[first] | ((first == 0xE3) & _KANA[(words >> 56).astype(np.uint8)])
+    full = kinds == ord("f")
+    sound = (cells & _CELL_KIND[kinds] & np.where(full, visible & (after > less + 6), after == less + 6)) | (row_ends & (after == less + 4))
     # where tables begin: their bytes are counted, since a cell may hold a line feed
-    sizes = np.fromiter((len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")) for text in texts), np.intp, len(texts))
+    sizes = np.fromiter([len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")) for text in texts], np.intp, len(texts))
     last = np.cumsum(sizes + 1) - 1  # the line feed behind each table
     stops = np.searchsorted(less, last)
     begins = np.append(0, stops[:-1])
-    whole = stops > begins
-    final = less[np.maximum(stops - 1, 0)] if less.size else np.zeros(len(texts), np.intp)
-    whole &= (codes[last - 1] == ord(">")) & (final == last - 4)
-    sequence = np.where(sound, kinds, 0).astype(np.uint8)
+    whole = (stops > begins) & (codes[last - sizes] == ord("<"))
     closing = stops[whole] - 1
-    sequence[closing] = np.where(ends_row[closing], ord("n"), 0)  # behind the last token stands the line feed between two tables
-    whole &= codes[last - sizes] == ord("<")
-    words = sequence.tobytes()
+    whole[whole] = less[closing] == last[whole] - 4
+    closing = stops[whole] - 1
+    sequence = np.where(sound, np.where(kinds == ord("e"), ord("f"), kinds), 0).astype(np.uint8)  # blank or not, a cell is a cell
+    sequence[closing] = np.where(row_ends[closing], ord("n"), 0)  # behind the last token stands the line feed between two tables
+    letters = sequence.tobytes()
     return [
-        not sure or size >= MIN_LENGTH_TABLE or stop - begin > _LONGEST_SEQUENCE or not _is_grid(words[begin:stop])
+        not sure or size >= MIN_LENGTH_TABLE or stop - begin > _LONGEST_SEQUENCE or not _is_grid(letters[begin:stop])
         for sure, size, begin, stop in zip(whole.tolist(), sizes.tolist(), begins.tolist(), stops.tolist(), strict=True)
     ]
 
@@ -119,33 +120,37 @@ def doubtful_formulas(texts: list[str]) -> list[bool]:
         joined = joined.replace(written, sign)
     joined = _SIMPLE.sub(GROUP, joined)
     for _ in range(_PASSES):
-        shorter = _FENCED.sub(PAIR, _INNER.sub(GROUP, joined))
+        shorter = _INNER.sub(GROUP, joined) if "{" in joined else joined
+        shorter = _FENCED.sub(PAIR, shorter) if LEFT in shorter else shorter
         if len(shorter) == len(joined):
             break
         joined = shorter
     lines = joined.split("\n")
     return [
-        not (line.startswith("\\[") and line.endswith("\\]") and line.strip(_EMPTY) and _LINE.fullmatch(line, 2, len(line) - 2) and len(text) < 20_000) or repeats(text)
-        for text, line in zip(texts, lines, strict=True)
+        repeated or not (line.startswith("\\[") and line.endswith("\\]") and line.strip(_EMPTY) and _LINE.fullmatch(line, 2, len(line) - 2) and len(text) < MAX_LENGTH)
+        for text, line, repeated in zip(texts, lines, repeating(texts), strict=True)
     ]
 
 
 def doubtful_chart(text: str) -> bool:
     """False if it surely is a chart that nothing is wrong with."""
     lines = text.split("\n")
-    width = lines[0].count("|")
-    if not width or len(lines) < 2 or lines[1][:1] in "-: |" or any(line.count("|") != width for line in lines):
+    widths = {line.count("|") for line in lines}
+    if len(widths) > 1 or 0 in widths or len(lines) < 2 or lines[1][:1] in "-: |":
         return True
     return repeats(text)
 
 
 def repeats(text: str) -> bool:
     """False if the pipeline surely cuts no repetition out of a text that is no table."""
-    size = len(text)
-    if size < MIN_LENGTH:
-        return False
-    if "\n" in text:
-        return text.count("\n") >= 9 and repetition_cut(text) != text
-    if text.find(text[:10], 1, size // 10 + 10) < 0 and (size <= 100 or text.find(text[-8:], size - 8 - size // 5, size - 8) < 0):
-        return False
-    return repetition_cut(text) != text
+    return repeating([text])[0]
+
+
+def repeating(texts: list[str]) -> list[bool]:
+    """`repeats` of many texts: looks for what begins or ends a repetition, and then asks the rule itself."""
+    return [
+        (size := len(text)) >= MIN_LENGTH
+        and ((lines := text.count("\n")) >= 9 or (not lines and (text.find(text[:10], 1, size // 10 + 10) >= 0 or (size > 100 and text.find(text[-8:], size - 8 - size // 5, size - 8) >= 0))))
+        and repetition_cut(text) != text
+        for text in texts
+    ]

@@ -17,34 +17,39 @@ import numpy.typing as npt
 from sft.markup.scripts import NEEDS_MARKS, RATIO, SHORTEST, script_of
 from sft.markup.text import marks_missing, maybe_suspicious
 
-Codes = npt.NDArray[np.uint32]
+Codes = npt.NDArray[Any]  # of 16 bits where they suffice, else of 32
+Bits = npt.NDArray[np.uint16]
 Rows = npt.NDArray[np.intp]
 
-KNOWN, BAD, SPACE, ORDERED, SECOND, FIRST, NEEDY, MARK, LATIN, TWIN = (np.uint32(1 << bit) for bit in range(10))
-SCRIPT_BITS = 10  # and above: one for each script that needs marks
+NEEDY, KNOWN, BAD, SPACE, ORDERED, SECOND, FIRST, LATIN, TWIN = (np.uint16(1 << bit) for bit in range(9))
+SCRIPT_BIT, LAST_BIT = 9, 13  # one for each script that needs marks; the last one for all that come after the first four
+MARK = np.uint16(1 << 14)  # far from NEEDY: the sum over a text counts both, up to _COUNTED characters
+_COUNTED = (1 << 14) - 1
 _LATIN_END, _TWIN_BLOCKS = 0x250, ((0x370, 0x52F), (0x1F00, 0x1FFF))  # Latin letters, and those of Greek and Cyrillic
+_CONTROL = ~np.isin(np.arange(32), [0, 9, 10])
 _NEWLINE, _DOLLAR, _LESS, _PIPE = 10, 36, 60, 124
-_GOES_ON = np.isin(np.arange(128), [ord(sign) for sign in "|/siva"])  # how the control tokens of the model and of the trainers go on after "<"
+_GOES_ON = np.isin(np.arange(256), [ord(sign) for sign in "|/siva"])  # how the control tokens of the model and of the trainers go on after "<"
 
 
 class Characters:
     """The table of bits by code point."""
 
     def __init__(self) -> None:
-        self.bits = np.zeros(0x110000, np.uint32)  # pages that no text touches take no memory
+        self.bits = np.zeros(0x110000, np.uint16)  # pages that no text touches take no memory
+        self.bits[0] = KNOWN  # parts the texts
         self.scripts: dict[str, int] = {}
         self.firsts = _first_characters()
 
-    def look_up(self, codes: Codes) -> npt.NDArray[np.uint32]:
+    def look_up(self, codes: Codes) -> Bits:
         """The bits of every code point."""
         found = self.bits.take(codes, mode="clip")
-        if not found.min(initial=1):
-            for code in np.unique(codes[(found & KNOWN) == 0]).tolist():
+        if codes.size and not found.min():
+            for code in np.unique(codes[found == 0]).tolist():
                 self.bits[code] = self._classify(chr(code))
             found = self.bits.take(codes, mode="clip")
         return found
 
-    def _classify(self, character: str) -> np.uint32:
+    def _classify(self, character: str) -> np.uint16:
         bits = KNOWN
         if maybe_suspicious(character) or character == "\ufffd" or not unicodedata.is_normalized("NFC", character) or "\u1100" <= character <= "\u11ff":
             bits |= BAD  # the last: letters of Hangul that compose by rule
@@ -52,7 +57,7 @@ class Characters:
             bits |= SPACE
         if unicodedata.combining(character):
             bits |= ORDERED
-        bits |= (FIRST if character in self.firsts else np.uint32(0)) | (SECOND if character in _second_characters() else np.uint32(0))
+        bits |= (FIRST if character in self.firsts else np.uint16(0)) | (SECOND if character in _second_characters() else np.uint16(0))
         code = ord(character)
         if code < _LATIN_END and character.isalpha():
             bits |= LATIN
@@ -64,9 +69,9 @@ class Characters:
             bits |= MARK | self._script(script)
         return bits
 
-    def _script(self, name: str) -> np.uint32:
+    def _script(self, name: str) -> np.uint16:
         """The bit of a script; the last one is shared by those that come too late."""
-        return np.uint32(1 << self.scripts.setdefault(name, min(SCRIPT_BITS + len(self.scripts), 31)))
+        return np.uint16(1 << self.scripts.setdefault(name, min(SCRIPT_BIT + len(self.scripts), LAST_BIT)))
 
 
 @lru_cache(maxsize=1)
@@ -107,31 +112,36 @@ def doubtful(texts: list[str]) -> set[int]:
 
     Never empty where a check finds something; a row too many costs time only.
     """
+    if not texts:
+        return set()
+    codes: npt.NDArray[np.uint8] = np.frombuffer(("\0" + "\0".join(texts) + "\0").encode("utf-8", "surrogatepass"), np.uint8)
+    low = np.flatnonzero(codes < 32)
+    signs = codes[low]
+    ends = low[signs == 0]  # before the first text, and behind each
+    if ends.size != len(texts) + 1:
+        return set(range(len(texts)))
+    found = _rows(ends, [low[_CONTROL[signs]], np.flatnonzero(codes == 127)])
+    found.update(np.flatnonzero((codes[ends[:-1] + 1] <= 32) | (codes[ends[1:] - 1] <= 32)).tolist())
+    less, dollars, pipes = (np.flatnonzero(codes == code) for code in (_LESS, _DOLLAR, _PIPE))
+    before = codes[pipes - 1]
+    found |= _rows(ends, [less[_GOES_ON[codes[less + 1]]], pipes[(before == _NEWLINE) | (before == 0)]])
+    found.update(row for row in _rows(ends, [dollars]) if "\\" in texts[row])
     wide = [row for row, text in enumerate(texts) if not text.isascii()]
-    if not wide:
-        return _doubtful_ascii(texts)
-    found = {wide[row] for row in _doubtful_wide([texts[row] for row in wide])}
-    if len(wide) < len(texts):
-        narrow = [row for row, text in enumerate(texts) if text.isascii()]
-        found.update(narrow[row] for row in _doubtful_ascii([texts[row] for row in narrow]))
+    if wide:
+        found.update([wide[row] for row in _doubtful_wide([texts[row] for row in wide])])
     return found
 
 
-def _doubtful_ascii(texts: list[str]) -> set[int]:
-    codes: npt.NDArray[np.uint8] = np.frombuffer(("\n" + "\n".join(texts) + "\n").encode(), np.uint8)
-    starts, ends = _bounds(texts)
-    low = np.flatnonzero(codes < 32)
-    found = _rows(ends, [low[~np.isin(codes[low], (9, 10))], np.flatnonzero(codes == 127)])
-    found.update(np.flatnonzero((starts == ends) | (codes[starts] <= 32) | (codes[ends - 1] <= 32)).tolist())
-    return found | _signs(texts, codes, ends)
-
-
 def _doubtful_wide(texts: list[str]) -> set[int]:
+    """As `doubtful`, for what only texts with other characters than ASCII can have."""
+    joined = "\0" + "\0".join(texts) + "\0"
     try:
-        codes: Codes = np.frombuffer(("\n" + "\n".join(texts) + "\n").encode("utf-32-le"), np.uint32)
+        codes: Codes = np.frombuffer(joined.encode("utf-16-le"), np.uint16)
+        if codes.size > len(joined):  # characters beyond the 16 bits
+            codes = np.frombuffer(joined.encode("utf-32-le"), np.uint32)
     except UnicodeEncodeError:
         return set(range(len(texts)))
-    starts, ends = _bounds(texts)
+    ends = np.flatnonzero(codes == 0)
     bits = characters().look_up(codes)
     there = int(np.bitwise_or.reduce(bits))
     places: list[Rows] = []
@@ -140,7 +150,7 @@ def _doubtful_wide(texts: list[str]) -> set[int]:
     if there & int(TWIN) and there & int(LATIN):
         places += [_beside(bits, LATIN, TWIN), _beside(bits, TWIN, LATIN)]
     found = _rows(ends, places)
-    found.update(np.flatnonzero((starts == ends) | ((bits[starts] | bits[ends - 1]) & SPACE != 0)).tolist())
+    found.update(np.flatnonzero((bits[ends[:-1] + 1] | bits[ends[1:] - 1]) & SPACE).tolist())
     forms = []
     if there & int(ORDERED):
         forms.append(_beside(bits, ORDERED, ORDERED))
@@ -148,26 +158,11 @@ def _doubtful_wide(texts: list[str]) -> set[int]:
         forms.append(_beside(bits, FIRST, SECOND))
     found.update(row for row in _rows(ends, forms) if not unicodedata.is_normalized("NFC", texts[row]))
     if there & int(NEEDY):
-        found |= _unmarked(texts, bits, starts)
-    return found | _signs(texts, codes, ends)
-
-
-def _bounds(texts: list[str]) -> tuple[Rows, Rows]:
-    """Where each text begins, and where the line feed behind it stands, in their join with a line feed in front."""
-    lengths = np.fromiter(map(len, texts), np.intp, len(texts))
-    ends = np.cumsum(lengths + 1)
-    return ends - lengths, ends
-
-
-def _signs(texts: list[str], codes: Any, ends: Rows) -> set[int]:
-    """Rows with what may be a control token, a line that begins with a pipe, or dollars beside a formula."""
-    less, dollars, pipes = (np.flatnonzero(codes == code) for code in (_LESS, _DOLLAR, _PIPE))
-    found = _rows(ends, [less[_GOES_ON[np.minimum(codes[less + 1], 127)]], pipes[codes[pipes - 1] == _NEWLINE]])
-    found.update(row for row in _rows(ends, [dollars]) if "\\" in texts[row])
+        found |= _unmarked(texts, bits, ends)
     return found
 
 
-def _beside(bits: npt.NDArray[np.uint32], left: np.uint32, right: np.uint32) -> Rows:
+def _beside(bits: Bits, left: np.uint16, right: np.uint16) -> Rows:
     """Where a character of one kind is followed by one of the other."""
     places: Rows = np.flatnonzero(((bits[:-1] & left) != 0) & ((bits[1:] & right) != 0))
     return places
@@ -178,20 +173,18 @@ def _rows(ends: Rows, places: list[Rows]) -> set[int]:
     found: set[int] = set()
     for some in places:
         if some.size:
-            found.update(np.unique(np.searchsorted(ends, some)).tolist())
-    found.discard(len(ends))
+            found.update(np.unique(np.searchsorted(ends, some) - 1).tolist())
     return found
 
 
-def _unmarked(texts: list[str], bits: npt.NDArray[np.uint32], starts: Rows) -> set[int]:
+def _unmarked(texts: list[str], bits: Bits, ends: Rows) -> set[int]:
     """Rows with letters that need marks and too few marks; with two such scripts, the check itself is asked."""
-    there = np.bitwise_or.reduceat(bits, starts)
+    there = np.bitwise_or.reduceat(bits, ends[:-1])
     needy = np.flatnonzero(there & NEEDY)
-    letters = np.add.reduceat((bits & NEEDY) != 0, starts, dtype=np.int32)[needy]
-    marks = np.add.reduceat((bits & MARK) != 0, starts, dtype=np.int32)[needy]
-    which = there[needy] >> np.uint32(SCRIPT_BITS)
-    several = (which & (which - np.uint32(1))) != 0
-    shared = (which >> np.uint32(31 - SCRIPT_BITS)) != 0
-    few = (letters >= SHORTEST) & (marks * RATIO < letters)
-    asked = needy[(few | several | shared) & (letters >= SHORTEST)]
+    both = np.add.reduceat(bits & (NEEDY | MARK), ends[:-1], dtype=np.int64)[needy]
+    letters, marks = both & _COUNTED, both >> 14
+    which = there[needy] >> SCRIPT_BIT & ((1 << LAST_BIT - SCRIPT_BIT + 1) - 1)
+    several = ((which & (which - 1)) | (which >> (LAST_BIT - SCRIPT_BIT))) != 0
+    long = (ends[1:] - ends[:-1])[needy] > _COUNTED
+    asked = needy[long | ((letters >= SHORTEST) & ((marks * RATIO < letters) | several))]
     return {row for row in asked.tolist() if marks_missing(texts[row]) is not None}

@@ -7,6 +7,7 @@ decides and explains. So both paths give the same verdicts, and only their speed
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -16,13 +17,13 @@ import numpy as np
 
 from sft.checks_images import BASE64_STARTS
 from sft.checks_target import TASK_OF
-from sft.fast_markup import doubtful_chart, doubtful_formulas, doubtful_tables, repeats
+from sft.fast_markup import doubtful_chart, doubtful_formulas, doubtful_tables, repeating
 from sft.fast_text import doubtful
 from sft.models import ModelVersion
 from sft.types import Task
 
-_QUOTE, _CARRIAGE_RETURN, _NEWLINE = 0x22, 0x0D, 0x0A
-_SUSPECT_URLS = ("http", "data:", *BASE64_STARTS)
+_QUOTE, _CARRIAGE_RETURN, _NEWLINE, _BACKSLASH, _LETTER_U = 0x22, 0x0D, 0x0A, 0x5C, 0x75
+_SUSPECT_URL = re.compile(rf"\n(?:http|data:|{'|'.join(map(re.escape, BASE64_STARTS))}|\n)|\x00")
 _QUOTES = 24  # of text_info, image_info, image_url and its value, and two texts and tags with theirs: without matched_text_index
 
 
@@ -69,10 +70,11 @@ def prove(chunk: bytes, model: ModelVersion) -> Proof | None:
     """
     codes = np.frombuffer(chunk, np.uint8)
     lines = int(np.count_nonzero(codes == _NEWLINE)) + (not chunk.endswith(b"\n"))
-    if np.count_nonzero(codes == _CARRIAGE_RETURN) or b"\\u0022" in chunk:
+    escaped = codes[np.flatnonzero(codes[:-1] == _BACKSLASH) + 1]
+    if np.count_nonzero(codes == _CARRIAGE_RETURN) or ((escaped == _LETTER_U).any() and b"\\u0022" in chunk):
         return None
     shapes = _shapes(tuple(model.prompts.values()))
-    quoted = b'\\"' in chunk
+    quoted = bool((escaped == _QUOTE).any())
     quotes = int(np.count_nonzero(codes == _QUOTE))
     for shape in shapes:
         try:
@@ -126,15 +128,14 @@ def _judge(rows: list[Any], known: list[Any]) -> Proof:
     prompts = [row.text_info[0].text for row in known]
     answers = [row.text_info[1].text for row in known]
     doubts = doubtful(answers)
-    if any("\x00" in url for url in urls) or "" in urls or any(url.startswith(_SUSPECT_URLS) for url in urls):
-        doubts.update(at for at, url in enumerate(urls) if not url or "\x00" in url or url.startswith(_SUSPECT_URLS))
-    by_task: dict[Task, list[int]] = {}
-    for at, prompt in enumerate(prompts):
-        by_task.setdefault(TASK_OF[prompt], []).append(at)
-    for task, places in by_task.items():
+    if _SUSPECT_URL.search("\n" + "\n".join(urls) + "\n"):
+        doubts.update(at for at, url in enumerate(urls) if _SUSPECT_URL.search(f"\n{url}\n"))
+    for name in set(prompts):
+        task = TASK_OF[name]
+        places = [at for at, prompt in enumerate(prompts) if prompt == name]
         texts = [answers[at] for at in places]
-        judged = doubtful_tables(texts) if task is Task.TABLE else doubtful_formulas(texts) if task is Task.FORMULA else map(doubtful_chart if task is Task.CHART else repeats, texts)
-        doubts.update(at for at, doubt in zip(places, judged, strict=True) if doubt)
+        judged = doubtful_tables(texts) if task is Task.TABLE else doubtful_formulas(texts) if task is Task.FORMULA else map(doubtful_chart, texts) if task is Task.CHART else repeating(texts)
+        doubts.update([at for at, doubt in zip(places, judged, strict=True) if doubt])
     sure = [True] * len(known)
     for at in doubts:
         sure[at] = False

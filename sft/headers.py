@@ -52,8 +52,8 @@ def peek(path: str) -> Peek | None:
         return None
     size, head, tail = ends
     if head.startswith(_PNG):
-        header = _png(head)
-        if header is not None and _turned_late(path, size, head):
+        header, behind = _png(head)
+        if header is not None and _turned_late(path, size, behind):
             return None
     elif head.startswith(b"\xff\xd8\xff"):
         header = _jpeg(head)
@@ -114,34 +114,34 @@ def _is_whole(size: int, head: bytes, tail: bytes) -> bool:
     return True
 
 
-def _png(head: bytes) -> ImageHeader | None:
+def _png(head: bytes) -> tuple[ImageHeader | None, int]:
+    """(header, where the first chunk of pixels ends)."""
     if len(head) < 41:
-        return None
+        return None, 0
     length, name, width, height, depth, colour, compression, filters, _, check = _ihdr(head, 8)
     mode = _PNG_MODES.get((depth, colour))
     if length != 13 or name != b"IHDR" or mode is None or compression or filters or not width or not height or crc32(head[12:29]) != check:
-        return None
+        return None, 0
     place = 33
     while place + 8 <= len(head):
         length, name = _chunk(head, place)
         if name == b"IDAT":
-            return ImageHeader(width, height, "PNG", mode)
+            return ImageHeader(width, height, "PNG", mode), place + 12 + length
         end = place + 12 + length
         if name not in _PNG_PLAIN or end > len(head) or crc32(head[place + 4 : end - 4]).to_bytes(4, "big") != head[end - 4 : end]:
-            return None
+            return None, 0
         if name == b"tEXt" and head.startswith(b"Raw profile", place + 8):
-            return None
+            return None, 0
         place = end
-    return None
+    return None, 0
 
 
-def orientation_behind_pixels(read: Callable[[int, int], bytes], size: int, place: int = len(_PNG)) -> bool:
+def orientation_behind_pixels(read: Callable[[int, int], bytes], size: int, place: int = len(_PNG), *, behind: bool = False) -> bool:
     """Whether a chunk behind the pixels of a PNG may turn the image: eXIf, or a text that holds EXIF or XMP.
 
-    `read(place, count)` gives bytes of the file, `size` is its size, `place` where a chunk begins. Only the heads of chunks
-    are read; True as well for a file of so many chunks that they are not all looked at.
+    `read(place, count)` gives bytes of the file, `size` is its size, `place` where a chunk begins, `behind` whether pixels came
+    before it. Only the heads of chunks are read; True as well for a file of so many chunks that they are not all looked at.
     """
-    behind = False
     for _ in range(MAX_CHUNKS):
         if place + 12 > size:
             return False
@@ -152,31 +152,28 @@ def orientation_behind_pixels(read: Callable[[int, int], bytes], size: int, plac
         if name == b"IDAT":
             behind = True
         elif name == b"IEND" or (behind and (name == b"eXIf" or (name in _PNG_TEXTS and head[8:].startswith(_PNG_TURNING)))):
-            return name != b"IEND"
+            return bool(name != b"IEND")
         place += 12 + length
     return True
 
 
-def _turned_late(path: str, size: int, head: bytes) -> bool:
-    """`orientation_behind_pixels` of a file with this head, in which `_png` has found the pixels."""
-    place = len(_PNG)
-    while place + 8 <= len(head):
-        length, name = _chunk(head, place)
-        if name == b"IDAT":
-            break
-        place += 12 + length
-    length, _ = _chunk(head, place)
-    if place + 12 + length >= size - 12:  # one chunk of pixels, and then the end: most small files
+def _turned_late(path: str, size: int, place: int) -> bool:
+    """`orientation_behind_pixels` of a file whose first chunk of pixels ends at `place`."""
+    if place + 12 >= size:  # and then the end: most small files
         return False
-    if size <= len(head):
-        return orientation_behind_pixels(lambda start, count: head[start : start + count], size, place)
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            return orientation_behind_pixels(lambda start, count: os.pread(handle, count, start), size, place)
+            read = os.pread
+            for _ in range(MAX_CHUNKS):  # without the function below, for there may be very many
+                head = read(handle, 8, place)
+                if head[4:] != b"IDAT":
+                    return orientation_behind_pixels(lambda start, count: read(handle, count, start), size, place, behind=True)
+                place += 12 + int.from_bytes(head[:4], "big")
+            return True
         finally:
             os.close(handle)
-    except OSError:
+    except (OSError, OverflowError):
         return True
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sft import __version__, serve
 from sft.data import fingerprint as data_fingerprint
-from sft.errors import ProblemsFound
-from sft.evaluation import predict, score
-from sft.jsonl import read_samples, write_json
+from sft.errors import ProblemsFound, UsageError
+from sft.evaluation import predict, results, suites
+from sft.evaluation.cache import AnswerCache, Prepared, content_hash, prepare
+from sft.evaluation.client import Kind
+from sft.evaluation.servers import Served, survey
+from sft.jsonl import read_samples, sha256, write_json
 from sft.launch import run_json
 from sft.metrics import METRICS
 from sft.models import ModelVersion
@@ -21,22 +23,98 @@ from sft.types import Prediction
 
 PARITY_WORKER = Path(__file__).parent / "workers" / "transformers_answers.py"
 PARITY_SAMPLES = 8
+ANSWERS = "answers.jsonl"
 TIE = 0.5  # logits; float32 kernels of the two differ by up to 0.4 on images that a model cannot read
 
 
-def evaluate(data: Path, url: str, out: Path, *, model: str | None, sampling: predict.Sampling, concurrency: int,
-             on_done: Callable[[Prediction], None], more: dict[str, Any] | None = None) -> dict[str, Any]:  # fmt: skip
-    """Ask a running server for every row of `data`; writes predictions.jsonl and results.json into `out`."""
-    samples = list(read_samples(data))
-    endpoint = predict.resolve(predict.Endpoint(url, model))
-    preds = predict.predict(samples, data.parent, endpoint, sampling, concurrency, on_done)
-    scores = score.score(preds)
-    results = {**score.results(scores, data=data, endpoint=endpoint, sampling=sampling), "server": serve.server_version(url.rstrip("/").removesuffix("/v1")), **(more or {})}
-    results["turns_not_scored"] = sum(sample.turns - 1 for _, sample in samples)  # only the first answer is asked for
-    results["lost_because"] = Counter(pred.error for pred in preds if pred.error).most_common(3)
-    predict.write_predictions(out / "predictions.jsonl", preds)
-    write_json(out / "results.json", results)
-    return results
+@dataclass(frozen=True)
+class Order:
+    """What `sft eval` is told. urls: servers that share the work; concurrency: most requests in flight per server; None: as many as it bears.
+
+    sampling: fields of `predict.Sampling` that are settled; they go before a suite's. Greedy, with answers of up to half of the server's
+    context, where nobody says otherwise. suite: DATA is its file then. cache: where answers are kept, by default answers.jsonl in `out`; fresh: forget them first.
+    """
+
+    data: Path
+    urls: tuple[str, ...]
+    out: Path
+    model: str | None = None
+    name: str = ""
+    kind: Kind = "chat"
+    api_key: str | None = None
+    concurrency: int | None = None
+    timeout: float = predict.TIMEOUT
+    patience: float = predict.PATIENCE
+    suite: suites.Ready | None = None
+    cache: Path | None = None
+    fresh: bool = False
+    model_dir: Path | None = None  # what is served, where the caller has started the server
+    model_hash: str = ""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+
+
+def evaluate(order: Order, *, on_done: Callable[[Prediction], None] = lambda _: None, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Ask running servers for every row; writes predictions.jsonl and results.json into `order.out`, returns what results.json holds.
+
+    What earlier runs were told is not asked again. EngineError: no server answers, or not one answer came. UsageError, ProblemsFound:
+    as `predict.predict`.
+    """
+    samples = list(read_samples(order.data))
+    predict.require_answers(samples)
+    if not samples:
+        raise ProblemsFound("no rows", where=str(order.data), hint="give a file with samples")
+    options = predict.options(order.concurrency, order.timeout, order.patience)
+    served = survey([predict.Endpoint(url, order.model, order.api_key, order.kind) for url in order.urls], model_hash=order.model_hash)
+    for url, why in served.silent.items():
+        say(f"{url} takes no part: {why}")
+    default = _default(order, served)
+    rules = {name: replace(order.suite.suite.sampling_of(name, default), **order.sampling) for name in order.suite.suite.sets} if order.suite else {}
+    set_of = order.suite.set_of if order.suite else {}
+    prepared = prepare(samples, order.data.parent, lambda line: rules[set_of[line]] if rules else default)
+    path = order.cache or order.out / ANSWERS
+    if order.fresh:
+        path.unlink(missing_ok=True)
+    with AnswerCache(path) as cache:
+        if cache.damaged:
+            say(f"{path}: {cache.damaged} damaged lines are asked again")
+        done = predict.ask(prepared, served, options, cache=cache, on_done=on_done)
+    if done.cached:
+        say(f"{done.cached} answers are known from before" + ("" if served.known_by == "directory" else f", by the served name {served.endpoint.model}; --fresh asks again"))
+    found = _described(order, default, rules, served, prepared, done)
+    predict.write_predictions(order.out / "predictions.jsonl", done.preds)
+    write_json(order.out / "results.json", found)
+    return found
+
+
+def _default(order: Order, served: Served) -> predict.Sampling:
+    """What holds where a suite says nothing. UsageError for numbers that make no sense."""
+    context = served.servers[0].max_model_len
+    longest = serve.ANSWER_TOKENS if context is None else max(1, min(serve.ANSWER_TOKENS, context // 2))  # the other half is for image and prompt
+    sampling = replace(predict.Sampling(longest), **order.sampling)
+    if sampling.max_tokens < 1 or sampling.temperature < 0:
+        raise UsageError(f"max_tokens {sampling.max_tokens} must be above 0, temperature {sampling.temperature:g} not below")
+    if sampling.min_pixels and sampling.max_pixels and sampling.min_pixels > sampling.max_pixels:
+        raise UsageError(f"min_pixels {sampling.min_pixels} is above max_pixels {sampling.max_pixels}")
+    return sampling
+
+
+def _described(order: Order, sampling: predict.Sampling, rules: Mapping[str, predict.Sampling], served: Served, prepared: list[Prepared], done: predict.Pass) -> dict[str, Any]:
+    ready = order.suite
+    directory = order.model_dir or served.directory
+    sets = {
+        name: results.SetPart(
+            results.Counts(0, 0, 0), {}, path=str(ready.sources[name]), sha256=sha256(ready.sources[name]), rule=rule.model_dump(exclude_none=True), sampling=asdict(rules[name]),
+        ) for name, rule in ready.suite.sets.items()
+    } if ready else {}  # fmt: skip
+    seeds = {name: rule.seed for name, rule in ready.suite.sets.items()} if ready else {}
+    return results.as_json(results.build(
+        done.preds, data=results.Data(str(order.data), sha256(order.data), content_hash(prepared)), endpoint=results.asked(served), sampling=sampling,
+        pixels=results.pixels_of(sampling, directory), template=results.template_of(directory, served.servers[0].chat_template), server=results.versions(served),
+        name=order.name, suite=ready.suite.name if ready else "", sets=sets, set_of=ready.set_of if ready else None, stopped=done.stopped,
+        timing=results.timing_of(done.preds, asked=done.asked, kept=done.cached, retries=done.retries),
+        turns_not_scored=sum(item.sample.turns - 1 for item in prepared), seeds=seeds | ({"sampling": sampling.seed} if sampling.seed is not None else {}), conditions=order.conditions,
+    ))  # fmt: skip
 
 
 def evaluate_model(model_dir: Path, version: ModelVersion, data: Path, out: Path, options: serve.ServerOptions, *, sampling: predict.Sampling, fingerprint: str,
@@ -48,12 +126,16 @@ def evaluate_model(model_dir: Path, version: ModelVersion, data: Path, out: Path
     }  # fmt: skip
     done = out / "results.json"
     if done.is_file():
-        results: dict[str, Any] = json.loads(done.read_bytes())
-        if results.get("conditions") == conditions and not results.get("counts", {}).get("lost"):
+        earlier: dict[str, Any] = json.loads(done.read_bytes())
+        if earlier.get("conditions") == conditions and not earlier.get("counts", {}).get("lost"):
             say("already scored, nothing has changed")
-            return results
+            return earlier
     with serve.serving(model_dir, version, options, log=out / "server.log", say=say) as url:
-        return evaluate(data, url, out, model=version.served_name, sampling=sampling, concurrency=predict.CONCURRENCY, on_done=on_done, more={"conditions": conditions})
+        order = Order(
+            data, (url,), out, model=version.served_name, name=out.name, model_dir=model_dir, model_hash=fingerprint, conditions=conditions,
+            sampling={key: value for key, value in asdict(sampling).items() if value is not None},
+        )  # fmt: skip
+        return evaluate(order, on_done=on_done, say=say)
 
 
 @dataclass(frozen=True)

@@ -170,8 +170,8 @@ def asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file whose rows `sft eval NAME` sends to the server."""
     asked: list[Path] = []
 
-    def evaluate(path: Path, *_: Any, **__: Any) -> None:
-        asked.append(path)
+    def evaluate(order: scoring.Order, **_: Any) -> None:
+        asked.append(order.data)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(scoring, "evaluate", evaluate)

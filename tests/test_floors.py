@@ -18,12 +18,12 @@ FLOORS: dict[str, int] = {
         "markup.celltext markup.grid markup.html markup.html_cells markup.html_fast markup.html_rows markup.otsl markup.otsl_lenient markup.sheets markup.table markup.xlsx markup.chart markup.latex markup.latex_check markup.latex_inline markup.latex_scoring markup.latex_tokens markup.pipeline markup.scripts markup.text",
         2: "pictures formats.rows formats.chat formats.chat_parse formats.messages formats.erniekit formats.llava formats.paddleocr_rec formats.delimited formats.delimited_rows formats.gt_pairs formats.icdar formats.im2latex formats.unimer formats.hme100k "
         "formats.json_decode formats.json_stream formats.xml_safe formats.regions formats.ppocrlabel formats.label_studio formats.omnidocbench formats.docling formats.docling_labels formats.page_xml formats.alto formats.hocr formats.lmdb_rec "
-        "formats.targets formats.chartqa formats.hf formats.hf_files formats.otsl_parquet formats.parquet formats.plotqa formats.pubtabnet "
-        "formats formats.base checks checks_images checks_row checks_set checks_shard checks_target fastpath fast_markup fast_text rejected validate repair plan engines engines.base engines.erniekit engines.logs engines.paddleformers metrics metrics.chart metrics.table metrics.text metrics.tree_distance",
-        3: "pages pages.data pages.render stats sets sets.dedupe sets.index sets.mix sets.near sets.rows sets.split sets.verbs cards container convert convert_unit store data download environments evaluation evaluation.predict evaluation.report evaluation.score export fetch_data fetch_model job launch loop runs scoring serve "
+        "formats.targets formats.chartqa formats.hf formats.hf_configs formats.hf_files formats.hf_library formats.webdataset formats.otsl_parquet formats.parquet formats.plotqa formats.pubtabnet "
+        "formats formats.base checks checks_images checks_row checks_set checks_shard checks_target fastpath fast_markup fast_text rejected validate repair plan engines engines.base engines.erniekit engines.logs engines.paddleformers metrics metrics.answers metrics.cells metrics.chart metrics.formula metrics.health metrics.normalise metrics.scrm metrics.table metrics.text metrics.tree_distance",
+        3: "pages pages.data pages.render stats sets sets.dedupe sets.index sets.mix sets.near sets.rows sets.split sets.verbs cards container convert convert_unit store data download environments evaluation evaluation.compare evaluation.gates evaluation.measure evaluation.cache evaluation.client evaluation.limit evaluation.pool evaluation.predict evaluation.results evaluation.servers evaluation.suites evaluation.wires evaluation.report evaluation.sample_scores evaluation.score evaluation.slices evaluation.statistics export fetch_data fetch_model job launch loop runs scoring serve "
         "synth synth.bengali synth.shaping synth.axes synth.base synth.chart_plan synth.charts synth.degrade synth.formulas synth.given synth.grids "
         "synth.layout synth.tables synth.tex synth.text synth.typefaces synth.words synth.write tiny train ui workers workers.leash workers.tiny_model workers.transformers_answers",
-        4: "cli cli.looking cli.sets cli.common cli.convert cli.data cli.drawing cli.models cli.planning cli.serving cli.setup cli.training __main__",
+        4: "cli cli.checking cli.looking cli.sets cli.common cli.comparing cli.convert cli.data cli.drawing cli.models cli.planning cli.serving cli.setup cli.training __main__",
     }.items()
     for name in names.split()
 }
@@ -74,7 +74,7 @@ def test_imports_are_seen() -> None:
     """The reader of imports above finds every form, or the test above would say nothing."""
     text = "import sft.plan\nfrom sft import jsonl, models as m\nfrom sft.engines.base import Job\nfrom sft.engines import logs\nfrom sft import __version__\ndef f():\n  from sft.train import train\n"
     assert imports(text) == {"plan", "jsonl", "models", "engines.base", "engines.logs", "sft", "train"}
-    assert imports(MODULES["validate"].read_text("utf-8")) >= {"checks", "checks_row", "jsonl"}
+    assert imports(MODULES["validate"].read_text("utf-8")) >= {"checks", "checks_shard", "jsonl"}
     assert "engines" in imports(MODULES["job"].read_text("utf-8"))
 
 

@@ -292,7 +292,8 @@ def test_json_lines_and_arrays(tmp_path: Path) -> None:
 # what is not read
 
 
-@pytest.mark.parametrize(("name", "message"), [("a.zip", "only archives"), ("train.tar", "only archives"), ("a.png", "images, but no labels"), ("a.pkl", "no .parquet"),
+@pytest.mark.parametrize(("name", "message"), [("a.zip", "only archives"), ("train.tar", "no picture and label"), ("train.tar.gz", "only archives"), ("a.png", "images, but no labels"),
+    ("a.pkl", "no .parquet"),
     (".hidden/a.parquet", "no .parquet")])
 def test_folders_without_rows(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -427,7 +428,7 @@ def test_few_rows_at_a_time_where_a_value_can_be_huge(tmp_path: Path, monkeypatc
 def test_hidden_folders_and_order(tmp_path: Path) -> None:
     for name in ("b/2", "a/10", "a/9", ".cache/1"):
         write(tmp_path / f"{name}.parquet", rows(1))
-    assert [name for name, _ in hf_files.data_files(tmp_path, "")] == ["a/10.parquet", "a/9.parquet", "b/2.parquet"]
+    assert [file.name for file in hf_files.data_files(tmp_path, "")] == ["a/10.parquet", "a/9.parquet", "b/2.parquet"]
 
 
 def test_what_an_earlier_conversion_wrote_is_no_source(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 KILLS = 20
-PAIRS = 320
+PAIRS = 240
 ROOT = Path(__file__).parent.parent
 
 

@@ -148,9 +148,6 @@ STRICT = [
     ("<fcel>A<nl><fcel>C<fcel>D<nl>", "row 2, column 2: the row has 2 slots"),
     ("<fcel>A<nl><nl>", "row 2, column 1: a row without cells"),
     ("<fcel>A<nl>x<fcel>B<nl>", "row 2, column 1: text before the first token of the row"),
-    ("<fcel><fcel>B<nl>", "row 1, column 1: <fcel> without text"),
-    ("<fcel>A<fcel>\xa0<nl>", "row 1, column 2: <fcel> without text"),
-    ("<fcel>A<fcel>\u200b<nl>", "row 1, column 2: <fcel> without text"),
     ("<fcel>A<ecel>x<nl>", "row 1, column 2: text behind <ecel>"),
     ("<fcel>A<lcel>x<nl>", "row 1, column 2: text behind <lcel>"),
     ("<lcel><fcel>A<nl>", "row 1, column 1: <lcel> continues the cell .* left"),
@@ -368,3 +365,17 @@ def test_irregular_grids_become_regular_otsl() -> None:
     assert grid.to_html() == '<table><tr><td rowspan="2" colspan="3">A</td></tr><tr><td>B</td></tr></table>'
     settled = parse_otsl(grid.to_otsl())
     assert settled.shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "otsl", "place"),
+    [
+        ("<fcel><fcel>B<nl>", "<ecel><fcel>B<nl>", "row 1, column 1"),
+        ("<fcel>A<fcel>\xa0<nl>", "<fcel>A<ecel><nl>", "row 1, column 2"),
+        ("<fcel>A<fcel>\u200b<nl>", "<fcel>A<ecel><nl>", "row 1, column 2"),
+    ],
+)
+def test_cell_without_text_is_blank_and_named(text: str, otsl: str, place: str) -> None:
+    grid = parse_otsl(text)
+    assert grid.to_otsl() == otsl and len(grid.warnings) == 1 and grid.warnings[0].startswith(f"{place}: <fcel> without text")
+    assert not parse_otsl(otsl).warnings

@@ -68,6 +68,7 @@ def quick(text: str) -> str:
         return f"{error.code} {error}"
 
 
+LONG = f'<table class="{"x" * 4000}">'
 KINDS = [(TEXTS, ATTRIBUTES, JOINTS, 1), (PLAIN, ATTRIBUTES[:12], ("",), 2), (PLAIN, ATTRIBUTES, JOINTS[:6], 3), (TEXTS, ATTRIBUTES[:6], ("",), 4)]
 
 
@@ -75,12 +76,16 @@ KINDS = [(TEXTS, ATTRIBUTES, JOINTS, 1), (PLAIN, ATTRIBUTES[:12], ("",), 2), (PL
 def test_the_fast_way_is_the_slow_way(texts: tuple[str, ...], attributes: tuple[str, ...], joints: tuple[str, ...], seed: int) -> None:
     rng = random.Random(seed)
     taken = 0
-    for _ in range(8000):
+    for _ in range(4000):
         text = table(rng, texts, attributes, joints)
         assert quick(text) == slow(text), text
         assert same_grid(text) == (fast_otsl(text) is not None) or "&lt;" in text
         taken += fast_otsl(text) is not None
-    assert taken > (20 if seed in (1, 4) else 300)
+        if text.startswith("<table>"):  # long texts are looked through in another way
+            long = text.replace("<table>", LONG, 1)
+            assert quick(long) == slow(long), text
+            assert same_grid(long) == same_grid(text)
+    assert taken > (10 if seed in (1, 4) else 150)
 
 
 PIECES = (*TEXTS, "<td>", "</td>", "<tr>", "</tr>", "<td", ">", ' rowspan="2"', ' colspan="2"', "<table>", "</table>", "<tbody>", "</tbody>", "</td><td>", "</td></tr><tr><td>")

@@ -16,6 +16,7 @@ from PIL import Image
 from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.evaluation import report
 from sft.evaluation.report import diff, thumbnail, write_report
+from sft.markup.text import clusters
 from sft.types import Prediction
 
 ATTACK = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}"

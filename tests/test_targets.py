@@ -66,7 +66,6 @@ def test_every_markup_is_listed_and_explained() -> None:
         (Task.FORMULA, "a\x00", "target.control"),
         (Task.TABLE, "", "target.empty"),
         (Task.TABLE, "plain words", "source.syntax"),
-        (Task.TABLE, "<fcel><nl>", "target.otsl"),
         (Task.TABLE, "<fcel>a<nl><fcel>b<fcel>c<nl>", "target.otsl"),
         (Task.TABLE, "<table><tr><td>\x01x</td></tr></table>", "target.control"),
         (Task.CHART, " ", "target.empty"),

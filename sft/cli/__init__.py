@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "fetch-model": ("models", "download a released model and check it"),
     "serve": ("serving", "serve a model directory with vLLM"),
     "eval": ("serving", "score the answers of a running server"),
+    "compare": ("comparing", "which run is better, by how much, how sure, and what was forgotten"),
     "env": ("setup", "make the trainer's or the server's environment"),
     "image": ("setup", "build the training container with ERNIEKit"),
 }

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from sft import job, ui
+from sft import ui
+
+if TYPE_CHECKING:
+    from sft.job import Request
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,11 +51,13 @@ def run_options(function: F) -> F:
     return function
 
 
-def request(options: dict[str, Any]) -> job.Request:
+def request(options: dict[str, Any]) -> Request:
     """The options of `run_options` as a request."""
+    from sft.job import Request  # brings the whole job with it; most verbs need none of it
+
     options = dict(options)
     known = {name: options.pop(name) for name in ("config_file", "rehearsal", "runs", "models")}
-    return job.Request(flags={key: value for key, value in options.items() if value is not None}, **known)
+    return Request(flags={key: value for key, value in options.items() if value is not None}, **known)
 
 
 def list_problems(found: Any, limit: int) -> None:

@@ -29,7 +29,7 @@ MARKUPS = ("auto", "text", "html", "otsl", "markdown", "csv", "latex", "deplot",
 @click.option("--map", "columns", multiple=True, metavar="NAME=COLUMN", help="Which column is what, for formats with named columns; may be given again.")
 @click.option("--markup", type=click.Choice(MARKUPS), default="auto", show_default=True, help="How the labels are written.")
 @click.option("--images", type=click.Path(path_type=Path), metavar="DIR", help="Image paths count from here [default: as the format says].")
-@click.option("--split", default="", metavar="NAME", help="Only this split, for formats that have several.")
+@click.option("--split", default="", metavar="NAME", help="Only this split, for formats that have several; hf: CONFIG, SPLIT or CONFIG/SPLIT.")
 @click.option("--turn", is_flag=True, help="Turn crops that are at least 1.5 times as tall as wide by 90°, as PaddleOCR's recognition data are.")
 @click.option("--to", type=click.Choice(["erniekit", "messages"]), default="erniekit", show_default=True, help="Rows of ERNIEKit, or of PaddleFormers, ms-swift and LLaMA-Factory.")
 @click.option("--copy", is_flag=True, help="Copy images that could stay where they are, too: OUT's folder can then be moved.")
@@ -77,12 +77,10 @@ def convert(
     from sft.convert_unit import Order
 
     source_format = formats.get(name)
-    version = models.get(model_name)
     task = Task(given["task"]) if given["task"] else None
     options = verb.options_of(source_format, _columns(given["columns"]), task=task, markup=given["markup"], images=given["images"], split=given["split"], turn=given["turn"])
     order = Order(name, source, out, options, model=model_name, prompt=prompt, to=given["to"], copy=given["copy"], deep=given["deep"])
-    if prompt and prompt.strip() not in version.prompts.values():
-        ui.say(f"warning: {prompt!r} is none of {version.served_name}'s prompts; the PaddleOCR pipeline will not send it, only a client of your own can")
+    _warn(prompt, models.get(model_name))
     with ui.Phases() as phases:
         result = verb.convert(
             order, Runner("ray" if runner == "ray" else "local", workers, address), fresh=fresh, progress=lambda done, total: phases.update(f"converting {source.name}", done, total)
@@ -91,6 +89,11 @@ def convert(
     reasons = result.manifest["counts"]["reasons"]
     if strict and any(code != "source.ignored" for code in reasons):
         sys.exit(EXIT_PROBLEMS)
+
+
+def _warn(prompt: str, version: models.ModelVersion) -> None:
+    if prompt and prompt.strip() not in version.prompts.values():
+        ui.say(f"warning: {prompt!r} is none of {version.served_name}'s prompts; the PaddleOCR pipeline will not send it, only a client of your own can")
 
 
 def _columns(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -16,7 +16,8 @@ from sft import export as exporting
 from sft import serve as serving
 from sft.cli.common import json_option, print_json
 from sft.errors import EXIT_PROBLEMS, EngineError
-from sft.evaluation import predict, report
+from sft.evaluation import predict, report, suites
+from sft.evaluation.client import Kind
 from sft.jsonl import open_input
 
 
@@ -73,38 +74,66 @@ def _interrupt(*_: object) -> None:
 
 
 @click.command("eval")
-@click.argument("name", metavar="DATA")
-@click.option("--url", default=f"http://127.0.0.1:{serving.DEFAULT_PORT}", show_default=True, help="Where the server answers.")
+@click.argument("name", metavar="SUITE|DATA")
+@click.option("--url", "urls", multiple=True, default=(f"http://127.0.0.1:{serving.DEFAULT_PORT}",), show_default=True, metavar="URL[,URL…]", help="Where servers answer; several share the work.")
+@click.option("--name", "run_name", metavar="NAME", help="What this run is called, e.g. base; results go to runs/eval/NAME unless -o says otherwise.")
 @click.option("--model", metavar="NAME", help="Served name [default: the server's own].")
-@click.option("--concurrency", type=int, default=predict.CONCURRENCY, show_default=True, help="Requests in flight.")
-@click.option("--max-tokens", type=int, metavar="N", help="Longest answer [default: half of the server's context, at most 4096].")
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("runs/eval"), show_default=True, help="Folder of the results.")
+@click.option("--endpoint", type=click.Choice(["chat", "pipeline"]), default="chat", show_default=True, help="chat: OpenAI-style; pipeline: PaddleX's /layout-parsing.")
+@click.option("--api-key", metavar="KEY", envvar="SFT_API_KEY", show_envvar=True, help="Of the server; better in the environment than on the command line.")
+@click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Most requests in flight per server [default: as many as it bears].")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=predict.TIMEOUT, show_default=True, metavar="S", help="Seconds for one answer.")
+@click.option("--patience", type=click.FloatRange(min=0), default=predict.PATIENCE, show_default=True, metavar="S", help="Seconds without any server before giving up.")
+@click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Longest answer [default: half of the server's context, at most 4096].")
+@click.option("--temperature", type=click.FloatRange(min=0), metavar="T", help="0 is greedy and repeatable [default: 0, or the suite's].")
+@click.option("--min-pixels", type=click.IntRange(min=784), metavar="N", help="Sent with each request [default: the server's].")
+@click.option("--max-pixels", type=click.IntRange(min=784), metavar="N", help="Sent with each request [default: the server's].")
+@click.option("--fresh", is_flag=True, help="Forget the answers of earlier runs.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of the results [default: runs/eval/NAME].")
 @json_option
-def eval(name: str, url: str, model: str | None, concurrency: int, max_tokens: int | None, out: Path, as_json: bool) -> None:
-    """Ask a running server for every row of DATA and score the raw answers: predictions.jsonl, results.json, report.html.
+def eval(name: str, urls: tuple[str, ...], run_name: str | None, out: Path | None, as_json: bool, endpoint: Kind, **options: Any) -> None:
+    """Ask running servers for every row of DATA, or of a SUITE, and score the raw answers: predictions.jsonl, results.json, report.html.
 
-    DATA is a JSONL file; or a folder or a name under datasets/, whose test.jsonl is scored.
+    DATA is a JSONL file; or a folder or a name under datasets/, whose test.jsonl is scored. SUITE is a YAML file, or a name under eval/.
+    Answers are kept as they come: the same command goes on where it stopped. Exit code 1: some answers are missing; 3: the servers were gone.
 
     \b
     Examples:
       sft eval bengali --url http://127.0.0.1:8118
+      sft eval smoke --name base --url http://one:8118,http://two:8118
       sft eval mine/test.jsonl
     """
-    data = rows_to_score(name)
+    out = out or Path("runs/eval") / (run_name or "")
+    ready = suite_to_score(name, out)
+    data = ready.data if ready else rows_to_score(name)
     with open_input(data) as stream:
         total = sum(1 for _ in stream)
-    root = url.rstrip("/").removesuffix("/v1")
+    sampling = {key: value for key in ("max_tokens", "temperature", "min_pixels", "max_pixels") if (value := options.pop(key)) is not None}
+    addresses = tuple(dict.fromkeys(part.strip() for url in urls for part in url.split(",") if part.strip()))
+    order = scoring.Order(data, addresses, out, name=run_name or "", kind=endpoint, sampling=sampling, suite=ready, **options)
     with ui.Follow("answers", max(total, 1)) as bar:
-        sampling = predict.Sampling(serving.answer_tokens(root) if max_tokens is None else max_tokens)
-        results = scoring.evaluate(data, url, out, model=model, sampling=sampling, concurrency=concurrency, on_done=bar.one)
+        results = scoring.evaluate(order, on_done=bar.one, say=ui.say)
     preds = predict.read_predictions(out / "predictions.jsonl")
-    report.write_report(out / "report.html", title=data.name, runs=[(results["endpoint"]["model"], preds)], base=data.parent, notes=[("server", results["server"] or url)])
+    title = ready.suite.title or ready.suite.name if ready else data.name
+    report.write_report(out / "report.html", title=title, runs=[(results["name"], preds)], base=data.parent, notes=[("server", results["server"] or results["endpoint"]["url"])])
     if as_json:
         print_json(results)
     else:
         show(results, out)
+    if results["stopped"]:
+        missing = f"{results['counts']['lost']} of {results['counts']['in']} answers are missing"
+        raise EngineError(f"{missing}: {results['stopped']}", hint="nothing is lost: start the server and run the same command again, it goes on from here")
     if not results["complete"]:
         sys.exit(EXIT_PROBLEMS)
+
+
+def suite_to_score(name: str, out: Path) -> suites.Ready | None:
+    """The suite that SUITE=… means, with its data made ready beside `out`; None where DATA is meant."""
+    path = suites.find(name)
+    if path is None:
+        return None
+    suite = suites.load(path)
+    ui.say(f"suite {suite.name}" + (f": {suite.title}" if suite.title else ""))
+    return suites.make_ready(suite, path.parent, out.absolute().parent / "suites" / suite.name, say=ui.say)
 
 
 def rows_to_score(name: str) -> Path:
@@ -116,10 +145,23 @@ def rows_to_score(name: str) -> Path:
     return path
 
 
+HEADLINES = ("cer", "wer", "teds", "teds_s", "similarity", "rms_f1", "exact", "truncated", "runaway")  # those that the end of a run shows
+
+
 def show(results: dict[str, Any], out: Path) -> None:
     """The scores as a table."""
     scores, counts = results["scores"], results["counts"]
-    rows = [[label, f"{scores[key]:.4f}"] for key, label in (("cer", "CER"), ("wer", "WER"), ("ned", "NED"), ("exact", "exact match"), ("empty", "empty"), ("truncated", "cut off"))]
-    ui.table(f"{counts['in']} samples = {counts['scored']} scored + {counts['lost']} lost", ["", "score"], rows)
+    title = f"{counts['in']} samples = {counts['scored']} scored + {counts['lost']} lost"
+    if list(results["tasks"]) == ["ocr"] and not results["sets"]:
+        rows = [[label, f"{scores[key]:.4f}"] for key, label in (("cer", "CER"), ("wer", "WER"), ("ned", "NED"), ("exact", "exact match"), ("empty", "empty"), ("truncated", "cut off"))]
+        ui.table(title, ["", "score"], rows)
+    else:
+        parts = results["sets"] or results["tasks"]
+        names = [name for name in HEADLINES if any(name in part["scores"] for part in parts.values())]
+        rows = [[part, str(found["counts"]["scored"]), *(f"{found['scores'][name]:.4f}" if name in found["scores"] else "" for name in names)] for part, found in parts.items()]
+        ui.table(title, ["", "n", *names], rows)
+        for part, found in parts.items():
+            if found["unscored"]:
+                ui.say(f"{part} is not scored: {found['unscored'].splitlines()[0]}")
     ui.lost(results)
     ui.out.print(f"report: {out / 'report.html'}", markup=False)

@@ -1,225 +1,147 @@
-"""One HTML page that shows where a model is wrong: image, truth, every run's answer with its edits marked; worst first.
+"""One HTML page that shows how good a model is, how sure that is, and where it is wrong; and the functions of the other reports.
 
-The page is one file that asks the network for nothing. What stands in it was written by strangers and by a model, so the
-template escapes all of it and a content security policy forbids everything that is not in the page itself.
+The page is one file that asks the network for nothing. What stands in it was written by strangers and by a model: the template
+escapes it, the samples are JSON that the page's script turns into text nodes only, and a content security policy lets no other
+script run. `sft.evaluation.report_data.gather` puts the runs together once for all kinds of report.
 """
 
 from __future__ import annotations
 
 import base64
-import io
-import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
-from PIL import Image as Pillow
-from PIL import ImageOps
-from rapidfuzz.distance import Levenshtein
+from markupsafe import Markup
 
-from sft.errors import ProblemsFound, UsageError
-from sft.evaluation.predict import data_uri
-from sft.evaluation.score import Scores, score
-from sft.images import ImageProblem, probe
+from sft.errors import UsageError
+from sft.evaluation import report_plots, report_samples
+from sft.evaluation import report_words as words
+from sft.evaluation.gates import Outcome
+from sft.evaluation.report_data import Data, gather
+from sft.evaluation.report_diff import Confusions, Piece, diff
+from sft.evaluation.report_files import write_csv, write_junit, write_markdown
+from sft.evaluation.report_images import Pictures, thumbnail
+from sft.evaluation.report_tensorboard import write_tensorboard
+from sft.evaluation.sample_scores import HEADLINE, SCORES
 from sft.jsonl import atomic_write
-from sft.markup.text import clusters
-from sft.metrics import METRICS
-from sft.metrics.text import RAW, cer, normalise
+from sft.metrics.text import RAW
 from sft.types import Prediction
 
-MAX_ROWS = 500
-MAX_WIDTH, MAX_HEIGHT = 480, 1600  # pixels of an image in the page
-MAX_INLINE = 128 * 1024  # bytes; a small file goes in as it is
-MAX_SHOWN = 4000  # code points of one text in the page; a model that repeats itself fills the rest
-BROWSER_FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
-JPEG_QUALITY = 85
-MEASURES = {  # fields of Scores → what the page calls them
-    "cer": "CER", "cer_mean": "CER, mean of samples", "wer": "WER", "ned": "NED",
-    "exact": "Exact", "empty": "Empty answers", "truncated": "Cut off at max_tokens", "length_ratio": "Length / truth",
-}  # fmt: skip
-EXPLAINED = {
-    "cer_mean": "every sample weighs the same", "empty": "answers with nothing but white space",
-    "truncated": "answers that ran into the limit", "length_ratio": "code points of all answers / of all truths; 1 is right",
-}  # fmt: skip
+__all__ = ["Data", "Piece", "diff", "gather", "thumbnail", "write_csv", "write_junit", "write_markdown", "write_report", "write_tensorboard"]
 
-
-@dataclass(frozen=True)
-class Piece:
-    """A stretch of a diff. kind: same, del (in the truth only) or ins (in the answer only)."""
-
-    kind: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One run's answer to one sample as the page shows it; `cer` None where it is lost or was never asked."""
-
-    run: str
-    pieces: tuple[Piece, ...] = ()
-    cer: float | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One sample of the page. `image` is a data URI, or empty with `image_note` saying why."""
-
-    id: int
-    name: str
-    prompt: str
-    truth: str
-    image: str
-    image_note: str
-    answers: tuple[Answer, ...]
-
-    @property
-    def wrong(self) -> bool:
-        """Whether the last run's answer is anything but right."""
-        return self.answers[-1].cer != 0
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One line of the table of metrics; `verdict` on the last against the first run: better, worse or nothing."""
-
-    label: str
-    definition: str
-    values: tuple[str, ...]
-    delta: str
-    verdict: str
+KINDS = (("substituted", "Letters read as others"), ("deleted", "Letters left out"), ("inserted", "Letters added"))
 
 
 def write_report(
     path: Path,
     *,
     title: str,
-    runs: Sequence[tuple[str, Sequence[Prediction]]],
+    runs: Sequence[tuple[str, Sequence[Prediction]]] = (),
     base: Path,
     notes: Sequence[tuple[str, str]] = (),
     timings: Sequence[tuple[str, float]] = (),
+    data: Data | None = None,
+    gates: Sequence[Outcome] = (),
 ) -> None:
     """Write the page, whole or not at all.
 
-    runs: (name, predictions) in the order of the columns; rows are sorted by the last. base: folder that the images' paths
-    count from. notes: (key, value). timings: (stage, seconds). UsageError: no runs. ProblemsFound: runs over different data.
-    EngineError: a run in which every request is lost.
+    runs: (name, predictions) in the order of the columns; samples are sorted by the last. base: folder that the images' paths
+    count from. notes: (key, value). timings: (stage, seconds). data: what `gather` made of the runs, if the caller has it.
+    UsageError: no runs. ProblemsFound: runs over different data. EngineError: a run in which every request is lost.
     """
-    if not runs:
-        raise UsageError("a report needs at least one run")
-    scores = [score(preds) for _, preds in runs]
-    groups = _ranked(runs)
-    shown = [_row(group, [name for name, _ in runs], base) for group in groups[:MAX_ROWS]]
-    page = _template().render(
-        title=title, names=[name for name, _ in runs], scores=scores, measures=_measures(scores), rows=shown, left_out=len(groups) - len(shown),
-        notes=notes, timings=timings, total=sum(seconds for _, seconds in timings), normalisation=RAW,
+    if data is None:
+        data = gather(runs, base=base)
+    elif runs and tuple(name for name, _ in runs) != data.names:
+        raise UsageError("the runs of a report are not those of its data")
+    content, pictures, confusions = report_samples.collect(data, base, path)
+    from sft.pages import render
+
+    content |= {"kept": sorted(render.KEPT), "attributes": sorted(render.ATTRIBUTES)}
+    script = _environment().get_template("report.js.jinja").render()
+    page = _environment().get_template("report.html.jinja").render(
+        title=title, names=data.names, warnings=_warnings(data), findings=_findings(data), tasks=[_task(data, task) for task in data.tasks],
+        counts=[data.counts(run) for run in range(len(data.names))], gates=gates, notes=notes, normalisation=RAW, timings=timings, total=sum(seconds for _, seconds in timings),
+        curves=report_plots.curves(data), size=(report_plots.WIDTH, report_plots.HEIGHT), margin=(report_plots.LEFT, report_plots.RIGHT), panels=report_plots.panels(data),
+        confusions=_confusions(confusions), limits=_limits(content, pictures), uris=[Markup(uri) for uri in pictures.uris],  # noqa: S704  (base64)
+        island=Markup(report_samples.encoded(content)), script=Markup(script), script_hash=_hash(script),  # noqa: S704  (escaped for JSON; our own)
     )  # fmt: skip
     with atomic_write(path) as stream:
-        stream.write(page.encode("utf-8", "replace"))  # half a surrogate pair in an answer must not cost the page
+        stream.write(page.encode("utf-8", "replace"))  # half a surrogate pair in a name must not cost the page
 
 
-def _template() -> jinja2.Template:
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.get_template("report.html.jinja")
+def _environment() -> jinja2.Environment:
+    here = Path(__file__).parent
+    loader = jinja2.FileSystemLoader([here, here.parent / "pages"])
+    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
-def _ranked(runs: Sequence[tuple[str, Sequence[Prediction]]]) -> list[list[Prediction | None]]:
-    """Per sample one prediction or None per run; highest CER of the last run first, what it has no answer for at the end."""
-    groups: dict[int, list[Prediction | None]] = {}
-    for column, (name, preds) in enumerate(runs):
-        for pred in preds:
-            group = groups.setdefault(pred.id, [None] * len(runs))
-            first = next((other for other in group if other), pred)
-            if (first.ref, first.image) != (pred.ref, pred.image):
-                raise ProblemsFound(f"run {name!r} is over other data: its sample {pred.id} differs", hint="predict both runs over the same file")
-            group[column] = pred
-    return sorted(groups.values(), key=_worst_first)
+def _hash(script: str) -> str:
+    """What the policy knows the page's one script by."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _worst_first(group: list[Prediction | None]) -> tuple[bool, float, int]:
-    last, some = group[-1], next(pred for pred in group if pred)
-    rate = _cer(last)
-    return rate is None, -(rate or 0.0), some.id
+def _warnings(data: Data) -> list[str]:
+    found = list(data.notes)
+    for run, name in enumerate(data.names):
+        if data.counts(run)[1]:
+            found.append(f"Incomplete: run “{name}” has answers to only part of its samples. Lost ones are left out of the scores; do not compare them with another report's.")
+    asked = {sum(data.counts(run)) for run in range(len(data.names))}
+    if len(asked) > 1:
+        found.append("The runs were not asked for the same samples. Scores are over those that all of them answered.")
+    return found
 
 
-def _cer(pred: Prediction | None) -> float | None:
-    if pred is None or pred.error:
+def _findings(data: Data) -> list[tuple[str, str]]:
+    """(better or worse, sentence) per task whose main score has changed beyond chance; the worse ones first."""
+    found = []
+    for change in data.summary.changes:
+        before, after = (data.summary.figure(run, change.task, change.score) for run in (0, len(data.names) - 1))
+        if change.verdict and change.score == HEADLINE[change.task] and before and after:
+            values = " → ".join(words.value(change.score, item.interval.value) for item in (before, after))
+            found.append((change.verdict, f"{words.task_name(change.task)}: {words.name_of(change.score)} {values}"))
+    return sorted(found, key=lambda item: item[0] != "worse")
+
+
+def _task(data: Data, task: str) -> dict[str, Any]:
+    """The table of one task."""
+    rows = [row for name in SCORES if (row := _row(data, task, name))]
+    shares = [data.summary.worst.get((run, task)) for run in range(len(data.names))]
+    carried = {
+        "label": "Worst 1% of answers", "definition": "the share of the total error that they carry", "headline": False, "change": None, "health": True,
+        "cells": [{"text": "–" if share is None else f"{share:.0%} of error", "span": ""} for share in shares],
+    }  # fmt: skip
+    return {
+        "name": words.task_name(task), "n": sum(sample.task == task for sample in data.samples), "scores": sorted([row for row in rows if not row["health"]], key=lambda row: not row["headline"]),
+        "health": [*(row for row in rows if row["health"]), carried],
+    }  # fmt: skip
+
+
+def _row(data: Data, task: str, name: str) -> dict[str, Any] | None:
+    found = [data.summary.figure(run, task, name) for run in range(len(data.names))]
+    if not any(found):
         return None
-    return cer(ref=normalise(pred.ref), pred=normalise(pred.pred))
+    change = data.summary.change(task, name)
+    cells = [{"text": words.value(name, item.interval.value), "span": words.span(name, item.interval)} if item else {"text": "–", "span": ""} for item in found]
+    moved = None
+    if change:
+        limits = " to ".join(words.change(name, limit).removesuffix(" pp") for limit in (change.interval.low, change.interval.high))
+        moved = {"text": words.change(name, change.interval.value), "span": limits, "verdict": change.verdict, "won": f"{change.won[0]:,} : {change.won[1]:,}"}
+    return {"label": words.name_of(name), "definition": SCORES[name].definition, "cells": cells, "change": moved, "health": name in words.HEALTH, "headline": name == HEADLINE[task]}
 
 
-def _row(group: list[Prediction | None], names: list[str], base: Path) -> Row:
-    some = next(pred for pred in group if pred)
-    image, note = "", ""
-    try:
-        image = thumbnail(base / some.image)
-    except ImageProblem as problem:
-        note = f"no picture ({problem.code})"  # its message names folders of this machine; the page is passed on
-    except (OSError, ValueError, SyntaxError, MemoryError, Pillow.DecompressionBombError):
-        note = "no picture (image.truncated)"
-    answers = tuple(_answer(name, pred) for name, pred in zip(names, group, strict=True))
-    return Row(some.id, some.image, some.prompt, _cut(normalise(some.ref)), image, note, answers)
+def _confusions(confusions: Sequence[Confusions]) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    found = report_samples.confused(confusions)
+    return [(kind, heading, found[kind]) for kind, heading in KINDS]
 
 
-def _answer(name: str, pred: Prediction | None) -> Answer:
-    if pred is None:
-        return Answer(name, note="not asked")
-    if pred.error:
-        return Answer(name, note=f"lost: {pred.error}")
-    ref, text = normalise(pred.ref), normalise(pred.pred)
-    notes = ["cut off at max_tokens"] if pred.finish_reason == "length" else []
-    if len(text) > MAX_SHOWN:
-        notes.append(f"{len(text) - MAX_SHOWN:,} more characters are not shown")
-    return Answer(name, tuple(diff(ref[:MAX_SHOWN], text[:MAX_SHOWN])), _cer(pred), "; ".join(notes))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]} … ({len(text) - MAX_SHOWN:,} more characters)"
-
-
-def diff(ref: str, pred: str) -> Iterator[Piece]:
-    """The edits that turn the truth into the answer, between clusters, so that no mark is torn from its letter."""
-    before, after = clusters(ref), clusters(pred)
-    for edit in Levenshtein.opcodes(before, after):
-        gone, new = "".join(before[edit.src_start : edit.src_end]), "".join(after[edit.dest_start : edit.dest_end])
-        if edit.tag == "equal":
-            yield Piece("same", gone)
-        else:
-            yield from (Piece(kind, text.replace("\n", "↵\n")) for kind, text in (("del", gone), ("ins", new)) if text)
-
-
-def thumbnail(path: Path) -> str:
-    """An image as a data URI, at most 480 x 1600 px; a small file in a format that browsers draw goes in as it is.
-
-    Raises ImageProblem where it is not an image, and what Pillow raises where it cannot be decoded.
-    """
-    header = probe(path)
-    if header.format in BROWSER_FORMATS and header.width <= MAX_WIDTH and header.height <= MAX_HEIGHT and path.stat().st_size <= MAX_INLINE:
-        return data_uri(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's own bomb warning; `probe` has looked at the size
-        with Pillow.open(path) as image:
-            image.draft("RGB", (MAX_WIDTH, MAX_HEIGHT))  # lets a JPEG decode at a fraction of its size
-            upright = ImageOps.exif_transpose(image).convert("RGBA")
-    upright.thumbnail((MAX_WIDTH, MAX_HEIGHT))
-    paper = Pillow.new("RGBA", upright.size, "white")  # JPEG has no transparency
-    stream = io.BytesIO()
-    Pillow.alpha_composite(paper, upright).convert("RGB").save(stream, "JPEG", quality=JPEG_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
-
-
-def _measures(scores: Sequence[Scores]) -> list[Measure]:
-    return [_measure(name, label, [getattr(item, name) for item in scores]) for name, label in MEASURES.items()]
-
-
-def _measure(name: str, label: str, values: list[float]) -> Measure:
-    change = values[-1] - values[0]
-    ratio = name == "length_ratio"  # the only one that is no share, and best at 1
-    shown = tuple(f"{value:.3f}" if ratio else f"{value:.2%}" for value in values)
-    delta = f"{change:+.3f}" if ratio else f"{change * 100:+.2f} pp"
-    gain = abs(values[0] - 1) - abs(values[-1] - 1) if ratio else change if name == "exact" else -change
-    verdict = "" if abs(gain) < 5e-5 else "better" if gain > 0 else "worse"  # below what the table prints
-    definition = METRICS[name].definition if name in METRICS else EXPLAINED[name]
-    return Measure(label, definition, shown, delta.replace("-", "−") if len(values) > 1 else "", verdict)
+def _limits(content: dict[str, Any], pictures: Pictures) -> list[str]:
+    """What the page leaves out."""
+    found = []
+    if content["left"]:
+        found.append(f"The worst {len(content['samples']):,} are in the page, {content['left']:,} more are left out.")
+    if pictures.left_out:
+        found.append(f"{len(pictures.uris):,} pictures are in the page, those of the worst samples; {pictures.left_out:,} more are opened from their files.")
+    return found

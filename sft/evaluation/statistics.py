@@ -13,7 +13,8 @@ coverage of the 95 % interval of a CER; `tests/test_statistics.py` repeats it):
     95 % without any                                82.1   87.2           96.5
 
 so the studentised bootstrap ("bootstrap-t": Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 12) is the
-default, its standard error by linearisation. Shares of samples (exact match) take Wilson's interval, and their paired
+default, its standard error by linearisation. Differences are heavy on both sides; for them the symmetric studentised interval
+covers 93 to 96 times in 100 at n = 200, the one with equal tails 92 to 94. Shares of samples (exact match) take Wilson's interval, and their paired
 differences that of Bonett and Price (2012), with the number of samples that groups leave. Where the bootstrap cannot know
 anything, all samples being alike, a score within 0 and 1 has Wilson's limits, which hold for every variable of that range.
 
@@ -40,9 +41,10 @@ LEVEL = 0.95
 DRAWS = 2000  # bootstrap samples
 FLIPS = 5000  # random signs of the paired test; the smallest p is 1 / (FLIPS + 1)
 EXACT = 12  # differences that are not zero up to which all signs are tried: 4096
+FLOOR = 0.7  # least standard error of a bootstrap sample of differences, in observed ones; without it few differences cover 98 times in 100
 FEW = 50  # independent samples below which an interval is no more than a hint: at 30, skewed errors are covered 91 times in 100
 HALF = 0.5  # of the squared spread; one sample that carries more decides the score
-MOST = 20_000  # independent samples; more are summed up at random first, which changes no sum and no spread
+MOST = 5_000  # independent samples; more are summed up at random first, which changes no sum and no spread
 CHUNK = 1 << 22  # numbers of a temporary array
 
 
@@ -81,12 +83,13 @@ def intervals(
     sums = _Sums(*_summed([above, below], groups, seed))
     deltas, errors = _draws(sums, draws, seed) if sums.n > 1 else (np.zeros((1, above.shape[1])), np.zeros((1, above.shape[1])))
     low, high = _LIMITS[method](sums, deltas, errors, (1 - level) / 2)
+    around = _symmetric(sums, deltas, errors, level)
     z = NormalDist().inv_cdf(0.5 + level / 2)
     found = []
     for column, kind in enumerate(each):
         limits = float(low[column]), float(high[column])
         if method == "studentised":
-            limits = _mended(kind, sums, column, limits, z, above[:, column])
+            limits = around[column] if kind == "difference" else _mended(kind, sums, column, limits, around[column], z, above[:, column])
         found.append(Interval(float(sums.value[column]), *limits, sums.n, sums.n < FEW, kind not in SHARES and bool(sums.largest[column] > HALF)))
     return found
 
@@ -134,7 +137,8 @@ class _Sums:
         self.total = np.maximum(below.sum(axis=0), 1.0)
         self.value = above.sum(axis=0) / self.total
         self.below = below
-        self.residuals = above - self.value * below
+        residuals = above - self.value * below
+        self.residuals = np.where(np.abs(residuals) > 1e-12 * np.abs(above), residuals, 0.0)  # not what rounding leaves of nothing
         squares = self.residuals**2
         self.spread = np.sqrt(squares.sum(axis=0))
         self.error = self.spread / self.total * np.sqrt(self.n / max(self.n - 1, 1))
@@ -218,28 +222,38 @@ def _studentised(sums: _Sums, deltas: Floats, errors: Floats, tail: float) -> tu
     return np.where(sums.error > 0, found[0], sums.value), np.where(sums.error > 0, found[1], sums.value)
 
 
+def _symmetric(sums: _Sums, deltas: Floats, errors: Floats, level: float) -> list[tuple[float, float]]:
+    """As far to one side as to the other; a bootstrap sample without the few differences there are is given some spread."""
+    t = np.abs(deltas) / np.maximum(errors, np.where(sums.error > 0, FLOOR * sums.error, 1.0))
+    half = np.quantile(t, level, axis=0, method="higher") * sums.error
+    return [(float(value - wide), float(value + wide)) for value, wide in zip(sums.value, half, strict=True)]
+
+
 _LIMITS = {"percentile": _percentile, "bca": _bca, "studentised": _studentised}
 
 
-def _mended(kind: Kind, sums: _Sums, column: int, limits: tuple[float, float], z: float, above: Floats) -> tuple[float, float]:
+def _mended(kind: Kind, sums: _Sums, column: int, limits: tuple[float, float], around: tuple[float, float], z: float, above: Floats) -> tuple[float, float]:
     """The limits by what the kind of score is known to be."""
     value, error = float(sums.value[column]), float(sums.error[column])
-    if kind == "difference":
-        return limits
     total = float(sums.total[column])
     if kind == "share_difference":
-        return _bonett_price(above, total, error, value, z)
+        return _bonett_price(above, total, _variance(sums, column), value, z)
     inside = min(max(value, 0.0), 1.0)
     if kind == "share":
-        independent = inside * (1 - inside) / error**2 if error > 0 else float(sums.n)
+        independent = inside * (1 - inside) / _variance(sums, column) if error > 0 else float(sums.n)
         return _wilson(inside, min(max(independent, 1.0), total), z)
     wide = _wilson(inside, float(sums.n), z)
     if error == 0:
         return wide if value <= 1 else (value, float("inf"))
     if kind == "bounded":
         return max(limits[0], wide[0]), min(limits[1], wide[1])
-    high = limits[1] if np.isfinite(limits[1]) else max(wide[1], value)
-    return max(limits[0], 0.0), high
+    low, high = (limit if np.isfinite(limit) else other for limit, other in zip(limits, (around[0], max(around[1], wide[1])), strict=True))
+    return max(low, 0.0), high
+
+
+def _variance(sums: _Sums, column: int) -> float:
+    """Of the value, as if its n draws were all there is: for independent shares exactly share · (1 - share) / n."""
+    return float(sums.spread[column] / sums.total[column]) ** 2
 
 
 def _wilson(share: float, n: float, z: float) -> tuple[float, float]:
@@ -248,10 +262,10 @@ def _wilson(share: float, n: float, z: float) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _bonett_price(differences: Floats, n: float, error: float, value: float, z: float) -> tuple[float, float]:
+def _bonett_price(differences: Floats, n: float, variance: float, value: float, z: float) -> tuple[float, float]:
     """One sample more on either side, as if two more had been seen; groups that agree count for fewer samples."""
     spread = float((differences**2).sum()) / n - value * value  # of one sample
-    independent = min(max(spread / error**2, 1.0), n) if error > 0 and spread > 0 else n
+    independent = min(max(spread / variance, 1.0), n) if variance > 0 and spread > 0 else n
     better, worse = (float((differences == sign).sum()) / n * independent + 1 for sign in (1, -1))
     n = independent + 2
     middle = (better - worse) / n
@@ -261,7 +275,8 @@ def _bonett_price(differences: Floats, n: float, error: float, value: float, z: 
 
 def _as_far(sums: Floats, values: Floats) -> npt.NDArray[np.bool_]:
     """Which sums are at least as far from 0 as that of `values`, rounding forgiven."""
-    return np.abs(sums) >= np.abs(values.sum(axis=0)) - 1e-9 * np.abs(values).sum(axis=0)
+    found: npt.NDArray[np.bool_] = np.abs(sums) >= np.abs(values.sum(axis=0)) - 1e-9 * np.abs(values).sum(axis=0)
+    return found
 
 
 def _flipped(units: Floats, flips: int, seed: int) -> Floats:

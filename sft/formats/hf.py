@@ -1,7 +1,9 @@
 """Data sets in the layouts of the Hugging Face `datasets` library: Parquet, saved to disk, image folders, JSON lines, hub names.
 
-SOURCE is a file (.parquet, .arrow, .jsonl), a folder, or a name on the hub (`owner/name` or `owner/name@revision`; its
-files are downloaded once, into the hub's own cache). A row of `naver-clova-ix/synthdog-en`, and a line of an image
+SOURCE is a file (.parquet, .arrow, .jsonl, .csv), a folder, or a name on the hub (`owner/name` or `owner/name@revision`; its
+files are downloaded once, into the hub's own cache). Where its README.md has configurations, --split CONFIG/SPLIT takes one
+split of one of them, CONFIG/ all its splits. Plain files are read here; those with options in their configuration by the
+`datasets` library, streaming (`sft.formats.hf_library`); tar files of a WebDataset by `sft.formats.webdataset`. A row of `naver-clova-ix/synthdog-en`, and a line of an image
 folder's metadata.jsonl, as the documentation of `datasets` shows it:
 
     {"image": {"bytes": …, "path": "0.jpg"}, "ground_truth": "{\\"gt_parse\\": {\\"text_sequence\\": \\"… the text …\\"}}"}
@@ -21,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.formats import json_stream, parquet
+from sft.formats import hf_library, json_stream, parquet, webdataset
 from sft.formats.base import Format, Item, Options, Read, Reject, Unit
-from sft.formats.hf_files import data_files
+from sft.formats.hf_files import DataFile, data_files
 from sft.formats.rows import json_rows, json_units
 from sft.formats.targets import make
 from sft.jsonl import MAX_LINE_BYTES, open_input
@@ -34,7 +36,7 @@ COLUMNS = ("image", "text", "group", "prompt")
 IMAGE_NAMES = ("image", "file_name", "img", "images", "picture", "image_path", "img_path", "path")
 # names of label columns, the most telling first → what they hold, and how it is written
 TEXT_NAMES: dict[str, tuple[Task, str]] = {
-    **dict.fromkeys(("text", "transcription", "transcript", "ocr_text", "ground_truth", "markdown"), (Task.OCR, "auto")),
+    **dict.fromkeys(("text", "transcription", "transcript", "ocr_text", "ground_truth", "markdown", "txt"), (Task.OCR, "auto")),
     **dict.fromkeys(("latex", "latex_formula", "latex_formulas", "formula", "tex"), (Task.FORMULA, "latex")),
     **dict.fromkeys(("html", "html_table", "table_html"), (Task.TABLE, "html")),
     "otsl": (Task.TABLE, "otsl"),
@@ -59,24 +61,50 @@ class Columns:
         return tuple(dict.fromkeys(name for name in (self.image, self.text, self.group, self.prompt) if name))
 
 
+@dataclass(frozen=True)
+class Table:
+    """A CSV file that is read here: its header, and what separates the cells."""
+
+    header: tuple[str, ...]
+    separator: str
+
+
 def units(source: Path, options: Options) -> Iterator[Unit]:
-    """Row groups of Parquet files, Arrow files, parts of JSON lines, a metadata.csv as a whole: each with its columns."""
-    for name, path in data_files(source, options.split):
-        suffix = path.suffix.lower()
-        if suffix in (".parquet", ".arrow"):
-            names, images = parquet.columns_of(path)
-            columns = choose(names, images, options, str(path))
-            heads = [_head(column, names) for column in columns.heads]
-            inner: Iterable[Unit] = parquet.units(path, name, list(dict.fromkeys(heads)))
-        elif suffix == ".csv":
-            header = next(_csv_rows(path), [])
-            columns = choose(header, [], options, str(path))
-            inner = [Unit(path, name, tuple(header))]
-        else:
-            columns = choose(_first_keys(path), [], options, str(path))
-            inner = (replace(unit, name=name) for unit in json_units(path))
-        for unit in inner:
-            yield Unit(unit.path, unit.name, (columns, unit.payload))
+    """Row groups of Parquet files, parts of JSON lines and tar files; Arrow, CSV and what the library reads as a whole: each with its columns."""
+    for file in data_files(source, options.split):
+        yield from _file_units(file, options)
+
+
+def _file_units(file: DataFile, options: Options) -> Iterator[Unit]:
+    name, path = file.name, file.path
+    suffix, separator = path.suffix.lower(), _separator(file)
+    inner: Iterable[Unit]
+    if suffix in (".parquet", ".arrow", ".tar"):
+        module = webdataset if suffix == ".tar" else parquet
+        names, images = module.columns_of(path)
+        columns = choose(names, images, options, str(path))
+        inner = module.units(path, name, list(dict.fromkeys(_head(column, names) for column in columns.heads)))
+    elif separator:
+        header = next(_csv_rows(path, separator), [])
+        columns = choose(header, [], options, str(path))
+        inner = [Unit(path, name, Table(tuple(header), separator))]
+    elif file.reading or suffix == ".txt":
+        how = hf_library.streamed(path, file.reading)
+        columns = choose(list(how.columns), [], options, str(path))
+        inner = [Unit(path, name, how)]
+    else:
+        columns = choose(_first_keys(path), [], options, str(path))
+        inner = (replace(unit, name=name) for unit in json_units(path))
+    for unit in inner:
+        yield Unit(unit.path, unit.name, (columns, unit.payload))
+
+
+def _separator(file: DataFile) -> str:
+    """What separates the cells of a file that is read here; "" for another kind of file, or one with further options."""
+    usual = {".csv": ",", ".tsv": "\t"}.get(file.path.suffix.lower(), "")
+    wanted = file.reading.get("delimiter") or file.reading.get("sep") or usual
+    plain = not (file.reading.keys() - {"sep", "delimiter"}) and isinstance(wanted, str) and len(wanted) == 1 and wanted not in '\r\n"'
+    return str(wanted) if usual and plain else ""
 
 
 def _head(column: str, names: Iterable[str]) -> str:
@@ -92,11 +120,11 @@ def _first_keys(path: Path) -> list[str]:
     raise UsageError("no row of this file is a JSON object", where=str(path), hint="expected one object per line")
 
 
-def _csv_rows(path: Path) -> Iterator[list[str]]:
+def _csv_rows(path: Path, separator: str) -> Iterator[list[str]]:
     """Rows of a CSV file in UTF-8; a wrong byte is kept as U+FFFD, which makes its row a reject."""
     with open_input(path) as stream:
         lines = (stream_line.decode("utf-8", "replace").removeprefix("\ufeff").replace("\0", "\ufffd") for stream_line in iter(lambda: stream.readline(MAX_LINE_BYTES), b""))
-        yield from csv.reader(lines)
+        yield from csv.reader(lines, delimiter=separator)
 
 
 def choose(names: list[str], images: list[str], options: Options, where: str) -> Columns:
@@ -138,7 +166,11 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
     inner = Unit(unit.path, unit.name, payload)
     if isinstance(payload, parquet.Rows):
         found: Iterator[tuple[str, dict[str, Any]] | Reject] = parquet.rows(inner)
-    elif unit.path.suffix.lower() == ".csv":
+    elif isinstance(payload, webdataset.Samples):
+        found = webdataset.rows(inner)
+    elif isinstance(payload, hf_library.Streamed):
+        found = hf_library.rows(inner)
+    elif isinstance(payload, Table):
         found = _csv_objects(inner)
     else:
         found = json_rows(inner)
@@ -147,8 +179,8 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 
 def _csv_objects(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
-    header: tuple[str, ...] = unit.payload
-    rows = enumerate(_csv_rows(unit.path), 1)
+    header: tuple[str, ...] = unit.payload.header
+    rows = enumerate(_csv_rows(unit.path, unit.payload.separator), 1)
     number = 1
     while True:
         try:
@@ -233,7 +265,7 @@ def _word(value: Any) -> str:
 FORMATS: dict[str, Format] = {
     "hf": Format(
         name="hf",
-        title="Hugging Face datasets: Parquet, saved to disk, image folder, JSON lines, or a name on the hub",
+        title="Hugging Face datasets: Parquet, saved to disk, image folder, JSON lines, CSV, WebDataset, or a name on the hub",
         origin="https://huggingface.co/docs/datasets/image_dataset",
         example='{"file_name": "0001.png", "text": "This is a golden retriever playing with a ball"}',
         tasks=(Task.OCR, Task.TABLE, Task.FORMULA, Task.CHART),

@@ -1,8 +1,9 @@
 """Which files a Hugging Face data set consists of: a file, a folder in any of the library's layouts, or a name on the hub.
 
-Nothing is executed and nothing unpacked: a repository that needs a loading script or holds archives is refused. The files
-are read as they are (Parquet, Arrow, JSON lines, the metadata file of an image folder), so that no second copy of the
-data is written to the library's cache, and a broken row costs one row.
+Nothing is executed and nothing unpacked: a repository that needs a loading script or holds archives is refused, but for
+the tar files of a WebDataset, which are read where they stand (`sft.formats.webdataset`). The files are read as they are
+(Parquet, Arrow, JSON lines, CSV, the metadata file of an image folder), so that no second copy of the data is written to the
+library's cache, and a broken row costs one row. Which files belong to which configuration and split is asked of README.md.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sft.errors import EngineError, UsageError
+from sft.formats.hf_configs import choose_config, patterns_of, read_configs, resolve
 from sft.formats.parquet import split_files
 from sft.jsonl import read_bounded
 
@@ -22,20 +25,33 @@ Files = list[tuple[str, Path]]  # (name that `where` shows, path)
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
-_DATA = ("*.parquet", "*.jsonl", "*.arrow", "metadata.csv", "**/metadata.csv", *(f"*{suffix}" for suffix in _PICTURES))
-_STATE = ("dataset_dict.json", "dataset_info.json", "state.json", "*.py")
+_TABLES = (".parquet", ".jsonl", ".ndjson", ".arrow", ".csv", ".tsv", ".json")
+_DATA = tuple(f"*{suffix}" for suffix in (*_TABLES, *_PICTURES))
+_STATE = ("README.md", "dataset_dict.json", "dataset_info.json", "state.json", "*.py")
+_NO_ROWS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 MAX_STATE_BYTES = 16 << 20
 
 
-def data_files(source: Path, split: str) -> Files:
-    """The files with the rows of a data set, in a stable order.
+@dataclass(frozen=True)
+class DataFile:
+    """A file with rows. `reading`: what its configuration says about how it is written."""
+
+    name: str  # that `where` shows
+    path: Path
+    reading: Mapping[str, Any] = field(default_factory=dict)
+
+
+def data_files(source: Path, split: str) -> list[DataFile]:
+    """The files with the rows of a data set, in a stable order. `split`: a split, CONFIG/SPLIT or CONFIG/; "" for all.
 
     Raises UsageError where there are none, or none that may be read, and EngineError where the hub cannot be reached.
     """
     if source.is_file():
         if source.suffix.lower() in (*_ARCHIVES, ".pkl", ".pickle", ".py"):
-            raise UsageError("archives, pickles and scripts are not opened", where=str(source), hint="unpack it, and give the folder or a .parquet or .jsonl file")
-        return [(source.name, source)]
+            hint = "the tar files of a WebDataset are read where they stand: give their folder; otherwise unpack it" if source.suffix.lower() == ".tar" else "unpack it"
+            raise UsageError("archives, pickles and scripts are not opened", where=str(source), hint=f"{hint}, and give the folder or a .parquet or .jsonl file")
+        return [DataFile(source.name, source)]
     if not source.exists():
         source = _from_hub(source, split)
     script = source / f"{_plain_name(source)}.py"
@@ -45,7 +61,22 @@ def data_files(source: Path, split: str) -> Files:
             where=str(script),
             hint="give one of its data files by itself, or owner/name@refs/convert/parquet, where the hub keeps a copy as Parquet",
         )
-    return _folder(source, split)
+    return _configured(source, split) or [DataFile(*file) for file in _folder(source, split)]
+
+
+def _configured(source: Path, split: str) -> list[DataFile]:
+    """The files of a configuration that README.md names; [] where it names none."""
+    if (source / "dataset_dict.json").is_file() or (source / "state.json").is_file() or not (configs := read_configs(source)):
+        return []
+    config, split = choose_config(configs, split, str(source))
+    patterns = patterns_of(config, split, str(source))
+    if patterns is None:
+        base = source / config.folder
+        files = [(path.relative_to(source).as_posix(), path) for _, path in _folder(base, split)]
+    else:
+        found = resolve(source, patterns)
+        files = _rows_of(found) or _nothing(source, (path for _, path in found))
+    return [DataFile(name, path, config.reading) for name, path in files]
 
 
 def _folder(source: Path, split: str) -> Files:
@@ -58,10 +89,20 @@ def _folder(source: Path, split: str) -> Files:
     if (source / "state.json").is_file():
         return _saved(source, "")
     found = _below(source)
-    for wanted in (_named(".parquet"), _metadata, _named(".jsonl", ".ndjson"), _named(".arrow")):
-        if files := [(name, path) for name, path in found if wanted(path) and not is_output(path)]:
-            return split_files(files, split)
-    return _nothing(source, (path for _, path in found))
+    files = _rows_of(found)
+    return split_files(files, split) if files else _nothing(source, (path for _, path in found))
+
+
+def _rows_of(found: Files) -> Files:
+    """Those of the files that hold the rows: of the first kind of which there are any."""
+    for wanted in (_named(".parquet"), _metadata, _named(".jsonl", ".ndjson"), _named(".arrow"), _named(".csv"), _named(".tsv"), _named(".json"), _named(".tar"), _named(".txt")):
+        if files := [(name, path) for name, path in found if wanted(path) and path.name not in _NO_ROWS and not is_output(path)]:
+            return files if files[0][1].suffix.lower() != ".txt" or not any(_picture(path) for _, path in found) else []
+    return []
+
+
+def _picture(path: Path) -> bool:
+    return path.suffix.lower() in _PICTURES
 
 
 def is_output(path: Path) -> bool:
@@ -137,9 +178,22 @@ def _from_hub(source: Path, split: str) -> Path:
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     repository, _, revision = name.partition("@")
-    words = [f"*{split}*"] if split else list(_DATA)
+
+    def download(patterns: Iterable[str], revision: str) -> Path:
+        return Path(snapshot_download(repository, repo_type="dataset", revision=revision or None, allow_patterns=[*patterns, *_STATE]))
+
     try:
-        return Path(snapshot_download(repository, repo_type="dataset", revision=revision or None, allow_patterns=[*words, *_STATE]))
+        folder = download((), revision)
+        commit = folder.name if _COMMIT.fullmatch(folder.name) else revision  # what follows is of the same state
+        if configs := read_configs(folder):
+            config, split = choose_config(configs, split, name)
+            patterns = patterns_of(config, split, name)
+            words = [f"{config.folder}/*"] if patterns is None and config.folder else [*_DATA, "*.tar"] if patterns is None else [*map(_downloaded, patterns), *_pictures_beside(patterns)]
+            return download(words, commit)
+        folder = download([f"*{split}*"] if split else _DATA, commit)
+        return folder if split or any(path.suffix.lower() in _TABLES and path.name not in _NO_ROWS for _, path in _below(folder)) else download(["*.tar"], commit)
+    except UsageError:
+        raise
     except GatedRepoError as error:
         raise EngineError("this data set is given only to those who accepted its terms", where=name, hint="accept them on its page on the hub, and set HF_TOKEN") from error
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
@@ -147,6 +201,16 @@ def _from_hub(source: Path, split: str) -> Path:
     except Exception as error:  # the network, a proxy, a certificate, HF_HUB_OFFLINE
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise EngineError(f"no file or folder here, and the hub cannot be asked ({reason})", where=name, hint=_offline_hint()) from error
+
+
+def _downloaded(pattern: str) -> str:
+    """A pattern of files as the hub's library understands it, where * also stands for slashes."""
+    return pattern.replace("**/", "*")
+
+
+def _pictures_beside(patterns: Iterable[str]) -> list[str]:
+    """Pictures that tables of other kinds than Parquet may name."""
+    return [] if all(".parquet" in pattern for pattern in patterns) else [f"*{suffix}" for suffix in _PICTURES]
 
 
 def _offline_hint() -> str:

@@ -11,6 +11,7 @@ import msgspec
 
 MAX_DEPTH = 100  # brackets inside one another; published layouts need no more than 12
 RAW = 200  # characters of a broken element that are kept
+LARGE = 4 << 20  # bytes of one value from which memory counts more than time
 # A string holds no raw line end: one that seems to is broken, and ends there. Linear: no two parts can match the same byte.
 STRING = rb'"[^"\\\n]*(?:\\[^\n][^"\\\n]*)*"'
 TOKEN = re.compile(STRING + rb'|["\[\]{}]')
@@ -34,7 +35,7 @@ def decode(raw: bytes) -> Any:
     try:
         try:
             value = msgspec.json.decode(raw)
-            return deep if deep and _valid_depth(raw) > MAX_DEPTH else value
+            return deep if deep and (_valid_depth if len(raw) < LARGE else _bracket_depth)(raw) > MAX_DEPTH else value
         except (msgspec.MsgspecError, RecursionError):
             if deep and _bracket_depth(raw) > MAX_DEPTH:
                 return deep
@@ -58,6 +59,7 @@ def raw(value: object) -> str:
 
 
 def begin(raw: bytes) -> str:
+    """The beginning of bytes as text, for a Reject."""
     return raw[: 4 * RAW].decode("utf-8", "replace")[:RAW]
 
 
@@ -75,7 +77,7 @@ def _bracket_depth(raw: bytes) -> int:
 
 
 def _valid_depth(raw: bytes) -> int:
-    """As `_bracket_depth`, for bytes that are known to be JSON: without a step of Python for every bracket, some 50 times as fast."""
+    """As `_bracket_depth`, for bytes that are known to be JSON: without a step of Python for every bracket, some 9 times as fast."""
     outside = b"".join(raw.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]).translate(_ONE_KIND, _NO_BRACKETS)
     depth = 0
     while outside and depth <= MAX_DEPTH:

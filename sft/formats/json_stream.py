@@ -26,11 +26,10 @@ __all__ = ["MAX_DEPTH", "RAW", "Fault", "decode", "document", "object_units", "r
 MAX_OBJECT_BYTES = MAX_LINE_BYTES  # of one element; a row of JSONL may have as many
 MAX_DOCUMENT_BYTES = 512 << 20  # of one document that must be read as a whole
 _STACK = 1000  # brackets whose kind is remembered
-
 _FLAT = rb'[^"\[\]{}]*(?:' + STRING + rb'[^"\[\]{}]*)*'
 _LEAF = rb"\{" + _FLAT + rb"\}|\[" + _FLAT + rb"\]"
 _TREE = _FLAT + rb"(?:(?:" + _LEAF + rb")" + _FLAT + rb")*"
-# As _TOKEN, but brackets with no more than one further level inside are one token, and so are strings in a row.
+# As TOKEN, but brackets with no more than one further level inside are one token, and so are strings in a row.
 _BLOCK = re.compile(rb"\{" + _TREE + rb"\}|\[" + _TREE + rb"\]|(?:" + STRING + rb'[^"\[\]{}]*)+|["\[\]{}]')
 _STRING_END = re.compile(rb'[^"\\\n]*(?:\\[^\n][^"\\\n]*)*(?:"|\\?\n)')
 _OPENER = {ord("]"): ord("["), ord("}"): ord("{")}
@@ -108,6 +107,10 @@ class _Lines:
         """Whether the bracket at `place`, inside an element, must be the next element: the one before it was never closed."""
         return self.indent is not None and chunk[place] == 0x7B and self.before(chunk, place) == self.indent
 
+    def anew_inside(self, chunk: bytes, begin: int, end: int) -> bool:
+        """Whether the bracket at `begin` seems to end at `end` only because it took the one of another element."""
+        return self.indent is not None and chunk.find(b"\n" + self.indent + b"{", begin, end) >= 0
+
 
 @dataclass
 class _Cut:
@@ -137,6 +140,8 @@ class _Cut:
                     self.in_string = True
                     position = self._string(chunk, position)
             elif byte in b"[{":
+                if position - begin > 1 and self.lines.anew_inside(chunk, begin, position):
+                    position = begin + 1
                 if len(stack) > 1 and self.lines.starts_anew(chunk, begin):
                     self._keep(chunk[start:begin])
                     yield self._broken()

@@ -171,7 +171,7 @@ def check_size(rows: int, columns: int, code: str) -> None:
 
 def check_literal(rows: Rows) -> bool:
     """True if a text that is not "" may have nothing to be seen in it. Raises MarkupError `target.otsl` if a text holds one of the six tokens."""
-    joined = "\n".join(["\n".join(filter(None, row)) for row in rows])
+    joined = " ".join([" ".join(filter(None, row)) for row in rows])
     if ("cel>" not in joined and "<nl>" not in joined) or not LITERAL.search(joined):
         return not joined.isascii() and not joined.isprintable() and any(text and not visible(text) for row in rows for text in row)
     for r, row in enumerate(rows):

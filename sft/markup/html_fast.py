@@ -43,26 +43,43 @@ def fast_grid(text: str, *, sub_sup: SubSup = "plain") -> Grid | None:
     return None if _HEADING in text else _tried(text, sub_sup, _grid, heading=f"<td {_HEADING}>")
 
 
-def _tried(text: str, sub_sup: SubSup, convert: Callable[[list[str]], T | None], heading: str) -> T | None:
+def _tried(text: str, sub_sup: SubSup, convert: Callable[[list[str], int], T | None], heading: str) -> T | None:
     """What `convert` makes of the row groups of the table as it is, evened out, or without inline tags."""
     text = text.strip()
     opened = text.find(">") + 1
     if text[:6] != "<table" or text[-8:] != "</table>" or len(text) > LONGEST or (opened > 7 and not _ATTRIBUTES.fullmatch(text, 6, opened - 1)):
         return None
     body: str | None = text[opened:-8]
-    spaced = "\n" in text or "\t" in text or "\r" in text or "\f" in text or "  " in text or "> " in text or " <" in text or ("&" in text and "&nbsp;" in text)
-    if not spaced and (done := convert([text[opened:-8]])) is not None:
+    tags = _tags_of_tidy(text)
+    if tags and (done := convert([text[opened:-8]], tags - 2)) is not None:
         return done
     body = _even(text[opened:-8], heading)
-    done = convert(_split(body)) if body else None
+    done = convert(_split(body), 0) if body else None
     if done is None and body and sub_sup == "plain" and (_INLINE.search(body) or _BREAK.search(body)) and not ("&" in body and _SPLIT_REFERENCE.search(body)):
         body = _even(_BREAK.sub("\n", _INLINE.sub("", text[opened:-8])), heading)
-        done = convert(_split(body)) if body else None
+        done = convert(_split(body), 0) if body else None
     return done
 
 
-def _otsl(groups: list[str]) -> str | None:
-    """The OTSL of the row groups of a table; None if one is not ordinary."""
+def _tags_of_tidy(text: str) -> int:
+    """How many tags there are in a table without white space that HTML would not show; 0 if there is such space, or "<" and ">" do not match."""
+    if "\n" in text or "\t" in text or "\r" in text or "\f" in text or ("&" in text and "&nbsp;" in text):
+        return 0
+    if len(text) < 4000:  # where numpy's calls cost more than they save
+        tags = text.count("<")
+        return 0 if "  " in text or "> " in text or " <" in text or text.count(">") != tags else tags
+    import numpy
+
+    characters = numpy.frombuffer(text.encode("utf-8", "surrogatepass"), numpy.uint8)
+    space, opens, ends = characters == 32, characters == 60, characters == 62  # " ", "<", ">"
+    if (space[1:] & (space[:-1] | ends[:-1])).any() or (space[:-1] & opens[1:]).any():
+        return 0
+    tags = int(numpy.count_nonzero(opens))
+    return tags if tags == numpy.count_nonzero(ends) else 0
+
+
+def _otsl(groups: list[str], counted: int) -> str | None:
+    """The OTSL of the row groups of a table; None if one is not ordinary. `counted`: the tags of the only group, 0 if not known."""
     out: list[str] = []
     width = 0
     for group in groups:
@@ -71,7 +88,7 @@ def _otsl(groups: list[str]) -> str | None:
             return None
         width, tags, otsl = converted
         # every "<" and ">" is one of a tag that was seen, so no text holds one and no tag was missed
-        if group.count("<") != tags or group.count(">") != tags:
+        if counted != tags and (counted or group.count("<") != tags or group.count(">") != tags):
             return None
         out.append(otsl)
     otsl = "".join(out)
@@ -81,8 +98,8 @@ def _otsl(groups: list[str]) -> str | None:
     return _read_references(otsl) if "&" in otsl else otsl
 
 
-def _grid(groups: list[str]) -> Grid | None:
-    """The grid of the row groups of a table; None if one is not ordinary."""
+def _grid(groups: list[str], counted: int) -> Grid | None:
+    """The grid of the row groups of a table; None if one is not ordinary. `counted` as in `_otsl`."""
     grid = GridRows()
     for group in groups:
         heading = group[:1] == _HEADING
@@ -90,7 +107,7 @@ def _grid(groups: list[str]) -> Grid | None:
         if rows[:7] != "<tr><td" or rows[-10:] != "</td></tr>":
             return None
         tags = grid.add(rows[7:-10].split("</td></tr><tr><td"), heading)
-        if not tags or rows.count("<") != tags or rows.count(">") != tags:
+        if not tags or (counted != tags and (counted or rows.count("<") != tags or rows.count(">") != tags)):
             return None
     texts = "<".join(["<".join(filter(None, row)) for row in grid.rows])
     if _needs_care(f"<{texts}<"):

@@ -134,43 +134,50 @@ class GridRows:
 
     def place(self, row: str, above: list[Span], left: int, line: list[str | None]) -> list[Span] | None:
         """Fills the `line` of a row with spans or under one; the spans for the row below, None if it is not ordinary."""
-        pieces = row[1:].split("</td><td ")
-        if row[:1] not in (">", " "):
+        pieces = row.split("</td><td ")
+        if row[:1] == ">":
+            line += pieces[0][1:].split("</td><td>")
+            pieces[0] = ""
+        elif row[:1] == " ":
+            pieces[0] = row[1 : len(pieces[0])]
+        else:
             return None
-        index, number = 0, len(self.rows)
+        number = len(self.rows)
         below: list[Span] = []
-        for piece in [">" + pieces[0], *pieces[1:]] if row[0] == ">" else pieces:
+        waiting = [*above, (SLOTS + 1, 0, 0)]  # the last one is never reached
+        index = _under(line, waiting, 0, below)
+        for piece in pieces:
+            if not piece:
+                continue
             attributes, end, texts = piece.partition(">")
             span = spans(attributes)
             if span is None or not end:
                 return None
-            first = True
-            for text in texts.split("</td><td>"):
-                while index < len(above) and above[index][0] == len(line):
-                    start, rows, width = above[index]
-                    line += [None] * width
-                    if rows > 1:
-                        below.append((start, rows - 1, width))
-                    index += 1
-                column = len(line)
-                line.append(text)
-                if first and attributes:
-                    first = False
-                    height, width = min(span[0] or left, left), span[1]
-                    if height > 1:
-                        below.append((column, height - 1, width))
-                    if width > 1:
-                        if index < len(above) and above[index][0] < column + width:
-                            return None  # an overlap
-                        line += [None] * (width - 1)
-                    if height > 1 or width > 1:
-                        self.spans[number, column] = (height, width)
-                    if HEADING in attributes:
-                        self.headers.add((number, column))
-        while index < len(above) and above[index][0] == len(line):
-            start, rows, width = above[index]
-            line += [None] * width
-            if rows > 1:
-                below.append((start, rows - 1, width))
-            index += 1
+            column = len(line)
+            text, *others = texts.split("</td><td>")
+            line.append(text)
+            height, width = min(span[0] or left, left), span[1]
+            if height > 1:
+                below.append((column, height - 1, width))
+            if width > 1:
+                if waiting[index][0] < column + width:
+                    return None  # an overlap
+                line += [None] * (width - 1)
+            if height > 1 or width > 1:
+                self.spans[number, column] = (height, width)
+            if HEADING in attributes:
+                self.headers.add((number, column))
+            line += others
+            index = _under(line, waiting, index, below)
         return below if index == len(above) else None  # None: a gap
+
+
+def _under(line: list[str | None], waiting: list[Span], index: int, below: list[Span]) -> int:
+    """Puts the spans from above, from the one at `index` on, into the line where they belong; the first that is left."""
+    while waiting[index][0] <= len(line):
+        start, rows, width = waiting[index]
+        line[start:start] = [None] * width
+        if rows > 1:
+            below.append((start, rows - 1, width))
+        index += 1
+    return index

@@ -1,7 +1,7 @@
 """OTSL → grid. Strict for what is trained on, lenient (as the PaddleX pipeline reads it) for what a model answered.
 
-Rules of the strict reader: every row ends with `<nl>` and has as many slots; text stands after `<fcel>` only, and always there;
-a span is `<lcel>` in its first row, `<ucel>` in its first column and `<xcel>` inside; nothing continues what is not there.
+Rules of the strict reader: every row ends with `<nl>` and has as many slots; text stands after `<fcel>` only (none there is a blank
+cell and a warning, which `sft validate` makes an error of); a span is `<lcel>` in its first row, `<ucel>` in its first column and `<xcel>` inside; nothing continues what is not there.
 """
 
 from __future__ import annotations
@@ -80,10 +80,11 @@ def _slots(text: str) -> tuple[Slots, Places, Places, Places] | None:
     return rows, *places
 
 
-def _slots_slowly(text: str) -> tuple[Slots, Places, Places, Places]:
+def _slots_slowly(text: str) -> tuple[Slots, Places, Places, Places, tuple[str, ...]]:
     """As `_slots`, token by token: for errors that name their place, and for white space around tokens, which is let pass."""
     rows: Slots = [[]]
     places: dict[str, Places] = {"lcel": set(), "ucel": set(), "xcel": set()}
+    warnings: list[str] = []
     pieces = _TOKEN.split(text)
     if pieces[0].strip():
         raise _error(0, 0, f"text before the first token: {_shown(pieces[0])}", docling=True)
@@ -98,7 +99,8 @@ def _slots_slowly(text: str) -> tuple[Slots, Places, Places, Places]:
             continue
         if name == "fcel":
             if not visible(content):
-                raise _error(row, column, "<fcel> without text; the pipeline takes the next token for its text: a blank cell is <ecel>")
+                content = ""
+                warnings.append(f"row {row + 1}, column {column + 1}: <fcel> without text, read as a blank cell; it is written <ecel>, since the pipeline takes the next token for the text")
         elif content:
             raise _error(row, column, f"text behind <{name}>, which the pipeline drops: {_shown(content)}")
         if name in places:
@@ -112,15 +114,15 @@ def _slots_slowly(text: str) -> tuple[Slots, Places, Places, Places]:
         if len(slots) != len(rows[0]):
             raise _error(r, min(len(slots), len(rows[0])), f"the row has {len(slots)} slots, the first row has {len(rows[0])}")
     check_size(len(rows), len(rows[0]), "source.too_large")
-    return rows, places["lcel"], places["ucel"], places["xcel"]
+    return rows, places["lcel"], places["ucel"], places["xcel"], tuple(warnings)
 
 
-def _grid(rows: Slots, lefts: Places, ups: Places, crosses: Places) -> Grid:
+def _grid(rows: Slots, lefts: Places, ups: Places, crosses: Places, warnings: tuple[str, ...] = ()) -> Grid:
     """The grid of rows of one width. Raises: MarkupError where a continuation continues nothing, or a span is no rectangle."""
     spans: dict[tuple[int, int], tuple[int, int]] = {}
     count = len(lefts) + len(ups) + len(crosses)
     if not count:
-        return Grid(tuple(map(tuple, rows)))
+        return Grid(tuple(map(tuple, rows)), warnings=warnings)
     others = lefts | ups | crosses
     begins = {(r, c - 1) for r, c in lefts if c} | {(r - 1, c) for r, c in ups if r}
     for r, c in sorted(begins - others):
@@ -140,7 +142,7 @@ def _grid(rows: Slots, lefts: Places, ups: Places, crosses: Places) -> Grid:
         _name_the_stray(others, lefts, ups, spans)
     for r, c in others:
         rows[r][c] = None
-    return Grid(tuple(map(tuple, rows)), spans)
+    return Grid(tuple(map(tuple, rows)), spans, warnings=warnings)
 
 
 def _name_the_stray(others: Places, lefts: Places, ups: Places, spans: dict[tuple[int, int], tuple[int, int]]) -> None:

@@ -30,7 +30,7 @@ _WORD = re.compile(f"[{_LATIN_CLASS}{_OTHER_CLASS}\u0300-\u036f]+")
 _CONTROL_CLASS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"
 _CONTROL = re.compile(f"[{_CONTROL_CLASS}]")
 _TAGS = r"\U000e0001\U000e0020-\U000e007f"  # they spell the flags of Scotland and its neighbours after U+1F3F4, and nothing else
-# Soft hyphen, Mongolian vowel separator as a format character, zero-width space, direction marks and embeddings, word joiner,
+# Soft hyphen, zero-width space, direction marks and embeddings, word joiner,
 # invisible operators, deprecated and annotation characters, byte order mark. Variation selectors change what is seen: they stay.
 _JUNK_CLASS = r"\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb"
 _JUNK = re.compile(f"[{_JUNK_CLASS}{_TAGS}]+")

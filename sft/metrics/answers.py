@@ -23,6 +23,7 @@ _OTSL = re.compile(r"<(?:[felux]cel|nl|ched|rhed|srow)>")
 _DOCLING = re.compile(r"<(?:ched|rhed|srow|otsl)>")
 _TABLE = re.compile(r"<table[\s>]", re.IGNORECASE)
 _HTML_TAG = re.compile(r"<(/?)(table|thead|tbody|tfoot|tr|t[dh])\b[^<>]*>", re.IGNORECASE)
+_SPAN = re.compile(r"\b(?:row|col)span\s{0,9}=\s{0,9}[\"']?([^\"'\s>]*)", re.IGNORECASE)
 _HTML_WHOLE = re.compile(r"(?:<html>\s*<body>\s*)?<table[\s>].*</table>(?:\s*</body>\s*</html>)?", re.IGNORECASE | re.DOTALL)
 _FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 
@@ -84,7 +85,8 @@ def _unfenced(text: str) -> str:
 def _otsl(text: str) -> tuple[Grid, bool]:
     dialect: Literal["docling", "paddleocr-vl"] = "docling" if _DOCLING.search(text) else "paddleocr-vl"
     try:
-        return parse_otsl(text, dialect=dialect), dialect == "paddleocr-vl"
+        grid = parse_otsl(text, dialect=dialect)
+        return grid, dialect == "paddleocr-vl" and not grid.warnings
     except MarkupError:
         inner = _unfenced(text)
         first = _OTSL.search(inner)
@@ -93,7 +95,7 @@ def _otsl(text: str) -> tuple[Grid, bool]:
 
 def _html(text: str) -> tuple[Grid, bool]:
     grid = parse_html(text)
-    strict = not grid.warnings and _HTML_WHOLE.fullmatch(text.strip()) is not None and _balanced(text) and _rectangular(grid, text)
+    strict = not grid.warnings and _HTML_WHOLE.fullmatch(text.strip()) is not None and _balanced(text) and _written(grid, text)
     return grid, strict
 
 
@@ -111,10 +113,12 @@ def _balanced(text: str) -> bool:
     return not stack and tables == 1
 
 
-def _rectangular(grid: Grid, text: str) -> bool:
-    """Has every slot a cell that was written? Slots that the reader filled are blank cells that no tag stands for."""
-    written = sum(found[1] == "" and found[2].lower() in ("td", "th") for found in _HTML_TAG.finditer(text))
-    return written == sum(len(row) - row.count(None) for row in grid.rows)
+def _written(grid: Grid, text: str) -> bool:
+    """Was every cell of the grid written, and every span a number? Slots that the reader filled are blank cells without a tag."""
+    if not all(span.isdecimal() and int(span[:9]) for span in _SPAN.findall(text)):
+        return False
+    written = sum(not found[1] and found[2].lower() in ("td", "th") for found in _HTML_TAG.finditer(text))
+    return bool(written == sum(len(row) - row.count(None) for row in grid.rows))
 
 
 def _markdown(text: str) -> tuple[Grid, bool]:
@@ -127,12 +131,14 @@ def _markdown(text: str) -> tuple[Grid, bool]:
 
 
 def read_chart(text: str) -> ChartAnswer:
-    """The rows of a chart answer in any style that `sft.markup.chart` knows. Never raises: no rows is no chart."""
+    """The rows of a chart answer in any style that `sft.markup.chart` knows, or of a table in OTSL or HTML. Never raises: no rows is no chart."""
     if len(text) > charts.MAX_LENGTH:
         return ChartAnswer([], False)
+    if notation(text) in ("otsl", "html"):
+        return ChartAnswer(read_table(text).grid.filled("repeat"), False)
     try:
         charts.check(text)
-        strict = charts.style_of(text) == "training" or not charts.is_markdown(text)
+        strict = charts.style_of(text) == "training"
     except MarkupError:
         strict = False
     try:

@@ -26,8 +26,8 @@ from sft.metrics import chart, scrm, table
 from sft.metrics.answers import ChartAnswer, TableAnswer, read_chart, read_table
 from sft.metrics.table import Variant
 
-__all__ = ["ChartAnswer", "TableAnswer", "cell_f1", "cell_f1_fuzzy", "chart_cell_f1", "chart_cell_f1_fuzzy", "chart_rms_f1", "chart_rnss", "chart_scrm", "read_chart", "read_table", "shape", "structure",
-           "teds", "teds_s", "teds_strict"]  # fmt: skip
+__all__ = ["ChartAnswer", "TableAnswer", "cell_f1", "cell_f1_fuzzy", "chart_cell_f1", "chart_cell_f1_fuzzy", "chart_rms_f1", "chart_rnss", "chart_scrm", "read_chart", "read_table", "shape",
+           "structure", "teds", "teds_s", "teds_strict"]  # fmt: skip
 
 THETA = 0.5  # of the normalised edit distance; a text further away is another text
 MAX_PAIRS = 16_000_000  # cells against cells; larger tables are compared row by row as they stand
@@ -104,20 +104,17 @@ def _column(grid: Grid, column: int) -> list[tuple[str, tuple[int, int]] | None]
 
 def _alike(ref: Grid, pred: Grid, column: int, fuzzy: bool) -> Floats:
     """How much the cell of each row of `ref` in that column is that of each row of `pred`; shape (rows, rows)."""
-    known: dict[tuple[str, tuple[int, int]] | None, int] = {}
-    left, right = ([known.setdefault(cell, len(known)) for cell in _column(grid, column)] for grid in (ref, pred))
-    values = np.eye(len(known))
-    if None in known:
-        values[known[None]] = 0
-    if fuzzy:
-        present = {cell: index for cell, index in known.items() if cell is not None}
-        rows, others = (sorted({index for index in side if index != known.get(None)}) for side in (left, right))
-        names = {index: cell for cell, index in present.items()}
-        if rows and others:
-            costs = cdist([names[index][0] for index in rows], [names[index][0] for index in others], scorer=Levenshtein.normalized_distance, score_cutoff=THETA, dtype=np.float64)
-            same = np.array([[names[a][1] == names[b][1] for b in others] for a in rows])
-            values[np.ix_(rows, others)] = np.where(same & (costs <= THETA), 1 - costs, 0)
-    picked: Floats = values[np.ix_(left, right)]
+    known: dict[tuple[str, tuple[int, int]] | None, int] = {None: 0}
+    left, right = (np.array([known.setdefault(cell, len(known)) for cell in _column(grid, column)]) for grid in (ref, pred))
+    if not fuzzy:
+        equal: Floats = np.where((left[:, None] == right) & (left[:, None] > 0), 1.0, 0.0)
+        return equal
+    cells = [cell or ("", (0, 0)) for cell in known]
+    (rows, down), (others, across) = (np.unique(side, return_inverse=True) for side in (left, right))
+    costs = cdist([cells[row][0] for row in rows], [cells[row][0] for row in others], scorer=Levenshtein.normalized_distance, score_cutoff=THETA, dtype=np.float64)
+    heights, widths = (np.array([span for _, span in cells])[:, axis] for axis in (0, 1))
+    counts = (heights[rows][:, None] == heights[others]) & (widths[rows][:, None] == widths[others]) & (rows[:, None] > 0) & (costs <= THETA)
+    picked: Floats = np.where(counts, 1 - costs, 0.0)[np.ix_(down, across)]
     return picked
 
 

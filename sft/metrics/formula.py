@@ -37,14 +37,14 @@ def _remembered(formula: str) -> str:
 
 
 def ned(*, ref: str, pred: str) -> float:
-    """Normalised edit distance between the characters of both forms, blanks left out; 0 best, 1 worst."""
-    return text.ned(ref=scoring_form(ref).replace(" ", ""), pred=scoring_form(pred).replace(" ", ""))
+    """Normalised edit distance between the characters of both forms, a blank between tokens; 0 best, 1 worst."""
+    return text.ned(ref=scoring_form(ref), pred=scoring_form(pred))
 
 
 def token_edits(*, ref: str, pred: str) -> text.Edits:
     """Edits between tokens (`\\frac` is one), and the tokens of the longer formula."""
-    words = [scoring_form(formula).split() for formula in (ref, pred)]
-    return text.Edits(text.word_edits(ref=" ".join(words[0]), pred=" ".join(words[1])).distance, max(map(len, words)))
+    wanted, found = scoring_form(ref), scoring_form(pred)
+    return text.Edits(text.word_edits(ref=wanted, pred=found).distance, max(len(wanted.split()), len(found.split())))
 
 
 def token_ned(*, ref: str, pred: str) -> float:

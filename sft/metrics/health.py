@@ -20,8 +20,6 @@ SHORTEST = 20  # code points of a repetition
 MARGIN = 50  # code points that a runaway is longer than the truth, at least
 LONGEST = 50_000  # code points at the end of an answer that are searched for a repetition; no model writes more
 _PLACE = re.compile(r"<\|LOC_\d+\|>")
-_OTSL = re.compile(r"<(?:[felux]cel|nl)>")
-_PIPES = re.compile(r"[^|\n]*\|[^|\n]*")
 
 
 class Health(NamedTuple):
@@ -41,6 +39,7 @@ def repeated_end(text: str) -> int:
     """How many code points at the end of `text` are one unit, four times or more (the last one may be cut off); 0 if none. Linear time.
 
     Outer white space does not count, nor runs of fewer than 20 code points; of several units the one with the longest run is taken.
+    A loop that counts ("1. 2. 3. …") has no such unit; the length ratio shows it.
     """
     line = text.strip()[-LONGEST:]
     size = len(line)
@@ -49,7 +48,7 @@ def repeated_end(text: str) -> int:
     backwards = line[::-1]
     same = [0] * size  # Z algorithm: how many characters from here on equal those from the end on
     left = right = best = 0
-    for index in range(1, size):
+    for index in range(1, size // UNITS + 1):
         count = min(right - index, same[index - left]) if index < right else 0
         if index + count >= right:
             while index + count < size and backwards[count] == backwards[index + count]:
@@ -97,7 +96,7 @@ def format_problem(pred: str, task: Task) -> str:
     if task is Task.SPOTTING:
         return "no places"
     if task is Task.CHART:
-        return "a table in markdown" if found == "markdown" else "" if _PIPES.search(pred) else "no cells"
+        return "a table in markdown" if found == "markdown" else "" if "|" in pred else "no cells"
     if pred.lstrip().startswith("```"):
         return "a code fence"
     if task is Task.FORMULA:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from sft.metrics.text import RAW, normalise
 
 MAX_FORMULA = 2000  # characters of one formula in a text that are turned into Unicode; a longer one stays as it is
+MAX_FORMULAS = 20_000  # characters of all formulas of a text, each with 20 more; further ones stay too
 
 _OPENING = re.compile(r"\$|\\\(")
 _ESCAPED = re.compile(r"\\[\\_&%^]")
@@ -47,36 +48,41 @@ def omnidocbench(text: str) -> str:
 
     `\\w` matches no combining mark (Mn, Mc): Bengali, Hindi, Thai, Tibetan, Burmese lose their vowels, and an answer without any
     scores as well as one that has them. `/t` and `/n` go too, wherever they stand (`b/test` → `best`). Differs from the
-    published code in one thing: a formula of more than MAX_FORMULA characters keeps its LaTeX.
+    published code in one thing: what of formulas is beyond MAX_FORMULA and MAX_FORMULAS keeps its LaTeX.
     """
-    text = "\n".join([_formulas_as_unicode(line) for line in text.split("\n")]) if "$" in text or "\\(" in text else text
+    text = _formulas_as_unicode(text) if "$" in text or "\\(" in text else text
     for literal in _LITERALS:
         text = text.replace(literal, "")
     return _KEPT.sub("", text)
 
 
-def _formulas_as_unicode(line: str) -> str:
-    parts, done = [], 0
-    for start, end, body in _formulas(line):
+def _formulas_as_unicode(text: str) -> str:
+    parts, done, left = [], 0, MAX_FORMULAS
+    for start, end, body in _formulas(text):
         body = _ESCAPED.sub("", body)
-        if len(body) > MAX_FORMULA or not any(sign in body for sign in "\\^_"):
+        if len(body) > min(MAX_FORMULA, left) or not any(sign in body for sign in "\\^_"):
             continue
+        left -= len(body) + 20  # what a formula costs besides
         shown = _unicode(body)
         if shown is not None:
-            parts += [line[done:start], shown.strip()]
+            parts += [text[done:start], shown.strip()]
             done = end
-    return "".join([*parts, line[done:]])
+    return "".join([*parts, text[done:]])
 
 
-def _formulas(line: str) -> Iterator[tuple[int, int, str]]:
-    """(start, end, body) of every `$…$` and `\\(…\\)` of a line, in linear time."""
-    place, closed = 0, True
-    while opening := _OPENING.search(line, place):
+def _formulas(text: str) -> Iterator[tuple[int, int, str]]:
+    """(start, end, body) of every `$…$` and `\\(…\\)` within a line, in linear time."""
+    place = line_end = 0
+    closed = True  # does a `\)` follow in this line?
+    while opening := _OPENING.search(text, place):
         start, place = opening.span()
+        if start >= line_end:
+            line_end = text.find("\n", start)
+            line_end, closed = len(text) if line_end < 0 else line_end, True
         closing = "$" if opening[0] == "$" else "\\)"
-        end = line.find(closing, place) if closing == "$" or closed else -1
+        end = text.find(closing, place, line_end) if closing == "$" or closed else -1
         if end >= 0:
-            yield start, end + len(closing), line[place:end]
+            yield start, end + len(closing), text[place:end]
             place = end + len(closing)
         elif closing == "\\)":
             closed = False

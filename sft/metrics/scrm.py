@@ -14,7 +14,8 @@ The published code (UniModal4Reasoning/ChartVLM eval/metric/SCRM.py @781d457) ha
 
 - `negative`: it divides by the signed label, so that any number matches a negative one (100 for -5 is an exact match); here by its size;
 - `zero`: it adds 1e-6 to the label; here a 0 is matched by 0 alone;
-- `many-to-one`: several answers may claim one label, and count each; here a label is claimed once, and as many as can be are;
+- `many-to-one`: several answers may claim one label, and count each, so that the similarity can even be above 1; here a label is
+  claimed once, and as many labels as possible are;
 - `case`: it sorts row and column before it lowers their case, so that `B`, `a` and `b`, `a` differ;
 - `border`: it joins row and column, so that `ab`, `c` equals `a`, `bc`;
 - `threshold`: its 0.7 is 0.7000000000000002, and 7 of 10 do not reach it; so are 0.55, 0.6, 0.65 and others; here they are exact;
@@ -58,6 +59,9 @@ class _Triples(NamedTuple):
     keys: list[str]
     words: list[str]  # key and value
     numbers: npt.NDArray[np.float64]  # nan for a word
+
+    def first(self, count: int) -> _Triples:
+        return _Triples(self.keys[:count], self.words[:count], self.numbers[:count])
 
 
 def scrm(*, ref: Rows, pred: Rows) -> Scrm:
@@ -104,17 +108,15 @@ def _number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    return number + 0.0 if math.isfinite(number) else None  # -0 is 0
 
 
 def _similarity(wanted: _Triples, found: _Triples, tolerance: Tolerance) -> Fraction:
     total = len(wanted.keys) + len(found.keys)
     if not wanted.keys or not found.keys:
         return Fraction(not total)
-    if tolerance == "strict":
-        matched = len(set(wanted.words) & set(found.words))
-    else:
-        matched = _matched(_Triples(*(part[:MAX_TRIPLES] for part in wanted)), _Triples(*(part[:MAX_TRIPLES] for part in found)), *TOLERANCES[tolerance])
+    strict = tolerance == "strict"
+    matched = len({*wanted.words} & {*found.words}) if strict else _matched(wanted.first(MAX_TRIPLES), found.first(MAX_TRIPLES), *TOLERANCES[tolerance])
     return Fraction(matched, total - matched)
 
 

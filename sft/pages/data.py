@@ -8,6 +8,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from sft.evaluation.report_images import picture
 from sft.jsonl import atomic_write
 from sft.pages import render
 from sft.stats import MEASURES, Stats
@@ -32,10 +33,10 @@ class Card:
 def card(line: int, sample: Sample, base: Path, problems: Sequence[Problem] = ()) -> Card:
     """A row as it is shown."""
     images = sample.prompt_images or sample.image_info
-    picture, note = render.picture(base / images[0].image_url)
+    shown_image, note = picture(base / images[0].image_url)
     shown = render.answer(render.TASK_OF.get(sample.prompt), sample.ref)
     more = f"; {len(images) - 1} more images" if len(images) > 1 else ""
-    return Card(line, picture, note, images[0].image_url + more, sample.prompt[:200], shown.html, sample.ref[: render.MAX_SHOWN], shown.note, tuple(problems))
+    return Card(line, shown_image, note, images[0].image_url + more, sample.prompt[:200], shown.html, sample.ref[: render.MAX_SHOWN], shown.note, tuple(problems))
 
 
 def write_stats(path: Path, stats: Stats) -> None:

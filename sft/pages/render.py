@@ -14,7 +14,6 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from sft.images import ImageProblem
 from sft.markup import chart, latex
 from sft.markup.errors import MarkupError
 from sft.markup.grid import Grid
@@ -27,11 +26,11 @@ MAX_FORMULA = 2000  # characters that are turned into MathML
 MAX_CELLS = 2000
 _INLINE = re.compile(r"\\\((.{1,500}?)\\\)", re.DOTALL)
 # elements and attributes of MathML Core that a formula needs; links, scripts and foreign content are none of them
-_KEPT = {
+KEPT = {
     *("math", "mrow", "mi", "mn", "mo", "ms", "mtext", "mspace", "mfrac", "msqrt", "mroot", "mstyle", "mpadded", "mphantom", "menclose", "msub", "msup", "msubsup"),
     *("munder", "mover", "munderover", "mmultiscripts", "mprescripts", "none", "mtable", "mtr", "mtd", "mlabeledtr"),
 }
-_ATTRIBUTES = {
+ATTRIBUTES = {
     *("mathvariant", "displaystyle", "scriptlevel", "stretchy", "fence", "form", "lspace", "rspace", "linethickness", "columnalign", "rowspacing", "columnspacing"),
     *("accent", "accentunder", "display", "width", "notation"),
 }
@@ -64,10 +63,9 @@ def answer(task: Task | None, text: str) -> Rendered:
 
 def _strict(text: str) -> bool:
     try:
-        parse_otsl(text)
+        return not parse_otsl(text).warnings
     except MarkupError:
         return False
-    return True
 
 
 def plain(text: str) -> Markup:
@@ -119,30 +117,16 @@ def _kept(root: Any) -> Any:
 
     for node in root.iter():
         name = etree.QName(node).localname if isinstance(node.tag, str) else ""
-        if name not in _KEPT:
+        if name not in KEPT:
             node.tag = "{http://www.w3.org/1998/Math/MathML}mrow"
         for key in list(node.attrib):
-            if key not in _ATTRIBUTES:
+            if key not in ATTRIBUTES:
                 del node.attrib[key]
     return root
 
 
-def picture(path: Path) -> tuple[str, str]:
-    """(data URI, "") of an image, or ("", why there is none)."""
-    from PIL import Image as Pillow
-
-    from sft.evaluation.report import thumbnail
-
-    try:
-        return thumbnail(path), ""
-    except ImageProblem as problem:
-        return "", f"no picture ({problem.code})"
-    except (OSError, ValueError, SyntaxError, MemoryError, Pillow.DecompressionBombError):
-        return "", "no picture (image.truncated)"
-
-
 def page(template: str, **values: object) -> bytes:
-    """A template of this folder, filled; UTF-8."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    """A template of this folder or of the reports, filled; UTF-8."""
+    loader = jinja2.FileSystemLoader([Path(__file__).parent, Path(__file__).parent.parent / "evaluation"])
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template(template).render(**values).encode("utf-8", "replace")

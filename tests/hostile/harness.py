@@ -39,6 +39,10 @@ LIMITS = {
 }
 
 
+class TooLong(BaseException):
+    """No Exception: nothing may take it for a problem of the input."""
+
+
 @dataclass
 class Outcome:
     """What became of a source: rows and rejects as they were written, or the sentence for the user."""
@@ -57,7 +61,7 @@ class Outcome:
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     def ring(number: int, frame: object) -> None:
-        raise TimeoutError(f"more than {seconds} s")
+        raise TooLong(f"more than {seconds} s")
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -107,8 +111,8 @@ def check(case: Case, folder: Path) -> Outcome:
     rows = by_mark(found.rows, out_folder)
     for mark in kept:
         assert expected[mark] in rows.get(mark, []), f"the good row {mark} was lost or changed; {told}"
-    said = json.dumps([found.rows, found.rejects, str(found.error)])
-    assert SECRET not in said, told
+    if not case.reads_secret:
+        assert SECRET not in json.dumps([found.rows, found.rejects, str(found.error)]), told
     return found
 
 
@@ -121,6 +125,8 @@ def check_account(case: Case, found: Outcome, folder: Path) -> None:
         assert found.counts["in"] >= case.at_least, f"{case.at_least} rows went in; {told}"
         assert len(found.rows) == found.counts["out"] and sum(found.counts["reasons"].values()) == len(found.rejects), told
         allowed = {"out.jsonl", "out.manifest.json", "out_images", *(["out.rejects.jsonl"] if found.rejects else [])}
+        if "source.remote" in found.counts["reasons"]:  # hosts that did not answer may answer another time
+            allowed.add(".out.jsonl.work")
         assert manifest_path(folder / "out.jsonl").exists()
     else:
         assert found.error.message and "Traceback" not in str(found.error) and not found.rows, told

@@ -76,7 +76,7 @@ class Kit:
     options: Mapping[str, Any] = field(default_factory=dict)
     beside: Mapping[str, bytes] = field(default_factory=dict)
     whole: str = ""  # "after": what is broken costs what follows in its file; "all": the file; "" only itself
-    one_to_one: bool = True  # every record is one row of the account
+    brief: bool = False  # another kit of the same format suffers the rest
 
     @property
     def many(self) -> bool:
@@ -126,6 +126,7 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     small: bool = False  # under limits of some KiB
     at_least: int = 0  # rows of the account
+    reads_secret: bool = False  # the user named a link to /etc/passwd himself
 
     @property
     def id(self) -> str:

@@ -186,6 +186,6 @@ SPECIAL: dict[str, Content] = {
     "a link to nothing": lambda path: path.symlink_to("gone"),
     "a link to /etc/passwd": lambda path: path.symlink_to("/etc/passwd"),
     "a link to /dev/zero": lambda path: path.symlink_to("/dev/zero"),
-    "a link to a folder": lambda path: path.symlink_to("/"),
+    "a link to a folder": lambda path: path.symlink_to(".."),
     "a sparse file": sparse,
 }

@@ -1,0 +1,153 @@
+"""`sft compare`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sft import ui
+from sft.cli.common import json_option, model_option, print_json
+from sft.errors import EXIT_PROBLEMS, UsageError
+
+if TYPE_CHECKING:
+    from sft.evaluation.compare import Comparison, Line
+    from sft.evaluation.gates import Outcome
+
+_ARROWS = {True: "↑", False: "↓", None: " "}  # where better is
+SHOWN = 3  # slices that are named without --slices
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="NAME=PREDICTIONS...")
+@click.option("--data", type=click.Path(path_type=Path), metavar="JSONL", help="The file that was asked about: gives sources, documents and image sizes.")
+@click.option("--gate", type=click.Path(path_type=Path), metavar="YAML", help="Limits to keep; exit code 1 where one is not.")
+@click.option("--slices", "all_slices", is_flag=True, help="Every slice, not only the tasks.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="JSON", help="Write everything there.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the intervals and tests.")
+@click.option("--workers", type=click.IntRange(min=0), default=0, metavar="N", help="Processes [default: one per core].")
+@model_option
+@json_option
+def compare(runs: tuple[str, ...], data: Path | None, gate: Path | None, all_slices: bool, out: Path | None, seed: int, workers: int, model_name: str, as_json: bool) -> None:
+    """Compare runs over the same samples: paired, with intervals, and every task of the base model looked at.
+
+    PREDICTIONS is the predictions.jsonl of `sft eval`, or its folder; the first run is the base.
+
+    \b
+    Examples:
+      sft compare base=runs/base tuned=runs/tuned
+      sft compare base=a.jsonl tuned=b.jsonl --data test.jsonl --slices
+      sft compare base=a.jsonl tuned=b.jsonl --gate gates.yaml -o compare.json
+    """
+    from msgspec import to_builtins
+
+    from sft import models
+    from sft.evaluation.compare import compare as run
+    from sft.evaluation.gates import judge, load_gates
+    from sft.jsonl import write_json
+    from sft.shards import Runner
+
+    gates = load_gates(gate) if gate else {}
+    given = [_run(text) for text in runs]
+    with ui.Follow("scoring", sum(_rows(path) for _, path in given)) as bar:
+        found = run(given, data=data, version=models.get(model_name), seed=seed, runner=Runner(workers=workers), progress=bar.update)
+    outcomes = judge(gates, found)
+    content: dict[str, Any] = to_builtins(found) | {"gates": to_builtins(outcomes)}
+    if out:
+        write_json(out, content)
+    if as_json:
+        print_json(content)
+    else:
+        show(found, all_slices=all_slices)
+    show_gates(outcomes, to_stderr=as_json)
+    if not found.complete or not all(outcome.passed for outcome in outcomes):
+        sys.exit(EXIT_PROBLEMS)
+
+
+def _run(text: str) -> tuple[str, Path]:
+    name, mark, path = text.partition("=")
+    if not mark or not name or not path:
+        raise UsageError(f"{text!r} is no run", hint=f"give it a name: base={text}" if not mark else "write NAME=PREDICTIONS")
+    return name, Path(path)
+
+
+def _rows(path: Path) -> int:
+    from sft.evaluation.compare import PREDICTIONS
+    from sft.jsonl import open_input
+
+    with open_input(path / PREDICTIONS if path.is_dir() else path) as stream:
+        return sum(1 for _ in stream)
+
+
+def show(found: Comparison, *, all_slices: bool) -> None:
+    """The comparison as tables: forgetting first, then every score of every task, and slices where asked for."""
+    for run in found.runs:
+        ui.out.print(f"{run.name}: {run.answered + run.lost} samples = {run.answered} answered + {run.lost} lost", markup=False)
+    if not found.complete:
+        ui.out.print(f"INCOMPLETE: answers are missing; the numbers are over the {found.n} samples that every run answered", markup=False)
+    for note in found.notes:
+        ui.out.print(f"note: {note}", markup=False)
+    if found.forgetting:
+        columns = ["run", "task", "score", "n", "base", "now", "drop [95 %]", "p", "verdict"]
+        ui.table("\nforgetting: every task of the base model", columns, [_forgotten(row) for row in found.forgetting])
+    elif found.tasks_without_data:
+        ui.out.print(f"no data for: {', '.join(found.tasks_without_data)}", markup=False)
+    shown = [line for line in found.lines if all_slices or _worth_a_line(line, found)]
+    _lines("\nscores", found, shown)
+    slices = [line for line in found.lines if line.scope not in ("all", "task")]
+    if slices and not all_slices:
+        moved = sorted((delta.p_holm, line.scope, line.name, line.metric, delta.verdict, delta.run) for line in slices for delta in line.deltas if delta.p_holm < 0.05)
+        worse = [f"{scope} {name} {metric} ({run})" for _, scope, name, metric, verdict, run in moved if verdict == "worse"]
+        told = f"; worse: {', '.join(worse[:SHOWN])}" + (f" and {len(worse) - SHOWN} more" if len(worse) > SHOWN else "") if worse else ""
+        ui.out.print(f"\n{len({(line.scope, line.name) for line in slices})} slices, {len(moved)} scores in them moved beyond chance{told}; --slices shows all", markup=False)
+
+
+def _worth_a_line(line: Line, found: Comparison) -> bool:
+    """Not slices, not what is 0 in every run, and health by task only where it moved or there is one task."""
+    from sft.evaluation.sample_scores import HEALTH
+
+    if line.scope not in ("all", "task") or not any(score.value for score in line.scores):
+        return False
+    moved = any(delta.verdict not in ("no evidence", "too few samples") for delta in line.deltas)
+    return line.scope == "all" or line.metric not in HEALTH or moved or not any(other.scope == "all" for other in found.lines)
+
+
+def _forgotten(row: Any) -> list[str]:
+    if row.drop is None:
+        return [row.run, row.task, row.metric, "0", "", "", "", "", "no data"]
+    return [row.run, row.task, row.metric, str(row.n), f"{row.base:.4f}", f"{row.tuned:.4f}", _sure(row.drop, row.drop_low, row.drop_high, "+"), _p(row.p), row.verdict]
+
+
+def _lines(title: str, found: Comparison, lines: list[Line]) -> None:
+    runs = [run.name for run in found.runs]
+    columns = ["part", "score", "n", *runs]
+    for run in runs[1:]:
+        columns += [f"{run} - {runs[0]}", "p", "won/lost/tied", "verdict"]
+    ui.table(title, columns, [_cells(line) for line in lines])
+    if any(line.one for line in lines):
+        ui.out.print("* a single sample carries more than half of the spread: look at it before the score", markup=False)
+
+
+def _cells(line: Line) -> list[str]:
+    name = {"all": "all", "task": line.name}.get(line.scope, f"{line.scope}={line.name}")
+    cells = [name, f"{line.metric} {_ARROWS[line.higher_is_better]}{'*' if line.one else ''}", str(line.n)]
+    cells += [_sure(score.value, score.low, score.high) for score in line.scores]
+    for delta in line.deltas:
+        cells += [_sure(delta.value, delta.low, delta.high, "+"), _p(delta.p), f"{delta.wins}/{delta.losses}/{delta.ties}", delta.verdict]
+    return cells
+
+
+def _sure(value: float, low: float, high: float | None, sign: str = "") -> str:
+    return f"{value:{sign}.4f} [{low:{sign}.4f}, {'?' if high is None else format(high, f'{sign}.4f')}]"
+
+
+def _p(p: float) -> str:
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def show_gates(outcomes: list[Outcome], *, to_stderr: bool) -> None:
+    """One line per limit: pass or FAIL, the number and the reason."""
+    for outcome in outcomes:
+        (ui.err if to_stderr else ui.out).print(f"{'pass' if outcome.passed else 'FAIL'}  {outcome.gate} ({outcome.run}): {outcome.reason}", markup=False)

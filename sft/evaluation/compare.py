@@ -1,0 +1,272 @@
+"""Two or more runs over the same samples: which is better, by how much, how sure, and what was forgotten.
+
+Samples are paired by their number, image and truth. Scores are over the samples that every run has an answer to; a lost answer
+is no zero, it makes the comparison incomplete. The first run is the base that all others are held against.
+
+Every line has the scores of all runs with 95 % intervals, and for each further run the paired difference with its interval, the p
+of a sign-flip test, and p_holm, which takes into account how many lines of its kind were looked at. The verdict:
+
+    better, worse         p below 0.05 and the interval on one side of 0 (changed: of a score that is neither, such as a length)
+    too few samples       neither, and fewer than 50 independent samples
+    no evidence           neither; which is not "equal": the interval says what can still be true
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from sft.errors import ProblemsFound, UsageError
+from sft.evaluation import measure
+from sft.evaluation.measure import Table
+from sft.evaluation.predict import read_predictions
+from sft.evaluation.sample_scores import HEADLINE, SCORES, SampleScore, pairs_of
+from sft.evaluation.slices import Facts, Row, facts, members, read_rows
+from sft.jsonl import read_json, sha256
+from sft.metrics.text import RAW
+from sft.models import MODELS, ModelVersion
+from sft.shards import Runner
+from sft.types import Prediction
+
+FORMAT = "sft.compare/1"
+PREDICTIONS = "predictions.jsonl"
+Verdict = Literal["better", "worse", "changed", "too few samples", "no evidence"]
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """One run: its name, file and hash; samples = answered + lost, `lost` those without an answer or without a row."""
+
+    name: str
+    path: str
+    sha256: str
+    answered: int
+    lost: int
+
+
+@dataclass(frozen=True)
+class Score:
+    """One run's score with the limits of its interval; `high` null where nothing is known of it."""
+
+    run: str
+    value: float
+    low: float
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Delta:
+    """A run against the base. `value`: run - base, whatever is better; wins: samples on which the run scores better than the base."""
+
+    run: str
+    value: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    wins: int
+    losses: int
+    ties: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Line:
+    """One score over one part of the samples.
+
+    scope: "all" (of scores that several tasks have), "task" or a dimension of slices ("script"); name: which task or slice, "" for all. n samples, of which
+    `independent` (documents, where rows name them). few, one: see `sft.evaluation.statistics.Interval`, of the scores or of a difference.
+    """
+
+    scope: str
+    name: str
+    metric: str
+    higher_is_better: bool | None
+    n: int
+    independent: int
+    few: bool
+    one: bool
+    scores: tuple[Score, ...]
+    deltas: tuple[Delta, ...]
+
+
+@dataclass(frozen=True)
+class Forgetting:
+    """A task that the base model knows, in one further run: its headline score before and after. All None but the names: no data.
+
+    drop: how much worse it got, in the score's own unit; negative where better. drop_high: the most that the interval allows.
+    """
+
+    run: str
+    task: str
+    metric: str
+    n: int
+    base: float | None = None
+    tuned: float | None = None
+    drop: float | None = None
+    drop_low: float | None = None
+    drop_high: float | None = None
+    p: float | None = None
+    verdict: Verdict | Literal["no data"] = "no data"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The content of compare.json. complete: every run has an answer to every sample. n: samples that all have answers to."""
+
+    complete: bool
+    samples: int
+    n: int
+    runs: tuple[RunInfo, ...]
+    lines: tuple[Line, ...]
+    forgetting: tuple[Forgetting, ...]
+    tasks_without_data: tuple[str, ...]
+    notes: tuple[str, ...]
+    data: dict[str, str] | None = None
+    metrics: dict[str, SampleScore] = field(default_factory=lambda: dict(SCORES))
+    settings: dict[str, str | float] = field(default_factory=dict)
+    format: str = FORMAT
+
+    def line(self, scope: str, name: str, metric: str) -> Line | None:
+        """The one with these names."""
+        return next((line for line in self.lines if (line.scope, line.name, line.metric) == (scope, name, metric)), None)
+
+
+def compare(
+    runs: Sequence[tuple[str, Path]], *, data: Path | None = None, version: ModelVersion = MODELS["0.9B"], seed: int = 1, runner: Runner | None = None,
+    progress: Callable[[int], object] = lambda _: None,
+) -> Comparison:  # fmt: skip
+    """Compare runs: (name, predictions.jsonl or the folder that holds it), the base first; one run alone gives its scores.
+
+    data: the file that was asked about, for sources, documents and image sizes. version: whose tasks must not be forgotten.
+    progress hears how many answers are scored. UsageError: no runs, or two of one name. ProblemsFound: a file that holds no predictions,
+    runs over other data, nothing that all have answers to.
+    """
+    names = [name for name, _ in runs]
+    if not runs or len(set(names)) < len(names):
+        raise UsageError("a comparison needs runs with different names", hint="sft compare base=runs/base/predictions.jsonl tuned=runs/tuned/predictions.jsonl")
+    paths = [path / PREDICTIONS if path.is_dir() else path for _, path in runs]
+    rows = read_rows(data) if data else {}
+    table = [_by_number(path, read_predictions(path)) for path in paths]
+    numbers = _paired(names, table, rows, data)
+    common = [number for number in numbers if all(number in answers and not answers[number].error for answers in table)]
+    infos = tuple(_info(name, path, answers, numbers) for name, path, answers in zip(names, paths, table, strict=True))
+    if not common:
+        raise ProblemsFound("no sample has an answer in every run", hint="see why answers were lost: the field `error` of the predictions")
+    known = _facts([table[0][number] for number in common], rows, data)
+    answers = [answers[number] for answers in table for number in common]
+    pairs = pairs_of(answers, runner, progress=progress)
+    scored = [[pair or {} for pair in pairs[start : start + len(common)]] for start in range(0, len(pairs), len(common))]
+    groups = [fact.group or f"\0{place}" for place, fact in enumerate(known)] if any(fact.group for fact in known) else None
+    lines = _lines(names, Table(scored, groups, seed), known)
+    forgotten = _forgetting(lines, names[1:], version)
+    return Comparison(
+        complete=not any(info.lost for info in infos), samples=len(numbers), n=len(common), runs=infos, lines=lines, forgetting=forgotten,
+        tasks_without_data=tuple(task.value for task in version.prompts if not any(line.scope == "task" and line.name == task.value for line in lines)),
+        notes=_notes(names, paths), data={"path": str(data), "sha256": sha256(data)} if data else None, settings=measure.settings(seed) | {"normalisation": RAW},
+    )  # fmt: skip
+
+
+def _by_number(path: Path, preds: Sequence[Prediction]) -> dict[int, Prediction]:
+    found: dict[int, Prediction] = {}
+    for line, pred in enumerate(preds, 1):
+        if pred.id in found:
+            raise ProblemsFound(f"sample {pred.id} has two answers", where=f"{path}:{line}", hint="one line per sample; was one file appended to another?")
+        found[pred.id] = pred
+    return found
+
+
+def _paired(names: Sequence[str], table: Sequence[dict[int, Prediction]], rows: dict[int, Row], data: Path | None) -> list[int]:
+    """The numbers of all samples; ProblemsFound where one number stands for different samples."""
+    first: dict[int, tuple[str, str, str, str]] = {}
+    for number, row in rows.items():
+        if any(text.tag == "no_mask" for text in row.sample.text_info):
+            first[number] = (str(data), row.sample.image_info[0].image_url, row.sample.ref.strip(), row.sample.prompt)
+    for name, answers in zip(names, table, strict=True):
+        for number, pred in answers.items():
+            if rows and number not in first:
+                raise ProblemsFound(f"{name} has an answer to sample {number}, and {data} has no such sample", hint="give the file that the runs were asked about")
+            other, image, ref, prompt = first.setdefault(number, (name, pred.image, pred.ref.strip(), pred.prompt.strip()))
+            for what, here, there in (("image", pred.image, image), ("truth", pred.ref.strip(), ref), ("prompt", pred.prompt.strip(), prompt)):
+                if here != there:
+                    shown = f"its {what} is {here[:60]!r} in {name} and {there[:60]!r} in {other}"
+                    raise ProblemsFound(f"the runs are over different data: sample {number}: {shown}", hint="predict all runs over one file")
+    return sorted(first)
+
+
+def _info(name: str, path: Path, answers: dict[int, Prediction], numbers: Sequence[int]) -> RunInfo:
+    answered = sum(not pred.error for pred in answers.values())
+    return RunInfo(name, str(path), sha256(path), answered, len(numbers) - answered)
+
+
+def _facts(preds: Sequence[Prediction], rows: dict[int, Row], data: Path | None) -> list[Facts]:
+    base = data.parent if data else None
+    return [facts(prompt=pred.prompt, ref=pred.ref, image=pred.image, row=rows.get(pred.id), base=base) for pred in preds]
+
+
+def _lines(names: Sequence[str], table: Table, known: Sequence[Facts]) -> tuple[Line, ...]:
+    parts: dict[tuple[str, str], list[int]] = {}
+    for place, fact in enumerate(known):
+        parts.setdefault(("task", fact.task), []).append(place)
+    everything = {("all", ""): list(range(len(known)))} if len(parts) > 1 else {}
+    lines: list[Line] = []
+    for part in (everything, parts, members(known)):
+        found = [(scope, name, item) for (scope, name), places in part.items() for item in measure.measure(table, places)]
+        if part is everything:  # what one task alone has stands there
+            found = [item for item in found if sum(bool(table.there[item[2].metric][places[0]]) for places in parts.values()) > 1]
+        corrected = measure.corrected([item for _, _, item in found])
+        lines += [_line(names, scope, name, item, ps) for (scope, name, item), ps in zip(found, corrected, strict=True)]
+    return tuple(lines)
+
+
+def _line(names: Sequence[str], scope: str, name: str, item: measure.Measured, ps: Sequence[float]) -> Line:
+    higher = SCORES[item.metric].higher_is_better
+    scores = tuple(Score(run, x.value, x.low, x.high if x.high < float("inf") else None) for run, x in zip(names, item.scores, strict=True))
+    deltas = tuple(
+        Delta(run, x.value, x.low, x.high, p, p_holm, *won, _verdict(x.low, x.high, p, few=x.few, higher=higher))
+        for run, x, p, p_holm, won in zip(names[1:], item.deltas, item.ps, ps, item.won, strict=True)
+    )
+    all_of = (*item.scores, *item.deltas)
+    return Line(scope, name, item.metric, higher, item.n, all_of[0].n, any(x.few for x in all_of), any(x.one for x in all_of), scores, deltas)
+
+
+def _verdict(low: float, high: float, p: float, *, few: bool, higher: bool | None) -> Verdict:
+    if p < measure.ALPHA and (low > 0 or high < 0):
+        return "changed" if higher is None else "better" if (low > 0) == higher else "worse"
+    return "too few samples" if few else "no evidence"
+
+
+def _forgetting(lines: Sequence[Line], runs: Sequence[str], version: ModelVersion) -> tuple[Forgetting, ...]:
+    """Every task of the base model, and every other one that has data, in every further run."""
+    tasks = dict.fromkeys([task.value for task in version.prompts] + [line.name for line in lines if line.scope == "task"])
+    found = []
+    for column, run in enumerate(runs):
+        for task in tasks:
+            line = next((line for line in lines if (line.scope, line.name, line.metric) == ("task", task, HEADLINE[task])), None)
+            if line is None:
+                found.append(Forgetting(run, task, HEADLINE[task], 0))
+                continue
+            delta = line.deltas[column]
+            drop, low, high = (-delta.value, -delta.high, -delta.low) if line.higher_is_better else (delta.value, delta.low, delta.high)
+            found.append(Forgetting(run, task, line.metric, line.n, line.scores[0].value, line.scores[column + 1].value, drop, low, high, delta.p, delta.verdict))
+    return tuple(found)
+
+
+def _notes(names: Sequence[str], paths: Sequence[Path]) -> tuple[str, ...]:
+    """What else differs between the runs, by the results.json beside their predictions: such a difference is no tuning."""
+    told: dict[str, dict[str, str]] = {}
+    for name, path in zip(names, paths, strict=True):
+        if (beside := path.with_name("results.json")).is_file() and isinstance(results := read_json(beside), dict):
+            data = results.get("data")
+            told[name] = {key: msgspec.json.encode(results[key], order="sorted").decode() for key in ("sampling", "normalisation", "server", "workbench") if key in results}
+            if isinstance(data, dict) and "sha256" in data:
+                told[name]["data"] = str(data["sha256"])
+    first, *others = told or [""]
+    return tuple(
+        f"{key} differs: {told[first][key]} in {first}, {told[other][key]} in {other}"
+        for other in others for key in told[first].keys() & told[other].keys() if told[first][key] != told[other][key]
+    )  # fmt: skip

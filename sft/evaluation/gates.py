@@ -1,0 +1,208 @@
+"""Limits that a comparison must keep, as a YAML file; for CI.
+
+    cer: {max: 0.05}                       # of every run but the base (of the only run, if there is one)
+    table.teds: {min_delta: -0.01}         # task.metric; the difference to the base
+    script=Bengali.cer: {max: 0.08}        # slice=value.metric
+    forgetting: {max_drop: 0.02, confident: true}
+    lost: {max: 0}
+
+`confident: true` asks that the whole 95 % interval keeps the limit, not only the number: a gate that passes then has shown it, and
+one with too few samples fails. What has no data fails too: a gate that was not measured was not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sft.errors import UsageError
+from sft.evaluation.compare import Comparison, Line
+from sft.evaluation.sample_scores import HEADLINE, SCORES
+from sft.evaluation.slices import DIMENSIONS
+from sft.jsonl import read_bounded
+
+MAX_BYTES = 1 << 20
+TASKS = tuple(HEADLINE)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class MetricGate(_Strict):
+    """Limits of one score, all of which must hold."""
+
+    max: float | None = Field(None, description="highest score")
+    min: float | None = Field(None, description="lowest score")
+    max_delta: float | None = Field(None, description="highest run - base")
+    min_delta: float | None = Field(None, description="lowest run - base")
+    confident: bool = Field(False, description="the whole interval must keep the limits")
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> MetricGate:
+        if self.max is self.min is self.max_delta is self.min_delta is None:
+            raise ValueError("no limit in it: give max, min, max_delta or min_delta")
+        return self
+
+
+class ForgettingGate(_Strict):
+    """How much worse the headline score of any task may get, in its own unit (0.02 of CER, of TEDS, …)."""
+
+    max_drop: float = Field(ge=0, description="greatest loss")
+    confident: bool = Field(False, description="the whole interval must keep the limit")
+    tasks: list[str] | None = Field(None, min_length=1, description="which; all tasks of the base model unless given")
+
+
+class LostGate(_Strict):
+    """How many answers may be lost, of each run."""
+
+    max: int = Field(0, ge=0)
+
+
+Gate = MetricGate | ForgettingGate | LostGate
+_SPECIAL: dict[str, type[ForgettingGate] | type[LostGate]] = {"forgetting": ForgettingGate, "lost": LostGate}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One limit held against one number. `value` None: there are no data."""
+
+    gate: str
+    run: str
+    passed: bool
+    value: float | None
+    reason: str
+
+
+def load_gates(path: Path) -> dict[str, Gate]:
+    """The gates of a file. UsageError that names every fault: unknown keys with suggestions, limits of the wrong type, none at all."""
+    try:
+        values = yaml.safe_load(read_bounded(path, max_bytes=MAX_BYTES).decode())
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise UsageError(f"not YAML: {error}", where=str(path)) from error
+    if not isinstance(values, dict) or not values:
+        raise UsageError("no gates in it", where=str(path), hint="a line such as\n  cer: {max: 0.05}")
+    gates: dict[str, Gate] = {}
+    faults: list[str] = []
+    for key, limits in values.items():
+        try:
+            gates[str(key)] = _gate(str(key), limits)
+        except ValueError as error:
+            faults.append(f"{key}: {error}")
+    if faults:
+        raise UsageError("; ".join(faults), where=str(path), hint=f"gates: lost, forgetting, or [task.|slice=value.]metric; tasks: {', '.join(TASKS)}; metrics: {', '.join(SCORES)}")
+    return gates
+
+
+def _gate(key: str, limits: Any) -> Gate:
+    if not isinstance(limits, dict):
+        raise ValueError(f"limits are expected, such as {{max: 0.05}}, found {limits!r}")
+    model = _SPECIAL.get(key, MetricGate)
+    if model is MetricGate:
+        scope, name, metric = parse_key(key)
+        _known(metric, [*SCORES, *_SPECIAL] if scope == "all" else SCORES, "metric")
+        if scope == "task":
+            _known(name, TASKS, "task")
+        elif scope != "all":
+            _known(scope, DIMENSIONS, "slice")
+    for given in limits:
+        _known(str(given), model.model_fields, "limit")
+    try:
+        gate = model.model_validate({name: float(value) if type(value) is int and model is not LostGate else value for name, value in limits.items()})
+    except ValidationError as error:
+        raise ValueError(", ".join(" ".join([*map(str, fault["loc"]), fault["msg"].removeprefix("Value error, ")]) for fault in error.errors())) from None
+    for task in gate.tasks or () if isinstance(gate, ForgettingGate) else ():
+        _known(task, TASKS, "task")
+    return gate
+
+
+def _known(name: str, names: Any, what: str) -> None:
+    if name not in names:
+        close = get_close_matches(name, list(names), n=1)
+        raise ValueError(f"unknown {what} {name!r}" + (f", did you mean {close[0]!r} ?" if close else ""))
+
+
+def parse_key(key: str) -> tuple[str, str, str]:
+    """(scope, name, metric) of `cer`, `table.teds` or `script=Bengali.cer`; values of slices may hold dots.
+
+    >>> parse_key("size=from 0.25 MP.cer")
+    ('size', 'from 0.25 MP', 'cer')
+    """
+    part, _, metric = key.rpartition(".")
+    dimension, mark, value = part.partition("=")
+    if mark:
+        return dimension, value, metric
+    return ("task", part, metric) if part else ("all", "", metric)
+
+
+def judge(gates: dict[str, Gate], found: Comparison) -> list[Outcome]:
+    """Every limit of every gate against every run that it is for, in the order of the file."""
+    outcomes: list[Outcome] = []
+    for key, gate in gates.items():
+        if isinstance(gate, LostGate):
+            outcomes += [Outcome(key, run.name, run.lost <= gate.max, run.lost, f"{run.lost} lost, at most {gate.max}") for run in found.runs]
+        elif isinstance(gate, ForgettingGate):
+            outcomes += _forgetting(key, gate, found)
+        else:
+            outcomes += _metric(key, gate, found)
+    return outcomes
+
+
+def _metric(key: str, gate: MetricGate, found: Comparison) -> Iterator[Outcome]:
+    judged = [run.name for run in found.runs[1:]] or [found.runs[0].name]
+    line = _line(key, found)
+    if line is None:
+        yield from (Outcome(key, run, False, None, "no data: no sample has this score") for run in judged)
+        return
+    scores, deltas = {score.run: score for score in line.scores}, {delta.run: delta for delta in line.deltas}
+    for run in judged:
+        score = scores[run]
+        high = float("inf") if score.high is None else score.high
+        if gate.max is not None:
+            yield _held(key, run, score.value, (score.low, high), "at most", gate.max, gate.confident)
+        if gate.min is not None:
+            yield _held(key, run, score.value, (score.low, high), "at least", gate.min, gate.confident)
+        for limit, word in ((gate.max_delta, "at most"), (gate.min_delta, "at least")):
+            if limit is not None and run not in deltas:
+                yield Outcome(key, run, False, None, "no data: a difference needs a second run")
+            elif limit is not None:
+                delta = deltas[run]
+                yield _held(f"{key} delta", run, delta.value, (delta.low, delta.high), word, limit, gate.confident)
+
+
+def _line(key: str, found: Comparison) -> Line | None:
+    """The line of a key. A metric without a task is over all samples that have it, which may be those of one task."""
+    scope, name, metric = parse_key(key)
+    line = found.line(scope, name, metric)
+    if line is None and scope == "all":
+        tasks = [line for line in found.lines if line.scope == "task" and line.metric == metric]
+        return tasks[0] if len(tasks) == 1 else None
+    return line
+
+
+def _forgetting(key: str, gate: ForgettingGate, found: Comparison) -> Iterator[Outcome]:
+    rows = [row for row in found.forgetting if gate.tasks is None or row.task in gate.tasks]
+    missing: Sequence[str] = [task for task in gate.tasks or () if task not in {row.task for row in rows}]
+    for task in missing:
+        yield Outcome(f"{key} {task}", found.runs[-1].name, False, None, "no data for this task")
+    if not found.forgetting:
+        yield Outcome(key, found.runs[0].name, False, None, "no data: forgetting needs a second run")
+    for row in rows:
+        name = f"{key} {row.task}.{row.metric}"
+        if row.drop is None or row.drop_low is None or row.drop_high is None:
+            yield Outcome(name, row.run, False, None, "no data for this task")
+        else:
+            yield _held(name, row.run, row.drop, (row.drop_low, row.drop_high), "at most", gate.max_drop, gate.confident, what="drop ")
+
+
+def _held(gate: str, run: str, value: float, limits: tuple[float, float], word: str, limit: float, confident: bool, *, what: str = "") -> Outcome:
+    far = (limits[1] if word == "at most" else limits[0]) if confident else value
+    passed = far <= limit if word == "at most" else far >= limit
+    shown = f"{what}{value:.4f} [{limits[0]:.4f}, {limits[1]:.4f}]"
+    return Outcome(gate, run, passed, value, f"{shown}, {word} {limit:g}" + (" for the whole interval" if confident else ""))

@@ -1,0 +1,292 @@
+"""results.json: the numbers of one run and everything that decides them, typed; the schema is published in `sft/schema/`.
+
+in = scored + lost, for the run, each task and each set. A score is over the samples that have an answer; `complete` says whether
+that is all of them, and `lost` why not. Two runs may be compared where data.content, sampling, normalisation and the versions
+of the metrics are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from statistics import quantiles
+from typing import Any, Literal
+
+import msgspec
+
+from sft import __version__
+from sft.errors import SftError, UsageError
+from sft.evaluation.client import LOST, Sampling
+from sft.evaluation.sample_scores import SCORES, Pair, SampleScore, pairs_of, task_of
+from sft.evaluation.score import score
+from sft.evaluation.servers import Served
+from sft.jsonl import sha256
+from sft.metrics import METRICS
+from sft.metrics.text import RAW
+from sft.tokens import pixel_limits
+from sft.types import Prediction
+
+Format = Literal["sft.results/1"]
+FORMAT: Format = "sft.results/1"
+GIT_SECONDS = 5.0
+
+
+class Counts(msgspec.Struct):
+    """Samples: in = scored + lost."""
+
+    all: int = msgspec.field(name="in")
+    scored: int
+    lost: int
+
+
+class LostReason(msgspec.Struct):
+    """Why answers are missing: a code of `sft.evaluation.client.LOST`, how often, and what was seen the first time."""
+
+    code: str
+    meaning: str
+    count: int
+    example: str
+
+
+class Part(msgspec.Struct):
+    """The samples of one task, or of one set. scores: of the set of samples, as `metrics` defines them; unscored: why there are none."""
+
+    counts: Counts
+    scores: dict[str, float]
+    unscored: str = ""
+
+
+class SetPart(Part):
+    """A set of a suite: its source file and hash, and what the suite says of it."""
+
+    path: str = ""
+    sha256: str = ""
+    rule: dict[str, Any] = {}
+    sampling: dict[str, Any] = {}
+
+
+class MetricInfo(msgspec.Struct):
+    """How to read one score."""
+
+    version: str
+    definition: str
+    higher_is_better: bool
+
+
+class Pixels(msgspec.Struct):
+    """Limits of the size that images are brought to; None: not known. origin: "request", "model directory" or "server"."""
+
+    min: int | None
+    max: int | None
+    origin: Literal["request", "model directory", "server"]
+
+
+class Asked(msgspec.Struct):
+    """Who was asked. fingerprint stands for the model; known_by: "directory" (its files), "name" (what the server tells) or "file"."""
+
+    url: str
+    model: str
+    kind: Literal["chat", "pipeline", "file"] = "chat"
+    urls: list[str] = []
+    fingerprint: str = ""
+    known_by: Literal["directory", "name", "file"] = "name"
+    told: str = ""
+
+
+class Data(msgspec.Struct):
+    """The data file. content: hash of prompts, truths and the bytes of all images."""
+
+    path: str
+    sha256: str
+    content: str = ""
+
+
+class Template(msgspec.Struct):
+    """The chat template: SHA-256 of its text, and who told it; empty where nobody did."""
+
+    sha256: str
+    origin: Literal["", "model directory", "server"]
+
+
+class Git(msgspec.Struct):
+    """The repository of the current directory."""
+
+    commit: str
+    dirty: bool
+
+
+class Timing(msgspec.Struct):
+    """Seconds of the requests that gave an answer (with those of earlier runs that were kept), and how many were needed this time."""
+
+    p50: float
+    p95: float
+    slowest: float
+    asked: int
+    kept: int
+    retries: int
+
+
+class Results(msgspec.Struct):
+    """The content of results.json. `scores`: all samples read as text, whatever their task; `tasks`: each by its own measure."""
+
+    format: Format
+    name: str
+    suite: str
+    complete: bool
+    counts: Counts
+    scores: dict[str, float]
+    tasks: dict[str, Part]
+    sets: dict[str, SetPart]
+    lost: list[LostReason]
+    lost_because: list[tuple[str, int]]
+    turns_not_scored: int
+    stopped: str
+    metrics: dict[str, MetricInfo]
+    normalisation: str
+    sampling: dict[str, Any]
+    pixels: Pixels
+    template: Template
+    endpoint: Asked
+    server: str
+    data: Data
+    workbench: str
+    git: Git | None
+    seeds: dict[str, int]
+    timing: Timing | None
+    created: str
+    conditions: dict[str, Any] = {}
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of results.json, as `sft/schema/results.schema.json` publishes it."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "results.json of sft eval", **msgspec.json.schema(Results)}
+
+
+def build(
+    preds: Sequence[Prediction], *, data: Data, endpoint: Asked, sampling: Sampling | None, pixels: Pixels | None = None, template: Template | None = None, server: str = "",
+    name: str = "", suite: str = "", sets: Mapping[str, SetPart] | None = None, set_of: Mapping[int, str] | None = None, stopped: str = "",
+    timing: Timing | None = None, turns_not_scored: int = 0, seeds: Mapping[str, int] | None = None, conditions: Mapping[str, Any] | None = None,
+    created: datetime | None = None,
+) -> Results:  # fmt: skip
+    """Score and describe. set_of: line → set; sets: what is known of each, whose scores are filled in here.
+
+    ProblemsFound: no predictions. EngineError: all of them are lost.
+    """
+    overall = score(preds)
+    numbers = asdict(overall)
+    n, lost = numbers.pop("n"), numbers.pop("lost")
+    pairs, unscored = _pairs(preds)
+    rows = list(zip(preds, pairs, strict=True))
+    by_set = set_of or {}
+    parts = dict(sets or {})
+    for label, part in parts.items():
+        found = _part([row for row in rows if by_set.get(row[0].id) == label], unscored, part.rule.get("metrics") or ())
+        part.counts, part.scores, part.unscored = found.counts, found.scores, found.unscored
+    moment = (created or datetime.now(timezone.utc)).astimezone(timezone.utc)
+    return Results(
+        format=FORMAT, name=name or endpoint.model, suite=suite, complete=overall.complete, counts=Counts(n + lost, n, lost), scores=numbers,
+        tasks={task: _part([row for row in rows if task_of(row[0].prompt) == task], unscored) for task in dict.fromkeys(task_of(pred.prompt) for pred in preds)},
+        sets=parts, lost=_lost(preds), lost_because=Counter(pred.error for pred in preds if pred.error).most_common(3), turns_not_scored=turns_not_scored, stopped=stopped,
+        metrics={label: MetricInfo(metric.version, metric.definition, bool(metric.higher_is_better)) for label, metric in _metrics().items()},
+        normalisation=RAW, sampling={key: value for key, value in asdict(sampling).items() if not key.endswith("_pixels")} if sampling else {},
+        pixels=pixels or Pixels(None, None, "server"), template=template or Template("", ""), endpoint=endpoint, server=server, data=data, workbench=__version__, git=git(Path.cwd()),
+        seeds=dict(seeds or {}), timing=timing, created=moment.isoformat(timespec="seconds"), conditions=dict(conditions or {}),
+    )  # fmt: skip
+
+
+def as_json(results: Results) -> dict[str, Any]:
+    """The plain values that are written."""
+    plain: dict[str, Any] = msgspec.to_builtins(results)
+    return plain
+
+
+def _metrics() -> dict[str, SampleScore | Any]:
+    text = {name: METRICS[name] for name in ("cer", "wer", "ned", "exact")}
+    return {**SCORES, **text}
+
+
+def _pairs(preds: Sequence[Prediction]) -> tuple[list[dict[str, Pair] | None], dict[str, str]]:
+    """The scores of each sample, and tasks that cannot be scored here with the reason; those are left out, not zero."""
+    try:
+        return pairs_of(preds), {}
+    except UsageError as error:  # a library for charts is missing
+        rest = [pred if task_of(pred.prompt) != "chart" else None for pred in preds]
+        scored = iter(pairs_of([pred for pred in rest if pred]))
+        return [next(scored) if pred else None for pred in rest], {"chart": str(error)}
+
+
+def _part(rows: Sequence[tuple[Prediction, dict[str, Pair] | None]], unscored: Mapping[str, str], wanted: Sequence[str] = ()) -> Part:
+    lost = sum(bool(pred.error) for pred, _ in rows)
+    sums: dict[str, list[float]] = {}
+    for _, pair in rows:
+        for name, (above, below) in (pair or {}).items():
+            total = sums.setdefault(name, [0.0, 0.0])
+            total[0] += above
+            total[1] += below
+    scores = {name: above / max(below, 1.0) for name, (above, below) in sums.items() if not wanted or name in wanted}
+    why = next((unscored[task] for task in dict.fromkeys(task_of(pred.prompt) for pred, _ in rows) if task in unscored), "")
+    return Part(Counts(len(rows), len(rows) - lost, lost), scores, why)
+
+
+def _lost(preds: Sequence[Prediction]) -> list[LostReason]:
+    counts = Counter(pred.reason or "answer.absent" for pred in preds if pred.error)
+    first = {pred.reason or "answer.absent": pred.error for pred in reversed(preds) if pred.error}
+    return [LostReason(code, LOST.get(code, ""), count, first[code]) for code, count in counts.most_common()]
+
+
+def asked(served: Served) -> Asked:
+    """The servers as results.json names them, without passwords."""
+    first = served.endpoint
+    urls = [server.endpoint.public for server in served.servers]
+    return Asked(first.public, first.model or "", first.kind, urls, served.fingerprint, "directory" if served.known_by == "directory" else "name", served.servers[0].record)
+
+
+def versions(served: Served) -> str:
+    """The servers' name and version, once; "" where they tell none."""
+    return ", ".join(dict.fromkeys(server.version for server in served.servers if server.version))
+
+
+def pixels_of(sampling: Sampling, directory: Path | None) -> Pixels:
+    """The limits that hold: those asked for, else the model directory's, else the server's own, which nobody knows."""
+    low = high = None
+    if directory is not None:
+        with suppress(SftError, OSError):
+            low, high = pixel_limits(directory)
+    if sampling.min_pixels or sampling.max_pixels:
+        return Pixels(sampling.min_pixels or low, sampling.max_pixels or high, "request")
+    return Pixels(low, high, "model directory" if high else "server")
+
+
+def template_of(directory: Path | None, told: str | None) -> Template:
+    """Hash of the chat template of a model directory, else of what the server tells."""
+    path = directory / "chat_template.jinja" if directory else None
+    if path and path.is_file():
+        return Template(sha256(path), "model directory")
+    return Template(hashlib.sha256(told.encode()).hexdigest(), "server") if told else Template("", "")
+
+
+def timing_of(preds: Sequence[Prediction], *, asked: int, kept: int, retries: int) -> Timing | None:
+    """None where no request was answered."""
+    seconds = sorted(pred.seconds for pred in preds if not pred.error)
+    if not seconds:
+        return None
+    cuts = quantiles(seconds, n=20, method="inclusive") if len(seconds) > 1 else seconds * 19
+    return Timing(round(cuts[9], 4), round(cuts[18], 4), round(seconds[-1], 4), asked, kept, retries)
+
+
+def git(folder: Path) -> Git | None:
+    """The commit of the repository that `folder` lies in; None where it lies in none, or there is no git."""
+    def run(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=GIT_SECONDS, check=True, encoding="utf-8", errors="replace")
+        return done.stdout.strip()
+
+    with suppress(OSError, subprocess.SubprocessError):
+        return Git(run("rev-parse", "HEAD"), bool(run("status", "--porcelain", "--untracked-files=no")))
+    return None
+

@@ -1,0 +1,160 @@
+"""The scores of one answer, by its task; and those of many answers, on all cores.
+
+    score_one("ocr", "২৩ মার্চ", "২৩ মাচ")  →  {"cer": 0.25, "wer": 0.5, "ned": 0.25, "exact": 0.0, "empty": 0.0, …}
+
+A score is a pair (numerator, denominator), because the score of a set is sum / sum: a CER's pair is (edits, length of the
+reference), that of any mean (score, 1). `exact` is what a task calls equal: code points for text, the scoring form for a
+formula, every cell with its spans for a table. Tables and charts are read leniently, in any notation; `teds_strict` is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import islice
+from typing import Literal
+
+from sft.errors import UsageError
+from sft.metrics import cells, formula, health, text
+from sft.metrics.answers import read_table
+from sft.models import MODELS
+from sft.shards import Runner, run
+from sft.types import Prediction, Task
+
+Pair = tuple[float, float]
+Kind = Literal["share", "bounded", "rate", "number"]
+OTHER = "other"  # the task of a prompt that no model version has; scored as text
+TASK_OF = {prompt: task.value for version in MODELS.values() for task, prompt in version.prompts.items()}
+MAX_PAIRS = 64_000_000  # cells of the truth × cells of the answer, 512 MB; beyond, an answer is a runaway and its TEDS 0
+SHARD = 256  # answers that one process is given at once
+FEW = 1000  # answers that are scored before other processes would have started
+
+
+@dataclass(frozen=True)
+class SampleScore:
+    """How to read one score of a sample. kind: 0 or 1 (share), 0 to 1 (bounded), from 0 on (rate), or no error at all (number).
+
+    higher_is_better: None where neither is, as of a length.
+    """
+
+    name: str
+    version: str
+    kind: Kind
+    higher_is_better: bool | None
+    definition: str
+
+
+_LIST = (
+    SampleScore("cer", "1.0", "rate", False, "edits between code points / those of the truth; of a set: sum / sum"),
+    SampleScore("wer", "1.0", "rate", False, "edits between words (white space splits) / those of the truth; of a set: sum / sum"),
+    SampleScore("ned", "1.0", "bounded", False, "edits between code points / those of the longer text"),
+    SampleScore("exact", "1.0", "share", True, "the answer equals the truth, in the sense of its task"),
+    SampleScore("teds", "1.0", "bounded", True, "tree-edit similarity, variant pubtabnet, any notation read leniently"),
+    SampleScore("teds_s", "1.0", "bounded", True, "the same of the structure alone"),
+    SampleScore("teds_strict", "1.0", "bounded", True, "teds, 0 where something in the answer had to be forgiven"),
+    SampleScore("cell_f1", "1.0", "bounded", True, "2 · cells with equal text and spans / cells of both"),
+    SampleScore("similarity", "1.0", "bounded", True, "1 - normalised edit distance of the scoring forms of two formulas"),
+    SampleScore("parses", "1.0", "share", True, "LaTeX that closes what it opens"),
+    SampleScore("rms_f1", "1.0", "bounded", True, "relative mapping similarity (DePlot), F1"),
+    SampleScore("rnss", "1.0", "bounded", True, "relative number set similarity (DePlot), mended"),
+    SampleScore("empty", "1.0", "share", False, "nothing but white space"),
+    SampleScore("truncated", "1.0", "share", False, "the server stopped at max_tokens"),
+    SampleScore("runaway", "1.0", "share", False, "twice as long as the truth, the excess a repetition"),
+    SampleScore("wrong_format", "1.0", "share", False, "not what an answer to the prompt looks like"),
+    SampleScore("length_ratio", "1.0", "number", None, "code points of the answer / of the truth; 1 is right; of a set: sum / sum"),
+)
+SCORES = {score.name: score for score in _LIST}
+HEALTH = ("empty", "truncated", "runaway", "wrong_format", "length_ratio")  # what every task has
+HEADLINE = {  # the one score that stands for a task where forgetting is looked for
+    Task.OCR.value: "cer", Task.TABLE.value: "teds", Task.FORMULA.value: "similarity", Task.CHART.value: "rms_f1",
+    Task.SPOTTING.value: "cer", Task.SEAL.value: "cer", OTHER: "cer",
+}  # fmt: skip
+
+
+def task_of(prompt: str) -> str:
+    """The task that a prompt asks for in any model version ("ocr"); "other" for a prompt of the user's own."""
+    return TASK_OF.get(prompt.strip(), OTHER)
+
+
+def score_one(task: str, ref: str, pred: str, *, finish_reason: str = "stop") -> dict[str, float]:
+    """Every score of one answer: numerator / max(denominator, 1). `task`: a value of Task, or "other"."""
+    return {name: above / max(below, 1.0) for name, (above, below) in pairs_one(task, ref, pred, finish_reason=finish_reason).items()}
+
+
+def pairs_one(task: str, ref: str, pred: str, *, finish_reason: str = "stop") -> dict[str, Pair]:
+    """The same as pairs. Never raises for what stands in an answer. UsageError: a chart, and scipy is missing."""
+    wanted, found = text.normalise(ref), text.normalise(pred)
+    pairs = _TASKS.get(task, _text)(wanted, found)
+    pairs |= _ones(empty=health.empty(pred=pred), truncated=health.truncated(finish_reason=finish_reason), runaway=health.runaway(ref=ref, pred=pred))
+    if task in _KNOWN:
+        pairs["wrong_format"] = health.wrong_format(pred=pred, task=Task(task)), 1.0
+    pairs["length_ratio"] = float(len(found)), float(len(wanted))
+    return pairs
+
+
+def pairs_of(preds: Sequence[Prediction], runner: Runner | None = None, *, progress: Callable[[int], object] = lambda _: None) -> list[dict[str, Pair] | None]:
+    """`pairs_one` of every prediction, in order; None for a lost one. Equal answers to equal truths are scored once.
+
+    runner: where; the cores of this machine unless given. progress hears how many are done. UsageError: charts without scipy.
+    """
+    keys: list[tuple[str, str, str, str] | None] = [None if pred.error else (task_of(pred.prompt), pred.ref, pred.pred, pred.finish_reason) for pred in preds]
+    different = list(dict.fromkeys(key for key in keys if key))
+    if any(key[0] == Task.CHART.value for key in different) and find_spec("scipy") is None:
+        raise UsageError("scores of charts need scipy", hint="pip install 'paddleocr-vl-sft[metrics]'")
+    found: list[dict[str, Pair]] = []
+    shards = [different] if len(different) < FEW else _shards(different)
+    for part in run(_score_shard, shards, runner or Runner()):
+        found += part
+        progress(round(len(found) / max(len(different), 1) * len(preds)))
+    table = dict(zip(different, found, strict=True))
+    return [table[key] if key else None for key in keys]
+
+
+def _shards(keys: Iterable[tuple[str, str, str, str]]) -> Iterator[list[tuple[str, str, str, str]]]:
+    rest = iter(keys)
+    while part := list(islice(rest, SHARD)):
+        yield part
+
+
+def _score_shard(keys: list[tuple[str, str, str, str]]) -> list[dict[str, Pair]]:
+    return [pairs_one(task, ref, pred, finish_reason=reason) for task, ref, pred, reason in keys]
+
+
+def _ones(**scores: float) -> dict[str, Pair]:
+    return {name: (score, 1.0) for name, score in scores.items()}
+
+
+def _text(ref: str, pred: str) -> dict[str, Pair]:
+    letters, words = text.char_edits(ref=ref, pred=pred), text.word_edits(ref=ref, pred=pred)
+    ned = letters.distance / max(len(ref), len(pred), 1)
+    return {"cer": _pair(letters), "wer": _pair(words), **_ones(ned=ned, exact=text.exact(ref=ref, pred=pred))}
+
+
+def _pair(edits: text.Edits) -> Pair:
+    return float(edits.distance), float(edits.length)
+
+
+def _table(ref: str, pred: str) -> dict[str, Pair]:
+    wanted, found = read_table(ref).grid, read_table(pred)
+    sizes = [sum(map(len, grid.rows)) for grid in (wanted, found.grid)]
+    if sizes[0] * sizes[1] > MAX_PAIRS:
+        return _ones(teds=0.0, teds_s=0.0, teds_strict=0.0, cell_f1=cells.cell_f1(ref=wanted, pred=found.grid), exact=0.0)
+    equal = (wanted.rows, wanted.spans) == (found.grid.rows, found.grid.spans) and (bool(wanted.rows) or ref == pred)  # which cells are headings, OTSL cannot say
+    teds = 1.0 if equal else max(cells.teds(ref=wanted, pred=found.grid), 0.0)
+    return _ones(
+        teds=teds, teds_s=1.0 if equal else max(cells.teds_s(ref=wanted, pred=found.grid), 0.0), teds_strict=teds if found.strict or ref == pred else 0.0,
+        cell_f1=1.0 if equal else cells.cell_f1(ref=wanted, pred=found.grid), exact=float(equal),
+    )  # fmt: skip
+
+
+def _formula(ref: str, pred: str) -> dict[str, Pair]:
+    return _ones(similarity=1 - formula.ned(ref=ref, pred=pred), exact=formula.exact(ref=ref, pred=pred), parses=formula.parses(pred=pred))
+
+
+def _chart(ref: str, pred: str) -> dict[str, Pair]:
+    return _ones(rms_f1=cells.chart_rms_f1(ref=ref, pred=pred), rnss=cells.chart_rnss(ref=ref, pred=pred), cell_f1=cells.chart_cell_f1(ref=ref, pred=pred), exact=text.exact(ref=ref, pred=pred))
+
+
+_TASKS: Mapping[str, Callable[[str, str], dict[str, Pair]]] = {"table": _table, "formula": _formula, "chart": _chart}  # all others are text
+_KNOWN = frozenset(task.value for task in Task)

@@ -1,0 +1,126 @@
+"""Named parts of a test set: by task, source, script, length, image size and document, from the rows themselves.
+
+A mean hides what a slice shows: a model that got better on printed lines and worse on photos (`source`), or lost one
+script. Where a row says nothing of a dimension, it is in no slice of it; a dimension with one value is no slicing.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
+
+from sft.errors import ProblemsFound
+from sft.evaluation.sample_scores import task_of
+from sft.images import ImageProblem, probe
+from sft.jsonl import bounded_lines, open_input
+from sft.markup.text import scripts
+from sft.types import Sample, Task
+
+DIMENSIONS = ("source", "script", "length", "size", "group")
+MOST = 50  # slices of one dimension, the largest ones
+FEWEST = 10  # samples of a slice
+LENGTHS = {  # code points of the truth: where the buckets begin
+    "ocr": (0, 11, 31, 101, 301), "table": (0, 201, 501, 1001, 3001), "formula": (0, 31, 101, 301), "chart": (0, 101, 301, 1001),
+}  # fmt: skip
+SIZES = (("below 0.05 MP", 0), ("0.05 to 0.25 MP", 50_000), ("0.25 to 1 MP", 250_000), ("from 1 MP", 1_000_000))  # pixels of the image
+SOURCE_KEYS = ("source", "dataset")  # of `meta`, or of the row itself
+_TOKENS = re.compile(r"<[^<>]{0,40}>")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of one sample. `slices`: dimension → value; `group`: the document it is from, "" if nobody says."""
+
+    task: str
+    slices: dict[str, str] = field(default_factory=dict)
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the data file: the sample, and what its `meta` says."""
+
+    sample: Sample
+    source: str = ""
+    group: str = ""
+
+
+def read_rows(path: Path) -> dict[int, Row]:
+    """Line number → row of a data file. ProblemsFound with the line where it is none."""
+    rows = {}
+    with open_input(path) as stream:
+        for number, line, too_long in bounded_lines(stream):
+            try:
+                if too_long:
+                    raise ValueError("the line is too long")
+                raw = msgspec.json.decode(line)
+                sample = msgspec.convert(raw, Sample)
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                raise ProblemsFound(f"not a sample: {error}", where=f"{path}:{number}", hint=f"run `sft validate {path}`") from error
+            rows[number] = Row(sample, _said(raw, SOURCE_KEYS), _said(raw, ("group",)))
+    return rows
+
+
+def _said(raw: dict[str, Any], keys: Sequence[str]) -> str:
+    """The first of these keys that `meta` or the row has a plain value for."""
+    meta = raw.get("meta")
+    for place in (meta, raw):
+        for key in keys:
+            if isinstance(place, dict) and isinstance(value := place.get(key), (str, int)):
+                return str(value)
+    return ""
+
+
+def facts(*, prompt: str, ref: str, image: str, row: Row | None = None, base: Path | None = None) -> Facts:
+    """Of one sample. row: of the data file, for source and group. base: folder that images count from, for their size.
+
+    The source is what `meta` says, else the folder of the image. The script is that of most letters of the truth, tags and tokens left out.
+    """
+    task = task_of(prompt)
+    found = {"source": (row.source if row else "") or str(PurePosixPath(image).parent), "length": f"{_length(task, len(ref))}"}
+    if task != Task.FORMULA.value:  # whose letters are mostly names of commands
+        found["script"] = next(iter(scripts(_TOKENS.sub(" ", ref))), "no letters")
+    if base and (size := _size(base / image)):
+        found["size"] = size
+    if row and row.group:
+        found["group"] = row.group
+    return Facts(task, found, row.group if row else "")
+
+
+def _length(task: str, count: int) -> str:
+    limits = LENGTHS.get(task, LENGTHS["ocr"])
+    place = bisect_right(limits, count) - 1
+    name = f"{limits[place]} to {limits[place + 1] - 1}" if place + 1 < len(limits) else f"from {limits[place]}"
+    return f"{name}, {task}"
+
+
+def _size(path: Path) -> str:
+    try:
+        header = probe(path)
+    except ImageProblem:
+        return ""
+    return next(name for name, least in reversed(SIZES) if header.width * header.height >= least)
+
+
+def members(known: Sequence[Facts]) -> dict[tuple[str, str], list[int]]:
+    """(dimension, value) → places of its samples, in the order of DIMENSIONS, the largest first; what is no slicing is left out."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for dimension in DIMENSIONS:
+        counts = Counter(value for fact in known if (value := fact.slices.get(dimension)) is not None)
+        if len(counts) < 2:
+            continue
+        for value, count in counts.most_common(MOST):
+            if count >= FEWEST:
+                found[dimension, value] = []
+    for place, fact in enumerate(known):
+        for key in fact.slices.items():
+            if key in found:
+                found[key].append(place)
+    return found

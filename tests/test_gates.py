@@ -1,0 +1,131 @@
+"""gates.yaml: strict, in words, and what was not measured was not kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_compare import change, invoke, of, runs
+
+from sft.errors import ProblemsFound, UsageError
+from sft.evaluation.compare import Comparison, compare
+from sft.evaluation.gates import judge, load_gates, parse_key
+from sft.shards import Runner
+
+
+def gates(folder: Path, text: str) -> Path:
+    path = folder / "gates.yaml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Comparison:
+    """Text got better, tables worse."""
+    return of(runs(tmp_path, tables=0.8))
+
+
+def verdicts(folder: Path, found: Comparison, text: str) -> list[tuple[str, bool]]:
+    return [(outcome.gate, outcome.passed) for outcome in judge(load_gates(gates(folder, text)), found)]
+
+
+def test_limits(tmp_path: Path, found: Comparison) -> None:
+    text = """
+cer: {max: 0.05}
+ocr.exact: {min: 0.8, min_delta: 0}
+table.teds: {min_delta: -0.01}
+script=Bengali.cer: {max: 1}
+source=photos.exact: {min: 1}
+lost: {max: 0}
+"""
+    assert verdicts(tmp_path, found, text) == [
+        ("cer", True), ("ocr.exact", True), ("ocr.exact delta", True), ("table.teds delta", False), ("script=Bengali.cer", True), ("source=photos.exact", False),
+        ("lost", True), ("lost", True),
+    ]  # fmt: skip
+
+
+def test_confident_asks_for_the_whole_interval(tmp_path: Path, found: Comparison) -> None:
+    line = found.line("task", "ocr", "cer")
+    assert line
+    limit = (line.scores[1].value + (line.scores[1].high or 1)) / 2
+    assert verdicts(tmp_path, found, f"cer: {{max: {limit}}}") == [("cer", True)]
+    assert verdicts(tmp_path, found, f"cer: {{max: {limit}, confident: true}}") == [("cer", False)]
+    low = (line.deltas[0].value + line.deltas[0].low) / 2
+    assert verdicts(tmp_path, found, f"cer: {{min_delta: {low}}}") == [("cer delta", True)]
+    assert verdicts(tmp_path, found, f"cer: {{min_delta: {low}, confident: true}}") == [("cer delta", False)]
+
+
+def test_forgetting(tmp_path: Path, found: Comparison) -> None:
+    assert verdicts(tmp_path, found, "forgetting: {max_drop: 0.02}") == [
+        ("forgetting ocr.cer", True), ("forgetting table.teds", False), ("forgetting formula.similarity", False), ("forgetting chart.rms_f1", False),
+    ]  # fmt: skip
+    assert verdicts(tmp_path, found, "forgetting: {max_drop: 0.5, confident: true, tasks: [ocr, table]}") == [("forgetting ocr.cer", True), ("forgetting table.teds", True)]
+    assert verdicts(tmp_path, found, "forgetting: {max_drop: 0.5, tasks: [seal]}") == [("forgetting seal", False)]
+
+
+def test_what_is_not_there_fails(tmp_path: Path, found: Comparison) -> None:
+    outcomes = judge(load_gates(gates(tmp_path, "formula.similarity: {min: 0}\ngroup=nobody.cer: {max: 9}\n")), found)
+    assert [(outcome.passed, outcome.value, outcome.reason) for outcome in outcomes] == [(False, None, "no data: no sample has this score")] * 2
+    alone = compare([("base", runs(tmp_path)[0])], runner=Runner(workers=1))
+    assert verdicts(tmp_path, alone, "cer: {max: 0.9}\nocr.cer: {max_delta: 0}\nforgetting: {max_drop: 1}\n") == [("cer", True), ("ocr.cer", False), ("forgetting", False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cre: {max: 0.05}", r"cre: unknown metric 'cre', did you mean 'cer' \?"),
+        ("forgeting: {max_drop: 0.05}", r"unknown metric 'forgeting', did you mean 'forgetting' \?"),
+        ("tabel.teds: {max: 1}", r"unknown task 'tabel', did you mean 'table' \?"),
+        ("scrpt=Latin.cer: {max: 1}", r"unknown slice 'scrpt', did you mean 'script' \?"),
+        ("cer: {mx: 1}", r"cer: unknown limit 'mx', did you mean 'max' \?"),
+        ("forgetting: {max_dorp: 1}", r"did you mean 'max_drop' \?"),
+        ("forgetting: {confident: true}", "max_drop Field required"),
+        ("forgetting: {max_drop: -1}", "max_drop Input should be greater than or equal to 0"),
+        ("forgetting: {max_drop: 1, tasks: [tabel]}", r"unknown task 'tabel', did you mean 'table' \?"),
+        ("lost: {max: 0.5}", "max Input should be a valid integer"),
+        ("lost: {min: 0}", "unknown limit 'min'"),
+        ("cer: {max: .nan}", "finite number"),
+        ("cer: {max: '0.05'}", "valid number"),
+        ("cer: {max: yes}", "valid number"),
+        ("cer: {confident: true}", "cer: no limit in it"),
+        ("cer: 0.05", r"limits are expected, such as \{max: 0.05\}, found 0.05"),
+        ("a: {}\nb: {}", "a: unknown metric 'a'.*; b: unknown metric 'b'"),
+        ("[1]", "no gates in it"),
+        ("", "no gates in it"),
+        ("a: [", "not YAML"),
+        ("a: !!python/object/apply:os.system [x]", "not YAML"),
+        ("[" * 3000, "not YAML"),
+    ],
+)
+def test_faults_are_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_gates(gates(tmp_path, text))
+
+
+def test_a_file_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ProblemsFound, match="cannot read"):
+        load_gates(tmp_path / "no.yaml")
+    with pytest.raises(UsageError, match="not YAML"):
+        path = tmp_path / "bytes.yaml"
+        path.write_bytes(b"\xff\xfe\x00")
+        load_gates(path)
+
+
+def test_keys() -> None:
+    assert parse_key("cer") == ("all", "", "cer")
+    assert parse_key("table.teds") == ("task", "table", "teds")
+    assert parse_key("length=0 to 10, ocr.cer") == ("length", "0 to 10, ocr", "cer")
+    assert parse_key("size=0.25 to 1 MP.cer") == ("size", "0.25 to 1 MP", "cer")
+
+
+def test_the_exit_code(tmp_path: Path) -> None:
+    base, tuned = runs(tmp_path)
+    good, bad = gates(tmp_path, "cer: {max: 0.5}\nlost: {max: 0}\n"), tmp_path / "bad.yaml"
+    bad.write_text("cer: {max: 0.5}\nchart.rms_f1: {min: 0.1}\n")
+    done = invoke(f"base={base}", f"tuned={tuned}", "--gate", good)
+    assert done.exit_code == 0 and "pass  cer (tuned): 0.0" in done.stdout and "at most 0.5" in done.stdout
+    done = invoke(f"base={base}", f"tuned={tuned}", "--gate", bad)
+    assert done.exit_code == 1 and "FAIL  chart.rms_f1 (tuned): no data" in done.stdout
+    change(tuned, 1, error="503", pred="")
+    done = invoke(f"base={base}", f"tuned={tuned}", "--gate", good)
+    assert done.exit_code == 1 and "FAIL  lost (tuned): 1 lost, at most 0" in done.stdout

@@ -161,7 +161,7 @@ def test_data_gives_sources_and_documents(tmp_path: Path) -> None:
     found = of(paths, data=data)
     assert {line.name for line in found.lines if line.scope == "source"} == {"press", "web"}
     line = found.line("source", "press", "cer")
-    assert line and line.n == 60 and line.independent == 7
+    assert line and line.n == 60 and line.independent == 6
     whole = found.line("all", "", "exact")
     assert whole and (whole.n, whole.independent, whole.few) == (200, 11, True)
     data.write_text("".join(data.read_text("utf-8").splitlines(keepends=True)[:150]), "utf-8")

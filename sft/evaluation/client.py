@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
@@ -110,12 +111,13 @@ class Answer:
 
 
 class LostError(Exception):
-    """Why one request has no answer. `wait`: seconds for which the server asked to be left alone."""
+    """Why one request has no answer. `wait`: seconds for which the server asked to be left alone, if it did; `gone`: it could not be spoken to."""
 
-    def __init__(self, code: str, message: str, *, wait: float = 0.0) -> None:
+    def __init__(self, code: str, message: str, *, wait: float | None = None, gone: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.wait = wait
+        self.gone = gone
 
 
 def http_client(endpoint: Endpoint, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
@@ -144,9 +146,9 @@ async def post(client: httpx.AsyncClient, path: str, body: bytes, timeout: float
     except asyncio.TimeoutError as error:  # not the builtin one before Python 3.11
         raise LostError("answer.timeout", f"no answer within {timeout:g} s") from error
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise LostError("answer.refused", repr(error)) from error
+        raise LostError("answer.refused", repr(error), gone=True) from error
     except httpx.HTTPError as error:
-        raise LostError("answer.cut", repr(error)) from error
+        raise LostError("answer.cut", repr(error), gone=True) from error
     if status != httpx.codes.OK:
         raise LostError("answer.busy" if status in (429, 503) else "answer.http", f"{status}: {complaint(content)}", wait=_wait(headers))
     return content
@@ -162,17 +164,15 @@ async def _exchange(client: httpx.AsyncClient, path: str, body: bytes) -> tuple[
         return response.status_code, response.headers, bytes(content)
 
 
-def _wait(headers: httpx.Headers) -> float:
-    """Retry-After in seconds, whether it says seconds or a date; 0 where it says neither."""
-    value = headers.get("retry-after", "")
-    with suppress(ValueError, TypeError, OverflowError):
-        if value.strip().isdecimal():
-            return min(float(value), MAX_WAIT)
-        from datetime import datetime, timezone
-
+def _wait(headers: httpx.Headers) -> float | None:
+    """Retry-After in seconds, whether it says seconds or a date; None where it says neither."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value[:9]), MAX_WAIT)
+    with suppress(ValueError, TypeError, OverflowError, IndexError):
         left = (parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds()
         return min(max(left, 0.0), MAX_WAIT)
-    return 0.0
+    return None
 
 
 def decoded(content: bytes) -> Any:

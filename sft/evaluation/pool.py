@@ -29,15 +29,14 @@ from sft.evaluation.servers import Server, look
 from sft.evaluation.wires import WIRES, Question
 from sft.images import ImageProblem
 
-TRIES = {"answer.busy": 6, "answer.http": 3, "answer.json": 3, "answer.schema": 3, "answer.choices": 3, "answer.timeout": 2}  # all others: one
+TRIES = {"answer.busy": 6, "answer.http": 3, "answer.cut": 3, "answer.json": 3, "answer.schema": 3, "answer.choices": 3, "answer.timeout": 2}  # all others: one
 BACKOFF = 0.5  # seconds before the second try, doubled before each further one
 LONGEST_BACKOFF = 30.0
-SUSPECT, CUTS = 3, 6  # connections that ended under one question
+SUSPECT, CUTS = 3, 7  # connections that ended under one question: from when on it goes alone, and when it is lost
 HOPELESS = 64  # questions lost in a row to broken servers before the rest is not asked
-DOWNS = 8  # times that a server is lost, per server, without one answer in between
+DOWNS = 8  # times that a server is lost, per server, under as many questions and without one answer in between
 PATIENCE = 30.0  # seconds without any server
-PROBE_FIRST, PROBE_LONGEST = 0.1, 2.0  # seconds between two looks whether a server is back
-SERVER_FAULTS = ("answer.busy", "answer.http", "answer.json", "answer.schema", "answer.choices", "answer.timeout")
+PROBE_FIRST, PROBE_LONGEST = 0.05, 2.0  # seconds between two looks whether a server is back
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,7 @@ class Pool:
     _watchers: set[asyncio.Future[None]] = field(default_factory=set)
     _in_a_row: int = 0
     _downs: int = 0  # since the last answer
+    _victims: set[int] = field(default_factory=set)
     _down_since: float | None = None
     _alone: bool = False
 
@@ -174,6 +174,7 @@ class Pool:
             self._failed(job, lost, station, sent)
         else:
             self._in_a_row = self._downs = 0
+            self._victims.clear()
             station.limit.answered(answer.seconds, full=full)
             self._done(job, answer, station)
         finally:
@@ -194,13 +195,13 @@ class Pool:
     def _failed(self, job: _Job, lost: LostError, station: _Station, sent: float) -> None:
         """Try again where that can help, else it is lost."""
         now = time.monotonic()
-        if lost.code in ("answer.refused", "answer.cut"):
+        if lost.gone:
             self._cut(job, lost, station)
             return
         job.tries += 1
         if lost.code in ("answer.busy", "answer.timeout"):
             station.limit.overloaded(sent=sent, now=now)
-        pause = max(lost.wait, min(self.options.backoff * 2 ** (job.tries - 1), LONGEST_BACKOFF))
+        pause = min(self.options.backoff * 2 ** (job.tries - 1), LONGEST_BACKOFF) if lost.wait is None else lost.wait
         if lost.wait:
             station.rests_until = max(station.rests_until, now + lost.wait)
         if job.tries < TRIES.get(lost.code, 1) and not _final(lost):
@@ -208,23 +209,23 @@ class Pool:
             heapq.heappush(self._later, (now + pause, job.index, job))
             return
         self._done(job, Lost(lost.code, str(lost)), station)
-        self._in_a_row = self._in_a_row + 1 if lost.code in SERVER_FAULTS and not _final(lost) else 0
+        self._in_a_row = self._in_a_row + 1 if lost.code in TRIES and not _final(lost) else 0
         if self._in_a_row >= HOPELESS:
             self.stopped = f"{self._in_a_row} questions in a row were lost, the last one because: {lost}"
 
     def _cut(self, job: _Job, lost: LostError, station: _Station) -> None:
         """The connection is gone, and with it perhaps the server."""
+        self._victims.add(job.index)
         if station.up:
             station.up = False
             self._downs += 1
             self._watchers.add(asyncio.ensure_future(self._watch(station)))
             if self._down_since is None and not any(other.up for other in self._stations):
                 self._down_since = time.monotonic()
-            if self._downs >= DOWNS * len(self._stations):
+            if self._downs >= DOWNS * len(self._stations) and len(self._victims) >= DOWNS:
                 self.stopped = f"{self._downs} times in a row a server was lost before it answered anything, the last time: {lost}"
         job.cuts += lost.code == "answer.cut"
         if job.cuts >= CUTS:
-            self._downs = 0  # it was the question's doing
             self._done(job, Lost(lost.code, f"{job.cuts} times: {lost}"), station)
             return
         self.retries += 1
@@ -235,7 +236,7 @@ class Pool:
 
     async def _watch(self, station: _Station) -> None:
         """Look whether a server is back, ever more rarely, until it is; with another model it must not go on."""
-        pause = min(PROBE_FIRST * 2 ** min(self._downs, 8), PROBE_LONGEST, self.options.patience / 4)
+        pause = min(PROBE_FIRST * 2 ** min(self._downs, 3), PROBE_LONGEST, self.options.patience / 4)
         while True:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, PROBE_LONGEST)

@@ -112,7 +112,7 @@ def ask(
         else:
             places.setdefault(item.key(served.fingerprint), []).append(index)
     keys = list(places)
-    known = {key: answer for key in keys if cache and (answer := cache.get(key))}
+    known = {key: answer for key in keys if cache is not None and (answer := cache.get(key))}
     for key, answer in known.items():
         for index in places[key]:
             settle(index, answer)
@@ -122,7 +122,7 @@ def ask(
         nonlocal asked
         if isinstance(what, Answer):
             asked += 1
-            if cache:
+            if cache is not None:
                 cache.put(keys[number], what, where)
         for index in places[keys[number]]:
             settle(index, what)

@@ -85,9 +85,9 @@ def _hash(script: str) -> str:
 
 def _warnings(data: Data) -> list[str]:
     found = list(data.notes)
-    for run, name in enumerate(data.names):
-        if data.counts(run)[1]:
-            found.append(f"Incomplete: run “{name}” has answers to only part of its samples. Lost ones are left out of the scores; do not compare them with another report's.")
+    partial = [f"“{name}”" for run, name in enumerate(data.names) if data.counts(run)[1]]
+    if partial:
+        found.append(f"Incomplete: run {', '.join(partial)} has answers to only part of its samples. Lost ones are left out of all scores; do not compare them with another report's.")
     asked = {sum(data.counts(run)) for run in range(len(data.names))}
     if len(asked) > 1:
         found.append("The runs were not asked for the same samples. Scores are over those that all of them answered.")
@@ -128,7 +128,7 @@ def _row(data: Data, task: str, name: str) -> dict[str, Any] | None:
     moved = None
     if change:
         limits = " to ".join(words.change(name, limit).removesuffix(" pp") for limit in (change.interval.low, change.interval.high))
-        moved = {"text": words.change(name, change.interval.value), "span": limits, "verdict": change.verdict, "won": f"{change.won[0]:,} : {change.won[1]:,}"}
+        moved = {"text": words.change(name, change.interval.value), "span": limits, "verdict": change.verdict, "won": f"{change.won[0]:,} : {change.won[1]:,}" if SCORES[name].higher_is_better is not None else ""}
     return {"label": words.name_of(name), "definition": SCORES[name].definition, "cells": cells, "change": moved, "health": name in words.HEALTH, "headline": name == HEADLINE[task]}
 
 

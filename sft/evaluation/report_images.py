@@ -93,7 +93,7 @@ def address(path: Path, page: Path) -> str:
     try:
         if not path.is_file():
             return ""
-        relative = os.path.relpath(path.resolve(), page.parent.resolve())
+        relative = os.path.relpath(path, page.parent)
     except (OSError, ValueError):  # a NUL in the name, or another drive
         return ""
     return "./" + quote(relative.replace(os.sep, "/").encode("utf-8", "replace"))

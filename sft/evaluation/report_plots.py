@@ -115,7 +115,7 @@ def _line(label: str, figures: Sequence[Figure], low: float, high: float) -> Lin
     for item in figures:
         places = [100 * _clipped(value, low, high) for value in (item.interval.value, item.interval.low, item.interval.high)]
         marks.append(Mark(item.run, places[0], places[1], places[2], f"{words.value(item.score, item.interval.value)} ({words.span(item.score, item.interval)})"))
-    return Line(label or "none", figures[0].n, tuple(marks))
+    return Line(label.removesuffix(f", {figures[0].task}") or "none", figures[0].n, tuple(marks))  # a panel is of one task
 
 
 def curves(data: Data) -> list[Curve]:

@@ -70,7 +70,7 @@ def collect(data: Data, base: Path, path: Path) -> tuple[dict[str, Any], Picture
         rows.append(row)
     content = {
         "runs": data.names, "tasks": [{"name": task_name(task), "headline": scores[task].index(HEADLINE[task]) if HEADLINE[task] in scores[task] else 0,
-                                       "scores": [[name_of(name), SCORES[name].kind != "number", SCORES[name].definition] for name in scores[task]]} for task in tasks],
+                                       "scores": [[name_of(name), SCORES[name].kind != "number", SCORES[name].definition, name in REASONS] for name in scores[task]]} for task in tasks],
         "dimensions": [[dimension_name(name), list(known)] for name, known in zip(dimensions, labels, strict=True)], "prompts": list(page.prompts),
         "reasons": REASON_NAMES, "math": page.drawn, "samples": rows, "left": len(ranked) - len(shown),
     }  # fmt: skip
@@ -161,7 +161,7 @@ def _formula(page: Page, text: str) -> int | None:
     return page.formulas[text]
 
 
-def confused(confusions: Sequence[Confusions], kinds: Iterable[str] = ("substituted", "deleted", "inserted"), *, number: int = 15) -> dict[str, list[dict[str, Any]]]:
+def confused(confusions: Sequence[Confusions], kinds: Iterable[str] = ("substituted", "deleted", "inserted"), *, number: int = 12) -> dict[str, list[dict[str, Any]]]:
     """The most frequent confusions of the last run, each with its count in every run."""
     from sft.evaluation.report_diff import names, top, visible
 

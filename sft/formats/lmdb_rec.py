@@ -7,25 +7,21 @@ A set is a folder with `data.mdb`; a folder of such folders is read in the order
     label-000000001  "Available" in UTF-8
 
 Numbers start with 1. The sets of TableMASTER hold pickled values: unpickling runs whatever their author wrote, and so
-they are refused. `wh-000000001` and other keys are not read.
+they are refused. `wh-000000001` and other keys are not read. The library of LMDB is not used: it trusts the file
+(`sft.formats.lmdb_pages`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from sft.errors import UsageError
-from sft.formats import rows
+from sft.formats import lmdb_pages, rows
 from sft.formats.base import UNIT_OBJECTS, Format, Options, Picture, Read, Reject, Unit
 from sft.images import MAX_FILE_BYTES
 from sft.types import Task
-
-if TYPE_CHECKING:
-    import lmdb
 
 MAX_LABEL_BYTES = 1 << 20
 _PICKLE = re.compile(rb"\x80[\x02-\x05].*\.\Z", re.DOTALL)
@@ -36,9 +32,13 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
     sets = _sets(source)
     for path in sets:
         name = path.relative_to(source).as_posix() if path != source else path.name
-        with _opened(path) as base, base.begin() as view:
-            entries = base.stat()["entries"]
-            count, problem = _count(view, entries)
+        try:
+            with lmdb_pages.opened(_data(path)) as base:
+                count, problem = _count(base)
+        except lmdb_pages.Corrupt as error:
+            if len(sets) == 1:
+                raise UsageError(f"not an LMDB set that can be read: {error}", where=str(path), hint="copy or download it again; name the folder that holds data.mdb") from error
+            count, problem = 0, ("source.syntax", f"not an LMDB set that can be read: {error}")
         if problem:
             yield Unit(path, name, problem)
         for start in range(1, count + 1, UNIT_OBJECTS):
@@ -48,42 +48,27 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
 def _sets(source: Path) -> list[Path]:
     if not source.is_dir() or (source / "data.mdb").is_file():
         return [source]
-    found = sorted(path.parent for path in source.rglob("data.mdb"))
+    found = sorted(path.parent for path in source.rglob("data.mdb") if path.is_file())
     if not found:
         raise UsageError("no data.mdb here", where=str(source), hint="name the folder of an LMDB set, or a folder of such folders")
     return found
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[lmdb.Environment]:
-    """The set, to be read only; UsageError where it is none, or was cut off."""
-    try:
-        import lmdb
-    except ImportError as error:
-        raise UsageError("LMDB sets need the library lmdb", hint="pip install 'paddleocr-vl-sft[data]'") from error
-    data = path / "data.mdb" if path.is_dir() else path
-    try:
-        base = lmdb.open(str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, meminit=False, max_readers=1, create=False)
-    except (lmdb.Error, OSError) as error:
-        raise UsageError(f"not an LMDB set that can be read ({error})", where=str(path), hint="name the folder that holds data.mdb") from error
-    with base:
-        needed = (base.info()["last_pgno"] + 1) * base.stat()["psize"]
-        if data.stat().st_size < needed:  # reading behind the end of the file would kill the process
-            raise UsageError(f"data.mdb was cut off: it has {data.stat().st_size:,} of {needed:,} bytes", where=str(path), hint="copy or download it again")
-        yield base
+def _data(path: Path) -> Path:
+    return path / "data.mdb" if path.is_dir() else path
 
 
-def _count(view: Any, entries: int) -> tuple[int, tuple[str, str] | None]:
+def _count(base: lmdb_pages.Base) -> tuple[int, tuple[str, str] | None]:
     """(samples, (code, message) of what is wrong with the set as a whole)"""
-    number = view.get(b"num-samples")
+    number = base.get(b"num-samples", max_bytes=MAX_LABEL_BYTES)
     if number is None:
-        first = next(iter(view.cursor()), (b"", b""))
-        if _PICKLE.match(first[1][: 1 << 16] + first[1][-1:]):
+        first = base.first_value(max_bytes=MAX_LABEL_BYTES)
+        if isinstance(first, bytes) and _PICKLE.match(first[: 1 << 16] + first[-1:]):
             return 0, ("source.refused", "pickled values (a set of TableMASTER?); unpickling runs whatever the author wrote")
         return 0, ("source.shape", "no key num-samples")
-    if not number.isdigit() or len(number) > 18:
-        return 0, ("source.shape", f"num-samples is no number: {number[:20]!r}")
-    count = int(number)
+    if isinstance(number, int) or not number.isdigit() or len(number) > 18:
+        return 0, ("source.shape", f"num-samples is no number: {str(number)[:20]}")
+    count, entries = int(number), min(base.entries, base.size)  # what a damaged set says of itself is no reason to count for ever
     if count > entries:
         return entries, ("source.shape", f"num-samples says {count:,}, but there are only {entries:,} entries")
     return count, None
@@ -94,24 +79,28 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
     if isinstance(unit.payload, tuple):
         yield Reject(unit.name, *unit.payload)
         return
-    with _opened(unit.path) as base, base.begin(buffers=True) as view:
+    with lmdb_pages.opened(_data(unit.path)) as base:
         for number in unit.payload:
-            yield _item(f"{unit.name}#{number}", number, view, options)
+            yield _item(f"{unit.name}#{number}", number, base, options)
 
 
-def _item(where: str, number: int, view: Any, options: Options) -> Read:
-    image, label = (view.get(f"{kind}-{number:09d}".encode()) for kind in ("image", "label"))
+def _item(where: str, number: int, base: lmdb_pages.Base, options: Options) -> Read:
+    try:
+        image = base.get(f"image-{number:09d}".encode(), max_bytes=MAX_FILE_BYTES)
+        label = base.get(f"label-{number:09d}".encode(), max_bytes=MAX_LABEL_BYTES)
+    except lmdb_pages.Corrupt as error:
+        return Reject(where, "source.syntax", f"data.mdb is damaged here: {error}")
     if image is None or label is None:
         return Reject(where, "source.shape", f"no key {'image' if image is None else 'label'}-{number:09d}")
-    if len(image) > MAX_FILE_BYTES or len(label) > MAX_LABEL_BYTES:
-        return Reject(where, "source.too_large", f"{len(image):,} bytes of image, {len(label):,} of label")
-    raw = bytes(label)
-    if _PICKLE.match(raw):
+    if isinstance(image, int) or isinstance(label, int):
+        sizes = [value if isinstance(value, int) else len(value) for value in (image, label)]
+        return Reject(where, "source.too_large", f"{sizes[0]:,} bytes of image, {sizes[1]:,} of label")
+    if _PICKLE.match(label):
         return Reject(where, "source.refused", "a pickled label; unpickling runs whatever the author wrote")
-    text = rows.decode_line(where, raw)
+    text = rows.decode_line(where, label)
     if isinstance(text, Reject):
         return text
-    return rows.item(where, rows.begin(raw), text, Picture(data=bytes(image), turn=options.turn), options, task=options.task or Task.OCR)
+    return rows.item(where, rows.begin(label), text, Picture(data=image, turn=options.turn), options, task=options.task or Task.OCR)
 
 
 FORMATS = {

@@ -22,6 +22,7 @@ Images are looked for in `SPLIT/FILENAME`, `FILENAME` and the same below `images
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from html import escape
@@ -125,7 +126,7 @@ def _picture(row: Mapping[str, Any], folder: Path, options: Options) -> Picture:
         raise MarkupError("source.outside", f"{name!r} leads out of the source")
     places = [f"{split}/{name}", name, f"images/{split}/{name}", f"images/{name}"] if isinstance(split, str) and split else [name, f"images/{name}"]
     paths = [path for place in places if (path := inside(root, place)) is not None]
-    return Picture(path=next((path for path in paths if path.is_file()), paths[0]))
+    return Picture(path=next((path for path in paths if os.path.isfile(path)), paths[0]))  # Path.is_file raises where a name is too long
 
 
 def _html(row: Mapping[str, Any]) -> str:

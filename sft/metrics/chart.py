@@ -47,8 +47,8 @@ def rms(*, ref: str | Rows, pred: str | Rows, as_published: bool = False) -> Rms
     >>> rms(ref="year | argentina | brazil\\n1999 | 200 | 158", pred="year | argentina | brazil\\n1999 | 202 | 0").f1
     0.495
     """
-    wanted = _mappings(ref, transposed=False)
-    return max((_matched(wanted, _mappings(pred, transposed=turned), as_published) for turned in (True, False)), key=lambda found: found.f1)
+    wanted, answer = _mappings(_cells(ref), transposed=False), _cells(pred)
+    return max((_matched(wanted, _mappings(answer, transposed=turned), as_published) for turned in (True, False)), key=lambda found: found.f1)
 
 
 def rms_f1(*, ref: str | Rows, pred: str | Rows) -> float:
@@ -74,7 +74,10 @@ def rnss(*, ref: str | Rows, pred: str | Rows) -> float:
     return float(1 - costs[rows, columns].sum() / max(len(wanted), len(found)))
 
 
-def _cells(text: str | Rows) -> tuple[str | None, list[tuple[str, ...]]]:
+Cells = tuple["str | None", "list[tuple[str, ...]]"]
+
+
+def _cells(text: str | Rows) -> Cells:
     """(title, rows), lower-case, cells without outer white space."""
     if not isinstance(text, str):
         return None, [tuple(cell.strip().lower() for cell in row) for row in text]
@@ -83,14 +86,17 @@ def _cells(text: str | Rows) -> tuple[str | None, list[tuple[str, ...]]]:
     return title, [tuple(cell.strip() for cell in line.split(" | ")) for line in lines]
 
 
-def _mappings(text: str | Rows, *, transposed: bool) -> list[tuple[str, str]]:
-    title, rows = _cells(text)
+def _mappings(cells: Cells, *, transposed: bool) -> list[tuple[str, str]]:
+    title, rows = cells
     if transposed:
         rows = list(zip_longest(*rows, fillvalue=""))
     found = {} if title is None else {TITLE: title}
     if len(rows) > 1 and len(rows[0]) > 1:
+        headers = rows[0][1:]
         for row in rows[1:]:
-            found |= {f"{row[0]} {header}": cell for header, cell in zip(rows[0][1:], row[1:], strict=False)}
+            first = f"{row[0]} "
+            for header, cell in zip(headers, row[1:], strict=False):
+                found[first + header] = cell
     return list(found.items())
 
 
@@ -101,7 +107,8 @@ def _matched(wanted: list[tuple[str, str]], found: list[tuple[str, str]], as_pub
         return Rms(float(bool(wanted) or not found), float(bool(found) or not wanted), float(not wanted and not found))
     keys = _anls([key for key, _ in wanted], [key for key, _ in found])
     rows, columns = linear_sum_assignment(1 - keys)
-    score = sum(keys[row, column] * _value(wanted[row][1], found[column][1], as_published) for row, column in zip(rows, columns, strict=True) if keys[row, column])
+    fits = keys[rows, columns].tolist()
+    score = sum(fit * _value(wanted[row][1], found[column][1], as_published) for fit, row, column in zip(fits, rows.tolist(), columns.tolist(), strict=True) if fit)
     if not score:
         return Rms(0.0, 0.0, 0.0)
     precision, recall = float(score / len(found)), float(score / len(wanted))
@@ -110,17 +117,17 @@ def _matched(wanted: list[tuple[str, str]], found: list[tuple[str, str]], as_pub
 
 def _anls(left: list[str], right: list[str]) -> Floats:
     """1 - normalised edit distance, 0 where the distance is above the threshold; shape (len(left), len(right))."""
-    costs: Floats = cdist(left, right, scorer=Levenshtein.normalized_distance, dtype=np.float64)
-    return np.where(costs <= TEXT_THETA, 1 - costs, 0.0)
+    costs: Floats = cdist(left, right, scorer=Levenshtein.normalized_distance, score_cutoff=TEXT_THETA, dtype=np.float64)  # 1 above the cut-off
+    return np.subtract(1, costs, out=costs)
 
 
 def _value(wanted: str, found: str, as_published: bool) -> float:
+    if wanted == found:
+        return 1.0
     number, other = _number(wanted), _number(found)
     if other is not None and number:
         error = min(abs((number - other) / number), 1)
         return 1 - error if error < NUMBER_THETA else 0.0
-    if wanted == found:
-        return 1.0
     if not as_published and number == 0 and other is not None:
         return float(other == 0)
     cost = Levenshtein.normalized_distance(wanted, found)

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from hostile import pictures, values
-from hostile.kit import MARKS, VICTIM, Case, Content, Kit, Row, good_rows, put
+from hostile.kit import MARKS, VICTIM, Case, Content, Kit, Row, good_rows, png, put
 from hostile.kits import KITS
 from hostile.kits_binary import Lmdb, Parquet
 
@@ -93,7 +93,7 @@ FILES: dict[str, tuple[Callable[[bytes], Content], str]] = {
     "a bomb of gzip": (lambda content: gzip.compress(bytes(1 << 24), mtime=0), "none"),
     **{name: ((lambda make: lambda content: make())(make), "none") for name, make in pictures.OTHERS.items()},
     **{name: ((lambda what: lambda content: what)(what), "none") for name, what in pictures.SPECIAL.items() if name != "a sparse file"},
-    "a PNG": (lambda content: pictures.png("alpha"), "none"),
+    "a PNG": (lambda content: png("alpha"), "none"),
     "brackets": (lambda content: b"[" * LONG, "none"),
     "braces": (lambda content: b'{"a":' * LONG, "none"),
     "tags": (lambda content: b"<a>" * 10_000, "none"),

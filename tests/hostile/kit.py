@@ -46,7 +46,7 @@ def png(mark: str, side: int = SIDE) -> bytes:
     return stream.getvalue()
 
 
-PNG = {mark: png(mark) for mark in MARKS}
+PNG = {mark: png(mark) for mark in (*MARKS, "victim")}
 
 
 def put(path: Path, content: Content) -> None:
@@ -97,7 +97,7 @@ class Kit:
         for name, content in self.beside.items():
             put(folder / name, content)
         for index, row in enumerate(rows):
-            picture = PNG.get(row.mark, PNG["alpha"]) if row.picture is None else row.picture
+            picture = PNG.get(row.mark, PNG["victim"]) if row.picture is None else row.picture
             path = folder / self.image.format(mark=row.mark, index=index)
             if not os.path.lexists(path):
                 put(path, picture)

@@ -11,7 +11,7 @@ from hostile.kit import PNG, Kit, Row
 
 
 def picture_of(row: Row) -> bytes:
-    found = PNG.get(row.mark, PNG["alpha"]) if row.picture is None else row.picture
+    found = PNG.get(row.mark, PNG["victim"]) if row.picture is None else row.picture
     assert isinstance(found, bytes), "only bytes fit into a column"
     return found
 

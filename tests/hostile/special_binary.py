@@ -10,7 +10,7 @@ from typing import Any
 
 from hostile import kits_binary, pictures, values
 from hostile.damage import FILES, LARGE, NEEDED, Built, main_file, with_rows
-from hostile.kit import MARKS, VICTIM, Case, Kit, Row, good_rows, put
+from hostile.kit import MARKS, VICTIM, Case, Kit, Row, good_rows, png, put
 from hostile.kits_binary import Lmdb, Parquet
 
 FLIPS = 25
@@ -85,7 +85,7 @@ def layout(kit: Parquet, folder: Path, what: str) -> Built:
     if what == "no rows":
         return stored(kit, folder, {name: column[:0] for name, column in good.items()})
     if what == "a bomb":
-        image = {"bytes": pictures.png("alpha") + bytes(210 << 20), "path": None}
+        image = {"bytes": png("alpha") + bytes(210 << 20), "path": None}
         return stored(kit, folder, {name: column[:1] for name, column in good.items()} | {"image": [image]}, compression="zstd")
     if what == "many columns":
         return *stored(kit, folder, good | {f"c{number}": [None] * 6 for number in range(2000)})[:1], MARKS
@@ -93,9 +93,9 @@ def layout(kit: Parquet, folder: Path, what: str) -> Built:
         return *stored(kit, folder, good, row_group_size=1)[:1], MARKS
     if what == "a column twice":
         table = pa.table(good)
-        return stored(kit, folder, table.append_column("image", table.column(0)))  # type: ignore[arg-type]
+        return stored(kit, folder, table.append_column("image", table.column(0)))
     notes = {"a note of nonsense": b"{", "a deep note": b"[" * values.DEEP, "a note of nulls": b'{"info": {"features": null}}', "a long note": b'"' + b"x" * 1_000_000 + b'"'}
-    return *stored(kit, folder, pa.table(good).replace_schema_metadata({b"huggingface": notes[what]}))[:1], MARKS  # type: ignore[arg-type]
+    return *stored(kit, folder, pa.table(good).replace_schema_metadata({b"huggingface": notes[what]}))[:1], MARKS
 
 
 LAYOUTS = ["no rows", "a bomb", "many columns", "many row groups", "a column twice", "a note of nonsense", "a deep note", "a note of nulls", "a long note"]
@@ -161,15 +161,15 @@ def cases() -> Iterator[Case]:
         if isinstance(kit, Parquet):
             for column in ("image", "text") if kit.format == "hf" else ("image", "otsl", "cells", "html"):
                 for make in columns():
-                    yield Case(kit, f"{column} of {make}", partial(retyped, column=column, make=make))  # type: ignore[arg-type]
+                    yield Case(kit, f"{column} of {make}", partial(retyped, column=column, make=make))
             for what in LAYOUTS:
-                yield Case(kit, what, partial(layout, what=what))  # type: ignore[arg-type]
+                yield Case(kit, what, partial(layout, what=what))
         else:
             yield Case(kit, "labels of bytes", partial(with_rows, victims=wrong_labels), at_least=NEEDED)
             for what, changes in KEYS.items():
-                yield Case(kit, f"keys: {what}", partial(keyed, changes=changes))  # type: ignore[arg-type]
+                yield Case(kit, f"keys: {what}", partial(keyed, changes=changes))
     hf = kits_binary.BINARY[0]
     for seed, share in [(0, 1.0), (0, 0.2), (0, 0.8), (1, 1.0), (2, 1.0), (3, 1.0), (4, 1.0), (5, 1.0), (60, 1.0)]:
-        yield Case(hf, f"arrow {seed} {share}", partial(arrow, seed=seed, share=share))  # type: ignore[arg-type]
+        yield Case(hf, f"arrow {seed} {share}", partial(arrow, seed=seed, share=share))
     for number, state in enumerate(STATES):
-        yield Case(hf, f"state {number}", partial(states, state=state))  # type: ignore[arg-type]
+        yield Case(hf, f"state {number}", partial(states, state=state))

@@ -1,0 +1,155 @@
+"""The same figures for other readers: Markdown for a pull request, CSV for a spreadsheet, JUnit XML for a CI server."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+from sft.evaluation import report_words as words
+from sft.evaluation.gates import Outcome
+from sft.evaluation.report_data import Data, Figure, Sample
+from sft.evaluation.sample_scores import HEADLINE, SCORES
+from sft.jsonl import atomic_write
+from sft.metrics.text import RAW, normalise
+
+WORST = 10  # samples of a pull request
+SHOWN = 80  # characters of one text in a table
+COLUMNS = ("run", "step", "task", "dimension", "slice", "score", "version", "n", "independent", "value", "low", "high", "few", "delta", "delta_low", "delta_high", "p", "wins", "losses", "verdict")
+_NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for a formula
+
+
+def write_markdown(path: Path, data: Data, *, title: str, gates: Sequence[Outcome] = (), worst: int = WORST) -> None:
+    """`report.md`: a table per task, what the gates say, and the `worst` samples of the last run. Whole or not at all."""
+    lines = [f"# {_inline(title)}", ""]
+    for run, name in enumerate(data.names):
+        if lost := data.counts(run)[1]:
+            lines += [f"> **Incomplete:** {lost:,} answers of {_inline(name)} are lost; the scores leave them out.", ""]
+    lines += [f"> {_inline(note)}\n" for note in data.notes]
+    if gates:
+        broken = sum(not gate.passed for gate in gates)
+        lines += [f"**Gates: {f'{broken} of {len(gates)} broken' if broken else f'all {len(gates)} kept'}**", ""]
+        lines += _table(["", "gate", "run", "measured"], [["kept" if gate.passed else "**broken**", _inline(gate.gate), _inline(gate.run), _inline(gate.reason)] for gate in gates])
+    for task in data.tasks:
+        count = sum(sample.task == task for sample in data.samples)
+        lines += [f"## {words.task_name(task)} ({count:,} samples)", ""]
+        several = len(data.names) > 1
+        lines += _table(["", *(_inline(name) for name in data.names), *(["change"] if several else [])], [row for name in SCORES if (row := _scores(data, task, name))])
+    lines += _worst(data, worst)
+    lines += [f"Limits are 95 % intervals; **better** and **worse** are beyond chance. Normalisation: {RAW}.", ""]
+    with atomic_write(path) as stream:
+        stream.write("\n".join(lines).encode("utf-8", "replace"))
+
+
+def _scores(data: Data, task: str, name: str) -> list[str]:
+    found = [data.summary.figure(run, task, name) for run in range(len(data.names))]
+    if not any(found):
+        return []
+    label = words.name_of(name)
+    row = [f"**{label}**" if name == HEADLINE[task] else label]
+    row += [f"{words.value(name, item.interval.value)} ({words.span(name, item.interval)})" if item else "–" for item in found]
+    if len(data.names) > 1:
+        change = data.summary.change(task, name)
+        row.append(f"{words.change(name, change.interval.value)}{f' **{change.verdict}**' if change.verdict else ''}" if change else "–")
+    return row
+
+
+def _worst(data: Data, count: int) -> list[str]:
+    """A table of the samples with the highest error, those that are right left out."""
+    wrong = [sample for sample in data.worst_first() if sample.error(-1)][:count]
+    if not wrong:
+        return []
+    rows = []
+    for sample in wrong:
+        pred = sample.answers[-1].pred.pred if sample.answers[-1] else ""
+        rows.append([str(sample.id), words.task_name(sample.task), _headline(sample), _code(sample.image), _code(normalise(sample.ref)), _code(normalise(pred))])
+    return [f"## The worst {len(rows)}" + (f" of {_inline(data.names[-1])}" if len(data.names) > 1 else ""), "", *_table(["sample", "task", "score", "image", "truth", "answer"], rows)]
+
+
+def _headline(sample: Sample) -> str:
+    name = HEADLINE[sample.task]
+    return f"{words.name_of(name)} {words.value(name, sample.value(-1, name) or 0.0)}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows), ""]
+
+
+def _inline(text: str) -> str:
+    """A stranger's text as Markdown text: no markup, no links, no mentions, one line."""
+    line = " ".join(text.split())
+    return re.sub(r"([\\`*_{}\[\]()#+!|<>~&@$])", lambda found: f"&#{ord(found[1])};", line).replace("://", "&#58;//")
+
+
+def _code(text: str) -> str:
+    """A stranger's text as code in a table cell, cut."""
+    line = " ".join(text.split())
+    line = line if len(line) <= SHOWN else line[:SHOWN] + "…"
+    if not line:
+        return "*empty*"
+    return "<code>" + re.sub(r"([\\`*_{}\[\]()#+!|<>~&@$:])", lambda found: f"&#{ord(found[1])};", line) + "</code>"
+
+
+def write_csv(path: Path, data: Data) -> None:
+    """`metrics.csv`: a row per run, task, slice and score; the change columns are filled in the rows of the last run. Fractions, not percent."""
+    stream = io.StringIO()
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for item in data.summary.figures:
+        change = data.summary.change(item.task, item.score) if not item.dimension and item.run == len(data.names) - 1 else None
+        step = data.steps[item.run]
+        moved = [change.interval.value, change.interval.low, change.interval.high, change.p, change.won[0], change.won[1], change.verdict] if change else [""] * 7
+        names = [_cell(text) for text in (data.names[item.run], "" if step is None else str(step), item.task, item.dimension, item.label, item.score)]
+        figure = item.interval
+        table.writerow([*names, SCORES[item.score].version, item.n, figure.n, figure.value, figure.low, figure.high, int(figure.few), *moved])
+    with atomic_write(path) as out:
+        out.write(stream.getvalue().encode("utf-8", "replace"))
+
+
+def _cell(text: str) -> str:
+    """Text that no spreadsheet runs."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def write_junit(path: Path, data: Data, *, title: str, gates: Sequence[Outcome] = ()) -> None:
+    """`junit.xml`: a case per gate, failed where it is broken; one per run, failed where answers are lost; the scores as properties."""
+    root = ElementTree.Element("testsuites", name=_xml(title))
+    complete = ElementTree.SubElement(root, "testsuite", name="answers", tests=str(len(data.names)))
+    failed = 0
+    for run, name in enumerate(data.names):
+        case = ElementTree.SubElement(complete, "testcase", classname="answers", name=_xml(name))
+        scored, lost = data.counts(run)
+        if lost:
+            failed += 1
+            ElementTree.SubElement(case, "failure", message=f"{lost} of {scored + lost} answers are lost")
+    complete.set("failures", str(failed))
+    properties = ElementTree.Element("properties")
+    for name, figure in _properties(data):
+        ElementTree.SubElement(properties, "property", name=_xml(name), value=repr(figure.interval.value))
+    complete.insert(0, properties)
+    if gates:
+        suite = ElementTree.SubElement(root, "testsuite", name="gates", tests=str(len(gates)), failures=str(sum(not gate.passed for gate in gates)))
+        for gate in gates:
+            case = ElementTree.SubElement(suite, "testcase", classname="gates", name=_xml(f"{gate.gate} ({gate.run})" if gate.run else gate.gate))
+            if not gate.passed:
+                ElementTree.SubElement(case, "failure", message=_xml(gate.reason))
+    root.set("tests", str(len(data.names) + len(gates)))
+    root.set("failures", str(failed + sum(not gate.passed for gate in gates)))
+    ElementTree.indent(root)
+    with atomic_write(path) as stream:
+        stream.write(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
+
+
+def _properties(data: Data) -> Iterator[tuple[str, Figure]]:
+    for item in data.summary.figures:
+        if not item.dimension:
+            yield f"{data.names[item.run]}/{item.task}/{item.score}", item
+
+
+def _xml(text: str) -> str:
+    """Text without what XML 1.0 cannot have."""
+    return _NO_XML.sub("\ufffd", text)

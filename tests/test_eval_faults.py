@@ -1,0 +1,257 @@
+"""`sft eval` against a real server that is killed, that lies, stalls and hangs up: nothing is lost, nothing is taken for a wrong answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from sft.evaluation import predict, results
+from sft.evaluation.client import LOST
+from sft.jsonl import ocr_sample, read_json, write_samples
+
+ROOT = Path(__file__).parent.parent
+KILLS = 20
+SAMPLES = 400
+
+
+class Served:
+    """The server of `eval_server.py` in a process of its own, on one port, started and killed at will."""
+
+    def __init__(self, log: Path, seconds: float = 0.0) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.log, self.seconds = log, seconds
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.process = subprocess.Popen([sys.executable, "-S", str(ROOT / "tests" / "eval_server.py"), str(self.port), str(self.log), str(self.seconds)])
+
+    def listening(self) -> None:
+        """Wait until it does."""
+        for _ in range(500):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise AssertionError("the server does not listen")
+
+    def kill(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def asked(self) -> list[str]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    server = Served(tmp_path / "log.jsonl")
+    server.start()
+    server.listening()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    for number in range(SAMPLES):
+        Image.new("RGB", (40, 30), (number % 256, number // 256, 9)).save(folder / f"{number}.png")
+    write_samples(folder / "test.jsonl", (ocr_sample(f"{number}.png", "OCR:", f"text {number}") for number in range(SAMPLES)))
+    return folder / "test.jsonl"
+
+
+def start(data: Path, url: str, out: Path, *words: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "sft", "eval", str(data), "--url", url, "-o", str(out), "--name", "base", *words]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def evaluate(data: Path, url: str, out: Path, *words: str) -> tuple[int, str, dict[str, Any]]:
+    process = start(data, url, out, *words)
+    _, said = process.communicate(timeout=90)
+    return process.returncode, said.decode(), read_json(out / "results.json") if (out / "results.json").is_file() else {}
+
+
+def digest(out: Path) -> str:
+    return hashlib.sha256((out / "predictions.jsonl").read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    server = Served(folder / "log")
+    server.start()
+    server.listening()
+    try:
+        code, said, found = evaluate(data, server.url, folder / "out")
+    finally:
+        server.kill()
+    assert code == 0, said
+    assert found["complete"] and found["counts"] == {"in": SAMPLES, "scored": SAMPLES, "lost": 0} and found["server"] == "vLLM 0.11.0"
+    assert len({pred.pred for pred in predict.read_predictions(folder / "out" / "predictions.jsonl")}) == SAMPLES
+    return digest(folder / "out")
+
+
+def test_a_server_killed_and_restarted_at_random_moments(data: Path, undisturbed: str, tmp_path: Path) -> None:
+    server = Served(tmp_path / "log", seconds=0.05)
+    chance = random.Random(5)
+    kills = runs = 0
+    while kills < KILLS:
+        server.start()
+        server.listening()
+        out = tmp_path / f"out{runs}"
+        process = start(data, server.url, out, "--concurrency", "8")
+        while process.poll() is None:
+            time.sleep(chance.uniform(0.02, 0.3))
+            if process.poll() is None and (out / "answers.jsonl").is_file():
+                server.kill()
+                kills += 1
+                time.sleep(chance.uniform(0.0, 0.2))
+                server.start()
+                server.listening()
+        _, first = process.communicate()
+        assert process.returncode in (0, 1, 3), first.decode()
+        code, said, found = evaluate(data, server.url, out)  # asks for what a question had to be given up for; mostly nothing
+        server.kill()
+        assert code == 0, said
+        assert digest(out) == undisturbed and found["complete"] and found["timing"]["kept"] >= SAMPLES - 20
+        runs += 1
+    assert runs <= 4
+    assert len(server.asked()) >= runs * SAMPLES  # a question whose answer was cut is asked again
+
+
+def test_the_evaluation_killed_at_random_moments(data: Path, undisturbed: str, tmp_path: Path) -> None:
+    server = Served(tmp_path / "log", seconds=0.05)
+    server.start()
+    server.listening()
+    chance, out, kept = random.Random(3), tmp_path / "out", []
+    try:
+        for _ in range(4):
+            process = start(data, server.url, out, "--concurrency", "8")
+            before = len(server.asked())
+            while len(server.asked()) < before + 20:
+                time.sleep(0.02)
+            time.sleep(chance.uniform(0.0, 0.4))
+            process.kill()
+            process.communicate()
+            kept.append((out / "answers.jsonl").read_bytes().count(b"\n"))
+        with (out / "answers.jsonl").open("ab") as stream:
+            stream.write(b'{"check":"00000000","key":"half a li')
+        code, said, found = evaluate(data, server.url, out)
+    finally:
+        server.kill()
+    assert code == 0, said
+    assert digest(out) == undisturbed and kept == sorted(kept) and kept[-1] > 0
+    assert found["timing"]["kept"] >= kept[-1] and found["timing"]["kept"] + found["timing"]["asked"] == SAMPLES
+    assert "1 damaged lines" in said
+
+
+def test_a_server_that_stays_dead_loses_nothing(data: Path, undisturbed: str, tmp_path: Path) -> None:
+    server = Served(tmp_path / "log", seconds=0.05)
+    server.start()
+    server.listening()
+    out = tmp_path / "out"
+    process = start(data, server.url, out, "--concurrency", "4", "--patience", "0.5")
+    while len(server.asked()) < 40:
+        time.sleep(0.02)
+    server.kill()
+    _, said = process.communicate(timeout=60)
+    found = read_json(out / "results.json")
+    missing = found["counts"]["lost"]
+    assert process.returncode == 3 and 0 < missing < SAMPLES, said.decode()
+    assert f"{missing} of {SAMPLES} answers are missing: no server has answered for 0.5 s" in said.decode() and "run the same command again" in said.decode()
+    assert not found["complete"] and [(reason["code"], reason["count"]) for reason in found["lost"]] == [("answer.not_asked", missing)]
+    assert all(pred.error == "" or pred.pred == "" for pred in predict.read_predictions(out / "predictions.jsonl"))
+    server.log.unlink()
+    code, said_at_start, _ = evaluate(data, server.url, out)
+    assert code == 3 and "no server answers" in said_at_start
+    server.seconds = 0
+    server.start()
+    server.listening()
+    code, said_again, found = evaluate(data, server.url, out)
+    server.kill()
+    assert code == 0, said_again
+    assert digest(out) == undisturbed
+    assert len(server.asked()) == missing == found["timing"]["asked"]
+
+
+FAULTS = {
+    "slow": "answer.timeout", "cut": "answer.cut", "hang up": "answer.cut", "half json": "answer.cut", "malformed": "answer.json", "schema": "answer.schema",
+    "choices": "answer.choices", "400": "answer.http", "500": "answer.http", "503": "answer.busy",
+}  # fmt: skip
+
+
+def flaky(folder: Path, ending: str) -> Path:
+    Image.new("RGB", (40, 30)).save(folder / "a.png")
+    samples = [ocr_sample("a.png", "OCR:", "x"), *(ocr_sample("a.png", f"{name}{ending}", "x") for name in FAULTS), ocr_sample("none.png", "OCR:", "x")]
+    write_samples(folder / "flaky.jsonl", samples)
+    return folder / "flaky.jsonl"
+
+
+def test_faults_are_told_apart(served: Served, tmp_path: Path) -> None:
+    code, said, found = evaluate(flaky(tmp_path, " always"), served.url, tmp_path / "out", "--timeout", "0.7")
+    assert code == 1, said
+    preds = predict.read_predictions(tmp_path / "out" / "predictions.jsonl")
+    assert [pred.reason for pred in preds] == ["", *FAULTS.values(), "answer.image"]
+    assert [bool(pred.error) for pred in preds] == [False] + [True] * (len(FAULTS) + 1)
+    assert preds[8].error == "400: this is a 400" and "within its JSON" in preds[4].error and preds[1].error == "no answer within 0.7 s"
+    assert {reason["code"]: reason["count"] for reason in found["lost"]} == Counter(pred.reason for pred in preds if pred.error)
+    assert all(reason["meaning"] == LOST[reason["code"]] and reason["example"] for reason in found["lost"])
+    assert not found["complete"] and found["counts"] == {"in": 12, "scored": 1, "lost": 11} and found["stopped"] == ""
+    tries = Counter(served.asked())
+    assert (tries["400 always"], tries["500 always"], tries["slow always"], tries["malformed always"], tries["503 always"]) == (1, 3, 2, 3, 6)
+
+
+def test_what_goes_wrong_once_is_tried_again(served: Served, tmp_path: Path) -> None:
+    code, said, found = evaluate(flaky(tmp_path, " once"), served.url, tmp_path / "out", "--timeout", "0.7")
+    preds = predict.read_predictions(tmp_path / "out" / "predictions.jsonl")
+    assert [pred.reason for pred in preds] == ["" if not name.startswith("400") else "answer.http" for name in ("", *FAULTS)] + ["answer.image"], said
+    assert code == 1 and found["timing"]["retries"] >= len(FAULTS) - 1
+
+
+def test_two_servers_share_the_work_and_one_dies(data: Path, undisturbed: str, tmp_path: Path) -> None:
+    both = [Served(tmp_path / f"log{number}", seconds=0.02) for number in range(2)]
+    try:
+        for server in both:
+            server.start()
+            server.listening()
+        process = start(data, ",".join(server.url for server in both), tmp_path / "out", "--concurrency", "4", "--patience", "5")
+        while min(len(server.asked()) for server in both) < 20:
+            time.sleep(0.02)
+        both[0].kill()
+        _, said = process.communicate(timeout=60)
+        found = read_json(tmp_path / "out" / "results.json")
+    finally:
+        for server in both:
+            server.kill()
+    assert process.returncode == 0, said.decode()
+    assert digest(tmp_path / "out") == undisturbed and found["endpoint"]["urls"] == [server.url for server in both]
+    assert min(len(server.asked()) for server in both) >= 20
+
+
+def test_results_follow_the_published_schema(served: Served, tmp_path: Path) -> None:
+    from jsonschema import Draft202012Validator
+
+    evaluate(flaky(tmp_path, " once"), served.url, tmp_path / "out", "--timeout", "0.7")
+    published = json.loads((ROOT / "sft" / "schema" / "results.schema.json").read_text("utf-8"))
+    assert published == results.schema()
+    Draft202012Validator(published).validate(read_json(tmp_path / "out" / "results.json"))

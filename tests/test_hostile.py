@@ -1,0 +1,140 @@
+"""Broken input of every format: no traceback, no hang, no lost good row, nothing left behind, nobody asked.
+
+The corpus is made while the tests run (`tests/hostile`): a good source in which one thing is damaged.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hostile import damage, harness, hub, kits, special, special_binary
+from hostile.kit import Case
+from sft import formats
+
+CASES: list[Case] = [*damage.cases(), *special.cases(), *special_binary.cases()]
+HUB: list[Case] = list(hub.cases())
+MEMORY = 3_000_000  # KiB of addresses of one command; a decoded bomb alone would need more
+COMMAND_SECONDS = 60
+ON_THE_COMMAND_LINE = ("images: bombs", "labels", "XML: billion laughs", "a bomb", "outlines", "corners", "file: braces", "lines of the list")
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every attempt to reach something over the network fails the test; a server on this machine notices what Python does not see."""
+    asked: list[object] = []
+    real = socket.getaddrinfo
+
+    def refuse(self: socket.socket, address: object, *rest: object) -> None:
+        asked.append(address)
+        raise OSError("there is no network in this test")
+
+    def look_up(host: Any, port: Any, *rest: Any, **more: Any) -> Any:
+        if host == "localhost":
+            host = "127.0.0.1"
+        more["flags"] = more.get("flags", 0) | socket.AI_NUMERICHOST  # names are not asked for
+        return real(host, port, *rest, **more)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        monkeypatch.setitem(special.LISTENER, "port", server.getsockname()[1])
+        for name in ("connect", "connect_ex", "sendto", "sendmsg"):
+            monkeypatch.setattr(socket.socket, name, refuse)
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        monkeypatch.setattr("sft.download.BACKOFF", ())  # seconds to wait for hosts that are none
+        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        yield
+        assert not asked
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+def test_the_corpus_is_large_and_covers_every_format() -> None:
+    counts = Counter(case.kit.format for case in CASES)
+    assert counts.keys() == formats.FORMATS.keys() and min(counts.values()) >= 50, counts
+    assert len(CASES) >= 1000 and len({case.id for case in CASES}) == len(CASES)
+    assert len(HUB) >= 60
+
+
+def test_the_same_bytes_every_time(tmp_path: Path) -> None:
+    for case in CASES[:: len(CASES) // 60]:
+        found = []
+        for number in range(2):
+            folder = tmp_path / f"{number}" / str(len(list(tmp_path.rglob("source"))))
+            (folder / "source").mkdir(parents=True)
+            case.build(case.kit, folder / "source")
+            listed = harness.listing(folder / "source")
+            found.append([(name, (folder / "source" / name).read_bytes() if (folder / "source" / name).is_file() and name != "data.mdb" else b"") for name in listed])
+        small = [[(name, content) for name, content in one if len(content) < 1 << 20] for one in found]
+        assert small[0] == small[1], case.id
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_convert(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    harness.baseline(case.kit, tmp_path)
+    if case.small:
+        harness.lower_limits(monkeypatch)
+    harness.check(case, tmp_path)
+
+
+@pytest.mark.parametrize("case", HUB, ids=lambda case: case.id)
+def test_the_other_verbs(case: Case, tmp_path: Path) -> None:
+    for number, verb in enumerate(hub.VERBS):
+        (tmp_path / str(number)).mkdir()
+        hub.check(case, verb, tmp_path / str(number))
+
+
+def command(case: Case, folder: Path) -> None:
+    """One case through the real command line, with little memory."""
+    (folder / "source").mkdir(parents=True)
+    (folder / "out").mkdir()
+    source, kept = case.build(case.kit, folder / "source")
+    out = folder / "out" / "out.jsonl"
+    words = ["convert", case.kit.format, str(source), "-o", str(out), "--json", "--workers", "1"]
+    for name, column in case.kit.options.get("columns", {}).items():
+        words += ["--map", f"{name}={column}"]
+    for name in ("task", "markup"):
+        words += [f"--{name}", case.kit.options[name]] if name in case.kit.options else []
+    limited = ["sh", "-c", f'ulimit -v {MEMORY}; exec "$@"', "sh", sys.executable, "-m", "sft", *words]
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+    assert done.returncode in (0, 1, 2) and "Traceback" not in done.stderr, f"{case.id}: {done.returncode}\n{done.stderr[-2000:]}"
+    if done.returncode == 0:
+        counts = json.loads(done.stdout)["counts"]
+        assert counts["in"] == counts["out"] + counts["rejected"], case.id
+    else:
+        assert done.stderr.strip() and not done.stdout.strip(), case.id
+    rows = harness.by_mark(harness.read_lines(out), out.parent)
+    assert not [mark for mark in kept if mark not in rows], f"{case.id}: rows were lost\n{done.stderr[-2000:]}"
+    assert {path.name for path in out.parent.iterdir()} <= {"out.jsonl", "out.rejects.jsonl", "out.manifest.json", "out_images"}
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    chosen: dict[tuple[str, str], Case] = {}
+    for case in CASES:
+        if case.name in ON_THE_COMMAND_LINE:
+            chosen.setdefault((case.kit.format, case.name), case)
+    first: dict[str, Case] = {}
+    for (name, _), case in chosen.items():
+        first.setdefault(name, case)
+    picked = {case.id: case for case in [*first.values(), *(case for case in chosen.values() if case.name not in ("labels", "file: braces", "images: bombs"))]}
+    assert {case.kit.format for case in picked.values()} == formats.FORMATS.keys()
+    with ThreadPoolExecutor(2) as pool:
+        for found in [pool.submit(command, case, tmp_path / str(number)) for number, case in enumerate(picked.values())]:
+            found.result()
+
+
+def test_the_kits_are_good(tmp_path: Path) -> None:
+    for number, kit in enumerate(kits.KITS):
+        (tmp_path / str(number)).mkdir()
+        assert len(harness.baseline(kit, tmp_path / str(number))) == len(harness.MARKED)

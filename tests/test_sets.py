@@ -199,6 +199,8 @@ def test_mix_draws_what_was_asked(tmp_path: Path) -> None:
     assert set(each.values()) == {5}
     tables = sum(item["text_info"][0]["text"] == "Table Recognition:" for item in read(tmp_path / "sub" / "train.jsonl"))
     assert tables in (12, 13)  # the replay is even over its tasks, though one in six of its rows is a table
+    counts = outcome.manifest["counts"]
+    assert (counts["in"], counts["out"], counts["distinct"], counts["repeated"], counts["left_out"]) == (102, 100, 47, 53, 55)
     assert [(item["in"], item["out"], item["distinct"], item["left_out"]) for item in outcome.manifest["sources"]] == [(80, 25, 25, 55), (10, 50, 10, 0), (12, 25, 12, 0)]
     assert all((tmp_path / "sub" / item["image_info"][0]["image_url"]).is_file() for item in read(tmp_path / "sub" / "train.jsonl"))
 
@@ -240,6 +242,32 @@ def test_dhash_sees_looks_not_bytes(tmp_path: Path) -> None:
     assert pixels is not None
     cv2.imwrite(str(tmp_path / "a.jpg"), cv2.resize(pixels, (300, 225)), [cv2.IMWRITE_JPEG_QUALITY, 50])
     assert (dhash(a) ^ dhash(tmp_path / "a.jpg")).bit_count() <= LIMIT < (dhash(a) ^ dhash(b)).bit_count()
+
+
+def test_a_misspelt_key_is_no_set_without_groups(data: Path, tmp_path: Path) -> None:
+    for words, text in (
+        (["--group", "meta.grup"], "did you mean meta.group"),
+        (["--stratify", "taks"], "did you mean task"),
+        (["--group", "page"], "keys of the rows: meta.group, note"),
+    ):
+        found = CliRunner().invoke(command, ["split", str(data), "-o", str(tmp_path / "s"), "--workers", "1", *words])
+        assert isinstance(found.exception, UsageError) and text in str(found.exception)
+    plain = write(tmp_path / "plain.jsonl", [{"image_info": item["image_info"], "text_info": item["text_info"]} for item in read(data)[:10]])
+    done = CliRunner().invoke(command, ["split", str(plain), "-o", str(tmp_path / "p"), "--workers", "1"])  # the default key may be missing
+    assert done.exit_code == 0 and len(read(tmp_path / "p" / "test.jsonl")) == 1  # and a share of a small set is at least one row
+
+
+def test_the_source_is_not_overwritten(data: Path) -> None:
+    before = data.read_bytes()
+    with pytest.raises(UsageError, match="overwrite its source"):
+        dedupe(data, data, runner=ONE)
+    with pytest.raises(UsageError, match="overwrite its source"):
+        mix([Source("a")], [data], data, runner=ONE)
+    train = data.with_name("train.jsonl")
+    train.write_bytes(before)
+    with pytest.raises(UsageError, match="overwrite its source"):
+        split(train, train.parent, parts=[("test", 5)], keys=Keys(), runner=ONE)
+    assert data.read_bytes() == before == train.read_bytes()
 
 
 def test_words_on_the_command_line(data: Path, tmp_path: Path) -> None:

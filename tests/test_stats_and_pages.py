@@ -130,3 +130,7 @@ def test_verbs(data: Path, tmp_path: Path) -> None:
     empty.write_text("{\n")
     refused = run.invoke(command, ["view", str(empty)])
     assert isinstance(refused.exception, UsageError) and "no row that could be shown" in str(refused.exception)
+    for words in (["view", str(data), "-o", str(data)], ["stats", str(data), "--html", str(data)]):
+        over = run.invoke(command, words)
+        assert isinstance(over.exception, UsageError) and "a page is an .html file" in str(over.exception)
+    assert data.read_text("utf-8").startswith("{")

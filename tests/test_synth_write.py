@@ -18,6 +18,7 @@ from sft.checks import Context
 from sft.cli import sft
 from sft.errors import EngineError, SftError, UsageError
 from sft.synth import write
+from sft.synth.base import Pixels, Setting
 from sft.synth.write import Order, manifest_path, synth
 from sft.validate import validate
 
@@ -82,6 +83,24 @@ def test_a_killed_run_goes_on(done: int, tmp_path: Path) -> None:
     synth(Order("text", 120, seed=1), tmp_path / "whole" / "x.jsonl")
     assert fingerprint(tmp_path / "killed") == fingerprint(tmp_path / "whole")
     assert sorted(path.name for path in out.parent.iterdir()) == ["x.jsonl", "x.manifest.json", "x_images"]
+
+
+def test_a_run_stopped_in_its_first_part_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "x.jsonl"
+    real = write.picture
+
+    def stopped(task: str, index: int, seed: int, level: str, setting: Setting) -> tuple[Pixels, str]:
+        if index == 3:
+            raise KeyboardInterrupt
+        return real(task, index, seed, level, setting)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(write, "picture", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            synth(Order("text", 6, workers=1), out)
+    assert (tmp_path / "x_images" / "00" / "000002.png").is_file() and not out.exists()
+    assert synth(Order("text", 6, workers=1), out)["counts"]["out"] == 6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.jsonl", "x.manifest.json", "x_images"]
 
 
 def test_what_is_there_is_not_drawn_again_and_other_options_replace_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

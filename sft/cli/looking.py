@@ -17,6 +17,13 @@ from sft.types import Problem, Sample
 KINDS_SHOWN = 8
 
 
+def _page(path: Path) -> Path:
+    """Where a page goes: a name that ends with .html, so that no data can be meant."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError("a page is an .html file", where=str(path), hint=f"{path.with_suffix('.html')}")
+    return path
+
+
 def _file(name: Path) -> Path:
     """A file, a folder or a name, as DATA= takes it."""
     return name if name.is_file() else data.find(str(name), say=ui.say).train
@@ -38,6 +45,8 @@ def stats(name: Path, model_name: str, base: Path | None, html: Path | None, row
       sft stats train.jsonl
       sft stats train.jsonl --base models/PaddleOCR-VL --html stats.html
     """
+    if html:
+        _page(html)
     path = _file(name)
     budget = Budget(base / "tokenizer.json", *pixel_limits(base), 1) if base else None
     with ui.Follow(f"reading {path.name}", max(path.stat().st_size, 1), unit=" bytes") as bar:
@@ -88,7 +97,7 @@ def view(name: Path, model_name: str, out: Path | None, rows: int, suspicious: i
     from sft.validate import validate
 
     path = _file(name)
-    out = out or path.with_suffix(".view.html")
+    out = _page(out) if out else path.with_suffix(".view.html")
     version = models.get(model_name)
     size = max(path.stat().st_size, 1)
     with ui.Follow(f"checking {path.name}", size, unit=" bytes") as bar:

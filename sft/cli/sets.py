@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from sft import ui
 from sft.cli.common import json_option, print_json
@@ -46,8 +47,10 @@ def split(data: Path, out: Path, test: float, val: float, groups: tuple[str, ...
     parts = [(name, size) for name, size in (("val", val), ("test", test)) if size]
     if any(size < 0 or (size >= 1 and size != int(size)) for _, size in parts) or not parts:
         raise UsageError("--test and --val take a share between 0 and 1, or a whole number of rows", hint="--test 0.05 or --test 200")
+    context = click.get_current_context()
+    given = [key for name, keys in (("groups", groups), ("strata", strata)) if context.get_parameter_source(name) is not ParameterSource.DEFAULT for key in keys]
     with ui.Follow(f"reading {data.name}", _size(data), unit=" bytes") as bar:
-        outcome = run(data, out, parts=parts, keys=Keys(groups, strata), near=near, seed=seed, runner=_runner(workers, runner, address), progress=bar.update)
+        outcome = run(data, out, parts=parts, keys=Keys(groups, strata, tuple(given)), near=near, seed=seed, runner=_runner(workers, runner, address), progress=bar.update)
     _tell(outcome.manifest, outcome.fresh, out, as_json)
     if not as_json:
         names = outcome.manifest["parts"]
@@ -80,9 +83,13 @@ def mix(sources: tuple[str, ...], out: Path, replays: tuple[str, ...], balance: 
     with ui.Follow("reading", sum(_size(path) for path in files), unit=" bytes") as bar:
         outcome = run([Source(*item) for item in given], files, out, rows=rows, balance=balance, seed=seed, runner=_runner(workers), progress=bar.update)
     _tell(outcome.manifest, outcome.fresh, out, as_json)
+    counts = outcome.manifest["counts"]
     if not as_json:
         columns = ["source", "in", "share", "out", "distinct", "left_out"]
         ui.table("", columns, [[str(row[column]) for column in columns] for row in outcome.manifest["sources"]])
+        for row in outcome.manifest["sources"]:
+            if row["left_out"]:
+                ui.say(f"{row['left_out']} rows of {row['source']} are not drawn: its share is {row['share']:.1%} of {counts['out']} rows; a larger --rows or weight draws more")
 
 
 @click.command()
@@ -142,4 +149,5 @@ def _tell(found: dict[str, Any], fresh: bool, out: Path, as_json: bool) -> None:
     for reason, count in counts["reasons"].items():
         ui.say(f"rejected: {count} x {reason}")
     files = ", ".join(f"{name} {count}" for name, count in counts["files"].items())
-    ui.out.print(f"{counts['in']} rows in; out: {files}; {counts['rejected']} rejected", markup=False)
+    more = f"; {counts['left_out']} left out, {counts['repeated']} repeated" if "left_out" in counts else ""
+    ui.out.print(f"{counts['in']} rows in; out: {files}; {counts['rejected']} rejected{more}", markup=False)

@@ -7,6 +7,7 @@ pieces wait in the work folder of the output, so that a killed command does not 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,6 +34,7 @@ from sft.types import Sample
 ROW = np.dtype([("file", "u2"), ("offset", "u8"), ("length", "u4"), ("line", "u4"), ("images", "u8", 2), ("texts", "u8", 2), ("prompt", "u8"), ("group", "u8"), ("stratum", "u8")])
 IMAGE = np.dtype([("row", "u4"), ("image", "u8", 2)])  # every image of every row; `row` counts from the beginning of its shard
 NO_GROUP = 0
+MAX_KEYS = 200  # of the rows' own that are remembered, to suggest one
 TASK_OF = {prompt: task.value for version in MODELS.values() for task, prompt in version.prompts.items()}
 STRATA = ("task", "script", "length")
 _rows = msgspec.json.Decoder()
@@ -40,10 +42,14 @@ _rows = msgspec.json.Decoder()
 
 @dataclass(frozen=True)
 class Keys:
-    """What is looked up in a row: the dotted keys of its group, and what makes its stratum (STRATA or dotted keys)."""
+    """What is looked up in a row: the dotted keys of its group, and what makes its stratum (STRATA or dotted keys).
+
+    `asked`: the user named these keys, so that one that no row has is an error and not a set without groups.
+    """
 
     group: tuple[str, ...] = ()
     strata: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ class Index:
     names: dict[int, str]  # stratum → what it is called
     rejects: tuple[Path, ...]
     rejected: dict[str, int]
+    seen: frozenset[str] = frozenset()  # dotted keys of rows, where keys were looked up
 
 
 def build(files: list[Path], folder: work.Work, keys: Keys, runner: Runner, *, progress: Callable[[float], object] = lambda _: None) -> Index:
@@ -86,6 +93,7 @@ def _joined(files: tuple[Path, ...], pieces: list[Path]) -> Index:
     rows, images = [], []
     names: dict[int, str] = {}
     rejected: dict[str, int] = {}
+    seen: set[str] = set()
     count = 0
     for piece in pieces:
         with np.load(piece, allow_pickle=False) as found:
@@ -95,11 +103,12 @@ def _joined(files: tuple[Path, ...], pieces: list[Path]) -> Index:
         part["row"] += count
         images.append(part)
         count += len(rows[-1])
+        seen.update(summary["seen"])
         names.update({int(key): name for key, name in summary["names"].items()})
         for code, number in summary["rejected"].items():
             rejected[code] = rejected.get(code, 0) + number
     empty_rows, empty_images = np.empty(0, ROW), np.empty(0, IMAGE)
-    return Index(files, np.concatenate([empty_rows, *rows]), np.concatenate([empty_images, *images]), names, tuple(p.with_suffix(".rejects") for p in pieces), rejected)
+    return Index(files, np.concatenate([empty_rows, *rows]), np.concatenate([empty_images, *images]), names, tuple(p.with_suffix(".rejects") for p in pieces), rejected, frozenset(seen))
 
 
 def index_shard(job: Job) -> tuple[int, Path]:
@@ -112,7 +121,7 @@ def index_shard(job: Job) -> tuple[int, Path]:
     with work.piece(rejects) as stream:
         for reject in shard.read():
             stream.write(msgspec.json.encode(reject) + b"\n")
-    summary = json.dumps({"names": shard.names, "rejected": shard.rejected}).encode()
+    summary = json.dumps({"names": shard.names, "rejected": shard.rejected, "seen": sorted(shard.seen)}).encode()
     with work.piece(job.piece) as stream:
         np.savez(stream, rows=np.array(shard.rows, ROW), images=np.array(shard.images, IMAGE), summary=np.frombuffer(summary, "u1"))
     return size, job.piece
@@ -127,6 +136,7 @@ class _Shard:
         self.images: list[tuple[Any, ...]] = []
         self.names: dict[str, str] = {}
         self.rejected: dict[str, int] = {}
+        self.seen: set[str] = set()
 
     def read(self) -> Iterator[dict[str, Any]]:
         """Take every row in; what is none comes out as a reject."""
@@ -153,8 +163,10 @@ class _Shard:
             answers = [item.text for item in sample.text_info if item.tag == "no_mask"]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ImageProblem("structure.object", f"not a sample: {error}") from error
-        hashes = [content_hash((self.job.unit.path.parent / image.image_url).resolve()) for image in sample.image_info]
+        hashes = [content_hash(_resolved(self.job.unit.path.parent / image.image_url)) for image in sample.image_info]
         keys = self.job.keys
+        if keys.asked and len(self.seen) < MAX_KEYS:
+            self.seen.update(_dotted(raw))
         group = "\0".join(str(value) for key in keys.group if (value := look_up(raw, key)) is not None)
         stratum = " · ".join(_stratum(key, raw, sample, answers) for key in keys.strata)
         number = short_hash(stratum)
@@ -163,6 +175,14 @@ class _Shard:
         images = hashes[0] if len(hashes) == 1 else wide_hash(repr(hashes).encode())
         self.images += [(len(self.rows), value) for value in hashes]
         self.rows.append((self.job.file, begin, len(text), line, images, texts, short_hash(sample.prompt), short_hash(group) if group else NO_GROUP, number))
+
+
+def _resolved(path: Path) -> Path:
+    """Without links; ImageProblem for a name that no file can have. (Path.resolve raises for links in a circle.)"""
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError) as error:
+        raise ImageProblem("image.missing", f"no file {path} ({error})") from error
 
 
 @lru_cache(maxsize=4096)
@@ -200,6 +220,15 @@ def look_up(raw: Any, key: str) -> Any:
             return None
         raw = raw[step]
     return raw if isinstance(raw, (str, int, float, bool)) else json.dumps(raw, sort_keys=True)
+
+
+def _dotted(raw: dict[str, Any], start: str = "") -> Iterator[str]:
+    """The keys of a row that hold one value each: note, meta.group, …"""
+    for key, value in raw.items():
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{start}{key}.")
+        elif not isinstance(value, list):
+            yield f"{start}{key}"
 
 
 def _stratum(key: str, raw: Any, sample: Sample, answers: list[str]) -> str:

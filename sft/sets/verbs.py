@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.sets import dedupe as duplicates
 from sft.sets import mix as mixing
 from sft.sets import split as splitting
-from sft.sets.index import Index, Keys, build, read_line
+from sft.sets.index import STRATA, Index, Keys, build, read_line
 from sft.sets.near import alike
 from sft.sets.rows import copy_rows, open_rows
 from sft.shards import Runner
@@ -39,6 +40,15 @@ class Outcome:
     strata: list[list[Any]] = field(default_factory=list)
 
 
+def _check_keys(index: Index, keys: Keys, data: Path) -> None:
+    """A key that no row has would split without groups, or as if all rows were alike, and leak without a word."""
+    for key in keys.asked:
+        if key not in index.seen and key not in STRATA:
+            close = get_close_matches(key, [*index.seen, *STRATA], n=1)
+            known = ", ".join(sorted(index.seen)[:12]) or "none"
+            raise UsageError(f"no row has the key {key!r}", where=str(data), hint=f"did you mean {close[0]} ?" if close else f"keys of the rows: {known}")
+
+
 @dataclass(frozen=True)
 class Decided:
     """Rows of every output in order; `verdict` (`sets.dedupe`) and `other` of the rows that go into none; further facts."""
@@ -47,6 +57,7 @@ class Decided:
     verdict: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     other: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     more: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,8 @@ def split(
     options = {"parts": list(parts), "group": keys.group, "stratify": keys.strata, "near": near, "seed": seed}
 
     def decide(index: Index, folder_of_work: work.Work) -> Decided:
-        sizes = [round(size * len(index.rows)) if size < 1 else int(size) for _, size in parts]
+        _check_keys(index, keys, data)
+        sizes = [max(1, round(size * len(index.rows))) if size < 1 else int(size) for _, size in parts]
         if sum(sizes) >= len(index.rows):
             raise UsageError(f"{' + '.join(map(str, sizes))} rows to hold out of {len(index.rows)}", where=str(data), hint="leave rows to train on")
         groups = splitting.components(index, alike=alike(index, folder_of_work, runner or Runner()) if near else ())
@@ -88,7 +100,7 @@ def split(
         more = {"groups": len(np.unique(groups)), "strata": splitting.strata_table(index, part_of, len(names)), "parts": names}
         return Decided({f"{name}.jsonl": np.flatnonzero(part_of == at) for at, name in enumerate(names)}, more=more)
 
-    return _verb("split", [data], _Place(folder, "split"), options, keys, decide, runner, progress)
+    return _verb("split", [data], _Place(folder, "split"), [f"{name}.jsonl" for name in ("train", *(name for name, _ in parts))], options, keys, decide, runner, progress)
 
 
 def dedupe(data: Path, out: Path, *, keep_first: bool = False, near: bool = False, runner: Runner | None = None, progress: Progress = lambda _: None) -> Outcome:
@@ -103,7 +115,7 @@ def dedupe(data: Path, out: Path, *, keep_first: bool = False, near: bool = Fals
                     verdict[right], other[right] = duplicates.NEAR, left
         return Decided({out.name: np.flatnonzero(verdict == duplicates.KEEP)}, verdict, other)
 
-    return _verb("dedupe", [data], _Place(out.parent, out.stem), options, Keys(), decide, runner, progress)
+    return _verb("dedupe", [data], _Place(out.parent, out.stem), [out.name], options, Keys(), decide, runner, progress)
 
 
 def mix(
@@ -131,36 +143,64 @@ def mix(
             {"source": source.name, "in": size, "share": round(part, 6), "out": count, "distinct": distinct, "left_out": size - distinct}
             for source, size, part, count, distinct in zip(sources, sizes, parts, wanted, used, strict=True)
         ]
-        return Decided({out.name: order}, more={"sources": table})
+        distinct = sum(used)
+        return Decided({out.name: order}, more={"sources": table}, counts={"distinct": distinct, "repeated": len(order) - distinct, "left_out": len(index.rows) - distinct})
 
-    return _verb("mix", list(files), _Place(out.parent, out.stem), options, keys, decide, runner, progress)
+    return _verb("mix", list(files), _Place(out.parent, out.stem), [out.name], options, keys, decide, runner, progress)
 
 
-def _verb(name: str, files: list[Path], place: _Place, options: dict[str, Any], keys: Keys, decide: Callable[[Index, work.Work], Decided], runner: Runner | None, progress: Progress) -> Outcome:
+Decide = Callable[[Index, work.Work], Decided]
+
+
+def _verb(name: str, files: list[Path], place: _Place, targets: list[str], options: dict[str, Any], keys: Keys, decide: Decide, runner: Runner | None, progress: Progress) -> Outcome:
     inputs = [manifest.describe(path, place.folder) for path in files]
     for path, found in zip(files, inputs, strict=True):
         if found.get("kind") != "file":
             raise UsageError("no such file", where=str(path), hint="give a JSONL file")
+        if path.resolve() in {(place.folder / target).resolve() for target in targets}:
+            raise UsageError("the output would overwrite its source", where=str(path), hint="give another -o")
     mark = manifest.fingerprint(name, inputs, options)
     done = manifest.finished(place.manifest, mark)
     if done is not None:
         return Outcome(done, fresh=False, strata=done.get("strata", []))
     with work.Work(place.folder / place.stem, mark) as folder:
-        index = build(files, folder, keys, runner or Runner(), progress=progress)
-        if not len(index.rows):
-            raise ProblemsFound("no usable row", where=", ".join(map(str, files)), hint=f"`sft validate {files[0]}` says what is wrong")
-        decided = decide(index, folder)
-        written = _write(index, folder, place, decided)
-        counts = _counts(name, index, decided, written)
-        stated = {target: manifest.output(folder.path(target)) for target in (*decided.outputs, place.rejects)}
-        place.manifest.unlink(missing_ok=True)  # until all outputs are in place, no manifest speaks for them
-        for target in stated:
-            folder.move(target, place.folder / target)
-        text = json.dumps(manifest.make(name, mark, inputs, options, counts, stated, **decided.more), ensure_ascii=False, indent=2)
-        work.write(place.manifest, text.encode() + b"\n")
-        folder.clear()
-    found = json.loads(text)
+        try:
+            found = _carry_out(name, files, place, (mark, inputs, options), keys, decide, folder, runner or Runner(), progress)
+        except (ProblemsFound, UsageError):  # nothing that another run of the same command could go on with
+            folder.clear()
+            raise
     return Outcome(found, fresh=True, strata=found.get("strata", []))
+
+
+def _carry_out(
+    name: str,
+    files: list[Path],
+    place: _Place,
+    described: tuple[str, list[dict[str, Any]], dict[str, Any]],
+    keys: Keys,
+    decide: Callable[[Index, work.Work], Decided],
+    folder: work.Work,
+    runner: Runner,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Index, decide, write, and put everything in place, the manifest last; returns the manifest."""
+    index = build(files, folder, keys, runner, progress=progress)
+    if not len(index.rows):
+        raise ProblemsFound("no usable row", where=", ".join(map(str, files)), hint=f"`sft validate {files[0]}` says what is wrong")
+    decided = decide(index, folder)
+    written = _write(index, folder, place, decided)
+    counts = _counts(index, decided, written)
+    stated = {target: manifest.output(folder.path(target)) for target in (*decided.outputs, place.rejects)}
+    place.manifest.unlink(missing_ok=True)  # until all outputs are in place, no manifest speaks for them
+    for target in stated:
+        folder.move(target, place.folder / target)
+    mark, inputs, options = described
+    text = json.dumps(manifest.make(name, mark, inputs, options, counts, stated, **decided.more), ensure_ascii=False, indent=2)
+    work.write(place.manifest, text.encode() + b"\n")
+    folder.clear()
+    found: dict[str, Any] = json.loads(text)
+    return found
+
 
 
 def _write(index: Index, folder: work.Work, place: _Place, decided: Decided) -> dict[str, int]:
@@ -179,15 +219,16 @@ def _write(index: Index, folder: work.Work, place: _Place, decided: Decided) -> 
     return written
 
 
-def _counts(name: str, index: Index, decided: Decided, written: dict[str, int]) -> dict[str, Any]:
+def _counts(index: Index, decided: Decided, written: dict[str, int]) -> dict[str, Any]:
     reasons = dict(index.rejected)
     for verdict, (code, _) in duplicates.REASON.items():
         if count := int((decided.verdict == verdict).sum()):
             reasons[code] = reasons.get(code, 0) + count
     rows, out, lost = len(index.rows) + sum(index.rejected.values()), sum(written.values()), sum(reasons.values())
-    if name != "mix" and rows != out + lost:
-        raise EngineError(f"{rows} rows in, {out} out + {lost} rejected", hint="this is a fault of the workbench; nothing was written")
-    return {"in": rows, "out": out, "rejected": lost, "reasons": dict(sorted(reasons.items())), "files": written}
+    # a mixture leaves rows out and repeats others: in = distinct + left_out + rejected, out = distinct + repeated
+    if rows != out - decided.counts.get("repeated", 0) + decided.counts.get("left_out", 0) + lost:
+        raise EngineError(f"{rows} rows in, {out} out + {lost} rejected {decided.counts or ''}", hint="this is a fault of the workbench; nothing was written")
+    return {"in": rows, "out": out, "rejected": lost, **decided.counts, "reasons": dict(sorted(reasons.items())), "files": written}
 
 
 def _where(index: Index, row: int | np.int64) -> str:

@@ -32,7 +32,7 @@ from sft.synth import charts, degrade, formulas, tables, tex, text, typefaces, w
 from sft.synth.base import Drawer, Pixels, Setting, Unfit, pad_to
 from sft.synth.given import Given, read_texts
 from sft.types import Task
-from sft.work import Work, folder_of, piece
+from sft.work import Work, folder_of, piece, write
 
 DRAWING = 1  # raised when the same seed draws something else than before
 PART = 50  # samples
@@ -104,6 +104,7 @@ def synth(order: Order, out: Path, *, on_progress: Callable[[int], object] = lam
     with Work(out, manifest.fingerprint("synth", inputs, {**options, "n": None})) as work:  # parts of fewer samples are good for more
         if not work.resumed:
             shutil.rmtree(images, ignore_errors=True)
+        write(_begun(images), b"")
         done = 0
         runner = Runner(workers=order.workers if order.count > ALONE else 1)
         for drawn in run(_draw_part, _parts(order, fonts, given, images, work.folder), runner):
@@ -113,6 +114,7 @@ def synth(order: Order, out: Path, *, on_progress: Callable[[int], object] = lam
         outputs = {path.name: manifest.output(path) for path in (out, rejects_of(out)) if path.is_file()}
         account = manifest.make("synth", mark, inputs, options, counts, outputs, images=_images(images), **({"texts": given.counts} if given else {}))
         jsonl.write_json(manifest_path(out), account)
+        _begun(images).unlink(missing_ok=True)
         work.clear()
     return account
 
@@ -191,9 +193,14 @@ def _options(order: Order) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _begun(images: Path) -> Path:
+    """A mark beside the images while they are drawn: a run that was stopped before its first part was whole is known by it."""
+    return images.with_name(f".{images.name}.begun")
+
+
 def _refuse_foreign(out: Path, images: Path) -> None:
     """Images are replaced where an earlier run drew them, and nothing else is."""
-    ours = (folder_of(out) / "fingerprint").is_file()
+    ours = (folder_of(out) / "fingerprint").is_file() or _begun(images).is_file()
     with suppress(OSError, ValueError):
         account = json.loads(manifest_path(out).read_bytes())
         ours = ours or (isinstance(account, dict) and account.get("verb") == "synth")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,12 +17,17 @@ from sft.errors import SftError
 from sft.formats.base import Format, HubRow, Item, Options, Picture, Read, Reject, Unit
 from sft.images import ImageProblem
 from sft.markup.errors import MarkupError
+from sft.seen import Seen, changed
 from sft.store import NotFetched, Placed, Store, forget_folders
+from sft.types import Task
 
 KEEP_THEIR_KEYS = ("erniekit", "messages")  # formats that are read without loss: nothing is added to their rows
 RAW = 2000  # characters of a rejected piece that are kept
+PIECES = (".rows", ".rejects", ".images")  # files of a finished unit, beside .done
 BATCH, BATCH_BYTES = 64, 32 * 1024 * 1024  # rows read ahead, so that remote images are fetched side by side
 To = Literal["erniekit", "messages"]
+# of a whole label: an HTML table, OTSL, one formula in its delimiters
+_OTHER = re.compile(r"(<(?:html|table)\b(?=.*<t[dh]\b))|(<(?:[fe]cel|ched|rhed)>.*<nl>)|\\\[.*\\\]\Z|\\\((?:(?!\\\)).)*\\\)\Z|\$\$[^$]+\$\$\Z|\$[^$]+\$\Z", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Piece:
 
     @property
     def stem(self) -> Path:
-        """The path of its files without their endings .rows, .rejects and .done."""
+        """The path of its files without their endings .rows, .rejects, .images and .done."""
         return self.folder / f"{self.index:08}"
 
 
@@ -66,47 +72,53 @@ class Tally:
     images: dict[str, int] = field(default_factory=dict)
     prompts: int = 0  # rows with a prompt that the model version does not know
     later: int = 0
-    sizes: list[int] = field(default_factory=list)  # bytes of rows and rejects
+    alike: dict[str, int] = field(default_factory=dict)  # what labels look like that are taken as plain text, such as HTML tables
+    sizes: list[int] = field(default_factory=list)  # bytes of rows, rejects and the list of images
 
     def add(self, other: Tally) -> None:
         """Sum up."""
         self.seen += other.seen
         self.out += other.out
-        for mine, theirs in ((self.reasons, other.reasons), (self.images, other.images)):
+        for mine, theirs in ((self.reasons, other.reasons), (self.images, other.images), (self.alike, other.alike)):
             for key, count in theirs.items():
                 mine[key] = mine.get(key, 0) + count
         self.prompts += other.prompts
         self.later += other.later
 
 
-def read_tally(stem: Path) -> Tally | None:
-    """The tally of a piece that is finished, None for any other."""
+def read_tally(stem: Path, base: Path | None = None) -> Tally | None:
+    """The tally of a piece that is finished, None for any other; with `base`, OUT's folder, also where one of its images has changed."""
     try:
         tally = msgspec.json.decode(stem.with_suffix(".done").read_bytes(), type=Tally)
-        sizes = [path.stat().st_size if path.exists() else 0 for path in (stem.with_suffix(".rows"), stem.with_suffix(".rejects"))]
+        sizes = [path.stat().st_size if path.exists() else 0 for path in map(stem.with_suffix, PIECES)]
     except (OSError, msgspec.MsgspecError):
         return None
-    return tally if sizes == tally.sizes else None  # a crash of the machine can leave empty files
+    if sizes != tally.sizes:  # a crash of the machine can leave empty files
+        return None
+    return None if base and sizes[-1] and changed(stem.with_suffix(PIECES[-1]), base) != [] else tally
 
 
 def convert_unit(piece: Piece) -> Tally:
-    """Read one unit and write its three files; the tally comes last, so its existence means: finished."""
+    """Read one unit and write its files; the tally comes last, so its existence means: finished."""
     order = piece.order
     source, version = piece.source or formats.get(order.format), models.get(order.model)
     store = _store(order, piece.folder)
-    tally, rows, rejects = Tally(), [], []
+    tally, rows, rejects, seen = Tally(), [], [], Seen(order.out.parent)
     for read in _ahead(_reads(source, piece.unit, order.options), store):
         tally.seen += 1
-        row = read if isinstance(read, Reject) else _row(read, order, version, store, tally)
+        for picture in _pictures(read):
+            if picture.path is not None:
+                seen.note(picture.path)
+        row = read if isinstance(read, Reject) else _row(read, order, version, store, tally, seen)
         if isinstance(row, Reject):
             tally.reasons[row.code] = tally.reasons.get(row.code, 0) + 1
             rejects.append(_reject_line(row))
         else:
             tally.out += 1
             rows.append(row)
-    contents = [b"".join(rows), b"".join(rejects)]
+    contents = [b"".join(rows), b"".join(rejects), seen.packed()]
     tally.sizes = [len(content) for content in contents]
-    for ending, content in zip((".rows", ".rejects"), contents, strict=True):
+    for ending, content in zip(PIECES, contents, strict=True):
         path = piece.stem.with_suffix(ending)
         path.unlink(missing_ok=True)  # of an earlier attempt
         if content:
@@ -173,7 +185,7 @@ def _pictures(read: Read) -> tuple[Picture, ...]:
     return read.pictures if isinstance(read, HubRow) else ()
 
 
-def _row(read: Item | HubRow, order: Order, version: models.ModelVersion, store: Store, tally: Tally) -> bytes | Reject:
+def _row(read: Item | HubRow, order: Order, version: models.ModelVersion, store: Store, tally: Tally, seen: Seen) -> bytes | Reject:
     """The finished line of a row."""
     try:
         row, places = _from_item(read, order, version, store) if isinstance(read, Item) else _from_hub(read, order, store)
@@ -189,7 +201,7 @@ def _row(read: Item | HubRow, order: Order, version: models.ModelVersion, store:
         tally.later += 1
         return Reject(read.where, problem.code, str(problem), _raw(read))
     except ImageProblem as problem:
-        return Reject(read.where, problem.code, str(problem), _raw(read))
+        return Reject(read.where, problem.code, f"{problem}{_hint(read, problem)}", _raw(read))
     except MarkupError as error:
         return Reject(read.where, error.code, str(error), _raw(read))
     except UnicodeEncodeError:
@@ -198,6 +210,10 @@ def _row(read: Item | HubRow, order: Order, version: models.ModelVersion, store:
         return Reject(read.where, "source.shape", f"cannot be written as a row ({type(error).__name__}: {error})", _raw(read))
     for place in places:
         tally.images[place.kind] = tally.images.get(place.kind, 0) + 1
+        if place.kind != "in_place":
+            seen.note_stored(place.url)
+    if isinstance(read, Item) and order.options.markup == "auto" and (looks := looks_like(read)):
+        tally.alike[looks] = tally.alike.get(looks, 0) + 1
     tally.prompts += isinstance(prompt, str) and prompt.strip() not in version.prompts.values()
     return line + b"\n"
 
@@ -244,13 +260,30 @@ def _encode(row: dict[str, Any]) -> bytes:
 
 
 def _raw(read: Item | HubRow) -> str:
-    """What there is to recognise a rejected row by."""
-    if isinstance(read, Item):
-        return str(read.target)
+    """What there is to recognise a rejected row by: the row itself, or its label with its image and place in it."""
     try:
-        return json.dumps(read.row, ensure_ascii=False, default=str)
+        return json.dumps(_piece_of(read) if isinstance(read, Item) else read.row, ensure_ascii=False, default=str)
     except (ValueError, RecursionError):
         return ""
+
+
+def _piece_of(item: Item) -> dict[str, Any]:
+    picture = item.picture
+    image = picture.url or (str(picture.path) if picture.path else f"{len(picture.data or b'')} bytes")
+    return {"image": image, **({"points": picture.quad} if picture.quad else {}), "text": item.target}
+
+
+def _hint(read: Item | HubRow, problem: ImageProblem) -> str:
+    """What the format says of a file that is not there."""
+    said = next((picture.hint for picture in _pictures(read) if picture.hint), "") if problem.code == "image.missing" else ""
+    return f"; {said}" if said else ""
+
+
+def looks_like(item: Item) -> str:
+    """What the label of a text looks like beside text: a table or a formula; "" for most."""
+    if item.task is not Task.OCR or not (found := _OTHER.match(item.target.strip())):
+        return ""
+    return "HTML tables" if found[1] else "OTSL tables" if found[2] else "formulas"
 
 
 def _reject_line(reject: Reject) -> bytes:

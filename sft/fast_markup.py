@@ -1,8 +1,7 @@
-"""Which tables, formulas and charts are surely sound, decided for many of them at once; the others are for the checks to judge.
+"""Which tables and charts are surely sound, decided for many of them at once; the others are for the checks to judge.
 
-A table is reduced to the sequence of its tokens, and a sequence is judged once, by the reader of OTSL itself. A formula is
-reduced from the inside: known commands become letters, innermost groups one sign, until a flat line of symbols is left. Both
-accept only what the checks of `sft.checks_target` accept.
+A table is reduced to the sequence of its tokens, and a sequence is judged once, by the reader of OTSL itself. Only what the
+checks of `sft.checks_target` accept is sound here; formulas have a module of their own.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from functools import lru_cache
 import numpy as np
 
 from sft.markup.errors import MarkupError
-from sft.markup.latex_check import MAX_LENGTH
 from sft.markup.pipeline import MIN_LENGTH, MIN_LENGTH_TABLE, repetition_cut
 
 # --- tables, as bytes of UTF-8
@@ -25,42 +23,6 @@ _VISIBLE[[*range(0x21, 0x3C), *range(0x3D, 0x7F), *range(0xC3, 0xCC), *range(0xC
 _KANA = (np.arange(256) > 0x80) & (np.arange(256) != 0x85)  # second bytes after E3: neither U+3000 nor U+3164
 _TOKEN_OF = dict(zip(b"feluxn", ("<fcel>a", "<ecel>", "<lcel>", "<ucel>", "<xcel>", "<nl>"), strict=True))
 _LONGEST_SEQUENCE = 4000  # tokens of a table that is remembered
-
-# --- formulas
-GROUP, TWO, ONE, LEFT, RIGHT, PAIR, SIGN = "\x01\x02\x03\x04\x05\x06\x07"
-
-
-def _words(text: str) -> list[str]:
-    return text.split()
-
-
-_ATOMS = _words(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi varpi rho varrho sigma varsigma tau upsilon phi varphi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega infty partial nabla ell hbar forall exists emptyset cdots ldots dots vdots ddots"
-)
-_SIGNS = _words(
-    "cdot times div pm mp leq geq le ge neq ne approx equiv sim simeq cong propto in notin subset subseteq supset supseteq cup cap wedge vee oplus otimes circ bullet ast star "
-    "to rightarrow leftarrow Rightarrow Leftarrow leftrightarrow Leftrightarrow mapsto longrightarrow perp parallel mid angle triangle prime "
-    "sum prod int iint oint sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln exp lim max min sup inf det dim ker gcd quad qquad ll gg"
-)
-_ONES = _words("sqrt hat bar tilde vec dot ddot overline underline widehat widetilde mathbf mathrm mathcal mathbb mathit mathsf mathfrak boldsymbol")
-_SIGN_OF = (
-    dict.fromkeys(_ATOMS, "a") | dict.fromkeys(_SIGNS, SIGN) | dict.fromkeys(_ONES, ONE) | dict.fromkeys(("frac", "dfrac", "tfrac", "binom"), TWO) | {"left": LEFT, "right": RIGHT}
-    | {"langle": "(", "lfloor": "(", "lceil": "(", "rangle": ")", "rfloor": ")", "rceil": ")"}
-)  # fmt: skip
-_WRITTEN = (("\\ ", SIGN), (" ", ""), ("\\,", SIGN), ("\\;", SIGN), ("\\!", SIGN), ("\\:", SIGN), ("\\{", "("), ("\\}", ")"))
-_COMMAND = re.compile(r"\\([A-Za-z]+)")
-_SCRIPT = f"[A-Za-z0-9{GROUP}]"
-_SCRIPTS = f"(?:_{_SCRIPT}(?:\\^{_SCRIPT})?|\\^{_SCRIPT}(?:_{_SCRIPT})?)"
-_PLAIN = f"[A-Za-z0-9{GROUP}{PAIR}{SIGN}()\\[\\]|/=<>+*,.;:!?-]*"
-_SEGMENT = f"(?=[{TWO}{ONE}{_PLAIN[1:-1]}){_PLAIN}(?:(?:{TWO}{GROUP}{GROUP}|{ONE}{GROUP}){_PLAIN})*"  # what is not a script, and something
-_FLAT = f"{_SEGMENT}(?:{_SCRIPTS}{_SEGMENT})*{_SCRIPTS}?"  # at most one script of each kind behind a base; linear on any input
-_INNER = re.compile(f"{{{_FLAT}}}")
-_SIMPLE = re.compile(f"{{{_PLAIN[:-1]}+}}")
-_FENCED = re.compile(f"{LEFT}[(\\[|.]{_FLAT}{RIGHT}[)\\]|.]")
-_LINE = re.compile(_FLAT)
-_EMPTY = f"\\[]{SIGN}"  # of a line with nothing but blanks in it
-_PASSES = 12  # levels of groups; deeper formulas are judged one by one
 
 
 def doubtful_tables(texts: list[str]) -> list[bool]:
@@ -108,46 +70,27 @@ def _is_grid(sequence: bytes) -> bool:
     return True
 
 
-def doubtful_formulas(texts: list[str]) -> list[bool]:
-    """For each text, False if it surely is a formula that nothing is wrong with."""
-    joined = "\n".join(texts)
-    if joined.count("\n") != len(texts) - 1 or any(sign in joined for sign in "\x01\x02\x03\x04\x05\x06\x07"):
-        return [True] * len(texts)
-    pieces = _COMMAND.split(joined)
-    pieces[1::2] = [_SIGN_OF.get(name, "\0") for name in pieces[1::2]]
-    joined = "".join(pieces)
-    for written, sign in _WRITTEN:
-        joined = joined.replace(written, sign)
-    joined = _SIMPLE.sub(GROUP, joined)
-    for _ in range(_PASSES):
-        shorter = _INNER.sub(GROUP, joined) if "{" in joined else joined
-        shorter = _FENCED.sub(PAIR, shorter) if LEFT in shorter else shorter
-        if len(shorter) == len(joined):
-            break
-        joined = shorter
-    lines = joined.split("\n")
-    return [
-        repeated or not (line.startswith("\\[") and line.endswith("\\]") and line.strip(_EMPTY) and _LINE.fullmatch(line, 2, len(line) - 2) and len(text) < MAX_LENGTH)
-        for text, line, repeated in zip(texts, lines, repeating(texts), strict=True)
-    ]
-
-
-def doubtful_chart(text: str) -> bool:
-    """False if it surely is a chart that nothing is wrong with."""
-    lines = text.split("\n")
-    widths = {line.count("|") for line in lines}
-    if len(widths) > 1 or 0 in widths or len(lines) < 2 or lines[1][:1] in "-: |":
-        return True
-    return repeats(text)
-
-
-def repeats(text: str) -> bool:
-    """False if the pipeline surely cuts no repetition out of a text that is no table."""
-    return repeating([text])[0]
+def doubtful_charts(texts: list[str]) -> list[bool]:
+    """For each text, False if it surely is a chart that nothing is wrong with: lines with as many pipes each, and no ruler."""
+    codes = np.frombuffer("\0".join(["", *texts, ""]).encode("utf-8", "surrogatepass"), np.uint8)
+    ends = np.flatnonzero(codes == 0)
+    if ends.size != len(texts) + 1:
+        return [True] * len(texts)  # a NUL in one of them
+    breaks = np.flatnonzero((codes == 0) | (codes == ord("\n")))  # before the first line, and behind each
+    pipes = np.diff(np.searchsorted(np.flatnonzero(codes == ord("|")), breaks))
+    firsts = np.searchsorted(breaks, ends)  # the first line of each text, and one more
+    lines = np.diff(firsts)
+    wrong = np.add.reduceat((pipes != np.repeat(pipes[firsts[:-1]], lines)) | (pipes == 0), firsts[:-1]) > 0
+    second = codes[(breaks[(firsts[:-1] + 1)] + 1).clip(0, codes.size - 1)]  # how the second line begins
+    wrong |= (lines < 2) | np.isin(second, list(b"-: |\n\0"))
+    return [doubt or repeated for doubt, repeated in zip(wrong.tolist(), repeating(texts), strict=True)]
 
 
 def repeating(texts: list[str]) -> list[bool]:
-    """`repeats` of many texts: looks for what begins or ends a repetition, and then asks the rule itself."""
+    """For each text that is no table, False if the pipeline surely cuts no repetition out of it.
+
+    What begins or ends a repetition is looked for, and only then the rule itself is asked.
+    """
     return [
         (size := len(text)) >= MIN_LENGTH
         and ((lines := text.count("\n")) >= 9 or (not lines and (text.find(text[:10], 1, size // 10 + 10) >= 0 or (size > 100 and text.find(text[-8:], size - 8 - size // 5, size - 8) >= 0))))

@@ -112,28 +112,37 @@ def doubtful(texts: list[str]) -> set[int]:
 
     Never empty where a check finds something; a row too many costs time only.
     """
-    if not texts:
-        return set()
-    codes: npt.NDArray[np.uint8] = np.frombuffer(("\0" + "\0".join(texts) + "\0").encode("utf-8", "surrogatepass"), np.uint8)
+    found: set[int] = set()
+    for judge, ascii_only in ((_doubtful_ascii, True), (_doubtful_wide, False)):
+        rows = [row for row, text in enumerate(texts) if text.isascii() is ascii_only]
+        if rows:
+            found.update([rows[row] for row in judge([texts[row] for row in rows])])
+    return found
+
+
+def _doubtful_ascii(texts: list[str]) -> set[int]:
+    codes: Codes = np.frombuffer(("\0" + "\0".join(texts) + "\0").encode(), np.uint8)
+    return _doubtful_signs(texts, codes)[0]
+
+
+def _doubtful_signs(texts: list[str], codes: Codes) -> tuple[set[int], Rows]:
+    """What any text can have: control characters, blank ends, control tokens, pipes that begin a line, dollars; and where the texts end."""
     low = np.flatnonzero(codes < 32)
     signs = codes[low]
     ends = low[signs == 0]  # before the first text, and behind each
     if ends.size != len(texts) + 1:
-        return set(range(len(texts)))
-    found = _rows(ends, [low[_CONTROL[signs]], np.flatnonzero(codes == 127)])
-    found.update(np.flatnonzero((codes[ends[:-1] + 1] <= 32) | (codes[ends[1:] - 1] <= 32)).tolist())
+        return set(range(len(texts))), ends
     less, dollars, pipes = (np.flatnonzero(codes == code) for code in (_LESS, _DOLLAR, _PIPE))
     before = codes[pipes - 1]
-    found |= _rows(ends, [less[_GOES_ON[codes[less + 1]]], pipes[(before == _NEWLINE) | (before == 0)]])
+    tokens = less[_GOES_ON[np.minimum(codes[less + 1], 255)]]
+    found = _rows(ends, [low[_CONTROL[signs]], np.flatnonzero(codes == 127), tokens, pipes[(before == _NEWLINE) | (before == 0)]])
+    found.update(np.flatnonzero((codes[ends[:-1] + 1] <= 32) | (codes[ends[1:] - 1] <= 32)).tolist())
     found.update(row for row in _rows(ends, [dollars]) if "\\" in texts[row])
-    wide = [row for row, text in enumerate(texts) if not text.isascii()]
-    if wide:
-        found.update([wide[row] for row in _doubtful_wide([texts[row] for row in wide])])
-    return found
+    return found, ends
 
 
 def _doubtful_wide(texts: list[str]) -> set[int]:
-    """As `doubtful`, for what only texts with other characters than ASCII can have."""
+    """For texts that have other characters than ASCII, too."""
     joined = "\0" + "\0".join(texts) + "\0"
     try:
         codes: Codes = np.frombuffer(joined.encode("utf-16-le"), np.uint16)
@@ -141,7 +150,9 @@ def _doubtful_wide(texts: list[str]) -> set[int]:
             codes = np.frombuffer(joined.encode("utf-32-le"), np.uint32)
     except UnicodeEncodeError:
         return set(range(len(texts)))
-    ends = np.flatnonzero(codes == 0)
+    found, ends = _doubtful_signs(texts, codes)
+    if ends.size != len(texts) + 1:
+        return found
     bits = characters().look_up(codes)
     there = int(np.bitwise_or.reduce(bits))
     places: list[Rows] = []
@@ -149,7 +160,7 @@ def _doubtful_wide(texts: list[str]) -> set[int]:
         places.append(np.flatnonzero(bits & BAD))
     if there & int(TWIN) and there & int(LATIN):
         places += [_beside(bits, LATIN, TWIN), _beside(bits, TWIN, LATIN)]
-    found = _rows(ends, places)
+    found |= _rows(ends, places)
     found.update(np.flatnonzero((bits[ends[:-1] + 1] | bits[ends[1:] - 1]) & SPACE).tolist())
     forms = []
     if there & int(ORDERED):

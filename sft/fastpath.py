@@ -17,7 +17,8 @@ import numpy as np
 
 from sft.checks_images import BASE64_STARTS
 from sft.checks_target import TASK_OF
-from sft.fast_markup import doubtful_chart, doubtful_formulas, doubtful_tables, repeating
+from sft.fast_latex import doubtful_formulas
+from sft.fast_markup import doubtful_charts, doubtful_tables, repeating
 from sft.fast_text import doubtful
 from sft.models import ModelVersion
 from sft.types import Task
@@ -25,6 +26,9 @@ from sft.types import Task
 _QUOTE, _CARRIAGE_RETURN, _NEWLINE, _BACKSLASH, _LETTER_U = 0x22, 0x0D, 0x0A, 0x5C, 0x75
 _SUSPECT_URL = re.compile(rf"\n(?:http|data:|{'|'.join(map(re.escape, BASE64_STARTS))}|\n)|\x00")
 _QUOTES = 24  # of text_info, image_info, image_url and its value, and two texts and tags with theirs: without matched_text_index
+
+
+_JUDGES = {Task.TABLE: doubtful_tables, Task.FORMULA: doubtful_formulas, Task.CHART: doubtful_charts}
 
 
 @dataclass(frozen=True)
@@ -131,11 +135,10 @@ def _judge(rows: list[Any], known: list[Any]) -> Proof:
     if _SUSPECT_URL.search("\n" + "\n".join(urls) + "\n"):
         doubts.update(at for at, url in enumerate(urls) if _SUSPECT_URL.search(f"\n{url}\n"))
     for name in set(prompts):
-        task = TASK_OF[name]
         places = [at for at, prompt in enumerate(prompts) if prompt == name]
         texts = [answers[at] for at in places]
-        judged = doubtful_tables(texts) if task is Task.TABLE else doubtful_formulas(texts) if task is Task.FORMULA else map(doubtful_chart, texts) if task is Task.CHART else repeating(texts)
-        doubts.update([at for at, doubt in zip(places, judged, strict=True) if doubt])
+        judge = _JUDGES.get(TASK_OF[name], repeating)
+        doubts.update([at for at, doubt in zip(places, judge(texts), strict=True) if doubt])
     sure = [True] * len(known)
     for at in doubts:
         sure[at] = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 
 from PIL import Image as Pillow
@@ -56,13 +57,14 @@ def probe(path: Path, *, decode: bool = False) -> ImageHeader:
 
 
 def _open(path: Path, decode: bool) -> ImageHeader:
-    try:
-        image = Pillow.open(path, formats=FORMATS)
-    except Pillow.DecompressionBombError as error:
-        raise ImageProblem("image.too_large", f"{path}: {error}") from error
-    except Exception as error:  # a decoder that meets nonsense may raise anything
-        raise ImageProblem("image.unreadable", f"{path} is not an image that can be read ({error})") from error
-    with image:
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(path.open("rb"))  # Pillow does not close what it opened where reading fails
+            image = stack.enter_context(Pillow.open(stream, formats=FORMATS))
+        except Pillow.DecompressionBombError as error:
+            raise ImageProblem("image.too_large", f"{path}: {error}") from error
+        except Exception as error:  # a decoder that meets nonsense may raise anything
+            raise ImageProblem("image.unreadable", f"{path} is not an image that can be read ({error})") from error
         if image.width * image.height > MAX_IMAGE_PIXELS:  # Pillow says so itself by its own limit, which anybody may have moved
             raise ImageProblem("image.too_large", f"{path} is {image.width} x {image.height} px, at most {MAX_IMAGE_PIXELS:,} pixels are read")
         header = ImageHeader(image.width, image.height, image.format or "", image.mode, orientation(image))

@@ -1,6 +1,6 @@
 """A small OpenAI-style server for tests: `python eval_server.py PORT LOG [SECONDS]`. What it does wrong, the prompt says.
 
-    "OCR:"                  answers after SECONDS
+    "…:" (the model's own)  answers after SECONDS
     "slow …"                answers too late
     "cut …"                 promises a long answer and hangs up in the middle of it
     "hang up …"             hangs up without a word
@@ -15,10 +15,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
+import subprocess
 import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 SLOW = 5.0
 REPLIES = {"half json": b'{"choices": [{"message": {"con', "malformed": b"<html>busy</html>", "schema": b'{"answer": "x"}', "choices": b'{"choices": []}'}
@@ -50,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
                 stream.write(json.dumps(prompt) + "\n")
         answer = hashlib.sha256(f"{picture} {prompt}".encode()).hexdigest()[:12]
         right = json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": answer}, "finish_reason": "stop"}], "usage": {}}).encode()
-        if prompt == "OCR:" or (prompt.endswith("once") and not first):
+        if prompt.endswith(":") or (prompt.endswith("once") and not first):
             time.sleep(self.seconds)
             self.reply(200, right)
         else:
@@ -84,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None: ...
+    def log_message(self, *args: object) -> None: ...
 
 
 class Server(ThreadingHTTPServer):
@@ -92,6 +95,42 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: object, client_address: object) -> None: ...
+
+
+class Served:
+    """The server of `eval_server.py` in a process of its own, on one port, started and killed at will."""
+
+    def __init__(self, log: Path, seconds: float = 0.0) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.log, self.seconds = log, seconds
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.process = subprocess.Popen([sys.executable, "-S", __file__, str(self.port), str(self.log), str(self.seconds)])
+
+    def listening(self) -> None:
+        """Wait until it does."""
+        for _ in range(500):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise AssertionError("the server does not listen")
+
+    def kill(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def asked(self) -> list[str]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eval_server import Served
 from PIL import Image
 
 from sft.evaluation import predict, results
@@ -24,42 +24,6 @@ from sft.jsonl import ocr_sample, read_json, write_samples
 ROOT = Path(__file__).parent.parent
 KILLS = 20
 SAMPLES = 400
-
-
-class Served:
-    """The server of `eval_server.py` in a process of its own, on one port, started and killed at will."""
-
-    def __init__(self, log: Path, seconds: float = 0.0) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self.log, self.seconds = log, seconds
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        self.process = subprocess.Popen([sys.executable, "-S", str(ROOT / "tests" / "eval_server.py"), str(self.port), str(self.log), str(self.seconds)])
-
-    def listening(self) -> None:
-        """Wait until it does."""
-        for _ in range(500):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.02)
-        raise AssertionError("the server does not listen")
-
-    def kill(self) -> None:
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    def asked(self) -> list[str]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
 
 
 @pytest.fixture
@@ -121,8 +85,8 @@ def test_a_server_killed_and_restarted_at_random_moments(data: Path, undisturbed
         out = tmp_path / f"out{runs}"
         process = start(data, server.url, out, "--concurrency", "8")
         while process.poll() is None:
-            time.sleep(chance.uniform(0.02, 0.3))
-            if process.poll() is None and (out / "answers.jsonl").is_file():
+            time.sleep(chance.uniform(0.02, 0.5))
+            if kills < KILLS and process.poll() is None and (out / "answers.jsonl").is_file():
                 server.kill()
                 kills += 1
                 time.sleep(chance.uniform(0.0, 0.2))

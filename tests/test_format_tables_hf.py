@@ -274,8 +274,8 @@ def test_metadata_csv(tmp_path: Path) -> None:
     found = read_all(tmp_path)
     assert codes(found) == ["", "source.shape", "source.encoding", "source.encoding", ""]
     assert [item.target for item in found if isinstance(item, Item)] == ["one, two", "five"]
-    (tmp_path / "metadata.csv").write_bytes(b"file_name,text\n1.png,one\n2.png," + b"x" * 200_000 + b"\n")
-    assert codes(read_all(tmp_path)) == ["", "source.syntax"]
+    (tmp_path / "metadata.csv").write_bytes(b"file_name,text\n1.png,one\n2.png," + b"x" * 200_000 + b'\n3.png,"never closed\n4.png,four\n')
+    assert codes(read_all(tmp_path)) == ["", "", "source.syntax", ""]
 
 
 def test_json_lines_and_arrays(tmp_path: Path) -> None:

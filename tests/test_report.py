@@ -1,29 +1,35 @@
-"""The report page: hostile text, order, one file that asks the network for nothing."""
+"""The report page: hostile text, order, one file that asks the network for nothing. How it behaves in a browser: `test_pages_chromium.py`."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+import json
 import re
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.evaluation import report
-from sft.evaluation.report import diff, thumbnail, write_report
+from sft.evaluation import report_images, report_samples
+from sft.evaluation.report import diff, gather, thumbnail, write_report
+from sft.evaluation.report_diff import edits
 from sft.markup.text import clusters
+from sft.metrics.text import normalise
 from sft.types import Prediction
 
-ATTACK = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}"
+ATTACK = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}<!--"
 
 
-def make(number: int, answer: str, *, ref: str = "abcd", image: str = "a.png", error: str = "", finish: str = "stop") -> Prediction:
-    return Prediction(number, image, "OCR:", ref, answer, finish, 0.1, error)
+def make(number: int, answer: str, *, ref: str = "abcd", image: str = "a.png", error: str = "", finish: str = "stop", prompt: str = "OCR:") -> Prediction:
+    return Prediction(number, image, prompt, ref, answer, finish, 0.1, error)
 
 
 @pytest.fixture
@@ -38,33 +44,87 @@ def write(base: Path, *runs: list[Prediction], **options: object) -> str:
     return (base / "out" / "report.html").read_text()
 
 
-def rows(page: str) -> list[str]:
-    return re.findall(r'<tr class="row".*?</tr>', page, re.DOTALL)
+def island(page: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found
+    content: dict[str, Any] = json.loads(found[1])
+    return content
 
 
 def ids(page: str) -> list[int]:
-    return [int(found) for row in rows(page) for found in re.findall(r'<div class="small">(\d+) ·', row)]
+    return [sample["i"] for sample in island(page)["samples"]]
+
+
+def answer_of(sample: dict[str, Any], run: int) -> str:
+    """The answer as the page's script builds it from the truth."""
+    text, place = "", 0
+    for begin, length, added in sample["a"][run]["d"]:
+        text += sample["t"][place:begin] + added
+        place = begin + length
+    return text + str(sample["t"][place:])
+
+
+class Tags(HTMLParser):
+    """The elements and attributes of a page, as a browser would see them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
 
 
 def test_hostile_text_is_text(base: Path) -> None:
-    preds = [make(1, ATTACK + "x", ref=ATTACK, image=ATTACK, finish="length"), make(2, "", error=ATTACK)]
+    preds = [make(1, ATTACK + "x", ref=ATTACK, image=ATTACK, finish="length"), make(2, "", error=ATTACK), make(3, ATTACK[::-1], ref=ATTACK)]
     preds = [replace(pred, prompt=ATTACK) for pred in preds]
-    page = write(base, preds, title=ATTACK, notes=[(ATTACK, ATTACK)], timings=[(ATTACK, 1.0)], runs=[(ATTACK, preds)])
-    assert page.count("<script>") == 1  # our own
-    assert "<img src=x" not in page
-    assert 'data-name="<' not in page
+    page = write(base, preds, title=ATTACK, notes=[(ATTACK, ATTACK)], timings=[(ATTACK, 1.0)], runs=[(ATTACK, preds), (ATTACK + "2", preds)])
+    kinds = [attributes.get("type") for tag, attributes in Tags(page).seen if tag == "script"]
+    assert kinds.count(None) == 1 and set(kinds) == {None, "application/json", "text/plain"}
+    assert "<img" not in page and "<!--" not in page
     assert page.count("&lt;script&gt;alert(1)") >= 12
-    assert "49" not in re.sub(r"data:image[^\"]*|<style>.*?</style>", "", page, flags=re.DOTALL)
+    assert island(page)["samples"][0]["t"] == ATTACK
+    assert "{{ 7*7 }}" in page
+
+
+PIECES = [
+    "a", "ক্ষ", "א", "</script>", "<!--", "-->", "<img src=x onerror=a()>", '"', "'", "&lt;", "&", "\\", "{{", "{%", "\u2028", "\x00", "\ud800", "<fcel>", "<nl>", "|", "\n", "\\frac", "^", "$", "]]>",
+]  # fmt: skip
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["OCR:", "Table Recognition:", "Formula Recognition:", "Chart Recognition:", "<b>"]), TEXTS, TEXTS, TEXTS), min_size=1, max_size=4), TEXTS)
+@settings(max_examples=60, deadline=None)
+def test_nothing_gets_out(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str, str]], name: str) -> None:
+    base = tmp_path_factory.mktemp("page")
+    before = [make(number, pred, ref=ref, prompt=prompt, image=name) for number, (prompt, ref, pred, _) in enumerate(rows)]
+    after = [replace(pred, pred=row[3]) for pred, row in zip(before, rows, strict=True)]
+    write_report(base / "page.html", title=name, runs=[(name, before), (name + "+", after)], base=base, notes=[(name, name)], timings=[(name, 1.0)])
+    page = (base / "page.html").read_text("utf-8")
+    for tag, attributes in Tags(page).seen:
+        assert tag not in {"img", "iframe", "object", "embed", "link", "form", "base"}, (tag, attributes)
+        assert not any(key.startswith("on") for key in attributes), (tag, attributes)
+        assert attributes.get("href", "#") in {"#", "#summary", "#slices", "#letters", "#samples", "#training"}
+    assert sum(tag == "script" and "type" not in attributes for tag, attributes in Tags(page).seen) == 1
+    samples = {sample["i"]: sample for sample in island(page)["samples"]}
+    for row, pred in zip(rows, after, strict=True):
+        shown = samples[pred.id]
+        assert answer_of(shown, 1) == report_samples.clean(normalise(row[3]))
+    assert not any(shown.get("f") for shown in samples.values())  # there is no such file
 
 
 def test_one_file_that_asks_the_network_for_nothing(base: Path) -> None:
-    page = write(base, [make(1, "http://example.org/a.png")])
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-    assert f'<meta http-equiv="Content-Security-Policy" content="{policy}">' in page
-    sources = re.findall(r"""(?:src|href|action|poster)\s*=\s*["']?([^"'\s>]+)""", page)
-    assert sources
-    assert all(source.startswith("data:image/") for source in sources)
-    assert not re.search(r"url\(|@import|<link|<iframe|fetch\(|XMLHttp", page)
+    page = write(base, [make(1, "http://example.org/a.png", image="http://example.org/a.png")])
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    assert policy
+    script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert script
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode().replace("+", "&#43;")
+    expected = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    assert policy[1].replace("&#39;", "'").replace("+", "&#43;") == expected
+    assert not re.search(r"""(?:src|href|action|poster)\s*=\s*["'](?!#)""", page.split("<script", 1)[0])
+    assert not re.search(r"url\(|@import|<link|<iframe|fetch\(|XMLHttp|eval\(|innerHTML|insertAdjacentHTML", page)
 
 
 def test_worst_first_by_the_last_run_and_the_lost_at_the_end(base: Path) -> None:
@@ -72,41 +132,96 @@ def test_worst_first_by_the_last_run_and_the_lost_at_the_end(base: Path) -> None
     after = [make(1, "abcd"), make(2, "abcx"), make(3, "", error="503: overloaded"), make(4, "wxyz!"), make(5, "abcx")]
     page = write(base, before, after)
     assert ids(page) == [4, 2, 5, 1, 3]
-    assert ["data-wrong" in row for row in rows(page)] == [True, True, True, False, True]
-    assert "lost: 503: overloaded" in rows(page)[-1]
+    samples = island(page)["samples"]
+    assert [sample["a"][1].get("e") for sample in samples] == [1.25, 0.25, 0.25, 0, None]
+    assert samples[-1]["a"][1] == {"r": 16, "x": "503: overloaded"}
     assert "run “after” has answers to only part" in page
-    assert "run “before” has answers" not in page
+    assert "“before” has" not in page
 
 
 def test_the_table_of_scores_and_the_change(base: Path) -> None:
     page = re.sub(r"\s+", " ", write(base, [make(1, "abxy", finish="length")], [make(1, "abcd")], timings=[("train", 90.5), ("predict", 1.25)]))
-    assert '">CER</th><td>50.00%</td><td>0.00%</td><td class="better">−50.00 pp</td>' in page
-    assert '">Exact</th><td>0.00%</td><td>100.00%</td><td class="better">+100.00 pp</td>' in page
-    assert '">Length / truth</th><td>1.000</td><td>1.000</td><td class="">+0.000</td>' in page
+    assert re.search(r'">CER</th><td>50.00%<small>[^<]*</small></td><td>0.00%<small>[^<]*</small></td><td class="">−50.00 pp', page)  # one sample shows nothing
     assert "<td>90.5</td>" in page
     assert "<td>91.8</td>" in page  # 90.5 + 1.25
-    worse = re.sub(r"\s+", " ", write(base, [make(1, "abcd")], [make(1, "abcdabcd")]))
-    assert '<td class="worse">+100.00 pp</td>' in worse
-    assert '<td>1.000</td><td>2.000</td><td class="worse">+1.000</td>' in worse
+    many = range(1, 61)
+    page = re.sub(r"\s+", " ", write(base, [make(number, "abxy" if number % 3 else "abcx") for number in many], [make(number, "abcd") for number in many]))
+    assert re.search(r'<td class="better">−41.67 pp<small>[^<]*</small></td><td class="won">60 : 0</td>', page)
+    assert "<b>better</b> Text: CER 41.67% → 0.00%" in page
+    worse = re.sub(r"\s+", " ", write(base, [make(number, "abcd") for number in many], [make(number, "abxy" if number % 3 else "abcx") for number in many]))
+    assert '<td class="worse">+41.67 pp' in worse and "<b>worse</b> Text: CER" in worse
+
+
+def test_tasks_are_told_apart(base: Path) -> None:
+    table = "<fcel>a<fcel>b<nl>"
+    preds = [make(1, "abcd"), make(2, table, ref=table, prompt="Table Recognition:"), make(3, r"\[y\]", ref=r"\[x\]", prompt="Formula Recognition:")]
+    page = write(base, preds)
+    assert [task["name"] for task in island(page)["tasks"]] == ["Text", "Tables", "Formulas"]
+    assert all(f"<th scope=\"row\" title=\"{title}" in re.sub(r"\s+", " ", page) for title in ("edits between code points", "tree-edit similarity"))
+    assert "All scores of every task" in page
 
 
 def test_one_run_has_no_change_and_no_seconds(base: Path) -> None:
     page = write(base, [make(1, "abcd")])
-    assert "<th>change</th>" not in page
+    assert ">change</th>" not in page
     assert "Seconds" not in page
+    assert "over training" not in page
 
 
-def test_rows_are_capped_and_the_rest_is_said(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert report.MAX_ROWS == 500
-    monkeypatch.setattr(report, "MAX_ROWS", 3)
+def test_samples_are_capped_and_the_rest_is_said(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_samples, "MAX_SAMPLES", 3)
     page = write(base, [make(number, "a" * number) for number in range(10, 17)])
     assert ids(page) == [16, 15, 14]
-    assert "the worst 3 are shown, 4 more are left out" in page
+    assert "The worst 3 are in the page, 4 more are left out." in page
+
+
+def test_pictures_are_capped_and_the_rest_is_opened_from_files(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(40):
+        Image.effect_noise((200, 60), 50).save(base / f"{number} ä%.png")
+    monkeypatch.setattr(report_images.pictures, "__kwdefaults__", {"limit": 30_000})
+    page = write(base, [make(number, "a" * number, image=f"{number} ä%.png") for number in range(40)])
+    samples = island(page)["samples"]
+    assert [sample["u"] for sample in samples[:16]] == list(range(16)) and all(sample["u"] == -1 for sample in samples[16:])
+    assert samples[20]["f"] == "./../19%20%C3%A4%25.png"
+    assert "16 pictures are in the page, those of the worst samples; 24 more are opened from their files." in page
+    assert len(re.findall(r'<script type="text/plain" id="u\d+">data:image/', page)) == 16
+
+
+def test_texts_are_capped(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_samples, "TEXTS", 5000)
+    samples = island(write(base, [make(number, "abcd" * 2000, ref="abcd" * 2000) for number in range(3)]))["samples"]
+    assert [len(sample["t"]) for sample in samples] == [4000, 300, 300] and [sample["h"] for sample in samples] == [4000, 7700, 7700]
 
 
 def test_a_diff_in_the_page(base: Path) -> None:
-    page = write(base, [make(1, "a<c\nd", ref="abcd")])
-    assert "a<del>b</del><ins>&lt;</ins>c<ins>↵\n</ins>d</div>" in page
+    sample = island(write(base, [make(1, "a<c\nd", ref="abcd")]))["samples"][0]
+    assert sample["a"][0]["d"] == [[1, 1, "<"], [3, 0, "\n"]]
+
+
+def test_cells_that_differ_are_marked(base: Path) -> None:
+    ref, pred = "<fcel>a<fcel>b<nl><fcel>c<fcel>d<nl><fcel>e<fcel>f<nl>", "<fcel>a<fcel>x<nl><fcel>e<fcel>f<nl>"
+    sample = island(write(base, [make(1, pred, ref=ref, prompt="Table Recognition:")]))["samples"][0]
+    assert sample["a"][0]["g"] == [[["a"], ["x", 1, 1, 1, "b"]], [["e"], ["f"]]]
+    assert sample["a"][0]["q"] == "missing: 1 row"
+    assert sample["g"] == [[["a"], ["b", 1, 1, 1]], [["c", 1, 1, 1], ["d", 1, 1, 1]], [["e"], ["f"]]]
+
+
+def test_confused_letters_are_counted(base: Path) -> None:
+    page = write(base, [make(1, "মর্চ <", ref="মার্চ <"), make(2, "abcd" + " loop" * 100), make(3, "ab", ref="a\nb")])
+    assert "<bdi>মা</bdi> → <bdi>ম</bdi>" in page and 'data-gone="মা" data-added="ম"' in page
+    assert "<bdi>line end</bdi>" in page and 'data-gone="\n"' in page
+    assert "<bdi>space</bdi>" not in page  # a runaway's letters are no confusions
+
+
+def test_slices_and_curves_are_drawn(base: Path) -> None:
+    def answers(rate: int) -> list[Prediction]:
+        return [make(number, "abcx" if number % rate else "abcd", image="a.png") for number in range(40)] + [make(40 + number, "মার্চ", ref="মার্চ") for number in range(20)]
+
+    page = write(base, answers(2), runs=[("base", answers(2)), ("step 100", answers(3)), ("step 400", answers(40))])
+    assert "Text: CER by script" in page and '<th scope="row" dir="auto">Bengali</th>' in page
+    assert "Text: CER over training" in page and ">400</text>" in page and page.count('class="at"') == 3
+    across = [float(found) for found in re.findall(r'class="at" cx="([\d.]+)"', page)]
+    assert (across[1] - across[0]) * 3 == pytest.approx(across[2] - across[1], abs=0.5)
 
 
 def test_marks_stay_with_their_letters() -> None:
@@ -117,19 +232,13 @@ def test_marks_stay_with_their_letters() -> None:
     assert pieces == [("del", "মা"), ("ins", "ম"), ("same", "র্চ")]
 
 
-@given(st.text(alphabet="ab \nক্ষা\u200d\u0301א", max_size=15), st.text(alphabet="ab \nক্ষা\u200d\u0301א", max_size=15))
+@given(st.text(alphabet="ab \nক্ষা\u200d\u0301א🏴", max_size=15), st.text(alphabet="ab \nক্ষা\u200d\u0301א🏴", max_size=15))
 def test_a_diff_holds_both_texts(ref: str, pred: str) -> None:
     pieces = list(diff(ref, pred))
     assert "".join(piece.text for piece in pieces if piece.kind != "ins").replace("↵\n", "\n") == ref
     assert "".join(piece.text for piece in pieces if piece.kind != "del").replace("↵\n", "\n") == pred
     assert "".join(clusters(ref)) == ref
-
-
-def test_right_to_left_white_space_and_dark_mode(base: Path) -> None:
-    page = write(base, [make(1, "שלום  x\ny", ref="שלום  x\ny")])
-    assert page.count('<div class="text" dir="auto">שלום  x\ny</div>') == 2
-    assert "white-space: pre-wrap" in page
-    assert "prefers-color-scheme: dark" in page
+    assert answer_of({"t": ref, "a": [{"d": edits(ref, pred)}]}, 0) == pred
 
 
 def decoded(uri: str) -> Image.Image:
@@ -162,26 +271,26 @@ def test_an_image_that_cannot_be_shown_costs_no_row(base: Path, content: bytes |
     if content:
         (base / "b.png").write_bytes(content)
     page = write(base, [make(1, "abcd", image="b.png")])
-    assert ids(page) == [1]
-    assert f"no picture ({code})" in page
+    assert [(sample["i"], sample["u"], sample["w"]) for sample in island(page)["samples"]] == [(1, -1, f"no picture ({code})")]
     assert str(base) not in page
 
 
 def test_a_truncated_big_image_costs_no_row(base: Path) -> None:
     Image.effect_noise((1200, 800), 50).save(base / "b.png")
     (base / "b.png").write_bytes((base / "b.png").read_bytes()[:200_000])
-    assert "no picture (image.truncated)" in write(base, [make(1, "abcd", image="b.png")])
+    assert island(write(base, [make(1, "abcd", image="b.png")]))["samples"][0]["w"] == "no picture (image.truncated)"
 
 
 def test_an_answer_that_never_ends_is_cut_in_the_page_only(base: Path) -> None:
     page = write(base, [make(1, "ab" * 50_000, finish="length")])
-    assert "cut off at max_tokens; 96,000 more characters are not shown" in page
-    assert len(page) < 60_000
-    assert f"CER {(100_000 - 2) / 4:.1%}" in page
+    answer = island(page)["samples"][0]["a"][0]
+    assert answer["h"] == 96_000 and answer["l"] == 100_000 and answer["r"] == 2 + 4
+    assert len(page) < 80_000
+    assert answer["e"] == (100_000 - 2) / 4
 
 
 def test_half_a_surrogate_pair_does_not_cost_the_page(base: Path) -> None:
-    assert rows(write(base, [make(1, "a\ud800")]))
+    assert ids(write(base, [make(1, "a\ud800", ref="\udc00", image="\ud800.png")])) == [1]
 
 
 def test_runs_must_match(base: Path) -> None:
@@ -191,4 +300,7 @@ def test_runs_must_match(base: Path) -> None:
         write(base, [make(1, "a")], runs=[])
     with pytest.raises(EngineError, match="all 1 requests are lost"):
         write(base, [make(1, "", error="x")])
-    assert "not asked" in write(base, [make(1, "abcd"), make(2, "abcd")], [make(1, "abcd")])
+    with pytest.raises(UsageError, match="not those of its data"):
+        write(base, [make(1, "a")], data=gather([("x", [make(1, "a")])]))
+    page = write(base, [make(1, "abcd"), make(2, "abcd")], [make(1, "abcd")])
+    assert island(page)["samples"][-1]["a"][1] is None and "not asked for the same samples" in page

@@ -1,18 +1,11 @@
-"""Scores of a run and the record around them."""
+"""Scores of a run."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from datetime import datetime, timedelta, timezone
-from pathlib import Path
-
 import pytest
 
-from sft import __version__
-from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.evaluation.predict import Endpoint, Sampling
-from sft.evaluation.score import Scores, results, score
+from sft.errors import EngineError, ProblemsFound
+from sft.evaluation.score import Scores, score
 from sft.types import Prediction
 
 
@@ -51,36 +44,3 @@ def test_nothing_to_score() -> None:
         score([pred("a", "", error="503: overloaded"), pred("b", "", error="later")])
     with pytest.raises(ProblemsFound, match="no predictions"):
         score([])
-
-
-def test_results_carry_their_conditions(tmp_path: Path) -> None:
-    data = tmp_path / "test.jsonl"
-    data.write_bytes(b"rows\n")
-    created = datetime(2025, 1, 2, 5, 4, 5, 678, tzinfo=timezone(timedelta(hours=2)))
-    endpoint = Endpoint("http://user:word@h:1/v1", "PaddleOCR-VL-0.9B", api_key="secret")
-    record = results(score([pred("ab", "ab"), pred("ab", "", error="503")]), data=data, endpoint=endpoint, sampling=Sampling(512), created=created)
-    metrics = record.pop("metrics")
-    assert record == {
-        "complete": False,
-        "counts": {"in": 2, "scored": 1, "lost": 1},
-        "scores": {"cer": 0, "cer_mean": 0, "wer": 0, "ned": 0, "exact": 1, "empty": 0, "truncated": 0, "length_ratio": 1},
-        "normalisation": "raw: NFC, LF, outer white space stripped",
-        "sampling": {"max_tokens": 512, "temperature": 0.0},
-        "endpoint": {"url": "http://h:1/v1", "model": "PaddleOCR-VL-0.9B"},
-        "data": {"path": str(data), "sha256": hashlib.sha256(b"rows\n").hexdigest()},
-        "workbench": __version__,
-        "created": "2025-01-02T03:04:05+00:00",
-    }
-    assert set(metrics) == {"cer", "wer", "ned", "exact"}
-    assert metrics["cer"]["version"] == "1.0"
-    assert metrics["exact"]["higher_is_better"] is True
-    assert "secret" not in json.dumps(record)
-
-
-def test_results_are_dated_now_unless_told(tmp_path: Path) -> None:
-    (tmp_path / "d.jsonl").write_bytes(b"")
-    record = results(score([pred("a", "a")]), data=tmp_path / "d.jsonl", endpoint=Endpoint("http://h"), sampling=Sampling(1))
-    age = datetime.now(timezone.utc) - datetime.fromisoformat(record["created"])
-    assert timedelta(seconds=-1) < age < timedelta(minutes=1)
-    with pytest.raises(UsageError):
-        results(score([pred("a", "a")]), data=tmp_path / "gone.jsonl", endpoint=Endpoint("http://h"), sampling=Sampling(1))

@@ -17,7 +17,8 @@ from jsonschema import Draft202012Validator
 from sft import models
 from sft.checks import Context
 from sft.checks_row import check_line
-from sft.fast_markup import doubtful_chart, doubtful_formulas, doubtful_tables, repeats
+from sft.fast_latex import doubtful_formulas
+from sft.fast_markup import doubtful_charts, doubtful_tables, repeating
 from sft.fast_text import doubtful
 from sft.fastpath import prove
 from sft.markup.latex import check as check_latex
@@ -164,9 +165,11 @@ SYMBOLS = [
 @settings(max_examples=6000, deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(SYMBOLS), min_size=1, max_size=9).map("".join))
 def test_formulas(body: str) -> None:
-    text = f"\\[{body}\\]"
-    if not doubtful_formulas([text])[0]:
-        check_latex(text)
+    texts = [f"\\[{body}\\]", "\\[{", "\\[a\\]"]
+    found = doubtful_formulas(texts)
+    assert found[1:] == [True, False]  # each is judged alone
+    if not found[0]:
+        check_latex(texts[0])
 
 
 @pytest.mark.parametrize("size", [60, 300, 5000])
@@ -179,15 +182,15 @@ def test_hard_formulas_take_linear_time(size: int) -> None:
 @given(st.lists(st.sampled_from(["a", "b", "ab", "abcdefgh", " . .", "\n", "N/A\n", "x" * 20]), max_size=8), st.integers(1, 40))
 def test_repetitions(parts: list[str], times: int) -> None:
     text = ("".join(parts[:3]) + "".join(parts[3:]) * times).strip()
-    assert repeats(text) or repetition_cut(text) == text
+    assert repeating([text])[0] or repetition_cut(text) == text
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True)
-@given(st.lists(st.sampled_from(["a", " | ", "|", "\n", "-", " ", ":", "1"]), max_size=12).map("".join))
-def test_charts(text: str) -> None:
+@settings(max_examples=1500, deadline=None, derandomize=True)
+@given(st.lists(st.lists(st.sampled_from(["a", " | ", "|", "\n", "-", " ", ":", "1", "a | b\n", "1 | 2"]), max_size=9).map("".join), min_size=1, max_size=4))
+def test_charts(texts: list[str]) -> None:
     from sft.checks_target import check_answer
 
-    codes = {problem.code for problem in check_answer(text.strip(), "Chart Recognition:", "", 1)} - {"target.markdown_table", "target.chart_style"} if text.strip() else {"target.empty"}
-    style = {problem.code for problem in check_answer(text.strip(), "Chart Recognition:", "", 1)} if text.strip() else set()
-    assert doubtful_chart(text.strip()) or not codes
-    assert doubtful_chart(text.strip()) or not style or text.strip().startswith("|") or "\n|" in text.strip()  # pipes at the beginning of a line are for `doubtful` to see
+    texts = [text.strip() for text in texts]
+    for text, doubt in zip(texts, doubtful_charts(texts), strict=True):
+        pipes = text.startswith("|") or "\n|" in text  # at the beginning of a line they are for `doubtful` to see
+        assert doubt or pipes or not list(check_answer(text, "Chart Recognition:", "", 1)), text

@@ -152,11 +152,11 @@ def show(results: dict[str, Any], out: Path) -> None:
     """The scores as a table."""
     scores, counts = results["scores"], results["counts"]
     title = f"{counts['in']} samples = {counts['scored']} scored + {counts['lost']} lost"
-    if list(results["tasks"]) == ["ocr"] and not results["sets"]:
+    parts = results.get("sets") or results.get("tasks") or {}
+    if set(parts) <= {"ocr"}:
         rows = [[label, f"{scores[key]:.4f}"] for key, label in (("cer", "CER"), ("wer", "WER"), ("ned", "NED"), ("exact", "exact match"), ("empty", "empty"), ("truncated", "cut off"))]
         ui.table(title, ["", "score"], rows)
     else:
-        parts = results["sets"] or results["tasks"]
         names = [name for name in HEADLINES if any(name in part["scores"] for part in parts.values())]
         rows = [[part, str(found["counts"]["scored"]), *(f"{found['scores'][name]:.4f}" if name in found["scores"] else "" for name in names)] for part, found in parts.items()]
         ui.table(title, ["", "n", *names], rows)

@@ -3,8 +3,8 @@
 Nobody knows what a server bears: a rehearsal on two cores is full with eight, a large card with paging serves two hundred.
 A round (as many answers as are allowed at once) that goes well allows one more, half as many again until the first sign of
 trouble. A reply "no room" or a time-out halves. A round whose median latency is more than PATIENT times the best
-median seen allows no more, more than STRAINED times takes a quarter away, but never below the start: answers to large tables are
-slow however few are asked for.
+median seen allows no more, more than STRAINED times takes a quarter away, but not below the start. Latency is per character of the
+answer: a large table is slow however few are asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from statistics import median
 START = 8
 MOST = 256
 PATIENT, STRAINED = 2.0, 4.0  # median of a round / the best median
-FORGET = 1.02  # per round, so that one lucky round of short answers does not rule for ever
+SHORT = 40  # characters; reading the image takes as long as writing so many, roughly
 
 
 @dataclass
@@ -39,14 +39,14 @@ class Limit:
         """Requests that may be in flight, at least 1."""
         return max(1, int(self.value))
 
-    def answered(self, seconds: float, *, full: bool) -> None:
-        """An answer came after so many seconds; `full`: as many as allowed were in flight, so that the limit is what was felt."""
-        self._round.append(seconds)
+    def answered(self, seconds: float, *, full: bool, length: int = 0) -> None:
+        """An answer of so many characters came after so many seconds; `full`: as many as allowed were in flight, so that the limit was felt."""
+        self._round.append(seconds / (SHORT + length))
         if len(self._round) < self.allowed:
             return
         felt = median(self._round)
         self._round.clear()
-        self._best = felt if self._best is None else min(felt, self._best * FORGET)
+        self._best = felt if self._best is None else min(felt, self._best)
         if felt > STRAINED * self._best:
             self.climbing = False
             self.value = max(min(self.value, float(self.start)), self.value * 0.75)

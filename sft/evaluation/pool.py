@@ -175,7 +175,7 @@ class Pool:
         else:
             self._in_a_row = self._downs = 0
             self._victims.clear()
-            station.limit.answered(answer.seconds, full=full)
+            station.limit.answered(answer.seconds, full=full, length=len(answer.text))
             self._done(job, answer, station)
         finally:
             station.flying -= 1

@@ -128,7 +128,8 @@ def _row(data: Data, task: str, name: str) -> dict[str, Any] | None:
     moved = None
     if change:
         limits = " to ".join(words.change(name, limit).removesuffix(" pp") for limit in (change.interval.low, change.interval.high))
-        moved = {"text": words.change(name, change.interval.value), "span": limits, "verdict": change.verdict, "won": f"{change.won[0]:,} : {change.won[1]:,}" if SCORES[name].higher_is_better is not None else ""}
+        won = f"{change.won[0]:,} : {change.won[1]:,}" if SCORES[name].higher_is_better is not None else ""
+        moved = {"text": words.change(name, change.interval.value), "span": limits, "verdict": change.verdict, "won": won}
     return {"label": words.name_of(name), "definition": SCORES[name].definition, "cells": cells, "change": moved, "health": name in words.HEALTH, "headline": name == HEADLINE[task]}
 
 

@@ -238,8 +238,8 @@ def summarise(data: Data) -> Summary:
 
 
 def _groups(samples: Sequence[Sample]) -> list[str] | None:
-    """What is not independent: rows of one document, and crops that share an image file."""
-    groups = [sample.labels.get("group") or sample.image for sample in samples]
+    """Rows of one document are not independent. As in `compare`, so that both tell the same."""
+    groups = [sample.labels.get("group") or f"\0{place}" for place, sample in enumerate(samples)]
     return groups if len(set(groups)) < len(groups) else None
 
 

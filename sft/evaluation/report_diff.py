@@ -78,8 +78,8 @@ def edits(ref: str, pred: str, confusions: Confusions | None = None) -> list[Edi
 
 
 def visible(text: str) -> str:
-    """A letter as a table of letters can show it: white space and marks that stand alone get something to be seen by."""
-    shown = {" ": "␠", "\n": "↵", "\t": "⇥", "\u00a0": "⍽", "\u3000": "□"}.get(text)
+    """A letter as a table of letters can show it: white space gets a name, for which every font has letters."""
+    shown = {" ": "space", "\n": "line end", "\t": "tab", "\u00a0": "hard space", "\u3000": "wide space"}.get(text)
     if shown:
         return shown
     return text if any(character.isprintable() and not character.isspace() for character in text) else ascii(text)[1:-1]

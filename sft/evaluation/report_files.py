@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from sft.evaluation import report_words as words
 from sft.evaluation.gates import Outcome
 from sft.evaluation.report_data import Data, Figure, Sample
+from sft.evaluation.report_samples import REASONS
 from sft.evaluation.sample_scores import HEADLINE, SCORES
 from sft.jsonl import atomic_write
 from sft.metrics.text import RAW, normalise
@@ -27,8 +28,9 @@ def write_markdown(path: Path, data: Data, *, title: str, gates: Sequence[Outcom
     """`report.md`: a table per task, what the gates say, and the `worst` samples of the last run. Whole or not at all."""
     lines = [f"# {_inline(title)}", ""]
     for run, name in enumerate(data.names):
-        if lost := data.counts(run)[1]:
-            lines += [f"> **Incomplete:** {lost:,} answers of {_inline(name)} are lost; the scores leave them out.", ""]
+        scored, lost = data.counts(run)
+        if lost:
+            lines += [f"> **Incomplete:** {lost:,} of {scored + lost:,} answers of {_inline(name)} are lost; the scores leave them out.", ""]
     lines += [f"> {_inline(note)}\n" for note in data.notes]
     if gates:
         broken = sum(not gate.passed for gate in gates)
@@ -37,8 +39,9 @@ def write_markdown(path: Path, data: Data, *, title: str, gates: Sequence[Outcom
     for task in data.tasks:
         count = sum(sample.task == task for sample in data.samples)
         lines += [f"## {words.task_name(task)} ({count:,} samples)", ""]
-        several = len(data.names) > 1
-        lines += _table(["", *(_inline(name) for name in data.names), *(["change"] if several else [])], [row for name in SCORES if (row := _scores(data, task, name))])
+        head = ["", *(_inline(name) for name in data.names), *(["change"] if len(data.names) > 1 else [])]
+        names = sorted(SCORES, key=lambda name: name != HEADLINE[task])
+        lines += _table(head, [row for name in names if (row := _scores(data, task, name))])
     lines += _worst(data, worst)
     lines += [f"Limits are 95 % intervals; **better** and **worse** are beyond chance. Normalisation: {RAW}.", ""]
     with atomic_write(path) as stream:
@@ -47,8 +50,8 @@ def write_markdown(path: Path, data: Data, *, title: str, gates: Sequence[Outcom
 
 def _scores(data: Data, task: str, name: str) -> list[str]:
     found = [data.summary.figure(run, task, name) for run in range(len(data.names))]
-    if not any(found):
-        return []
+    if not any(found) or (name in REASONS and not any(item and item.interval.value for item in found)):
+        return []  # nobody has to read that nothing was empty
     label = words.name_of(name)
     row = [f"**{label}**" if name == HEADLINE[task] else label]
     row += [f"{words.value(name, item.interval.value)} ({words.span(name, item.interval)})" if item else "–" for item in found]

@@ -88,7 +88,8 @@ def scale(values: Sequence[float]) -> tuple[float, float, float]:
     rough = max(high - low, 1e-3) / TICKS
     power = 10 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
-    return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, step
+    first = math.floor(low / step + 1e-9)
+    return first * step, max(math.ceil(high / step - 1e-9), first + 1) * step, step
 
 
 def _clipped(value: float, low: float, high: float) -> float:

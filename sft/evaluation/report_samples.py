@@ -69,9 +69,9 @@ def collect(data: Data, base: Path, path: Path) -> tuple[dict[str, Any], Picture
         row["s"] = [known.setdefault(sample.labels[name], len(known)) if name in sample.labels else -1 for name, known in zip(dimensions, labels, strict=True)]
         rows.append(row)
     content = {
-        "runs": data.names, "tasks": [{"name": task_name(task), "headline": scores[task].index(HEADLINE[task]) if HEADLINE[task] in scores[task] else 0,
+        "runs": [clean(name) for name in data.names], "tasks": [{"name": task_name(task), "headline": scores[task].index(HEADLINE[task]) if HEADLINE[task] in scores[task] else 0,
                                        "scores": [[name_of(name), SCORES[name].kind != "number", SCORES[name].definition, name in REASONS] for name in scores[task]]} for task in tasks],
-        "dimensions": [[dimension_name(name), list(known)] for name, known in zip(dimensions, labels, strict=True)], "prompts": list(page.prompts),
+        "dimensions": [[clean(dimension_name(name)), [clean(label) for label in known]] for name, known in zip(dimensions, labels, strict=True)], "prompts": list(page.prompts),
         "reasons": REASON_NAMES, "math": page.drawn, "samples": rows, "left": len(ranked) - len(shown),
     }  # fmt: skip
     return content, images, page.confusions

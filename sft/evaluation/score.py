@@ -1,23 +1,12 @@
-"""Predictions → numbers, and the record that says what the numbers are worth.
-
-`results.json` holds the scores, the counts (in = scored + lost) and every condition they depend on: metric versions,
-normalisation, sampling, model, server, the data file and its hash, the version of the workbench, the time.
-"""
+"""Predictions → the numbers of one run, every answer read as text; `sft.evaluation.results` says what they are worth."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-from sft import __version__
 from sft.errors import EngineError, ProblemsFound
-from sft.evaluation.predict import Endpoint, Sampling
-from sft.jsonl import sha256
-from sft.metrics import METRICS
-from sft.metrics.text import RAW, char_edits, exact, ned, normalise, pooled, word_edits
+from sft.metrics.text import char_edits, exact, ned, normalise, pooled, word_edits
 from sft.types import Prediction
 
 
@@ -68,32 +57,3 @@ def score(preds: Sequence[Prediction]) -> Scores:
         truncated=sum(pred.finish_reason == "length" for pred in answered) / n,
         length_ratio=sum(len(pred) for _, pred in pairs) / max(sum(len(ref) for ref, _ in pairs), 1),
     )
-
-
-def results(scores: Scores, *, data: Path, endpoint: Endpoint, sampling: Sampling, created: datetime | None = None) -> dict[str, Any]:
-    """The content of `results.json`. `endpoint` as `predict.resolve` returned it; `created` defaults to now.
-
-    UsageError where `data` cannot be read for its hash.
-    """
-    moment = (created or datetime.now(timezone.utc)).astimezone(timezone.utc)
-    numbers = asdict(scores)
-    n, lost = numbers.pop("n"), numbers.pop("lost")
-    return {
-        "complete": scores.complete,
-        "counts": {"in": n + lost, "scored": n, "lost": lost},
-        "scores": numbers,
-        "metrics": {name: asdict(METRICS[name]) for name in ("cer", "wer", "ned", "exact")},
-        "normalisation": RAW,
-        "sampling": asdict(sampling),
-        "endpoint": {"url": _public(endpoint.url), "model": endpoint.model},
-        "data": {"path": str(data), "sha256": sha256(data)},
-        "workbench": __version__,
-        "created": moment.isoformat(timespec="seconds"),
-    }
-
-
-def _public(url: str) -> str:
-    """The address without a name and password before the host: result files are passed on."""
-    scheme, mark, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"

@@ -77,7 +77,7 @@ class SetRule(_Record):
     degrade: Literal["none", "light", "medium", "strong"] = "light"
     fonts: list[str] = []
     tasks: list[Literal["ocr", "table", "formula", "chart", "spotting", "seal", "other"]] = Field([], description="keep these only")
-    prompt: str | None = Field(None, min_length=1, description="asked instead of each sample's own")
+    prompt: str | None = Field(None, min_length=1, description="asked instead of each sample's own; one that no model version has is scored as text")
     limit: int | None = Field(None, ge=1, description="so many rows, chosen by `seed`")
     metrics: list[str] = Field([], description="scores that are shown; none named: all of the task")
     sampling: SamplingRule = SamplingRule()
@@ -210,6 +210,8 @@ def _source(name: str, rule: SetRule, suite: Suite, home: Path, folder: Path, sa
         return out
     given = home / (rule.data or "")
     if rule.format == HUB:
+        if (given / "test.jsonl").is_file():
+            return given / "test.jsonl"
         found = datasets.find(str(given) if given.exists() else rule.data or "", say=say)
         return found.train if given.is_file() else found.test or found.train
     source = given if given.exists() else Path(rule.data or "")
@@ -234,7 +236,7 @@ def _chosen(name: str, rule: SetRule, source: Path, folder: Path) -> list[bytes]
         lines = [line for _, line, _ in jsonl.bounded_lines(stream)]
     rows = []
     for (_, sample), line in zip(jsonl.read_samples(source), lines, strict=True):
-        if not rule.tasks or task_of(rule.prompt or sample.prompt) in rule.tasks:
+        if not rule.tasks or task_of(sample.prompt) in rule.tasks:
             rows.append(line)
     if rule.limit is not None and len(rows) > rule.limit:
         keep = sorted(random.Random(f"{name}/{rule.seed}").sample(range(len(rows)), rule.limit))

@@ -27,7 +27,7 @@ class Picture:
 
     `quad`: at least four points (x, y) in pixels of the upright image (EXIF applied), clockwise from the top left; the
     crop is cut along them. `turn`: a crop at least 1.5 times as tall as wide is turned by 90°, as PaddleOCR's
-    recognition data are.
+    recognition data are. `hint`: what to do where there is no such file, in words.
     """
 
     path: Path | None = None
@@ -35,6 +35,7 @@ class Picture:
     url: str = ""
     quad: tuple[tuple[float, float], ...] = ()
     turn: bool = False
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class Format:
     units: Callable[[Path, Options], Iterator[Unit]]
     read: Callable[[Unit, Options], Iterator[Read]]
     columns: tuple[str, ...] = ()  # names that --map knows
+    splits: str = ""  # what --split may say, in words; "" where there are no splits
 
 
 @dataclass(frozen=True)

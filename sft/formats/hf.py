@@ -16,19 +16,20 @@ column inside a struct or inside a JSON string is written with dots: `--map text
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
 from sft.formats import hf_library, json_stream, parquet, webdataset
 from sft.formats.base import Format, Item, Options, Read, Reject, Unit
+from sft.formats.delimited_rows import records
 from sft.formats.hf_files import DataFile, data_files
 from sft.formats.rows import json_rows, json_units
 from sft.formats.targets import make
-from sft.jsonl import MAX_LINE_BYTES, open_input
+from sft.jsonl import MAX_LINE_BYTES
 from sft.markup.errors import MarkupError
 from sft.types import Task
 
@@ -85,9 +86,9 @@ def _file_units(file: DataFile, options: Options) -> Iterator[Unit]:
         columns = choose(names, images, options, str(path))
         inner = module.units(path, name, list(dict.fromkeys(_head(column, names) for column in columns.heads)))
     elif separator:
-        header = next(_csv_rows(path, separator), [])
-        columns = choose(header, [], options, str(path))
-        inner = [Unit(path, name, Table(tuple(header), separator))]
+        header = _csv_header(path, separator)
+        columns = choose(list(header), [], options, str(path))
+        inner = [Unit(path, name, Table(header, separator))]
     elif file.reading or suffix == ".txt":
         how = hf_library.streamed(path, file.reading)
         columns = choose(list(how.columns), [], options, str(path))
@@ -120,11 +121,12 @@ def _first_keys(path: Path) -> list[str]:
     raise UsageError("no row of this file is a JSON object", where=str(path), hint="expected one object per line")
 
 
-def _csv_rows(path: Path, separator: str) -> Iterator[list[str]]:
-    """Rows of a CSV file in UTF-8; a wrong byte is kept as U+FFFD, which makes its row a reject."""
-    with open_input(path) as stream:
-        lines = (stream_line.decode("utf-8", "replace").removeprefix("\ufeff").replace("\0", "\ufffd") for stream_line in iter(lambda: stream.readline(MAX_LINE_BYTES), b""))
-        yield from csv.reader(lines, delimiter=separator)
+def _csv_header(path: Path, separator: str) -> tuple[str, ...]:
+    """The names of the columns; none for an empty file. UsageError where the first line cannot be read."""
+    first = next(records(path, path.name, separator), None)
+    if isinstance(first, Reject):
+        raise UsageError(f"the names of the columns cannot be read: {first.message}", where=str(path), hint="the first line must name them, and be UTF-8")
+    return first.fields if first else ()
 
 
 def choose(names: list[str], images: list[str], options: Options, where: str) -> Columns:
@@ -180,25 +182,13 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 def _csv_objects(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
     header: tuple[str, ...] = unit.payload.header
-    rows = enumerate(_csv_rows(unit.path, unit.payload.separator), 1)
-    number = 1
-    while True:
-        try:
-            number, row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield Reject(f"{unit.name}:{number + 1}", "source.syntax", f"not CSV from here on: {error}")
-            return
-        where = f"{unit.name}:{number}"
-        if number == 1 or not row:
-            continue
-        if len(row) != len(header):
-            yield Reject(where, "source.shape", f"{len(row)} cells, but {len(header)} in the header", ",".join(row)[: json_stream.RAW])
-        elif any("\ufffd" in cell for cell in row):
-            yield Reject(where, "source.encoding", "not UTF-8, or a NUL character", ",".join(row)[: json_stream.RAW])
+    for row in islice(records(unit.path, unit.name, unit.payload.separator), 1, None):
+        if isinstance(row, Reject):
+            yield row
+        elif len(row.fields) != len(header):
+            yield Reject(f"{unit.name}:{row.line}", "source.shape", f"{len(row.fields)} cells, but {len(header)} in the header", row.raw)
         else:
-            yield where, dict(zip(header, row, strict=True))
+            yield f"{unit.name}:{row.line}", dict(zip(header, row.fields, strict=True))
 
 
 def _item(where: str, row: Mapping[str, Any], columns: Columns, folder: Path, options: Options) -> Item | Reject:

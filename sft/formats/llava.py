@@ -50,7 +50,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 def _read(where: str, row: Json, options: Options, root: Path) -> Read:
     texts, indices = _turns(row)
-    pictures = tuple(picture(name, root, anywhere=True) for name in _images(row))
+    pictures = tuple(picture(name, root) for name in _images(row))
     if not pictures:
         raise MarkupError("trainer.no_image", "no image")
     if len(pictures) != len(indices):

@@ -53,7 +53,7 @@ def hub_row(where: str, row: Json, root: Path) -> HubRow | Reject:
 
 
 def _picture(image: str | Inline, root: Path) -> Picture:
-    return Picture(data=from_base64(image.base64)) if isinstance(image, Inline) else picture(image, root, anywhere=True)
+    return Picture(data=from_base64(image.base64)) if isinstance(image, Inline) else picture(image, root)
 
 
 def usual(row: Json) -> Json:

@@ -240,4 +240,4 @@ def picture(value: Any, folder: Path, options: Options) -> Picture:
         return Picture(data=bytes(value))
     if name is None:
         raise MarkupError("image.missing", "no image in this row")
-    return named_picture(name, options.images or folder)
+    return named_picture(name, options.images or folder, below=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from sft.errors import UsageError
 from sft.formats import json_stream
-from sft.formats.base import Item, Options, Picture, Read, Reject, Unit, inside, line_units, unit_lines
+from sft.formats.base import Item, Options, Picture, Read, Reject, Unit, line_units, unit_lines
 from sft.formats.targets import make
 from sft.jsonl import MAX_LINE_BYTES, open_input
 from sft.markup.errors import MarkupError
@@ -129,11 +129,11 @@ def begin(raw: bytes) -> str:
     return raw[: 4 * RAW].decode("utf-8", "replace")[:RAW].rstrip("\r\n")
 
 
-def picture(name: object, root: Path, *, anywhere: bool = False, turn: bool = False) -> Picture:
-    """Where the image called `name` in a row is: a path below `root`, an address, a data: URI or bare base64.
+def picture(name: object, root: Path, *, below: bool = False, turn: bool = False) -> Picture:
+    """Where the image called `name` in a row is: a path that counts from `root`, an address, a data: URI or bare base64.
 
-    `anywhere`: absolute paths are taken as they are, as trainers do; otherwise they must lie below `root`. Raises
-    MarkupError: source.shape, source.outside, image.unreadable.
+    Absolute paths and `..` are followed, as trainers do: of what is there only images are ever opened. `below`: the path must
+    lie below `root`, as in data sets that are published whole. Raises MarkupError: source.shape, source.outside, image.unreadable.
     """
     if not isinstance(name, str) or not name.strip():
         raise MarkupError("source.shape", f"expected the path of an image, found {json_stream.raw(name)}")
@@ -145,11 +145,11 @@ def picture(name: object, root: Path, *, anywhere: bool = False, turn: bool = Fa
         return Picture(data=from_base64(name), turn=turn)
     if "\\" in name and not os.path.exists(root / name):  # written on Windows
         name = name.replace("\\", "/")
-    path = inside(root, name)
-    if path is None:
-        path = Path(name)
-        if not path.is_absolute() or ".." in path.parts or "\0" in name or not (anywhere or path.is_relative_to(root.absolute())):
-            raise MarkupError("source.outside", f"{name[:RAW]!r} leads out of {root}", hint="--images FOLDER names the folder that paths count from")
+    if "\0" in name:
+        raise MarkupError("source.outside", f"{name[:RAW]!r} holds a NUL byte and is no path")
+    path = root / name  # an absolute name stays what it is
+    if below and (".." in path.parts or not path.is_relative_to(root.absolute() if os.path.isabs(name) else root)):
+        raise MarkupError("source.outside", f"{name[:RAW]!r} leads out of {root}", hint="--images FOLDER names the folder that paths count from")
     return Picture(path=path, turn=turn)
 
 

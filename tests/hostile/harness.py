@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from hostile.kit import Case, Kit, good_rows
-from sft import formats
 from sft.convert import convert, manifest_path, rejects_path
 from sft.convert_unit import Order
 from sft.errors import SftError
@@ -170,5 +169,3 @@ def baseline(kit: Kit, folder: Path) -> dict[str, tuple[str, str]]:
 def listing(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)).encode("utf-8", "backslashreplace").decode() for base, folders, files in os.walk(folder) for path in (Path(base) / name for name in folders + files))
 
-
-assert set(formats.FORMATS)

@@ -10,15 +10,15 @@ FLAGS = $(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model "$(MODEL)") $(i
   $(if $(BATCH),--batch $(BATCH)) $(if $(ACCUM),--accum $(ACCUM)) $(if $(LR),--lr $(LR)) $(if $(MAX_STEPS),--max-steps $(MAX_STEPS)) \
   $(if $(CONFIG),--config "$(CONFIG)") $(if $(REHEARSAL),--rehearsal)
 # A misspelt variable is an error: make itself would ignore it.
-KNOWN := FORMAT SOURCE OUT DATA TEST ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG REHEARSAL MODEL_DIR URL SFT PYTHON SHELL
+KNOWN := FORMAT SOURCE OUT DATA TEST ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG REHEARSAL MODEL_DIR URL NAME BASE TUNED GATE SFT PYTHON SHELL
 GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
 $(foreach name,$(filter-out $(KNOWN),$(GIVEN)),$(error unknown variable $(name); known: $(KNOWN)))
 .DEFAULT_GOAL := help
-.PHONY: help train test eval serve tensorboard convert validate plan setup env-train env-serve image check bench clean
+.PHONY: help train test eval compare serve tensorboard convert validate plan setup env-train env-serve image check bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "variables: FORMAT SOURCE OUT DATA ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG TEST REHEARSAL MODEL_DIR URL"
+	@echo "variables: FORMAT SOURCE OUT DATA ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG TEST REHEARSAL MODEL_DIR URL NAME BASE TUNED GATE"
 
 train: ## the whole job on DATA (default: the sample that ships): train, export, serve, score, report
 	@test -f .venv/sft-stamp || PATH="$$PATH:/usr/lib/wsl/lib" nvidia-smi -L >/dev/null 2>&1 || echo "REHEARSAL (no NVIDIA GPU here): after set-up, a tiny PaddleOCR-VL is trained on the CPU" >&2
@@ -28,8 +28,12 @@ test: setup ## set up and pass the tests
 	@$(MAKE) --no-print-directory -j2 env-train env-serve
 	@.venv/bin/python -m pytest
 
-eval: setup ## score a running server on DATA (a folder or name: its test.jsonl): make eval DATA=mine URL=http://127.0.0.1:8118
-	@$(SFT) eval "$(DATA)" --url "$(URL)"
+eval: setup ## score a running server on DATA (a folder or name: its test.jsonl; or a suite): make eval DATA=smoke NAME=base
+	@$(SFT) eval "$(DATA)" --url "$(URL)" $(if $(NAME),--name "$(NAME)")
+
+compare: setup ## which of two runs is better, and what was forgotten: make compare BASE=base TUNED=tuned GATE=eval/gates/ci.yaml
+	@$(SFT) compare "base=$(if $(findstring /,$(BASE)),$(BASE),runs/eval/$(or $(BASE),base))" "tuned=$(if $(findstring /,$(TUNED)),$(TUNED),runs/eval/$(or $(TUNED),tuned))" \
+	  -o "$(or $(OUT),runs/compare)" $(if $(GATE),--gate "$(GATE)")
 
 serve: setup ## serve MODEL_DIR (default: the model of the newest run)
 	@$(SFT) serve "$(MODEL_DIR)"
@@ -60,7 +64,7 @@ check: setup ## style, types, floors
 
 bench: setup ## speed against peers, in one run (installs docling-core for it)
 	@.venv/bin/python -c 'import docling_core' 2>/dev/null || .venv/bin/python -m pip install --quiet docling-core
-	@for name in otsl validate metrics; do echo "== $$name"; .venv/bin/python scripts/bench/$$name; done
+	@for name in otsl validate metrics scoring; do echo "== $$name"; .venv/bin/python scripts/bench/$$name; done
 
 clean: ## remove runs, models and drawn samples; environments stay
 	rm -rf runs models datasets/*/sample

@@ -1,10 +1,19 @@
-"""Score predictions against the ground truth, without a server.
+"""Score predictions made elsewhere, without a server.
 
-    python eval/evaluate.py --pred runs/eval/predictions.jsonl --data datasets/bengali/sample/test.jsonl -o scores
+\b
+Examples:
+  python eval/evaluate.py --pred runs/eval/predictions.jsonl --data datasets/bengali/sample/test.jsonl -o scores
+  python eval/evaluate.py --pred theirs.jsonl --data mine/test.jsonl --name theirs
 
---pred: one JSON object a line with "id" (line of the sample in --data, from 1) and "pred"; `sft eval` writes such files,
-and so can anything else. A row may have "finish_reason" ("length" where the answer was cut off) and "error" (then it is lost).
-Writes predictions.jsonl, results.json and report.html into the folder -o; exit code 1 where a prediction is missing.
+PRED has one JSON object a line with "id" (line of the sample in DATA, from 1) and "pred", the raw answer; `sft eval` writes such
+files, and so can anything else. Also understood: "finish_reason" ("length" where the answer was cut off), "error" (then it is lost).
+
+\b
+Example of a row:
+  {"id": 1, "pred": "<fcel>a<fcel>b<nl>"}
+
+Each answer is scored by the task that its prompt in DATA asks for: text, table, formula or chart. Writes predictions.jsonl,
+results.json, report.html, report.md, metrics.csv and junit.xml into DIR; exit code 1 where a prediction is missing.
 """
 
 from __future__ import annotations
@@ -17,7 +26,7 @@ import click
 import msgspec
 
 from sft.errors import EXIT_PROBLEMS, ProblemsFound, SftError, UsageError
-from sft.evaluation import predict, report, results
+from sft.evaluation import outputs, predict, report, results
 from sft.evaluation.cache import content_hash, prepare
 from sft.jsonl import bounded_lines, open_input, read_samples, sha256, write_json
 from sft.types import Prediction, Sample
@@ -64,28 +73,31 @@ def _row(text: bytes, where: str, too_long: bool) -> _Row:
 
 
 @click.command(help=__doc__)
-@click.option("--pred", type=click.Path(path_type=Path), required=True)
-@click.option("--data", type=click.Path(path_type=Path), required=True)
+@click.option("--pred", type=click.Path(path_type=Path), metavar="PRED", required=True, help="The predictions, JSONL.")
+@click.option("--data", type=click.Path(path_type=Path), metavar="DATA", required=True, help="The samples with their truths, JSONL.")
 @click.option("--name", help="What this run is called [default: the name of --pred].")
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("runs/scores"), show_default=True)
-def main(pred: Path, data: Path, name: str | None, out: Path) -> None:
+@click.option("--no-report", is_flag=True, help="Only predictions.jsonl and results.json.")
+@click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", default=Path("runs/scores"), show_default=True)
+def main(pred: Path, data: Path, name: str | None, no_report: bool, out: Path) -> None:
     """Score, write, print."""
     try:
         preds = load(pred, data)
         if (out / "predictions.jsonl").resolve() == pred.resolve():
             raise UsageError("the results would overwrite the predictions", where=str(out), hint="give another -o")
         described = results.Data(str(data), sha256(data), content_hash(prepare(list(read_samples(data)), data.parent, predict.Sampling(1))))
-        found = results.as_json(
-            results.build(preds, data=described, endpoint=results.Asked(str(pred), pred.name, "file", fingerprint=sha256(pred), known_by="file"), sampling=None, name=name or pred.name)
-        )
+        asked = results.Asked(str(pred), pred.name, "file", fingerprint=sha256(pred), known_by="file")
+        pairs = results.scored(preds)
+        found = results.as_json(results.build(preds, data=described, endpoint=asked, sampling=None, name=name or pred.name, pairs=pairs))
         predict.write_predictions(out / "predictions.jsonl", preds)
         write_json(out / "results.json", found)
-        report.write_report(out / "report.html", title=data.name, runs=[(found["name"], preds)], base=data.parent)
+        if not no_report:
+            report.write_all(out, outputs.side_by_side([(found["name"], preds)], data, pairs=[pairs]), title=data.name, base=data.parent, notes=[("predictions", str(pred))])
     except SftError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    print(json.dumps({**found["scores"], **found["counts"]}, indent=2))
-    print(f"report: {out / 'report.html'}", file=sys.stderr)
+    tasks = {task: {"n": part["counts"]["scored"], **part["scores"]} | ({"unscored": part["unscored"]} if part["unscored"] else {}) for task, part in found["tasks"].items()}
+    print(json.dumps({**found["scores"], **found["counts"], "tasks": tasks}, indent=2))
+    print(f"written: {out / ('results.json' if no_report else 'report.html')}", file=sys.stderr)
     sys.exit(0 if found["complete"] else EXIT_PROBLEMS)
 
 

@@ -70,6 +70,8 @@ def check_set(entries: Entries, tests: Sequence[Entries]) -> Iterator[tuple[int,
     """(line, row, findings) of the rows of one file that have one, in order. `tests`: files whose images must not be in it."""
     shared, leaked = _shared(entries.images), [np.intersect1d(entries.images["file"], test.images["file"]) for test in tests]
     near = _near(entries, tests)
+    if not (shared.size or near or any(common.size for common in leaked)):
+        return
     places = _Places([entries, *tests])
     held = [_held(test, common, places) for test, common in zip(tests, leaked, strict=True)]
     several = np.unique(np.concatenate([shared, *leaked]))
@@ -138,6 +140,9 @@ class _Places:
 
 def _shared(images: Table) -> npt.NDArray[np.uint64]:
     """Fingerprints that several rows have."""
+    sorted_files = np.sort(np.ascontiguousarray(images["file"]))
+    if not (sorted_files[1:] == sorted_files[:-1]).any():
+        return sorted_files[:0]
     order = np.argsort(images["file"], kind="stable")
     files, lines = images["file"][order], images["line"][order]
     same = (files[1:] == files[:-1]) & (lines[1:] != lines[:-1])

@@ -4,6 +4,7 @@
     train.rejects.jsonl    {"where": "labels.txt:7", "code": "image.missing", "message": …, "raw": …}; absent where there are none
     train.manifest.json    inputs, options, counts, hashes (`sft.manifest`); written last
     train_images/          images that could not stay where they were (`sft.store`)
+    .train.jsonl.images    the images that were looked at (`sft.seen`): the same command notices when one has changed
     .train.jsonl.work/     finished pieces of an unfinished run (`sft.work`); removed at the end
 
 The units of the source are listed in order, converted by `sft.shards` on any number of cores or machines, and joined in
@@ -16,19 +17,30 @@ from __future__ import annotations
 import os
 import pickle
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sft import formats, jsonl, manifest, models, shards, work
+from sft import beside, formats, jsonl, manifest, models, seen, shards, work
 from sft.convert_unit import Order, Piece, Tally, convert_unit, forget, read_tally
 from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.formats.base import Format, Options, Unit
 from sft.shards import Runner
 
 HUB_NAMES = ("hf",)  # formats whose source may be the name of a data set instead of a path
+ALIKE = {"HTML tables": "table", "OTSL tables": "table", "formulas": "formula"}  # of `convert_unit.looks_like` → the task that reads it
+NOT_OURS = "README", "LICENSE"  # beginnings of names that hold no labels
+SPLITS_IN_FILES = ("pubtabnet", "otsl-parquet")  # formats in which one file may hold several splits, or its name says which
 OnProgress = Callable[[int, int], None]  # units done, units in all
+
+
+class NothingUsable(ProblemsFound):
+    """Not one row came out. `account`: what the manifest would have said."""
+
+    def __init__(self, message: str, account: dict[str, Any], *, hint: str, where: str) -> None:
+        super().__init__(message, hint=hint, where=where)
+        self.account = account
 
 
 @dataclass(frozen=True)
@@ -56,8 +68,8 @@ def manifest_path(out: Path) -> Path:
 def convert(order: Order, runner: Runner, *, fresh: bool = False, progress: OnProgress | None = None, source_format: Format | None = None) -> Result:
     """Carry out an order; `fresh` forgets what earlier runs left, `source_format` is one that is not in the table.
 
-    Raises UsageError for what makes no sense, ProblemsFound where not one row came out (the rejects are written, OUT is
-    left as it was), EngineError for a full disk or a killed worker; the same call goes on from there.
+    Raises UsageError for what makes no sense, or would overwrite a file that no manifest speaks for, NothingUsable where
+    not one row came out (the rejects are written, OUT is left as it was), EngineError for a full disk or a killed worker; the same call goes on from there.
     """
     known = source_format or formats.get(order.format)
     order = _checked(order, known)
@@ -65,11 +77,15 @@ def convert(order: Order, runner: Runner, *, fresh: bool = False, progress: OnPr
     inputs = [manifest.describe(path, out.parent, skip=_ours(out)) for path in (order.source, order.options.images) if path is not None]
     options = _options(order)
     mark = manifest.fingerprint("convert", inputs, options)
+    if not fresh:
+        manifest.refuse_foreign(out, manifest_path(out), hint="give another -o, or --fresh to overwrite it")
     with work.Work(out, mark, fresh=fresh) as place:
-        if not fresh and not place.resumed and (found := manifest.finished(manifest_path(out), mark)):
+        if not fresh and not place.resumed and (found := _finished(out, mark)):
             return Result(found, reused=True, outputs=_outputs(out, found))
         _forget_failures(place)
-        units = _list_units(known, order)
+        read: dict[Path, None] = {}
+        units = _list_units(known, order, read)
+        inputs = _with_neighbours(inputs, order, read)
 
         def pieces(missing: list[int]) -> Iterator[Piece]:
             return (Piece(order, place.folder, index, _unpacked(units[index]), source_format) for index in missing)
@@ -98,6 +114,10 @@ def _checked(order: Order, source_format: Format) -> Order:
     if options.task is not None and options.task not in source_format.tasks:
         known = ", ".join(task.value for task in source_format.tasks)
         raise UsageError(f"{order.format} holds no labels for the task {options.task.value}", hint=f"it can be: {known}")
+    if options.split and not source_format.splits:
+        raise UsageError(f"--split {options.split}: the format {source_format.name} has no splits", hint="name the file that you mean as SOURCE")
+    if options.split and source.is_file() and source_format.name not in SPLITS_IN_FILES:
+        raise UsageError(f"--split {options.split} chooses among the files of a folder", where=str(source), hint="leave --split out, or give the folder")
     version = models.get(order.model)
     task = options.task or source_format.tasks[0]
     if not order.prompt and task not in version.prompts:
@@ -117,11 +137,28 @@ def _options(order: Order) -> dict[str, Any]:
 
 def _ours(out: Path) -> tuple[Path, ...]:
     """What converting into the source's own folder adds to it."""
-    return out, rejects_path(out), manifest_path(out), work.folder_of(out), out.with_name(f"{out.stem}_images")
+    return out, rejects_path(out), manifest_path(out), work.folder_of(out), out.with_name(f"{out.stem}_images"), seen.list_path(out)
 
 
-def _list_units(source_format: Format, order: Order) -> list[bytes]:
-    """The units, packed: a million files are 16,000 units of 64 paths each, and paths pack well."""
+def _finished(out: Path, mark: str) -> dict[str, Any] | None:
+    """The manifest of a conversion with nothing left to do: same inputs, outputs as they were written, no image that changed."""
+    found = manifest.finished(manifest_path(out), mark)
+    changed = seen.changed(seen.list_path(out), out.parent) if found else None
+    if changed:
+        seen.forget_changed(out, changed, out.with_name(f"{out.stem}_images"))
+    return found if changed == [] else None
+
+
+def _with_neighbours(inputs: list[dict[str, Any]], order: Order, read: Mapping[Path, None]) -> list[dict[str, Any]]:
+    """The inputs as the manifest shows them; of a folder also its label files that were not read."""
+    if not order.source.is_dir() or order.options.split:
+        return inputs
+    names = [name for name in beside.not_read(read, _ours(order.out)) if not name.startswith(NOT_OURS)]
+    return [{**inputs[0], "not_read": names}, *inputs[1:]] if names else inputs
+
+
+def _list_units(source_format: Format, order: Order, read: dict[Path, None]) -> list[bytes]:
+    """The units, packed: a million files are 16,000 units of 64 paths each, and paths pack well. `read` gets their files."""
     ours = _ours(order.out)
 
     def foreign(path: Path) -> bool:
@@ -136,6 +173,7 @@ def _list_units(source_format: Format, order: Order) -> list[bytes]:
                 unit = replace(unit, payload=tuple(path for path in unit.payload if foreign(path)))
                 if not unit.payload:
                     continue
+            read.update(dict.fromkeys(beside.files_of(unit)))
             yield unit
 
     return [zlib.compress(pickle.dumps(unit), 1) for unit in cleaned()]
@@ -158,7 +196,7 @@ def _run(count: int, pieces: Callable[[list[int]], Iterator[Piece]], place: work
     total = Tally()
     missing = []
     for index in range(count):
-        found = read_tally(place.folder / f"{index:08}")
+        found = read_tally(place.folder / f"{index:08}", place.out.parent)
         if found is None:
             missing.append(index)
         else:
@@ -186,13 +224,17 @@ def _assemble(place: work.Work, count: int, tally: Tally, order: Order, describe
         place.move("joined.rejects", rejects)
     else:
         rejects.unlink(missing_ok=True)
+    mark, inputs, options = described
+    counts = {"in": tally.seen, "out": tally.out, "rejected": rejected, "reasons": dict(sorted(tally.reasons.items())), "images": dict(sorted(tally.images.items()))}
+    more = {"warnings": _warnings(order, inputs, tally), "custom_prompts": tally.prompts}
     if not tally.out:
-        _give_up(place, tally, order)
+        account = manifest.make("convert", mark, inputs, options, counts, {rejects.name: manifest.output(rejects)} if rejected else {}, **more)
+        _give_up(place, tally, order, account)
     outputs = {out.name: manifest.output(place.path("joined.rows")), **({rejects.name: manifest.output(rejects)} if rejected else {})}
     place.move("joined.rows", out)
-    counts = {"in": tally.seen, "out": tally.out, "rejected": rejected, "reasons": dict(sorted(tally.reasons.items())), "images": dict(sorted(tally.images.items()))}
-    mark, inputs, options = described
-    account = manifest.make("convert", mark, inputs, options, counts, outputs, custom_prompts=tally.prompts)
+    work.join(place.path("joined.images"), (path for stem in stems if (path := stem.with_suffix(".images")).exists()))
+    place.move("joined.images", seen.list_path(out))
+    account = manifest.make("convert", mark, inputs, options, counts, outputs, **more)
     jsonl.write_json(place.path("manifest"), account)
     place.move("manifest", manifest_path(out))
     _leave(place, stems, tally)
@@ -210,12 +252,24 @@ def _leave(place: work.Work, stems: list[Path], tally: Tally) -> None:
             stem.with_suffix(".done").unlink()
 
 
-def _give_up(place: work.Work, tally: Tally, order: Order) -> None:
+def _warnings(order: Order, inputs: list[dict[str, Any]], tally: Tally) -> list[str]:
+    """What was done, but is likely not what was meant."""
+    found = [beside.warning(inputs[0].get("not_read", []))]
+    found += [f"{count} labels look like {looks}, and are taken as plain text; did you mean --task {ALIKE[looks]}?" for looks, count in sorted(tally.alike.items())]
+    return [sentence for sentence in found if sentence]
+
+
+def _give_up(place: work.Work, tally: Tally, order: Order, account: dict[str, Any]) -> None:
     reasons = ", ".join(f"{code} {count}" for code, count in sorted(tally.reasons.items(), key=lambda pair: -pair[1]))
     place.clear()
+    if not tally.seen and order.options.split:
+        known = formats.get(order.format).splits
+        raise UsageError(f"no rows of a split called {order.options.split!r}", where=str(order.source), hint=f"--split takes {known}")
     if not tally.seen:
-        raise ProblemsFound(f"nothing in it that {order.format} could read", where=str(order.source), hint=f"`sft convert --list {order.format}` shows what it looks like")
-    raise ProblemsFound(f"none of {tally.seen} rows can be used ({reasons})", where=str(order.source), hint=f"{rejects_path(order.out)} names every reason; {order.out.name} is not written")
+        raise NothingUsable(f"nothing in it that {order.format} could read", account, where=str(order.source), hint=f"`sft convert --list {order.format}` shows what it looks like")
+    images = "; image paths count from the folder of the labels, --images DIR names another one" if "image.missing" in tally.reasons and order.options.images is None else ""
+    hint = f"{rejects_path(order.out)} names every reason; {order.out.name} is not written{images}"
+    raise NothingUsable(f"none of {tally.seen} rows can be used ({reasons})", account, where=str(order.source), hint=hint)
 
 
 def _outputs(out: Path, account: dict[str, Any]) -> tuple[Path, ...]:

@@ -106,9 +106,8 @@ def convert_unit(piece: Piece) -> Tally:
     tally, rows, rejects, seen = Tally(), [], [], Seen(order.out.parent)
     for read in _ahead(_reads(source, piece.unit, order.options), store):
         tally.seen += 1
-        for picture in _pictures(read):
-            if picture.path is not None:
-                seen.note(picture.path)
+        for path in _files(read):
+            seen.note(path)
         row = read if isinstance(read, Reject) else _row(read, order, version, store, tally, seen)
         if isinstance(row, Reject):
             tally.reasons[row.code] = tally.reasons.get(row.code, 0) + 1
@@ -183,6 +182,14 @@ def _pictures(read: Read) -> tuple[Picture, ...]:
     if isinstance(read, Item):
         return (read.picture,)
     return read.pictures if isinstance(read, HubRow) else ()
+
+
+def _files(read: Read) -> Iterator[Path]:
+    """The image files that decide what becomes of a row, be they there or not."""
+    if isinstance(read, Reject):
+        yield from [read.missing] if read.missing else []
+    for picture in _pictures(read):
+        yield from [picture.path, *picture.others] if picture.path else []
 
 
 def _row(read: Item | HubRow, order: Order, version: models.ModelVersion, store: Store, tally: Tally, seen: Seen) -> bytes | Reject:

@@ -20,6 +20,7 @@ Table = npt.NDArray[Any]
 # Kinds of tokens. LETTER may be a script; OPEN, CLOSE and EITHER may stand behind \left or \right.
 BAD, LETTER, SIGN, BRACE, UNBRACE, UPPER, LOWER, TWO, ONE, LEFT, RIGHT, END, OPEN, CLOSE, EITHER, BLANK, START, STOP, FENCE, UNFENCE = range(20)
 _BASE = np.isin(np.arange(20), [LETTER, SIGN, UNBRACE, OPEN, CLOSE, EITHER, UNFENCE])  # what a script can stand behind
+_AFTER_LEFT, _AFTER_RIGHT = np.isin(np.arange(20), [OPEN, EITHER]), np.isin(np.arange(20), [CLOSE, EITHER])
 _DEEPEST = 12  # groups in groups; deeper formulas are judged one by one
 _LONGEST_NAME = 16
 _BYTES = 8
@@ -33,8 +34,8 @@ def _kinds(default: int, groups: dict[int, str]) -> Table:
 
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_IS_LETTER = _kinds(0, {1: _LETTERS}).astype(bool)
-_KIND = _kinds(BAD, {LETTER: f"{_LETTERS}0123456789", SIGN: "/=<>+*,;:!?-", BRACE: "{", UNBRACE: "}", UPPER: "^", LOWER: "_", END: "\0", OPEN: "([", CLOSE: ")]", EITHER: "|.", BLANK: " "})
+_SINGLE = {LETTER: f"{_LETTERS}0123456789", SIGN: "/=<>+*,;:!?-", BRACE: "{", UNBRACE: "}", UPPER: "^", LOWER: "_", END: "\0", OPEN: "([", CLOSE: ")]", EITHER: "|.", BLANK: " "}
+_KIND = _kinds(BAD, _SINGLE).tobytes()
 _ESCAPE = _kinds(BAD, {SIGN: ",;:! ", OPEN: "{", CLOSE: "}", START: "[", STOP: "]"})  # a backslash and what is no letter
 _NAMES = {
     LETTER: "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi varpi rho varrho sigma varsigma tau upsilon phi varphi chi psi omega "
@@ -77,21 +78,21 @@ def doubtful_formulas(texts: list[str]) -> list[bool]:
     match, unmatched = _brackets(tokens, ends)
     wrong |= _arguments(tokens, match)
     rows = np.zeros(len(texts), bool)
-    rows[np.searchsorted(ends, np.flatnonzero(wrong)).clip(1, len(texts)) - 1] = True
+    rows[np.maximum(np.searchsorted(ends, np.flatnonzero(wrong)), 1) - 1] = True
     rows |= unmatched | (np.add.reduceat(tokens == LETTER, ends[:-1], dtype=np.int32) == 0)
     return [wrong or repeated or len(text) >= MAX_LENGTH for text, wrong, repeated in zip(texts, rows.tolist(), repeating(texts), strict=True)]
 
 
 def _tokens(content: bytes, codes: Table) -> Table:
     """The kind of every token; blanks are left out, commands are one token."""
-    kinds = _KIND[codes]
+    kinds = np.frombuffer(bytearray(content.translate(_KIND)), np.uint8)
     slashes = np.flatnonzero(codes == 0x5C)
-    others = np.flatnonzero(~_IS_LETTER[codes])
+    others = np.flatnonzero((codes | 0x20) - np.uint8(ord("a")) > 25)  # what is no letter of ASCII
     lengths = others[np.searchsorted(others, slashes + 1)] - slashes - 1
     words = np.ndarray((len(content) + 1,), "<u8", content + bytes(2 * _BYTES), strides=(1,))
-    first = words[slashes + 1] & _MASKS[lengths.clip(0, _BYTES)]
-    second = words[(slashes + 1 + _BYTES).clip(0, len(content))] & _MASKS[(lengths - _BYTES).clip(0, _BYTES)]
-    at = np.searchsorted(_KEYS, first + second * _MIX).clip(0, len(_KEYS) - 1)
+    first = words[slashes + 1] & _MASKS[np.minimum(lengths, _BYTES)]
+    second = words[np.minimum(slashes + 1 + _BYTES, len(content))] & _MASKS[np.minimum(np.maximum(lengths - _BYTES, 0), _BYTES)]
+    at = np.minimum(np.searchsorted(_KEYS, first + second * _MIX), len(_KEYS) - 1)
     known = (_FIRST[at] == first) & (_SECOND[at] == second) & (lengths <= _LONGEST_NAME)
     kinds[slashes] = np.where(lengths == 0, _ESCAPE[codes[slashes + 1]], np.where(known, _KIND_OF[at], BAD))
     alive = kinds != BLANK
@@ -107,10 +108,10 @@ def _tokens(content: bytes, codes: Table) -> Table:
 
 def _neighbours(tokens: Table) -> Table:
     """Where a token is not what may stand beside the one before it; the signs behind \\left and \\right become FENCE and UNFENCE."""
-    wrong = tokens == BAD
+    wrong: Table = tokens == BAD
     left, right = np.flatnonzero(tokens == LEFT), np.flatnonzero(tokens == RIGHT)
-    wrong[left] = ~np.isin(tokens[left + 1], (OPEN, EITHER))
-    wrong[right] = ~np.isin(tokens[right + 1], (CLOSE, EITHER))
+    wrong[left] = ~_AFTER_LEFT[tokens[left + 1]]
+    wrong[right] = ~_AFTER_RIGHT[tokens[right + 1]]
     tokens[(left + 1)[~wrong[left]]] = FENCE
     tokens[(right + 1)[~wrong[right]]] = UNFENCE
     scripts = np.flatnonzero((tokens == UPPER) | (tokens == LOWER))
@@ -120,7 +121,8 @@ def _neighbours(tokens: Table) -> Table:
     wrong[commands] = tokens[commands + 1] != BRACE
     here, after = tokens[:-1], tokens[1:]
     wrong[:-1] |= ((here == BRACE) & (after == UNBRACE)) | ((here == FENCE) & (after == RIGHT)) | ((here == START) & (after == STOP))
-    wrong[:-1] |= ((here == END) ^ (after == START)) | ((here == STOP) ^ (after == END))  # a formula begins and ends with its delimiters, and has no others
+    wrong[1:] |= (here == END) ^ (after == START)  # a formula begins and ends with its delimiters, and has no others
+    wrong[:-1] |= (here == STOP) ^ (after == END)
     return wrong
 
 
@@ -152,10 +154,10 @@ def _arguments(tokens: Table, match: Table) -> Table:
     last = tokens.size - 1
     two = np.flatnonzero(tokens == TWO)
     two = two[tokens[two + 1] == BRACE]
-    wrong[two] = tokens[(match[two + 1] + 1).clip(0, last)] != BRACE
+    wrong[two] = tokens[np.minimum(match[two + 1] + 1, last)] != BRACE
     scripts = np.flatnonzero((tokens == UPPER) | (tokens == LOWER))
     argument_end = np.where(tokens[scripts + 1] == BRACE, match[scripts + 1], scripts + 1)
-    after = (argument_end + 1).clip(0, last)
+    after = np.minimum(argument_end + 1, last)
     followed = np.zeros(tokens.size, bool)
     followed[scripts] = (tokens[after] == UPPER) | (tokens[after] == LOWER)
     wrong[scripts] = followed[scripts] & ((tokens[after] == tokens[scripts]) | followed[after])

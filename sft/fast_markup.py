@@ -6,7 +6,6 @@ checks of `sft.checks_target` accept is sound here; formulas have a module of th
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
 import numpy as np
@@ -27,32 +26,31 @@ _LONGEST_SEQUENCE = 4000  # tokens of a table that is remembered
 
 def doubtful_tables(texts: list[str]) -> list[bool]:
     """For each text, False if it surely is a table in OTSL that nothing is wrong with."""
-    content = "\n".join([*texts, _PAD]).encode("utf-8", "surrogatepass")
+    content = "\0".join(["", *texts, _PAD]).encode("utf-8", "surrogatepass")
     codes = np.frombuffer(content, np.uint8)
-    less = np.flatnonzero(codes[: -len(_PAD)] == ord("<"))
-    after = np.append(less[1:], len(content) - len(_PAD) - 1)  # where the text behind a token ends
+    ends = np.flatnonzero(codes == 0)
+    if ends.size != len(texts) + 1:
+        return [True] * len(texts)  # a NUL in one of them
+    less = np.flatnonzero(codes == ord("<"))
+    after = np.append(less[1:], ends[-1])  # where the text behind a token ends
     words = np.ndarray((len(content) - 7,), "<u8", content, strides=(1,))[less]  # the eight bytes from each "<" on
     kinds = (words >> 8).astype(np.uint8)
     cells, row_ends = (words & _CELL_MASK) == _CELL_WORD, (words & _END_MASK) == _END_WORD
     first = (words >> 48).astype(np.uint8)
     visible = _VISIBLE[first] | ((first == 0xE3) & _KANA[(words >> 56).astype(np.uint8)])
     full = kinds == ord("f")
+    stops = np.searchsorted(less, ends)  # tokens before the end of each text
+    whole = (stops[1:] > stops[:-1]) & (codes[ends[:-1] + 1] == ord("<"))
+    closing = np.maximum(stops[1:] - 1, 0)
+    after[closing] = ends[1:]
     sound = (cells & _CELL_KIND[kinds] & np.where(full, visible & (after > less + 6), after == less + 6)) | (row_ends & (after == less + 4))
-    # where tables begin: their bytes are counted, since a cell may hold a line feed
-    sizes = np.fromiter([len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")) for text in texts], np.intp, len(texts))
-    last = np.cumsum(sizes + 1) - 1  # the line feed behind each table
-    stops = np.searchsorted(less, last)
-    begins = np.append(0, stops[:-1])
-    whole = (stops > begins) & (codes[last - sizes] == ord("<"))
-    closing = stops[whole] - 1
-    whole[whole] = less[closing] == last[whole] - 4
-    closing = stops[whole] - 1
-    sequence = np.where(sound, np.where(kinds == ord("e"), ord("f"), kinds), 0).astype(np.uint8)  # blank or not, a cell is a cell
-    sequence[closing] = np.where(row_ends[closing], ord("n"), 0)  # behind the last token stands the line feed between two tables
-    letters = sequence.tobytes()
+    whole[whole] = row_ends[closing[whole]]
+    sequence = np.where(sound, np.where(kinds == ord("e"), ord("f"), kinds), 0).astype(np.uint8).tobytes()  # blank or not, a cell is a cell
+    bounds = stops.tolist()
+    sizes = np.diff(ends).tolist()
     return [
-        not sure or size >= MIN_LENGTH_TABLE or stop - begin > _LONGEST_SEQUENCE or not _is_grid(letters[begin:stop])
-        for sure, size, begin, stop in zip(whole.tolist(), sizes.tolist(), begins.tolist(), stops.tolist(), strict=True)
+        not sure or size > MIN_LENGTH_TABLE or stop - begin > _LONGEST_SEQUENCE or not _is_grid(sequence[begin:stop])
+        for sure, size, begin, stop in zip(whole.tolist(), sizes, bounds[:-1], bounds[1:], strict=True)
     ]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,16 @@ Codes = npt.NDArray[Any]  # of 16 bits where they suffice, else of 32
 Bits = npt.NDArray[np.uint16]
 Rows = npt.NDArray[np.intp]
 
+# FIRST stands one bit above SECOND, and TWIN above LATIN, so that neighbours are compared by a shift
 NEEDY, KNOWN, BAD, SPACE, ORDERED, SECOND, FIRST, LATIN, TWIN = (np.uint16(1 << bit) for bit in range(9))
+MARKED = np.uint16(1 << 15)  # "<", "|", "$", NUL and controls: signs that are looked at in every text
 SCRIPT_BIT, LAST_BIT = 9, 13  # one for each script that needs marks; the last one for all that come after the first four
 MARK = np.uint16(1 << 14)  # far from NEEDY: the sum over a text counts both, up to _COUNTED characters
 _COUNTED = (1 << 14) - 1
 _LATIN_END, _TWIN_BLOCKS = 0x250, ((0x370, 0x52F), (0x1F00, 0x1FFF))  # Latin letters, and those of Greek and Cyrillic
-_CONTROL = ~np.isin(np.arange(32), [0, 9, 10])
-_NEWLINE, _DOLLAR, _LESS, _PIPE = 10, 36, 60, 124
+_NEWLINE, _DOLLAR, _LESS, _PIPE, _DELETE = 10, 36, 60, 124, 127
+_CONTROL = np.isin(np.arange(256), [*range(1, 9), *range(11, 32), _DELETE])
+_MARKED_BYTES = bytes(code < 32 or code in (_DOLLAR, _LESS, _PIPE, _DELETE) for code in range(256))  # as MARKED
 _GOES_ON = np.isin(np.arange(256), [ord(sign) for sign in "|/siva"])  # how the control tokens of the model and of the trainers go on after "<"
 
 
@@ -36,17 +40,20 @@ class Characters:
 
     def __init__(self) -> None:
         self.bits = np.zeros(0x110000, np.uint16)  # pages that no text touches take no memory
-        self.bits[0] = KNOWN  # parts the texts
+        self.bits[:32] = KNOWN | MARKED
+        self.bits[[9, 10, _NEWLINE]] |= SPACE
+        self.bits[[_DELETE, _LESS, _PIPE, _DOLLAR]] = KNOWN | MARKED
         self.scripts: dict[str, int] = {}
         self.firsts = _first_characters()
 
     def look_up(self, codes: Codes) -> Bits:
         """The bits of every code point."""
-        found = self.bits.take(codes, mode="clip")
+        places = codes.astype(np.intp)  # once, and not in every look-up
+        found = self.bits.take(places, mode="clip")
         if codes.size and not found.min():
             for code in np.unique(codes[found == 0]).tolist():
                 self.bits[code] = self._classify(chr(code))
-            found = self.bits.take(codes, mode="clip")
+            found = self.bits.take(places, mode="clip")
         return found
 
     def _classify(self, character: str) -> np.uint16:
@@ -97,6 +104,7 @@ def _second_characters() -> frozenset[str]:
     return frozenset(pair[1] for pair in _pairs())
 
 
+_NOWHERE: Rows = np.empty(0, np.intp)
 _table: list[Characters] = []
 
 
@@ -112,31 +120,39 @@ def doubtful(texts: list[str]) -> set[int]:
 
     Never empty where a check finds something; a row too many costs time only.
     """
+    narrow = list(map(str.isascii, texts))
+    wide = [not ascii_only for ascii_only in narrow]
     found: set[int] = set()
-    for judge, ascii_only in ((_doubtful_ascii, True), (_doubtful_wide, False)):
-        rows = [row for row, text in enumerate(texts) if text.isascii() is ascii_only]
-        if rows:
-            found.update([rows[row] for row in judge([texts[row] for row in rows])])
+    for judge, chosen in ((_doubtful_ascii, narrow), (_doubtful_wide, wide)):
+        some = list(compress(texts, chosen))
+        if some and (doubts := judge(some)):
+            rows = list(compress(range(len(texts)), chosen))
+            found.update([rows[row] for row in doubts])
     return found
 
 
 def _doubtful_ascii(texts: list[str]) -> set[int]:
-    codes: Codes = np.frombuffer(("\0" + "\0".join(texts) + "\0").encode(), np.uint8)
-    return _doubtful_signs(texts, codes)[0]
+    content = ("\0" + "\0".join(texts) + "\0").encode()
+    codes: Codes = np.frombuffer(content, np.uint8)
+    found, ends = _doubtful_signs(texts, codes, np.flatnonzero(np.frombuffer(content.translate(_MARKED_BYTES), np.bool_)))
+    if ends.size == len(texts) + 1:
+        found.update(np.flatnonzero((codes[ends[:-1] + 1] <= 32) | (codes[ends[1:] - 1] <= 32)).tolist())
+    return found
 
 
-def _doubtful_signs(texts: list[str], codes: Codes) -> tuple[set[int], Rows]:
-    """What any text can have: control characters, blank ends, control tokens, pipes that begin a line, dollars; and where the texts end."""
-    low = np.flatnonzero(codes < 32)
-    signs = codes[low]
-    ends = low[signs == 0]  # before the first text, and behind each
+def _doubtful_signs(texts: list[str], codes: Codes, places: Rows) -> tuple[set[int], Rows]:
+    """What any text can have: control characters, control tokens, pipes that begin a line, dollars; and where the texts end.
+
+    `places`: of all controls, DEL, "<", "|" and "$" in `codes`.
+    """
+    signs = codes[places]
+    ends = places[signs == 0]  # before the first text, and behind each
     if ends.size != len(texts) + 1:
         return set(range(len(texts))), ends
-    less, dollars, pipes = (np.flatnonzero(codes == code) for code in (_LESS, _DOLLAR, _PIPE))
+    less, dollars, pipes = (places[signs == code] for code in (_LESS, _DOLLAR, _PIPE))
     before = codes[pipes - 1]
     tokens = less[_GOES_ON[np.minimum(codes[less + 1], 255)]]
-    found = _rows(ends, [low[_CONTROL[signs]], np.flatnonzero(codes == 127), tokens, pipes[(before == _NEWLINE) | (before == 0)]])
-    found.update(np.flatnonzero((codes[ends[:-1] + 1] <= 32) | (codes[ends[1:] - 1] <= 32)).tolist())
+    found = _rows(ends, [places[_CONTROL[np.minimum(signs, 255)]], tokens, pipes[(before == _NEWLINE) | (before == 0)]])
     found.update(row for row in _rows(ends, [dollars]) if "\\" in texts[row])
     return found, ends
 
@@ -150,33 +166,32 @@ def _doubtful_wide(texts: list[str]) -> set[int]:
             codes = np.frombuffer(joined.encode("utf-32-le"), np.uint32)
     except UnicodeEncodeError:
         return set(range(len(texts)))
-    found, ends = _doubtful_signs(texts, codes)
+    bits = characters().look_up(codes)
+    found, ends = _doubtful_signs(texts, codes, np.flatnonzero((bits & MARKED) != 0))
     if ends.size != len(texts) + 1:
         return found
-    bits = characters().look_up(codes)
     there = int(np.bitwise_or.reduce(bits))
     places: list[Rows] = []
     if there & int(BAD):
-        places.append(np.flatnonzero(bits & BAD))
+        places.append(_places(bits & BAD))
     if there & int(TWIN) and there & int(LATIN):
-        places += [_beside(bits, LATIN, TWIN), _beside(bits, TWIN, LATIN)]
+        places += [_places(bits[:-1] & bits[1:] >> 1 & LATIN), _places(bits[1:] & bits[:-1] >> 1 & LATIN)]
     found |= _rows(ends, places)
     found.update(np.flatnonzero((bits[ends[:-1] + 1] | bits[ends[1:] - 1]) & SPACE).tolist())
     forms = []
     if there & int(ORDERED):
-        forms.append(_beside(bits, ORDERED, ORDERED))
+        forms.append(_places(bits[:-1] & bits[1:] & ORDERED))
     if there & int(SECOND):
-        forms.append(_beside(bits, FIRST, SECOND))
+        forms.append(_places(bits[1:] & bits[:-1] >> 1 & SECOND))
     found.update(row for row in _rows(ends, forms) if not unicodedata.is_normalized("NFC", texts[row]))
     if there & int(NEEDY):
         found |= _unmarked(texts, bits, ends)
     return found
 
 
-def _beside(bits: Bits, left: np.uint16, right: np.uint16) -> Rows:
-    """Where a character of one kind is followed by one of the other."""
-    places: Rows = np.flatnonzero(((bits[:-1] & left) != 0) & ((bits[1:] & right) != 0))
-    return places
+def _places(bits: npt.NDArray[Any]) -> Rows:
+    """Where a bit is set; mostly nowhere, which is seen much faster than it is listed."""
+    return np.flatnonzero(bits) if np.bitwise_or.reduce(bits) else _NOWHERE
 
 
 def _rows(ends: Rows, places: list[Rows]) -> set[int]:

@@ -7,7 +7,8 @@ decides and explains. So both paths give the same verdicts, and only their speed
 
 from __future__ import annotations
 
-import re
+import ctypes
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -23,8 +24,10 @@ from sft.fast_text import doubtful
 from sft.models import ModelVersion
 from sft.types import Task
 
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of glibc's malloc.h
 _QUOTE, _CARRIAGE_RETURN, _NEWLINE, _BACKSLASH, _LETTER_U = 0x22, 0x0D, 0x0A, 0x5C, 0x75
-_SUSPECT_URL = re.compile(rf"\n(?:http|data:|{'|'.join(map(re.escape, BASE64_STARTS))}|\n)|\x00")
+_START = 4
+_SUSPECT_STARTS = {"", *(sign[:_START] for sign in ("http", "data:", *BASE64_STARTS))}  # of what is no path of a file
 _QUOTES = 24  # of text_info, image_info, image_url and its value, and two texts and tags with theirs: without matched_text_index
 
 
@@ -65,6 +68,15 @@ def _shapes(prompts: tuple[str, ...]) -> tuple[_Shape, ...]:
         return _Shape(msgspec.json.Decoder(row), quotes)
 
     return shape(sure_image, [], _QUOTES + 2), shape(sure_image, [("source", str)], _QUOTES + 6), shape(image, more, None)
+
+
+@lru_cache(maxsize=1)
+def keep_memory() -> None:
+    """Have the C library keep what is freed, instead of giving pages back and fetching them anew for every array: a fifth of the time."""
+    with suppress(AttributeError, OSError):  # other C libraries do as they please
+        tune = ctypes.CDLL(None).mallopt
+        tune(_MMAP_THRESHOLD, 1 << 26)
+        tune(_TRIM_THRESHOLD, 1 << 27)
 
 
 def prove(chunk: bytes, model: ModelVersion) -> Proof | None:
@@ -132,13 +144,14 @@ def _judge(rows: list[Any], known: list[Any]) -> Proof:
     prompts = [row.text_info[0].text for row in known]
     answers = [row.text_info[1].text for row in known]
     doubts = doubtful(answers)
-    if _SUSPECT_URL.search("\n" + "\n".join(urls) + "\n"):
-        doubts.update(at for at, url in enumerate(urls) if _SUSPECT_URL.search(f"\n{url}\n"))
-    for name in set(prompts):
-        places = [at for at, prompt in enumerate(prompts) if prompt == name]
-        texts = [answers[at] for at in places]
-        judge = _JUDGES.get(TASK_OF[name], repeating)
-        doubts.update([at for at, doubt in zip(places, judge(texts), strict=True) if doubt])
+    if not _SUSPECT_STARTS.isdisjoint([url[:_START] for url in urls]) or "\0" in "".join(urls):
+        doubts.update(at for at, url in enumerate(urls) if url[:_START] in _SUSPECT_STARTS or "\0" in url)
+    groups: dict[str, list[int]] = {}
+    for at, prompt in enumerate(prompts):
+        groups.setdefault(prompt, []).append(at)
+    for prompt, places in groups.items():
+        judge = _JUDGES.get(TASK_OF[prompt], repeating)
+        doubts.update([at for at, doubt in zip(places, judge([answers[at] for at in places]), strict=True) if doubt])
     sure = [True] * len(known)
     for at in doubts:
         sure[at] = False

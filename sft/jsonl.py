@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ from sft.types import Image, Sample, Text
 CHUNK = 1 << 20  # bytes read at a time for hashing
 MAX_LINE_BYTES = 64 * 1024 * 1024  # of one row, with its end
 MAX_TABLE_BYTES = 16 * 1024 * 1024  # of one JSON table of a model directory; the largest index has 1 MB
+RIGHTS, SPACE = (errno.EACCES, errno.EPERM, errno.EROFS), (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # why a disk refuses
 _decoder = msgspec.json.Decoder(Sample)
 
 
@@ -82,14 +84,16 @@ def open_input(path: Path) -> Iterator[IO[bytes]]:
             raise UsageError("this is not a file", where=str(path), hint="give a file, not a folder, a pipe or a device")
         stream = path.open("rb")
     except OSError as error:
-        raise UsageError(f"cannot read this file ({error.strerror})", where=str(path), hint=_neighbour_hint(path)) from error
+        raise UsageError(f"cannot read this file ({error.strerror})", where=str(path), hint=_neighbour_hint(path, error)) from error
     with stream:
         yield stream
 
 
-def _neighbour_hint(path: Path) -> str:
+def _neighbour_hint(path: Path, error: OSError) -> str:
     from difflib import get_close_matches
 
+    if error.errno in RIGHTS:
+        return "it is there, but you may not read it: `ls -l` shows whose it is"
     with suppress(OSError):
         names = [entry.name for entry in path.parent.iterdir() if entry.name != path.name]
         close = get_close_matches(path.name, names, n=1)
@@ -129,9 +133,13 @@ def new_folder_beside(out: Path) -> Path:
 
 def disk_error(error: OSError, path: Path) -> SftError:
     """An OSError while writing, as a sentence."""
-    return EngineError(
-        f"writing failed ({error.strerror or error})", where=str(path), hint="free space on that disk, or give another folder, and run the same command again"
-    )
+    if error.errno in RIGHTS:
+        hint = "you may not write there: give another folder, or get the rights for this one, and run the same command again"
+    elif error.errno in SPACE:
+        hint = "free space on that disk, or give another folder, and run the same command again"
+    else:
+        hint = "check this path and its disk, or give another folder, and run the same command again"
+    return EngineError(f"writing failed ({error.strerror or error})", where=str(path), hint=hint)
 
 
 def write_json(path: Path, value: Any) -> None:

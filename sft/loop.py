@@ -13,7 +13,7 @@ from sft import engines, environments, export, job, models, scoring, serve, trai
 from sft.checks import Context
 from sft.config import load_file
 from sft.errors import ProblemsFound, SftError, UsageError
-from sft.evaluation import predict, report
+from sft.evaluation import outputs, predict, report
 from sft.jsonl import read_json, sha256, write_json
 from sft.plan import Plan, sums
 from sft.runs import Run, machine
@@ -255,7 +255,7 @@ def _score(outcome: Outcome, stages: ui.Stages, settled: job.Settled, hardware: 
 
 
 def _report(outcome: Outcome, data: Path, settled: job.Settled) -> Path:
-    """report.html and results.json in the run folder."""
+    """The reports, results.json and the scores' points beside the training curves, in the run folder."""
     scores = outcome.run.folder / "scores"
     runs = [(name, predict.read_predictions(scores / name / "predictions.jsonl")) for name in ("before", "after") if getattr(outcome, name)]
     notes = [("data", str(data)), ("model", f"{settled.config.model} ({settled.version.served_name})"), ("engine", settled.config.engine), ("run", outcome.run.folder.name)]
@@ -267,7 +267,10 @@ def _report(outcome: Outcome, data: Path, settled: job.Settled) -> Path:
     outcome.stages = _with_earlier(outcome)
     path = outcome.run.folder / "report.html"
     if runs:
-        report.write_report(path, title=f"{outcome.run.folder.name}: before and after", runs=runs, base=data.parent, notes=notes, timings=outcome.stages)
+        steps = {"before": 0, "after": int(outcome.run.manifest()["max_steps"])}
+        found = outputs.side_by_side(runs, data, steps=steps)
+        report.write_all(outcome.run.folder, found, title=f"{outcome.run.folder.name}: before and after", base=data.parent, notes=notes, timings=outcome.stages)
+        outputs.write_curves(outcome.run.folder / outputs.TENSORBOARD, found, ui.say)
     write_json(outcome.run.folder / "results.json", summary(outcome))
     return path if runs else outcome.run.folder / "results.json"
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from sft import __version__
-from sft.errors import SftError
-from sft.jsonl import disk_error, read_json, sha256
+from sft.errors import SftError, UsageError
+from sft.jsonl import read_json, sha256
 
 
 def describe(path: Path, base: Path, *, skip: Collection[Path] = ()) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def describe(path: Path, base: Path, *, skip: Collection[Path] = ()) -> dict[str
         if path.exists():
             return {"path": name, "kind": "file", "bytes": path.stat().st_size, "sha256": sha256(path)}
     except OSError as error:
-        raise disk_error(error, path) from error
+        raise UsageError(f"cannot read this ({error.strerror or error})", where=str(path), hint="you need the right to read it, and to look into its folder") from error
     return {"path": str(path), "kind": "name"}
 
 
@@ -82,6 +82,22 @@ def finished(path: Path, mark: str) -> dict[str, Any] | None:
             if found["fingerprint"] == mark and all(_same(path.parent / name, stated) for name, stated in found["outputs"].items()):
                 return found
     return None
+
+
+def refuse_foreign(out: Path, account: Path, *, hint: str = "give another name, or remove the file") -> None:
+    """UsageError where `out` is there and is none of ours: the manifest at `account` does not name it, nor was a run of ours killed over it.
+
+    To be called before the work folder is made (`sft.work.Work`), with the paths that it and the manifest have.
+    """
+    if not os.path.lexists(out):
+        return
+    stem = account.name.removesuffix(".manifest.json")
+    if any((out.parent / f".{name}.work" / "fingerprint").is_file() for name in (out.name, stem)):
+        return
+    with suppress(SftError, OSError, KeyError, TypeError):
+        if out.name in read_json(account)["outputs"]:
+            return
+    raise UsageError(f"this file is there already, and {account.name} does not speak for it", where=str(out), hint=hint)
 
 
 def _same(path: Path, stated: Mapping[str, Any]) -> bool:

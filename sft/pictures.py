@@ -15,6 +15,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import stat
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -119,12 +120,17 @@ def _stream(picture: Picture) -> IO[bytes]:
     if picture.path is None:
         raise ImageProblem("image.missing", "no image is given")
     try:
-        if not picture.path.is_file():  # neither a folder nor a pipe, which would wait for ever
+        found = picture.path.stat()
+        if not stat.S_ISREG(found.st_mode):  # neither a folder nor a pipe, which would wait for ever
             raise ImageProblem("image.missing", f"no file {picture.path}")
-        size = picture.path.stat().st_size
+        size = found.st_size
         if size > MAX_FILE_BYTES:
             raise ImageProblem("image.too_large", f"{picture.path.name} has {size:,} bytes, at most {MAX_FILE_BYTES:,} are read")
         return picture.path.open("rb")
+    except PermissionError as error:
+        raise ImageProblem("image.unreadable", f"{picture.path} may not be read ({error.strerror}); give yourself the right to") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ImageProblem("image.missing", f"no file {picture.path}") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
         raise ImageProblem("image.missing", f"cannot open {picture.path} ({error})") from error
 

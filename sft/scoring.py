@@ -11,7 +11,7 @@ from typing import Any
 from sft import __version__, serve
 from sft.data import fingerprint as data_fingerprint
 from sft.errors import ProblemsFound, UsageError
-from sft.evaluation import predict, results, suites
+from sft.evaluation import outputs, predict, report, results, suites
 from sft.evaluation.cache import AnswerCache, Prepared, content_hash, prepare
 from sft.evaluation.client import Kind
 from sft.evaluation.servers import Served, survey
@@ -46,6 +46,7 @@ class Order:
     timeout: float = predict.TIMEOUT
     patience: float = predict.PATIENCE
     suite: suites.Ready | None = None
+    reports: bool = False  # whether report.html and its kin are written too
     cache: Path | None = None
     fresh: bool = False
     model_dir: Path | None = None  # what is served, where the caller has started the server
@@ -55,8 +56,9 @@ class Order:
 
 
 def evaluate(order: Order, *, on_done: Callable[[Prediction], None] = lambda _: None, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Ask running servers for every row; writes predictions.jsonl and results.json into `order.out`, returns what results.json holds.
+    """Ask running servers for every row; writes predictions.jsonl, results.json and, if ordered, the reports into `order.out`.
 
+    Gives what results.json holds. Scores of a model that was exported from a run stand beside its training curves then.
     What earlier runs were told is not asked again. EngineError: no server answers, or not one answer came. UsageError, ProblemsFound:
     as `predict.predict`.
     """
@@ -81,10 +83,25 @@ def evaluate(order: Order, *, on_done: Callable[[Prediction], None] = lambda _: 
         done = predict.ask(prepared, served, options, cache=cache, on_done=on_done)
     if done.cached:
         say(f"{done.cached} answers are known from before" + ("" if served.known_by == "directory" else f", by the served name {served.endpoint.model}; --fresh asks again"))
-    found = _described(order, default, rules, served, prepared, done)
+    pairs = results.scored(done.preds)
+    found = _described(order, default, rules, served, prepared, done, pairs)
     predict.write_predictions(order.out / "predictions.jsonl", done.preds)
     write_json(order.out / "results.json", found)
+    if order.reports:
+        _report(order, found, done.preds, pairs, outputs.run_of(order.model_dir or served.directory), say)
     return found
+
+
+def _report(order: Order, found: Mapping[str, Any], preds: list[Prediction], pairs: results.Pairs, run: tuple[Path, int] | None, say: Callable[[str], None]) -> None:
+    """The reports of one run, and its points beside the training curves."""
+    suite = order.suite.suite if order.suite else None
+    title = (suite.title or suite.name) if suite else order.data.name
+    steps = {found["name"]: run[1]} if run else None
+    data = outputs.side_by_side([(found["name"], preds)], order.data, pairs=[pairs], set_of=order.suite.set_of if order.suite else None, steps=steps)
+    notes = [("server", found["server"] or found["endpoint"]["url"]), ("model", found["endpoint"]["model"]), ("data", str(order.data))]
+    report.write_all(order.out, data, title=title, base=order.data.parent, notes=notes)
+    if run:
+        outputs.write_curves(run[0] / outputs.TENSORBOARD / (suite.name if suite else order.data.stem) / f"step-{run[1]}", data, say)
 
 
 def _default(order: Order, served: Served) -> predict.Sampling:
@@ -99,7 +116,7 @@ def _default(order: Order, served: Served) -> predict.Sampling:
     return sampling
 
 
-def _described(order: Order, sampling: predict.Sampling, rules: Mapping[str, predict.Sampling], served: Served, prepared: list[Prepared], done: predict.Pass) -> dict[str, Any]:
+def _described(order: Order, sampling: predict.Sampling, rules: Mapping[str, predict.Sampling], served: Served, prepared: list[Prepared], done: predict.Pass, pairs: results.Pairs) -> dict[str, Any]:
     ready = order.suite
     directory = order.model_dir or served.directory
     sets = {
@@ -113,7 +130,7 @@ def _described(order: Order, sampling: predict.Sampling, rules: Mapping[str, pre
         pixels=results.pixels_of(sampling, directory), template=results.template_of(directory, served.servers[0].chat_template), server=results.versions(served),
         name=order.name, suite=ready.suite.name if ready else "", sets=sets, set_of=ready.set_of if ready else None, stopped=done.stopped,
         timing=results.timing_of(done.preds, asked=done.asked, kept=done.cached, retries=done.retries),
-        turns_not_scored=sum(item.sample.turns - 1 for item in prepared), seeds=seeds | ({"sampling": sampling.seed} if sampling.seed is not None else {}), conditions=order.conditions,
+        turns_not_scored=sum(item.sample.turns - 1 for item in prepared), seeds=seeds | ({"sampling": sampling.seed} if sampling.seed is not None else {}), conditions=order.conditions, pairs=pairs,
     ))  # fmt: skip
 
 

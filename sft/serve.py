@@ -213,18 +213,3 @@ def version_of(model_dir: Path) -> models.ModelVersion:
     except (ProblemsFound, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ProblemsFound("inference.yml does not say which model this is", where=str(path), hint="`sft export RUN -o DIR` writes it") from error
     return models.get(name)
-
-
-def answer_tokens(url: str) -> int:
-    """How long an answer may be on this server: half of its context, at most ANSWER_TOKENS; the other half is for image and prompt."""
-    with suppress(httpx.HTTPError, ValueError, KeyError, IndexError, TypeError):
-        context = int(httpx.get(f"{url}/v1/models", timeout=5, trust_env=False).json()["data"][0]["max_model_len"])
-        return max(1, min(ANSWER_TOKENS, context // 2))
-    return ANSWER_TOKENS
-
-
-def server_version(url: str) -> str:
-    """The server's name and version as it tells them; empty where it does not."""
-    with suppress(httpx.HTTPError, ValueError, KeyError, TypeError):
-        return f"vLLM {httpx.get(f'{url}/version', timeout=5, trust_env=False).json()['version']}"
-    return ""

@@ -5,9 +5,9 @@
     train_images/a1/a10c….png   pixels that were cut out or mended: SHA-256 of mode, size and pixels, which does not
                                 depend on the compression library at hand
 
-A local file that needs no change is not copied: the row names it by its path relative to OUT's folder. Any file of this
-machine may be named so, also by an absolute path, as label files often do; `file:` addresses and other schemes than
-http(s) are never followed.
+A local file that needs no change is not copied: the row names it by its path relative to OUT's folder. Any image of this
+machine may be named so, also by an absolute path or `..`, as label files often do (formats of published data sets are
+stricter); pipes, devices, `file:` addresses and other schemes than http(s) are never followed.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ class Store:
                 name = self._name(hashlib.sha256(content).hexdigest(), look.extension)
                 self._write(name, content)
         except OSError as error:
-            raise ImageProblem("image.missing", f"cannot be read ({error.strerror or error})") from error
+            code = "image.unreadable" if isinstance(error, PermissionError) else "image.missing"
+            raise ImageProblem(code, f"cannot be read ({error.strerror or error})") from error
         return Placed(name, look.width, look.height, "copied" if look.pixels is None else "drawn")
 
     def _write_pixels(self, pixels: Pixels) -> str:

@@ -145,8 +145,8 @@ def _rows(report: Report, context: Context, progress: Callable[[int], None] | No
             rejects.row(row.line + before, row.problems, row.text)  # type: ignore[union-attr]
         for tables, found in ((images, part.images), (looks, part.looks)):
             for table in found:
-                table["line"] += before
-                tables.append(table)
+                tables.append(table.copy())  # what came from a cluster is read-only
+                tables[-1]["line"] += before
         before += part.lines
         if progress:
             progress(shard.end)

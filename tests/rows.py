@@ -75,7 +75,7 @@ def chart(draw: random.Random) -> str:
     return "\n".join([head, *(" | ".join([str(1990 + year), *(f"{draw.random() * 100:.1f}" for _ in range(columns))]) for year in range(draw.randint(3, 9)))])
 
 
-TASKS = (("OCR:", text, 50), ("Table Recognition:", table, 25), ("Formula Recognition:", formula, 15), ("Chart Recognition:", chart, 10))
+TASKS = (("OCR:", text, 66), ("Table Recognition:", table, 16), ("Formula Recognition:", formula, 10), ("Chart Recognition:", chart, 8))
 
 
 def row(draw: random.Random, image: str) -> dict[str, Any]:

@@ -217,11 +217,11 @@ def invoke(*arguments: object) -> Result:
 
 def test_the_command(tmp_path: Path) -> None:
     base, tuned = runs(tmp_path, tables=0.8)
-    out = tmp_path / "deep" / "compare.json"
+    out = tmp_path / "deep" / "folder"
     done = invoke(f"base={base}", f"tuned={tuned}", "-o", out)
     assert done.exit_code == 0, done.output
     assert "forgetting" in done.stdout and "no data" in done.stdout and "script=Bengali" not in done.stdout and "--slices" in done.stdout
-    written = json.loads(out.read_bytes())
+    written = json.loads((out / "compare.json").read_bytes())
     assert written["format"] == "sft.compare/1" and written["complete"] is True and len(written["lines"]) > 30
     assert "script=Bengali" in invoke(f"base={base}", f"tuned={tuned}", "--slices").stdout
     printed = json.loads(invoke(f"base={base}", f"tuned={tuned}", "--json").stdout)

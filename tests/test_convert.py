@@ -86,7 +86,7 @@ def test_an_item_becomes_a_row_with_its_source(tiny: Converts, tmp_path: Path) -
         {"image_info": [{"image_url": "b.png", "matched_text_index": 0}], "text_info": [{"text": "Table Recognition:", "tag": "mask"}, {"text": "x", "tag": "no_mask"}], "source": "labels.txt:2"},
     ]  # fmt: skip
     assert result.manifest["counts"] == {"in": 2, "out": 2, "rejected": 0, "reasons": {}, "images": {"in_place": 2}}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png", "labels.txt", "out.jsonl", "out.manifest.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.jsonl.images", "a.png", "b.png", "labels.txt", "out.jsonl", "out.manifest.json"]
 
 
 def test_every_bad_row_is_rejected_with_its_reason_and_the_good_ones_survive(tiny: Converts, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_the_same_command_again_does_nothing(tiny: Converts, tmp_path: Path) -> 
     assert not tiny(fresh=True).reused
 
 
-@pytest.mark.parametrize("change", ["source", "option", "output", "rejects", "gone", "manifest"])
+@pytest.mark.parametrize("change", ["source", "option", "output", "rejects", "gone", "list"])
 def test_what_has_changed_is_converted_again(tiny: Converts, tmp_path: Path, change: str) -> None:
     tiny(*MIXED)
     before = tree(tmp_path, "out.jsonl", "out.rejects.jsonl")
@@ -187,7 +187,7 @@ def test_what_has_changed_is_converted_again(tiny: Converts, tmp_path: Path, cha
         with (tmp_path / ("out.jsonl" if change == "output" else "out.rejects.jsonl")).open("a") as stream:
             stream.write("{}\n")
     else:
-        (tmp_path / ("out.jsonl" if change == "gone" else "out.manifest.json")).unlink()
+        (tmp_path / ("out.jsonl" if change == "gone" else ".out.jsonl.images")).unlink()
     result = tiny(**more)
     assert not result.reused and (tree(tmp_path, "out.jsonl", "out.rejects.jsonl") == before) == (change != "source")
     assert tiny(**more).reused

@@ -13,17 +13,25 @@ ROOT = Path(__file__).parent.parent
 FLOORS: dict[str, int] = {
     name: floor
     for floor, names in {
-        0: "sft types errors",
-        1: "models jsonl headers images tokens config safetensors_io schema reasons looks shards shards_ray manifest work crops markup markup.errors "
-        "markup.celltext markup.grid markup.html markup.html_cells markup.html_fast markup.html_rows markup.otsl markup.otsl_lenient markup.sheets markup.table markup.xlsx markup.chart markup.latex markup.latex_check markup.latex_inline markup.latex_scoring markup.latex_tokens markup.pipeline markup.scripts markup.text",
-        2: "pictures formats.rows formats.chat formats.chat_parse formats.messages formats.erniekit formats.llava formats.paddleocr_rec formats.delimited formats.delimited_rows formats.gt_pairs formats.icdar formats.im2latex formats.unimer formats.hme100k "
-        "formats.json_decode formats.json_stream formats.xml_safe formats.regions formats.ppocrlabel formats.label_studio formats.omnidocbench formats.docling formats.docling_labels formats.page_xml formats.alto formats.hocr formats.lmdb_pages formats.lmdb_rec "
-        "formats.targets formats.chartqa formats.hf formats.hf_configs formats.hf_files formats.hf_library formats.webdataset formats.otsl_parquet formats.parquet formats.plotqa formats.pubtabnet "
-        "formats formats.base checks checks_images checks_row checks_set checks_shard checks_target fastpath fast_latex fast_markup fast_text rejected validate repair plan engines engines.base engines.erniekit engines.logs engines.paddleformers metrics metrics.answers metrics.cells metrics.chart metrics.formula metrics.health metrics.normalise metrics.scrm metrics.table metrics.text metrics.tree_distance",
-        3: "pages pages.data pages.render stats sets sets.dedupe sets.index sets.mix sets.near sets.rows sets.split sets.verbs cards container convert convert_unit store data download environments evaluation evaluation.compare evaluation.gates evaluation.measure evaluation.cache evaluation.client evaluation.limit evaluation.pool evaluation.predict evaluation.results evaluation.servers evaluation.suites evaluation.wires evaluation.report evaluation.report_data evaluation.report_diff evaluation.report_files evaluation.report_images evaluation.report_plots evaluation.report_samples evaluation.report_tables evaluation.report_tensorboard evaluation.report_words evaluation.sample_scores evaluation.score evaluation.slices evaluation.statistics export fetch_data fetch_model job launch loop runs scoring serve "
-        "synth synth.bengali synth.shaping synth.axes synth.base synth.chart_plan synth.charts synth.degrade synth.formulas synth.given synth.grids "
-        "synth.layout synth.tables synth.tex synth.text synth.typefaces synth.words synth.write tiny train ui workers workers.leash workers.tiny_model workers.transformers_answers",
-        4: "cli cli.checking cli.looking cli.sets cli.common cli.comparing cli.convert cli.data cli.drawing cli.models cli.planning cli.serving cli.setup cli.training __main__",
+        0: "errors sft types",
+        1: "config crops headers images jsonl looks manifest markup markup.celltext markup.chart markup.errors markup.grid markup.html markup.html_cells markup.html_fast markup.html_rows "
+        "markup.latex markup.latex_check markup.latex_inline markup.latex_scoring markup.latex_tokens markup.numbers markup.otsl markup.otsl_lenient markup.pipeline markup.scripts "
+        "markup.sheets markup.table markup.text markup.xlsx models reasons safetensors_io schema shards shards_ray tokens work",
+        2: "checks checks_images checks_row checks_set checks_shard checks_target engines engines.base engines.erniekit engines.logs engines.paddleformers fast_latex fast_markup fast_text "
+        "fastpath formats formats.alto formats.base formats.chartqa formats.chat formats.chat_parse formats.delimited formats.delimited_rows formats.docling formats.docling_labels "
+        "formats.erniekit formats.gt_pairs formats.hf formats.hf_configs formats.hf_files formats.hf_library formats.hme100k formats.hocr formats.icdar formats.im2latex formats.json_decode "
+        "formats.json_stream formats.label_studio formats.llava formats.lmdb_pages formats.lmdb_rec formats.messages formats.omnidocbench formats.otsl_parquet formats.paddleocr_rec "
+        "formats.page_xml formats.parquet formats.plotqa formats.ppocrlabel formats.pubtabnet formats.regions formats.rows formats.targets formats.unimer formats.webdataset formats.xml_safe "
+        "metrics metrics.answers metrics.cells metrics.chart metrics.formula metrics.health metrics.normalise metrics.scrm metrics.table metrics.text metrics.tree_distance pictures plan "
+        "rejected repair validate",
+        3: "beside cards container convert convert_unit data download environments evaluation evaluation.cache evaluation.client evaluation.compare evaluation.gates evaluation.limit "
+        "evaluation.measure evaluation.outputs evaluation.pool evaluation.predict evaluation.report evaluation.report_data evaluation.report_diff evaluation.report_files "
+        "evaluation.report_images evaluation.report_plots evaluation.report_samples evaluation.report_tables evaluation.report_tensorboard evaluation.report_words evaluation.results "
+        "evaluation.sample_scores evaluation.score evaluation.servers evaluation.slices evaluation.statistics evaluation.suites evaluation.wires export fetch_data fetch_model job launch "
+        "loop pages pages.data pages.render runs scoring seen serve sets sets.dedupe sets.index sets.mix sets.near sets.rows sets.split sets.verbs stats store synth synth.axes synth.base "
+        "synth.bengali synth.chart_plan synth.charts synth.degrade synth.formulas synth.given synth.grids synth.layout synth.shaping synth.tables synth.tex synth.text synth.typefaces "
+        "synth.words synth.write tiny train ui workers workers.leash workers.tiny_model workers.transformers_answers",
+        4: "__main__ cli cli.checking cli.common cli.comparing cli.convert cli.data cli.drawing cli.looking cli.models cli.planning cli.serving cli.sets cli.setup cli.training",
     }.items()
     for name in names.split()
 }

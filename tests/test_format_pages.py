@@ -200,7 +200,7 @@ def test_label_studio_columns(tmp_path: Path) -> None:
     [
         ("/data/upload/1/5b-a%20b.png", "upload/1/5b-a b.png"), ("/data/local-files/?d=scans/a.png", "scans/a.png"), ("a.png?x=1", "a.png?x=1"),
         ("https://example.org/a.png", "https://example.org/a.png"), ("gs://bucket/a.png", "source.address"), ("/tasks/7/resolve/?fileuri=czM6", "source.address"),
-        ("/data/local-files/?d=../../etc/passwd", "source.outside"), ("/etc/passwd", "source.outside"), ("../a.png", "source.outside"), ("", "source.shape"), ("http://[", "http://["),
+        ("/data/local-files/?d=../../etc/passwd", "source.outside"), ("/scans/a.png", "/scans/a.png"), ("../a.png", "../a.png"), ("a\0.png", "source.outside"), ("", "source.shape"), ("http://[", "http://["),
     ],
 )  # fmt: skip
 def test_label_studio_addresses(address: str, expected: str, tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft.errors import UsageError
-from sft.formats import base, delimited_rows, get
+from sft.formats import base, delimited_rows, get, rows
 from sft.formats.base import Item, Options, Read, Reject
+from sft.markup.errors import MarkupError
 from sft.types import Task
 
 
@@ -66,8 +67,8 @@ def test_rec_lines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("line", "expected"), [
     ("a.jpg", ["source.shape"]), ("a.jpg text", ["source.shape"]), ("a.jpg\tx\ty", ["source.shape"]), ("\tx", ["source.shape"]), ("a.jpg\t", ["target.empty"]), ("a.jpg\t \u200b", ["target.empty"]),
-    ("../a.jpg\tx", ["source.outside"]), ("/etc/passwd\tx", ["source.outside"]), ("a/../../b.jpg\tx", ["source.outside"]), ("..\\a.jpg\tx", ["source.outside"]), ("a\0.jpg\tx", ["source.encoding"]),
-    ("a.jpg\tx\x07", ["target.control"]), ('["11.jpg", "12.jpg"]\t简单', ["简单", "简单"]), ('["11.jpg", 12, "../13.jpg"]\tx', ["x", "source.shape", "source.outside"]),
+    ("../a.jpg\tx", ["x"]), ("/etc/passwd\tx", ["x"]), ("a/../../b.jpg\tx", ["x"]), ("..\\a.jpg\tx", ["x"]), ("a\0.jpg\tx", ["source.encoding"]),
+    ("a.jpg\tx\x07", ["target.control"]), ('["11.jpg", "12.jpg"]\t简单', ["简单", "简单"]), ('["11.jpg", 12, "../13.jpg"]\tx', ["x", "source.shape", "x"]),
     ("[1].jpg\tx", ["x"]), ("[" * 100_000 + "\tx", ["x"]), ("[]\tx", ["x"]), ("data:image/png;base64,%%\tx", ["image.unreadable"]), ("ftp://h/a.jpg\tx", ["x"]), ("a\\b.jpg\tx", ["x"]),
 ])  # fmt: skip
 def test_rec_rows(tmp_path: Path, line: str, expected: list[str]) -> None:
@@ -80,9 +81,24 @@ def test_rec_of_utf16_is_refused_row_by_row(tmp_path: Path) -> None:
     assert found and set(short(found)) == {"source.encoding"}
 
 
-def test_paths_inside_the_source_may_be_absolute(tmp_path: Path) -> None:
-    found = reads("paddleocr-rec", put(tmp_path / "rec.txt", f"{tmp_path}/a.jpg\tx\n{tmp_path}x/a.jpg\tx\n"))
-    assert short(found) == ["x", "source.outside"]
+def test_plain_paths_may_lead_anywhere(tmp_path: Path) -> None:
+    """Only images are ever opened; what a path leads to is seen when it is read."""
+    found = items(reads("paddleocr-rec", put(tmp_path / "rec.txt", f"{tmp_path}/a.jpg\tx\n{tmp_path}x/a.jpg\tx\n../b.jpg\tx\n..\\my data\\c.jpg\tx\n")))
+    assert [str(read.picture.path) for read in found] == [f"{tmp_path}/a.jpg", f"{tmp_path}x/a.jpg", f"{tmp_path}/../b.jpg", f"{tmp_path}/../my data/c.jpg"]
+
+
+def test_a_name_with_a_nul_byte_is_no_path(tmp_path: Path) -> None:
+    with pytest.raises(MarkupError) as caught:
+        rows.picture("a\0.jpg", tmp_path)
+    assert caught.value.code == "source.outside"
+
+
+def test_published_sets_keep_their_images_below_their_folder(tmp_path: Path) -> None:
+    for bad in ("../a.jpg", f"{tmp_path}x/a.jpg", "x/../../a.jpg"):
+        with pytest.raises(MarkupError, match="leads out") as caught:
+            rows.picture(bad, tmp_path, below=True)
+        assert caught.value.code == "source.outside"
+    assert rows.picture(f"{tmp_path}/a.jpg", tmp_path, below=True).path == tmp_path / "a.jpg"
 
 
 def test_several_images_have_several_places(tmp_path: Path) -> None:
@@ -179,7 +195,7 @@ def test_semicolons_and_tabs(tmp_path: Path) -> None:
 
 def test_trdg_labels(tmp_path: Path) -> None:
     found = reads("csv", put(tmp_path / "labels.txt", "0.jpg abbey unlocked\n1.jpg\n2.jpg  x\n../3.jpg y\n"))
-    assert short(found) == ["abbey unlocked", "source.shape", "x", "source.outside"]
+    assert short(found) == ["abbey unlocked", "source.shape", "x", "y"]
 
 
 def test_a_table_of_html_in_a_record(tmp_path: Path) -> None:

@@ -245,7 +245,7 @@ def test_other_shapes_that_are_none(row: dict[str, Any]) -> None:
 def test_messages_from_a_file(tmp_path: Path) -> None:
     inline = {"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}, {"type": "text", "text": "OCR:"}]}, ANSWER]}
     rows = [ROW, {**ROW, "images": [{"bytes": PNG, "path": None}]}, inline, {**ROW, "images": [f"data:image/png;base64,{PNG}"]}, {**ROW, "images": ["https://x.example/0.png"]}]
-    bad = [{**ROW, "images": ["../0.png"]}, {**ROW, "images": [{"bytes": "%%%"}]}, {**ROW, "images": ["data:image/svg+xml,<svg/>"]}, {"text_info": []}]
+    bad = [{**ROW, "images": ["a\0.png"]}, {**ROW, "images": [{"bytes": "%%%"}]}, {**ROW, "images": ["data:image/svg+xml,<svg/>"]}, {"text_info": []}]
     for suffix in ("jsonl", "json"):
         path = tmp_path / f"rows.{suffix}"
         path.write_text(json.dumps(rows + bad) if suffix == "json" else "".join(json.dumps(row) + "\n" for row in rows + bad))
@@ -275,7 +275,7 @@ def test_erniekit_rows_are_kept_whole(tmp_path: Path) -> None:
     (b'{"text_info": [{"text": "a", "tag": "mask"}], "image_info": null}', "trainer.no_image"),
     (b'{"text_info": [{"text": "a", "tag": "mask"}], "image_info": [{"image_url": "0.png", "matched_text_index": true}]}', "structure.matched_text_index"),
     (b'{"text_info": [{"text": "a", "tag": "mask"}], "image_info": [{"image_url": "a\\u0000.png"}]}', "source.outside"),
-    (b'{"text_info": [{"text": "a", "tag": "mask"}], "image_info": [{"image_url": "x/../../0.png"}]}', "source.outside"),
+    (b'{"text_info": [{"text": "a", "tag": "mask"}], "image_info": [{"image_url": "data:image/png;base64,%%"}]}', "image.unreadable"),
     (b'{"a": 1, "a": 2, "text_info": [{"text": "a", "tag": "mask"}], "image_info": [{"image_url": "0.png"}]}', "structure.duplicate_key"),
     (b'{"a": NaN, "text_info": [{"text": "a", "tag": "mask"}], "image_info": [{"image_url": "0.png"}]}', "source.syntax"),
     (b'{"a": 1e999, "text_info": [{"text": "a", "tag": "mask"}], "image_info": [{"image_url": "0.png"}]}', "source.syntax"),
@@ -339,7 +339,7 @@ def test_llava_longer_conversations_are_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("row", "code"), [
     (llava("OCR:", "x"), "source.shape"), (llava("<image>OCR:", "x", image=["0.png", "1.png"]), "source.shape"), (llava("OCR:", "x", image=None), "trainer.no_image"),
     (llava("<image>OCR:", "<image>"), "source.inexpressible"), (llava("<image>OCR:", "x", system="You are"), "source.inexpressible"), (llava("<image>OCR:", "  "), "target.empty"),
-    ({"image": "0.png"}, "source.shape"), ({"image": "0.png", "conversations": [["human", "a"]]}, "source.shape"), (llava("<image>OCR:", "x", image="../0.png"), "source.outside"),
+    ({"image": "0.png"}, "source.shape"), ({"image": "0.png", "conversations": [["human", "a"]]}, "source.shape"), (llava("<image>OCR:", "x", image="a\0.png"), "source.outside"),
     ({"image": "0.png", "conversations": [{"from": "system", "value": "a"}]}, "source.inexpressible"), (llava("<image>OCR:", "x", image={"a": 1}), "source.shape"),
 ])  # fmt: skip
 def test_llava_rejects(tmp_path: Path, row: dict[str, Any], code: str) -> None:

@@ -116,7 +116,7 @@ def test_headings() -> None:
 
 def test_sub_and_sup() -> None:
     html = "<table><tr><td>H<sub>2</sub>O</td><td>10<sup>-3</sup></td><td>a<sup>b<sub>c</sub></sup></td><td><sup></sup>5<sup>%</td></tr></table>"
-    assert parse_html(html).to_otsl() == "<fcel>H2O<fcel>10-3<fcel>abc<fcel>5%<nl>"
+    assert parse_html(html).to_otsl() == "<fcel>H2O<fcel>\\( 10^{-3} \\)<fcel>abc<fcel>5%<nl>"
     assert parse_html(html, sub_sup="latex").to_otsl() == "<fcel>H\\( _{2} \\)O<fcel>10\\( ^{-3} \\)<fcel>a\\( ^{b_{c}} \\)<fcel>5\\( ^{\\%} \\)<nl>"
 
 
@@ -379,3 +379,13 @@ def test_cell_without_text_is_blank_and_named(text: str, otsl: str, place: str) 
     grid = parse_otsl(text)
     assert grid.to_otsl() == otsl and len(grid.warnings) == 1 and grid.warnings[0].startswith(f"{place}: <fcel> without text")
     assert not parse_otsl(otsl).warnings
+
+
+@pytest.mark.parametrize(("html", "text"), [
+    ("10<sup>5</sup>", r"\( 10^{5} \)"), ("3.2 × 10<SUP class='x'>-5</SUP> m<sup>2</sup>", r"3.2 × \( 10^{-5} \) m2"), ("H<sub>2</sub>O", "H2O"), ("<sup>1</sup>25.3", r"\( ^{1} \)25.3"),
+    ("<b>10</b><sup>5</sup>", r"10\( ^{5} \)"), ("10<sup><i>5</i></sup>", r"\( 10^{5} \)"), ("12<sup>a</sup>", "12a"), ("5 <sup>2</sup>", "5 2"), ("1,000<sup>2</sup>", r"\( 1,000^{2} \)"),
+    ("10<sup>5</sup>10<sup>6</sup>", r"\( 10^{5} \)\( 10^{6} \)"), (r"\( x 10<sup>5</sup> \)", r"\( x 105 \)"), ("10<sup>&minus;5</sup>", "\\( 10^{−5} \\)"), ("101<sub>2</sub>", r"\( 101_{2} \)"),
+])  # fmt: skip
+def test_scripts_beside_digits_never_join_them(html: str, text: str) -> None:
+    table = f"<table><tr><td>{html}</td></tr></table>"
+    assert html_to_otsl(table) == parse_html(table).to_otsl() == read_html(table).to_otsl() == f"<fcel>{text}<nl>"

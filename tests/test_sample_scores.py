@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sft.evaluation.sample_scores import HEADLINE, OTHER, SCORES, pairs_of, pairs_one, score_one, task_of
 from sft.evaluation.score import score
-from sft.metrics import METRICS
+from sft.metrics import METRICS, function
 from sft.models import MODELS
 from sft.shards import Runner
 from sft.types import Prediction, Task
@@ -71,6 +71,28 @@ def test_every_task_has_a_headline_and_a_record() -> None:
         assert {task_of(prompt) for prompt in version.prompts.values()} == {task.value for task in version.prompts}
     assert task_of("Read this:") == OTHER
     assert {"cer", "wer", "ned", "exact"} <= METRICS.keys() & SCORES.keys()
+
+
+REFS = {"text": ("some words 12", "some wards 1"), "table": (OTSL, OTSL.replace("2", "3")), "formula": ("\\[x^2+y\\]", "\\[x^2-y\\]"), "chart": (CHART, CHART.replace("10", "50"))}
+TASK = {"text": "ocr"}  # the family of a metric → a task of it, where the names differ
+
+
+def test_scores_are_those_of_metrics_or_say_why_not() -> None:
+    """Two registries, one truth: version, direction and numbers come from METRICS."""
+    for name, item in SCORES.items():
+        assert item.metrics and all(metric in METRICS for metric in item.metrics), name
+        assert {METRICS[metric].version for metric in item.metrics} == {item.version}, name
+        for record in (METRICS[metric] for metric in item.metrics):
+            assert item.own or record.higher_is_better == item.higher_is_better, name
+            for family, (ref, answer) in REFS.items():
+                if record.task not in (family, "any"):
+                    continue
+                task = TASK.get(family, family)
+                known = {"ref": ref, "pred": answer, "finish_reason": "length", "task": Task(task)}
+                value = function(record.name)(**{key: known[key] for key in record.takes})
+                expected = 1 - value if item.own == f"1 - {record.name}" else value
+                assert score_one(task, ref, answer, finish_reason="length")[name] == pytest.approx(expected), (name, family)
+    assert {name for name, item in SCORES.items() if item.own} == {"exact", "similarity"}  # whoever adds one here has looked at METRICS
 
 
 def test_sums_are_the_scores_of_a_run() -> None:

@@ -101,6 +101,8 @@ def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert suites.find("smoke") == Path("eval/smoke.yaml") and suites.find("bengali") is None and suites.find("x/y.yaml") == Path("x/y.yaml")
     assert "smoke" in suites.known()
+    done = CliRunner().invoke(serving.eval, ["smok", "-o", str(tmp_path / "out")])
+    assert isinstance(done.exception, UsageError) and done.exception.hint == "did you mean smoke ?"
 
 
 @pytest.fixture

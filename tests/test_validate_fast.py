@@ -42,7 +42,8 @@ PIECES = [
     "|", " | ", "\n|", "| a | b |\n|---|---|\n| 1 | 2 |", "\n--- | ---\n", "\n\n", "\n ", "N/A\n" * 12, ". " * 60, "abcdefgh" * 8, "a" * 60, '"', '\\"', "\\u0022",
 ]  # fmt: skip
 RAW = [
-    b'"source": "a.txt:3", ', b'"id": 7, ', b'"meta": {"group": "x", "n": "\\"q\\""}, ', b'"meta": {"a": "1", "a": "2"}, ', b'"meta": {"a": [1]}, ', b'"image_info": [], ', b'"weight": 1, ', b'"id": "\\u0022", ',
+    b'"source": "a.txt:3", ', b'"id": 7, ', b'"meta": {"group": "x", "n": "\\"q\\""}, ', b'"meta": {"a": "1", "a": "2"}, ', b'"meta": {"a": [1]}, ',
+    b'"image_info": [], ', b'"weight": 1, ', b'"id": "\\u0022", ',
 ]  # fmt: skip
 pieces = st.sampled_from(PIECES)
 

@@ -13,7 +13,7 @@ from sft.cli.common import json_option, model_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
 
 if TYPE_CHECKING:
-    from sft.evaluation.compare import Comparison, Line
+    from sft.evaluation.compare import Compared, Comparison, Line
     from sft.evaluation.gates import Outcome
 
 _ARROWS = {True: "↑", False: "↓", None: " "}  # where better is
@@ -25,7 +25,7 @@ SHOWN = 3  # slices that are named without --slices
 @click.option("--data", type=click.Path(path_type=Path), metavar="JSONL", help="The file that was asked about: gives sources, documents and image sizes.")
 @click.option("--gate", type=click.Path(path_type=Path), metavar="YAML", help="Limits to keep; exit code 1 where one is not.")
 @click.option("--slices", "all_slices", is_flag=True, help="Every slice, not only the tasks.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="JSON", help="Write everything there.")
+@click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write compare.json, report.html, report.md, metrics.csv and junit.xml there.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the intervals and tests.")
 @click.option("--workers", type=click.IntRange(min=0), default=0, metavar="N", help="Processes [default: one per core].")
 @model_option
@@ -39,24 +39,25 @@ def compare(runs: tuple[str, ...], data: Path | None, gate: Path | None, all_sli
     Examples:
       sft compare base=runs/base tuned=runs/tuned
       sft compare base=a.jsonl tuned=b.jsonl --data test.jsonl --slices
-      sft compare base=a.jsonl tuned=b.jsonl --gate gates.yaml -o compare.json
+      sft compare base=runs/base tuned=runs/tuned --gate eval/gates/ci.yaml -o comparison
+      sft compare base=runs/base "step 200=runs/s200" "step 400=runs/s400" -o curve
     """
     from msgspec import to_builtins
 
     from sft import models
-    from sft.evaluation.compare import compare as run
+    from sft.evaluation.compare import compare_runs
     from sft.evaluation.gates import judge, load_gates
-    from sft.jsonl import write_json
     from sft.shards import Runner
 
     gates = load_gates(gate) if gate else {}
     given = [_run(text) for text in runs]
     with ui.Follow("scoring", sum(_rows(path) for _, path in given)) as bar:
-        found = run(given, data=data, version=models.get(model_name), seed=seed, runner=Runner(workers=workers), progress=bar.update)
+        compared = compare_runs(given, data=data, version=models.get(model_name), seed=seed, runner=Runner(workers=workers), progress=bar.update)
+    found = compared.found
     outcomes = judge(gates, found)
     content: dict[str, Any] = to_builtins(found) | {"gates": to_builtins(outcomes)}
     if out:
-        write_json(out, content)
+        write(out, compared, content, outcomes, seed)
     if as_json:
         print_json(content)
     else:
@@ -64,6 +65,22 @@ def compare(runs: tuple[str, ...], data: Path | None, gate: Path | None, all_sli
     show_gates(outcomes, to_stderr=as_json)
     if not found.complete or not all(outcome.passed for outcome in outcomes):
         sys.exit(EXIT_PROBLEMS)
+
+
+def write(out: Path, compared: Compared, content: dict[str, Any], outcomes: list[Outcome], seed: int) -> None:
+    """compare.json and the reports; where runs are named after training steps, their curve for TensorBoard too."""
+    from sft.evaluation import outputs, report
+    from sft.jsonl import write_json
+
+    found = compared.found
+    write_json(out / "compare.json", content)
+    base = Path(found.data["path"]).parent if found.data else outputs.images_of([Path(run.path) for run in found.runs])
+    data = report.gather(compared.runs, pairs=compared.pairs, labels=compared.labels, seed=seed)
+    title = f"{found.runs[0].name} and {', '.join(run.name for run in found.runs[1:])}" if len(found.runs) > 1 else found.runs[0].name
+    report.write_all(out, data, title=title, base=base, notes=[("note", note) for note in found.notes], gates=outcomes)
+    if any(data.steps):
+        outputs.write_curves(out / outputs.TENSORBOARD, data, ui.say)
+    ui.say(f"report: {out / 'report.html'}")
 
 
 def _run(text: str) -> tuple[str, Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,10 @@ from sft.errors import EXIT_PROBLEMS, UsageError
 from sft.formats.base import Format
 from sft.shards import Runner
 from sft.types import Task
+
+if TYPE_CHECKING:
+    from sft.convert import Result
+    from sft.convert_unit import Order
 
 MARKUPS = ("auto", "text", "html", "otsl", "markdown", "csv", "latex", "deplot", "unichart")
 
@@ -29,13 +33,13 @@ MARKUPS = ("auto", "text", "html", "otsl", "markdown", "csv", "latex", "deplot",
 @click.option("--map", "columns", multiple=True, metavar="NAME=COLUMN", help="Which column is what, for formats with named columns; may be given again.")
 @click.option("--markup", type=click.Choice(MARKUPS), default="auto", show_default=True, help="How the labels are written.")
 @click.option("--images", type=click.Path(path_type=Path), metavar="DIR", help="Image paths count from here [default: as the format says].")
-@click.option("--split", default="", metavar="NAME", help="Only this split, for formats that have several; hf: CONFIG, SPLIT or CONFIG/SPLIT.")
+@click.option("--split", default="", metavar="NAME", help="Only this split, for formats that have several; `--list FORMAT` shows which.")
 @click.option("--turn", is_flag=True, help="Turn crops that are at least 1.5 times as tall as wide by 90°, as PaddleOCR's recognition data are.")
 @click.option("--to", type=click.Choice(["erniekit", "messages"]), default="erniekit", show_default=True, help="Rows of ERNIEKit, or of PaddleFormers, ms-swift and LLaMA-Factory.")
 @click.option("--copy", is_flag=True, help="Copy images that could stay where they are, too: OUT's folder can then be moved.")
 @click.option("--deep", is_flag=True, help="Decode every image; without, header and end of the file must be sound.")
 @click.option("--strict", is_flag=True, help="Exit with 1 where any row was rejected, except those that their author marked as not to be used.")
-@click.option("--fresh", is_flag=True, help="Convert again, whatever is there.")
+@click.option("--fresh", is_flag=True, help="Convert again, and overwrite whatever is there.")
 @click.option("--workers", type=click.IntRange(min=0), default=0, metavar="N", help="Processes [default: one per core]. The result is the same with any number.")
 @click.option("--runner", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="ray: on a cluster whose nodes share the file system.")
 @click.option("--address", default="", metavar="HOST:PORT", help="Of a running Ray cluster [default: one is started here].")
@@ -49,9 +53,12 @@ def convert(
     Every row of the source becomes a sample or a line of OUT.rejects.jsonl with the reason; OUT.manifest.json keeps the
     account. Images stay where they are unless a trainer would misread them (EXIF rotation, transparency, 16 bits) or they
     are cut out, embedded or remote: then they go to a folder beside OUT, under a name made of their content. Labels may
-    name any image file of this machine; addresses are fetched over http(s) from public hosts only.
+    name any image file of this machine, by absolute paths and by .. too; nothing but images is opened. (Data sets that are
+    published whole keep their images below their folder: hf, pubtabnet, chartqa, im2latex, hme100k, icdar, ppocrlabel.)
+    Addresses are fetched over http(s) from public hosts only.
 
-    A command that was stopped or killed goes on from there when it is given again; given once more, it does nothing.
+    A command that was stopped or killed goes on from there when it is given again; given once more, it does nothing,
+    unless labels, images or what it wrote have changed. A file that it did not write is never overwritten.
 
     Exit codes: 0 where samples were written, even if some rows were rejected (with --strict: 1); 1 where none could be;
     2 for a command that makes no sense; 3 for a full disk or a worker that was killed.
@@ -73,22 +80,33 @@ def convert(
         raise click.UsageError(f"Missing {missing}. `sft convert --list` shows the formats.")
     if address and runner != "ray":
         raise UsageError("--address goes with --runner ray")
-    from sft import convert as verb
+    from sft.convert import options_of
     from sft.convert_unit import Order
 
     source_format = formats.get(name)
     task = Task(given["task"]) if given["task"] else None
-    options = verb.options_of(source_format, _columns(given["columns"]), task=task, markup=given["markup"], images=given["images"], split=given["split"], turn=given["turn"])
+    options = options_of(source_format, _columns(given["columns"]), task=task, markup=given["markup"], images=given["images"], split=given["split"], turn=given["turn"])
     order = Order(name, source, out, options, model=model_name, prompt=prompt, to=given["to"], copy=given["copy"], deep=given["deep"])
     _warn(prompt, models.get(model_name))
-    with ui.Phases() as phases:
-        result = verb.convert(
-            order, Runner("ray" if runner == "ray" else "local", workers, address), fresh=fresh, progress=lambda done, total: phases.update(f"converting {source.name}", done, total)
-        )
+    result = _run(order, Runner("ray" if runner == "ray" else "local", workers, address), fresh=fresh, as_json=as_json)
     _report(result, out, own_prompt=bool(prompt), as_json=as_json)
     reasons = result.manifest["counts"]["reasons"]
     if strict and any(code != "source.ignored" for code in reasons):
         sys.exit(EXIT_PROBLEMS)
+
+
+def _run(order: Order, runner: Runner, *, fresh: bool, as_json: bool) -> Result:
+    """Convert with a bar; programs get the account of a source without one usable row, too."""
+    from sft.convert import NothingUsable
+    from sft.convert import convert as run
+
+    try:
+        with ui.Phases() as phases:
+            return run(order, runner, fresh=fresh, progress=lambda done, total: phases.update(f"converting {order.source.name}", done, total))
+    except NothingUsable as nothing:
+        if as_json:
+            print_json(nothing.account)
+        raise
 
 
 def _warn(prompt: str, version: models.ModelVersion) -> None:
@@ -106,9 +124,11 @@ def _columns(pairs: tuple[str, ...]) -> dict[str, str]:
     return columns
 
 
-def _report(result: Any, out: Path, *, own_prompt: bool, as_json: bool) -> None:
+def _report(result: Result, out: Path, *, own_prompt: bool, as_json: bool) -> None:
     """The account for people, or the manifest for programs."""
     counts = result.manifest["counts"]
+    for sentence in result.manifest.get("warnings", ()):
+        ui.say(f"warning: {sentence}")
     if result.custom_prompts and not own_prompt:
         ui.say(f"warning: {result.custom_prompts} rows have prompts that the PaddleOCR pipeline never sends; `sft validate {out}` shows them, --prompt replaces them")
     if result.later:
@@ -137,12 +157,14 @@ def _list(name: str | None, as_json: bool) -> None:
 
 
 def _as_dict(one: Format) -> dict[str, Any]:
-    return {"name": one.name, "title": one.title, "origin": one.origin, "tasks": [task.value for task in one.tasks], "columns": list(one.columns), "example": one.example}
+    return {"name": one.name, "title": one.title, "origin": one.origin, "tasks": [task.value for task in one.tasks], "columns": list(one.columns), "splits": one.splits, "example": one.example}
 
 
 def _show(one: Format) -> None:
     ui.out.print(f"{one.name}: {one.title}", markup=False)
     ui.out.print(f"tasks: {', '.join(task.value for task in one.tasks)}\norigin: {one.origin}", markup=False)
+    if one.splits:
+        ui.out.print(f"--split: {one.splits}", markup=False)
     if one.columns:
         ui.out.print(f"columns for --map: {', '.join(one.columns)}", markup=False)
     ui.out.print(f"example:\n{one.example}", markup=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import tempfile
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from sft import environments, job, scoring, ui
 from sft import export as exporting
 from sft import serve as serving
 from sft.cli.common import json_option, print_json
-from sft.errors import EXIT_PROBLEMS, EngineError
-from sft.evaluation import predict, report, suites
+from sft.errors import EXIT_PROBLEMS, EngineError, UsageError
+from sft.evaluation import predict, suites
 from sft.evaluation.client import Kind
 from sft.jsonl import open_input
 
@@ -88,10 +89,14 @@ def _interrupt(*_: object) -> None:
 @click.option("--min-pixels", type=click.IntRange(min=784), metavar="N", help="Sent with each request [default: the server's].")
 @click.option("--max-pixels", type=click.IntRange(min=784), metavar="N", help="Sent with each request [default: the server's].")
 @click.option("--fresh", is_flag=True, help="Forget the answers of earlier runs.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder of the results [default: runs/eval/NAME].")
+@click.option("--no-report", is_flag=True, help="Only predictions.jsonl and results.json.")
+@click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Folder of the results [default: runs/eval/NAME].")
 @json_option
-def eval(name: str, urls: tuple[str, ...], run_name: str | None, out: Path | None, as_json: bool, endpoint: Kind, **options: Any) -> None:
-    """Ask running servers for every row of DATA, or of a SUITE, and score the raw answers: predictions.jsonl, results.json, report.html.
+def eval(name: str, urls: tuple[str, ...], run_name: str | None, out: Path | None, as_json: bool, endpoint: Kind, no_report: bool, **options: Any) -> None:
+    """Ask running servers for every row of DATA, or of a SUITE, and score the raw answers.
+
+    Writes predictions.jsonl, results.json, report.html, report.md, metrics.csv and junit.xml; and TensorBoard scalars beside the training
+    curves of the run that the model was exported from, if it is on this machine.
 
     DATA is a JSONL file; or a folder or a name under datasets/, whose test.jsonl is scored. SUITE is a YAML file, or a name under eval/.
     Answers are kept as they come: the same command goes on where it stopped. Exit code 1: some answers are missing; 3: the servers were gone.
@@ -100,7 +105,7 @@ def eval(name: str, urls: tuple[str, ...], run_name: str | None, out: Path | Non
     Examples:
       sft eval bengali --url http://127.0.0.1:8118
       sft eval smoke --name base --url http://one:8118,http://two:8118
-      sft eval mine/test.jsonl
+      sft eval mine/test.jsonl --name tuned --no-report
     """
     out = out or Path("runs/eval") / (run_name or "")
     ready = suite_to_score(name, out)
@@ -109,16 +114,13 @@ def eval(name: str, urls: tuple[str, ...], run_name: str | None, out: Path | Non
         total = sum(1 for _ in stream)
     sampling = {key: value for key in ("max_tokens", "temperature", "min_pixels", "max_pixels") if (value := options.pop(key)) is not None}
     addresses = tuple(dict.fromkeys(part.strip() for url in urls for part in url.split(",") if part.strip()))
-    order = scoring.Order(data, addresses, out, name=run_name or "", kind=endpoint, sampling=sampling, suite=ready, **options)
+    order = scoring.Order(data, addresses, out, name=run_name or "", kind=endpoint, sampling=sampling, suite=ready, reports=not no_report, **options)
     with ui.Follow("answers", max(total, 1)) as bar:
         results = scoring.evaluate(order, on_done=bar.one, say=ui.say)
-    preds = predict.read_predictions(out / "predictions.jsonl")
-    title = ready.suite.title or ready.suite.name if ready else data.name
-    report.write_report(out / "report.html", title=title, runs=[(results["name"], preds)], base=data.parent, notes=[("server", results["server"] or results["endpoint"]["url"])])
     if as_json:
         print_json(results)
     else:
-        show(results, out)
+        show(results, out / ("results.json" if no_report else "report.html"))
     if results["stopped"]:
         missing = f"{results['counts']['lost']} of {results['counts']['in']} answers are missing"
         raise EngineError(f"{missing}: {results['stopped']}", hint="nothing is lost: start the server and run the same command again, it goes on from here")
@@ -130,6 +132,9 @@ def suite_to_score(name: str, out: Path) -> suites.Ready | None:
     """The suite that SUITE=… means, with its data made ready beside `out`; None where DATA is meant."""
     path = suites.find(name)
     if path is None:
+        close = get_close_matches(name, suites.known(), n=1)
+        if close and not Path(name).exists() and not (datasets.DATASETS / name).exists():
+            raise UsageError("neither data nor a suite", where=name, hint=f"did you mean {close[0]} ?")
         return None
     suite = suites.load(path)
     ui.say(f"suite {suite.name}" + (f": {suite.title}" if suite.title else ""))
@@ -148,7 +153,7 @@ def rows_to_score(name: str) -> Path:
 HEADLINES = ("cer", "wer", "teds", "teds_s", "similarity", "rms_f1", "exact", "truncated", "runaway")  # those that the end of a run shows
 
 
-def show(results: dict[str, Any], out: Path) -> None:
+def show(results: dict[str, Any], written: Path) -> None:
     """The scores as a table."""
     scores, counts = results["scores"], results["counts"]
     title = f"{counts['in']} samples = {counts['scored']} scored + {counts['lost']} lost"
@@ -164,4 +169,4 @@ def show(results: dict[str, Any], out: Path) -> None:
             if found["unscored"]:
                 ui.say(f"{part} is not scored: {found['unscored'].splitlines()[0]}")
     ui.lost(results)
-    ui.out.print(f"report: {out / 'report.html'}", markup=False)
+    ui.out.print(f"report: {written}", markup=False)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -24,7 +24,7 @@ from sft.errors import ProblemsFound, UsageError
 from sft.evaluation import measure
 from sft.evaluation.measure import Table
 from sft.evaluation.predict import read_predictions
-from sft.evaluation.sample_scores import HEADLINE, SCORES, SampleScore, pairs_of
+from sft.evaluation.sample_scores import HEADLINE, SCORES, Pair, SampleScore, pairs_of
 from sft.evaluation.slices import Facts, Row, facts, members, read_rows
 from sft.jsonl import read_json, sha256
 from sft.metrics.text import RAW
@@ -136,10 +136,28 @@ class Comparison:
         return next((line for line in self.lines if (line.scope, line.name, line.metric) == (scope, name, metric)), None)
 
 
-def compare(
+@dataclass(frozen=True)
+class Compared:
+    """A comparison and what it was made from, so that a report need not read or score anything again.
+
+    runs: (name, predictions); pairs: of each; labels: sample → dimension → slice, of those that all have answers to.
+    """
+
+    found: Comparison
+    runs: tuple[tuple[str, list[Prediction]], ...]
+    pairs: tuple[list[dict[str, Pair] | None], ...]
+    labels: dict[int, dict[str, str]]
+
+
+def compare(runs: Sequence[tuple[str, Path]], **options: Any) -> Comparison:
+    """The comparison alone; all as of `compare_runs`."""
+    return compare_runs(runs, **options).found
+
+
+def compare_runs(
     runs: Sequence[tuple[str, Path]], *, data: Path | None = None, version: ModelVersion = MODELS["0.9B"], seed: int = 1, runner: Runner | None = None,
     progress: Callable[[int], object] = lambda _: None,
-) -> Comparison:  # fmt: skip
+) -> Compared:  # fmt: skip
     """Compare runs: (name, predictions.jsonl or the folder that holds it), the base first; one run alone gives its scores.
 
     data: the file that was asked about, for sources, documents and image sizes. version: whose tasks must not be forgotten.
@@ -151,24 +169,27 @@ def compare(
         raise UsageError("a comparison needs runs with different names", hint="sft compare base=runs/base/predictions.jsonl tuned=runs/tuned/predictions.jsonl")
     paths = [path / PREDICTIONS if path.is_dir() else path for _, path in runs]
     rows = read_rows(data) if data else {}
-    table = [_by_number(path, read_predictions(path)) for path in paths]
+    preds = [read_predictions(path) for path in paths]
+    table = [_by_number(path, found) for path, found in zip(paths, preds, strict=True)]
     numbers = _paired(names, table, rows, data)
     common = [number for number in numbers if all(number in answers and not answers[number].error for answers in table)]
     infos = tuple(_info(name, path, answers, numbers) for name, path, answers in zip(names, paths, table, strict=True))
     if not common:
         raise ProblemsFound("no sample has an answer in every run", hint="see why answers were lost: the field `error` of the predictions")
     known = _facts([table[0][number] for number in common], rows, data)
-    answers = [answers[number] for answers in table for number in common]
-    pairs = pairs_of(answers, runner, progress=progress)
-    scored = [[pair or {} for pair in pairs[start : start + len(common)]] for start in range(0, len(pairs), len(common))]
+    rest = iter(pairs_of([pred for found in preds for pred in found], runner, progress=progress))
+    pairs = tuple([next(rest) for _ in found] for found in preds)
+    by_number = [{pred.id: pair for pred, pair in zip(found, mine, strict=True)} for found, mine in zip(preds, pairs, strict=True)]
+    scored = [[mine[number] or {} for number in common] for mine in by_number]
     groups = [fact.group or f"\0{place}" for place, fact in enumerate(known)] if any(fact.group for fact in known) else None
     lines = _lines(names, Table(scored, groups, seed), known)
     forgotten = _forgetting(lines, names[1:], version)
-    return Comparison(
+    found = Comparison(
         complete=not any(info.lost for info in infos), samples=len(numbers), n=len(common), runs=infos, lines=lines, forgetting=forgotten,
         tasks_without_data=tuple(task.value for task in version.prompts if not any(line.scope == "task" and line.name == task.value for line in lines)),
         notes=_notes(names, paths), data={"path": str(data), "sha256": sha256(data)} if data else None, settings=measure.settings(seed) | {"normalisation": RAW},
     )  # fmt: skip
+    return Compared(found, tuple(zip(names, preds, strict=True)), pairs, {number: fact.slices for number, fact in zip(common, known, strict=True)})
 
 
 def _by_number(path: Path, preds: Sequence[Prediction]) -> dict[int, Prediction]:

@@ -30,7 +30,7 @@ from sft.jsonl import atomic_write
 from sft.metrics.text import RAW
 from sft.types import Prediction
 
-__all__ = ["Data", "Piece", "diff", "gather", "thumbnail", "write_csv", "write_junit", "write_markdown", "write_report", "write_tensorboard"]
+__all__ = ["Data", "Piece", "diff", "gather", "thumbnail", "write_all", "write_csv", "write_junit", "write_markdown", "write_report", "write_tensorboard"]
 
 KINDS = (("substituted", "Letters read as others"), ("deleted", "Letters left out"), ("inserted", "Letters added"))
 
@@ -70,6 +70,14 @@ def write_report(
     )  # fmt: skip
     with atomic_write(path) as stream:
         stream.write(page.encode("utf-8", "replace"))  # half a surrogate pair in a name must not cost the page
+
+
+def write_all(folder: Path, data: Data, *, title: str, base: Path, notes: Sequence[tuple[str, str]] = (), timings: Sequence[tuple[str, float]] = (), gates: Sequence[Outcome] = ()) -> None:
+    """report.html, report.md, metrics.csv and junit.xml into `folder`, all from the same figures; arguments and errors as of `write_report`."""
+    write_report(folder / "report.html", title=title, base=base, notes=notes, timings=timings, data=data, gates=gates)
+    write_markdown(folder / "report.md", data, title=title, gates=gates)
+    write_csv(folder / "metrics.csv", data)
+    write_junit(folder / "junit.xml", data, title=title, gates=gates)
 
 
 def _environment() -> jinja2.Environment:

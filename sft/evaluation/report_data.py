@@ -191,7 +191,7 @@ def _side_by_side(runs: Runs) -> dict[int, Prediction]:
     for name, preds in runs:
         for pred in preds:
             first = groups.setdefault(pred.id, pred)
-            if (first.ref, first.image) != (pred.ref, pred.image):
+            if (first.ref.strip(), first.image) != (pred.ref.strip(), pred.image):
                 raise ProblemsFound(f"run {name!r} is over other data: its sample {pred.id} differs", hint="predict both runs over the same file")
     return groups
 

@@ -23,17 +23,17 @@ import msgspec
 from sft import __version__
 from sft.errors import SftError, UsageError
 from sft.evaluation.client import LOST, Sampling
-from sft.evaluation.sample_scores import SCORES, Pair, SampleScore, pairs_of, task_of
+from sft.evaluation.sample_scores import SCORES, Pair, pairs_of, task_of, totals
 from sft.evaluation.score import score
 from sft.evaluation.servers import Served
 from sft.jsonl import sha256
-from sft.metrics import METRICS
 from sft.metrics.text import RAW
 from sft.tokens import pixel_limits
 from sft.types import Prediction
 
 Format = Literal["sft.results/1"]
 FORMAT: Format = "sft.results/1"
+Pairs = tuple[list[dict[str, Pair] | None], dict[str, str]]  # of each sample; task → why it cannot be scored here
 GIT_SECONDS = 5.0
 
 
@@ -72,11 +72,11 @@ class SetPart(Part):
 
 
 class MetricInfo(msgspec.Struct):
-    """How to read one score."""
+    """How to read one score. higher_is_better: None where neither is, as of a length."""
 
     version: str
     definition: str
-    higher_is_better: bool
+    higher_is_better: bool | None
 
 
 class Pixels(msgspec.Struct):
@@ -172,17 +172,17 @@ def build(
     preds: Sequence[Prediction], *, data: Data, endpoint: Asked, sampling: Sampling | None, pixels: Pixels | None = None, template: Template | None = None, server: str = "",
     name: str = "", suite: str = "", sets: Mapping[str, SetPart] | None = None, set_of: Mapping[int, str] | None = None, stopped: str = "",
     timing: Timing | None = None, turns_not_scored: int = 0, seeds: Mapping[str, int] | None = None, conditions: Mapping[str, Any] | None = None,
-    created: datetime | None = None,
+    created: datetime | None = None, pairs: Pairs | None = None,
 ) -> Results:  # fmt: skip
-    """Score and describe. set_of: line → set; sets: what is known of each, whose scores are filled in here.
+    """Score and describe. set_of: line → set; sets: what is known of each, whose scores are filled in here. pairs: of `scored`, if the caller has them.
 
     ProblemsFound: no predictions. EngineError: all of them are lost.
     """
-    overall = score(preds)
+    known, unscored = pairs or scored(preds)
+    overall = score(preds, known)
     numbers = asdict(overall)
     n, lost = numbers.pop("n"), numbers.pop("lost")
-    pairs, unscored = _pairs(preds)
-    rows = list(zip(preds, pairs, strict=True))
+    rows = list(zip(preds, known, strict=True))
     by_set = set_of or {}
     parts = dict(sets or {})
     for label, part in parts.items():
@@ -193,7 +193,7 @@ def build(
         format=FORMAT, name=name or endpoint.model, suite=suite, complete=overall.complete, counts=Counts(n + lost, n, lost), scores=numbers,
         tasks={task: _part([row for row in rows if task_of(row[0].prompt) == task], unscored) for task in dict.fromkeys(task_of(pred.prompt) for pred in preds)},
         sets=parts, lost=_lost(preds), lost_because=Counter(pred.error for pred in preds if pred.error).most_common(3), turns_not_scored=turns_not_scored, stopped=stopped,
-        metrics={label: MetricInfo(metric.version, metric.definition, bool(metric.higher_is_better)) for label, metric in _metrics().items()},
+        metrics={label: MetricInfo(item.version, item.definition, item.higher_is_better) for label, item in SCORES.items()},
         normalisation=RAW, sampling={key: value for key, value in asdict(sampling).items() if not key.endswith("_pixels")} if sampling else {},
         pixels=pixels or Pixels(None, None, "server"), template=template or Template("", ""), endpoint=endpoint, server=server, data=data, workbench=__version__, git=git(Path.cwd()),
         seeds=dict(seeds or {}), timing=timing, created=moment.isoformat(timespec="seconds"), conditions=dict(conditions or {}),
@@ -206,12 +206,7 @@ def as_json(results: Results) -> dict[str, Any]:
     return plain
 
 
-def _metrics() -> dict[str, SampleScore | Any]:
-    text = {name: METRICS[name] for name in ("cer", "wer", "ned", "exact")}
-    return {**SCORES, **text}
-
-
-def _pairs(preds: Sequence[Prediction]) -> tuple[list[dict[str, Pair] | None], dict[str, str]]:
+def scored(preds: Sequence[Prediction]) -> Pairs:
     """The scores of each sample, and tasks that cannot be scored here with the reason; those are left out, not zero."""
     try:
         return pairs_of(preds), {}
@@ -223,13 +218,7 @@ def _pairs(preds: Sequence[Prediction]) -> tuple[list[dict[str, Pair] | None], d
 
 def _part(rows: Sequence[tuple[Prediction, dict[str, Pair] | None]], unscored: Mapping[str, str], wanted: Sequence[str] = ()) -> Part:
     lost = sum(bool(pred.error) for pred, _ in rows)
-    sums: dict[str, list[float]] = {}
-    for _, pair in rows:
-        for name, (above, below) in (pair or {}).items():
-            total = sums.setdefault(name, [0.0, 0.0])
-            total[0] += above
-            total[1] += below
-    scores = {name: above / max(below, 1.0) for name, (above, below) in sums.items() if not wanted or name in wanted}
+    scores = {name: value for name, value in totals(pair for _, pair in rows).items() if not wanted or name in wanted}
     why = next((unscored[task] for task in dict.fromkeys(task_of(pred.prompt) for pred, _ in rows) if task in unscored), "")
     return Part(Counts(len(rows), len(rows) - lost, lost), scores, why)
 

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Literal
 
 from sft.errors import UsageError
-from sft.metrics import cells, formula, health, text
+from sft.metrics import METRICS, cells, formula, health, text
 from sft.metrics.answers import read_table
 from sft.models import MODELS
 from sft.shards import Runner, run
@@ -35,7 +35,8 @@ FEW = 1000  # answers that are scored before other processes would have started
 class SampleScore:
     """How to read one score of a sample. kind: 0 or 1 (share), 0 to 1 (bounded), from 0 on (rate), or no error at all (number).
 
-    higher_is_better: None where neither is, as of a length.
+    higher_is_better: None where neither is, as of a length. metrics: the records of METRICS that it is, one per kind of answer; what they
+    say is not said again here. `own`: where the score is not simply their number, why; "" where it is.
     """
 
     name: str
@@ -43,27 +44,26 @@ class SampleScore:
     kind: Kind
     higher_is_better: bool | None
     definition: str
+    metrics: tuple[str, ...] = ()
+    own: str = ""
+
+
+def _of(name: str, kind: Kind, *metrics: str, definition: str = "", own: str = "", higher: bool | None = None) -> SampleScore:
+    """From the records in METRICS: version, direction and, of a single one, the definition; `higher` of a score that is the opposite of its record."""
+    records = [METRICS[metric] for metric in metrics or (name,)]
+    version = records[0].version + "".join(f"+{record.version}" for record in records[1:] if record.version != records[0].version)
+    return SampleScore(name, version, kind, records[0].higher_is_better if higher is None else higher, definition or records[0].definition, tuple(record.name for record in records), own)
 
 
 _LIST = (
-    SampleScore("cer", "1.0", "rate", False, "edits between code points / those of the truth; of a set: sum / sum"),
-    SampleScore("wer", "1.0", "rate", False, "edits between words (white space splits) / those of the truth; of a set: sum / sum"),
-    SampleScore("ned", "1.0", "bounded", False, "edits between code points / those of the longer text"),
-    SampleScore("exact", "1.0", "share", True, "the answer equals the truth, in the sense of its task"),
-    SampleScore("teds", "1.0", "bounded", True, "tree-edit similarity, variant pubtabnet, any notation read leniently"),
-    SampleScore("teds_s", "1.0", "bounded", True, "the same of the structure alone"),
-    SampleScore("teds_strict", "1.0", "bounded", True, "teds, 0 where something in the answer had to be forgiven"),
-    SampleScore("cell_f1", "1.0", "bounded", True, "2 · cells with equal text and spans / cells of both"),
-    SampleScore("similarity", "1.0", "bounded", True, "1 - normalised edit distance of the scoring forms of two formulas"),
-    SampleScore("parses", "1.0", "share", True, "LaTeX that closes what it opens"),
-    SampleScore("rms_f1", "1.0", "bounded", True, "relative mapping similarity (DePlot), F1"),
-    SampleScore("rnss", "1.0", "bounded", True, "relative number set similarity (DePlot), mended"),
-    SampleScore("empty", "1.0", "share", False, "nothing but white space"),
-    SampleScore("truncated", "1.0", "share", False, "the server stopped at max_tokens"),
-    SampleScore("runaway", "1.0", "share", False, "twice as long as the truth, the excess a repetition"),
-    SampleScore("wrong_format", "1.0", "share", False, "not what an answer to the prompt looks like"),
-    SampleScore("length_ratio", "1.0", "number", None, "code points of the answer / of the truth; 1 is right; of a set: sum / sum"),
-)
+    _of("cer", "rate"), _of("wer", "rate"), _of("ned", "bounded"),
+    _of("exact", "share", "exact", "formula_exact", definition="the answer equals the truth, in the sense of its task", own="a table has no such record: every cell and span must be equal"),
+    _of("teds", "bounded"), _of("teds_s", "bounded"), _of("teds_strict", "bounded"),
+    _of("cell_f1", "bounded", "cell_f1", "chart_cell_f1", definition="2 · cells with equal text and spans / cells of both"),
+    _of("similarity", "bounded", "formula_ned", definition="1 - normalised edit distance of the scoring forms of two formulas", own="1 - formula_ned", higher=True),
+    _of("parses", "share", "formula_parses"), _of("rms_f1", "bounded"), _of("rnss", "bounded"),
+    _of("empty", "share"), _of("truncated", "share"), _of("runaway", "share"), _of("wrong_format", "share"), _of("length_ratio", "number"),
+)  # fmt: skip
 SCORES = {score.name: score for score in _LIST}
 HEALTH = ("empty", "truncated", "runaway", "wrong_format", "length_ratio")  # what every task has
 HEADLINE = {  # the one score that stands for a task where forgetting is looked for
@@ -85,7 +85,7 @@ def score_one(task: str, ref: str, pred: str, *, finish_reason: str = "stop") ->
 def pairs_one(task: str, ref: str, pred: str, *, finish_reason: str = "stop") -> dict[str, Pair]:
     """The same as pairs. Never raises for what stands in an answer. UsageError: a chart, and scipy is missing."""
     wanted, found = text.normalise(ref), text.normalise(pred)
-    pairs = _TASKS.get(task, _text)(wanted, found)
+    pairs = _TASKS.get(task, text_pairs)(wanted, found)
     pairs |= _ones(empty=health.empty(pred=pred), truncated=health.truncated(finish_reason=finish_reason), runaway=health.runaway(ref=ref, pred=pred))
     if task in _KNOWN:
         pairs["wrong_format"] = health.wrong_format(pred=pred, task=Task(task)), 1.0
@@ -125,7 +125,19 @@ def _ones(**scores: float) -> dict[str, Pair]:
     return {name: (score, 1.0) for name, score in scores.items()}
 
 
-def _text(ref: str, pred: str) -> dict[str, Pair]:
+def totals(rows: Iterable[Mapping[str, Pair] | None]) -> dict[str, float]:
+    """The scores of a set: of each, sum of numerators / max(sum of denominators, 1), over the samples that have it; None is left out."""
+    sums: dict[str, list[float]] = {}
+    for row in rows:
+        for name, (above, below) in (row or {}).items():
+            total = sums.setdefault(name, [0.0, 0.0])
+            total[0] += above
+            total[1] += below
+    return {name: above / max(below, 1.0) for name, (above, below) in sums.items()}
+
+
+def text_pairs(ref: str, pred: str) -> dict[str, Pair]:
+    """The scores of normalised texts as texts, whatever their task."""
     letters, words = text.char_edits(ref=ref, pred=pred), text.word_edits(ref=ref, pred=pred)
     ned = letters.distance / max(len(ref), len(pred), 1)
     return {"cer": _pair(letters), "wer": _pair(words), **_ones(ned=ned, exact=text.exact(ref=ref, pred=pred))}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sft.errors import EngineError, ProblemsFound
-from sft.metrics.text import char_edits, exact, ned, normalise, pooled, word_edits
+from sft.evaluation.sample_scores import Pair, text_pairs, totals
+from sft.metrics.text import normalise
 from sft.types import Prediction
 
 
@@ -31,29 +32,28 @@ class Scores:
         return self.lost == 0
 
 
-def score(preds: Sequence[Prediction]) -> Scores:
+def score(preds: Sequence[Prediction], pairs: Sequence[Mapping[str, Pair] | None] | None = None) -> Scores:
     """Scores over the predictions that have an answer, both texts brought through `normalise` first.
 
-    ProblemsFound: there are no predictions at all. EngineError: every one of them is lost.
+    pairs: what `sample_scores.pairs_of` gave for them, if the caller has it. ProblemsFound: there are no predictions at all.
+    EngineError: every one of them is lost.
     """
     if not preds:
         raise ProblemsFound("no predictions to score", hint="the data file has no samples, or the filter left none")
-    answered = [pred for pred in preds if not pred.error]
-    if not answered:
+    rows = [_row(pred, known) for pred, known in zip(preds, pairs or [None] * len(preds), strict=True) if not pred.error]
+    if not rows:
         hint = "see whether the server still runs and what its log says, then run the same command again"
         raise EngineError(f"all {len(preds)} requests are lost; the first: {preds[0].error}", hint=hint)
-    n = len(answered)
-    pairs = [(normalise(pred.ref), normalise(pred.pred)) for pred in answered]
-    edits = [char_edits(ref=ref, pred=pred) for ref, pred in pairs]
-    return Scores(
-        n=n,
-        lost=len(preds) - n,
-        cer=pooled(edits),
-        cer_mean=sum(item.rate for item in edits) / n,
-        wer=pooled([word_edits(ref=ref, pred=pred) for ref, pred in pairs]),
-        ned=sum(ned(ref=ref, pred=pred) for ref, pred in pairs) / n,
-        exact=sum(exact(ref=ref, pred=pred) for ref, pred in pairs) / n,
-        empty=sum(not pred for _, pred in pairs) / n,
-        truncated=sum(pred.finish_reason == "length" for pred in answered) / n,
-        length_ratio=sum(len(pred) for _, pred in pairs) / max(sum(len(ref) for ref, _ in pairs), 1),
-    )
+    whole = totals(rows)
+    rates = [above / max(below, 1.0) for above, below in (row["cer"] for row in rows)]
+    names = ("cer", "wer", "ned", "exact", "empty", "truncated", "length_ratio")
+    return Scores(n=len(rows), lost=len(preds) - len(rows), cer_mean=sum(rates) / len(rows), **{name: whole[name] for name in names})
+
+
+def _row(pred: Prediction, known: Mapping[str, Pair] | None) -> Mapping[str, Pair]:
+    """The scores of one answer read as text; known already where that is its task."""
+    if known and "cer" in known:
+        return known
+    ref, answer = normalise(pred.ref), normalise(pred.pred)
+    health = {"empty": float(not answer), "truncated": float(pred.finish_reason == "length")}
+    return text_pairs(ref, answer) | {name: (value, 1.0) for name, value in health.items()} | {"length_ratio": (float(len(answer)), float(len(ref)))}

@@ -27,7 +27,8 @@ class Picture:
 
     `quad`: at least four points (x, y) in pixels of the upright image (EXIF applied), clockwise from the top left; the
     crop is cut along them. `turn`: a crop at least 1.5 times as tall as wide is turned by 90°, as PaddleOCR's
-    recognition data are. `hint`: what to do where there is no such file, in words.
+    recognition data are. `hint`: what to do where there is no such file, in words; `others`: where it was
+    looked for in vain, too.
     """
 
     path: Path | None = None
@@ -36,6 +37,7 @@ class Picture:
     quad: tuple[tuple[float, float], ...] = ()
     turn: bool = False
     hint: str = ""
+    others: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,16 @@ class HubRow:
 
 @dataclass(frozen=True)
 class Reject:
-    """A piece of the source that becomes no sample, with the reason code; `raw` is (the beginning of) the piece itself."""
+    """A piece of the source that becomes no sample, with the reason code; `raw` is (the beginning of) the piece itself.
+
+    `missing`: the image file for want of which it became none.
+    """
 
     where: str
     code: str
     message: str
     raw: str = ""
+    missing: Path | None = None
 
 
 Read = Item | HubRow | Reject

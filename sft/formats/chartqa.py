@@ -165,5 +165,6 @@ FORMATS: dict[str, Format] = {
         tasks=(Task.CHART,),
         units=units,
         read=read,
+        splits="train, val or test",
     )
 }

@@ -262,5 +262,6 @@ FORMATS: dict[str, Format] = {
         units=units,
         read=read,
         columns=COLUMNS,
+        splits="CONFIG, SPLIT or CONFIG/SPLIT",
     )
 }

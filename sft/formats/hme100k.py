@@ -43,8 +43,8 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             yield Reject(where, "source.shape", "expected a name, one tab and LaTeX", line[:RAW])
             continue
         try:
-            picture(name, folder)  # before its suffix is looked for on the disk
-            image = picture(with_suffix(folder, name, SUFFIXES), folder, turn=options.turn)
+            picture(name, folder, below=True)  # before its suffix is looked for on the disk
+            image = picture(with_suffix(folder, name, SUFFIXES), folder, below=True, turn=options.turn)
         except MarkupError as error:
             yield Reject(where, error.code, str(error), line[:RAW])
             continue
@@ -66,5 +66,6 @@ FORMATS = {
         tasks=(Task.FORMULA,),
         units=units,
         read=read,
+        splits="NAME of NAME_labels.txt, such as train or test",
     )
 }

@@ -153,7 +153,7 @@ def _cropped(where: str, line: str, root: Path, options: Options) -> Read:
     if text in IGNORED:
         return Reject(where, "source.ignored", f"{text!r}: a word that nobody could read", line[:RAW])
     try:
-        image = picture(name, root, turn=options.turn)
+        image = picture(name, root, below=True, turn=options.turn)
     except MarkupError as error:
         return Reject(where, error.code, str(error), line[:RAW])
     return item(where, line, text, image, options, task=options.task or Task.OCR)

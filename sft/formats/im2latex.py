@@ -136,7 +136,7 @@ def _item(where: str, line: str, raw: bytes | None, folder: Path, options: Optio
     if isinstance(text, Reject):
         return text
     try:
-        image = picture(found[0], folder, turn=options.turn)
+        image = picture(found[0], folder, below=True, turn=options.turn)
     except MarkupError as error:
         return Reject(where, error.code, str(error), line[:RAW])
     return item(where, text, text, image, options, task=Task.FORMULA)
@@ -152,5 +152,6 @@ FORMATS = {
         units=units,
         read=read,
         columns=delimited.COLUMNS,
+        splits="train, validate, val or test",
     )
 }

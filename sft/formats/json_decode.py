@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 MAX_DEPTH = 100  # brackets inside one another; published layouts need no more than 12
+LATIN = "iso-8859-1"
+GUESSED = 4096  # bytes of a value that a guess at its encoding looks at
 RAW = 200  # characters of a broken element that are kept
 LARGE = 4 << 20  # bytes of one value from which memory counts more than time
 # A string holds no raw line end: one that seems to is broken, and ends there. Linear: no two parts can match the same byte.
@@ -43,11 +46,41 @@ def decode(raw: bytes) -> Any:
             json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair can be escaped, but never written
             return value
     except UnicodeDecodeError as error:
-        return Fault("source.encoding", f"not UTF-8: {error.reason} at byte {error.start} of this object", begin(raw))
+        return Fault("source.encoding", f"not UTF-8: {error.reason} at byte {error.start} of this object{likely_encoding(raw)}", begin(raw))
     except UnicodeEncodeError:
         return Fault("source.encoding", "half of a surrogate pair", begin(raw))
     except (ValueError, RecursionError) as error:
         return Fault("source.syntax", f"not JSON: {error}", begin(raw))
+
+
+def likely_encoding(raw: bytes) -> str:
+    """What bytes that are not UTF-8 probably are, as the rest of a sentence; "" where nothing fits. A guess from characters alone."""
+    for name, fits in _ENCODINGS:
+        try:
+            text = raw[:GUESSED].decode(name, "ignore" if len(raw) > GUESSED else "strict")
+        except UnicodeDecodeError:
+            continue
+        others = "".join(character for character in text if not character.isascii())
+        if fits(others) and (len(others) * 3 < len(text) or name != LATIN):
+            return f"; it reads as {name.upper()}: `iconv -f {name.upper()} -t UTF-8 OLD > NEW`"
+    return ""
+
+
+def _has_kana(text: str) -> bool:
+    return sum("\u3041" <= character <= "\u30ff" for character in text) * 5 >= len(text) and not any("\uff61" <= character <= "\uff9f" for character in text)
+
+
+def _is_common_chinese(text: str) -> bool:
+    known = text.encode("gb2312", "ignore").decode("gb2312")
+    return len(known) * 10 >= len(text) * 9
+
+
+def _is_latin(text: str) -> bool:
+    return sum(character.isalpha() for character in text) * 2 > len(text) and not any("\x80" <= character <= "\x9f" for character in text)
+
+
+# in this order: Shift JIS is rarely read as anything else, and any bytes are Latin-1
+_ENCODINGS: tuple[tuple[str, Callable[[str], bool]], ...] = (("shift_jis", _has_kana), ("gb18030", _is_common_chinese), (LATIN, _is_latin))
 
 
 def raw(value: object) -> str:

@@ -198,7 +198,9 @@ def _picture(name: Any, root: Path, options: Options) -> Picture:
     found = [below for spelling in spellings if (below := inside(base, spelling.lstrip("/")))]
     if not found or ".." in local.split("/"):
         raise MarkupError("source.outside", f"{name[:100]!r} leads out of the source")
-    return Picture(path=next((below for below in found if os.path.isfile(below)), found[0]))
+    hint = f"--images DIR names the folder in which {last[:100]} lies" + (", of which nothing was found there" if options.images else "")
+    there = next((below for below in found if os.path.isfile(below)), None)
+    return Picture(path=there) if there else Picture(path=found[0], hint=hint, others=tuple(found[1:]))
 
 
 FORMATS = {

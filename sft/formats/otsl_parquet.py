@@ -143,5 +143,6 @@ FORMATS: dict[str, Format] = {
         tasks=(Task.TABLE,),
         units=units,
         read=read,
+        splits="a word of the file names, such as train, val or test",
     )
 }

@@ -8,7 +8,7 @@
 Bytes are read as UTF-8. A byte order mark belongs to no path and the \\r of a Windows line end to no label (PaddleOCR keeps
 both). A second tab is refused: PaddleOCR would cut the label there without a word. A blank line is no row. A JSON list of
 paths makes one sample for each path. Paths count from the label file's folder, or from `--images` (PaddleOCR's data_dir).
-PPOCRLabel's `rec_gt.txt` beside `crop_img/` is this format.
+PPOCRLabel's `rec_gt.txt` beside `crop_img/` is this format; the boxes of its Label.txt are refused.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from sft.formats import json_stream
 from sft.formats.base import Format, Options, Read, Reject, Unit, line_units
 from sft.formats.rows import RAW, item, picture, source_file, text_lines
 from sft.markup.errors import MarkupError
@@ -45,6 +46,9 @@ def _line(where: str, line: str, root: Path, options: Options) -> Iterator[Read]
     if not tab or "\t" in label:
         yield Reject(where, "source.shape", "a second tab; PaddleOCR would cut the label there" if tab else "no tab between path and label", line[:RAW])
         return
+    if _is_boxes(label):
+        yield Reject(where, "source.shape", "the label is the JSON of boxes; this looks like PPOCRLabel: `sft convert ppocrlabel`", line[:RAW])
+        return
     several = _names(names)
     for number, name in enumerate(several):
         place = where if len(several) == 1 else f"{where}#{number}"
@@ -54,6 +58,15 @@ def _line(where: str, line: str, root: Path, options: Options) -> Iterator[Read]
             yield Reject(place, error.code, str(error), line[:RAW])
             continue
         yield item(place, line, label, image, options, task=options.task or Task.OCR)
+
+
+def _is_boxes(label: str) -> bool:
+    """Whether a label is what PPOCRLabel writes: boxes with their text and points."""
+    if label.lstrip()[:1] not in ("[", "{") or not ('"transcription"' in label or '"points"' in label):
+        return False
+    value = json_stream.decode(label.encode("utf-8", "replace"))
+    boxes = list(value.values()) if isinstance(value, dict) and not {"transcription", "points"} & value.keys() else value if isinstance(value, list) else [value]
+    return bool(boxes) and all(isinstance(box, dict) and {"transcription", "points"} & box.keys() for box in boxes)
 
 
 def _names(field: str) -> list[object]:

@@ -80,7 +80,7 @@ def _picture(name: str, folder: Path, options: Options) -> Picture:
     path = inside(base, inner)
     if path is None or ".." in name.split("/"):
         raise MarkupError("source.outside", f"{name[:100]!r} leads out of the source")
-    return Picture(path=path, turn=options.turn)
+    return Picture(path=path, turn=options.turn, others=tuple(other for other in [inside(base, name)] if other not in (path, None)))
 
 
 def _item(where: str, box: Any, name: str, picture: Picture, options: Options) -> Read:

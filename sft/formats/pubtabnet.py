@@ -126,7 +126,8 @@ def _picture(row: Mapping[str, Any], folder: Path, options: Options) -> Picture:
         raise MarkupError("source.outside", f"{name!r} leads out of the source")
     places = [f"{split}/{name}", name, f"images/{split}/{name}", f"images/{name}"] if isinstance(split, str) and split else [name, f"images/{name}"]
     paths = [path for place in places if (path := inside(root, place)) is not None]
-    return Picture(path=next((path for path in paths if os.path.isfile(path)), paths[0]))  # Path.is_file raises where a name is too long
+    there = next((path for path in paths if os.path.isfile(path)), None)  # Path.is_file raises where a name is too long
+    return Picture(path=there) if there else Picture(path=paths[0], others=tuple(paths[1:]))
 
 
 def _html(row: Mapping[str, Any]) -> str:
@@ -217,5 +218,6 @@ FORMATS: dict[str, Format] = {
         tasks=(Task.TABLE,),
         units=units,
         read=read,
+        splits="train, val or test",
     )
 }

@@ -170,4 +170,4 @@ def image_beside(name: str, document: Path, root: Path, options: Options, *, fol
                 return Picture(path=found, turn=options.turn)
     if not candidates:
         raise MarkupError("image.missing" if not name else "source.outside", f"no image called {name[:100]!r}" if name else "no image is named")
-    return Picture(path=candidates[0], turn=options.turn)
+    return Picture(path=candidates[0], turn=options.turn, others=tuple(candidates[1:]))

@@ -15,6 +15,7 @@ from typing import Any
 from sft.errors import UsageError
 from sft.formats import json_stream
 from sft.formats.base import Item, Options, Picture, Read, Reject, Unit, line_units, unit_lines
+from sft.formats.json_decode import likely_encoding
 from sft.formats.targets import make
 from sft.jsonl import MAX_LINE_BYTES, open_input
 from sft.markup.errors import MarkupError
@@ -117,7 +118,7 @@ def decode_line(where: str, line: bytes, *, latin: bool = False) -> str | Reject
         text = line.decode()
     except UnicodeDecodeError as error:
         if not latin:
-            return Reject(where, "source.encoding", f"not UTF-8: {error.reason} at byte {error.start} of the line", begin(line))
+            return Reject(where, "source.encoding", f"not UTF-8: {error.reason} at byte {error.start} of the line{likely_encoding(line)}", begin(line))
         text = line.decode("iso-8859-1")
     if "\0" in text:
         return Reject(where, "source.encoding", "a NUL byte; is this UTF-16 or a binary file?", begin(line))

@@ -47,7 +47,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         elif there:
             yield item(where, text, text, Picture(path=image, turn=options.turn), options, task=Task.FORMULA, usual="latex-tokens")
         elif text.strip():
-            yield Reject(where, "image.missing", f"no image {image.name}", begin(line))
+            yield Reject(where, "image.missing", f"no image {image.name}", begin(line), missing=image)
 
 
 def _images(path: Path) -> Path:
@@ -65,5 +65,6 @@ FORMATS = {
         tasks=(Task.FORMULA,),
         units=units,
         read=read,
+        splits="NAME of NAME.txt, such as train",
     )
 }

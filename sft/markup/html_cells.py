@@ -14,6 +14,7 @@ from typing import Literal
 
 from sft.markup.celltext import formulas, one_line, visible
 from sft.markup.errors import MarkupError
+from sft.markup.numbers import keep_numbers
 
 SubSup = Literal["plain", "latex"]
 
@@ -57,6 +58,8 @@ def read_cells(text: str, *, sub_sup: SubSup = "plain") -> Source:
 
     Raises: MarkupError `target.html` if there is no cell, or a tag does not end.
     """
+    if sub_sup == "plain":
+        text = keep_numbers(text)
     reader = _Reader(sub_sup, wrapped=_TABLE.search(text) is not None)
     source = reader.read(text)
     if not source.groups and reader.wrapped:  # the only <table> may stand in a comment

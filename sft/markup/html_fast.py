@@ -16,6 +16,7 @@ from sft.markup.html_cells import SubSup
 from sft.markup.html_rows import ATTRIBUTES as _ATTRIBUTES
 from sft.markup.html_rows import HEADING as _HEADING
 from sft.markup.html_rows import GridRows, otsl_lines
+from sft.markup.numbers import keep_numbers
 
 LONGEST = 64 * 1024 * 1024  # characters
 T = TypeVar("T")
@@ -56,7 +57,7 @@ def _tried(text: str, sub_sup: SubSup, convert: Callable[[list[str], int], T | N
     body = _even(text[opened:-8], heading)
     done = convert(_split(body), 0) if body else None
     if done is None and body and sub_sup == "plain" and (_INLINE.search(body) or _BREAK.search(body)) and not ("&" in body and _SPLIT_REFERENCE.search(body)):
-        body = _even(_BREAK.sub("\n", _INLINE.sub("", text[opened:-8])), heading)
+        body = _even(_BREAK.sub("\n", _INLINE.sub("", keep_numbers(text[opened:-8]))), heading)
         done = convert(_split(body), 0) if body else None
     return done
 

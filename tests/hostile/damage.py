@@ -67,6 +67,10 @@ def cut(share: float) -> Callable[[bytes], bytes]:
     return lambda content: content[: int(len(content) * share)]
 
 
+def instead(other: Content, content: bytes) -> Content:
+    return other
+
+
 def utf16(content: bytes) -> bytes:
     return content.decode().encode("utf-16")
 
@@ -91,8 +95,8 @@ FILES: dict[str, tuple[Callable[[bytes], Content], str]] = {
     "compressed with bzip2": (bz2.compress, "none"),
     "compressed with xz": (lzma.compress, "none"),
     "a bomb of gzip": (lambda content: gzip.compress(bytes(1 << 24), mtime=0), "none"),
-    **{name: ((lambda make: lambda content: make())(make), "none") for name, make in pictures.OTHERS.items()},
-    **{name: ((lambda what: lambda content: what)(what), "none") for name, what in pictures.SPECIAL.items() if name != "a sparse file"},
+    **{name: (partial(instead, make()), "none") for name, make in pictures.OTHERS.items()},
+    **{name: (partial(instead, what), "none") for name, what in pictures.SPECIAL.items() if name != "a sparse file"},
     "a PNG": (lambda content: png("alpha"), "none"),
     "brackets": (lambda content: b"[" * LONG, "none"),
     "braces": (lambda content: b'{"a":' * LONG, "none"),
@@ -221,7 +225,7 @@ def row_cases(kit: Kit) -> Iterator[Case]:
             yield Case(kit, f"images: {name}", partial(with_rows, victims=partial(image_rows, name)), at_least=NEEDED)
         if not isinstance(kit, (Parquet, Lmdb)):
             yield Case(kit, "images: special files", partial(with_rows, victims=special_rows), at_least=NEEDED)
-        if kit.make("a", "b", 0) != kit.make("a", "c", 0):
+        if kit.names_image:
             for name, names in {"paths": lambda: values.PATHS, "addresses": lambda: values.ADDRESSES, "inline": values.inline}.items():
                 yield Case(kit, f"names: {name}", partial(with_rows, victims=partial(named, names)), at_least=NEEDED)
         if kit.kind != "fixed":

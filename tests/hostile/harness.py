@@ -123,7 +123,7 @@ def check_account(case: Case, found: Outcome, folder: Path) -> None:
         assert found.counts["in"] == found.counts["out"] + found.counts["rejected"] == len(found.rows) + len(found.rejects), told
         assert found.counts["in"] >= case.at_least, f"{case.at_least} rows went in; {told}"
         assert len(found.rows) == found.counts["out"] and sum(found.counts["reasons"].values()) == len(found.rejects), told
-        allowed = {"out.jsonl", "out.manifest.json", "out_images", *(["out.rejects.jsonl"] if found.rejects else [])}
+        allowed = {"out.jsonl", "out.manifest.json", "out_images", ".out.jsonl.images", *(["out.rejects.jsonl"] if found.rejects else [])}
         if "source.remote" in found.counts["reasons"]:  # hosts that did not answer may answer another time
             allowed.add(".out.jsonl.work")
         assert manifest_path(folder / "out.jsonl").exists()

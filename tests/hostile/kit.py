@@ -83,6 +83,11 @@ class Kit:
         """Whether every record is a file of its own."""
         return "{" in self.main
 
+    @property
+    def names_image(self) -> bool:
+        """Whether a record says where its image is."""
+        return self.make("a", "b", 0) != self.make("a", "c", 0)
+
     def body(self, row: Row, index: int) -> bytes:
         if row.body is not None:
             return row.body
@@ -98,7 +103,8 @@ class Kit:
             put(folder / name, content)
         for index, row in enumerate(rows):
             picture = PNG.get(row.mark, PNG["victim"]) if row.picture is None else row.picture
-            path = folder / self.image.format(mark=row.mark, index=index)
+            mark = "victim" if row.body is not None and self.names_image and row.mark.startswith("victim") else row.mark  # as its body says
+            path = folder / self.image.format(mark=mark, index=index)
             if not os.path.lexists(path):
                 put(path, picture)
         bodies = [self.body(row, index) for index, row in enumerate(rows)]

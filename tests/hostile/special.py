@@ -60,8 +60,10 @@ XML: dict[str, Callable[[bytes], bytes]] = {
 }
 
 NUMBERS = ["nan", "inf", "-inf", "1e308", "1e999", "-1e308", "9" * 400, "-9", "0", "0.0000001", "1e-320", "", " ", "x", "0x10", "1,5", "٣", "1_0", "--1", "1e", "+5", "100000", "-100000"]
-OUTLINES = ["1,1", "1,1 9,9", "1,1 9,1 9,9", "5,5 5,5 5,5 5,5", "1 1 9 1 9 9 1 9", "1;1 9;1 9;9", "1,1 9,1 9,9 1,9 " * 3000, ",,,,", "a,b c,d", "1,1,1 9,1,1 9,9,1", "-50,1 120,1 120,9 -50,9", "1,1 60,60 60,1 1,60", "60,1 1,1 1,60 60,60", " " * 50_000, "1," * 30_000]
-CELLS = [f'<TableCell row="{row}" col="{col}" rowSpan="{span}" colSpan="{span}"/>' for row, col, span in [("0", "0", "999999999"), ("999999999", "0", "1"), ("-1", "-1", "-1"), ("x", "", "1.5"), ("0", "0", "0"), ("9" * 400, "1", "1")]]
+OUTLINES = ["1,1", "1,1 9,9", "1,1 9,1 9,9", "5,5 5,5 5,5 5,5", "1 1 9 1 9 9 1 9", "1;1 9;1 9;9", "1,1 9,1 9,9 1,9 " * 3000, ",,,,", "a,b c,d", "1,1,1 9,1,1 9,9,1", "-50,1 120,1 120,9 -50,9",
+    "1,1 60,60 60,1 1,60", "60,1 1,1 1,60 60,60", " " * 50_000, "1," * 30_000]
+CELLS = [f'<TableCell row="{row}" col="{col}" rowSpan="{span}" colSpan="{span}"/>' for row, col, span in [("0", "0", "999999999"), ("999999999", "0", "1"), ("-1", "-1", "-1"), ("x", "", "1.5"),
+    ("0", "0", "0"), ("9" * 400, "1", "1")]]
 
 
 def outlines(kit: Kit) -> list[Row]:
@@ -82,22 +84,28 @@ def outlines(kit: Kit) -> list[Row]:
 def corners(kit: Kit) -> list[Row]:
     """Words of ICDAR whose corners are none."""
     lines = [f"{number},2,60,2,60,60,2,60,word" for number in NUMBERS] + [f'{number} 2 60 60 "word"' for number in NUMBERS]
-    lines += ["5,5,5,5,5,5,5,5,word", "2,2,2,60,60,60,60,2,word", "900,900,950,900,950,950,900,950,word", "1,1,9,1,9,9,word", "1," * 30_000, "1 " * 30_000, "2,2,60,2,60,60,2,60", "2,2,60,2,60,60,2,60,", '2 2 60 60 "', '2 2 60 60 "a\\', " " * 50_000 + "x"]
+    lines += ["5,5,5,5,5,5,5,5,word", "2,2,2,60,60,60,60,2,word", "900,900,950,900,950,950,900,950,word", "1,1,9,1,9,9,word", "1," * 30_000, "1 " * 30_000, "2,2,60,2,60,60,2,60",
+        "2,2,60,2,60,60,2,60,", '2 2 60 60 "', '2 2 60 60 "a\\', " " * 50_000 + "x"]
     return [Row(f"victim{number:02}", body=line.encode()) for number, line in enumerate(lines)]
 
 
-QUOTES = [b'img/alpha.png,"never closed', b'"img/alpha.png,never closed', b'img/alpha.png,a"b', b'img/alpha.png,"a"b', b'"img/alpha.png"x,y', b"a,b,c,d,e", b"alone", b'"', b'""', b'"""', b'img/alpha.png,"a\nb\nc', b"img/alpha.png,a\rb", b"\r", b"img/alpha.png,\\\"", b'"' * 50_001, b'img/alpha.png,"' + b"x\n" * 300, b"img/alpha.png\tlabel", b"img/alpha.png;label", b"," * 50_000, b'img/alpha.png,"' + b'"' * 50_000, b"=1+1,@SUM(A1)"]  # fmt: skip
-HEADS = [b"", b"\n\n\n", b"file_name,file_name,text\n", b"file_name\n", b",\n", b'"file_name,text\n', b"file_name,text\nfile_name,text\n", b"\xff,\xfe\n", b"file_name;text\n", b"FILE_NAME , TEXT\n", b"file_name,text," + b"x," * 20_000 + b"\n", b'"\n' * 3000, b"\0,\0\n", b"text,file_name\n"]  # fmt: skip
+QUOTES = [b'img/alpha.png,"never closed', b'"img/alpha.png,never closed', b'img/alpha.png,a"b', b'img/alpha.png,"a"b', b'"img/alpha.png"x,y', b"a,b,c,d,e", b"alone", b'"', b'""', b'"""',
+    b'img/alpha.png,"a\nb\nc', b"img/alpha.png,a\rb", b"\r", b"img/alpha.png,\\\"", b'"' * 50_001, b'img/alpha.png,"' + b"x\n" * 300, b"img/alpha.png\tlabel", b"img/alpha.png;label",
+    b"," * 50_000, b'img/alpha.png,"' + b'"' * 50_000, b"=1+1,@SUM(A1)"]  # fmt: skip
+HEADS = [b"", b"\n\n\n", b"file_name,file_name,text\n", b"file_name\n", b",\n", b'"file_name,text\n', b"file_name,text\nfile_name,text\n", b"\xff,\xfe\n", b"file_name;text\n",
+    b"FILE_NAME , TEXT\n", b"file_name,text," + b"x," * 20_000 + b"\n", b'"\n' * 3000, b"\0,\0\n", b"text,file_name\n"]  # fmt: skip
 
 
 def head(kit: Kit, folder: Path, content: bytes) -> Built:
     return main_file(kit, folder, change=lambda whole: content + whole.removeprefix(kit.head), kept="none")
 
 
-LISTED = [b"-1 alpha basic", b"6 alpha basic", b"9" * 400 + b" alpha basic", b"1e3 alpha basic", b"0x1 alpha basic", "٣ alpha basic".encode(), b"0", b"0 alpha", b"alpha.png 0", b"a b c d e", b"0\talpha\tbasic", b" " * 50_000, b"0 " * 30_000, b"0 \xff basic", b"0 a\0b basic", b"999999999999 alpha basic"]  # fmt: skip
+LISTED = [b"-1 alpha basic", b"6 alpha basic", b"9" * 400 + b" alpha basic", b"1e3 alpha basic", b"0x1 alpha basic", "٣ alpha basic".encode(), b"0", b"0 alpha", b"alpha.png 0", b"a b c d e",
+    b"0\talpha\tbasic", b" " * 50_000, b"0 " * 30_000, b"0 \xff basic", b"0 a\0b basic", b"999999999999 alpha basic"]  # fmt: skip
 FORMULAS: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda content: b"", "cut": lambda content: content[:8], "zeros": lambda content: bytes(50_000), "noise": lambda content: damage.noise(50_000), "UTF-16": damage.utf16,
-    "latin": lambda content: content.replace(b"gamma", b"\\text{caf\xe9}"), "one line": lambda content: content.replace(b"\n", b" "), "braces": lambda content: content.replace(b"gamma", b"{" * 100_000),
+    "latin": lambda content: content.replace(b"gamma", b"\\text{caf\xe9}"), "one line": lambda content: content.replace(b"\n", b" "), "braces": lambda content: content.replace(b"gamma",
+    b"{" * 100_000),
     "long": lambda content: content.replace(b"gamma", b"x+" * 700_000), "returns": lambda content: content.replace(b"gamma", b"a\rb\x0bc\x0cd\xe2\x80\xa8e"), "a pipe": lambda content: b"",
 }  # fmt: skip
 

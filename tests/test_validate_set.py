@@ -1,0 +1,235 @@
+"""The rows of a file beside each other and beside a test set; rejects; and the same report from any number of processes."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rows as realistic
+from click.testing import CliRunner
+from PIL import Image, ImageDraw
+
+from sft import jsonl, models
+from sft.checks import Context
+from sft.cli.checking import validate as command
+from sft.rejected import rejects_file
+from sft.shards import Runner
+from sft.validate import Report, scan, validate
+
+VERSION = models.MODELS["0.9B"]
+
+
+def sample(image: str, answer: str, prompt: str = "OCR:") -> bytes:
+    return jsonl.encode(jsonl.ocr_sample(image, prompt, answer)) + b"\n"
+
+
+def picture(text: str, *, size: tuple[int, int] = (300, 60), shift: int = 0) -> Image.Image:
+    image = Image.new("RGB", size, "white")
+    ImageDraw.Draw(image).text((10 + shift, 20), text, fill="black", font_size=24)
+    return image
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(6):
+        picture(f"line number {number} {number**5}").save(tmp_path / f"{number}.png")
+    return tmp_path
+
+
+def report(folder: Path, name: str, content: bytes, **options: Any) -> Report:
+    (folder / name).write_bytes(content)
+    how = {key: options.pop(key) for key in ("decode", "look", "alike") if key in options}
+    return validate(folder / name, Context(folder, VERSION, **{"decode": False, **how}), **options)
+
+
+def codes(found: Report) -> list[tuple[str, int]]:
+    return [(problem.code, problem.line) for problem in found.problems]
+
+
+# --- the set
+
+
+def test_two_truths_are_an_error_of_the_later_row(folder: Path) -> None:
+    found = report(folder, "a.jsonl", sample("0.png", "a") + sample("1.png", "b") + sample("0.png", "c") + sample("./0.png", "a") + sample("0.png", "a", "Read this"))
+    assert codes(found) == [("prompt.unknown", 5), ("set.contradiction", 3), ("set.duplicate", 4)]
+    assert (found.rows, found.good) == (5, 4)
+
+
+@pytest.mark.parametrize("look", [True, False])
+def test_copies_are_seen_where_files_are_opened(folder: Path, look: bool) -> None:
+    (folder / "copy.png").write_bytes((folder / "0.png").read_bytes())
+    found = report(folder, "a.jsonl", sample("0.png", "a") + sample("1.png", "a") + sample("copy.png", "b"), look=look)
+    assert codes(found) == ([("set.contradiction", 3)] if look else [])
+
+
+def test_files_of_one_fingerprint_are_told_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sft.headers.fingerprint", lambda *_: 7)
+    found = report(folder, "a.jsonl", b"".join(sample(f"{number}.png", str(number)) for number in range(6)) + sample("3.png", "three"))
+    assert codes(found) == [("set.contradiction", 7)]
+
+
+def test_several_images_are_compared_together(folder: Path) -> None:
+    def pair(first: str, second: str, answer: str) -> bytes:
+        texts = [{"text": "OCR:", "tag": "mask"}, {"text": answer, "tag": "no_mask"}]
+        return json.dumps({"image_info": [{"image_url": first}, {"image_url": second}], "text_info": texts}).encode() + b"\n"
+
+    found = report(folder, "a.jsonl", pair("0.png", "1.png", "a") + pair("1.png", "0.png", "b") + pair("0.png", "1.png", "a") + pair("0.png", "2.png", "c"))
+    assert codes(found) == [("set.duplicate", 3)]
+
+
+def test_a_bad_row_is_counted_once(folder: Path) -> None:
+    found = report(folder, "a.jsonl", sample("0.png", "a") + sample("0.png", "") + sample("0.png", "b"))
+    assert codes(found) == [("target.empty", 2), ("set.contradiction", 2), ("set.contradiction", 3)]
+    assert (found.rows, found.good) == (3, 1)
+
+
+def test_images_of_the_test_set(folder: Path) -> None:
+    (folder / "copy.png").write_bytes((folder / "0.png").read_bytes())
+    other = folder / "elsewhere"
+    other.mkdir()
+    picture("line number 5 3125").save(other / "5.png")
+    (other / "test.jsonl").write_bytes(sample("../4.png", "four") + sample("../copy.png", "x") + sample("5.png", "five"))
+    train = b"".join(sample(f"{number}.png", str(number)) for number in range(6)) + sample("0.png", "0")
+    held = scan(other / "test.jsonl", Context(other, VERSION, decode=False))
+    found = report(folder, "train.jsonl", train, against=[held])
+    assert codes(found) == [("set.leak", 1), ("set.leak", 5), ("set.leak", 6), ("set.leak", 7), ("set.duplicate", 7)]
+    assert "test.jsonl:2" in found.problems[0].message
+    assert found.good == 3
+    by_path = scan(other / "test.jsonl", Context(other, VERSION, decode=False, look=False))
+    assert codes(report(folder, "train.jsonl", train, against=[by_path], look=False)) == [("set.leak", 5), ("set.duplicate", 7)]
+
+
+def test_what_looks_the_same_and_says_the_same(folder: Path) -> None:
+    picture("line number 0 0").save(folder / "again.jpg", quality=80)
+    picture("line number 0 0").resize((330, 66)).save(folder / "larger.png")
+    (folder / "test.jsonl").write_bytes(sample("again.jpg", "line 0") + sample("1.png", "line 5"))
+    held = scan(folder / "test.jsonl", Context(folder, VERSION, alike=True))
+    train = b"".join(sample(f"{number}.png", f"line {number}") for number in range(6)) + sample("larger.png", "line 0") + sample("again.jpg", "another")
+    assert codes(report(folder, "train.jsonl", train)) == []
+    found = report(folder, "train.jsonl", train, decode=True, alike=True, against=[held])
+    assert codes(found) == [("set.near_leak", 1), ("set.leak", 2), ("set.near_duplicate", 7), ("set.near_leak", 7), ("set.leak", 8)]
+    assert found.counts["warning", "set.near_duplicate"] == 1
+
+
+# --- rejects
+
+
+def mixed(folder: Path) -> bytes:
+    good = [sample(f"{number}.png", f"line {number}") for number in range(4)]
+    return b"".join([good[0], b"{\n", good[1], b"\n", sample("9.png", " x"), b"caf\xe9\n", good[2], sample("0.png", "two"), sample("4.png", ""), good[3], sample("4.png", "a\x07")])
+
+
+def test_every_row_with_an_error_is_written(folder: Path) -> None:
+    with rejects_file(folder / "bad.jsonl", name_files=False) as writer:
+        found = report(folder, "a.jsonl", mixed(folder), rejects=writer)
+    written = [json.loads(line) for line in (folder / "bad.jsonl").read_bytes().splitlines()]
+    assert [(row["line"], row["codes"]) for row in written] == [
+        (2, ["structure.json"]), (5, ["image.missing"]), (6, ["file.encoding"]), (8, ["set.contradiction"]), (9, ["target.empty"]), (11, ["set.contradiction", "target.control"]),
+    ]  # fmt: skip
+    assert found.rows == found.good + len(written) == 10
+    assert written[0]["row"] == "{" and written[2]["row"] == "caf\\xe9" and written[4]["row"]["image_info"][0]["image_url"] == "4.png"
+    assert {problem["code"] for problem in written[1]["problems"]} == {"image.missing", "target.outer_space"}
+    assert all(problem["message"] and problem["severity"] in ("error", "warning") for row in written for problem in row["problems"])
+
+
+def test_rejects_of_several_files_are_named_and_written_whole_or_not_at_all(folder: Path) -> None:
+    (folder / "a.jsonl").write_bytes(mixed(folder))
+    (folder / "b.jsonl").write_bytes(b"[]\n" + sample("0.png", "x"))
+    done = CliRunner().invoke(command, [str(folder / "a.jsonl"), str(folder / "b.jsonl"), "--rejects", str(folder / "bad.jsonl"), "--json", "--workers", "1"])
+    assert done.exit_code == 1
+    written = [json.loads(line) for line in (folder / "bad.jsonl").read_bytes().splitlines()]
+    assert [Path(row["file"]).name for row in written] == ["a.jsonl"] * 6 + ["b.jsonl"]
+    assert [found["bad"] for found in json.loads(done.stdout)] == [6, 1]
+    with pytest.raises(KeyError), rejects_file(folder / "none.jsonl", name_files=False) as writer:
+        writer.row(1, [], b"{}")
+        raise KeyError
+    assert not (folder / "none.jsonl").exists()
+
+
+# --- the command
+
+
+def test_command(folder: Path) -> None:
+    (folder / "train.jsonl").write_bytes(sample("0.png", "a") + sample("1.png", "b ") + sample("2.png", ""))
+    (folder / "test.jsonl").write_bytes(sample("1.png", "b"))
+    run = CliRunner()
+    done = run.invoke(command, [str(folder / "train.jsonl"), "--against", str(folder / "test.jsonl"), "--workers", "1"])
+    lines = [line for line in done.stdout.splitlines() if "train.jsonl:" in line and "[" in line]
+    assert ["error" in line for line in lines] == [True, True, False]  # errors first
+    assert "3 rows = 1 good + 2 bad" in done.stdout and "not fit to train" in done.stdout and done.exit_code == 1
+    for words, message in ((["--deep", "--no-images"], "exclude"), (["--address", "x:1"], "--runner ray"), (["--rejects", str(folder / "train.jsonl")], "overwrite")):
+        failed = run.invoke(command, [str(folder / "train.jsonl"), *words])
+        assert message in str(failed.exception)
+    (folder / "wide.jsonl").write_bytes(sample("0.png", "a").decode().encode("utf-16"))
+    found = json.loads(run.invoke(command, [str(folder / "wide.jsonl"), "--json"]).stdout)[0]
+    assert [(problem["code"], problem["line"]) for problem in found["problems"]] == [("file.encoding", 0)]
+    (folder / "gone.jsonl").write_bytes(sample("gone.png", "a"))
+    assert run.invoke(command, [str(folder / "gone.jsonl")]).exit_code == 1
+    assert run.invoke(command, [str(folder / "gone.jsonl"), "--no-images"]).exit_code == 0
+
+
+# --- many processes
+
+
+def spoiled(count: int, *, seed: int) -> bytes:
+    """Rows of every kind, some of them bad in some way."""
+    draw = random.Random(seed)
+    lines: list[bytes] = []
+    for line in realistic.lines(count, seed=seed):
+        kind = draw.random()
+        if kind < 0.02:
+            line = b"{\n"
+        elif kind < 0.04:
+            line = b"\n"
+        elif kind < 0.08:
+            line = line.replace(b'"no_mask"', b'"answer"')
+        elif kind < 0.12:
+            line = line.replace(b'", "tag": "no_mask"', b' ", "tag": "no_mask"')
+        elif kind < 0.2 and lines:
+            line = draw.choice(lines[-50:])
+        elif kind < 0.22:
+            line = line.replace(b"\n", b"\r\n")
+        lines.append(line)
+    return b"".join(lines)
+
+
+def everything(path: Path, runner: Runner) -> tuple[str, bytes]:
+    with rejects_file(path.with_name("rejects.jsonl"), name_files=True) as writer:
+        found = validate(path, Context(path.parent, VERSION, decode=False, look=False), runner=runner, rejects=writer)
+    assert 0.5 < found.good / found.rows < 0.99
+    assert found.rows - found.good == path.with_name("rejects.jsonl").read_bytes().count(b"\n")
+    return json.dumps([found.rows, found.good, sorted(found.counts.items()), [asdict(problem) for problem in found.problems]]), path.with_name("rejects.jsonl").read_bytes()
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sft.validate.SHARD_BYTES", 200_000)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_one_process_or_many_give_the_same_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(spoiled(3000, seed=5))
+    assert path.stat().st_size > 5 * 200_000
+    alone = everything(path, Runner(workers=1))
+    for workers in (2, 3):
+        assert everything(path, Runner(workers=workers)) == alone
+
+
+def test_the_fast_path_changes_nothing_but_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(spoiled(1500, seed=6))
+    fast = everything(path, Runner(workers=1))
+    monkeypatch.setattr("sft.checks_shard.prove", lambda chunk, model: None)
+    assert everything(path, Runner(workers=1)) == fast
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_ray_cluster_gives_the_same_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(spoiled(2000, seed=7))
+    assert everything(path, Runner("ray", workers=1)) == everything(path, Runner(workers=1))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import IO, Any, TypeVar
 from zlib import crc32
@@ -161,21 +162,22 @@ class _Chunks:
         context = self.shard.context
         doubts = [] if all(proof.sure) else [row for row, sure in enumerate(proof.sure) if not sure]
         rows = [row for row, sure in enumerate(proof.sure) if sure] if doubts else range(len(proof.sure))
-        places = _places(context.base, [proof.urls[row] for row in rows] if doubts else proof.urls)
+        urls = [proof.urls[row] for row in rows] if doubts else proof.urls
         if not context.look:
-            self._note_paths(np.asarray(rows, np.uint32) + number, places)
+            self._note_paths(np.asarray(rows, np.uint32) + number, urls)
             return doubts
-        seen = list(self._map(partial(_see, context), [place.decode("utf-8", "surrogatepass") for place in places]))
+        places = [place_of(context.base, url) for url in urls]
+        seen = list(self._map(partial(_see, context), places))
         sound = [at for at, (row, (header, _, _)) in enumerate(zip(rows, seen, strict=True)) if header and _fits(header, proof.prompts[row], proof.answers[row], context.budget)]
         says = [says_print(proof.prompts[rows[at]], proof.answers[rows[at]]) if context.alike else 0 for at in sound]
-        self._note([number + rows[at] for at in sound], [places[at].decode("utf-8", "surrogatepass") for at in sound], [(seen[at][1], seen[at][2]) for at in sound], says)
+        self._note([number + rows[at] for at in sound], [places[at] for at in sound], [(seen[at][1], seen[at][2]) for at in sound], says)
         left = set(range(len(proof.sure))).difference([rows[at] for at in sound])
         return sorted(left)
 
-    def _note_paths(self, lines: Table, places: Sequence[bytes]) -> None:
-        table = np.empty(len(places), ENTRY)
+    def _note_paths(self, lines: Table, urls: Sequence[str]) -> None:
+        table = np.empty(len(urls), ENTRY)
         table["line"] = lines
-        table["path"] = table["file"] = np.fromiter(map(crc32, places), np.uint32, len(places))
+        table["path"] = table["file"] = _path_prints(self.shard.context.base, urls)
         self.part.images.append(table)
 
     def _note(self, lines: Sequence[int], places: Sequence[str], files: Sequence[tuple[int | None, int | None]], says: Sequence[int]) -> None:
@@ -197,15 +199,16 @@ def _lines(chunk: bytes) -> list[bytes]:
     return [*lines, last] if last else lines
 
 
-def _places(base: Path, urls: Sequence[str]) -> list[bytes]:
-    """The paths of images, in one spelling."""
-    joined = ("\n" + "\n".join(urls) + "\n").encode("utf-8", "surrogatepass")
+def _path_prints(base: Path, urls: Sequence[str]) -> Table:
+    """`path_print` of many images."""
+    joined = ("\n" + "\n".join(urls) + "\n").encode()
     codes = np.frombuffer(joined, np.uint8)
     slashes = np.flatnonzero(codes == _SLASH)
     around = np.append(codes[slashes + 1], codes[slashes - 1])
     if _ODD_BESIDE_A_SLASH[around].any() or np.count_nonzero(codes == _NEWLINE) != len(urls) + 1:
-        return [place_of(base, url).encode("utf-8", "surrogatepass") for url in urls]
-    return joined[:-1].replace(b"\n", b"\n" + folder_of(base).encode("utf-8", "surrogatepass")).split(b"\n")[1:]
+        return np.array([path_print(place_of(base, url)) for url in urls], np.uint32)
+    folder = path_print(folder_of(base))
+    return np.fromiter(map(crc32, joined[1:-1].split(b"\n"), repeat(folder)), np.uint32, len(urls))
 
 
 def _see(context: Context, path: str) -> tuple[ImageHeader | None, int | None, int | None]:

@@ -97,7 +97,7 @@ def _report(order: Order, found: Mapping[str, Any], preds: list[Prediction], pai
     suite = order.suite.suite if order.suite else None
     title = (suite.title or suite.name) if suite else order.data.name
     steps = {found["name"]: run[1]} if run else None
-    data = outputs.side_by_side([(found["name"], preds)], order.data, pairs=[pairs], set_of=order.suite.set_of if order.suite else None, steps=steps)
+    data = outputs.side_by_side([(found["name"], preds)], order.data, pairs=[pairs], steps=steps)
     notes = [("server", found["server"] or found["endpoint"]["url"]), ("model", found["endpoint"]["model"]), ("data", str(order.data))]
     report.write_all(order.out, data, title=title, base=order.data.parent, notes=notes)
     if run:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
+from rich.text import Text
 
 from sft.errors import SftError
 from sft.types import Progress
@@ -135,7 +135,7 @@ def table(title: str, columns: list[str], rows: list[list[str]], *, to: Console 
         numeric = number > 0 and all(_NUMBER.fullmatch(row[number]) for row in rows)
         picture.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        picture.add_row(*(escape(cell) for cell in row))
+        picture.add_row(*(Text(cell) for cell in row))  # not markup: `\\[` would lose its backslash
     to.print(picture)
 
 

@@ -78,6 +78,18 @@ def test_make_eval_takes_what_make_train_takes(words: tuple[str, ...], name: str
         assert f'.venv/bin/sft {verb} "{name}"' in shown
 
 
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ((), ('"base=runs/eval/base" "tuned=runs/eval/tuned"', '-o "runs/compare"')),
+        (("BASE=runs/a b", "TUNED=mine", "GATE=g.yaml", "OUT=o"), ('"base=runs/a b" "tuned=runs/eval/mine"', '-o "o" --gate "g.yaml"')),
+    ],
+)
+def test_make_compare_takes_names_and_paths(words: tuple[str, ...], parts: tuple[str, ...]) -> None:
+    shown = subprocess.run(["make", "-n", "compare", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert all(part in shown for part in parts) and ("--gate" in shown) == bool(words)
+
+
 def test_misspelt_variable_is_an_error() -> None:
     done = subprocess.run(["make", "-n", "train", "ENGIN=erniekit"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "unknown variable ENGIN" in done.stderr

@@ -27,19 +27,18 @@ TENSORBOARD = Path("tensorboard/eval")  # within a run, beside the curves of tra
 
 
 def side_by_side(
-    runs: Sequence[tuple[str, Sequence[Prediction]]], data: Path, *, pairs: Sequence[Pairs] | None = None, set_of: Mapping[int, str] | None = None, steps: Mapping[str, int] | None = None,
+    runs: Sequence[tuple[str, Sequence[Prediction]]], data: Path, *, pairs: Sequence[Pairs] | None = None, steps: Mapping[str, int] | None = None,
 ) -> Data:  # fmt: skip
-    """Runs over one data file for the reports, sliced by what its rows say, and by the sets of a suite.
+    """Runs over one data file for the reports, sliced by what its rows say; those of a suite have their set as `source`.
 
-    runs: (name, predictions), the base first; pairs: of each, as `results.scored` gives them, if the caller has them; set_of: line → set;
+    runs: (name, predictions), the base first; pairs: of each, as `results.scored` gives them, if the caller has them;
     steps: name → training step, 0 for what training starts from. Errors as of `gather`.
     """
     rows = read_rows(data)
     labels: dict[int, dict[str, str]] = {}
     for pred in (pred for _, preds in runs for pred in preds):
         if pred.id not in labels:
-            found = facts(prompt=pred.prompt, ref=pred.ref, image=pred.image, row=rows.get(pred.id), base=data.parent)
-            labels[pred.id] = found.slices | ({"set": set_of[pred.id]} if set_of else {})
+            labels[pred.id] = facts(prompt=pred.prompt, ref=pred.ref, image=pred.image, row=rows.get(pred.id), base=data.parent).slices
     known = None if pairs is None or any(unscored for _, unscored in pairs) else [found for found, _ in pairs]  # charts without their library are scored as text there, and said so
     return gather(runs, pairs=known, labels=labels, steps=steps)
 

@@ -228,6 +228,6 @@ def test_the_script_has_an_example_that_is_not_folded() -> None:
 
 def test_scores_of_runs_are_the_same_however_they_are_made() -> None:
     preds = mixed(40)
-    known = outputs.gather([("a", preds)], pairs=[pairs_of(preds)], labels={}).summary.figures
-    assert [item.interval for item in known] == [item.interval for item in outputs.gather([("a", preds)], labels={}).summary.figures]
+    known = report_data.gather([("a", preds)], pairs=[pairs_of(preds)], labels={}).summary.figures
+    assert [item.interval for item in known] == [item.interval for item in report_data.gather([("a", preds)], labels={}).summary.figures]
     assert {item.score for item in known} <= SCORES.keys()

@@ -80,7 +80,6 @@ class _Feed:
 
 def records(path: Path, name: str, delimiter: str) -> Iterator[Record | Reject]:
     """Every record of a file, the header too; blank lines are none. A record that cannot be read is a Reject, by its first line."""
-    csv.field_size_limit(MAX_LINE_BYTES)  # of this process; a field may hold a whole table
     with open_input(path) as stream:
         feed = _Feed(_lines(stream, name))
         while (found := feed.peek()) is not None:
@@ -95,6 +94,7 @@ def records(path: Path, name: str, delimiter: str) -> Iterator[Record | Reject]:
 
 def _record(feed: _Feed, name: str, delimiter: str) -> Record | Reject:
     feed.begin()
+    usual = csv.field_size_limit(MAX_LINE_BYTES)  # of this process, so only for this record; a field may hold a whole table
     try:
         fields = next(csv.reader(feed, delimiter=delimiter, strict=True))
         line, raw = feed.taken[0]
@@ -103,6 +103,8 @@ def _record(feed: _Feed, name: str, delimiter: str) -> Record | Reject:
         line, raw = feed.give_back()
         said = "a quote that does not end" if isinstance(error, (_Endless, StopIteration)) or "unexpected end" in str(error) else str(error)
         return Reject(f"{name}:{line}", "source.syntax", f"not a record: {said}", begin(raw[:800].encode()))
+    finally:
+        csv.field_size_limit(usual)
 
 
 def _lines(stream: object, name: str) -> Iterator[tuple[int, str | Reject]]:

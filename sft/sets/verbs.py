@@ -163,6 +163,8 @@ def _verb(name: str, files: list[Path], place: _Place, targets: list[str], optio
     done = manifest.finished(place.manifest, mark)
     if done is not None:
         return Outcome(done, fresh=False, strata=done.get("strata", []))
+    for target in targets:
+        manifest.refuse_foreign(place.folder / target, place.manifest)
     with work.Work(place.folder / place.stem, mark) as folder:
         try:
             found = _carry_out(name, files, place, (mark, inputs, options), keys, decide, folder, runner or Runner(), progress)

@@ -214,7 +214,7 @@ def json_cases(kit: Kit) -> Iterator[Case]:
             for what, raw in raws.items():
                 yield Case(kit, f"JSON: {what}", partial(alone, raw=raw, number=number))
             continue
-        yield Case(kit, f"JSON: {name}", partial(with_rows, victims=partial(bodies, partial(values.replaced, raws=raws))), at_least=NEEDED)
+        yield Case(kit, f"JSON: {name}", partial(with_rows, victims=partial(bodies, partial(values.replaced, raws=raws, outlines=name == "geometry", step=3 if name == "deep" else 1))), at_least=NEEDED)
     yield Case(kit, "JSON: missing", partial(with_rows, victims=partial(bodies, values.missing)), at_least=NEEDED)
     yield Case(kit, "JSON: twice and unknown", partial(with_rows, victims=partial(bodies, values.twice)), at_least=NEEDED)
 

@@ -68,10 +68,15 @@ def is_json(body: bytes) -> bool:
     return True
 
 
-def replaced(body: bytes, raws: dict[str, bytes]) -> Iterator[bytes]:
-    """The record with each of these in each place."""
+OUTLINES = {"poly", "points", "bbox", "value", "prov", "size", "original_width", "width", "height"}  # keys that say where something is
+
+
+def replaced(body: bytes, raws: dict[str, bytes], *, outlines: bool = False, step: int = 1) -> Iterator[bytes]:
+    """The record with each of these in each place, or each `step`-th; `outlines`: only where an outline stands."""
     before, value = split(body)
-    for at in places(value):
+    for at in list(places(value))[::step]:
+        if outlines and OUTLINES.isdisjoint(at):
+            continue
         other = copy.deepcopy(value)
         holder(other, at)[at[-1]] = HOLE
         text = json.dumps(other, ensure_ascii=False).encode()

@@ -21,6 +21,7 @@ _VISIBLE = np.zeros(256, bool)  # by the first byte of a text: ASCII that is pri
 _VISIBLE[[*range(0x21, 0x3C), *range(0x3D, 0x7F), *range(0xC3, 0xCC), *range(0xCE, 0xD8), *range(0xD9, 0xE1), *range(0xE4, 0xEE)]] = True
 _KANA = (np.arange(256) > 0x80) & (np.arange(256) != 0x85)  # second bytes after E3: neither U+3000 nor U+3164
 _TOKEN_OF = dict(zip(b"feluxn", ("<fcel>a", "<ecel>", "<lcel>", "<ucel>", "<xcel>", "<nl>"), strict=True))
+_LINES, _TAIL = 9, 8  # line feeds of ten lines; characters of the shortest unit
 _LONGEST_SEQUENCE = 4000  # tokens of a table that is remembered
 
 
@@ -87,11 +88,12 @@ def doubtful_charts(texts: list[str]) -> list[bool]:
 def repeating(texts: list[str]) -> list[bool]:
     """For each text that is no table, False if the pipeline surely cuts no repetition out of it.
 
-    What begins or ends a repetition is looked for, and only then the rule itself is asked.
+    It cuts equal lines, and lines that end in a unit five times: the last characters then stand once more in the last fifth.
+    A text without either is sound; of the others, the rule itself is asked.
     """
     return [
         (size := len(text)) >= MIN_LENGTH
-        and ((lines := text.count("\n")) >= 9 or (not lines and (text.find(text[:10], 1, size // 10 + 10) >= 0 or (size > 100 and text.find(text[-8:], size - 8 - size // 5, size - 8) >= 0))))
+        and (text.count("\n") >= _LINES if "\n" in text else text.find(text[-_TAIL:], size - _TAIL - size // 5, size - _TAIL) >= 0)
         and repetition_cut(text) != text
         for text in texts
     ]

@@ -11,6 +11,7 @@ import ctypes
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import compress
 from typing import Any, Literal
 
 import msgspec
@@ -147,12 +148,11 @@ def _judge(rows: list[Any], known: list[Any]) -> Proof:
     doubts = doubtful(answers)
     if not _SUSPECT_STARTS.isdisjoint([url[:_START] for url in urls]) or "\0" in "".join(urls):
         doubts.update(at for at, url in enumerate(urls) if url[:_START] in _SUSPECT_STARTS or "\0" in url)
-    groups: dict[str, list[int]] = {}
-    for at, prompt in enumerate(prompts):
-        groups.setdefault(prompt, []).append(at)
-    for prompt, places in groups.items():
-        judge = _JUDGES.get(TASK_OF[prompt], repeating)
-        doubts.update([at for at, doubt in zip(places, judge([answers[at] for at in places]), strict=True) if doubt])
+    for name in set(prompts):
+        chosen = [prompt == name for prompt in prompts]
+        judged = _JUDGES.get(TASK_OF[name], repeating)(list(compress(answers, chosen)))
+        if True in judged:
+            doubts.update(compress(compress(range(len(answers)), chosen), judged))
     sure = [True] * len(known)
     for at in doubts:
         sure[at] = False

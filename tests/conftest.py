@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from eval_server import Served
 
 from sft import export, jsonl, models
 from sft.synth import bengali
@@ -30,6 +32,16 @@ def write_safetensors(path: Path, tensors: dict[str, list[int]]) -> None:
 
 
 TENSORS = {"lm_head.weight": [4, 8], "mlp_AR.linear_1.weight": [2, 3], "visual.vision_model.embeddings.packing_position_embedding.weight": [5, 2]}
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    """The server of `eval_server.py`, listening."""
+    server = Served(tmp_path / "log.jsonl")
+    server.start()
+    server.listening()
+    yield server
+    server.kill()
 
 
 @pytest.fixture

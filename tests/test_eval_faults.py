@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,6 @@ from sft.jsonl import ocr_sample, read_json, write_samples
 ROOT = Path(__file__).parent.parent
 KILLS = 20
 SAMPLES = 400
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    server = Served(tmp_path / "log.jsonl")
-    server.start()
-    server.listening()
-    yield server
-    server.kill()
 
 
 @pytest.fixture(scope="module")

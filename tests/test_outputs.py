@@ -6,7 +6,6 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,15 +30,6 @@ from sft.types import Prediction
 ROOT = Path(__file__).parent.parent
 REPORTS = {"report.html", "report.md", "metrics.csv", "junit.xml"}
 ANSWERS = {"predictions.jsonl", "results.json", "answers.jsonl"}
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    server = Served(tmp_path / "log")
-    server.start()
-    server.listening()
-    yield server
-    server.kill()
 
 
 def invoke(*arguments: object) -> Any:
@@ -158,6 +148,7 @@ def test_forgetting_breaks_the_shipped_gates_in_every_file(tmp_path: Path) -> No
     done = invoke("compare", f"base={base}", f"tuned={tuned}", "--gate", ROOT / "eval" / "gates" / "ci.yaml", "-o", out, "--workers", 1)
     assert done.exit_code == 1 and "FAIL  forgetting table.teds (tuned)" in done.stdout, done.output
     assert names(out) == REPORTS | {"compare.json"}
+    assert "-0.0000" not in done.stdout  # what has not changed has no sign
     written = read_json(out / "compare.json")
     broken = [gate["gate"] for gate in written["gates"] if not gate["passed"]]
     assert "forgetting table.teds" in broken and "forgetting ocr.cer" not in broken and "ocr.cer delta" not in broken

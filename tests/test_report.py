@@ -157,7 +157,7 @@ def test_tasks_are_told_apart(base: Path) -> None:
     preds = [make(1, "abcd"), make(2, table, ref=table, prompt="Table Recognition:"), make(3, r"\[y\]", ref=r"\[x\]", prompt="Formula Recognition:")]
     page = write(base, preds)
     assert [task["name"] for task in island(page)["tasks"]] == ["Text", "Tables", "Formulas"]
-    assert all(f"<th scope=\"row\" title=\"{title}" in re.sub(r"\s+", " ", page) for title in ("edits between code points", "tree-edit similarity"))
+    assert all(f"<th scope=\"row\" title=\"{title}" in re.sub(r"\s+", " ", page) for title in ("edits between code points", "1 - tree edit distance"))
     assert "All scores of every task" in page
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,15 +23,6 @@ def test_equal_undecided_and_different() -> None:
     assert found == Parity(3, 2, 1) and found.ok and "1 undecided" in str(found)
     found = compare(answers, ["১", "২", "৩৩"])
     assert found == Parity(3, 2, 0) and not found.ok and str(found) == "2 of 3"
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    server = Served(tmp_path / "log")
-    server.start()
-    server.listening()
-    yield server
-    server.kill()
 
 
 def test_answers_are_asked_for_once(served: Served, bengali_data: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -103,15 +102,6 @@ def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "smoke" in suites.known()
     done = CliRunner().invoke(serving.eval, ["smok", "-o", str(tmp_path / "out")])
     assert isinstance(done.exception, UsageError) and done.exception.hint == "did you mean smoke ?"
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    server = Served(tmp_path / "log")
-    server.start()
-    server.listening()
-    yield server
-    server.kill()
 
 
 def test_a_suite_is_asked_and_scored(rows: Path, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

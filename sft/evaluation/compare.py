@@ -272,7 +272,7 @@ def _forgetting(lines: Sequence[Line], runs: Sequence[str], version: ModelVersio
                 found.append(Forgetting(run, task, HEADLINE[task], 0))
                 continue
             delta = line.deltas[column]
-            drop, low, high = (-delta.value, -delta.high, -delta.low) if line.higher_is_better else (delta.value, delta.low, delta.high)
+            drop, low, high = (0.0 - delta.value, 0.0 - delta.high, 0.0 - delta.low) if line.higher_is_better else (delta.value, delta.low, delta.high)  # no -0.0
             found.append(Forgetting(run, task, line.metric, line.n, line.scores[0].value, line.scores[column + 1].value, drop, low, high, delta.p, delta.verdict))
     return tuple(found)
 

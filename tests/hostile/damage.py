@@ -214,7 +214,8 @@ def json_cases(kit: Kit) -> Iterator[Case]:
             for what, raw in raws.items():
                 yield Case(kit, f"JSON: {what}", partial(alone, raw=raw, number=number))
             continue
-        yield Case(kit, f"JSON: {name}", partial(with_rows, victims=partial(bodies, partial(values.replaced, raws=raws, outlines=name == "geometry", step=3 if name == "deep" else 1))), at_least=NEEDED)
+        change = partial(values.replaced, raws=raws, outlines=name == "geometry", step=3 if name == "deep" else 1)
+        yield Case(kit, f"JSON: {name}", partial(with_rows, victims=partial(bodies, change)), at_least=NEEDED)
     yield Case(kit, "JSON: missing", partial(with_rows, victims=partial(bodies, values.missing)), at_least=NEEDED)
     yield Case(kit, "JSON: twice and unknown", partial(with_rows, victims=partial(bodies, values.twice)), at_least=NEEDED)
 

@@ -8,6 +8,7 @@ whose fingerprints agree are hashed. Memory is small and time is linear, however
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -32,6 +33,7 @@ Table = npt.NDArray[Any]
 BANDS = ((0, 13), (13, 26), (26, 39), (39, 52), (52, 64))  # two looks that differ in at most 4 bits are equal in one of 5 bands
 NEAR = 4  # bits of 64
 COMPARED = 8  # earlier images of a band that one is compared with
+_ODD_STEP = re.compile(r"(?:\A|/)\.\.(?:/|\Z)|/\.?\Z")  # whose short spelling may be another file: up out of a link, or a file as a folder
 SAME = "one of them adds nothing; `sft dedupe` takes it out"
 
 
@@ -52,8 +54,17 @@ def folder_of(base: Path) -> str:
 
 
 def place_of(base: Path, url: str) -> str:
-    """One spelling for each path."""
-    return os.path.normpath(folder_of(base) + url if not url.startswith("/") else url)
+    """One spelling for each path, that leads to the same file as the path itself: `none/../a.png` leads nowhere."""
+    path = folder_of(base) + url if not url.startswith("/") else url
+    short = os.path.normpath(path)
+    return path if _ODD_STEP.search(url) and not _same_file(path, short) else short
+
+
+def _same_file(path: str, other: str) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except (OSError, ValueError):
+        return False
 
 
 def path_print(path: str) -> int:

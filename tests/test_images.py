@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import doctest
+import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -13,6 +16,7 @@ from PIL import Image
 
 from sft import images, jsonl, models
 from sft.errors import ProblemsFound
+from sft.headers import fingerprint_of, peek
 from sft.images import ImageProblem, image_tokens, probe, smart_resize
 from sft.models import FACTOR, MAX_ASPECT, MODELS
 from sft.tokens import Budget, load_tokenizer, pixel_limits, sample_tokens
@@ -106,6 +110,72 @@ def test_header(tmp_path: Path, noise: dict[str, bytes], suffix: str) -> None:
         assert (header.width, header.height, header.exif_orientation) == (40, 30, 1)
 
 
+MODES = [("png", "1"), ("png", "L"), ("png", "LA"), ("png", "P"), ("png", "RGB"), ("png", "RGBA"), ("png", "I;16"), ("jpg", "L"), ("jpg", "RGB"), ("jpg", "CMYK"), ("bmp", "RGB"), ("bmp", "L"),
+         ("bmp", "P"), ("webp", "RGB"), ("webp", "RGBA"), ("gif", "L"), ("gif", "P"), ("tif", "RGB"), ("ppm", "RGB")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("suffix", "mode"), MODES)
+def test_the_first_bytes_say_what_pillow_says(tmp_path: Path, suffix: str, mode: str) -> None:
+    exif = Image.Exif()
+    exif[images.EXIF_ORIENTATION] = 6
+    more: list[dict[str, Any]] = [{}, {"exif": exif.tobytes()}, {"icc_profile": bytes(5000)}, {"dpi": (300, 300)}, {"progressive": True}, {"quality": 5}, {"lossless": True}, {"comment": b"c" * 9000}]
+    fast = 0
+    for number, options in enumerate(more):
+        path = tmp_path / f"{number}.{suffix}"
+        Image.effect_noise((41, 30), 90).convert(mode).save(path, **options)
+        with Image.open(path) as image:
+            orientation = image.getexif().get(images.EXIF_ORIENTATION, 1)
+            expected = ImageHeader(image.width, image.height, image.format or "", image.mode, orientation)
+        assert probe(path) == probe(path, decode=True) == expected
+        found = peek(str(path))
+        assert found is None or (found.header == expected and found.whole and found.size == path.stat().st_size)
+        fast += found is not None
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-40])
+        if suffix in ("png", "jpg", "webp", "gif") or (suffix, mode) == ("bmp", "RGB"):  # the others have no mark at their end
+            with pytest.raises(ImageProblem) as caught:
+                probe(path)
+            assert caught.value.code in ("image.truncated", "image.unreadable")
+    assert fast >= 4 or suffix in ("gif", "tif", "ppm") or mode in ("RGBA", "P", "L")
+
+
+def test_text_in_a_png_is_no_reason_to_doubt(tmp_path: Path) -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    for number, (key, value) in enumerate([("Software", "x"), ("Raw profile type exif", "\nexif\n8\n" + "00" * 8), ("XML:com.adobe.xmp", 'tiff:Orientation="6"')]):
+        info = PngInfo()
+        (info.add_itxt if key.startswith("XML") else info.add_text)(key, value)
+        path = tmp_path / f"{number}.png"
+        Image.new("L", (41, 30)).save(path, pnginfo=info)
+        assert (peek(str(path)) is not None) is (key == "Software")
+        assert probe(path).exif_orientation == (6 if key.startswith("XML") else 1)
+
+
+def test_what_follows_the_end_of_a_jpeg_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.effect_noise((41, 30), 90).save(path)
+    with path.open("ab") as stream:
+        stream.write(b"\0" * 100)
+    assert probe(path).width == 41  # the end looks odd, so the pixels were read, and they are all there
+
+
+def test_peek_waits_for_nothing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in (str(tmp_path / "pipe"), "/dev/zero", str(tmp_path), "none", "a\0b", ""):
+        assert peek(name) is None
+        assert fingerprint_of(name) is None
+
+
+def test_fingerprints_differ_where_files_do(noise: dict[str, bytes], tmp_path: Path) -> None:
+    seen = set()
+    for suffix, content in noise.items():
+        for number, changed in enumerate([content, content[:-1], content[:30] + b"x" + content[31:], content[:-3] + b"xyz"]):
+            path = tmp_path / f"{number}.{suffix}"
+            path.write_bytes(changed)
+            seen.add(fingerprint_of(str(path)))
+    assert len(seen) == 4 * len(noise)
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_broken_bytes_are_a_finding_or_an_image(tmp_path: Path, noise: dict[str, bytes], data: st.DataObject) -> None:
@@ -118,8 +188,11 @@ def test_broken_bytes_are_a_finding_or_an_image(tmp_path: Path, noise: dict[str,
         header = probe(path, decode=True)
     except ImageProblem as problem:
         assert problem.code in {"image.unreadable", "image.truncated", "image.too_large"}
+        with suppress(ImageProblem):  # damage in the middle is not seen from the ends
+            probe(path)
     else:
         assert header.width > 0 < header.height
+        assert probe(path) == header  # what can be decoded is never refused
 
 
 @pytest.mark.parametrize(("value", "expected"), [(1, 1), (3, 3), (8, 8), (0, 1), (9, 1)])

@@ -262,7 +262,7 @@ def template_of(directory: Path | None, told: str | None) -> Template:
 
 def timing_of(preds: Sequence[Prediction], *, asked: int, kept: int, retries: int) -> Timing | None:
     """None where no request was answered."""
-    seconds = sorted(pred.seconds for pred in preds if not pred.error)
+    seconds = sorted(round(pred.seconds, 4) for pred in preds if not pred.error)  # as answers are kept
     if not seconds:
         return None
     cuts = quantiles(seconds, n=20, method="inclusive") if len(seconds) > 1 else seconds * 19

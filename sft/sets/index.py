@@ -214,12 +214,12 @@ def _two(digest: bytes) -> tuple[int, int]:
 
 
 def look_up(raw: Any, key: str) -> Any:
-    """The value of a dotted key such as `meta.group`; None where it is missing."""
+    """The value of a dotted key such as `meta.group`; None where it is missing, or null: rows without a document are not of one."""
     for step in key.split("."):
         if not isinstance(raw, dict) or step not in raw:
             return None
         raw = raw[step]
-    return raw if isinstance(raw, (str, int, float, bool)) else json.dumps(raw, sort_keys=True)
+    return raw if raw is None or isinstance(raw, (str, int, float, bool)) else json.dumps(raw, sort_keys=True)
 
 
 def _dotted(raw: dict[str, Any], start: str = "") -> Iterator[str]:

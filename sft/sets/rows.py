@@ -53,5 +53,7 @@ def relocate(line: bytes, base: Path, folder: Path) -> bytes:
     for image in row["image_info"]:
         url = image["image_url"]
         if not os.path.isabs(url):
-            image["image_url"] = os.path.relpath(os.path.join(base, url), folder)
+            parent, name = os.path.split(os.path.join(base, url))
+            moved = os.path.relpath(os.path.join(os.path.realpath(parent), name), folder)  # `..` behind a link leads elsewhere than it reads
+            image["image_url"] = f"./{moved}" if moved.startswith("http") else moved  # the trainers take every http… for an address
     return msgspec.json.encode(row)

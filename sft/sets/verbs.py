@@ -157,7 +157,7 @@ def _verb(name: str, files: list[Path], place: _Place, targets: list[str], optio
     for path, found in zip(files, inputs, strict=True):
         if found.get("kind") != "file":
             raise UsageError("no such file", where=str(path), hint="give a JSONL file")
-        if path.resolve() in {(place.folder / target).resolve() for target in targets}:
+        if path.resolve() in {(place.folder / target).resolve() for target in (*targets, place.rejects, place.manifest.name)}:
             raise UsageError("the output would overwrite its source", where=str(path), hint="give another -o")
     mark = manifest.fingerprint(name, inputs, options)
     done = manifest.finished(place.manifest, mark)
@@ -165,6 +165,7 @@ def _verb(name: str, files: list[Path], place: _Place, targets: list[str], optio
         return Outcome(done, fresh=False, strata=done.get("strata", []))
     for target in targets:
         manifest.refuse_foreign(place.folder / target, place.manifest)
+    _refuse_stale(place, targets)
     with work.Work(place.folder / place.stem, mark) as folder:
         try:
             found = _carry_out(name, files, place, (mark, inputs, options), keys, decide, folder, runner or Runner(), progress)
@@ -172,6 +173,16 @@ def _verb(name: str, files: list[Path], place: _Place, targets: list[str], optio
             folder.clear()
             raise
     return Outcome(found, fresh=True, strata=found.get("strata", []))
+
+
+def _refuse_stale(place: _Place, targets: Sequence[str]) -> None:
+    """UsageError where a part of an earlier cut would stay beside the new ones: its rows may be among those to train on."""
+    with suppress(SftError, OSError, KeyError, TypeError):
+        stale = [name for name in read_json(place.manifest)["outputs"] if name not in (*targets, place.rejects) and (place.folder / name).is_file()]
+        if not stale:
+            return
+        where, others = str(place.folder / stale[0]), ", ".join(targets)
+        raise _Stale(f"this part of an earlier cut would share rows with the new {others}", where=where, hint="remove it, or give another -o")
 
 
 def _carry_out(

@@ -105,8 +105,9 @@ def _checked(order: Order, source_format: Format) -> Order:
             with jsonl.open_input(source):  # raises, with the names beside it
                 pass
         source = Path(os.path.abspath(source))
-        if source.is_file() and out.exists() and out.samefile(source):
-            raise UsageError("the output would overwrite its source", where=str(order.out), hint="give another -o")
+        if source.is_file() and any(path.exists() and path.samefile(source) for path in (out, rejects_path(out), manifest_path(out))):
+            raise UsageError("the output would overwrite its source", where=str(source), hint="give another -o")
+        out = _spelled_below(source, out)
     if options.images is not None:
         if not options.images.is_dir():
             raise UsageError("no such folder", where=str(options.images), hint="--images names the folder that image paths count from")
@@ -123,6 +124,12 @@ def _checked(order: Order, source_format: Format) -> Order:
     if not order.prompt and task not in version.prompts:
         raise UsageError(f"{version.served_name} has no prompt for the task {task.value}", hint="choose another --model, or give --prompt")
     return replace(order, source=source, out=out, options=replace(options, columns=dict(options.columns)), model=version.name)
+
+
+def _spelled_below(source: Path, out: Path) -> Path:
+    """`out`, spelled as a path below the folder `source` where it is in it by way of a link: what is ours is known by its path."""
+    real, parent = Path(os.path.realpath(source)), Path(os.path.realpath(out.parent))
+    return source / parent.relative_to(real) / out.name if source.is_dir() and (parent == real or real in parent.parents) else out
 
 
 def _options(order: Order) -> dict[str, Any]:

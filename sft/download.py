@@ -30,6 +30,7 @@ MAX_REDIRECTS = 5
 BACKOFF = (0.5, 1.0, 2.0)  # seconds before each of the three retries
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)  # seconds; read: between two chunks
 RETRY_STATUS = frozenset({408, 425, 429})  # "later", beside every 5xx
+UNICAST = ipaddress.ip_network("2000::/3")  # all that is routed between networks
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 OnProgress = Callable[[int, "int | None"], None]  # bytes so far, bytes in all where the server says so
@@ -52,7 +53,7 @@ def check_public(url: str, allow_private: bool = False) -> list[str]:
     """
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: half of a character (a lone surrogate)
         raise UsageError(f"not an address: {url[:200]!r} ({error})") from error
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise UsageError(f"only http and https addresses are fetched, found {url[:200]!r}")
@@ -77,6 +78,8 @@ def _is_public(text: str) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
         if inner is not None:  # an IPv4 address in another dress
             return _is_public(str(inner))
+        if address not in UNICAST:  # old and local ways to write an IPv4 address, addresses of a site
+            return False
     return address.is_global and not address.is_multicast
 
 
@@ -190,7 +193,7 @@ def _attempt(url: str, part: Path, client: httpx.Client, max_bytes: int, on_prog
 def _join(address: str, location: str) -> str:
     try:
         return str(httpx.URL(address).join(location))
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise EngineError(f"the server redirects to {location[:200]!r}, which is not an address", where=address[:200]) from error
 
 
@@ -235,7 +238,7 @@ def _checked_start(response: httpx.Response, have: int) -> int:
         raise EngineError("the server compresses although it was asked not to; lengths cannot be checked", where=where)
     if status == 200:
         return 0
-    found = re.match(r"bytes (\d+)-", response.headers.get("content-range", ""))
+    found = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("content-range", ""))
     if not found or int(found[1]) != have:
         raise EngineError(f"asked for the bytes from {have} on, got {response.headers.get('content-range', 'something else')!r}", where=where)
     return have

@@ -87,9 +87,13 @@ def finished(path: Path, mark: str) -> dict[str, Any] | None:
 def refuse_foreign(out: Path, account: Path, *, hint: str = "give another name, or remove the file") -> None:
     """UsageError where `out` is there and is none of ours: the manifest at `account` does not name it, nor was a run of ours killed over it.
 
+    Nor is a file at `account` overwritten that is the manifest of something else.
+
     To be called before the work folder is made (`sft.work.Work`), with the paths that it and the manifest have.
     """
     if not os.path.lexists(out):
+        if _is_foreign(account):
+            raise UsageError("this file is there already, and is no manifest of the workbench; it would be overwritten", where=str(account), hint=hint)
         return
     stem = account.name.removesuffix(".manifest.json")
     if any((out.parent / f".{name}.work" / "fingerprint").is_file() for name in (out.name, stem)):
@@ -98,6 +102,13 @@ def refuse_foreign(out: Path, account: Path, *, hint: str = "give another name, 
         if out.name in read_json(account)["outputs"]:
             return
     raise UsageError(f"this file is there already, and {account.name} does not speak for it", where=str(out), hint=hint)
+
+
+def _is_foreign(account: Path) -> bool:
+    with suppress(SftError, OSError):
+        found = read_json(account)
+        return not isinstance(found, dict) or "fingerprint" not in found
+    return False
 
 
 def _same(path: Path, stated: Mapping[str, Any]) -> bool:

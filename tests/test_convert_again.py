@@ -315,3 +315,33 @@ def test_labels_that_look_like_something_else_are_counted(tmp_path: Path) -> Non
     assert run("paddleocr-rec", source, tmp_path / "text.jsonl", markup="text").manifest["warnings"] == []
     formulas = labels(tmp_path, "a.png\t$x$\n", "formulas.txt")
     assert run("paddleocr-rec", formulas, tmp_path / "formula.jsonl", task=Task.FORMULA).manifest["warnings"] == []
+
+
+@pytest.mark.parametrize("name", ["q.rejects.jsonl", "q.manifest.json"])
+def test_a_source_is_not_where_the_account_goes(tmp_path: Path, name: str) -> None:
+    picture(tmp_path / "1.png")
+    source = labels(tmp_path, json.dumps({"image_info": [{"image_url": "1.png"}], "text_info": [{"text": "OCR:", "tag": "mask"}, {"text": "x", "tag": "no_mask"}]}) + "\n", name)
+    before = source.read_bytes()
+    with pytest.raises(UsageError, match="overwrite its source"):
+        run("erniekit", source, tmp_path / "q.jsonl")
+    assert source.read_bytes() == before
+
+
+def test_a_manifest_of_something_else_is_not_overwritten(tmp_path: Path) -> None:
+    picture(tmp_path / "1.png")
+    source = labels(tmp_path, "1.png\tx\n")
+    (tmp_path / "out.manifest.json").write_text('{"mine": 1}')
+    with pytest.raises(UsageError, match="no manifest of the workbench"):
+        run("paddleocr-rec", source, tmp_path / "out.jsonl")
+    assert (tmp_path / "out.manifest.json").read_text() == '{"mine": 1}'
+
+
+def test_out_in_its_source_by_way_of_a_link(tmp_path: Path) -> None:
+    folder = tmp_path / "lines"
+    for number in range(3):
+        picture(folder / f"{number}.png", number)
+        (folder / f"{number}.gt.txt").write_text(f"line {number}")
+    (tmp_path / "link").symlink_to(folder)
+    for fresh in (False, False, True):
+        result = convert(Order("gt-pairs", folder, tmp_path / "link" / "out.jsonl", options_of(formats.get("gt-pairs"), {}), copy=True), ONE, fresh=fresh)
+        assert (result.manifest["counts"]["in"], result.manifest["counts"]["out"]) == (3, 3)

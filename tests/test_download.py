@@ -271,6 +271,7 @@ PRIVATE = (
     "http://127.0.0.1/", "http://0.0.0.0/", "http://10.1.2.3/", "http://172.16.0.1/", "http://192.168.1.1/", "http://169.254.169.254/latest/meta-data/",
     "http://100.64.0.1/", "http://224.0.0.1/", "http://240.0.0.1/", "http://[::1]/", "http://[fe80::1]/", "http://[fc00::1]/",
     "http://[::ffff:127.0.0.1]/", "http://[::ffff:10.0.0.1]/", "http://[2002:7f00:1::]/", "http://[64:ff9b::7f00:1]/", "http://localhost/",
+    "http://[::127.0.0.1]/", "http://[::ffff:0:127.0.0.1]/", "http://[64:ff9b:1::7f00:1]/", "http://[fec0::1]/",
 )  # fmt: skip
 
 
@@ -280,7 +281,7 @@ def test_private_addresses_are_refused(url: str) -> None:
         check_public(url)
 
 
-@pytest.mark.parametrize("url", ["ftp://93.184.216.34/a", "file:///etc/passwd", "93.184.216.34/a", "http:///a", "", "http://[::1"])
+@pytest.mark.parametrize("url", ["ftp://93.184.216.34/a", "file:///etc/passwd", "93.184.216.34/a", "http:///a", "", "http://[::1", "http://93.184.216.34/\ud800"])
 def test_other_schemes_are_refused(url: str) -> None:
     with pytest.raises(UsageError):
         check_public(url, allow_private=True)
@@ -297,3 +298,9 @@ def test_one_private_address_among_public_ones_is_enough(monkeypatch: pytest.Mon
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: entries)
     with pytest.raises(UsageError, match="10.0.0.1"):
         check_public("http://two.example/")
+
+
+def test_a_range_of_too_many_digits(server: Server, client: httpx.Client, tmp_path: Path) -> None:
+    server.answers["/a"] = lambda request: send(request, 206, b"rest", Content_Range=f"bytes {'9' * 5000}-/*")
+    with pytest.raises(EngineError, match="asked for the bytes"):
+        fetch_file(server.url("/a"), tmp_path / "a", client=client, max_bytes=1000, allow_private=True)

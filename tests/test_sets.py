@@ -295,3 +295,64 @@ def test_seeds_mean_the_same_for_ever() -> None:
     index = Index((), rows, np.empty(0, IMAGE), {0: ""}, (), {})
     assert deal(index, components(index), [4], seed=1).tolist() == PART
     assert draw(index, [5], [False], seed=1).tolist() == DRAWN
+
+
+def test_a_source_is_never_the_place_of_rejects_or_of_the_manifest(tmp_path: Path) -> None:
+    rejects = write(tmp_path / "z.rejects.jsonl", [row(picture(tmp_path / "i" / f"{n}.png", n), f"t{n}") for n in range(3)])
+    before = rejects.read_bytes()
+    with pytest.raises(UsageError, match="overwrite its source"):
+        dedupe(rejects, tmp_path / "z.jsonl", runner=Runner(workers=1))
+    assert rejects.read_bytes() == before
+
+
+def test_rows_without_a_document_are_not_of_one(tmp_path: Path) -> None:
+    source = write(tmp_path / "all.jsonl", [row(picture(tmp_path / "i" / f"{n}.png", n), f"t{n}", meta={"group": None}) for n in range(10)])
+    split(source, tmp_path / "out", parts=[("test", 0.2)], keys=Keys(("meta.group",)), runner=Runner(workers=1))
+    assert len(read(tmp_path / "out/test.jsonl")) == 2
+
+
+def test_an_image_that_came_late_is_taken(tmp_path: Path) -> None:
+    source = write(tmp_path / "all.jsonl", [row(picture(tmp_path / "i" / f"{n}.png", n), f"t{n}") for n in range(9)] + [row("i/late.png", "late")])
+    arguments: dict[str, Any] = {"parts": [("test", 0.2)], "keys": Keys(), "runner": Runner(workers=1)}
+    assert split(source, tmp_path / "out", **arguments).manifest["counts"]["reasons"] == {"image.missing": 1}
+    picture(tmp_path / "i" / "late.png", 99)
+    assert split(source, tmp_path / "out", **arguments).manifest["counts"]["rejected"] == 0
+    assert not split(source, tmp_path / "out", **arguments).fresh
+
+
+def test_a_part_of_an_earlier_cut_does_not_stay_beside_the_new_one(tmp_path: Path) -> None:
+    source = write(tmp_path / "all.jsonl", [row(picture(tmp_path / "i" / f"{n}.png", n), f"t{n}") for n in range(10)])
+    split(source, tmp_path / "out", parts=[("test", 0.2)], keys=Keys(), runner=Runner(workers=1))
+    with pytest.raises(UsageError, match="earlier cut"):
+        split(source, tmp_path / "out", parts=[("val", 0.2)], keys=Keys(), runner=Runner(workers=1))
+    (tmp_path / "out/test.jsonl").unlink()
+    split(source, tmp_path / "out", parts=[("val", 0.2)], keys=Keys(), runner=Runner(workers=1))
+    assert sorted(answers(tmp_path / "out/train.jsonl") + answers(tmp_path / "out/val.jsonl")) == sorted(f"t{n}" for n in range(10))
+
+
+def test_a_longer_conversation_contradicts_nothing(tmp_path: Path) -> None:
+    name = picture(tmp_path / "i" / "a.png", 1)
+    longer = row(name, "one")
+    longer["text_info"] += [{"text": "And below?", "tag": "mask"}, {"text": "two", "tag": "no_mask"}]
+    dedupe(write(tmp_path / "all.jsonl", [row(name, "one"), longer]), tmp_path / "out.jsonl", runner=Runner(workers=1))
+    assert len(read(tmp_path / "out.jsonl")) == 2
+
+
+def test_moved_rows_lead_to_the_same_images(tmp_path: Path) -> None:
+    folder = tmp_path / "http_pages"
+    (folder / "far/deep").mkdir(parents=True)
+    (folder / "link").symlink_to(folder / "far/deep")
+    picture(folder / "far/q.png", 1)
+    picture(folder / "q.png", 2)  # where `link/../q.png` seems to lead
+    write(folder / "all.jsonl", [row("link/../q.png", "far", id=10**24 + 1), row("q.png", "near")])
+    dedupe(folder / "all.jsonl", tmp_path / "out.jsonl", runner=Runner(workers=1))
+    rows = read(tmp_path / "out.jsonl")
+    assert [found["image_info"][0]["image_url"] for found in rows] == ["./http_pages/far/q.png", "./http_pages/q.png"]
+    assert rows[0]["id"] == 10**24 + 1
+
+
+def test_a_byte_order_mark_costs_no_row(tmp_path: Path) -> None:
+    source = write(tmp_path / "all.jsonl", [row(picture(tmp_path / "i" / f"{n}.png", n), f"t{n}") for n in range(3)])
+    source.write_bytes(b"\xef\xbb\xbf" + source.read_bytes())
+    dedupe(source, tmp_path / "out.jsonl", runner=Runner(workers=1))
+    assert answers(tmp_path / "out.jsonl") == ["t0", "t1", "t2"]

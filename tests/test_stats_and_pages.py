@@ -134,3 +134,9 @@ def test_verbs(data: Path, tmp_path: Path) -> None:
         over = run.invoke(command, words)
         assert isinstance(over.exception, UsageError) and "a page is an .html file" in str(over.exception)
     assert data.read_text("utf-8").startswith("{")
+
+
+def test_comments_and_instructions_of_a_formula_are_left_out() -> None:
+    for hidden in ("<!-- hidden -->", "<?hidden ><img src=x onerror=alert(1)> ?>"):
+        shown = render.answer(Task.FORMULA, f"\\text{{a{hidden}b}}")
+        assert "<!--" not in shown.html and "<?" not in shown.html and "<img" not in shown.html

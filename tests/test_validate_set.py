@@ -233,3 +233,17 @@ def test_a_ray_cluster_gives_the_same_bytes(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(spoiled(2000, seed=7))
     assert everything(path, Runner("ray", workers=1)) == everything(path, Runner(workers=1))
+
+
+def test_a_path_is_what_the_system_makes_of_it(tmp_path: Path) -> None:
+    """`none/../a.png` and a `..` behind a link seem to lead to `a.png`, and a trainer would not find it."""
+    (tmp_path / "far" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "deep")
+    (tmp_path / "images").mkdir()
+    picture("a line").save(tmp_path / "a.png")
+    urls = ["none/../a.png", "link/../a.png", "a.png/../a.png", f"{tmp_path}/none/../a.png", "images/../a.png", "./a.png"]
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(b"".join(sample(url, f"line {number}") for number, url in enumerate(urls)))
+    for decode in (False, True):
+        report = validate(file, Context(tmp_path, VERSION, decode=decode))
+        assert [(problem.line, problem.code) for problem in report.problems if problem.severity == "error"] == [*((line, "image.missing") for line in range(1, 5)), (6, "set.contradiction")]

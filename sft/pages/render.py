@@ -105,7 +105,7 @@ def formula_html(text: str, *, display: str = "block") -> Markup:
     if len(inner) > MAX_FORMULA:
         raise MarkupError("target.latex", f"more than {MAX_FORMULA:,} characters are not drawn")
     try:
-        root = etree.fromstring(convert(inner, display=display).encode("utf-8", "replace"), etree.XMLParser(resolve_entities=False, no_network=True))
+        root = etree.fromstring(convert(inner, display=display).encode("utf-8", "replace"), etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True))
     except Exception as error:  # the converter raises whatever it stumbles over
         raise MarkupError("target.latex", f"not drawn ({type(error).__name__}: {str(error)[:80]})") from error
     return Markup(etree.tostring(_kept(root), encoding="unicode"))  # noqa: S704  (known elements, and text that the parser has read)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,7 +31,7 @@ from sft.shards import Runner, run
 from sft.types import Sample
 
 # One row: which of the input files, where its line begins, how long it is without the line end, its number, hashes of
-# 128 bit (two numbers) of its images and of its texts, 64 bit of its prompt, its group and its stratum.
+# 128 bit (two numbers) of its images and of its texts, 64 bit of its prompts, its group and its stratum.
 ROW = np.dtype([("file", "u2"), ("offset", "u8"), ("length", "u4"), ("line", "u4"), ("images", "u8", 2), ("texts", "u8", 2), ("prompt", "u8"), ("group", "u8"), ("stratum", "u8")])
 IMAGE = np.dtype([("row", "u4"), ("image", "u8", 2)])  # every image of every row; `row` counts from the beginning of its shard
 NO_GROUP = 0
@@ -145,6 +146,8 @@ class _Shard:
             stream.seek(span.start)
             for number, text, too_long in bounded_lines(stream):
                 end = stream.tell()
+                if end == len(text):
+                    text = text.removeprefix(BOM_UTF8)  # of the file, not of its first row
                 try:
                     if too_long:
                         raise ImageProblem("source.too_large", f"a line of more than {MAX_LINE_BYTES:,} bytes")
@@ -172,9 +175,10 @@ class _Shard:
         number = short_hash(stratum)
         self.names[str(number)] = stratum
         texts = wide_hash(msgspec.json.encode([(item.text.strip(), item.tag) for item in sample.text_info]))
+        asked = short_hash("\0".join(item.text.strip() for item in sample.text_info if item.tag == "mask"))
         images = hashes[0] if len(hashes) == 1 else wide_hash(repr(hashes).encode())
         self.images += [(len(self.rows), value) for value in hashes]
-        self.rows.append((self.job.file, begin, len(text), line, images, texts, short_hash(sample.prompt), short_hash(group) if group else NO_GROUP, number))
+        self.rows.append((self.job.file, begin, len(text), line, images, texts, asked, short_hash(group) if group else NO_GROUP, number))
 
 
 def _resolved(path: Path) -> Path:

@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from sft.sets.index import Index, read_line
 
+_row = msgspec.json.Decoder(dict[str, msgspec.Raw])  # what is not looked at stays as it was written, numbers of any length too
+_images = msgspec.json.Decoder(list[dict[str, Any]])
 BATCH = 1 << 20  # bytes of rows that are joined before they are written
 
 
@@ -49,11 +51,12 @@ def copy_rows(index: Index, numbers: npt.NDArray[np.int64], folder: Path, stream
 
 def relocate(line: bytes, base: Path, folder: Path) -> bytes:
     """A row whose image paths count from `base`, as a row whose paths count from `folder`; absolute paths stay."""
-    row = msgspec.json.decode(line)
-    for image in row["image_info"]:
+    row = _row.decode(line)
+    images = _images.decode(row["image_info"])
+    for image in images:
         url = image["image_url"]
         if not os.path.isabs(url):
             parent, name = os.path.split(os.path.join(base, url))
             moved = os.path.relpath(os.path.join(os.path.realpath(parent), name), folder)  # `..` behind a link leads elsewhere than it reads
             image["image_url"] = f"./{moved}" if moved.startswith("http") else moved  # the trainers take every http… for an address
-    return msgspec.json.encode(row)
+    return msgspec.json.encode({**row, "image_info": images})

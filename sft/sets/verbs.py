@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sft import manifest, work
-from sft.errors import EngineError, ProblemsFound, UsageError
+from sft.errors import EngineError, ProblemsFound, SftError, UsageError
+from sft.jsonl import read_json
 from sft.sets import dedupe as duplicates
 from sft.sets import mix as mixing
 from sft.sets import split as splitting
@@ -161,7 +163,7 @@ def _verb(name: str, files: list[Path], place: _Place, targets: list[str], optio
             raise UsageError("the output would overwrite its source", where=str(path), hint="give another -o")
     mark = manifest.fingerprint(name, inputs, options)
     done = manifest.finished(place.manifest, mark)
-    if done is not None:
+    if done is not None and not any(code.startswith("image.") for code in done["counts"]["reasons"]):  # such an image may have come since
         return Outcome(done, fresh=False, strata=done.get("strata", []))
     for target in targets:
         manifest.refuse_foreign(place.folder / target, place.manifest)
@@ -177,12 +179,12 @@ def _verb(name: str, files: list[Path], place: _Place, targets: list[str], optio
 
 def _refuse_stale(place: _Place, targets: Sequence[str]) -> None:
     """UsageError where a part of an earlier cut would stay beside the new ones: its rows may be among those to train on."""
+    stale: list[str] = []
     with suppress(SftError, OSError, KeyError, TypeError):
         stale = [name for name in read_json(place.manifest)["outputs"] if name not in (*targets, place.rejects) and (place.folder / name).is_file()]
-        if not stale:
-            return
-        where, others = str(place.folder / stale[0]), ", ".join(targets)
-        raise _Stale(f"this part of an earlier cut would share rows with the new {others}", where=where, hint="remove it, or give another -o")
+    if stale:
+        message = f"this part of an earlier cut may share rows with the new {targets[0]}"
+        raise UsageError(message, where=str(place.folder / stale[0]), hint="remove it, or give another -o")
 
 
 def _carry_out(
@@ -213,7 +215,6 @@ def _carry_out(
     folder.clear()
     found: dict[str, Any] = json.loads(text)
     return found
-
 
 
 def _write(index: Index, folder: work.Work, place: _Place, decided: Decided) -> dict[str, int]:

@@ -49,7 +49,17 @@ def near_pairs(hashes: Hashes, *, limit: int = LIMIT) -> list[tuple[int, int]]:
         cuts = np.flatnonzero(np.diff(stretch[order])) + 1
         for part in np.split(order, cuts):
             found |= {(min(a, b), max(a, b)) for a, b in _close(unique, part, limit, first)}
-    return sorted(found)
+    return sorted(found | _of_equals(found, first, inverse))
+
+
+def _of_equals(found: set[tuple[int, int]], first: npt.NDArray[np.intp], inverse: npt.NDArray[np.intp]) -> set[tuple[int, int]]:
+    """What is near to a hash is near to every hash that equals it."""
+    near: dict[int, list[int]] = {}
+    for left, right in found:
+        if inverse[left] != inverse[right]:
+            near.setdefault(left, []).append(right)
+            near.setdefault(right, []).append(left)
+    return {(min(row, other), max(row, other)) for row, at in enumerate(inverse.tolist()) if first[at] != row for other in near.get(int(first[at]), ())}
 
 
 def _close(unique: Hashes, part: npt.NDArray[np.intp], limit: int, first: npt.NDArray[np.intp]) -> list[tuple[int, int]]:

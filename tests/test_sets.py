@@ -232,6 +232,7 @@ def test_near_pairs_are_all_pairs(values: list[int], data: st.DataObject) -> Non
     unique = list(dict.fromkeys(values))
     expected = {(i, j) for i in range(len(unique)) for j in range(i + 1, len(unique)) if (unique[i] ^ unique[j]).bit_count() <= LIMIT}
     assert set(near_pairs(np.array(unique, np.uint64))) == expected
+    assert near_pairs(np.array([0, 1, 1], np.uint64)) == [(0, 1), (0, 2), (1, 2)]
     doubled = near_pairs(np.array(unique + unique, np.uint64))
     assert {(at, at + len(unique)) for at in range(len(unique))} <= set(doubled)
 

@@ -25,7 +25,7 @@ _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 
 
 def teds(*, ref: str, pred: str, variant: Variant = "pubtabnet") -> float:
-    """Similarity of two HTML tables, 0 to 1 (`pubtabnet` can fall slightly below 0); cells by their normalised edit distance.
+    """Similarity of two HTML tables, at most 1 (tables of very different shape can fall below 0); cells by their normalised edit distance.
 
     Both without a table: 1.0; one without: 0.0.
 

@@ -66,11 +66,16 @@ def test_a_killed_conversion_goes_on_to_the_same_bytes(source: Path, tmp_path: P
     shutil.rmtree(out.parent)
     assert {"lines.jsonl", "lines.rejects.jsonl", "lines.manifest.json"} < expected.keys() and len(expected) > PAIRS // 7
     chance = random.Random(7)
-    alive = 0
-    for kill in range(KILLS):
+    kill = 0
+    while kill < KILLS:
         process = start(source, out)
         time.sleep(chance.uniform(0.25, 1) * seconds)  # before that, Python is starting
-        alive += process.poll() is None
+        if process.poll() is not None:  # the machine is faster now than when the undisturbed run was timed
+            seconds *= 0.8
+            process.communicate()
+            assert content(out.parent) == expected, f"before kill {kill}"
+            shutil.rmtree(out.parent)
+            continue
         process.kill()  # only the parent: its workers must end by themselves
         process.communicate()
         assert not out.exists() or hashlib.sha256(out.read_bytes()).hexdigest() == expected["lines.jsonl"], "a part of the output stands under its name"
@@ -79,7 +84,7 @@ def test_a_killed_conversion_goes_on_to_the_same_bytes(source: Path, tmp_path: P
             assert content(out.parent) == expected, f"kill {kill}"
             shutil.rmtree(out.parent)
         assert_gone(process.pid)
-    assert alive >= KILLS // 2
+        kill += 1
 
 
 def assert_gone(leader: int) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from sft import models
 from sft.checks import Context, make, shorten
-from sft.checks_target import TASK_OF
 from sft.images import ImageProblem, probe, smart_resize
+from sft.models import TASK_OF
 from sft.tokens import Budget
 from sft.types import ImageHeader, Problem, Sample, Task
 

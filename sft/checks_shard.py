@@ -22,11 +22,10 @@ from sft.checks import Context, make
 from sft.checks_images import MIN_SIDE, PAGE_CHARACTERS, looks_like_page
 from sft.checks_row import check_line
 from sft.checks_set import ENTRY, LOOK, folder_of, path_print, place_of, says_print
-from sft.checks_target import TASK_OF
 from sft.fastpath import Proof, keep_memory, prove
 from sft.headers import fingerprint_of, peek
 from sft.images import MAX_FILE_BYTES, MAX_IMAGE_PIXELS, ImageProblem, image_tokens, probe
-from sft.models import MAX_ASPECT
+from sft.models import MAX_ASPECT, TASK_OF
 from sft.tokens import Budget
 from sft.types import ImageHeader, Problem, Sample, Task
 

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from sft.checks import make, shorten
 from sft.markup.errors import MarkupError
 from sft.markup.text import controls, invisible, lookalikes, marks_missing
-from sft.models import MODELS, OTSL_TOKENS
+from sft.models import OTSL_TOKENS, TASK_OF
 from sft.types import Problem, Task
 
 BLANK_CORNER = "  | "  # how a chart begins whose first header is blank, in the official samples; stripped, it means the same
-TASK_OF = {prompt: task for version in MODELS.values() for task, prompt in version.prompts.items()}
 HTML_TABLE = re.compile(r"<(?:table|thead|tbody|tr|td|th)\b[^<>]*>", re.IGNORECASE)
 MARKDOWN_TABLE = re.compile(r"^\|.*\|[ \t]*\n\|(?=[^\n]*-)[ :|-]+\|[ \t]*\n\|", re.MULTILINE)  # header, ruler, first row; linear on any input
 

@@ -18,11 +18,10 @@ import msgspec
 import numpy as np
 
 from sft.checks_images import BASE64_STARTS
-from sft.checks_target import TASK_OF
 from sft.fast_latex import doubtful_formulas
 from sft.fast_markup import doubtful_charts, doubtful_tables, repeating
 from sft.fast_text import doubtful
-from sft.models import ModelVersion
+from sft.models import TASK_OF, ModelVersion
 from sft.types import Task
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of glibc's malloc.h

@@ -93,6 +93,8 @@ MODELS: dict[str, ModelVersion] = {
     ),
 }
 DEFAULT_MODEL = "0.9B"
+# what a prompt of any version asks for
+TASK_OF: dict[str, Task] = {prompt: task for version in MODELS.values() for task, prompt in version.prompts.items()}
 
 
 def find(name: str) -> ModelVersion | None:

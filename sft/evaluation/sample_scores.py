@@ -18,14 +18,14 @@ from typing import Literal
 from sft.errors import UsageError
 from sft.metrics import METRICS, cells, formula, health, text
 from sft.metrics.answers import read_table
-from sft.models import MODELS
+from sft.models import TASK_OF as PROMPTS
 from sft.shards import Runner, run
 from sft.types import Prediction, Task
 
 Pair = tuple[float, float]
 Kind = Literal["share", "bounded", "rate", "number"]
 OTHER = "other"  # the task of a prompt that no model version has; scored as text
-TASK_OF = {prompt: task.value for version in MODELS.values() for task, prompt in version.prompts.items()}
+TASK_OF = {prompt: task.value for prompt, task in PROMPTS.items()}
 MAX_PAIRS = 64_000_000  # cells of the truth × cells of the answer, 512 MB; beyond, an answer is a runaway and its TEDS 0
 SHARD = 256  # answers that one process is given at once
 FEW = 1000  # answers that are scored before other processes would have started

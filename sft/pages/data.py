@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from sft.evaluation.report_images import picture
 from sft.jsonl import atomic_write
+from sft.models import TASK_OF
 from sft.pages import render
 from sft.stats import MEASURES, Stats
 from sft.types import Problem, Sample
@@ -34,7 +35,7 @@ def card(line: int, sample: Sample, base: Path, problems: Sequence[Problem] = ()
     """A row as it is shown."""
     images = sample.prompt_images or sample.image_info
     shown_image, note = picture(base / images[0].image_url)
-    shown = render.answer(render.TASK_OF.get(sample.prompt), sample.ref)
+    shown = render.answer(TASK_OF.get(sample.prompt), sample.ref)
     more = f"; {len(images) - 1} more images" if len(images) > 1 else ""
     return Card(line, shown_image, note, images[0].image_url + more, sample.prompt[:200], shown.html, sample.ref[: render.MAX_SHOWN], shown.note, tuple(problems))
 

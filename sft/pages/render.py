@@ -18,7 +18,6 @@ from sft.markup import chart, latex
 from sft.markup.errors import MarkupError
 from sft.markup.grid import Grid
 from sft.markup.table import parse_otsl
-from sft.models import MODELS
 from sft.types import Task
 
 MAX_SHOWN = 4000  # code points of one answer in a page
@@ -34,7 +33,6 @@ ATTRIBUTES = {
     *("mathvariant", "displaystyle", "scriptlevel", "stretchy", "fence", "form", "lspace", "rspace", "linethickness", "columnalign", "rowspacing", "columnspacing"),
     *("accent", "accentunder", "display", "width", "notation"),
 }
-TASK_OF: dict[str, Task] = {prompt: task for version in MODELS.values() for task, prompt in version.prompts.items()}
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from sft.formats.base import Unit, line_units
 from sft.images import ImageProblem, probe
 from sft.jsonl import CHUNK, MAX_LINE_BYTES, bounded_lines, open_input
 from sft.markup.text import scripts
-from sft.models import MODELS
+from sft.models import TASK_OF
 from sft.shards import Runner, run
 from sft.types import Sample
 
@@ -36,7 +36,6 @@ ROW = np.dtype([("file", "u2"), ("offset", "u8"), ("length", "u4"), ("line", "u4
 IMAGE = np.dtype([("row", "u4"), ("image", "u8", 2)])  # every image of every row; `row` counts from the beginning of its shard
 NO_GROUP = 0
 MAX_KEYS = 200  # of the rows' own that are remembered, to suggest one
-TASK_OF = {prompt: task.value for version in MODELS.values() for task, prompt in version.prompts.items()}
 STRATA = ("task", "script", "length")
 _rows = msgspec.json.Decoder()
 
@@ -237,7 +236,7 @@ def _dotted(raw: dict[str, Any], start: str = "") -> Iterator[str]:
 
 def _stratum(key: str, raw: Any, sample: Sample, answers: list[str]) -> str:
     if key == "task":
-        return TASK_OF.get(sample.prompt, "other prompts")
+        return TASK_OF[sample.prompt].value if sample.prompt in TASK_OF else "other prompts"
     if key == "script":
         return next(iter(scripts("".join(answers))), "no letters")
     if key == "length":

@@ -56,7 +56,7 @@ def deal(index: Index, groups: Ints, sizes: Sequence[int], *, seed: int) -> Ints
     strata, stratum_of = np.unique(index.rows["stratum"], return_inverse=True)
     totals = np.bincount(stratum_of, minlength=len(strata)).astype(float)
     lacking = [totals * (size / max(1, len(index.rows))) for size in sizes]
-    members, first = _members(groups)
+    members = _members(groups)
     names = [_name(index, int(rows[0]), seed) for rows in members]
     part_of = np.zeros(len(index.rows), dtype=np.int64)
     for number in sorted(range(len(members)), key=names.__getitem__):
@@ -68,15 +68,14 @@ def deal(index: Index, groups: Ints, sizes: Sequence[int], *, seed: int) -> Ints
                 lack[found] = now - counts
                 part_of[rows] = part
                 break
-    _ = first
     return part_of
 
 
-def _members(groups: Ints) -> tuple[list[Ints], Ints]:
+def _members(groups: Ints) -> list[Ints]:
     """The rows of every group, groups in the order of their first rows."""
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(groups[order]) != 0]) if len(groups) else np.empty(0, np.int64)
-    return [np.sort(part) for part in np.split(order, starts[1:])] if len(groups) else [], starts
+    return [np.sort(part) for part in np.split(order, starts[1:])] if len(groups) else []
 
 
 def _name(index: Index, row: int, seed: int) -> bytes:

@@ -62,8 +62,7 @@ image: setup ## the training container for this machine's GPU
 check: setup ## style, types, floors
 	@scripts/check
 
-bench: setup ## speed against peers, in one run (installs docling-core for it)
-	@.venv/bin/python -c 'import docling_core' 2>/dev/null || .venv/bin/python -m pip install --quiet docling-core
+bench: setup ## speed against peers, in one run
 	@for name in otsl validate metrics scoring; do echo "== $$name"; .venv/bin/python scripts/bench/$$name; done
 
 clean: ## remove runs, models and drawn samples; environments stay

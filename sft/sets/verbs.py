@@ -164,6 +164,7 @@ def _verb(name: str, files: list[Path], place: _Place, targets: list[str], optio
     mark = manifest.fingerprint(name, inputs, options)
     done = manifest.finished(place.manifest, mark)
     if done is not None and not any(code.startswith("image.") for code in done["counts"]["reasons"]):  # such an image may have come since
+        _sweep(place, mark)
         return Outcome(done, fresh=False, strata=done.get("strata", []))
     for target in targets:
         manifest.refuse_foreign(place.folder / target, place.manifest)
@@ -175,6 +176,13 @@ def _verb(name: str, files: list[Path], place: _Place, targets: list[str], optio
             folder.clear()
             raise
     return Outcome(found, fresh=True, strata=found.get("strata", []))
+
+
+def _sweep(place: _Place, mark: str) -> None:
+    """Remove the work folder of a run that was killed between its manifest and its end."""
+    if work.folder_of(place.folder / place.stem).is_dir():
+        with work.Work(place.folder / place.stem, mark) as folder:
+            folder.clear()
 
 
 def _refuse_stale(place: _Place, targets: Sequence[str]) -> None:
@@ -211,7 +219,8 @@ def _carry_out(
         folder.move(target, place.folder / target)
     mark, inputs, options = described
     text = json.dumps(manifest.make(name, mark, inputs, options, counts, stated, **decided.more), ensure_ascii=False, indent=2)
-    work.write(place.manifest, text.encode() + b"\n")
+    work.write(folder.path(place.manifest.name), text.encode() + b"\n")
+    folder.move(place.manifest.name, place.manifest)
     folder.clear()
     found: dict[str, Any] = json.loads(text)
     return found

@@ -113,7 +113,8 @@ def synth(order: Order, out: Path, *, on_progress: Callable[[int], object] = lam
         counts = _assemble(order, out, work)
         outputs = {path.name: manifest.output(path) for path in (out, rejects_of(out)) if path.is_file()}
         account = manifest.make("synth", mark, inputs, options, counts, outputs, images=_images(images), **({"texts": given.counts} if given else {}))
-        jsonl.write_json(manifest_path(out), account)
+        jsonl.write_json(work.path("manifest"), account)
+        work.move("manifest", manifest_path(out))
         _begun(images).unlink(missing_ok=True)
         work.clear()
     return account

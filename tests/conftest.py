@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 from eval_server import Served
+from hypothesis import HealthCheck, settings
 
 from sft import export, jsonl, models
 from sft.synth import bengali
 from sft.tiny import SPECIAL_TOKENS, train_tokenizer
 
 VERSION = models.MODELS["0.9B"]
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def write_safetensors(path: Path, tensors: dict[str, list[int]]) -> None:

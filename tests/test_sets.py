@@ -77,7 +77,7 @@ def test_split_tears_nothing_apart(data: Path, tmp_path: Path) -> None:
             assert (tmp_path / "out" / "cut" / item["image_info"][0]["image_url"]).is_file()
     again = split(data, tmp_path / "out" / "cut", parts=[("test", 0.2), ("val", 10)], keys=Keys(("meta.group",), ("task",)), runner=ONE)
     assert not again.fresh and again.manifest == outcome.manifest
-    assert not list((tmp_path / "out" / "cut").glob(".*"))
+    assert [path.name for path in (tmp_path / "out" / "cut").glob(".*")] == [".split.images"]  # no work folder is left
 
 
 def test_split_is_stratified_and_seeded(tmp_path: Path) -> None:
@@ -319,6 +319,15 @@ def test_an_image_that_came_late_is_taken(tmp_path: Path) -> None:
     picture(tmp_path / "i" / "late.png", 99)
     assert split(source, tmp_path / "out", **arguments).manifest["counts"]["rejected"] == 0
     assert not split(source, tmp_path / "out", **arguments).fresh
+
+
+def test_an_image_that_changed_is_looked_at_again(tmp_path: Path) -> None:
+    first, second = picture(tmp_path / "i" / "0.png", 0), picture(tmp_path / "i" / "1.png", 1)
+    source = write(tmp_path / "all.jsonl", [row(first, "one"), row(second, "other")])
+    assert dedupe(source, tmp_path / "out.jsonl", runner=ONE).manifest["counts"]["out"] == 2
+    assert not dedupe(source, tmp_path / "out.jsonl", runner=ONE).fresh
+    (tmp_path / second).write_bytes((tmp_path / first).read_bytes())
+    assert dedupe(source, tmp_path / "out.jsonl", runner=ONE).manifest["counts"]["reasons"] == {"set.contradiction": 2}
 
 
 def test_a_part_of_an_earlier_cut_does_not_stay_beside_the_new_one(tmp_path: Path) -> None:

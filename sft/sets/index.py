@@ -27,6 +27,7 @@ from sft.images import ImageProblem, probe
 from sft.jsonl import CHUNK, MAX_LINE_BYTES, bounded_lines, open_input
 from sft.markup.text import scripts
 from sft.models import TASK_OF
+from sft.seen import Seen
 from sft.shards import Runner, run
 from sft.types import Sample
 
@@ -73,6 +74,7 @@ class Index:
     rejects: tuple[Path, ...]
     rejected: dict[str, int]
     seen: frozenset[str] = frozenset()  # dotted keys of rows, where keys were looked up
+    looked_at: tuple[Path, ...] = ()  # the pieces of the list of images (`sft.seen`)
 
 
 def build(files: list[Path], folder: work.Work, keys: Keys, runner: Runner, *, progress: Callable[[float], object] = lambda _: None) -> Index:
@@ -80,6 +82,7 @@ def build(files: list[Path], folder: work.Work, keys: Keys, runner: Runner, *, p
     if len(files) > 0xFFFF:
         raise UsageError(f"{len(files)} files, at most {0xFFFF} at once", hint="join some of them first")
     jobs = (Job(unit, number, folder.path(f"{number:05}-{unit.payload.start:012}.index"), keys) for number, path in enumerate(files) for unit in line_units(path))
+    content_hash.cache_clear()  # another call may have seen other images
     done = 0
     pieces = []
     for job_bytes, piece in run(index_shard, jobs, runner):
@@ -108,19 +111,21 @@ def _joined(files: tuple[Path, ...], pieces: list[Path]) -> Index:
         for code, number in summary["rejected"].items():
             rejected[code] = rejected.get(code, 0) + number
     empty_rows, empty_images = np.empty(0, ROW), np.empty(0, IMAGE)
-    return Index(files, np.concatenate([empty_rows, *rows]), np.concatenate([empty_images, *images]), names, tuple(p.with_suffix(".rejects") for p in pieces), rejected, frozenset(seen))
+    rejects, looked_at = (tuple(piece.with_suffix(ending) for piece in pieces) for ending in (".rejects", ".images"))
+    return Index(files, np.concatenate([empty_rows, *rows]), np.concatenate([empty_images, *images]), names, rejects, rejected, frozenset(seen), looked_at)
 
 
 def index_shard(job: Job) -> tuple[int, Path]:
     """Index one shard and leave its piece; (bytes of the shard, the piece). A piece that is there already is kept."""
     size = job.unit.payload.end - job.unit.payload.start
     rejects = job.piece.with_suffix(".rejects")
-    if job.piece.is_file() and rejects.is_file():
+    if job.piece.is_file():  # the last of its files
         return size, job.piece
     shard = _Shard(job)
     with work.piece(rejects) as stream:
         for reject in shard.read():
             stream.write(msgspec.json.encode(reject) + b"\n")
+    work.write(job.piece.with_suffix(".images"), shard.looked_at.packed())
     summary = json.dumps({"names": shard.names, "rejected": shard.rejected, "seen": sorted(shard.seen)}).encode()
     with work.piece(job.piece) as stream:
         np.savez(stream, rows=np.array(shard.rows, ROW), images=np.array(shard.images, IMAGE), summary=np.frombuffer(summary, "u1"))
@@ -137,6 +142,7 @@ class _Shard:
         self.names: dict[str, str] = {}
         self.rejected: dict[str, int] = {}
         self.seen: set[str] = set()
+        self.looked_at = Seen(job.piece.parent.parent)  # the work folder stands beside the outputs
 
     def read(self) -> Iterator[dict[str, Any]]:
         """Take every row in; what is none comes out as a reject."""
@@ -165,7 +171,7 @@ class _Shard:
             answers = [item.text for item in sample.text_info if item.tag == "no_mask"]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ImageProblem("structure.object", f"not a sample: {error}") from error
-        hashes = [content_hash(_resolved(self.job.unit.path.parent / image.image_url)) for image in sample.image_info]
+        hashes = [self._hash(self.job.unit.path.parent / image.image_url) for image in sample.image_info]
         keys = self.job.keys
         if keys.asked and len(self.seen) < MAX_KEYS:
             self.seen.update(_dotted(raw))
@@ -178,6 +184,11 @@ class _Shard:
         images = hashes[0] if len(hashes) == 1 else wide_hash(repr(hashes).encode())
         self.images += [(len(self.rows), value) for value in hashes]
         self.rows.append((self.job.file, begin, len(text), line, images, texts, asked, short_hash(group) if group else NO_GROUP, number))
+
+    def _hash(self, path: Path) -> tuple[int, int]:
+        resolved = _resolved(path)
+        self.looked_at.note(resolved)
+        return content_hash(resolved)
 
 
 def _resolved(path: Path) -> Path:

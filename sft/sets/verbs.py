@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sft import manifest, work
+from sft import manifest, seen, work
 from sft.errors import EngineError, ProblemsFound, SftError, UsageError
 from sft.jsonl import read_json
 from sft.sets import dedupe as duplicates
@@ -72,6 +72,11 @@ class _Place:
     @property
     def manifest(self) -> Path:
         return self.folder / f"{self.stem}.manifest.json"
+
+    @property
+    def images(self) -> Path:
+        """The images that were looked at: the same command notices when one of them changes, or comes at last."""
+        return seen.list_path(self.folder / self.stem)
 
     @property
     def rejects(self) -> str:
@@ -163,7 +168,7 @@ def _verb(name: str, files: list[Path], place: _Place, targets: list[str], optio
             raise UsageError("the output would overwrite its source", where=str(path), hint="give another -o")
     mark = manifest.fingerprint(name, inputs, options)
     done = manifest.finished(place.manifest, mark)
-    if done is not None and not any(code.startswith("image.") for code in done["counts"]["reasons"]):  # such an image may have come since
+    if done is not None and seen.changed(place.images, place.folder) == []:
         _sweep(place, mark)
         return Outcome(done, fresh=False, strata=done.get("strata", []))
     for target in targets:
@@ -217,6 +222,8 @@ def _carry_out(
     place.manifest.unlink(missing_ok=True)  # until all outputs are in place, no manifest speaks for them
     for target in stated:
         folder.move(target, place.folder / target)
+    work.join(folder.path("joined.images"), index.looked_at)
+    folder.move("joined.images", place.images)
     mark, inputs, options = described
     text = json.dumps(manifest.make(name, mark, inputs, options, counts, stated, **decided.more), ensure_ascii=False, indent=2)
     work.write(folder.path(place.manifest.name), text.encode() + b"\n")

@@ -18,11 +18,12 @@ A line (from Delpher, the newspapers of the Dutch national library, shortened):
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sft.formats import regions, rows, xml_safe
-from sft.formats.base import Format, Options, Picture, Read, Reject, Unit, file_units
+from sft.formats.base import Format, Options, Picture, Read, Reject, Unit
 from sft.markup.errors import MarkupError
 from sft.types import Task
 
@@ -33,39 +34,29 @@ UNITS = ("pixel", "mm10", "inch1200")
 
 
 def units(source: Path, options: Options) -> Iterator[Unit]:
-    """Pages: the file, or every .xml or .alto below a folder (METS files, which list pages, are left out)."""
-    root, paths = regions.files(source, (".xml", ".alto"))
-    yield from file_units((path for path in paths if source == path or path.name.lower() not in ("mets.xml", "metadata.xml")), root)
+    """Pages: the file, or every .xml or .alto below a folder."""
+    yield from regions.xml_units(source, (".xml", ".alto"))
 
 
 def read(unit: Unit, options: Options) -> Iterator[Read]:
     """One item per line."""
     for path in unit.payload:
-        yield from _file(path, regions.relative(path, unit.path), unit.path, options)
+        name = regions.relative(path, unit.path)
+        yield from regions.read_pages(path, name, "Page", partial(_items, path, name, unit.path, options))
 
 
-def _file(path: Path, name: str, root: Path, options: Options) -> Iterator[Read]:
-    document = xml_safe.read_xml(path)
-    if isinstance(document, xml_safe.Fault):
-        yield Reject(name, document.code, document.message)
-        return
-    pages = list(document.root.iter("{*}Page"))
-    if not pages:
-        yield Reject(name, "source.shape", f"no <Page>: the root is <{xml_safe.local(document.root)}>")
+def _items(path: Path, name: str, root: Path, options: Options, pages: list[_Element], document: xml_safe.Document) -> Iterator[Read]:
     for page in pages[1:]:
         yield Reject(f"{name}#{page.get('ID', '')}", "source.inexpressible", "another page of the same image", hint_of(page))
-    for page in pages[:1]:
-        try:
-            picture = regions.image_beside(_file_name(document.root), path, root, options)
-            factors = _factors(document.root, page, picture)
-        except MarkupError as error:
-            yield Reject(name, error.code, str(error))
-            continue
-        for line in page.iter("{*}TextLine"):
-            if line not in document.open:
-                yield _item(f"{name}#{line.get('ID', '')}", line, picture, factors, name, options)
-    if document.fault:
-        yield Reject(name, document.fault.code, document.fault.message)
+    try:
+        picture = regions.image_beside(_file_name(document.root), path, root, options)
+        factors = _factors(document.root, pages[0], picture)
+    except MarkupError as error:
+        yield Reject(name, error.code, str(error))
+        return
+    for line in pages[0].iter("{*}TextLine"):
+        if line not in document.open:
+            yield _item(f"{name}#{line.get('ID', '')}", line, picture, factors, name, options)
 
 
 def hint_of(page: _Element) -> str:

@@ -20,11 +20,12 @@ Every version of the namespace is read, also files without one, and the old `<Co
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sft.formats import regions, rows, xml_safe
-from sft.formats.base import Format, Options, Picture, Read, Reject, Unit, file_units
+from sft.formats.base import Format, Options, Picture, Read, Reject, Unit
 from sft.markup.errors import MarkupError
 from sft.markup.grid import Cell, Grid
 from sft.types import Task
@@ -36,44 +37,35 @@ MAX_CELLS = 100_000  # of one table
 
 
 def units(source: Path, options: Options) -> Iterator[Unit]:
-    """Pages: the file, or every .xml below a folder (METS files, which list pages, are left out)."""
-    root, paths = regions.files(source, (".xml",))
-    yield from file_units((path for path in paths if source == path or path.name.lower() not in ("mets.xml", "metadata.xml")), root)
+    """Pages: the file, or every .xml below a folder."""
+    yield from regions.xml_units(source, (".xml",))
 
 
 def read(unit: Unit, options: Options) -> Iterator[Read]:
     """One item per line, one per table."""
     for path in unit.payload:
-        yield from _file(path, regions.relative(path, unit.path), unit.path, options)
+        name = regions.relative(path, unit.path)
+        yield from regions.read_pages(path, name, "Page", partial(_items, path, name, unit.path, options))
 
 
-def _file(path: Path, name: str, root: Path, options: Options) -> Iterator[Read]:
-    document = xml_safe.read_xml(path)
-    if isinstance(document, xml_safe.Fault):
-        yield Reject(name, document.code, document.message)
+def _items(path: Path, name: str, root: Path, options: Options, pages: list[_Element], document: xml_safe.Document) -> Iterator[Read]:
+    page = pages[0]
+    try:
+        picture = regions.image_beside(page.get("imageFilename", ""), path, root, options)
+        width, height = (regions.number(page.get(key, "0"), key) for key in ("imageWidth", "imageHeight"))
+        factors = regions.scale(picture, width, height)
+    except MarkupError as error:
+        yield Reject(name, error.code, str(error))
         return
-    page = next(document.root.iter("{*}Page"), None)
-    if page is None:
-        yield Reject(name, "source.shape", f"no <Page>: the root is <{xml_safe.local(document.root)}>")
-    else:
-        try:
-            picture = regions.image_beside(page.get("imageFilename", ""), path, root, options)
-            width, height = (regions.number(page.get(key, "0"), key) for key in ("imageWidth", "imageHeight"))
-            factors = regions.scale(picture, width, height)
-        except MarkupError as error:
-            yield Reject(name, error.code, str(error))
-            return
-        for element in document.iter("TextLine", "TableRegion", "TextRegion"):
-            kind = xml_safe.local(element)
-            if kind == "TextRegion" and not _is_alone(element):
-                continue
-            task = Task.TABLE if kind == "TableRegion" else Task.OCR
-            if options.task in (None, task) or (task is Task.OCR and options.task is Task.FORMULA):
-                item = _item(f"{name}#{element.get('id', '')}", element, task, picture, factors, name, options)
-                if item is not None:
-                    yield item
-    if document.fault:
-        yield Reject(name, document.fault.code, document.fault.message)
+    for element in document.iter("TextLine", "TableRegion", "TextRegion"):
+        kind = xml_safe.local(element)
+        if kind == "TextRegion" and not _is_alone(element):
+            continue
+        task = Task.TABLE if kind == "TableRegion" else Task.OCR
+        if options.task in (None, task) or (task is Task.OCR and options.task is Task.FORMULA):
+            item = _item(f"{name}#{element.get('id', '')}", element, task, picture, factors, name, options)
+            if item is not None:
+                yield item
 
 
 def _item(where: str, element: _Element, task: Task, picture: Picture, factors: tuple[float, float], group: str, options: Options) -> Read | None:

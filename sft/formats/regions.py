@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from sft.errors import UsageError
-from sft.formats import json_stream, rows
-from sft.formats.base import Item, Options, Picture, Reject, inside
+from sft.formats import json_stream, rows, xml_safe
+from sft.formats.base import Item, Options, Picture, Read, Reject, Unit, file_units, inside
 from sft.formats.targets import make
 from sft.images import ImageProblem, probe
 from sft.markup.errors import MarkupError
 from sft.types import Task
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
 
 Quad = tuple[tuple[float, float], ...]
 MAX_COORDINATE = 1e6  # pixels; no image that is read has a longer side
@@ -32,6 +36,27 @@ def files(source: Path, suffixes: Sequence[str]) -> tuple[Path, list[Path]]:
     if not found:
         raise UsageError(f"no {' or '.join(suffixes)} here", where=str(source), hint="name a file, or a folder with such files in it")
     return source, found
+
+
+def xml_units(source: Path, suffixes: Sequence[str]) -> Iterator[Unit]:
+    """XML pages: the file, or every one below a folder (METS files, which list pages, are left out)."""
+    root, paths = files(source, suffixes)
+    yield from file_units((path for path in paths if source == path or path.name.lower() not in ("mets.xml", "metadata.xml")), root)
+
+
+def read_pages(path: Path, name: str, page: str, items: Callable[[list[_Element], xml_safe.Document], Iterator[Read]]) -> Iterator[Read]:
+    """What `items` makes of the elements called `page` (at least one) of an XML file, and the faults of the file around it."""
+    document = xml_safe.read_xml(path)
+    if isinstance(document, xml_safe.Fault):
+        yield Reject(name, document.code, document.message)
+        return
+    found = list(document.root.iter("{*}" + page))
+    if found:
+        yield from items(found, document)
+    else:
+        yield Reject(name, "source.shape", f"no <{page}>: the root is <{xml_safe.local(document.root)}>")
+    if document.fault:
+        yield Reject(name, document.fault.code, document.fault.message)
 
 
 def relative(path: Path, root: Path) -> str:

@@ -219,7 +219,7 @@ def test_latex_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name, text in programs.items():
         (tmp_path / name).write_text(f"#!{sys.executable}\n{text}")
         (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setenv("PATH", str(tmp_path))  # a LaTeX of the machine must not stand in for one that cannot be started
     formulas = tmp_path / "f.txt"
     formulas.write_text("a^2\n\\wrong\n\\input{/etc/passwd}\n")
     account = synth(Order("formula", 3, texts=formulas, latex=True, degrade="none"), tmp_path / "x.jsonl")

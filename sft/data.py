@@ -49,7 +49,11 @@ def find(name: str, *, say: Callable[[str], None] = lambda _: None) -> DataSet:
     known = sorted(path.parent.name for path in DATASETS.glob("*/dataset.yaml"))
     close = get_close_matches(name.removesuffix(".jsonl"), known, n=1)
     close = close or [str(given.with_name(near)) for near in get_close_matches(given.name, [path.name for path in given.parent.glob("*.jsonl")], n=1)]
-    hint = f"did you mean {close[0]} ?" if close else f"give a JSONL file, or one of: {', '.join(known) or '`sft init DIR` writes an example'}"
+    others = f", or one of: {', '.join(known)}" if known else "; names are looked for under datasets/ of the current directory"
+    hint = f"did you mean {close[0]} ?" if close else f"give a JSONL file{others}"
+    if given.is_dir():
+        inside = ", ".join(sorted(path.name for path in given.glob("*.jsonl"))[:5])
+        raise UsageError("no train.jsonl in this folder", where=name, hint=f"name one of its files: {inside}" if inside else "it holds no JSONL file")
     raise UsageError("no such data", where=name, hint=hint)
 
 

@@ -223,9 +223,13 @@ def render(template: str, messages: list[dict[str, Any]]) -> str:
 
 
 def fingerprint(model_dir: Path) -> str:
-    """A short hash of what a model directory computes: weights, tokenizer, template and pixel limits."""
+    """A short hash of what a model directory answers: its weights and every file that a server reads beside them.
+
+    generation_config.json is one of these: vLLM takes from it what a request leaves out, such as the repetition penalty.
+    """
     digest = hashlib.sha256()
-    for path in (*weight_files(model_dir), *(model_dir / name for name in ("tokenizer.json", "chat_template.jinja", "preprocessor_config.json"))):
+    names = {*models.SERVED_FILES, *FROM_BASE_IF_THERE, "chat_template.json"} - {WEIGHTS, "LICENSE*"}
+    for path in (*weight_files(model_dir), *sorted(path for name in names for path in model_dir.glob(name))):
         if path.is_file():
             digest.update(json.dumps([path.name, sha256(path)]).encode())
     return digest.hexdigest()[:16]

@@ -30,6 +30,7 @@ DEFAULT_PORT = 8118
 START_SECONDS = 600.0  # loading a big model from a slow disk
 WARM_UP_SECONDS = 120.0
 SAY_SECONDS = 10.0  # between two signs of life while waiting
+WATCH_SECONDS = 0.5  # between two looks at whether the server is still there
 BATCHED_TOKENS = 16_384  # vLLM profiles this many; 131072 takes 30 GB and more for nothing
 ANSWER_TOKENS = 4096  # longest answer that is asked for by default; a large table
 CPU_CONTEXT = 1024  # tokens; a rehearsal's crops need far fewer
@@ -113,9 +114,31 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass(frozen=True)
+class Running:
+    """A server that has answered once, at `url`."""
+
+    url: str
+    process: Process
+    log: Path
+
+    def watch(self) -> None:
+        """Returns never: EngineError when the server ends by itself."""
+        while self.process.running:
+            self.process.lines(WATCH_SECONDS)  # the log has them; an unread queue would only grow
+        raise _failure(f"the server ended with exit code {self.process.exit_code()}", self.log)
+
+
 @contextmanager
 def serving(model_dir: Path, version: models.ModelVersion, options: ServerOptions, *, log: Path, say: Callable[[str], None] = lambda _: None) -> Iterator[str]:
-    """A server that has answered once; yields its URL. Leaving the block ends it and everything it started."""
+    """As `running`; yields the URL alone."""
+    with running(model_dir, version, options, log=log, say=say) as server:
+        yield server.url
+
+
+@contextmanager
+def running(model_dir: Path, version: models.ModelVersion, options: ServerOptions, *, log: Path, say: Callable[[str], None] = lambda _: None) -> Iterator[Running]:
+    """A server that has answered once. Leaving the block ends it and everything it started."""
     prove(model_dir, version)
     require_free_port(options.host, options.port)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)
@@ -128,7 +151,7 @@ def serving(model_dir: Path, version: models.ModelVersion, options: ServerOption
         try:
             _wait_healthy(process, url, log, say)
             warm_up(url, version, model_dir)
-            yield url
+            yield Running(url, process, log)
         finally:
             if options.image:
                 stop_container(_container_name(options))
@@ -206,6 +229,8 @@ def version_of(model_dir: Path) -> models.ModelVersion:
     if not model_dir.is_dir():
         raise UsageError("no such model directory", where=str(model_dir), hint="`sft export RUN -o DIR` writes one")
     path = model_dir / "inference.yml"
+    if not os.path.lexists(path):
+        raise ProblemsFound("no inference.yml here: this is no exported model", where=str(model_dir), hint="`sft export RUN -o DIR` writes one; a run has it under runs/NAME/model")
     try:
         name = yaml.load(read_bounded(path, max_bytes=64 * 1024), Loader=_PlainLoader)["Global"]["model_name"]  # noqa: S506  (a SafeLoader)
         if not isinstance(name, str) or len(name) > 200:

@@ -207,16 +207,21 @@ def test_eval_of_a_card_scores_its_test_file(tmp_path: Path, monkeypatch: pytest
 
 
 def test_serve_prints_the_address_that_the_server_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def answering(*_: Any, **__: Any) -> Iterator[str]:
-        yield "http://[::1]:8118"
+    class Server:
+        url = "http://[::1]:8118"
 
-    for name, instead in {"version_of": lambda _: models.MODELS["1.5"], "require_free_port": lambda *_: None, "serving": answering}.items():
+        def watch(self) -> None:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def answering(*_: Any, **__: Any) -> Iterator[Server]:
+        yield Server()
+
+    for name, instead in {"version_of": lambda _: models.MODELS["1.5"], "require_free_port": lambda *_: None, "running": answering}.items():
         monkeypatch.setattr(serve, name, instead)
     monkeypatch.setattr(export, "prove", lambda *_: None)
     monkeypatch.setattr(environments, "no_cpu_server", lambda: "")
     monkeypatch.setattr(job, "server_options", lambda *_, **__: None)
-    monkeypatch.setattr(serving, "_wait", lambda: None)
     done = CliRunner().invoke(serving.serve, [str(tmp_path), "--host", "::1", "--device", "cpu"])
     assert done.exit_code == 0 and "http://[::1]:8118/v1  model PaddleOCR-VL-1.5-0.9B\n" in done.stdout
 

@@ -156,8 +156,10 @@ def test_fingerprint_follows_what_is_computed(base_model: Path) -> None:
     before = export.fingerprint(base_model)
     (base_model / "README.md").write_text("note")
     assert export.fingerprint(base_model) == before
-    (base_model / "chat_template.jinja").write_text("other")
-    assert export.fingerprint(base_model) != before
+    for name in ("chat_template.jinja", "generation_config.json", "config.json", "processor_config.json"):
+        (base_model / name).write_text("other")
+        assert export.fingerprint(base_model) != before, name
+        before = export.fingerprint(base_model)
 
 
 TABLES = ("generation_config.json", "tokenizer_config.json", "preprocessor_config.json", "config.json")

@@ -65,6 +65,28 @@ def test_server_that_dies_shows_its_last_words(base_model: Path, tmp_path: Path)
     assert "no weights for you" in str(caught.value) and caught.value.exit_code == 3
 
 
+def test_a_server_that_dies_later_is_noticed(base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, port = tmp_path / "python", serve.free_port()
+    program.write_text(f"""#!{sys.executable}
+import http.server, os, threading, time
+class Healthy(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.flush()
+        print("RuntimeError: out of memory", flush=True)
+        threading.Timer(0.5, os._exit, [9]).start()
+    def log_message(self, *_):
+        pass
+http.server.HTTPServer(("127.0.0.1", {port}), Healthy).serve_forever()
+""")
+    program.chmod(0o755)
+    monkeypatch.setattr(serve, "warm_up", lambda *_: None)
+    with pytest.raises(EngineError, match="exit code 9") as caught, serve.running(base_model, VERSION, serve.ServerOptions(str(program), port=port), log=tmp_path / "log") as server:
+        server.watch()
+    assert "out of memory" in str(caught.value)
+
+
 class Answers(BaseHTTPRequestHandler):
     """Answers a chat request with what the test put into `status` and `tokens`."""
 
@@ -121,6 +143,8 @@ def test_version_of(base_model: Path, tmp_path: Path) -> None:
     assert serve.version_of(base_model) is VERSION
     with pytest.raises(UsageError, match="no such model directory"):
         serve.version_of(tmp_path / "none")
+    with pytest.raises(ProblemsFound, match="no exported model"):
+        serve.version_of(tmp_path)
     (base_model / "inference.yml").write_text("!!python/object/apply:os.system ['true']")
     with pytest.raises(ProblemsFound, match="does not say which model"):
         serve.version_of(base_model)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 import tempfile
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from sft import data as datasets
 from sft import environments, job, scoring, ui
 from sft import export as exporting
 from sft import serve as serving
-from sft.cli.common import json_option, print_json
+from sft.cli.common import json_option, metric_option, print_json
 from sft.errors import EXIT_PROBLEMS, EngineError, UsageError
 from sft.evaluation import predict, suites
 from sft.evaluation.client import Kind
@@ -51,23 +53,17 @@ def serve(model_dir: Path, port: int, host: str, device: str | None, max_model_l
     if reason:
         raise EngineError(reason, hint="serve the directory in the container: see docs/serving.md")
     options = job.server_options(chosen, machine, port=port, **more)
-    with tempfile.TemporaryDirectory(prefix="sft-serve-") as folder, serving.serving(model_dir, version, options, log=Path(folder) / "server.log", say=ui.say) as url:
-        click.echo(f"{url}/v1  model {version.served_name}")
+    folder = Path(tempfile.mkdtemp(prefix="sft-serve-"))  # stays when the server fails: its log says why
+    with serving.running(model_dir, version, options, log=folder / "server.log", say=ui.say) as server:
+        click.echo(f"{server.url}/v1  model {version.served_name}")
         ui.flush()
         ui.say("ready: the first image was answered, and its prompt is the trained one; Ctrl-C stops")
-        _wait()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt)
+        with suppress(KeyboardInterrupt):
+            server.watch()
+    shutil.rmtree(folder, ignore_errors=True)
     ui.say("stopped")
-
-
-def _wait() -> None:
-    """Until Ctrl-C or a termination signal."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-    try:
-        while True:
-            signal.pause()
-    except KeyboardInterrupt:
-        return
 
 
 def _interrupt(*_: object) -> None:
@@ -89,6 +85,7 @@ def _interrupt(*_: object) -> None:
 @click.option("--min-pixels", type=click.IntRange(min=784), metavar="N", help="Sent with each request [default: the server's].")
 @click.option("--max-pixels", type=click.IntRange(min=784), metavar="N", help="Sent with each request [default: the server's].")
 @click.option("--fresh", is_flag=True, help="Forget the answers of earlier runs.")
+@metric_option
 @click.option("--no-report", is_flag=True, help="Only predictions.jsonl and results.json.")
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Folder of the results [default: runs/eval/NAME].")
 @json_option
@@ -143,6 +140,9 @@ def suite_to_score(name: str, out: Path) -> suites.Ready | None:
 
 def rows_to_score(name: str) -> Path:
     """The file that DATA=… means here: a file itself; of a folder or a name the test file, or its train.jsonl where there is none."""
+    if (alone := Path(name) / "test.jsonl").is_file() and not (Path(name) / "dataset.yaml").is_file():
+        ui.say(f"scoring {alone}")
+        return alone
     found = datasets.find(name, say=ui.say)
     given = Path(name).is_file()
     path = Path(name) if given else found.test or found.train

@@ -5,20 +5,22 @@ DATA ?= bengali
 # the newest model that was exported
 MODEL_DIR ?= $(or $(shell ls -td runs/*/model/sft-export.json 2>/dev/null | head -1 | xargs -r dirname),no-model-yet)
 URL ?= http://127.0.0.1:8118
+# the newest run
+RUN ?= $(or $(shell ls -td runs/*/config.yaml 2>/dev/null | head -1 | xargs -r dirname),no-run-yet)
 # Only what was said is passed on; the rest is chosen by `sft run` and said aloud.
 FLAGS = $(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model "$(MODEL)") $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(GPUS),--gpus $(GPUS)) \
   $(if $(BATCH),--batch $(BATCH)) $(if $(ACCUM),--accum $(ACCUM)) $(if $(LR),--lr $(LR)) $(if $(MAX_STEPS),--max-steps $(MAX_STEPS)) \
   $(if $(CONFIG),--config "$(CONFIG)") $(if $(REHEARSAL),--rehearsal)
 # A misspelt variable is an error: make itself would ignore it.
-KNOWN := FORMAT SOURCE OUT DATA TEST ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG REHEARSAL MODEL_DIR URL NAME BASE TUNED GATE SFT PYTHON SHELL
+KNOWN := FORMAT SOURCE OUT DATA TEST ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG REHEARSAL MODEL_DIR RUN URL NAME BASE TUNED GATE SFT PYTHON SHELL
 GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
 $(foreach name,$(filter-out $(KNOWN),$(GIVEN)),$(error unknown variable $(name); known: $(KNOWN)))
 .DEFAULT_GOAL := help
-.PHONY: help train test eval compare serve tensorboard convert validate plan setup env-train env-serve image check bench clean
+.PHONY: help train test eval compare curve serve tensorboard convert validate plan setup env-train env-serve image check bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "variables: FORMAT SOURCE OUT DATA ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG TEST REHEARSAL MODEL_DIR URL NAME BASE TUNED GATE"
+	@echo "variables: FORMAT SOURCE OUT DATA ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG TEST REHEARSAL MODEL_DIR RUN URL NAME BASE TUNED GATE"
 
 train: ## the whole job on DATA (default: the sample that ships): train, export, serve, score, report
 	@test -f .venv/sft-stamp || PATH="$$PATH:/usr/lib/wsl/lib" nvidia-smi -L >/dev/null 2>&1 || echo "REHEARSAL (no NVIDIA GPU here): after set-up, a tiny PaddleOCR-VL is trained on the CPU" >&2
@@ -34,6 +36,9 @@ eval: setup ## score a running server on DATA (a folder or name: its test.jsonl;
 compare: setup ## which of two runs is better, and what was forgotten: make compare BASE=base TUNED=tuned GATE=eval/gates/ci.yaml
 	@$(SFT) compare "base=$(if $(findstring /,$(BASE)),$(BASE),runs/eval/$(or $(BASE),base))" "tuned=$(if $(findstring /,$(TUNED)),$(TUNED),runs/eval/$(or $(TUNED),tuned))" \
 	  -o "$(or $(OUT),runs/compare)" $(if $(GATE),--gate "$(GATE)")
+
+curve: setup ## score every checkpoint of RUN (default: the newest) and say which one to take: make curve RUN=runs/mine DATA=tasks
+	@$(SFT) curve "$(RUN)" $(if $(filter command environment,$(origin DATA)),--data "$(DATA)") $(if $(OUT),-o "$(OUT)")
 
 serve: setup ## serve MODEL_DIR (default: the model of the newest run)
 	@$(SFT) serve "$(MODEL_DIR)"

@@ -28,6 +28,7 @@ import msgspec
 from sft.errors import EXIT_PROBLEMS, ProblemsFound, SftError, UsageError
 from sft.evaluation import outputs, predict, report, results
 from sft.evaluation.cache import content_hash, prepare
+from sft.evaluation.sample_scores import EXTRAS, require
 from sft.jsonl import bounded_lines, open_input, read_samples, sha256, write_json
 from sft.types import Prediction, Sample
 
@@ -76,17 +77,19 @@ def _row(text: bytes, where: str, too_long: bool) -> _Row:
 @click.option("--pred", type=click.Path(path_type=Path), metavar="PRED", required=True, help="The predictions, JSONL.")
 @click.option("--data", type=click.Path(path_type=Path), metavar="DATA", required=True, help="The samples with their truths, JSONL.")
 @click.option("--name", help="What this run is called [default: the name of --pred].")
+@click.option("--metric", "extras", multiple=True, type=click.Choice(EXTRAS), help="A score beyond the usual ones; cdm needs LaTeX.")
 @click.option("--no-report", is_flag=True, help="Only predictions.jsonl and results.json.")
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", default=Path("runs/scores"), show_default=True)
-def main(pred: Path, data: Path, name: str | None, no_report: bool, out: Path) -> None:
+def main(pred: Path, data: Path, name: str | None, extras: tuple[str, ...], no_report: bool, out: Path) -> None:
     """Score, write, print."""
     try:
+        require(extras)
         preds = load(pred, data)
         if (out / "predictions.jsonl").resolve() == pred.resolve():
             raise UsageError("the results would overwrite the predictions", where=str(out), hint="give another -o")
         described = results.Data(str(data), sha256(data), content_hash(prepare(list(read_samples(data)), data.parent, predict.Sampling(1))))
         asked = results.Asked(str(pred), pred.name, "file", fingerprint=sha256(pred), known_by="file")
-        pairs = results.scored(preds)
+        pairs = results.scored(preds, extras)
         found = results.as_json(results.build(preds, data=described, endpoint=asked, sampling=None, name=name or pred.name, pairs=pairs))
         predict.write_predictions(out / "predictions.jsonl", preds)
         write_json(out / "results.json", found)

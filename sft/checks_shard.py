@@ -30,10 +30,9 @@ from sft.tokens import Budget
 from sft.types import ImageHeader, Problem, Sample, Task
 
 KEPT = 200  # findings of each code kept with their text; all are counted
-CHUNK_BYTES = 512 * 1024  # looked at together: less would make the calls dear, more would leave the cache of a core
+CHUNK_BYTES = 4 * 1024 * 1024  # looked at together: less would make the calls dear
 BLANK = b" \t\r\n"  # JSON's idea of white space; Python's has more
-_NEWLINE, _SLASH = b"\n/"
-_ODD_BESIDE_A_SLASH = np.isin(np.arange(256), list(b"./\n"))
+_NEWLINE, _SLASH, _DOT = b"\n/."
 LONGEST_TOKEN_RUN = 12  # tokens that a byte of text can become at most, whatever a tokenizer's normaliser makes of it
 T = TypeVar("T")
 R = TypeVar("R")
@@ -124,8 +123,7 @@ class _Chunks:
     def check(self, chunk: bytes, too_long: bool) -> None:
         """Count and judge every line."""
         number = self.part.lines + 1
-        with_bom = self.shard.start == 0 and number == 1 and chunk.startswith(codecs.BOM_UTF8)
-        proof = None if with_bom or too_long else prove(chunk, self.shard.context.model)
+        proof = None if too_long else prove(chunk, self.shard.context.model)
         if proof is None:
             lines = [chunk] if too_long else _lines(chunk)
             self.part.lines += len(lines)
@@ -163,7 +161,7 @@ class _Chunks:
         rows = [row for row, sure in enumerate(proof.sure) if sure] if doubts else range(len(proof.sure))
         urls = [proof.urls[row] for row in rows] if doubts else proof.urls
         if not context.look:
-            self._note_paths(np.asarray(rows, np.uint32) + number, urls)
+            self._note_paths((np.asarray(rows, np.uint32) if doubts else np.arange(len(rows), dtype=np.uint32)) + number, urls)
             return doubts
         places = [place_of(context.base, url) for url in urls]
         seen = list(self._map(partial(_see, context), places))
@@ -202,9 +200,9 @@ def _path_prints(base: Path, urls: Sequence[str]) -> Table:
     """`path_print` of many images."""
     joined = ("\n" + "\n".join(urls) + "\n").encode()
     codes = np.frombuffer(joined, np.uint8)
-    slashes = np.flatnonzero(codes == _SLASH)
-    around = np.append(codes[slashes + 1], codes[slashes - 1])
-    if _ODD_BESIDE_A_SLASH[around].any() or np.count_nonzero(codes == _NEWLINE) != len(urls) + 1:
+    slashes, ends = codes == _SLASH, codes == _NEWLINE
+    odd = slashes | ends | (codes == _DOT)
+    if (slashes[1:] & odd[:-1]).any() or (slashes[:-1] & odd[1:]).any() or np.count_nonzero(ends) != len(urls) + 1:
         return np.array([path_print(place_of(base, url)) for url in urls], np.uint32)
     folder = path_print(folder_of(base))
     return np.fromiter(map(crc32, joined[1:-1].split(b"\n"), repeat(folder)), np.uint32, len(urls))

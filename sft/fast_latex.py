@@ -7,6 +7,7 @@ and alphabets with one, `\\left` … `\\right`, at most one script of each kind 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -53,16 +54,34 @@ _NAMES = {
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-def _known() -> tuple[Table, Table, Table, Table]:
-    """(key, first eight letters, next eight, kind) of every known command, by key."""
+_SLOTS = np.uint64(64 - 13)  # shift that leaves the slot of a command in its key
+
+
+def _known() -> tuple[Table, Table, Table, np.uint64]:
+    """(first eight letters, next eight, kind) of the known command in each slot, and the factor that gives every one a slot of its own."""
     names = [(name.encode().ljust(_LONGEST_NAME, b"\0"), kind) for kind, text in _NAMES.items() for name in text.split()]
     first, second = (np.array([int.from_bytes(name[at : at + _BYTES], "little") for name, _ in names], np.uint64) for at in (0, _BYTES))
-    keys = first + second * _MIX
-    order = np.argsort(keys)
-    return keys[order], first[order], second[order], np.array([kind for _, kind in names], np.uint8)[order]
+    factor = next(odd for odd in _odd_numbers() if np.unique(_slots(first, second, odd)).size == len(names))
+    slots = _slots(first, second, factor)
+    tables = np.zeros((2, 1 << 64 - int(_SLOTS)), np.uint64)
+    kinds = np.zeros(tables.shape[1], np.uint8)
+    tables[0, slots], tables[1, slots], kinds[slots] = first, second, [kind for _, kind in names]
+    return tables[0], tables[1], kinds, factor
 
 
-_KEYS, _FIRST, _SECOND, _KIND_OF = _known()
+def _odd_numbers() -> Iterator[np.uint64]:
+    number = int(_MIX)
+    while True:
+        number = (number * 0x5851F42D4C957F2D + 0x14057B7EF767814F) & ((1 << 64) - 1)
+        yield np.uint64(number | 1)
+
+
+def _slots(first: Table, second: Table, factor: np.uint64) -> Table:
+    slots: Table = ((first + second * _MIX) * factor >> _SLOTS).astype(np.intp)
+    return slots
+
+
+_FIRST, _SECOND, _KIND_OF, _FACTOR = _known()
 _MASKS = np.array([(1 << 8 * size) - 1 for size in range(_BYTES + 1)], np.uint64)  # the first letters of eight
 
 
@@ -88,11 +107,11 @@ def _tokens(content: bytes, codes: Table) -> Table:
     kinds = np.frombuffer(bytearray(content.translate(_KIND)), np.uint8)
     slashes = np.flatnonzero(codes == 0x5C)
     others = np.flatnonzero((codes | 0x20) - np.uint8(ord("a")) > 25)  # what is no letter of ASCII
-    lengths = others[np.searchsorted(others, slashes + 1)] - slashes - 1
+    lengths = np.diff(others)[codes[others[:-1]] == 0x5C] - 1  # the last character is a NUL, and no slash
     words = np.ndarray((len(content) + 1,), "<u8", content + bytes(2 * _BYTES), strides=(1,))
     first = words[slashes + 1] & _MASKS[np.minimum(lengths, _BYTES)]
     second = words[np.minimum(slashes + 1 + _BYTES, len(content))] & _MASKS[np.minimum(np.maximum(lengths - _BYTES, 0), _BYTES)]
-    at = np.minimum(np.searchsorted(_KEYS, first + second * _MIX), len(_KEYS) - 1)
+    at = _slots(first, second, _FACTOR)
     known = (_FIRST[at] == first) & (_SECOND[at] == second) & (lengths <= _LONGEST_NAME)
     kinds[slashes] = np.where(lengths == 0, _ESCAPE[codes[slashes + 1]], np.where(known, _KIND_OF[at], BAD))
     alive = kinds != BLANK
@@ -139,7 +158,8 @@ def _brackets(tokens: Table, ends: Table) -> tuple[Table, Table]:
     unmatched = depth[before[1:]] != depth[before[:-1]]
     unmatched[rows[(level < 1) | (level > _DEEPEST)]] = True
     kept = ~unmatched[rows]
-    order = np.argsort(rows[kept] * (_DEEPEST + 2) + level[kept], kind="stable")
+    keys = rows[kept] * (_DEEPEST + 2) + level[kept]
+    order = np.argsort(keys.astype(np.uint16) if ends.size * (_DEEPEST + 2) < 1 << 16 else keys, kind="stable")  # of 16 bits, by radix
     pairs = places[kept][order]
     opening, closing = pairs[0::2], pairs[1::2]
     match[opening] = closing

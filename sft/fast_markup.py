@@ -7,6 +7,7 @@ checks of `sft.checks_target` accept is sound here; formulas have a module of th
 from __future__ import annotations
 
 from functools import lru_cache
+from operator import itemgetter
 
 import numpy as np
 
@@ -22,6 +23,7 @@ _VISIBLE[[*range(0x21, 0x3C), *range(0x3D, 0x7F), *range(0xC3, 0xCC), *range(0xC
 _KANA = (np.arange(256) > 0x80) & (np.arange(256) != 0x85)  # second bytes after E3: neither U+3000 nor U+3164
 _TOKEN_OF = dict(zip(b"feluxn", ("<fcel>a", "<ecel>", "<lcel>", "<ucel>", "<xcel>", "<nl>"), strict=True))
 _LINES, _TAIL = 9, 8  # line feeds of ten lines; characters of the shortest unit
+_tail = itemgetter(slice(-_TAIL, None))
 _LONGEST_SEQUENCE = 4000  # tokens of a table that is remembered
 
 
@@ -92,8 +94,11 @@ def repeating(texts: list[str]) -> list[bool]:
     A text without either is sound; of the others, the rule itself is asked.
     """
     return [
-        (size := len(text)) >= MIN_LENGTH
-        and (text.count("\n") >= _LINES if "\n" in text else text.find(text[-_TAIL:], size - _TAIL - size // 5, size - _TAIL) >= 0)
-        and repetition_cut(text) != text
-        for text in texts
+        size >= MIN_LENGTH and (_of_one_line(text) if "\n" in text else text.find(tail, size - _TAIL - size // 5, size - _TAIL) >= 0) and repetition_cut(text) != text
+        for text, size, tail in zip(texts, map(len, texts), map(_tail, texts), strict=True)
     ]
+
+
+def _of_one_line(text: str) -> bool:
+    """Whether a text may be one line again and again: then under half of its lines, as the pipeline sees them, are different."""
+    return text.count("\n") >= _LINES and len({line.strip() for line in text.split("\n")}) * 2 < text.count("\n")

@@ -18,20 +18,24 @@ import numpy.typing as npt
 from sft.markup.scripts import NEEDS_MARKS, RATIO, SHORTEST, script_of
 from sft.markup.text import marks_missing, maybe_suspicious
 
-Codes = npt.NDArray[Any]  # of 16 bits where they suffice, else of 32
+Codes = npt.NDArray[Any]  # of 8 or 32 bits
 Bits = npt.NDArray[np.uint16]
 Rows = npt.NDArray[np.intp]
 
 # FIRST stands one bit above SECOND, and TWIN above LATIN, so that neighbours are compared by a shift
 NEEDY, KNOWN, BAD, SPACE, ORDERED, SECOND, FIRST, LATIN, TWIN = (np.uint16(1 << bit) for bit in range(9))
-MARKED = np.uint16(1 << 15)  # "<", "|", "$", NUL and controls: signs that are looked at in every text
+MARKED = np.uint16(1 << 15)  # the sign of an int16: "<", "|", "$", NUL and controls: signs that are looked at in every text
 SCRIPT_BIT, LAST_BIT = 9, 13  # one for each script that needs marks; the last one for all that come after the first four
 MARK = np.uint16(1 << 14)  # far from NEEDY: the sum over a text counts both, up to _COUNTED characters
 _COUNTED = (1 << 14) - 1
+_SCRIPTS = (1 << LAST_BIT - SCRIPT_BIT + 1) - 1
 _LATIN_END, _TWIN_BLOCKS = 0x250, ((0x370, 0x52F), (0x1F00, 0x1FFF))  # Latin letters, and those of Greek and Cyrillic
 _NEWLINE, _DOLLAR, _LESS, _PIPE, _DELETE = 10, 36, 60, 124, 127
 _CONTROL = np.isin(np.arange(256), [*range(1, 9), *range(11, 32), _DELETE])
-_MARKED_BYTES = bytes(code < 32 or code in (_DOLLAR, _LESS, _PIPE, _DELETE) for code in range(256))  # as MARKED
+_MARKED_BYTES = bytes(code in (0, _DOLLAR, _LESS, _PIPE) or bool(_CONTROL[code]) for code in range(256))  # as MARKED
+_OTHERS = bytes([1, 0, *bytes(254)])
+_NARROW, _WIDE = 2048, 512  # texts looked at together, in ASCII and others: more would leave the cache of a core
+_SPARSE = 20  # places for one that is true; where they are more, eights do not pay
 _GOES_ON = np.isin(np.arange(256), [ord(sign) for sign in "|/siva"])  # how the control tokens of the model and of the trainers go on after "<"
 
 
@@ -40,9 +44,7 @@ class Characters:
 
     def __init__(self) -> None:
         self.bits = np.zeros(0x110000, np.uint16)  # pages that no text touches take no memory
-        self.bits[:32] = KNOWN | MARKED
-        self.bits[[9, 10, _NEWLINE]] |= SPACE
-        self.bits[[_DELETE, _LESS, _PIPE, _DOLLAR]] = KNOWN | MARKED
+        self.bits[[0, *np.flatnonzero(_CONTROL), _LESS, _PIPE, _DOLLAR]] = KNOWN | MARKED
         self.scripts: dict[str, int] = {}
         self.firsts = _first_characters()
 
@@ -120,24 +122,34 @@ def doubtful(texts: list[str]) -> set[int]:
 
     Never empty where a check finds something; a row too many costs time only.
     """
-    narrow = list(map(str.isascii, texts))
-    wide = [not ascii_only for ascii_only in narrow]
+    narrow = bytes(map(str.isascii, texts))
     found: set[int] = set()
-    for judge, chosen in ((_doubtful_ascii, narrow), (_doubtful_wide, wide)):
+    for judge, chosen, most in ((_doubtful_ascii, narrow, _NARROW), (_doubtful_wide, narrow.translate(_OTHERS), _WIDE)):
         some = list(compress(texts, chosen))
-        if some and (doubts := judge(some)):
-            rows = list(compress(range(len(texts)), chosen))
-            found.update([rows[row] for row in doubts])
+        for start in range(0, len(some), most):
+            if doubts := judge(some[start : start + most]):
+                rows = list(compress(range(len(texts)), chosen))
+                found.update([rows[start + row] for row in doubts])
     return found
 
 
 def _doubtful_ascii(texts: list[str]) -> set[int]:
     content = ("\0" + "\0".join(texts) + "\0").encode()
     codes: Codes = np.frombuffer(content, np.uint8)
-    found, ends = _doubtful_signs(texts, codes, np.flatnonzero(np.frombuffer(content.translate(_MARKED_BYTES), np.bool_)))
+    found, ends = _doubtful_signs(texts, codes, where(np.frombuffer(content.translate(_MARKED_BYTES), np.bool_)))
     if ends.size == len(texts) + 1:
         found.update(np.flatnonzero((codes[ends[:-1] + 1] <= 32) | (codes[ends[1:] - 1] <= 32)).tolist())
     return found
+
+
+def where(mask: npt.NDArray[np.bool_]) -> Rows:
+    """`np.flatnonzero`, faster where little is true: eight places are looked at in one."""
+    whole = mask.size // 8 * 8
+    if np.count_nonzero(mask) * _SPARSE > whole:
+        return np.flatnonzero(mask)
+    eights = np.flatnonzero(mask[:whole].view(np.uint64) != 0)
+    places = np.flatnonzero(mask[:whole].reshape(-1, 8)[eights])
+    return np.concatenate([(eights[places >> 3] << 3) + (places & 7), np.flatnonzero(mask[whole:]) + whole])
 
 
 def _doubtful_signs(texts: list[str], codes: Codes, places: Rows) -> tuple[set[int], Rows]:
@@ -159,15 +171,9 @@ def _doubtful_signs(texts: list[str], codes: Codes, places: Rows) -> tuple[set[i
 
 def _doubtful_wide(texts: list[str]) -> set[int]:
     """For texts that have other characters than ASCII, too."""
-    joined = "\0" + "\0".join(texts) + "\0"
-    try:
-        codes: Codes = np.frombuffer(joined.encode("utf-16-le"), np.uint16)
-        if codes.size > len(joined):  # characters beyond the 16 bits
-            codes = np.frombuffer(joined.encode("utf-32-le"), np.uint32)
-    except UnicodeEncodeError:
-        return set(range(len(texts)))
+    codes: Codes = np.array(["\0" + "\0".join(texts) + "\0"]).view(np.uint32)
     bits = characters().look_up(codes)
-    found, ends = _doubtful_signs(texts, codes, np.flatnonzero((bits & MARKED) != 0))
+    found, ends = _doubtful_signs(texts, codes, where(bits.view(np.int16) < 0))
     if ends.size != len(texts) + 1:
         return found
     there = int(np.bitwise_or.reduce(bits))
@@ -185,7 +191,7 @@ def _doubtful_wide(texts: list[str]) -> set[int]:
         forms.append(_places(bits[1:] & bits[:-1] >> 1 & SECOND))
     found.update(row for row in _rows(ends, forms) if not unicodedata.is_normalized("NFC", texts[row]))
     if there & int(NEEDY):
-        found |= _unmarked(texts, bits, ends)
+        found |= _unmarked(texts, bits, ends, there)
     return found
 
 
@@ -203,14 +209,15 @@ def _rows(ends: Rows, places: list[Rows]) -> set[int]:
     return found
 
 
-def _unmarked(texts: list[str], bits: Bits, ends: Rows) -> set[int]:
+def _unmarked(texts: list[str], bits: Bits, ends: Rows, there: int) -> set[int]:
     """Rows with letters that need marks and too few marks; with two such scripts, the check itself is asked."""
-    there = np.bitwise_or.reduceat(bits, ends[:-1])
-    needy = np.flatnonzero(there & NEEDY)
-    both = np.add.reduceat(bits & (NEEDY | MARK), ends[:-1], dtype=np.int64)[needy]
+    both = np.add.reduceat((bits & (NEEDY | MARK)).astype(np.uint32), ends[:-1])
     letters, marks = both & _COUNTED, both >> 14
-    which = there[needy] >> SCRIPT_BIT & ((1 << LAST_BIT - SCRIPT_BIT + 1) - 1)
-    several = ((which & (which - 1)) | (which >> (LAST_BIT - SCRIPT_BIT))) != 0
-    long = (ends[1:] - ends[:-1])[needy] > _COUNTED
-    asked = needy[long | ((letters >= SHORTEST) & ((marks * RATIO < letters) | several))]
+    which = there >> SCRIPT_BIT & _SCRIPTS
+    several: Any = False
+    if which & (which - 1) or which >> (LAST_BIT - SCRIPT_BIT):  # two of them, if not in one text
+        each = np.bitwise_or.reduceat(bits, ends[:-1]) >> SCRIPT_BIT & _SCRIPTS
+        several = ((each & (each - 1)) | (each >> (LAST_BIT - SCRIPT_BIT))) != 0
+    long = (ends[1:] - ends[:-1]) > _COUNTED
+    asked = np.flatnonzero(long | ((letters >= SHORTEST) & ((marks * RATIO < letters) | several)))
     return {row for row in asked.tolist() if marks_missing(texts[row]) is not None}

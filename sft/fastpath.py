@@ -8,8 +8,10 @@ decides and explains. So both paths give the same verdicts, and only their speed
 from __future__ import annotations
 
 import ctypes
+import re
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import compress
 from typing import Any, Literal
@@ -26,22 +28,23 @@ from sft.types import Task
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of glibc's malloc.h
 _QUOTE, _NEWLINE = 0x22, 0x0A
-_START = 4
-_SUSPECT_STARTS = {"", *(sign[:_START] for sign in ("http", "data:", *BASE64_STARTS))}  # of what is no path of a file
+_STARTS = ("http", "data:", *BASE64_STARTS)  # of what is no path of a file
+_SUSPECT = re.compile(rf"\n(?:{'|'.join(map(re.escape, _STARTS))}|\n)")  # a line that begins so, or is empty
 _QUOTES = 24  # of text_info, image_info, image_url and its value, and two texts and tags with theirs: without matched_text_index
 
 
+PIECE_BYTES = 128 * 1024  # decoded together: more would leave the cache of a core
 _JUDGES = {Task.TABLE: doubtful_tables, Task.FORMULA: doubtful_formulas, Task.CHART: doubtful_charts}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Proof:
-    """What was found in a chunk. `sure[row]`: nothing is wrong with it but perhaps its image; the lists have an entry for each row."""
+    """What was found in a chunk. `sure[row]`: nothing is wrong with it but perhaps its image; the lists have an entry for each line."""
 
-    sure: list[bool]
-    urls: list[str]
-    prompts: list[str]
-    answers: list[str]
+    sure: list[bool] = field(default_factory=list)
+    urls: list[str] = field(default_factory=list)
+    prompts: list[str] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class _Shape:
 
     decoder: msgspec.json.Decoder[Any]
     quotes: int | None
+    nothing: Any  # a row without the name of an image, for lines that cannot be read: never sure
 
 
 @lru_cache(maxsize=8)
@@ -65,7 +69,8 @@ def _shapes(prompts: tuple[str, ...]) -> tuple[_Shape, ...]:
 
     def shape(kind: Any, others: list[Any], quotes: int | None) -> _Shape:
         row = msgspec.defstruct("Row", [("image_info", tuple[kind]), ("text_info", tuple[prompt, answer]), *others], **options)  # type: ignore[valid-type]
-        return _Shape(msgspec.json.Decoder(row), quotes)
+        nothing = row((kind("", 0),), (prompt(prompts[0], "mask"), answer("", "no_mask")), *([""] * len(others)))
+        return _Shape(msgspec.json.Decoder(row), quotes, nothing)
 
     return shape(sure_image, [], _QUOTES + 2), shape(sure_image, [("source", str)], _QUOTES + 6), shape(image, more, None)
 
@@ -80,43 +85,63 @@ def keep_memory() -> None:
 
 
 def prove(chunk: bytes, model: ModelVersion) -> Proof | None:
-    """The sure rows of whole lines; None where the chunk has something that has to be looked at line by line.
-
-    Every line is one row, or the answer is None: blank lines, carriage returns and a byte order mark are for the other path.
-    """
+    """The sure rows of whole lines; None where no line can be sure, as with carriage returns."""
     if b"\r" in chunk:
         return None
-    codes = np.frombuffer(chunk, np.uint8)
-    lines = int(np.count_nonzero(codes == _NEWLINE)) + (not chunk.endswith(b"\n"))
+    texts = tuple(model.prompts.values())
+    shapes = _shapes(texts)
+    proof = Proof()
+    for piece in _pieces(chunk):
+        rows = _rows(piece, shapes)
+        proof.urls += [row.image_info[0].image_url for row in rows]
+        proof.prompts += [row.text_info[0].text for row in rows]
+        proof.answers += [row.text_info[1].text for row in rows]
+    doubts = _doubts(proof, texts)
+    proof.sure = [True] * len(proof.urls)
+    for at in doubts:
+        proof.sure[at] = False
+    return proof
+
+
+def _pieces(chunk: bytes) -> Iterator[memoryview]:
+    """Whole lines, few enough to be decoded together."""
+    view, start = memoryview(chunk), 0
+    while start < len(chunk):
+        end = min(start + PIECE_BYTES, len(chunk))
+        if end < len(chunk):
+            end = chunk.rfind(b"\n", start, end) + 1 or chunk.find(b"\n", end) + 1 or len(chunk)
+        yield view[start:end]
+        start = end
+
+
+def _rows(piece: memoryview, shapes: tuple[_Shape, ...]) -> list[Any]:
+    """A row for every line; a row without an image's name for those that cannot be read, or may be wrong in what was read."""
+    codes = np.frombuffer(piece, np.uint8)
+    lines = int(np.count_nonzero(codes == _NEWLINE)) + (codes[-1] != _NEWLINE)
     quotes = int(np.count_nonzero(codes == _QUOTE))
-    shapes = _shapes(tuple(model.prompts.values()))
     for shape in shapes:
         try:
-            rows: list[Any] = shape.decoder.decode_lines(chunk)
+            rows: list[Any] = shape.decoder.decode_lines(piece)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             continue
         if len(rows) != lines:
-            return None
+            break
         # a key that stands twice adds quotation marks, and so do those in texts: none of either, or they are counted
         if shape.quotes is not None and quotes == shape.quotes * lines:
-            return _judge(rows, rows)
-        return _judge(rows, rows) if b"\\u0022" not in chunk and quotes == _expected_quotes(rows) else None
-    return _by_line(chunk, lines, shapes[-1].decoder) if b"\\u0022" not in chunk else None
+            return rows
+        if b"\\u0022" not in bytes(piece) and quotes == _expected_quotes(rows):
+            return rows
+        break
+    return [_row(shapes[-1], line) for line in bytes(piece).removesuffix(b"\n").split(b"\n")]
 
 
-def _by_line(chunk: bytes, lines: int, decoder: msgspec.json.Decoder[Any]) -> Proof | None:
-    """As `prove`, where some lines cannot be read or have unusual keys."""
-    texts = chunk.removesuffix(b"\n").split(b"\n")
-    rows = [_decoded(decoder, line) for line in texts]
-    rows = [row if row is not None and line.count(b'"') == _expected_quotes([row]) else None for row, line in zip(rows, texts, strict=True)]
-    return _judge(rows, [row for row in rows if row is not None]) if len(rows) == lines else None
-
-
-def _decoded(decoder: msgspec.json.Decoder[Any], line: bytes) -> Any:
-    try:
-        return decoder.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+def _row(shape: _Shape, line: bytes) -> Any:
+    """One row; `_nothing` where it cannot be read, or says something twice."""
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        row = shape.decoder.decode(line)
+        if b"\\u0022" not in line and line.count(b'"') == _expected_quotes([row]):
+            return row
+    return shape.nothing
 
 
 def _expected_quotes(rows: list[Any]) -> int:
@@ -139,31 +164,17 @@ def _expected_quotes(rows: list[Any]) -> int:
     return total + "".join(texts).count('"')
 
 
-def _judge(rows: list[Any], known: list[Any]) -> Proof:
-    """Which of the rows that could be read leave no trace."""
-    urls = [row.image_info[0].image_url for row in known]
-    prompts = [row.text_info[0].text for row in known]
-    answers = [row.text_info[1].text for row in known]
+def _doubts(proof: Proof, prompts: tuple[str, ...]) -> set[int]:
+    """Which rows leave a trace."""
+    answers, urls = proof.answers, proof.urls
     doubts = doubtful(answers)
-    if not _SUSPECT_STARTS.isdisjoint([url[:_START] for url in urls]) or "\0" in "".join(urls):
-        doubts.update(at for at, url in enumerate(urls) if url[:_START] in _SUSPECT_STARTS or "\0" in url)
-    for name in set(prompts):
-        chosen = [prompt == name for prompt in prompts]
+    lines = "\n".join(["", *urls, ""])
+    if "\0" in lines or _SUSPECT.search(lines):
+        doubts.update(at for at, url in enumerate(urls) if not url or url.startswith(_STARTS) or "\0" in url)
+    kinds = bytes(map({text: kind for kind, text in enumerate(prompts)}.__getitem__, proof.prompts))
+    for kind, name in enumerate(prompts):
+        chosen = kinds.translate(bytes(code == kind for code in range(256)))
         judged = _JUDGES.get(TASK_OF[name], repeating)(list(compress(answers, chosen)))
         if True in judged:
             doubts.update(compress(compress(range(len(answers)), chosen), judged))
-    sure = [True] * len(known)
-    for at in doubts:
-        sure[at] = False
-    if len(known) == len(rows):
-        return Proof(sure, urls, prompts, answers)
-    return _spread(rows, Proof(sure, urls, prompts, answers))
-
-
-def _spread(rows: list[Any], proof: Proof) -> Proof:
-    """An entry for every row, also for those that could not be read."""
-    sure, urls, prompts, answers = [False] * len(rows), [""] * len(rows), [""] * len(rows), [""] * len(rows)
-    places = [place for place, row in enumerate(rows) if row is not None]
-    for at, place in enumerate(places):
-        sure[place], urls[place], prompts[place], answers[place] = proof.sure[at], proof.urls[at], proof.prompts[at], proof.answers[at]
-    return Proof(sure, urls, prompts, answers)
+    return doubts

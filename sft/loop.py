@@ -21,6 +21,8 @@ from sft.tokens import pixel_limits
 from sft.validate import Report, validate
 
 REUSED_SECONDS = 1.0  # a stage this short found its result ready
+CURVE = "curve"  # folder of `sft curve` in a run
+HELD_OUT = "held-out.json"  # of a run: what it is scored on, also while it still trains
 REHEARSAL_TOKENS = 64  # longest answer asked of a tiny model, or twice the longest training sample; random weights never stop by themselves
 
 
@@ -79,6 +81,8 @@ def run_loop(request: job.Request, data_name: str, test: Path | None, *, setup_s
 def _work(stages: ui.Stages, settled: job.Settled, hardware: job.Machine, run: Run, train_data: Path, test_data: Path, base: Path, plan: Plan,
           lengths: job.Lengths, no_server: str, port: int | None) -> Outcome:  # fmt: skip
     """From training to the report, alone on the run."""
+    answers = min(settled.config.max_seq_len // 2, max(REHEARSAL_TOKENS, 2 * lengths.longest) if settled.config.device == "cpu" else serve.ANSWER_TOKENS)
+    write_json(run.folder / HELD_OUT, {"path": str(test_data.resolve()), "max_tokens": answers})
     with stages.stage("train"):
         train_run(settled, hardware, run, train_data, base, plan)
     outcome = Outcome(run, stages.seconds)
@@ -87,9 +91,7 @@ def _work(stages: ui.Stages, settled: job.Settled, hardware: job.Machine, run: R
     if no_server:
         outcome.left_out = dict.fromkeys(("serve", "score before", "score after", "Transformers check"), no_server)
     else:
-        longest = max(REHEARSAL_TOKENS, 2 * lengths.longest) if settled.config.device == "cpu" else serve.ANSWER_TOKENS
-        answers = min(settled.config.max_seq_len // 2, longest)
-        _score(outcome, stages, settled, hardware, base, test_data, answers, port)
+        _score(outcome, stages, settled, hardware, test_data, answers, port)
     with stages.stage("report"):
         outcome.report = _report(outcome, test_data, settled)
     return outcome
@@ -209,49 +211,52 @@ def export_checkpoint(run: Run, out: Path, step: int | None) -> dict[str, Any]:
 
 
 def _export(run: Run, weights: Path, out: Path, origin: dict[str, Any]) -> dict[str, Any]:
-    data = read_json(run.folder / "data.json")
-    config = load_file(run.folder / "config.yaml")
-    base = Path(data["model_dir"])
-    low, high = pixel_limits(base)
-    pixels = (config.get("min_pixels") or low, config.get("max_pixels") or high)
-    manifest = export.export(weights, base, out, models.get(data["model_version"]), pixels=pixels, origin=origin)
+    base, version, pixels = trained_from(run)
+    manifest = export.export(weights, base, out, version, pixels=pixels, origin=origin)
     ui.say(f"model directory {out}")
     return manifest
 
 
-def _servable(base: Path, run: Run, settled: job.Settled) -> Path:
-    """The base model as it is, if a server can load it; else a copy with the files completed as an export completes them."""
+def trained_from(run: Run) -> tuple[Path, models.ModelVersion, tuple[int, int]]:
+    """The base model of a run, its version, and the (least, most) pixels that were trained."""
+    data = read_json(run.folder / "data.json")
+    config = load_file(run.folder / "config.yaml")
+    base = Path(data["model_dir"])
+    low, high = pixel_limits(base)
+    return base, models.get(data["model_version"]), (config.get("min_pixels") or low, config.get("max_pixels") or high)
+
+
+def servable(run: Run) -> Path:
+    """The base model of a run as it is, if a server can load it; else a copy with the files completed as an export completes them."""
+    base, version, pixels = trained_from(run)
     try:
-        export.prove(base, settled.version)
+        export.prove(base, version)
     except ProblemsFound as fault:
         out = run.folder / "base"
         if not out.is_dir():
             ui.say(f"  the base model cannot be served as it is ({fault.message}); completing a copy in {out}")
-            export.export(base, base, out, settled.version, pixels=job.pixels(settled, base), origin={"base": str(base)})
+            export.export(base, base, out, version, pixels=pixels, origin={"base": str(base)})
         return out
     return base
 
 
-def _score(outcome: Outcome, stages: ui.Stages, settled: job.Settled, hardware: job.Machine, base: Path, data: Path, answer_tokens: int, port: int | None) -> None:
-    sampling = predict.Sampling(answer_tokens)
+def _score(outcome: Outcome, stages: ui.Stages, settled: job.Settled, hardware: job.Machine, data: Path, answer_tokens: int, port: int | None) -> None:
     count = sum(1 for _ in data.open("rb"))
-    model = outcome.model or base
-    base = _servable(base, outcome.run, settled)
-    for name, folder in (("before", base), ("after", model)):
+    base = servable(outcome.run)
+    for name, folder in (("before", base), ("after", outcome.model or base)):
         with stages.stage(f"serve and score {name}"), ui.Follow(f"answers {name}", count) as bar:
             context = settled.config.max_seq_len if settled.config.device == "cpu" else None
             options = job.server_options(settled.config.device, hardware, port=port or serve.free_port(), max_model_len=context)
             results = scoring.evaluate_model(
                 folder, settled.version, data, outcome.run.folder / "scores" / name, options,
-                sampling=sampling, fingerprint=export.fingerprint(folder), on_done=bar.one, say=ui.say,
+                sampling={"max_tokens": answer_tokens}, fingerprint=export.fingerprint(folder), on_done=bar.one, say=ui.say,
             )  # fmt: skip
         setattr(outcome, name, results)
     if settled.config.device == "cpu":
         with stages.stage("Transformers check"):
             preds = predict.read_predictions(outcome.run.folder / "scores" / "after" / "predictions.jsonl")
-            python = environments.ensure("server").python
             log = outcome.run.folder / "log" / "transformers.log"
-            outcome.parity = scoring.parity(model, data, preds, server_python=python, max_tokens=sampling.max_tokens, log=log)
+            outcome.parity = scoring.parity(outcome.model or base, data, preds, server_python=environments.ensure("server").python, max_tokens=answer_tokens, log=log)
 
 
 def _report(outcome: Outcome, data: Path, settled: job.Settled) -> Path:
@@ -270,7 +275,8 @@ def _report(outcome: Outcome, data: Path, settled: job.Settled) -> Path:
         steps = {"before": 0, "after": int(outcome.run.manifest()["max_steps"])}
         found = outputs.side_by_side(runs, data, steps=steps)
         report.write_all(outcome.run.folder, found, title=f"{outcome.run.folder.name}: before and after", base=data.parent, notes=notes, timings=outcome.stages)
-        outputs.write_curves(outcome.run.folder / outputs.TENSORBOARD, found, ui.say)
+        if not (outcome.run.folder / CURVE / "compare.json").is_file():  # that of `sft curve` has these points and more
+            outputs.write_curves(outcome.run.folder / outputs.TENSORBOARD, found, ui.say)
     write_json(outcome.run.folder / "results.json", summary(outcome))
     return path if runs else outcome.run.folder / "results.json"
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from sft import __version__, serve
 from sft.data import fingerprint as data_fingerprint
-from sft.errors import ProblemsFound, UsageError
-from sft.evaluation import outputs, predict, report, results, suites
+from sft.errors import ProblemsFound, SftError, UsageError
+from sft.evaluation import outputs, predict, report, results, sample_scores, suites
 from sft.evaluation.cache import AnswerCache, Prepared, content_hash, prepare
 from sft.evaluation.client import Kind
 from sft.evaluation.servers import Served, survey
-from sft.jsonl import read_samples, sha256, write_json
+from sft.jsonl import read_samples, read_table, sha256, write_json
 from sft.launch import run_json
 from sft.metrics import METRICS
 from sft.models import ModelVersion
@@ -24,6 +24,7 @@ from sft.types import Prediction
 PARITY_WORKER = Path(__file__).parent / "workers" / "transformers_answers.py"
 PARITY_SAMPLES = 8
 ANSWERS = "answers.jsonl"
+MAX_RESULTS = 64 << 20  # bytes of results.json
 TIE = 0.5  # logits; float32 kernels of the two differ by up to 0.4 on images that a model cannot read
 
 
@@ -53,6 +54,7 @@ class Order:
     model_hash: str = ""
     sampling: Mapping[str, Any] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    metrics: tuple[str, ...] = ()  # scores beyond the usual ones: of `sample_scores.EXTRAS`
 
 
 def evaluate(order: Order, *, on_done: Callable[[Prediction], None] = lambda _: None, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
@@ -62,6 +64,8 @@ def evaluate(order: Order, *, on_done: Callable[[Prediction], None] = lambda _: 
     What earlier runs were told is not asked again. EngineError: no server answers, or not one answer came. UsageError, ProblemsFound:
     as `predict.predict`.
     """
+    extras = {*order.metrics, *(order.suite.suite.extras if order.suite else ())}
+    sample_scores.require(extras)
     samples = list(read_samples(order.data))
     predict.require_answers(samples)
     if not samples:
@@ -83,7 +87,7 @@ def evaluate(order: Order, *, on_done: Callable[[Prediction], None] = lambda _: 
         done = predict.ask(prepared, served, options, cache=cache, on_done=on_done)
     if done.cached:
         say(f"{done.cached} answers are known from before" + ("" if served.known_by == "directory" else f", by the served name {served.endpoint.model}; --fresh asks again"))
-    pairs = results.scored(done.preds)
+    pairs = results.scored(done.preds, extras)
     found = _described(order, default, rules, served, prepared, done, pairs)
     predict.write_predictions(order.out / "predictions.jsonl", done.preds)
     write_json(order.out / "results.json", found)
@@ -134,24 +138,36 @@ def _described(order: Order, sampling: predict.Sampling, rules: Mapping[str, pre
     ))  # fmt: skip
 
 
-def evaluate_model(model_dir: Path, version: ModelVersion, data: Path, out: Path, options: serve.ServerOptions, *, sampling: predict.Sampling, fingerprint: str,
-                   on_done: Callable[[Prediction], None], say: Callable[[str], None]) -> dict[str, Any]:  # fmt: skip
-    """Serve, evaluate, stop. Reuses what is there when model, data and sampling are the same."""
-    conditions = {
-        "fingerprint": fingerprint, "data": data_fingerprint(data), "max_tokens": sampling.max_tokens, "workbench": __version__,
-        "metrics": {name: metric.version for name, metric in METRICS.items()},
-    }  # fmt: skip
-    done = out / "results.json"
-    if done.is_file():
-        earlier: dict[str, Any] = json.loads(done.read_bytes())
-        if earlier.get("conditions") == conditions and not earlier.get("counts", {}).get("lost"):
-            say("already scored, nothing has changed")
-            return earlier
+def conditions_of(data: Path, max_tokens: int | None, suite: suites.Ready | None = None) -> dict[str, Any]:
+    """What decides the scores of a model, its fingerprint apart; max_tokens None: as the server's context allows."""
+    found: dict[str, Any] = {"data": data_fingerprint(data), "max_tokens": max_tokens, "workbench": __version__, "metrics": {name: metric.version for name, metric in METRICS.items()}}
+    return found | ({"suite": suite.suite.model_dump(exclude_none=True)} if suite else {})
+
+
+def scored_before(out: Path, conditions: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What results.json in `out` holds, if no answer is lost there and its conditions are the same as far as `conditions` says; else None."""
+    try:
+        earlier = read_table(out / "results.json", max_bytes=MAX_RESULTS)
+    except SftError:
+        return None
+    then, counts = earlier.get("conditions"), earlier.get("counts")
+    same = isinstance(then, dict) and all(key in then and then[key] == value for key, value in conditions.items()) and ("suite" in then) == ("suite" in conditions)
+    whole = isinstance(counts, dict) and counts.get("lost") == 0
+    return earlier if same and whole and (out / "predictions.jsonl").is_file() else None
+
+
+def evaluate_model(model_dir: Path, version: ModelVersion, data: Path, out: Path, options: serve.ServerOptions, *, sampling: Mapping[str, Any], fingerprint: str,
+                   conditions: Mapping[str, Any] | None = None, suite: suites.Ready | None = None, on_done: Callable[[Prediction], None], say: Callable[[str], None]) -> dict[str, Any]:  # fmt: skip
+    """Serve, evaluate, stop. Reuses what is there when model, data and sampling are the same.
+
+    sampling: as in `Order`. conditions: of `conditions_of`, if the caller has them.
+    """
+    conditions = {"fingerprint": fingerprint, **(conditions or conditions_of(data, sampling.get("max_tokens"), suite))}
+    if earlier := scored_before(out, conditions):
+        say("already scored, nothing has changed")
+        return earlier
     with serve.serving(model_dir, version, options, log=out / "server.log", say=say) as url:
-        order = Order(
-            data, (url,), out, model=version.served_name, name=out.name, model_dir=model_dir, model_hash=fingerprint, conditions=conditions,
-            sampling={key: value for key, value in asdict(sampling).items() if value is not None},
-        )  # fmt: skip
+        order = Order(data, (url,), out, model=version.served_name, name=out.name, model_dir=model_dir, model_hash=fingerprint, conditions=conditions, sampling=sampling, suite=suite)
         return evaluate(order, on_done=on_done, say=say)
 
 

@@ -179,6 +179,9 @@ def test_slices(tmp_path: Path) -> None:
     assert {("source", "photos"), ("source", "scans"), ("script", "Bengali"), ("script", "Latin")} <= scopes
     assert not any(scope == "group" for scope, _ in scopes)
     assert sum(line.n for line in found.lines if line.scope == "source" and line.metric == "exact") == 200
+    clear = of(runs(tmp_path, base=0.95, tuned=0.05, tables=0.05, count=400))
+    for scope in ("task", "script", "source"):  # each is a family of its own
+        assert any(delta.p_holm < 0.001 and delta.verdict == "better" for line in clear.lines if line.scope == scope for delta in line.deltas)
     families = [delta for line in found.lines if line.scope == "source" for delta in line.deltas]
     assert all(delta.p_holm >= delta.p for delta in families)
 

@@ -197,6 +197,22 @@ def test_serve_answers_and_stops_on_sigterm(place: Path) -> None:
         httpx.get(f"http://127.0.0.1:{port}/health", timeout=5)
 
 
+def test_curve_scores_the_checkpoints_that_are_not_scored_yet(place: Path) -> None:
+    """Base and result were scored by `sft run`; of the checkpoints between, one is served here."""
+    between = [step for step in steps(place) if step < 120][-1]
+    words = ("curve", str(run_folder(place)), "--checkpoints", f"{between},120", "--json")
+    done = sft(place, *words)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    (course,) = found["tasks"]
+    assert [step["step"] for step in course["steps"]] == [0, between, 120] and found["scored_now"] == 1 and found["complete"]
+    assert course["steps"][0]["value"] >= 0.9 and course["steps"][-1]["value"] <= 0.1
+    assert list((run_folder(place) / "tensorboard" / "eval").glob("events.out.tfevents.*")) and "<polyline" in Path(found["report"]).read_text("utf-8")
+    assert not list(run_folder(place).rglob("step-*/model")) and not processes(str(run_folder(place) / "curve"))
+    again = sft(place, *words)
+    assert again.returncode == 0 and json.loads(again.stdout) == {**found, "scored_now": 0}
+
+
 def test_eval_without_a_server_says_how_to_start_one(place: Path) -> None:
     done = sft(place, "eval", "three/test.jsonl", "--url", f"http://127.0.0.1:{serve.free_port()}", "-o", "nothing")
     assert done.returncode == 3 and "sft serve" in done.stderr and not (place / "nothing").exists()

@@ -22,16 +22,17 @@ FLOORS: dict[str, int] = {
         "formats.erniekit formats.gt_pairs formats.hf formats.hf_configs formats.hf_files formats.hf_library formats.hme100k formats.hocr formats.icdar formats.im2latex formats.json_decode "
         "formats.json_stream formats.label_studio formats.llava formats.lmdb_pages formats.lmdb_rec formats.messages formats.omnidocbench formats.otsl_parquet formats.paddleocr_rec "
         "formats.page_xml formats.parquet formats.plotqa formats.ppocrlabel formats.pubtabnet formats.regions formats.rows formats.targets formats.unimer formats.webdataset formats.xml_safe "
-        "metrics metrics.answers metrics.cells metrics.chart metrics.formula metrics.health metrics.normalise metrics.scrm metrics.table metrics.text metrics.tree_distance pictures plan "
-        "rejected repair validate",
+        "metrics metrics.answers metrics.cdm metrics.cdm_dvi metrics.cdm_grid metrics.cdm_latex metrics.cdm_match metrics.cdm_render "
+        "metrics.cdm_signs metrics.cdm_symbols metrics.cells metrics.chart metrics.formula metrics.grits metrics.health metrics.normalise metrics.scrm metrics.table metrics.text metrics.tree_distance "
+        "pictures plan rejected repair validate",
         3: "beside cards container convert convert_unit data download environments evaluation evaluation.cache evaluation.client evaluation.compare evaluation.gates evaluation.limit "
-        "evaluation.measure evaluation.outputs evaluation.pool evaluation.predict evaluation.report evaluation.report_data evaluation.report_diff evaluation.report_files "
+        "evaluation.bounds evaluation.measure evaluation.outputs evaluation.pool evaluation.predict evaluation.report evaluation.report_data evaluation.report_diff evaluation.report_files "
         "evaluation.report_images evaluation.report_plots evaluation.report_samples evaluation.report_tables evaluation.report_tensorboard evaluation.report_words evaluation.results "
         "evaluation.sample_scores evaluation.score evaluation.servers evaluation.slices evaluation.statistics evaluation.suites evaluation.wires export fetch_data fetch_model job launch "
         "loop pages pages.data pages.render runs scoring seen serve sets sets.dedupe sets.index sets.mix sets.near sets.rows sets.split sets.verbs stats store synth synth.axes synth.base "
         "synth.bengali synth.chart_plan synth.charts synth.degrade synth.formulas synth.given synth.grids synth.layout synth.shaping synth.tables synth.tex synth.text synth.typefaces "
-        "synth.words synth.write tiny train ui workers workers.leash workers.tiny_model workers.transformers_answers",
-        4: "__main__ cli cli.checking cli.common cli.comparing cli.convert cli.data cli.drawing cli.looking cli.models cli.planning cli.serving cli.sets cli.setup cli.training",
+        "synth.words synth.write tiny train ui workers workers.leash workers.tiny_model workers.transformers_answers checkpoints curve evaluation.best",
+        4: "__main__ cli cli.checking cli.common cli.comparing cli.convert cli.curve cli.data cli.drawing cli.looking cli.models cli.planning cli.serving cli.sets cli.setup cli.training",
     }.items()
     for name in names.split()
 }

@@ -55,6 +55,15 @@ def test_confident_asks_for_the_whole_interval(tmp_path: Path, found: Comparison
     assert verdicts(tmp_path, found, f"cer: {{min_delta: {low}, confident: true}}") == [("cer delta", False)]
 
 
+def test_too_few_samples_show_nothing(tmp_path: Path) -> None:
+    """Below 50 samples an interval is no more than a hint, so that nothing can be held against it."""
+    few = of(runs(tmp_path, count=60))
+    assert verdicts(tmp_path, few, "ocr.cer: {max: 9, min_delta: -9}") == [("ocr.cer", True), ("ocr.cer delta", True)]
+    outcomes = judge(load_gates(gates(tmp_path, "ocr.cer: {max: 9, min_delta: -9, confident: true}\nforgetting: {max_drop: 9, confident: true, tasks: [table]}")), few)
+    assert not any(outcome.passed for outcome in outcomes) and len(outcomes) == 3
+    assert all(outcome.reason.endswith("for the whole interval, which 30 independent samples cannot show (50 are needed)") for outcome in outcomes)
+
+
 def test_forgetting(tmp_path: Path, found: Comparison) -> None:
     assert verdicts(tmp_path, found, "forgetting: {max_drop: 0.02}") == [
         ("forgetting ocr.cer", True), ("forgetting table.teds", False), ("forgetting formula.similarity", False), ("forgetting chart.rms_f1", False),

@@ -25,6 +25,7 @@ FLAGS = (
     "--hide-scrollbars", "--disable-dev-shm-usage", "--enable-logging=stderr", "--v=0",
 )  # fmt: skip
 PATIENT = "--virtual-time-budget=60000"  # the page's clock runs ahead, so that its waits cost nothing
+KEPT = ROOT / "build" / "screenshots"  # how the pages looked in the latest run of the tests
 GUARD = 90  # seconds; only a browser that hangs takes as long
 ATTACK = "</script><script>hacked()</script><img src=x onerror=hacked()>"
 TABLE = "<fcel>a<fcel>b<nl><fcel>c<fcel>d<nl>"
@@ -149,6 +150,7 @@ def test_filters_and_orders(chromium: str, page: Callable[[int], Path]) -> None:
       seen.slice = await after("slice", "Hebrew"); seen.all = count();
       pick("sort", "number"); await wait(); seen.first = chosen(); press("list", "End"); seen.last = chosen(); press("list", "ArrowUp"); seen.up = chosen();
       press("list", "Home"); press("list", "ArrowDown"); seen.down = chosen();
+      press("list", "Enter"); seen.inside = document.activeElement.id; press("detail", "Escape"); seen.outside = document.activeElement.id;
       seen.active = document.getElementById("list").getAttribute("aria-activedescendant"); seen.selected = document.querySelector("[aria-selected=true]").id;
       pick("sort", "longest"); await wait(); pick("sort", "change"); await wait(); seen.change = chosen();
       pick("sort", "worst"); await wait(); seen.worst = chosen(); press("list", "End"); seen.end = chosen();
@@ -161,6 +163,7 @@ def test_filters_and_orders(chromium: str, page: Callable[[int], Path]) -> None:
     assert (found["tables"], found["cut"], found["empty"], found["lost"], found["slice"], found["all"]) == (12, 1, 1, 1, 12, 60)
     assert found["loop"] == 1 and found["better"] > 20 and found["worse"] >= 1 and 10 < found["wrong"] < 40
     assert (found["first"], found["last"], found["up"], found["down"]) == ("#1", "#60", "#59", "#2")
+    assert (found["inside"], found["outside"]) == ("detail", "list")
     assert found["active"] == found["selected"] and found["active"].startswith("row")
     assert found["worst"] == "#15" and found["end"] == "#10" and found["told"]
     assert found["none"] == 0 and "Loosen the filters" in found["nothing"]
@@ -178,6 +181,8 @@ def test_answers_are_drawn(chromium: str, page: Callable[[int], Path]) -> None:
       at = await one(5); seen.del = [...at.querySelectorAll("del")].map(node => node.textContent);
       seen.ins = [...at.querySelectorAll("ins")].map(node => node.textContent);
       at = await one(6); seen.direction = getComputedStyle(at.querySelector(".text")).direction;
+      seen.loaded = performance.getEntriesByType("resource").map(entry => entry.name).filter(name => !name.startsWith("data:"));
+      seen.links = [...document.querySelectorAll("[href], [src]")].map(node => node.getAttribute("href") || node.getAttribute("src")).filter(text => !/^(#|data:image|\\.\\/)/.test(text));
       seen.markup = document.querySelectorAll("img[src=x], script:not([type]):not(:first-of-type)").length; seen.title = document.title;"""
     found = seen(chromium, page(8), act)
     assert (found["cells"], found["marked"]) == (12, 1)  # a cell of base's, and none of tuned's, which is right; the truth's marks are tuned's
@@ -185,12 +190,28 @@ def test_answers_are_drawn(chromium: str, page: Callable[[int], Path]) -> None:
     assert found["math"] == 3 and found["space"] == "http://www.w3.org/1998/Math/MathML"
     assert found["del"] == ["মা"] and found["ins"] == ["ম"]
     assert found["direction"] == "rtl"
+    assert found["loaded"] == found["links"] == [] and found["markup"] == 1  # the script of the page itself
     assert found["title"] == "t " + ATTACK
+
+
+def test_what_nobody_can_see_is_shown(chromium: str, tmp_path: Path) -> None:
+    """An override that turns what follows it around, and a space without width, which is a whole error."""
+    preds = [Prediction(1, "none.png", "OCR:", "a\u202eb c", "a\u202eb\u200b c"), Prediction(2, "none.png", "Table Recognition:", "<fcel>a\u200bb<nl>", "<fcel>ab<nl>")]
+    write_report(tmp_path / "report.html", title="t", runs=[("x", preds)], base=tmp_path)
+    act = """
+      const shown = name => [...document.querySelectorAll("#detail " + name)].map(node => node.textContent);
+      pick("sort", "number"); await wait(); seen.codes = shown(".code"); seen.ins = shown("ins");
+      press("list", "ArrowDown"); await wait(); seen.cells = shown("td");"""
+    found = seen(chromium, tmp_path / "report.html", act)
+    assert found["codes"] == ["U+202E", "U+202E", "U+200B"] and found["ins"] == ["U+200B"]
+    assert found["cells"] == ["aU+200Bb", "aU+200Bbab"]
 
 
 @pytest.mark.parametrize(("name", "size", "words"), [("light", "1400,2600", ()), ("dark", "1400,2600", ("--blink-settings=preferredColorScheme=0",)), ("narrow", "420,3200", ())])
 def test_pictures_of_the_page(chromium: str, page: Callable[[int], Path], tmp_path: Path, name: str, size: str, words: tuple[str, ...]) -> None:
-    shot = tmp_path / f"{name}.png"
+    KEPT.mkdir(parents=True, exist_ok=True)
+    shot = KEPT / f"report-{name}.png"
+    shot.unlink(missing_ok=True)
     _, console = browse(chromium, tmp_path, page(60).as_uri(), PATIENT, f"--screenshot={shot}", f"--window-size={size}", *words)
     assert console == []
     with Image.open(shot) as image:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import unicodedata
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -141,12 +142,12 @@ def test_worst_first_by_the_last_run_and_the_lost_at_the_end(base: Path) -> None
 
 def test_the_table_of_scores_and_the_change(base: Path) -> None:
     page = re.sub(r"\s+", " ", write(base, [make(1, "abxy", finish="length")], [make(1, "abcd")], timings=[("train", 90.5), ("predict", 1.25)]))
-    assert re.search(r'">CER</th><td>50.00%<small>[^<]*</small></td><td>0.00%<small>[^<]*</small></td><td class="">−50.00 pp', page)  # one sample shows nothing
+    assert re.search(r'">CER ↓</th><td>50.00%<small>[^<]*</small></td><td>0.00%<small>[^<]*</small></td><td class="">−50.00 pp', page)  # one sample shows nothing
     assert "<td>90.5</td>" in page
     assert "<td>91.8</td>" in page  # 90.5 + 1.25
     many = range(1, 61)
     page = re.sub(r"\s+", " ", write(base, [make(number, "abxy" if number % 3 else "abcx") for number in many], [make(number, "abcd") for number in many]))
-    assert re.search(r'<td class="better">−41.67 pp<small>[^<]*</small></td><td class="won">60 : 0</td>', page)
+    assert re.search(r'<td class="better">−41.67 pp<small>better · −[^<]*</small></td><td class="won">60 : 0</td>', page)
     assert "<b>better</b> Text: CER 41.67% → 0.00%" in page
     worse = re.sub(r"\s+", " ", write(base, [make(number, "abcd") for number in many], [make(number, "abxy" if number % 3 else "abcx") for number in many]))
     assert '<td class="worse">+41.67 pp' in worse and "<b>worse</b> Text: CER" in worse
@@ -239,6 +240,42 @@ def test_a_diff_holds_both_texts(ref: str, pred: str) -> None:
     assert "".join(piece.text for piece in pieces if piece.kind != "del").replace("↵\n", "\n") == pred
     assert "".join(clusters(ref)) == ref
     assert answer_of({"t": ref, "a": [{"d": edits(ref, pred)}]}, 0) == pred
+
+
+MARKED = st.text(alphabet="ab \n\u0995\u09cd\u09b7\u09be\u0915\u094d\u0937\u093f\u0301\u05d0\u05bc\u0628\u064e\u0e01\u0e35\u0e48\U0001f44d\U0001f3fd", max_size=14)
+
+
+@given(MARKED, MARKED)
+def test_no_piece_begins_with_a_mark(ref: str, pred: str) -> None:
+    """A mark in another element than its letter is drawn on a dotted circle. One that has no letter in the text itself cannot be helped."""
+    places = {"del": 0, "ins": 0}
+    for piece in diff(ref, pred):
+        text = piece.text.replace("↵\n", "\n")
+        for side, source in (("del", ref), ("ins", pred)):
+            if piece.kind in ("same", side):
+                place = places[side]
+                assert unicodedata.category(text[0])[0] != "M" or place == 0 or source[place - 1] == "\n"
+                places[side] += len(text)
+
+
+def test_runs_are_told_apart_without_colours(base: Path) -> None:
+    many = range(1, 61)
+    page = write(base, [make(number, "abxy") for number in many], [make(number, "abcd" if number % 2 else "abxy") for number in many])
+    shapes = dict(re.findall(r'<svg class="dot (run[01])"[^>]*><path d="([^"]+)"', page))
+    assert len(set(shapes.values())) == 2
+    assert "higher is better, lower is better" in page and "<dt>CER ↓</dt><dd>edits between code points" in page
+
+
+def test_nothing_beyond_chance_is_said(base: Path) -> None:
+    preds = [make(number, "abcx" if number % 2 else "abcd") for number in range(1, 61)]
+    assert "In no task has the main score changed beyond chance" in write(base, preds, preds)
+    assert "beyond chance." not in write(base, preds)
+
+
+def test_figures_can_be_read(base: Path) -> None:
+    """A runaway is 599 times its truth: no decimals, a separator, and a mark where one sample carries the score."""
+    page = write(base, [make(number, "abcd" if number > 1 else "ab " * 2000) for number in range(1, 61)])
+    assert re.search(r"<td>2,\d{3}%<small>[^<]* \*</small></td>", page)
 
 
 def decoded(uri: str) -> Image.Image:

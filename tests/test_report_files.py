@@ -35,7 +35,7 @@ def two(*, lost: int = 0) -> Data:
 def test_markdown(tmp_path: Path) -> None:
     write_markdown(tmp_path / "report.md", two(lost=2), title=ATTACK, gates=GATES)
     text = (tmp_path / "report.md").read_text("utf-8")
-    assert "**Gates: 1 of 2 broken**" in text and "| **CER** | 15." in text and "**better**" in text and "2 of 100 answers of" in text
+    assert "**Gates: 1 of 2 broken**" in text and "| **CER ↓** | 15." in text and "**better**" in text and "2 of 100 answers of" in text
     assert "<img" not in text and "](http" not in text and "@you" not in text and "`" not in text
     for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         assert len({line.count("|") for line in block.splitlines()}) == 1, block

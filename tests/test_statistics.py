@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sft.evaluation.statistics import FEW, MOST, Floats, Interval, Kind, Method, holm, intervals, sign_flip
+from sft.evaluation.bounds import Floats
+from sft.evaluation.statistics import FEW, MOST, Interval, Kind, Method, holm, intervals, sign_flip
 
 RUNS = 1500  # repetitions, side by side as columns; the coverage found is off by 0.6 % (one standard error)
 N = 200
@@ -29,7 +30,7 @@ def coverage(found: list[Interval], truth: float) -> float:
     return sum(item.low - 1e-12 <= truth <= item.high + 1e-12 for item in found) / len(found)
 
 
-@pytest.mark.parametrize(("none", "shape"), [(0.0, 0.5), (0.0, 2.0), (0.7, 1.0)])
+@pytest.mark.parametrize(("none", "shape"), [(0.0, 0.5), (0.0, 2.0), (0.7, 1.0), (0.9, 1.0)])
 def test_a_cer_is_covered_as_often_as_it_says(none: float, shape: float) -> None:
     rng = np.random.default_rng(11)
     length = lengths(rng, N)
@@ -68,6 +69,35 @@ def test_paired_differences_are_covered(more: float) -> None:
     assert 0.93 <= coverage(intervals(tuned - base, length, kinds="difference", draws=1000), truth) <= 0.97
 
 
+def one_way(rng: np.random.Generator, case: str) -> tuple[Floats, Floats, float]:
+    """(differences, lengths, truth) of runs of which one is nearly everywhere as good as the other or better."""
+    length = lengths(rng, N)
+    if case == "repaired":  # a third of what is wrong, and nothing else
+        return np.where(rng.random(length.shape) < 0.3, -edits(rng, length, none=0.7, shape=1.0), 0.0), length, -0.3 * MEAN
+    if case == "broken":  # one answer in twenty, by a lot
+        bad = rng.random(length.shape) < 0.05
+        return np.where(bad, rng.poisson(length * rng.gamma(1, 0.5, length.shape)), 0.0), length, 0.05 * 0.5
+    up = np.where(rng.random(length.shape) < 0.2, -1.0, 1.0)  # TEDS, a fifth of the changes for the worse
+    return np.where(rng.random(length.shape) < 0.15, rng.beta(2, 5, length.shape), 0.0) * up, np.ones(length.shape), 0.15 * 2 / 7 * 0.6
+
+
+@pytest.mark.parametrize("case", ["repaired", "broken", "tables"])
+def test_differences_that_go_one_way_are_covered(case: str) -> None:
+    """As wide to both sides, their intervals cover the truth 81 to 87 times in 100."""
+    above, below, truth = one_way(np.random.default_rng(21), case)
+    assert 0.93 <= coverage(intervals(above, below, kinds="difference", draws=1000), truth) <= 0.97
+
+
+def test_few_runaways_do_not_make_a_limit_without_end() -> None:
+    """Where three samples carry all, many bootstrap samples have none of them: without a bound the limit is seventy times the rate."""
+    rng = np.random.default_rng(22)
+    length = lengths(rng, 330, 1)[:, 0]
+    errors = rng.poisson(length * 0.01).astype(np.float64)
+    errors[:3] = 2400
+    found = intervals(errors, length)[0]
+    assert 0 < found.low < found.value < found.high < 10 * found.value
+
+
 def test_paired_shares_are_covered() -> None:
     rng = np.random.default_rng(15)
     base = rng.random((N, RUNS)) < 0.7
@@ -99,6 +129,31 @@ def test_the_test_holds_its_level() -> None:
     assert 0.03 <= np.mean(ps < 0.05) <= 0.07
     worse = np.array(sign_flip(edits(rng, length, mean=0.2) - edits(rng, length), flips=1000))
     assert np.mean(worse < 0.05) > 0.8
+    families = ps.reshape(-1, 20)  # of 20 tests each, in which nothing differs
+    assert np.mean([min(holm(list(family))) < 0.05 for family in families]) <= 0.12 < np.mean([min(family) < 0.05 for family in families])
+
+
+@pytest.mark.parametrize("sizes", ["equal", "edits", "real"])
+def test_a_small_p_is_as_if_all_signs_were_tried(sizes: str) -> None:
+    rng = np.random.default_rng(19)
+    count, checked = 16, 0
+    signs = 1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
+    for minus in range(4):
+        values = {"equal": np.ones(count), "edits": np.round(rng.gamma(1, 8, count)) + 1, "real": rng.gamma(1, 1, count)}[sizes]
+        values[:minus] *= -1
+        true = float(np.mean(np.abs(signs @ values) >= abs(values.sum()) - 1e-9))
+        if true < 0.004:
+            checked += 1
+            assert 0.85 * true <= sign_flip(values)[0] <= 1.65 * true
+    assert checked
+
+
+def test_p_is_small_enough_for_hundreds_of_lines() -> None:
+    """5000 random signs alone cannot say less than 1/5001, which no correction over 300 tests leaves below 0.05."""
+    differences = np.abs(np.random.default_rng(20).normal(size=300))
+    p = sign_flip(differences)[0]
+    assert 0 < p < 1e-20
+    assert holm([p] + [0.5] * 500)[0] < 0.05
 
 
 def test_few_differences_are_tried_out() -> None:

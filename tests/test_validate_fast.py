@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import rows
 from hypothesis import HealthCheck, given, settings
@@ -19,7 +20,7 @@ from sft.checks import Context
 from sft.checks_row import check_line
 from sft.fast_latex import doubtful_formulas
 from sft.fast_markup import doubtful_charts, doubtful_tables, repeating
-from sft.fast_text import doubtful
+from sft.fast_text import doubtful, where
 from sft.fastpath import prove
 from sft.markup.latex import check as check_latex
 from sft.markup.pipeline import repetition_cut
@@ -134,6 +135,29 @@ def test_good_rows_are_sure() -> None:
         assert len(proof.sure) == 2000
 
 
+def test_pieces_of_a_chunk_are_judged_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [json.dumps(row, ensure_ascii=False).encode() for row in rows.rows(300)]
+    lines[7], lines[100] = b"", b"{"
+    lines[200] = lines[200].replace(b'"tag": "mask"', b'"tag": "mask", "tag": "mask"')
+    lines[299] = b"\xef\xbb\xbf" + lines[299]
+    for size in (1, 1000, 10_000, 1 << 20):
+        monkeypatch.setattr("sft.fastpath.PIECE_BYTES", size)
+        for end in (b"\n", b""):
+            proof = prove(b"\n".join(lines) + end, VERSION)
+            assert proof is not None
+            assert [at for at, sure in enumerate(proof.sure) if not sure] == [7, 100, 200, 299]
+            assert proof.urls[299] == ""
+            assert proof.urls[298].endswith("298.png")
+            assert len(proof.answers) == len(proof.prompts) == 300
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.integers(0, 200), st.sets(st.integers(0, 199), max_size=20))
+def test_where(size: int, places: set[int]) -> None:
+    mask = np.isin(np.arange(size), list(places))
+    assert where(mask).tolist() == np.flatnonzero(mask).tolist()
+
+
 @settings(max_examples=1500, deadline=None, derandomize=True)
 @given(st.lists(st.text(st.characters() | pieces.filter(lambda piece: len(piece) == 1), max_size=30) | st.lists(pieces, max_size=5).map("".join), min_size=1, max_size=6))
 def test_characters(texts: list[str]) -> None:
@@ -182,8 +206,8 @@ def test_hard_formulas_take_linear_time(size: int) -> None:
 @settings(max_examples=1000, deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(["a", "b", "ab", "abcdefgh", " . .", "\n", "N/A\n", "x" * 20]), max_size=8), st.integers(1, 40))
 def test_repetitions(parts: list[str], times: int) -> None:
-    text = ("".join(parts[:3]) + "".join(parts[3:]) * times).strip()
-    assert repeating([text])[0] or repetition_cut(text) == text
+    for text in ("".join(parts[:3]) + "".join(parts[3:]) * times, "\n ".join(["x", *parts, *["a line"] * times, " a line "])):
+        assert repeating([text.strip()])[0] or repetition_cut(text.strip()) == text.strip()
 
 
 @settings(max_examples=1500, deadline=None, derandomize=True)

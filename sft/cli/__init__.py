@@ -33,6 +33,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "serve": ("serving", "serve a model directory with vLLM"),
     "eval": ("serving", "score the answers of a running server"),
     "compare": ("comparing", "which run is better, by how much, how sure, and what was forgotten"),
+    "curve": ("curve", "score every checkpoint of a run, and say which one to take"),
     "env": ("setup", "make the trainer's or the server's environment"),
     "image": ("setup", "build the training container with ERNIEKit"),
 }

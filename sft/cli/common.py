@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+metric_option = click.option("--metric", "metrics", multiple=True, type=click.Choice(["cdm"]), help="A score beyond the usual ones. cdm: formulas as LaTeX sets them; needs LaTeX.")
 model_option = click.option("--model", "model_name", default="0.9B", show_default=True, metavar="NAME", help="Model version whose prompts apply: 0.9B, 1.5 or 1.6.")
 
 

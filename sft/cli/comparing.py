@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sft import ui
-from sft.cli.common import json_option, model_option, print_json
+from sft.cli.common import json_option, metric_option, model_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
 
 if TYPE_CHECKING:
@@ -26,11 +26,12 @@ SHOWN = 3  # slices that are named without --slices
 @click.option("--gate", type=click.Path(path_type=Path), metavar="YAML", help="Limits to keep; exit code 1 where one is not.")
 @click.option("--slices", "all_slices", is_flag=True, help="Every slice, not only the tasks.")
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write compare.json, report.html, report.md, metrics.csv and junit.xml there.")
+@metric_option
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the intervals and tests.")
 @click.option("--workers", type=click.IntRange(min=0), default=0, metavar="N", help="Processes [default: one per core].")
 @model_option
 @json_option
-def compare(runs: tuple[str, ...], data: Path | None, gate: Path | None, all_slices: bool, out: Path | None, seed: int, workers: int, model_name: str, as_json: bool) -> None:
+def compare(runs: tuple[str, ...], data: Path | None, gate: Path | None, all_slices: bool, out: Path | None, metrics: tuple[str, ...], seed: int, workers: int, model_name: str, as_json: bool) -> None:
     """Compare runs over the same samples: paired, with intervals, and every task of the base model looked at.
 
     PREDICTIONS is the predictions.jsonl of `sft eval`, or its folder; the first run is the base.
@@ -47,12 +48,14 @@ def compare(runs: tuple[str, ...], data: Path | None, gate: Path | None, all_sli
     from sft import models
     from sft.evaluation.compare import compare_runs
     from sft.evaluation.gates import judge, load_gates
+    from sft.evaluation.sample_scores import require
     from sft.shards import Runner
 
+    require(metrics)
     gates = load_gates(gate) if gate else {}
     given = [_run(text) for text in runs]
     with ui.Follow("scoring", sum(_rows(path) for _, path in given)) as bar:
-        compared = compare_runs(given, data=data, version=models.get(model_name), seed=seed, runner=Runner(workers=workers), progress=bar.update)
+        compared = compare_runs(given, data=data, version=models.get(model_name), seed=seed, runner=Runner(workers=workers), progress=bar.update, extras=metrics)
     found = compared.found
     outcomes = judge(gates, found)
     content: dict[str, Any] = to_builtins(found) | {"gates": to_builtins(outcomes)}

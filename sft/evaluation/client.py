@@ -20,9 +20,10 @@ from sft.errors import UsageError
 
 TIMEOUT = 120.0  # seconds for one request from the first byte out to the last byte in
 CONNECT_TIMEOUT = 10.0  # seconds
-MAX_ANSWER_BYTES = 64 * 1024 * 1024  # of one reply; 16 384 tokens take some 100 kB
+MAX_ANSWER_BYTES = 16 * 1024 * 1024  # of one reply; 16 384 tokens take some 100 kB, and up to 256 replies come at once
 MAX_WAIT = 60.0  # seconds that a server may ask to be left alone
 SHOWN = 300  # characters of a server's own message that are kept
+REPLACED = "\ufffd"  # for a character of it that cannot be shown
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # where HTTP_PROXY has no business
 
 # why a request has no answer: code → meaning
@@ -62,9 +63,11 @@ class Endpoint:
         try:
             parsed = httpx.URL(self.url)
         except httpx.InvalidURL as error:
-            raise UsageError(f"not an address: {error}", where=self.url, hint="write it as http://host:port") from error
+            raise UsageError(f"not an address: {error}", where=self.public, hint="write it as http://host:port") from error
         if parsed.scheme not in ("http", "https") or not parsed.host or (parsed.port or 0) > 65535:
-            raise UsageError("not an address of a server", where=self.url, hint="write it as http://host:port")
+            raise UsageError("not an address of a server", where=self.public, hint="write it as http://host:port")
+        if "?" in self.url or "#" in self.url:
+            raise UsageError("the address of a server has no ? or #", where=self.public.partition("?")[0], hint="write it as http://host:port; a key goes into --api-key or SFT_API_KEY")
         return self.url.rstrip("/").removesuffix("/chat/completions").removesuffix("/layout-parsing").removesuffix("/v1").rstrip("/")
 
     @property
@@ -82,7 +85,7 @@ class Endpoint:
         """The address without a name and password before the host: result files are passed on."""
         scheme, mark, rest = self.url.partition("://")
         host, slash, path = rest.partition("/")
-        return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
+        return shown(f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}")
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,8 @@ def http_client(endpoint: Endpoint, transport: httpx.AsyncBaseTransport | None =
         raise UsageError("the API key has characters that no header can carry", hint="look for a line end or a curly quote copied with it")
     return httpx.AsyncClient(
         base_url=root + "/",
-        headers={"Authorization": f"Bearer {key}"} if key else {},
+        # a reply that comes packed may be a million times as large as what was sent
+        headers={"Accept-Encoding": "identity", **({"Authorization": f"Bearer {key}"} if key else {})},
         timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),  # the whole request is timed in `post`
         limits=httpx.Limits(max_connections=None),  # the pool is the limit
         follow_redirects=False,  # a redirect could carry the images and the key elsewhere
@@ -142,7 +146,7 @@ async def post(client: httpx.AsyncClient, path: str, body: bytes, timeout: float
     The limit is for the whole request: httpx's own count between bytes and never end a slow trickle.
     """
     try:
-        status, headers, content = await asyncio.wait_for(_exchange(client, path, body), timeout)
+        status, headers, content = await asyncio.wait_for(exchange(client, "POST", path, body), timeout)
     except asyncio.TimeoutError as error:  # not the builtin one before Python 3.11
         raise LostError("answer.timeout", f"no answer within {timeout:g} s") from error
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -154,8 +158,12 @@ async def post(client: httpx.AsyncClient, path: str, body: bytes, timeout: float
     return content
 
 
-async def _exchange(client: httpx.AsyncClient, path: str, body: bytes) -> tuple[int, httpx.Headers, bytes]:
-    async with client.stream("POST", path, content=body, headers={"Content-Type": "application/json"}) as response:
+async def exchange(client: httpx.AsyncClient, method: str, path: str, body: bytes | None = None) -> tuple[int, httpx.Headers, bytes]:
+    """Status, headers and body of a reply of at most MAX_ANSWER_BYTES, however long it takes. LostError: it is larger, or packed; httpx.HTTPError."""
+    async with client.stream(method, path, content=body, headers={"Content-Type": "application/json"} if body is not None else {}) as response:
+        packed = response.headers.get("content-encoding", "").strip().lower()
+        if packed not in ("", "identity"):
+            raise LostError("answer.json", f"the answer is packed ({shown(packed)}), which was not asked for")
         content = bytearray()
         async for piece in response.aiter_bytes():
             content += piece
@@ -188,8 +196,13 @@ def decoded(content: bytes) -> Any:
 def complaint(content: bytes) -> str:
     """What a server says about an error, wherever in its body that stands."""
     body: Any = content.decode("utf-8", "replace")
-    with suppress(msgspec.MsgspecError, RecursionError):
+    with suppress(msgspec.MsgspecError, RecursionError, ValueError):
         body = msgspec.json.decode(content)
     for key in ("error", "message", "errorMsg"):
         body = body.get(key, body) if isinstance(body, dict) else body
-    return " ".join(str(body).split())[:SHOWN]
+    return shown(str(body))
+
+
+def shown(text: str) -> str:
+    """A stranger's words for a terminal or a page: one line of at most SHOWN characters, none of which moves a cursor, rings, or turns the writing round."""
+    return "".join(character if character.isprintable() else REPLACED for character in " ".join(text[: 4 * SHOWN].split()))[:SHOWN]

@@ -4,7 +4,7 @@ Samples are paired by their number, image and truth. Scores are over the samples
 is no zero, it makes the comparison incomplete. The first run is the base that all others are held against.
 
 Every line has the scores of all runs with 95 % intervals, and for each further run the paired difference with its interval, the p
-of a sign-flip test, and p_holm, which takes into account how many lines of its kind were looked at. The verdict:
+of a sign-flip test, and p_holm, which takes into account how many lines of its scope were looked at. The verdict:
 
     better, worse         p below 0.05 and the interval on one side of 0 (changed: of a score that is neither, such as a length)
     too few samples       neither, and fewer than 50 independent samples
@@ -13,7 +13,7 @@ of a sign-flip test, and p_holm, which takes into account how many lines of its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -156,12 +156,12 @@ def compare(runs: Sequence[tuple[str, Path]], **options: Any) -> Comparison:
 
 def compare_runs(
     runs: Sequence[tuple[str, Path]], *, data: Path | None = None, version: ModelVersion = MODELS["0.9B"], seed: int = 1, runner: Runner | None = None,
-    progress: Callable[[int], object] = lambda _: None,
+    progress: Callable[[int], object] = lambda _: None, extras: Collection[str] = (),
 ) -> Compared:  # fmt: skip
     """Compare runs: (name, predictions.jsonl or the folder that holds it), the base first; one run alone gives its scores.
 
     data: the file that was asked about, for sources, documents and image sizes. version: whose tasks must not be forgotten.
-    progress hears how many answers are scored. UsageError: no runs, or two of one name. ProblemsFound: a file that holds no predictions,
+    progress hears how many answers are scored; extras: as of `pairs_of`. UsageError: no runs, or two of one name. ProblemsFound: a file that holds no predictions,
     runs over other data, nothing that all have answers to.
     """
     names = [name for name, _ in runs]
@@ -177,7 +177,7 @@ def compare_runs(
     if not common:
         raise ProblemsFound("no sample has an answer in every run", hint="see why answers were lost: the field `error` of the predictions")
     known = _facts([table[0][number] for number in common], rows, data)
-    rest = iter(pairs_of([pred for found in preds for pred in found], runner, progress=progress))
+    rest = iter(pairs_of([pred for found in preds for pred in found], runner, extras=extras, progress=progress))
     pairs = tuple([next(rest) for _ in found] for found in preds)
     by_number = [{pred.id: pair for pred, pair in zip(found, mine, strict=True)} for found, mine in zip(preds, pairs, strict=True)]
     scored = [[mine[number] or {} for number in common] for mine in by_number]
@@ -234,8 +234,11 @@ def _lines(names: Sequence[str], table: Table, known: Sequence[Facts]) -> tuple[
     for place, fact in enumerate(known):
         parts.setdefault(("task", fact.task), []).append(place)
     everything = {("all", ""): list(range(len(known)))} if len(parts) > 1 else {}
+    sliced: dict[str, dict[tuple[str, str], list[int]]] = {}
+    for key, places in members(known).items():
+        sliced.setdefault(key[0], {})[key] = places
     lines: list[Line] = []
-    for part in (everything, parts, members(known)):
+    for part in (everything, parts, *sliced.values()):
         found = [(scope, name, item) for (scope, name), places in part.items() for item in measure.measure(table, places)]
         if part is everything:  # what one task alone has stands there
             found = [item for item in found if sum(bool(table.there[item[2].metric][places[0]]) for places in parts.values()) > 1]

@@ -25,6 +25,7 @@ from sft.errors import UsageError
 from sft.evaluation.compare import Comparison, Line
 from sft.evaluation.sample_scores import HEADLINE, SCORES
 from sft.evaluation.slices import DIMENSIONS
+from sft.evaluation.statistics import FEW
 from sft.jsonl import read_bounded
 
 MAX_BYTES = 1 << 20
@@ -160,20 +161,21 @@ def _metric(key: str, gate: MetricGate, found: Comparison) -> Iterator[Outcome]:
     if line is None:
         yield from (Outcome(key, run, False, None, "no data: no sample has this score") for run in judged)
         return
+    few = _few(line)
     scores, deltas = {score.run: score for score in line.scores}, {delta.run: delta for delta in line.deltas}
     for run in judged:
         score = scores[run]
         high = float("inf") if score.high is None else score.high
         if gate.max is not None:
-            yield _held(key, run, score.value, (score.low, high), "at most", gate.max, gate.confident)
+            yield _held(key, run, score.value, (score.low, high), "at most", gate.max, gate.confident, few=few)
         if gate.min is not None:
-            yield _held(key, run, score.value, (score.low, high), "at least", gate.min, gate.confident)
+            yield _held(key, run, score.value, (score.low, high), "at least", gate.min, gate.confident, few=few)
         for limit, word in ((gate.max_delta, "at most"), (gate.min_delta, "at least")):
             if limit is not None and run not in deltas:
                 yield Outcome(key, run, False, None, "no data: a difference needs a second run")
             elif limit is not None:
                 delta = deltas[run]
-                yield _held(f"{key} delta", run, delta.value, (delta.low, delta.high), word, limit, gate.confident)
+                yield _held(f"{key} delta", run, delta.value, (delta.low, delta.high), word, limit, gate.confident, few=few)
 
 
 def _line(key: str, found: Comparison) -> Line | None:
@@ -198,11 +200,17 @@ def _forgetting(key: str, gate: ForgettingGate, found: Comparison) -> Iterator[O
         if row.drop is None or row.drop_low is None or row.drop_high is None:
             yield Outcome(name, row.run, False, None, "no data for this task")
         else:
-            yield _held(name, row.run, row.drop, (row.drop_low, row.drop_high), "at most", gate.max_drop, gate.confident, what="drop ")
+            yield _held(name, row.run, row.drop, (row.drop_low, row.drop_high), "at most", gate.max_drop, gate.confident, what="drop ", few=_few(found.line("task", row.task, row.metric)))
 
 
-def _held(gate: str, run: str, value: float, limits: tuple[float, float], word: str, limit: float, confident: bool, *, what: str = "") -> Outcome:
+def _few(line: Line | None) -> int:
+    """How many independent samples a line has where they are too few for its interval; 0 where they are enough."""
+    return line.independent if line and line.few else 0
+
+
+def _held(gate: str, run: str, value: float, limits: tuple[float, float], word: str, limit: float, confident: bool, *, few: int, what: str = "") -> Outcome:
     far = (limits[1] if word == "at most" else limits[0]) if confident else value
-    passed = far <= limit if word == "at most" else far >= limit
+    passed = (far <= limit if word == "at most" else far >= limit) and not (confident and few)
     shown = f"{what}{value:.4f} [{limits[0]:.4f}, {limits[1]:.4f}]"
-    return Outcome(gate, run, passed, value, f"{shown}, {word} {limit:g}" + (" for the whole interval" if confident else ""))
+    asked = (" for the whole interval" + (f", which {few} independent samples cannot show ({FEW} are needed)" if few else "")) if confident else ""
+    return Outcome(gate, run, passed, value, f"{shown}, {word} {limit:g}{asked}")

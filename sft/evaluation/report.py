@@ -32,6 +32,10 @@ from sft.types import Prediction
 
 __all__ = ["Data", "Piece", "diff", "gather", "thumbnail", "write_all", "write_csv", "write_junit", "write_markdown", "write_report", "write_tensorboard"]
 
+SHAPES = (  # of runs and tasks, around 0,0 with a radius of about 4: a colour alone is not seen by everybody
+    "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z", "M-3.6-3.6h7.2v7.2h-7.2z", "M0-5L5 0L0 5L-5 0z", "M0-4.8L4.8 3.6H-4.8z", "M0 4.8L4.8-3.6H-4.8z",
+    "M-1.5-4.6h3v3.1h3.1v3h-3.1v3.1h-3v-3.1h-3.1v-3h3.1z", "M-4.2-4.2H4.2L-4.2 4.2H4.2z", "M-1.8-5h3.6v10h-3.6z",
+)  # fmt: skip
 KINDS = (("substituted", "Letters read as others"), ("deleted", "Letters left out"), ("inserted", "Letters added"))
 
 
@@ -59,10 +63,12 @@ def write_report(
     content, pictures, confusions = report_samples.collect(data, base, path)
     from sft.pages import render
 
-    content |= {"kept": sorted(render.KEPT), "attributes": sorted(render.ATTRIBUTES)}
+    content |= {"kept": sorted(render.KEPT), "attributes": sorted(render.ATTRIBUTES), "shapes": SHAPES}
     script = _environment().get_template("report.js.jinja").render()
     page = _environment().get_template("report.html.jinja").render(
-        title=title, names=data.names, warnings=_warnings(data), findings=_findings(data), tasks=[_task(data, task) for task in data.tasks],
+        title=title, names=data.names, warnings=_warnings(data), findings=_findings(data), shapes=SHAPES, meanings=_meanings(data),
+        arrows={words.name_of(name): words.ARROWS[item.higher_is_better] for name, item in SCORES.items()}, by_step=all(step is not None for step in data.steps),
+        tasks=[_task(data, task) for task in data.tasks],
         counts=[data.counts(run) for run in range(len(data.names))], gates=gates, notes=notes, normalisation=RAW, timings=timings, total=sum(seconds for _, seconds in timings),
         curves=report_plots.curves(data), size=(report_plots.WIDTH, report_plots.HEIGHT), margin=(report_plots.LEFT, report_plots.RIGHT), panels=report_plots.panels(data),
         confusions=_confusions(confusions), limits=_limits(content, pictures), uris=[Markup(uri) for uri in pictures.uris],  # noqa: S704  (base64)
@@ -95,7 +101,8 @@ def _warnings(data: Data) -> list[str]:
     found = list(data.notes)
     partial = [f"“{name}”" for run, name in enumerate(data.names) if data.counts(run)[1]]
     if partial:
-        found.append(f"Incomplete: run {', '.join(partial)} has answers to only part of its samples. Lost ones are left out of all scores; do not compare them with another report's.")
+        who = f"run {partial[0]} has" if len(partial) == 1 else f"runs {', '.join(partial[:-1])} and {partial[-1]} have"
+        found.append(f"Incomplete: {who} answers to only part of the samples. Lost ones are left out of all scores; do not compare them with another report's.")
     asked = {sum(data.counts(run)) for run in range(len(data.names))}
     if len(asked) > 1:
         found.append("The runs were not asked for the same samples. Scores are over those that all of them answered.")
@@ -118,13 +125,20 @@ def _task(data: Data, task: str) -> dict[str, Any]:
     rows = [row for name in SCORES if (row := _row(data, task, name))]
     shares = [data.summary.worst.get((run, task)) for run in range(len(data.names))]
     carried = {
-        "label": "Worst 1% of answers", "definition": "the share of the total error that they carry", "headline": False, "change": None, "health": True,
+        "label": "Worst 1% of answers", "definition": "the share of the total error that they carry", "headline": False, "few": False, "change": None, "health": True,
         "cells": [{"text": "–" if share is None else f"{share:.0%} of error", "span": ""} for share in shares],
     }  # fmt: skip
+    count = max((item.n for item in data.summary.figures if item.task == task and not item.dimension), default=0)
     return {
-        "name": words.task_name(task), "n": sum(sample.task == task for sample in data.samples), "scores": sorted([row for row in rows if not row["health"]], key=lambda row: not row["headline"]),
+        "name": words.task_name(task), "n": count, "scores": sorted([row for row in rows if not row["health"]], key=lambda row: not row["headline"]),
         "health": [*(row for row in rows if row["health"]), carried],
     }  # fmt: skip
+
+
+def _meanings(data: Data) -> list[tuple[str, str]]:
+    """(score, what it is) of all scores in the page."""
+    used = {item.score for item in data.summary.figures}
+    return [(words.with_arrow(name), item.definition) for name, item in SCORES.items() if name in used]
 
 
 def _row(data: Data, task: str, name: str) -> dict[str, Any] | None:
@@ -135,10 +149,14 @@ def _row(data: Data, task: str, name: str) -> dict[str, Any] | None:
     cells = [{"text": words.value(name, item.interval.value), "span": words.span(name, item.interval)} if item else {"text": "–", "span": ""} for item in found]
     moved = None
     if change:
-        limits = " to ".join(words.change(name, limit).removesuffix(" pp") for limit in (change.interval.low, change.interval.high))
+        limits = " to ".join(words.change(name, limit).removesuffix(" pp") for limit in (change.interval.low, change.interval.high)) + words.star(change.interval)
         won = f"{change.won[0]:,} : {change.won[1]:,}" if SCORES[name].higher_is_better is not None else ""
-        moved = {"text": words.change(name, change.interval.value), "span": limits, "verdict": change.verdict, "won": won}
-    return {"label": words.name_of(name), "definition": SCORES[name].definition, "cells": cells, "change": moved, "health": name in words.HEALTH, "headline": name == HEADLINE[task]}
+        moved = {"text": words.change(name, change.interval.value), "span": f"{change.verdict} · {limits}" if change.verdict else limits, "verdict": change.verdict, "won": won}
+    few = any(item.interval.few for item in found if item)
+    return {
+        "label": words.with_arrow(name), "definition": SCORES[name].definition, "cells": cells, "change": moved, "few": few, "health": name in words.HEALTH,
+        "headline": name == HEADLINE[task],
+    }  # fmt: skip
 
 
 def _confusions(confusions: Sequence[Confusions]) -> list[tuple[str, str, list[dict[str, Any]]]]:

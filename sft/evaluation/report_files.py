@@ -43,7 +43,8 @@ def write_markdown(path: Path, data: Data, *, title: str, gates: Sequence[Outcom
         names = sorted(SCORES, key=lambda name: name != HEADLINE[task])
         lines += _table(head, [row for name in names if (row := _scores(data, task, name))])
     lines += _worst(data, worst)
-    lines += [f"Limits are 95 % intervals; **better** and **worse** are beyond chance. Normalisation: {RAW}.", ""]
+    lines += ["Limits are 95 % intervals (*: a single sample carries more than half of the spread); pp are percentage points; ↑ higher is better, ↓ lower is better."]
+    lines += [f"**better** and **worse** are beyond chance. Normalisation: {RAW}.", ""]
     with atomic_write(path) as stream:
         stream.write("\n".join(lines).encode("utf-8", "replace"))
 
@@ -52,7 +53,7 @@ def _scores(data: Data, task: str, name: str) -> list[str]:
     found = [data.summary.figure(run, task, name) for run in range(len(data.names))]
     if not any(found) or (name in REASONS and not any(item and item.interval.value for item in found)):
         return []  # nobody has to read that nothing was empty
-    label = words.name_of(name)
+    label = words.with_arrow(name)
     row = [f"**{label}**" if name == HEADLINE[task] else label]
     row += [f"{words.value(name, item.interval.value)} ({words.span(name, item.interval)})" if item else "–" for item in found]
     if len(data.names) > 1:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sft.evaluation import report_words as words
 from sft.evaluation.report_data import Data, Figure, ordered
-from sft.evaluation.sample_scores import HEADLINE
+from sft.evaluation.sample_scores import HEADLINE, SCORES
 
 WIDTH, HEIGHT = 420, 220  # of a learning curve, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 30  # of which is margin
@@ -134,7 +134,9 @@ def _curve(data: Data, task: str, places: Sequence[tuple[int, int]], *, by_step:
     found = [(place, run, item.interval) for place, run in places if (item := data.summary.figure(run, task, name))]
     if len(found) < FEWEST_RUNS:
         return None
-    low, high, step = scale([limit for _, _, item in found for limit in (item.value, item.low, min(item.high, 2 * item.value + 0.1))])
+    limits = [limit for _, _, item in found for limit in (item.value, item.low, min(item.high, 2 * item.value + 0.1))]
+    cut = SCORES[name].kind == "rate" and max(limits) > 1 and min(item.value for _, _, item in found) < 1  # an untrained model may have 2000 %, and flatten all others
+    low, high, step = scale([min(limit, 1.0) for limit in limits] if cut else limits)
     first, last = found[0][0], found[-1][0]
 
     def across(place: float) -> float:
@@ -149,7 +151,8 @@ def _curve(data: Data, task: str, places: Sequence[tuple[int, int]], *, by_step:
     )
     shown = found if len(found) <= 6 else [found[round(index * (len(found) - 1) / 5)] for index in range(6)]
     below = tuple((across(place), f"{place:,}" if by_step else data.names[run][:12]) for place, run, _ in shown)
-    beside = tuple((up(low + index * step), _tick(name, low + index * step)) for index in range(round((high - low) / step) + 1))
+    ticks = round((high - low) / step)
+    beside = tuple((up(low + index * step), ("≥" if cut and index == ticks else "") + _tick(name, low + index * step)) for index in range(ticks + 1))
     return Curve(words.task_name(task), words.name_of(name), points, below, beside)
 
 

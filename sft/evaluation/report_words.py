@@ -9,17 +9,25 @@ from sft.evaluation.statistics import Interval
 
 NAMES = {
     "cer": "CER", "wer": "WER", "ned": "NED", "exact": "Exact", "teds": "TEDS", "teds_s": "TEDS-S", "teds_strict": "TEDS, strict", "cell_f1": "Cell F1",
-    "similarity": "Similarity", "parses": "Parses", "rms_f1": "RMS-F1", "rnss": "RNSS", "empty": "Empty answers", "truncated": "Cut off at max_tokens",
+    "similarity": "Similarity", "cdm": "CDM", "parses": "Parses", "rms_f1": "RMS-F1", "rnss": "RNSS", "empty": "Empty answers", "truncated": "Cut off at max_tokens",
     "runaway": "Runaway (repetition)", "wrong_format": "Wrong format", "length_ratio": "Length / truth",
 }  # fmt: skip
 TASKS = {"ocr": "Text", "table": "Tables", "formula": "Formulas", "chart": "Charts", "spotting": "Spotting", "seal": "Seals", "other": "Other prompts"}
-DIMENSIONS = {"length": "length of the truth", "size": "size of the image"}
+DIMENSIONS = {"length": "length of the truth", "size": "size of the image", "group": "document"}
+ARROWS = {True: "↑", False: "↓", None: ""}  # where better is
+MANY = 10.0  # from 1000 % on, what stands behind the point tells nothing
+FINE = 0.02  # an interval narrower than this is written with two decimals
 HEALTH = ("empty", "truncated", "runaway", "wrong_format", "length_ratio")
 
 
 def name_of(score: str) -> str:
     """"cer" → "CER"."""
     return NAMES.get(score, score.replace("_", " ").capitalize())
+
+
+def with_arrow(score: str) -> str:
+    """"cer" → "CER ↓": where better is."""
+    return f"{name_of(score)} {ARROWS[SCORES[score].higher_is_better]}".rstrip()
 
 
 def task_name(task: str) -> str:
@@ -33,25 +41,35 @@ def is_percent(score: str) -> bool:
 
 
 def value(score: str, number: float) -> str:
-    """0.1234 → "12.34%"."""
+    """0.1234 → "12.34%", 59.9 → "5,990%"."""
     if not math.isfinite(number):
         return "∞"
-    return f"{number:.2%}" if is_percent(score) else f"{number:.3f}"
+    if is_percent(score):
+        return f"{number:.2%}" if number < MANY else f"{number:,.0%}"
+    return f"{number:.3f}"
 
 
 def change(score: str, number: float) -> str:
     """0.0123 → "+1.23 pp", with a minus sign that is as wide as the plus."""
     if not math.isfinite(number):
         return "∞"
-    return (f"{number * 100:+.2f} pp" if is_percent(score) else f"{number:+.3f}").replace("-", "−")
+    if is_percent(score):
+        return (f"{number * 100:+.2f} pp" if abs(number) < MANY else f"{number * 100:+,.0f} pp").replace("-", "−")
+    return f"{number:+.3f}".replace("-", "−")
 
 
 def span(score: str, interval: Interval) -> str:
     """The limits: "10.1 to 13.9%"."""
     if is_percent(score):
-        high = f"{interval.high * 100:.1f}" if math.isfinite(interval.high) else "∞"
-        return f"{interval.low * 100:.1f} to {high}%".replace("-", "−")
-    return f"{interval.low:.2f} to {interval.high:.2f}".replace("inf", "∞").replace("-", "−")
+        places = 2 if interval.high - interval.low < FINE else 1
+        low, high = (f"{limit * 100:,.{0 if limit >= MANY else places}f}" if math.isfinite(limit) else "∞" for limit in (interval.low, interval.high))
+        return f"{low} to {high}%{star(interval)}".replace("-", "−")
+    return f"{interval.low:.2f} to {interval.high:.2f}{star(interval)}".replace("inf", "∞").replace("-", "−")
+
+
+def star(interval: Interval) -> str:
+    """The mark of a score whose spread is mostly one sample's."""
+    return " *" if interval.one else ""
 
 
 def dimension_name(dimension: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -206,13 +206,13 @@ def as_json(results: Results) -> dict[str, Any]:
     return plain
 
 
-def scored(preds: Sequence[Prediction]) -> Pairs:
-    """The scores of each sample, and tasks that cannot be scored here with the reason; those are left out, not zero."""
+def scored(preds: Sequence[Prediction], extras: Collection[str] = ()) -> Pairs:
+    """The scores of each sample, and tasks that cannot be scored here with the reason; those are left out, not zero. extras: as of `pairs_of`."""
     try:
-        return pairs_of(preds), {}
+        return pairs_of(preds, extras=extras), {}
     except UsageError as error:  # a library for charts is missing
         rest = [pred if task_of(pred.prompt) != "chart" else None for pred in preds]
-        scored = iter(pairs_of([pred for pred in rest if pred]))
+        scored = iter(pairs_of([pred for pred in rest if pred], extras=extras))
         return [next(scored) if pred else None for pred in rest], {"chart": str(error)}
 
 

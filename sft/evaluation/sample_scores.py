@@ -9,15 +9,15 @@ formula, every cell with its spans for a table. Tables and charts are read lenie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
 from typing import Literal
 
 from sft.errors import UsageError
-from sft.metrics import METRICS, cells, formula, health, text
-from sft.metrics.answers import read_table
+from sft.metrics import METRICS, cdm, cells, formula, health, text
+from sft.metrics.answers import read_chart, read_table
 from sft.models import TASK_OF as PROMPTS
 from sft.shards import Runner, run
 from sft.types import Prediction, Task
@@ -27,6 +27,7 @@ Kind = Literal["share", "bounded", "rate", "number"]
 OTHER = "other"  # the task of a prompt that no model version has; scored as text
 TASK_OF = {prompt: task.value for prompt, task in PROMPTS.items()}
 MAX_PAIRS = 64_000_000  # cells of the truth × cells of the answer, 512 MB; beyond, an answer is a runaway and its TEDS 0
+MAX_CELLS = 100_000  # of an answer, for the same; no model writes so many
 SHARD = 256  # answers that one process is given at once
 FEW = 1000  # answers that are scored before other processes would have started
 
@@ -61,10 +62,11 @@ _LIST = (
     _of("teds", "bounded"), _of("teds_s", "bounded"), _of("teds_strict", "bounded"),
     _of("cell_f1", "bounded", "cell_f1", "chart_cell_f1", definition="2 · cells with equal text and spans / cells of both"),
     _of("similarity", "bounded", "formula_ned", definition="1 - normalised edit distance of the scoring forms of two formulas", own="1 - formula_ned", higher=True),
-    _of("parses", "share", "formula_parses"), _of("rms_f1", "bounded"), _of("rnss", "bounded"),
+    _of("cdm", "bounded"), _of("parses", "share", "formula_parses"), _of("rms_f1", "bounded"), _of("rnss", "bounded"),
     _of("empty", "share"), _of("truncated", "share"), _of("runaway", "share"), _of("wrong_format", "share"), _of("length_ratio", "number"),
 )  # fmt: skip
 SCORES = {score.name: score for score in _LIST}
+EXTRAS = ("cdm",)  # slow, and in need of more than Python: only where they are asked for by name
 HEALTH = ("empty", "truncated", "runaway", "wrong_format", "length_ratio")  # what every task has
 HEADLINE = {  # the one score that stands for a task where forgetting is looked for
     Task.OCR.value: "cer", Task.TABLE.value: "teds", Task.FORMULA.value: "similarity", Task.CHART.value: "rms_f1",
@@ -93,10 +95,18 @@ def pairs_one(task: str, ref: str, pred: str, *, finish_reason: str = "stop") ->
     return pairs
 
 
-def pairs_of(preds: Sequence[Prediction], runner: Runner | None = None, *, progress: Callable[[int], object] = lambda _: None) -> list[dict[str, Pair] | None]:
+def require(extras: Collection[str]) -> None:
+    """Before hours of asking. UsageError: a score that is asked for by name cannot be had on this machine."""
+    if "cdm" in extras:
+        cdm.require()
+
+
+def pairs_of(
+    preds: Sequence[Prediction], runner: Runner | None = None, *, extras: Collection[str] = (), progress: Callable[[int], object] = lambda _: None,
+) -> list[dict[str, Pair] | None]:  # fmt: skip
     """`pairs_one` of every prediction, in order; None for a lost one. Equal answers to equal truths are scored once.
 
-    runner: where; the cores of this machine unless given. progress hears how many are done. UsageError: charts without scipy.
+    runner: where; the cores of this machine unless given. extras: of EXTRAS; what cannot be had here is absent. progress hears how many are done. UsageError: charts without scipy.
     """
     keys: list[tuple[str, str, str, str] | None] = [None if pred.error else (task_of(pred.prompt), pred.ref, pred.pred, pred.finish_reason) for pred in preds]
     different = list(dict.fromkeys(key for key in keys if key))
@@ -108,7 +118,16 @@ def pairs_of(preds: Sequence[Prediction], runner: Runner | None = None, *, progr
         found += part
         progress(round(len(found) / max(len(different), 1) * len(preds)))
     table = dict(zip(different, found, strict=True))
+    if "cdm" in extras:
+        _add_cdm(table)
     return [table[key] if key else None for key in keys]
+
+
+def _add_cdm(table: Mapping[tuple[str, str, str, str], dict[str, Pair]]) -> None:
+    keys = [key for key in table if key[0] == Task.FORMULA.value]
+    for key, value in zip(keys, cdm.cdm_many([key[1] for key in keys], [key[2] for key in keys]), strict=True):
+        if value is not None:
+            table[key]["cdm"] = value, 1.0
 
 
 def _shards(keys: Iterable[tuple[str, str, str, str]]) -> Iterator[list[tuple[str, str, str, str]]]:
@@ -150,9 +169,9 @@ def _pair(edits: text.Edits) -> Pair:
 def _table(ref: str, pred: str) -> dict[str, Pair]:
     wanted, found = read_table(ref).grid, read_table(pred)
     sizes = [sum(map(len, grid.rows)) for grid in (wanted, found.grid)]
-    if sizes[0] * sizes[1] > MAX_PAIRS:
-        return _ones(teds=0.0, teds_s=0.0, teds_strict=0.0, cell_f1=cells.cell_f1(ref=wanted, pred=found.grid), exact=0.0)
     equal = (wanted.rows, wanted.spans) == (found.grid.rows, found.grid.spans) and (bool(wanted.rows) or ref == pred)  # which cells are headings, OTSL cannot say
+    if not equal and (sizes[0] * sizes[1] > MAX_PAIRS or sizes[1] > MAX_CELLS):
+        return _ones(teds=0.0, teds_s=0.0, teds_strict=0.0, cell_f1=cells.cell_f1(ref=wanted, pred=found.grid), exact=0.0)
     teds = 1.0 if equal else max(cells.teds(ref=wanted, pred=found.grid), 0.0)
     return _ones(
         teds=teds, teds_s=1.0 if equal else max(cells.teds_s(ref=wanted, pred=found.grid), 0.0), teds_strict=teds if found.strict or ref == pred else 0.0,
@@ -165,7 +184,10 @@ def _formula(ref: str, pred: str) -> dict[str, Pair]:
 
 
 def _chart(ref: str, pred: str) -> dict[str, Pair]:
-    return _ones(rms_f1=cells.chart_rms_f1(ref=ref, pred=pred), rnss=cells.chart_rnss(ref=ref, pred=pred), cell_f1=cells.chart_cell_f1(ref=ref, pred=pred), exact=text.exact(ref=ref, pred=pred))
+    wanted, found = read_chart(ref), read_chart(pred)
+    return _ones(
+        rms_f1=cells.chart_rms_f1(ref=wanted, pred=found), rnss=cells.chart_rnss(ref=wanted, pred=found), cell_f1=cells.chart_cell_f1(ref=wanted, pred=found), exact=text.exact(ref=ref, pred=pred),
+    )  # fmt: skip
 
 
 _TASKS: Mapping[str, Callable[[str, str], dict[str, Pair]]] = {"table": _table, "formula": _formula, "chart": _chart}  # all others are text

@@ -23,13 +23,14 @@ import msgspec
 
 from sft import export
 from sft.errors import EngineError, SftError, UsageError
-from sft.evaluation.client import CONNECT_TIMEOUT, MAX_ANSWER_BYTES, Endpoint, http_client
+from sft.evaluation.client import CONNECT_TIMEOUT, Endpoint, LostError, exchange, http_client, shown
 from sft.evaluation.wires import WIRES
 
 START = "`sft serve MODEL_DIR` starts one; `curl {url}/models` shows whether it answers"
 PIPELINE = "PaddleOCR-VL pipeline"  # a name for what tells none
 TOLD = ("id", "root", "parent", "owned_by", "max_model_len", "meta")  # what stays the same from call to call
 MAX_FACTS = 64 * 1024  # bytes of what a server tells about one model
+MAX_NAME = 1000  # characters of a model's name, which may be a path
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def survey(endpoints: Sequence[Endpoint], *, transport: httpx.AsyncBaseTransport
     for other in servers[1:]:
         if other.record != first.record:
             raise UsageError(
-                f"two servers do not serve the same model: {first.endpoint.public} tells {first.record}, {other.endpoint.public} tells {other.record}",
+                f"two servers do not serve the same model: {first.endpoint.public} tells {shown(first.record)}, {other.endpoint.public} tells {shown(other.record)}",
                 hint="start both with the same model, by the same path",
             )
     directory = _directory(first)
@@ -106,20 +107,22 @@ async def _survey(endpoints: Sequence[Endpoint], transport: httpx.AsyncBaseTrans
 
 async def look(client: httpx.AsyncClient, endpoint: Endpoint) -> Server:
     """What a server tells now. EngineError: it does not answer or has no model; UsageError: not the one asked for."""
-    hint = START.format(url=endpoint.base) if endpoint.kind == "chat" else "`paddlex --serve --pipeline PaddleOCR-VL` starts one"
+    hint = START.format(url=replace(endpoint, url=endpoint.public).base) if endpoint.kind == "chat" else "`paddlex --serve --pipeline PaddleOCR-VL` starts one"
     try:
-        response = await client.get(WIRES[endpoint.kind].alive, timeout=CONNECT_TIMEOUT)
-    except httpx.TransportError as error:
+        status, _, content = await asyncio.wait_for(exchange(client, "GET", WIRES[endpoint.kind].alive), CONNECT_TIMEOUT)
+    except asyncio.TimeoutError as error:
+        raise EngineError(f"no server answers: nothing within {CONNECT_TIMEOUT:g} s", where=endpoint.public, hint=hint) from error
+    except (httpx.HTTPError, LostError) as error:
         raise EngineError(f"no server answers: {error!r}", where=endpoint.public, hint=hint) from error
-    if response.status_code in (401, 403):
-        raise EngineError(f"the server wants another API key ({response.status_code})", where=endpoint.public, hint="give the key it was started with: --api-key or SFT_API_KEY")
-    if response.status_code >= 500:
-        raise EngineError(f"the server is not ready ({response.status_code})", where=endpoint.public, hint=hint)
+    if status in (401, 403):
+        raise EngineError(f"the server wants another API key ({status})", where=endpoint.public, hint="give the key it was started with: --api-key or SFT_API_KEY")
+    if status >= 500:
+        raise EngineError(f"the server is not ready ({status})", where=endpoint.public, hint=hint)
     if endpoint.kind == "pipeline":
-        if response.status_code != httpx.codes.OK:
-            raise EngineError(f"this is no pipeline: {response.status_code} for /health", where=endpoint.public, hint=hint)
+        if status != httpx.codes.OK:
+            raise EngineError(f"this is no pipeline: {status} for /health", where=endpoint.public, hint=hint)
         return Server(replace(endpoint, model=endpoint.model or PIPELINE), record=json.dumps({"id": endpoint.model or PIPELINE}))
-    return _chosen(endpoint, _models(response), response.status_code, hint)
+    return _chosen(endpoint, _models(content), status, hint)
 
 
 def _chosen(endpoint: Endpoint, listed: list[dict[str, Any]], status: int, hint: str) -> Server:
@@ -130,30 +133,32 @@ def _chosen(endpoint: Endpoint, listed: list[dict[str, Any]], status: int, hint:
     if names and name not in names:  # a server that lists nothing may still serve it
         close = get_close_matches(name, names, n=1, cutoff=0.4)
         advice = f"did you mean {close[0]} ?" if close else "leave the name out to take the first one listed"
-        raise UsageError(f"the server does not serve {name!r}, it serves {', '.join(names)}", where=endpoint.public, hint=advice)
+        raise UsageError(f"the server does not serve {name!r}, it serves {shown(', '.join(names))}", where=endpoint.public, hint=advice)
     told = listed[names.index(name)] if names else {"id": name}
     facts = json.dumps({key: told[key] for key in TOLD if told.get(key) is not None}, sort_keys=True)
     limit = told.get("max_model_len")
     return Server(replace(endpoint, model=name), record=facts[:MAX_FACTS], max_model_len=limit if type(limit) is int and limit > 0 else None)
 
 
-def _models(response: httpx.Response) -> list[dict[str, Any]]:
-    with suppress(msgspec.MsgspecError, KeyError, TypeError, RecursionError):  # an error, or no such page: no names
-        return [model for model in msgspec.json.decode(response.content[:MAX_ANSWER_BYTES])["data"] if isinstance(model.get("id"), str)]
+def _models(content: bytes) -> list[dict[str, Any]]:
+    """Those with a name that can be shown and sent."""
+    with suppress(msgspec.MsgspecError, KeyError, TypeError, ValueError, RecursionError):  # an error, or no such page: no names
+        listed = [model for model in msgspec.json.decode(content)["data"] if isinstance(model, dict)]
+        return [model for model in listed if isinstance(name := model.get("id"), str) and name and name.isprintable() and len(name) <= MAX_NAME]
     return []
 
 
 async def _more(client: httpx.AsyncClient) -> dict[str, Any]:
     """The server's name and version, and its template, where it tells them: vLLM's /version, llama.cpp's /props."""
     for page in ("version", "props"):
-        with suppress(httpx.HTTPError, msgspec.MsgspecError, RecursionError):
-            response = await client.get(page, timeout=CONNECT_TIMEOUT)
-            told = msgspec.json.decode(response.content) if response.status_code == httpx.codes.OK else None
+        with suppress(httpx.HTTPError, LostError, asyncio.TimeoutError, msgspec.MsgspecError, ValueError, RecursionError):
+            status, _, content = await asyncio.wait_for(exchange(client, "GET", page), CONNECT_TIMEOUT)
+            told = msgspec.json.decode(content) if status == httpx.codes.OK else None
             if isinstance(told, dict) and isinstance(told.get("version"), str):
-                return {"version": f"vLLM {told['version']}"[:200]}
+                return {"version": f"vLLM {shown(told['version'])}"[:200]}
             if isinstance(told, dict) and isinstance(told.get("build_info"), str):
                 template = told.get("chat_template")
-                return {"version": f"llama.cpp {told['build_info']}"[:200], "chat_template": template if isinstance(template, str) else None}
+                return {"version": f"llama.cpp {shown(told['build_info'])}"[:200], "chat_template": template if isinstance(template, str) else None}
     return {}
 
 

@@ -31,7 +31,7 @@ from sft import data as datasets
 from sft.convert_unit import Order
 from sft.errors import ProblemsFound, UsageError
 from sft.evaluation.client import Sampling
-from sft.evaluation.sample_scores import SCORES, task_of
+from sft.evaluation.sample_scores import EXTRAS, SCORES, task_of
 from sft.formats.base import Options
 from sft.shards import Runner
 from sft.types import Task
@@ -112,6 +112,11 @@ class Suite(_Record):
     model: Literal["0.9B", "1.5", "1.6"] = "0.9B"
     sampling: SamplingRule = SamplingRule()
     sets: dict[Name, SetRule] = Field(min_length=1)
+
+    @property
+    def extras(self) -> frozenset[str]:
+        """The scores of `sample_scores.EXTRAS` that a set names."""
+        return frozenset(name for rule in self.sets.values() for name in rule.metrics if name in EXTRAS)
 
     def sampling_of(self, name: str, default: Sampling) -> Sampling:
         """How the set called `name` is sampled: its own rule, else the suite's, else `default`."""

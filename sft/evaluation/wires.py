@@ -29,7 +29,7 @@ from typing import Any
 
 import msgspec
 
-from sft.evaluation.client import Answer, Kind, LostError, Sampling, decoded
+from sft.evaluation.client import Answer, Kind, LostError, Sampling, decoded, shown
 from sft.evaluation.sample_scores import TASK_OF
 from sft.images import probe
 
@@ -37,6 +37,8 @@ MIME = {  # formats that are read → what a server is told; a phone's MPO start
     "PNG": "image/png", "JPEG": "image/jpeg", "MPO": "image/jpeg", "WEBP": "image/webp", "TIFF": "image/tiff", "BMP": "image/bmp", "GIF": "image/gif",
     "PPM": "image/x-portable-anymap", "JPEG2000": "image/jp2",
 }  # fmt: skip
+
+BROKEN_OFF = ("abort", "error")  # finish_reason of vLLM and SGLang where the engine failed or was stopped: what there is of an answer is none
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ def _chat_body(question: Question, model: str) -> bytes:
 
 class _Message(msgspec.Struct):
     content: str | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
 
 
 class _Choice(msgspec.Struct):
@@ -101,7 +105,12 @@ def _chat_answer(content: bytes) -> Answer:
     choices = _shaped(content, _Chat, "a chat completion").choices
     if not choices:
         raise LostError("answer.choices", "the answer has no choices")
-    return Answer(choices[0].message.content or "", choices[0].finish_reason or "")
+    said, reason = choices[0].message, choices[0].finish_reason or ""
+    if reason in BROKEN_OFF:
+        raise LostError("answer.http", f"the server broke the answer off (finish_reason {reason})")
+    if not said.content and (said.reasoning_content or said.reasoning):
+        raise LostError("answer.choices", "the server took the answer for reasoning: start it without a reasoning parser")
+    return Answer(said.content or "", reason)  # SGLang says null for an empty answer
 
 
 def _shaped(content: bytes, shape: type[Any], name: str) -> Any:
@@ -158,7 +167,7 @@ class _Pipeline(msgspec.Struct):
 def _pipeline_answer(content: bytes) -> Answer:
     reply: _Pipeline = _shaped(content, _Pipeline, "a reply of the layout-parsing service")
     if reply.errorCode:
-        raise LostError("answer.http", f"{reply.errorCode}: {reply.errorMsg}")
+        raise LostError("answer.http", f"{reply.errorCode}: {shown(reply.errorMsg)}")
     if reply.result is None:
         raise LostError("answer.schema", "the answer has no result")
     pages = reply.result.layoutParsingResults

@@ -137,19 +137,19 @@ def _as_they_stand(ref: Grid, pred: Grid, columns: int, fuzzy: bool) -> list[flo
     return found
 
 
-def _chart(answer: str) -> Grid:
+def _chart(answer: str | ChartAnswer) -> Grid:
     try:
-        return Grid.from_rows(read_chart(answer).rows)
+        return Grid.from_rows((read_chart(answer) if isinstance(answer, str) else answer).rows)
     except MarkupError:
         return Grid(())
 
 
-def chart_cell_f1(*, ref: str, pred: str) -> float:
+def chart_cell_f1(*, ref: str | ChartAnswer, pred: str | ChartAnswer) -> float:
     """`cell_f1` of two charts' rows, in any style that `sft.markup.chart` reads."""
     return _f1(_chart(ref), _chart(pred), fuzzy=False)
 
 
-def chart_cell_f1_fuzzy(*, ref: str, pred: str) -> float:
+def chart_cell_f1_fuzzy(*, ref: str | ChartAnswer, pred: str | ChartAnswer) -> float:
     """`cell_f1_fuzzy` of the same."""
     return _f1(_chart(ref), _chart(pred), fuzzy=True)
 
@@ -157,22 +157,23 @@ def chart_cell_f1_fuzzy(*, ref: str, pred: str) -> float:
 MAX_CHART = 2000  # cells of a chart that are scored by RMS, RNSS and SCRM, in whole rows; the largest published has some 300
 
 
-def _rows(answer: str) -> list[list[str]]:
-    rows = read_chart(answer).rows
+def _rows(answer: str | ChartAnswer) -> list[list[str]]:
+    """The first MAX_CHART cells: of a chart that is too wide for two rows the first columns, for without a second row there is nothing to score."""
+    rows = [row[: MAX_CHART // 2] for row in (read_chart(answer) if isinstance(answer, str) else answer).rows]
     ends = itertools.accumulate(map(len, rows))
     return [row for row, end in zip(rows, ends, strict=True) if end <= MAX_CHART]
 
 
-def chart_rms_f1(*, ref: str, pred: str) -> float:
+def chart_rms_f1(*, ref: str | ChartAnswer, pred: str | ChartAnswer) -> float:
     """`chart.rms_f1` of two answers in any style; the published cut at ` | ` would lose a blank corner. At most MAX_CHART cells."""
     return chart.rms_f1(ref=_rows(ref), pred=_rows(pred))
 
 
-def chart_rnss(*, ref: str, pred: str) -> float:
+def chart_rnss(*, ref: str | ChartAnswer, pred: str | ChartAnswer) -> float:
     """`chart.rnss` of the same."""
     return chart.rnss(ref=_rows(ref), pred=_rows(pred))
 
 
-def chart_scrm(*, ref: str, pred: str) -> float:
+def chart_scrm(*, ref: str | ChartAnswer, pred: str | ChartAnswer) -> float:
     """`scrm.precision` at tolerance `slight` of the same: the published mAP's share of one chart."""
     return scrm.precision(ref=_rows(ref), pred=_rows(pred))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -16,13 +17,16 @@ from sft.synth.base import Coverage, Unfit
 PROGRAMS = ("latex", "dvipng")
 SECONDS = 60  # that one formula may take
 POINTS = 10.0  # the size of LaTeX's letters at 72.27 points an inch
-REFUSED = ("\\input", "\\include", "\\openin", "\\openout", "\\read", "\\write", "\\special", "\\csname", "\\catcode", "\\usepackage", "\\end{document}", "^^")
+REFUSED = (
+    "\\input", "\\include", "\\openin", "\\openout", "\\read", "\\write", "\\special", "\\csname", "\\catcode", "\\usepackage", "\\Require", "\\Load", "\\InputIf", "\\pdf", "\\scantokens",
+    "\\end{document}", "^^",
+    "\\def", "\\gdef", "\\edef", "\\xdef", "\\let", "\\repeat", "\\newcommand", "\\renewcommand",
+)  # fmt: skip
+PARANOID = {"openin_any": "p", "openout_any": "p"}  # LaTeX may read and write files of its own folder only
 PAGE = r"""\documentclass[10pt]{article}
 \usepackage{amsmath,amssymb}
-\usepackage[active,tightpage]{preview}
-\pagestyle{empty}
 \begin{document}
-\begin{preview}$\displaystyle %s$\end{preview}
+\setbox0\hbox{$\displaystyle %s$}\shipout\box0
 \end{document}
 """
 
@@ -31,7 +35,7 @@ def require() -> None:
     """Raise EngineError (exit code 3) where a program is missing."""
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
-        raise EngineError(f"--latex needs {' and '.join(missing)}, which cannot be found", hint="apt install texlive-latex-extra dvipng, or leave --latex out: matplotlib draws formulas too")
+        raise EngineError(f"--latex needs {' and '.join(missing)}, which cannot be found", hint="apt install texlive-latex-base dvipng, or leave --latex out: matplotlib draws formulas too")
 
 
 def render(latex: str, em: float) -> Coverage:
@@ -43,7 +47,10 @@ def render(latex: str, em: float) -> Coverage:
         (folder / "f.tex").write_text(PAGE % latex, "utf-8")
         done = _call(["latex", "-no-shell-escape", "-interaction=batchmode", "-halt-on-error", "f.tex"], folder)
         if done.returncode or not (folder / "f.dvi").is_file():
-            raise Unfit("target.latex", f"LaTeX cannot draw this{_reason(folder / 'f.log')}")
+            reason = _reason(folder / "f.log")
+            if ".sty' not found" in reason:  # so it would be with every formula
+                raise EngineError(f"LaTeX lacks a package{reason}", hint="apt install texlive-latex-base, or leave --latex out: matplotlib draws formulas too")
+            raise Unfit("target.latex", f"LaTeX cannot draw this{reason}")
         done = _call(["dvipng", "-q", "-T", "tight", "-D", str(round(em / POINTS * 72.27)), "-bg", "White", "-o", "f.png", "f.dvi"], folder)
         picture = cv2.imread(str(folder / "f.png"), cv2.IMREAD_GRAYSCALE) if (folder / "f.png").is_file() else None
     if picture is None or picture.min() == 255:
@@ -53,7 +60,7 @@ def render(latex: str, em: float) -> Coverage:
 
 def _call(command: list[str], folder: Path) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False)
+        return subprocess.run(command, cwd=folder, env={**os.environ, **PARANOID}, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
         raise Unfit("target.latex", f"{command[0]} did not finish this formula in {SECONDS} s") from error
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ class Order:
 
     sampling: fields of `predict.Sampling` that are settled; they go before a suite's. Greedy, with answers of up to half of the server's
     context, where nobody says otherwise. suite: DATA is its file then. cache: where answers are kept, by default answers.jsonl in `out`; fresh: forget them first.
+    guarded: results of another model or of other data that stand in `out` are not overwritten, unless `fresh` says so.
     """
 
     data: Path
@@ -50,6 +52,7 @@ class Order:
     reports: bool = False  # whether report.html and its kin are written too
     cache: Path | None = None
     fresh: bool = False
+    guarded: bool = False
     model_dir: Path | None = None  # what is served, where the caller has started the server
     model_hash: str = ""
     sampling: Mapping[str, Any] = field(default_factory=dict)
@@ -74,6 +77,8 @@ def evaluate(order: Order, *, on_done: Callable[[Prediction], None] = lambda _: 
     served = survey([predict.Endpoint(url, order.model, order.api_key, order.kind) for url in order.urls], model_hash=order.model_hash)
     for url, why in served.silent.items():
         say(f"{url} takes no part: {why}")
+    if order.guarded and not order.fresh:
+        _refuse_others(order, served)
     default = _default(order, served)
     rules = {name: replace(order.suite.suite.sampling_of(name, default), **order.sampling) for name in order.suite.suite.sets} if order.suite else {}
     set_of = order.suite.set_of if order.suite else {}
@@ -94,6 +99,21 @@ def evaluate(order: Order, *, on_done: Callable[[Prediction], None] = lambda _: 
     if order.reports:
         _report(order, found, done.preds, pairs, outputs.run_of(order.model_dir or served.directory), say)
     return found
+
+
+def _refuse_others(order: Order, served: Served) -> None:
+    """UsageError where `out` holds results of another model or other data: a name that is given twice would lose them without a word."""
+    path = order.out / "results.json"
+    differ: list[str] = []
+    with suppress(SftError, KeyError, TypeError, OSError, ValueError):
+        earlier = read_table(path, max_bytes=MAX_RESULTS)
+        now, then = results.asked(served), earlier["endpoint"]
+        if Path(earlier["data"]["path"]).resolve() != order.data.resolve():
+            differ.append(f"other data ({earlier['data']['path']}, not {order.data})")
+        if (then["model"], then["known_by"]) != (now.model, now.known_by) or (now.known_by == "directory" and then["fingerprint"] != now.fingerprint):
+            differ.append(f"another model ({then['model']} {then['fingerprint']}, not {now.model} {now.fingerprint})")
+    if differ:
+        raise UsageError(f"it holds the results of {' and of '.join(differ)}", where=str(path), hint="give another --name or -o; --fresh overwrites them")
 
 
 def _report(order: Order, found: Mapping[str, Any], preds: list[Prediction], pairs: results.Pairs, run: tuple[Path, int] | None, say: Callable[[str], None]) -> None:

@@ -23,8 +23,8 @@ FLOORS: dict[str, int] = {
         "formats.json_stream formats.label_studio formats.llava formats.lmdb_pages formats.lmdb_rec formats.messages formats.omnidocbench formats.otsl_parquet formats.paddleocr_rec "
         "formats.page_xml formats.parquet formats.plotqa formats.ppocrlabel formats.pubtabnet formats.regions formats.rows formats.targets formats.unimer formats.webdataset formats.xml_safe "
         "metrics metrics.answers metrics.cdm metrics.cdm_dvi metrics.cdm_grid metrics.cdm_latex metrics.cdm_match metrics.cdm_render "
-        "metrics.cdm_signs metrics.cdm_symbols metrics.cells metrics.chart metrics.formula metrics.grits metrics.health metrics.normalise metrics.scrm metrics.table metrics.text metrics.tree_distance "
-        "pictures plan rejected repair validate",
+        "metrics.cdm_signs metrics.cdm_symbols metrics.cells metrics.chart metrics.formula metrics.grits metrics.health metrics.normalise metrics.scrm metrics.table metrics.text "
+        "metrics.tree_distance pictures plan rejected repair validate",
         3: "beside cards container convert convert_unit data download environments evaluation evaluation.cache evaluation.client evaluation.compare evaluation.gates evaluation.limit "
         "evaluation.bounds evaluation.measure evaluation.outputs evaluation.pool evaluation.predict evaluation.report evaluation.report_data evaluation.report_diff evaluation.report_files "
         "evaluation.report_images evaluation.report_plots evaluation.report_samples evaluation.report_tables evaluation.report_tensorboard evaluation.report_words evaluation.results "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import sys
@@ -22,6 +23,10 @@ from sft.errors import EXIT_PROBLEMS, EngineError, UsageError
 from sft.evaluation import predict, suites
 from sft.evaluation.client import Kind
 from sft.jsonl import open_input
+
+EVALUATIONS = Path("runs/eval")
+NAME = re.compile(r"[^\W_](?:[\w. -]{0,98}[\w)-])?")  # becomes the name of a folder
+NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
 @click.command()
@@ -73,7 +78,7 @@ def _interrupt(*_: object) -> None:
 @click.command("eval")
 @click.argument("name", metavar="SUITE|DATA")
 @click.option("--url", "urls", multiple=True, default=(f"http://127.0.0.1:{serving.DEFAULT_PORT}",), show_default=True, metavar="URL[,URL…]", help="Where servers answer; several share the work.")
-@click.option("--name", "run_name", metavar="NAME", help="What this run is called, e.g. base; results go to runs/eval/NAME unless -o says otherwise.")
+@click.option("--name", "run_name", metavar="NAME", help="What this run is called, e.g. base; results go to runs/eval/NAME unless -o says otherwise [default: as the data].")
 @click.option("--model", metavar="NAME", help="Served name [default: the server's own].")
 @click.option("--endpoint", type=click.Choice(["chat", "pipeline"]), default="chat", show_default=True, help="chat: OpenAI-style; pipeline: PaddleX's /layout-parsing.")
 @click.option("--api-key", metavar="KEY", envvar="SFT_API_KEY", show_envvar=True, help="Of the server; better in the environment than on the command line.")
@@ -84,7 +89,7 @@ def _interrupt(*_: object) -> None:
 @click.option("--temperature", type=click.FloatRange(min=0), metavar="T", help="0 is greedy and repeatable [default: 0, or the suite's].")
 @click.option("--min-pixels", type=click.IntRange(min=784), metavar="N", help="Sent with each request [default: the server's].")
 @click.option("--max-pixels", type=click.IntRange(min=784), metavar="N", help="Sent with each request [default: the server's].")
-@click.option("--fresh", is_flag=True, help="Forget the answers of earlier runs.")
+@click.option("--fresh", is_flag=True, help="Forget the answers of earlier runs, and overwrite results of another model or other data.")
 @metric_option
 @click.option("--no-report", is_flag=True, help="Only predictions.jsonl and results.json.")
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Folder of the results [default: runs/eval/NAME].")
@@ -104,16 +109,18 @@ def eval(name: str, urls: tuple[str, ...], run_name: str | None, out: Path | Non
       sft eval smoke --name base --url http://one:8118,http://two:8118
       sft eval mine/test.jsonl --name tuned --no-report
     """
-    out = out or Path("runs/eval") / (run_name or "")
+    if run_name and not NAME.fullmatch(run_name):
+        raise UsageError(f"--name {run_name!r} is no name", hint="letters, digits and . _ - ; -o names another folder")
+    out = out or EVALUATIONS / (run_name or NOT_IN_NAMES.sub("-", Path(name).stem if Path(name).suffix else Path(name).name).strip("-.") or "unnamed")
     ready = suite_to_score(name, out)
     data = ready.data if ready else rows_to_score(name)
     with open_input(data) as stream:
         total = sum(1 for _ in stream)
     sampling = {key: value for key in ("max_tokens", "temperature", "min_pixels", "max_pixels") if (value := options.pop(key)) is not None}
     addresses = tuple(dict.fromkeys(part.strip() for url in urls for part in url.split(",") if part.strip()))
-    order = scoring.Order(data, addresses, out, name=run_name or "", kind=endpoint, sampling=sampling, suite=ready, reports=not no_report, **options)
+    order = scoring.Order(data, addresses, out, name=run_name or "", kind=endpoint, sampling=sampling, suite=ready, reports=not no_report, guarded=True, **options)
     with ui.Follow("answers", max(total, 1)) as bar:
-        results = scoring.evaluate(order, on_done=bar.one, say=ui.say)
+        results = scoring.evaluate(order, on_done=lambda pred: None if pred.reason == "answer.not_asked" else bar.one(), say=ui.say)
     if as_json:
         print_json(results)
     else:

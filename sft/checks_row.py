@@ -18,6 +18,7 @@ from sft.checks_images import check_images
 from sft.checks_target import check_answer, check_text
 from sft.types import ImageHeader, Problem, Sample
 
+FOREIGN = {"messages": "messages", "llava": "conversations"}  # formats of chats → the key that gives them away
 KNOWN_KEYS = {
     "": {"text_info", "image_info", "id", "source", "meta", "order", "prefix", "is_system", "video_info", "is_video"},
     "text_info": {"text", "tag"},
@@ -88,11 +89,22 @@ def _schema_validator() -> Any:
 
 def explain_structure(raw: object, line: int) -> list[Problem]:
     """Why the schema refuses a row, in its own words: jsonschema finds the place, x-code and x-hint name it."""
+    other = _other_format(raw)
+    if other:
+        hint = f"`sft convert {other} FILE -o OUT.jsonl` makes samples of such rows"
+        return [make("structure.object", f"this is a row of the format {other}: it has {FOREIGN[other]!r}, but no 'text_info'", line, hint)]
     problems = []
     for error in _schema_validator().iter_errors(raw):
         place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path).lstrip(".") or "the row"
         problems.append(make(error.schema["x-code"], f"{place}: {shorten(error.message)}", line, error.schema["x-hint"]))
     return problems
+
+
+def _other_format(raw: object) -> str:
+    """The format that a row is in, where it is not ours; "" otherwise."""
+    if isinstance(raw, dict) and not {"text_info", "image_info"} & raw.keys():
+        return next((name for name, key in FOREIGN.items() if isinstance(raw.get(key), list)), "")
+    return ""
 
 
 def _keys(raw: dict[str, Any], line: int) -> Iterator[Problem]:

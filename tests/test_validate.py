@@ -130,6 +130,8 @@ CASES = [
     *(case(f"a row {text}", text.encode(), "structure.object") for text in ("[]", '"x"', "1", "null", "true")),
     case("no text_info", row(text_info=...), "structure.object"),
     case("no image_info", row(image_info=...), "structure.object"),
+    case("messages", dump({"messages": [{"role": "user", "content": "<image>OCR:"}], "images": ["a.png"]}), "structure.object"),
+    case("llava", dump({"image": "a.png", "conversations": [{"from": "human", "value": "<image>OCR:"}]}), "structure.object"),
     case("query and response", dump({"query": "<image>OCR:", "response": "x", "images": ["a.png"]}), "structure.object"),
     case("text_info null", row(text_info=None), "structure.text_info"),
     case("text_info empty", row(text_info=[]), "structure.text_info"),
@@ -449,3 +451,10 @@ def test_nonsense_never_breaks_the_check(line: bytes) -> None:
     _, problems = check_line(line, 9, Context(Path("/nowhere"), VERSION))
     assert problems
     assert all(problem.line == 9 and problem.code in REASONS for problem in problems)
+
+
+def test_rows_of_another_format_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "chat.jsonl"
+    path.write_text('{"messages": [], "images": []}\n{"conversations": [], "image": "a.png"}\n', encoding="utf-8")
+    hints = [problem.hint for problem in validate(path, Context(tmp_path, VERSION)).problems]
+    assert ["sft convert messages" in hints[0], "sft convert llava" in hints[1], len(hints)] == [True, True, 2]

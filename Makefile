@@ -28,7 +28,7 @@ train: ## the whole job on DATA (default: the sample that ships): train, export,
 
 test: setup ## set up and pass the tests
 	@$(MAKE) --no-print-directory -j2 env-train env-serve
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest -n 2 --dist loadfile
 
 eval: setup ## score a running server on DATA (a folder or name: its test.jsonl; or a suite): make eval DATA=smoke NAME=base
 	@$(SFT) eval "$(DATA)" --url "$(URL)" $(if $(NAME),--name "$(NAME)")

@@ -28,7 +28,9 @@ import msgspec
 from sft.errors import EXIT_PROBLEMS, ProblemsFound, SftError, UsageError
 from sft.evaluation import outputs, predict, report, results
 from sft.evaluation.cache import content_hash, prepare
-from sft.evaluation.sample_scores import EXTRAS, require
+from sft.evaluation.client import shown
+from sft.evaluation.extras import require
+from sft.evaluation.sample_scores import EXTRAS
 from sft.jsonl import bounded_lines, open_input, read_samples, sha256, write_json
 from sft.types import Prediction, Sample
 
@@ -61,7 +63,8 @@ def load(pred: Path, data: Path) -> list[Prediction]:
 def _prediction(line: int, sample: Sample, row: _Row | None) -> Prediction:
     if row is None:
         row = _Row(line, error="no prediction", reason="answer.absent")
-    return Prediction(line, sample.image_info[0].image_url, sample.prompt, sample.ref, "" if row.error else row.pred, row.finish_reason, error=row.error, reason=row.reason)
+    error = row.error and (shown(row.error) or "no reason given")
+    return Prediction(line, sample.image_info[0].image_url, sample.prompt, sample.ref, "" if error else row.pred, row.finish_reason, error=error, reason=shown(row.reason))
 
 
 def _row(text: bytes, where: str, too_long: bool) -> _Row:

@@ -18,16 +18,17 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from sft.checks_images import BASE64_STARTS
 from sft.fast_latex import doubtful_formulas
 from sft.fast_markup import doubtful_charts, doubtful_tables, repeating
-from sft.fast_text import doubtful
+from sft.fast_text import doubtful, where
 from sft.models import TASK_OF, ModelVersion
 from sft.types import Task
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of glibc's malloc.h
-_QUOTE, _NEWLINE = 0x22, 0x0A
+_QUOTE, _NEWLINE, _BRACE, _UNBRACE = 0x22, 0x0A, 0x7B, 0x7D
 _STARTS = ("http", "data:", *BASE64_STARTS)  # of what is no path of a file
 _SUSPECT = re.compile(rf"\n(?:{'|'.join(map(re.escape, _STARTS))}|\n)")  # a line that begins so, or is empty
 _QUOTES = 24  # of text_info, image_info, image_url and its value, and two texts and tags with theirs: without matched_text_index
@@ -117,9 +118,10 @@ def _pieces(chunk: bytes) -> Iterator[memoryview]:
 def _rows(piece: memoryview, shapes: tuple[_Shape, ...]) -> list[Any]:
     """A row for every line; a row without an image's name for those that cannot be read, or may be wrong in what was read."""
     codes = np.frombuffer(piece, np.uint8)
-    lines = int(np.count_nonzero(codes == _NEWLINE)) + (codes[-1] != _NEWLINE)
+    breaks = where(codes == _NEWLINE)
+    lines = breaks.size + int(codes[-1] != _NEWLINE)
     quotes = int(np.count_nonzero(codes == _QUOTE))
-    for shape in shapes:
+    for shape in shapes if _parted(codes, breaks) else ():
         try:
             rows: list[Any] = shape.decoder.decode_lines(piece)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -135,8 +137,18 @@ def _rows(piece: memoryview, shapes: tuple[_Shape, ...]) -> list[Any]:
     return [_row(shapes[-1], line) for line in bytes(piece).removesuffix(b"\n").split(b"\n")]
 
 
+def _parted(codes: npt.NDArray[np.uint8], breaks: npt.NDArray[np.intp]) -> bool:
+    """Whether every line break stands between an object and the next one, or at the end.
+
+    `decode_lines` does not care for lines: it skips empty ones, and takes two objects from one line or half of one. Inside of an object
+    a break can stand behind `}` or before `{`, but not between them.
+    """
+    inner = breaks[:-1] if codes[-1] == _NEWLINE else breaks
+    return bool(codes[0] == _BRACE and (codes[inner - 1] == _UNBRACE).all() and (codes[inner + 1] == _BRACE).all())
+
+
 def _row(shape: _Shape, line: bytes) -> Any:
-    """One row; `_nothing` where it cannot be read, or says something twice."""
+    """One row; `nothing` where it cannot be read, or says something twice."""
     with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         row = shape.decoder.decode(line)
         if b"\\u0022" not in line and line.count(b'"') == _expected_quotes([row]):

@@ -12,9 +12,10 @@ from typing import Any
 from sft import __version__, serve
 from sft.data import fingerprint as data_fingerprint
 from sft.errors import ProblemsFound, SftError, UsageError
-from sft.evaluation import outputs, predict, report, results, sample_scores, suites
+from sft.evaluation import outputs, predict, report, results, suites
 from sft.evaluation.cache import AnswerCache, Prepared, content_hash, prepare
 from sft.evaluation.client import Kind
+from sft.evaluation.extras import require
 from sft.evaluation.servers import Served, survey
 from sft.jsonl import read_samples, read_table, sha256, write_json
 from sft.launch import run_json
@@ -68,7 +69,7 @@ def evaluate(order: Order, *, on_done: Callable[[Prediction], None] = lambda _: 
     as `predict.predict`.
     """
     extras = {*order.metrics, *(order.suite.suite.extras if order.suite else ())}
-    sample_scores.require(extras)
+    require(extras)
     samples = list(read_samples(order.data))
     predict.require_answers(samples)
     if not samples:
@@ -151,7 +152,7 @@ def _described(order: Order, sampling: predict.Sampling, rules: Mapping[str, pre
     seeds = {name: rule.seed for name, rule in ready.suite.sets.items()} if ready else {}
     return results.as_json(results.build(
         done.preds, data=results.Data(str(order.data), sha256(order.data), content_hash(prepared)), endpoint=results.asked(served), sampling=sampling,
-        pixels=results.pixels_of(sampling, directory), template=results.template_of(directory, served.servers[0].chat_template), server=results.versions(served),
+        pixels=results.pixels_of(sampling, directory), template=results.template_of(directory, served.servers[0]), server=results.versions(served),
         name=order.name, suite=ready.suite.name if ready else "", sets=sets, set_of=ready.set_of if ready else None, stopped=done.stopped,
         timing=results.timing_of(done.preds, asked=done.asked, kept=done.cached, retries=done.retries),
         turns_not_scored=sum(item.sample.turns - 1 for item in prepared), seeds=seeds | ({"sampling": sampling.seed} if sampling.seed is not None else {}), conditions=order.conditions, pairs=pairs,

@@ -20,6 +20,7 @@ from sft.errors import SftError
 from sft.types import Progress
 
 _NUMBER = re.compile(r"[-+]?[0-9.,]+(e[-+]?\d+)?%?")
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 LOG_EVERY = 10.0  # seconds between progress lines where stderr is not a terminal
 
 WIDE = 160  # columns where the output is a file or a pipe
@@ -28,15 +29,20 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 
 
+def plain(text: str) -> str:
+    """Without characters that move the cursor, ring, or turn the direction of writing: texts may come from a stranger's file or server."""
+    return text if text.isprintable() else _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def say(text: str) -> None:
     """One line of talk."""
-    err.print(text, markup=False)
+    err.print(plain(text), markup=False)
 
 
 def report_error(error: SftError) -> None:
     """An error as the user sees it; never a traceback."""
     err.print("error:", style="bold red", end=" ")
-    err.print(str(error), markup=False)
+    err.print(plain(str(error)), markup=False)
 
 
 @dataclass

@@ -13,9 +13,11 @@ from click.testing import CliRunner, Result
 
 from sft.cli import sft as command
 from sft.errors import ProblemsFound, UsageError
-from sft.evaluation.compare import Comparison, compare
+from sft.evaluation.compare import Comparison, compare, verdict_of
+from sft.evaluation.measure import Measured, corrected
 from sft.evaluation.predict import write_predictions
 from sft.evaluation.slices import FEWEST, facts, members, read_rows
+from sft.jsonl import sha256
 from sft.models import MODELS
 from sft.shards import Runner
 from sft.types import Prediction
@@ -127,7 +129,7 @@ def test_other_data_is_an_error_in_words(tmp_path: Path) -> None:
     for field in ("ref", "image", "prompt"):
         changed = runs(tmp_path)
         change(changed[1], 3, **{field: "other"})
-        with pytest.raises(ProblemsFound, match=rf"different data: sample 3: its {'truth' if field == 'ref' else field} is 'other' in tuned and .* in base"):
+        with pytest.raises(UsageError, match=rf"different data: sample 3: its {'truth' if field == 'ref' else field} is 'other' in tuned and .* in base"):
             of(changed)
     paths = runs(tmp_path)
     paths[1].write_text(paths[1].read_text("utf-8") * 2, "utf-8")
@@ -165,7 +167,7 @@ def test_data_gives_sources_and_documents(tmp_path: Path) -> None:
     whole = found.line("all", "", "exact")
     assert whole and (whole.n, whole.independent, whole.few) == (200, 11, True)
     data.write_text("".join(data.read_text("utf-8").splitlines(keepends=True)[:150]), "utf-8")
-    with pytest.raises(ProblemsFound, match=r"base has an answer to sample 151, and .*test.jsonl has no such sample"):
+    with pytest.raises(UsageError, match=r"base has an answer to sample 151, and .*test.jsonl has no such sample"):
         of(paths, data=data)
     data.write_text("{}\n", "utf-8")
     with pytest.raises(ProblemsFound, match=r"not a sample"):
@@ -211,7 +213,94 @@ def test_what_else_differs_is_noted(tmp_path: Path) -> None:
         path.rename(tmp_path / name / "predictions.jsonl")
         (tmp_path / name / "results.json").write_text(json.dumps({"sampling": {"max_tokens": tokens}, "data": {"sha256": "1"}}))
     found = compare([("a", tmp_path / "a"), ("b", tmp_path / "b")], runner=ONE)
-    assert found.notes == ('sampling differs: {"max_tokens":1024} in a, {"max_tokens":4096} in b',)
+    assert found.notes == ("a and b have the same answers, to the byte", "sampling differs: max_tokens 1024 in a, 4096 in b")
+
+
+def told(folder: Path, name: str, **fields: Any) -> Path:
+    """A run with a results.json beside its predictions."""
+    (folder / name).mkdir()
+    runs(folder, count=40)[name != "a"].rename(folder / name / "predictions.jsonl")
+    (folder / name / "results.json").write_text(json.dumps(fields))
+    return folder / name
+
+
+def told_apart(folder: Path, first: dict[str, Any], second: dict[str, Any]) -> tuple[str, ...]:
+    return compare([("a", told(folder, "a", **first)), ("b", told(folder, "b", **second))], runner=ONE).notes
+
+
+MODEL = {"model": "m", "fingerprint": "f"}
+CHANGES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"data": {"content": "1"}, "counts": {"in": 40}}, {"data": {"content": "2"}, "counts": {"in": 40}}, "the images differ: a and b were asked about other pictures under the same names"),
+    ({"pixels": {"min": 1, "max": 20, "origin": "server"}}, {"pixels": {"min": 1, "max": 30, "origin": "request"}}, "pixel limits differ: max 20 in a, 30 in b"),
+    ({"template": {"sha256": "a" * 64}}, {"template": {"sha256": "b" * 64}}, "chat template differs: sha256 aaaaaaaaaaaa in a, bbbbbbbbbbbb in b"),
+    ({"metrics": {"cer": {"version": "1"}}}, {"metrics": {"cer": {"version": "2"}}}, "versions of the scores differ: cer 1 in a, 2 in b"),
+    ({"sets": {"x": {"sampling": {"max_tokens": 5}}}}, {"sets": {"x": {"sampling": {"max_tokens": 6}}}}, "set x differs: max_tokens 5 in a, 6 in b"),
+    ({"endpoint": MODEL | {"known_by": "directory"}}, {"endpoint": MODEL | {"known_by": "directory"}}, "the same model answered in a and b (m, fingerprint f)"),
+    ({"endpoint": MODEL | {"known_by": "name"}}, {"endpoint": MODEL | {"known_by": "name"}}, "the same served name in a and b (m): perhaps the same model"),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "note"), CHANGES)
+def test_everything_that_differs_is_said(tmp_path: Path, first: dict[str, Any], second: dict[str, Any], note: str) -> None:
+    found = told_apart(tmp_path, first, second)
+    assert len(found) == 1 and found[0].startswith(note), found
+
+
+def test_what_is_alike_is_not_said(tmp_path: Path) -> None:
+    one = {"endpoint": {"model": "m", "fingerprint": "f", "known_by": "name"}, "pixels": {"max": 20, "origin": "server"}, "sampling": {"seed": 1}, "sets": 3, "metrics": [1]}
+    assert told_apart(tmp_path, one, one | {"endpoint": {"model": "m", "fingerprint": "g", "known_by": "name"}, "pixels": {"max": 20, "origin": "request"}}) == ()
+
+
+def test_the_data_that_the_runs_name_give_the_sets(tmp_path: Path) -> None:
+    paths = runs(tmp_path)
+    data = data_file(tmp_path, paths[0])
+    (tmp_path / "results.json").write_text(json.dumps({"data": {"path": str(data), "sha256": sha256(data)}}))
+    found = of(paths)
+    assert found.data and found.data["path"] == str(data) and {line.name for line in found.lines if line.scope == "source"} == {"press", "web"}
+    out = tmp_path / "out"
+    done = invoke(f"base={paths[0]}", f"tuned={paths[1]}", "-o", out)
+    assert "by source" in done.stdout and "source=press" in done.stdout and "## By source" in (out / "report.md").read_text("utf-8") and ">By source<" in (out / "report.html").read_text("utf-8")
+    for path in paths:  # a run over a part has lost nothing of the rest
+        path.write_text("".join(path.read_text("utf-8").splitlines(keepends=True)[:100]), "utf-8")
+    assert of(paths).complete and of(paths).samples == 100
+    data.write_text(data.read_text("utf-8") + "\n", "utf-8")
+    changed = of(paths)
+    assert changed.data is None and any("has changed since" in note for note in changed.notes)
+
+
+def test_bare_answers_are_told_how_they_become_a_run(tmp_path: Path) -> None:
+    paths = runs(tmp_path, count=4)
+    paths[1].write_text('{"id": 1, "pred": "a"}\n', "utf-8")
+    with pytest.raises(ProblemsFound, match=r"no truth beside them[\s\S]*python eval/evaluate.py --pred .*tuned.jsonl --data"):
+        of(paths)
+
+
+def test_a_clear_difference_of_few_samples_is_a_hint(tmp_path: Path) -> None:
+    found = of(runs(tmp_path, base=1, tuned=0, count=24))
+    line = found.line("task", "ocr", "cer")
+    assert line and line.n == 12 and line.deltas[0].verdict == "better, few samples" and line.deltas[0].p_holm < 0.05
+    done = invoke(f"base={tmp_path / 'base.jsonl'}", f"tuned={tmp_path / 'tuned.jsonl'}", "-o", tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "better, few samples" in done.stdout and '<li class="few"' in page and '<li class="better"' not in page
+
+
+def test_the_verdict_is_that_of_all_lines_that_are_looked_at() -> None:
+    assert verdict_of(-0.2, -0.1, 0.06, few=False, higher=False) == "no evidence"
+    assert verdict_of(-0.2, -0.1, 0.04, few=False, higher=False) == "better"
+    assert verdict_of(-0.2, 0.1, 0.001, few=False, higher=False) == "no evidence"
+    assert verdict_of(0.1, 0.2, 0.001, few=True, higher=None) == "changed, few samples"
+
+
+def test_scores_that_are_looked_at_in_passing_hide_no_headline() -> None:
+    def item(metric: str, p: float) -> Measured:
+        return Measured(metric, 9, (), (), (p,), ())
+
+    assert corrected([item("cer", 0.02), *(item("exact", 0.5) for _ in range(20)), item("teds", 0.03)])[::21] == [[0.04], [0.04]]
+
+
+def test_digits_have_a_script_of_their_own() -> None:
+    scripts = [facts(prompt="OCR:", ref=text, image="a.png").slices["script"] for text in ("২৩ ৪৫", "23", "٢٣", "২৩ Total", "୨୩", "２３", "+-")]
+    assert scripts == ["Bengali", "no letters", "Arabic", "Latin", "Odia", "no letters", "no letters"]
 
 
 def invoke(*arguments: object) -> Result:
@@ -242,5 +331,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
     assert done.exit_code == 1 and "INCOMPLETE" in done.stdout and "39 answered + 1 lost" in done.stdout
     done = invoke(str(base))
     assert isinstance(done.exception, UsageError) and "is no run" in str(done.exception)
+    change(base, 2, ref="other")
+    assert invoke(f"base={base}", f"tuned={tuned}").exception.exit_code == 2  # type: ignore[union-attr]
     done = invoke(f"base={tmp_path / 'no.jsonl'}")
     assert isinstance(done.exception, UsageError)

@@ -31,7 +31,8 @@ FLOORS: dict[str, int] = {
         "evaluation.sample_scores evaluation.score evaluation.servers evaluation.slices evaluation.statistics evaluation.suites evaluation.wires export fetch_data fetch_model job launch "
         "loop pages pages.data pages.render runs scoring seen serve sets sets.dedupe sets.index sets.mix sets.near sets.rows sets.split sets.verbs stats store synth synth.axes synth.base "
         "synth.bengali synth.chart_plan synth.charts synth.degrade synth.formulas synth.given synth.grids synth.layout synth.shaping synth.tables synth.tex synth.text synth.typefaces "
-        "synth.words synth.write tiny train ui workers workers.leash workers.tiny_model workers.transformers_answers checkpoints curve evaluation.best",
+        "synth.words synth.write tiny train ui workers workers.leash workers.tiny_model workers.transformers_answers checkpoints curve evaluation.best "
+        "evaluation.extras evaluation.conditions evaluation.pairing evaluation.report_findings evaluation.report_fonts evaluation.report_summary",
         4: "__main__ cli cli.checking cli.common cli.comparing cli.convert cli.curve cli.data cli.drawing cli.looking cli.models cli.planning cli.serving cli.sets cli.setup cli.training",
     }.items()
     for name in names.split()

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from test_compare import change, invoke, of, runs
 
-from sft.errors import ProblemsFound, UsageError
+from sft.errors import UsageError
 from sft.evaluation.compare import Comparison, compare
-from sft.evaluation.gates import judge, load_gates, parse_key
+from sft.evaluation.gates import HAS, judge, load_gates, parse_key
+from sft.evaluation.sample_scores import EXTRAS, score_one
 from sft.shards import Runner
 
 
@@ -59,7 +60,7 @@ def test_too_few_samples_show_nothing(tmp_path: Path) -> None:
     """Below 50 samples an interval is no more than a hint, so that nothing can be held against it."""
     few = of(runs(tmp_path, count=60))
     assert verdicts(tmp_path, few, "ocr.cer: {max: 9, min_delta: -9}") == [("ocr.cer", True), ("ocr.cer delta", True)]
-    outcomes = judge(load_gates(gates(tmp_path, "ocr.cer: {max: 9, min_delta: -9, confident: true}\nforgetting: {max_drop: 9, confident: true, tasks: [table]}")), few)
+    outcomes = judge(load_gates(gates(tmp_path, "ocr.cer: {max: 9, min_delta: -9, confident: true}\nforgetting: {max_drop: 1, confident: true, tasks: [table]}")), few)
     assert not any(outcome.passed for outcome in outcomes) and len(outcomes) == 3
     assert all(outcome.reason.endswith("for the whole interval, which 30 independent samples cannot show (50 are needed)") for outcome in outcomes)
 
@@ -74,7 +75,11 @@ def test_forgetting(tmp_path: Path, found: Comparison) -> None:
 
 def test_what_is_not_there_fails(tmp_path: Path, found: Comparison) -> None:
     outcomes = judge(load_gates(gates(tmp_path, "formula.similarity: {min: 0}\ngroup=nobody.cer: {max: 9}\n")), found)
-    assert [(outcome.passed, outcome.value, outcome.reason) for outcome in outcomes] == [(False, None, "no data: no sample has this score")] * 2
+    reasons = ["no data: no sample has this score", "no data: no slice group=nobody; nothing is sliced by group here"]
+    assert [(outcome.passed, outcome.value, outcome.reason) for outcome in outcomes] == [(False, None, reason) for reason in reasons]
+    outcomes = judge(load_gates(gates(tmp_path, "script=Bengal.cer: {min: 0}\nscript=Bengali.rnss: {min: 0}")), found)
+    assert outcomes[0].reason == "no data: no slice script=Bengal; did you mean 'Bengali' ? there are: Latin, Bengali"
+    assert outcomes[1].reason.startswith("no data: no sample has this score; script=Bengali have: cer, wer")
     alone = compare([("base", runs(tmp_path)[0])], runner=Runner(workers=1))
     assert verdicts(tmp_path, alone, "cer: {max: 0.9}\nocr.cer: {max_delta: 0}\nforgetting: {max_drop: 1}\n") == [("cer", True), ("ocr.cer", False), ("forgetting", False)]
 
@@ -88,14 +93,24 @@ def test_what_is_not_there_fails(tmp_path: Path, found: Comparison) -> None:
         ("scrpt=Latin.cer: {max: 1}", r"unknown slice 'scrpt', did you mean 'script' \?"),
         ("cer: {mx: 1}", r"cer: unknown limit 'mx', did you mean 'max' \?"),
         ("forgetting: {max_dorp: 1}", r"did you mean 'max_drop' \?"),
-        ("forgetting: {confident: true}", "max_drop Field required"),
-        ("forgetting: {max_drop: -1}", "max_drop Input should be greater than or equal to 0"),
+        ("forgetting: {confident: true}", "max_drop is missing"),
+        ("forgetting: {max_drop: -1}", "max_drop must be 0.* or more, found -1"),
         ("forgetting: {max_drop: 1, tasks: [tabel]}", r"unknown task 'tabel', did you mean 'table' \?"),
-        ("lost: {max: 0.5}", "max Input should be a valid integer"),
+        ("lost: {max: 0.5}", "max must be a whole number, found 0.5"),
         ("lost: {min: 0}", "unknown limit 'min'"),
-        ("cer: {max: .nan}", "finite number"),
-        ("cer: {max: '0.05'}", "valid number"),
-        ("cer: {max: yes}", "valid number"),
+        ("cer: {max: .nan}", "cer: max must be a finite number, found nan"),
+        ("cer: {max: '0.05'}", "max must be a number, found '0.05'"),
+        ("cer: {max: yes}", "max must be a number, found True"),
+        ("cer: {max: 1, confident: 1.5}", "confident must be true or false, found 1.5"),
+        ("forgetting: {max_drop: 0.1, tasks: table}", "tasks must be a list of tasks, found 'table'"),
+        ("forgetting: {max_drop: 0.1, tasks: []}", "tasks must be at least one task"),
+        ("forgetting: {max_drop: 2}", r"scores are fractions, did you mean 0.02 \?"),
+        ("table.cer: {max: 0.1}", r"table has no cer, did you mean 'table.teds' \? It has: teds, teds_s"),
+        ("ocr.teds: {min: 0.1}", r"ocr has no teds, did you mean 'ocr.cer' \?"),
+        ("table.teds: {min: 80}", r"min 80: teds is between 0 and 1, did you mean 0.8 \?"),
+        ("exact: {min_delta: -2}", r"cannot change by more than 1, did you mean -0.02 \?"),
+        ("cer: {max: -0.1}", "max -0.1: cer is never below 0"),
+        ("cer: {min: 0.5, max: 0.1}", "min 0.5 is above max 0.1"),
         ("cer: {confident: true}", "cer: no limit in it"),
         ("cer: 0.05", r"limits are expected, such as \{max: 0.05\}, found 0.05"),
         ("a: {}\nb: {}", "a: unknown metric 'a'.*; b: unknown metric 'b'"),
@@ -112,12 +127,18 @@ def test_faults_are_named(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(ProblemsFound, match="cannot read"):
+    with pytest.raises(UsageError, match="cannot read"):
         load_gates(tmp_path / "no.yaml")
     with pytest.raises(UsageError, match="not YAML"):
         path = tmp_path / "bytes.yaml"
         path.write_bytes(b"\xff\xfe\x00")
         load_gates(path)
+
+
+def test_the_scores_of_a_task_are_those_that_its_answers_have() -> None:
+    truths = {"table": "<fcel>a<nl>", "formula": "x", "chart": "Year | Sales\n1 | 2"}
+    for task, names in HAS.items():
+        assert set(score_one(task, truths.get(task, "a"), "a")) == set(names) - set(EXTRAS), task
 
 
 def test_keys() -> None:

@@ -150,3 +150,18 @@ def test_a_million_characters(name: str) -> None:
     found = [check(raw) for check in CHECKS]
     assert text.maybe_suspicious(raw) or not any(found)
     assert sum(text.scripts(raw).values()) <= len(raw)
+
+
+MARKS = st.sampled_from("a\u0301\u0316\u0344\u05b0\u3099é\u1ea4বো্")
+
+
+@given(st.lists(st.tuples(MARKS, st.integers(1, 300)), max_size=12))
+@settings(max_examples=150)
+def test_nfc_is_that_of_unicodedata(parts: list[tuple[str, int]]) -> None:
+    given_text = "".join(letter * count for letter, count in parts) + "\u0301\u0316" * 400
+    assert text.nfc(given_text) == unicodedata.normalize("NFC", given_text)
+
+
+@pytest.mark.timeout(20)
+def test_marks_without_end_cost_linear_time() -> None:
+    assert len(text.nfc("a" + "\u0301\u0316" * 500_000)) == 1_000_000

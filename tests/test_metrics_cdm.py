@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from latex import require_latex
 
 from sft.cli.comparing import compare
 from sft.cli.serving import eval as eval_verb
-from sft.errors import UsageError
+from sft.errors import EngineError, UsageError
 from sft.evaluation import results, suites
-from sft.evaluation.sample_scores import EXTRAS, SCORES, pairs_of, require
+from sft.evaluation.extras import require
+from sft.evaluation.sample_scores import EXTRAS, SCORES, pairs_of
 from sft.jsonl import ocr_sample, write_samples
 from sft.metrics import METRICS, cdm_render, cdm_symbols, function
 from sft.metrics.cdm import cdm, cdm_many, missing
@@ -102,6 +104,18 @@ def test_what_is_no_latex(broken: str) -> None:
     assert cdm_many([broken, "a"], ["a", broken]) == [None, 0]
 
 
+def test_scores_do_not_depend_on_their_company(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither on order nor on how many are set at once."""
+    refs = [f"\\frac{{{number}}}{{x_{number % 7}}}+y" for number in range(23)] + ["\\frac{", r"\foo"]
+    preds = [f"{ref}{'ab' * (number % 9)}" for number, ref in enumerate(refs[::-1])]
+    whole = cdm_many(refs, preds)
+    monkeypatch.setattr("sft.metrics.cdm.PART", 4)
+    monkeypatch.setattr(cdm_render, "BATCH", 3)
+    assert cdm_many(refs, preds) == whole
+    assert cdm_many(refs[::-1], preds[::-1]) == whole[::-1]
+    assert len({value for value in whole if value is not None}) > 5 and None in whole
+
+
 def test_nothing() -> None:
     assert cdm_many(["", "a", r"\,", "", r"\left.\right."], ["a", "", "", "", "a"]) == [None, 0, None, None, None]
     assert cdm_many([], []) == []
@@ -159,6 +173,37 @@ def test_latex_may_not_read_or_write_elsewhere(tmp_path: Path, monkeypatch: pyte
     Marked(f"\\immediate\\write18{{touch {target}}}\\Z{{1}}x", ("x",))]
     found = cdm_render.boxes(attacks)
     assert not found[0] and not target.exists()
+
+
+def test_latex_that_does_not_work_gives_no_zeros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is there and ends with an error, or there is no room: that is nobody's wrong answer."""
+    broken = tmp_path / "bin"
+    broken.mkdir()
+    (broken / "latex").write_text("#!/bin/sh\nexit 1\n")
+    (broken / "latex").chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{broken}{os.pathsep}{os.environ['PATH']}")
+        with pytest.raises(EngineError, match="does not work here"):
+            cdm(ref="a", pred="b")
+        with pytest.raises(EngineError, match="does not work here"):
+            require(["cdm"])
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+        with pytest.raises(EngineError, match="writing failed"):
+            cdm(ref="a", pred="b")
+    run = subprocess.run
+
+    def no_fonts(words: list[str], **more: Any) -> Any:
+        if words[0] == "kpsewhich":
+            raise subprocess.TimeoutExpired(words, 30)
+        return run(words, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "run", no_fonts)
+        cdm_render._metrics.cache_clear()
+        with pytest.raises(EngineError, match="does not work here"):
+            cdm(ref="a", pred="b")
+    assert cdm(ref="a", pred="a") == 1
 
 
 WORDS = [*cdm_symbols.SYMBOLS, *cdm_symbols.LARGE, *cdm_symbols.INTEGRALS, *cdm_symbols.DOTS, *cdm_symbols.NAMES, *cdm_symbols.LIMITS, *cdm_symbols.MODULO, *cdm_symbols.DELIMITERS,
@@ -228,11 +273,11 @@ def preds() -> list[Prediction]:
 
 
 def test_only_where_it_is_asked_for() -> None:
-    assert EXTRAS == ("cdm",) and SCORES["cdm"].kind == "bounded"
+    assert "cdm" in EXTRAS and SCORES["cdm"].kind == "bounded"
     assert not any(pair and "cdm" in pair for pair in pairs_of(preds()))
-    found = pairs_of(preds(), extras=EXTRAS)
+    found = pairs_of(preds(), extras=["cdm"])
     assert [pair.get("cdm") if pair else "lost" for pair in found] == [(0.5, 1), (1, 1), None, None, "lost"]
-    known, unscored = results.scored(preds(), EXTRAS)
+    known, unscored = results.scored(preds(), ["cdm"])
     assert known == found and not unscored
     row = {"data": "x.jsonl"}
     assert suites.Suite.model_validate({"name": "a", "sets": {"b": row, "c": {**row, "metrics": ["similarity", "cdm"]}}}).extras == {"cdm"}
@@ -243,9 +288,9 @@ def test_without_latex(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Absent, never zero; and refused at once where it is asked for by name."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert cdm(ref="a", pred="a") is None and cdm_many(["a", "b"], ["a", "b"]) == [None, None] and "latex" in missing()
-    assert all("cdm" not in (pair or {}) for pair in pairs_of(preds(), extras=EXTRAS))
+    assert all("cdm" not in (pair or {}) for pair in pairs_of(preds(), extras=["cdm"]))
     with pytest.raises(UsageError, match="there is no latex") as caught:
-        require(EXTRAS)
+        require(["cdm"])
     assert "texlive-latex-base" in (caught.value.hint or "")
     require(())
     for verb, arguments in ((eval_verb, [str(tmp_path)]), (compare, ["a=b", "c=d"])):

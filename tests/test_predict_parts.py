@@ -17,6 +17,7 @@ from sft.evaluation.cache import AnswerCache, content_hash, prepare
 from sft.evaluation.client import LOST, TIMEOUT, Answer, Endpoint, LostError, Sampling, complaint, decoded
 from sft.evaluation.limit import MOST, START, Limit
 from sft.evaluation.pool import TRIES
+from sft.evaluation.results import Template, template_of
 from sft.evaluation.servers import survey
 from sft.jsonl import ocr_sample
 
@@ -136,9 +137,9 @@ def test_the_limit_stays_within_its_bounds(events: list[float | None]) -> None:
         assert 1 <= limit.allowed <= 50
 
 
-def told(models: object, *, version: object = None, props: object = None) -> httpx.MockTransport:
+def told(models: object, *, version: object = None, props: object = None, tokenize: object = None) -> httpx.MockTransport:
     def handle(request: httpx.Request) -> httpx.Response:
-        pages = {"/v1/models": models, "/version": version, "/props": props}
+        pages = {"/v1/models": models, "/version": version, "/props": props, "/tokenize": tokenize}
         found = pages[request.url.path]
         return httpx.Response(404) if found is None else httpx.Response(200, json=found)
 
@@ -152,6 +153,19 @@ def test_the_fingerprint_is_of_what_stays() -> None:
     base = {"id": "m", "root": "/models/m", "created": 1, "permission": [{"id": "p1"}]}
     assert mark(base) == mark({**base, "created": 2, "permission": [{"id": "p2"}]}) == mark(base, "http://elsewhere")
     assert len({mark(base), mark({**base, "root": "/models/n"}), mark({**base, "id": "n"}), mark(base, version={"version": "0.11.0"})}) == 4
+
+
+def test_a_template_that_is_not_told_is_known_by_what_comes_of_it() -> None:
+    def found(tokenize: object) -> tuple[str, Template]:
+        served = survey([Endpoint("http://far")], transport=told({"data": [{"id": "m"}]}, version={"version": "0.11.0"}, tokenize=tokenize))
+        return served.fingerprint, template_of(None, served.servers[0])
+
+    unknown, one, two = found(None), found({"tokens": [1, 2], "count": 2}), found({"tokens": [1, 2, 3]})
+    assert unknown[1] == Template("", "") and one[1].origin == two[1].origin == "token ids"
+    assert len({unknown[0], one[0], two[0]}) == 3 == len({unknown[1].sha256, one[1].sha256, two[1].sha256})
+    damaged: object
+    for damaged in ({"tokens": []}, {"tokens": [1, "x"]}, {"tokens": None}, [1], "x"):
+        assert found(damaged) == unknown
 
 
 def test_a_model_directory_here_is_hashed(base_model: Path) -> None:

@@ -18,8 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.evaluation import report_images, report_samples
+from sft.errors import EngineError, UsageError
+from sft.evaluation import report_fonts, report_images, report_samples
+from sft.evaluation.conditions import table
+from sft.evaluation.gates import Outcome
 from sft.evaluation.report import diff, gather, thumbnail, write_report
 from sft.evaluation.report_diff import edits
 from sft.markup.text import clusters
@@ -106,7 +108,7 @@ def test_nothing_gets_out(tmp_path_factory: pytest.TempPathFactory, rows: list[t
     for tag, attributes in Tags(page).seen:
         assert tag not in {"img", "iframe", "object", "embed", "link", "form", "base"}, (tag, attributes)
         assert not any(key.startswith("on") for key in attributes), (tag, attributes)
-        assert attributes.get("href", "#") in {"#", "#summary", "#slices", "#letters", "#samples", "#training"}
+        assert attributes.get("href", "#") in {"#", "#summary", "#slices", "#letters", "#samples", "#training", "#gates", "#conditions"}
     assert sum(tag == "script" and "type" not in attributes for tag, attributes in Tags(page).seen) == 1
     samples = {sample["i"]: sample for sample in island(page)["samples"]}
     for row, pred in zip(rows, after, strict=True):
@@ -278,6 +280,41 @@ def test_figures_can_be_read(base: Path) -> None:
     assert re.search(r"<td>2,\d{3}%<small>[^<]* \*</small></td>", page)
 
 
+def test_a_single_run_has_findings(base: Path) -> None:
+    page = write(base, [make(number, "abcd" if number > 4 else "abcx" if number > 1 else "ab " * 2000) for number in range(1, 61)])
+    assert re.search(r"<b>one sample</b> Text: one sample \(#1\) carries 100% of the error; CER 2,\d{3}%, 1.27% without it", page)
+    assert "<b>Runaway (repetition)</b> Text: 1 of 60 answers repeat themselves" in page and "0.0% to ? *" in page
+    assert "Nothing stands out" in write(base, [make(number, "abcd") for number in range(1, 61)])
+
+
+def test_p_and_interval_that_do_not_agree_are_explained(base: Path) -> None:
+    before = [make(number, "abcx" if number > 1 else "ab " * 4000) for number in range(1, 41)]
+    page = write(base, before, [make(number, "abcd") for number in range(1, 41)])
+    assert re.search(r"<b>(no verdict|better, few samples)</b> Text: CER", page) and "#1" in page
+
+
+def test_broken_gates_come_first_and_are_red(base: Path) -> None:
+    gates = [Outcome("cer", "before", True, 0.1, "fine"), Outcome("lost", "before", False, 2.0, "2 lost")]
+    page = write(base, [make(1, "abcd")], gates=gates)
+    assert 0 < page.index('<p class="broken" role="alert"><b>1 of 2 gates broken:</b>') < page.index('<div class="cards')
+    assert "All 1 gates are kept." in write(base, [make(1, "abcd")], gates=gates[:1])
+
+
+def test_conditions_stand_side_by_side(base: Path) -> None:
+    told = [{"endpoint": {"model": "m", "fingerprint": "f" * 16, "known_by": "directory"}, "pixels": {"min": 784, "max": size, "origin": "server"}} for size in (1000, 2000)]
+    page = re.sub(r"\s+", " ", write(base, [make(1, "abcd")], [make(1, "abcd")], conditions=table([*told])))
+    assert '<th scope="row" dir="auto">model</th><td dir="auto">m</td><td dir="auto">m</td><td></td>' in page
+    assert '<tr class="differs"><th scope="row" dir="auto">pixel limits</th><td dir="auto">784 to 1,000 (server)</td>' in page
+
+
+def test_bengali_letters_come_with_the_page(base: Path) -> None:
+    page = write(base, [make(1, "মোট", ref="মোট")])
+    fonts = re.findall(r"url\(([^)]*)\)", page)
+    assert len(fonts) == 1 and fonts[0].startswith("data:font/ttf;base64,") and len(fonts[0]) < 40_000 and "; font-src data:" in page
+    assert "@font-face" not in write(base, [make(1, "abcd")])
+    assert len(report_fonts.subset("".join(map(chr, range(0x980, 0xA00))))) < 150_000
+
+
 def decoded(uri: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(uri.split(",", 1)[1])))
 
@@ -331,7 +368,7 @@ def test_half_a_surrogate_pair_does_not_cost_the_page(base: Path) -> None:
 
 
 def test_runs_must_match(base: Path) -> None:
-    with pytest.raises(ProblemsFound, match="run 'after' is over other data: its sample 1 differs"):
+    with pytest.raises(UsageError, match="run 'after' is over other data: its sample 1 differs"):
         write(base, [make(1, "a")], [make(1, "a", ref="other")])
     with pytest.raises(UsageError, match="at least one run"):
         write(base, [make(1, "a")], runs=[])

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 from sft.errors import UsageError
+from sft.evaluation import report_files, report_plots
+from sft.evaluation.conditions import Condition
 from sft.evaluation.gates import Outcome
 from sft.evaluation.report import gather, write_csv, write_junit, write_markdown, write_tensorboard
-from sft.evaluation.report_data import Data, ordered
+from sft.evaluation.report_data import Data
 from sft.evaluation.report_plots import scale
+from sft.evaluation.report_summary import ordered
 from sft.evaluation.report_tables import compare
 from sft.markup.grid import Grid
 from sft.metrics.text import cer
@@ -65,7 +68,7 @@ def test_junit(tmp_path: Path) -> None:
     assert cases["base"] == [] and cases["cer (tuned)"] == [] and len(cases) == 4
     assert "3 of 100 answers are lost" in [message for messages in cases.values() for message in messages]
     values = {item.get("name"): float(item.get("value", "")) for item in root.iter("property")}
-    assert values["base/ocr/cer"] == pytest.approx(60 / 97 / 4)  # over the samples that both runs answered
+    assert values["base/ocr/cer"] == pytest.approx(60 / 97 / 4, rel=1e-5)  # over the samples that both runs answered
 
 
 def test_tensorboard(tmp_path: Path) -> None:
@@ -85,6 +88,45 @@ def test_tensorboard(tmp_path: Path) -> None:
     assert len(list((tmp_path / "eval").iterdir())) == 1
     with pytest.raises(UsageError, match="no run has a training step"):
         write_tensorboard(tmp_path / "none", two())
+
+
+def test_steps_are_read_from_names() -> None:
+    names = ("base", "200", "s300", "step 400", "step-500", "checkpoint-600", "mine-ckpt700", "runs8", "model-2x")
+    assert gather([(name, preds(1)) for name in names]).steps == (0, 200, 300, 400, 500, 600, 700, None, None)
+
+
+def test_numbers_of_a_file_can_be_read(tmp_path: Path) -> None:
+    """Six digits, nothing of what rounding leaves, and nothing where nothing is known."""
+    assert [report_files._number(value) for value in (3.469e-18, 0.123456789, 1.0, 1e7, float("inf"), -2e-13)] == ["0", "0.123457", "1", "10000000", "", "0"]
+
+
+def test_three_runs_have_a_change_each(tmp_path: Path) -> None:
+    data = gather([("base", preds(60)), ("a", preds(40)), ("b", preds(20))])
+    write_markdown(tmp_path / "report.md", data, title="t")
+    line = next(line for line in (tmp_path / "report.md").read_text("utf-8").splitlines() if line.startswith("| **CER"))
+    assert "−5.00 pp (" in line and "−10.00 pp (" in line and line.count("**better**") == 2
+    write_csv(tmp_path / "metrics.csv", data)
+    with (tmp_path / "metrics.csv").open(newline="", encoding="utf-8") as stream:
+        found = {row["run"]: row for row in csv.DictReader(stream) if row["score"] == "cer"}
+    assert [found[name]["delta"] for name in ("base", "a", "b")] == ["", "-0.05", "-0.1"] and float(found["b"]["p_holm"]) >= float(found["b"]["p"])
+
+
+def test_scored_and_lost_are_counted_apart(tmp_path: Path) -> None:
+    write_markdown(tmp_path / "report.md", gather([("x", preds(50, lost=16))]), title="t", conditions=[Condition("model", ("a|b",), True)])
+    text = (tmp_path / "report.md").read_text("utf-8")
+    assert "## Text (84 samples scored, 16 lost)" in text and "| model | a&#124;b | **differs** |" in text
+
+
+def test_ticks_have_no_powers_of_ten() -> None:
+    assert [report_plots._tick("cer", value) for value in (0.025, 1.5, 150, 0.1)] == ["2.5%", "150%", "15,000%", "10%"]
+
+
+def test_one_runaway_does_not_flatten_the_slices() -> None:
+    long = [Prediction(number, "a.png", "OCR:", "abcd", "abcx" if number % 4 else "ab " * (2000 if number == 4 else 1)) for number in range(1, 121)]
+    data = gather([("x", long)], labels={number: {"side": "left" if number <= 40 else "right"} for number in range(1, 121)})
+    panel = report_plots.panels(data)[0]
+    assert float(panel.ends[1].rstrip("%").replace(",", "")) <= 150
+    assert {line.label: [x for x, _ in line.marks[0].cuts] for line in panel.lines} == {"right": [], "left": [100.0]}
 
 
 def test_steps_can_be_given() -> None:

@@ -62,7 +62,7 @@ def test_conditions_are_there_and_secrets_are_not() -> None:
     created = datetime(2025, 1, 2, 5, 4, 5, 678, tzinfo=timezone(timedelta(hours=2)))
     found = results.as_json(results.build(
         PREDS, data=DATA, endpoint=results.asked(served), sampling=Sampling(9, seed=4), server=results.versions(served), seeds={"sampling": 4},
-        pixels=results.pixels_of(Sampling(9, max_pixels=900), None), template=results.template_of(None, "{{ x }}"), created=created,
+        pixels=results.pixels_of(Sampling(9, max_pixels=900), None), template=results.template_of(None, Server(Endpoint("http://far"), chat_template="{{ x }}")), created=created,
     ))  # fmt: skip
     assert (found["created"], found["workbench"], found["server"]) == ("2025-01-02T03:04:05+00:00", __version__, "vLLM 0.11.0")
     assert found["endpoint"] == {"url": "http://h:1/v1", "model": "PaddleOCR-VL-0.9B", "kind": "chat", "urls": ["http://h:1/v1"] * 2, "fingerprint": "abc", "known_by": "name", "told": '{"id": "x"}'}
@@ -77,7 +77,8 @@ def test_limits_and_template_of_a_model_directory(base_model: Path) -> None:
     assert results.pixels_of(Sampling(9), base_model) == Pixels(147384, 2822400, "model directory")
     assert results.pixels_of(Sampling(9, max_pixels=900), base_model) == Pixels(147384, 900, "request")
     assert results.pixels_of(Sampling(9), None) == Pixels(None, None, "server")
-    assert results.template_of(base_model, "told").origin == "model directory" and results.template_of(None, None) == Template("", "")
+    assert results.template_of(base_model, Server(Endpoint("http://far"), chat_template="told")).origin == "model directory"
+    assert results.template_of(None, Server(Endpoint("http://far"))) == Template("", "")
 
 
 def test_the_commit(tmp_path: Path) -> None:

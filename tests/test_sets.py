@@ -258,6 +258,16 @@ def test_a_misspelt_key_is_no_set_without_groups(data: Path, tmp_path: Path) -> 
     assert done.exit_code == 0 and len(read(tmp_path / "p" / "test.jsonl")) == 1  # and a share of a small set is at least one row
 
 
+@pytest.mark.parametrize("depth", [20, 900, 960, *range(970, 1000, 2)])
+def test_keys_of_rows_that_are_nested_deeply(data: Path, tmp_path: Path, depth: int) -> None:
+    """No traceback, however deep: a row that cannot be looked at is rejected; and a hint is no page long."""
+    text = json.dumps(read(data)[0] | {"meta": 0}).encode().replace(b'"meta": 0', b'"meta": ' + b'{"a": ' * depth + b"1" + b"}" * depth)
+    (path := data.with_name("deep.jsonl")).write_bytes(text + b"\n")
+    for key in ("meta.b", "meta.a"):
+        found = CliRunner().invoke(command, ["split", str(path), "-o", str(tmp_path / "s"), "--workers", "1", "--group", key])
+        assert isinstance(found.exception, (UsageError, ProblemsFound)) and len(str(found.exception)) < 500, key
+
+
 def test_the_source_is_not_overwritten(data: Path) -> None:
     before = data.read_bytes()
     with pytest.raises(UsageError, match="overwrite its source"):

@@ -233,3 +233,16 @@ def test_shapes_that_do_not_fit() -> None:
         intervals([1.0], kinds=["rate", "share"])
     with pytest.raises(ValueError, match="1 groups for 2 samples"):
         intervals([1.0, 2.0], groups=["a"])
+
+
+def test_limits_make_sense() -> None:
+    """A length is not negative, a difference of scores is at most 1, and one runaway tells no upper limit."""
+    lengths = [1.0] * 10 + [40.0]
+    for item in intervals(np.array([lengths, lengths]).T, kinds="amount"):
+        assert 0 <= item.low <= item.value <= item.high < float("inf")
+    (item,) = intervals([1.0] * 11 + [0.5], kinds="bounded_difference")
+    assert -1 <= item.low <= item.value <= item.high <= 1
+    (item,) = intervals([0.0] * 11 + [20.0], kinds="rate")
+    assert item.one and item.high == float("inf")
+    (item,) = intervals([0.0] * 199 + [1.0], kinds="rate")  # of one small error, the limit is worth something
+    assert item.one and item.value < item.high < 1

@@ -68,6 +68,28 @@ def test_faults_are_said(text: str, words: str, tmp_path: Path) -> None:
         suites.load(written(tmp_path, text))
 
 
+BOMB = 'a: &a ["x","x","x","x","x","x","x","x","x"]\n' + "".join(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True))
+DRAWN = "name: x\nsets: {a: {draw: text}}\n"
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    (DRAWN.replace("}}", f", sampling: {{max_tokens: {'9' * 5000}}}}}}}"), "not YAML"), (DRAWN + "title: 2020-99-99", "not YAML"), (DRAWN + 'title: "\\ud800"', "title"),
+    (DRAWN + "title: " + "x" * 301, "title"), (f"name: x\nsets: {{a: {{data: {'x' * 256}}}}}", "no file has so long a name"), (f"name: x\nsets: {{a: {{data: {'x/' * 2001}}}}}", "at most 4000"),
+    (BOMB + DRAWN, "a: unknown key"), (BOMB + DRAWN + "title: *i", "title"), (BOMB + "name: x\nsets: {a: {draw: text, fonts: *i}}", "fonts"), ("&a [*a]", "found a list"),
+    ("!!python/object/apply:os.system [none]", "not YAML"), ("[" * 100_000, "not YAML"), ("".join(f"k{number}: 1\n" for number in range(100)) + DRAWN, "k19: unknown key\n"),
+])  # fmt: skip
+def test_what_means_harm_is_said_in_few_words(text: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=words) as fault:
+        suites.load(written(tmp_path, text))
+    assert len(fault.value.message) < 3000
+
+
+def test_an_unknown_key_cannot_move_the_cursor(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown key") as fault:
+        suites.load(written(tmp_path, DRAWN + '"\\e[2J": 1'))
+    assert "\x1b" not in str(fault.value)
+
+
 def test_a_suite_becomes_one_file(rows: Path, tmp_path: Path) -> None:
     text = yaml.safe_dump({"name": "mix", "sets": {
         "lines": {"data": "mine", "tasks": ["ocr"], "limit": 5, "seed": 3, "sampling": {"max_tokens": 7}},

@@ -135,6 +135,18 @@ def test_good_rows_are_sure() -> None:
         assert len(proof.sure) == 2000
 
 
+@pytest.mark.parametrize("parted", ["{0}{1}\n\n", "\n{0}{1}\n", "{0} {1}\n \n", "\t\n{0},{1}\n", "{half}\n{rest}{1}\n", "{0}\n{1}{rest}\n"])
+def test_lines_are_lines(parted: str) -> None:
+    """As many rows as lines, but not one on each: two on one line beside an empty one."""
+    one, other = (json.dumps(row) for row in rows.rows(2))
+    half, rest = one.split(', "text_info"')
+    chunk = (one + "\n" + parted.format(one, other, half=half, rest=', "text_info"' + rest) + other + "\n").encode()
+    proof = prove(chunk, VERSION)
+    assert proof is not None
+    good = [not check_line(line, 1, CONTEXT)[1] for line in chunk.splitlines()]
+    assert proof.sure == good and not all(good)
+
+
 def test_pieces_of_a_chunk_are_judged_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [json.dumps(row, ensure_ascii=False).encode() for row in rows.rows(300)]
     lines[7], lines[100] = b"", b"{"

@@ -16,8 +16,31 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+
+class ExtraScore(click.ParamType):
+    """A score that is only measured where it is asked for; the list is read when one is named, to keep the help fast."""
+
+    name = "NAME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name, if there is such a score."""
+        from difflib import get_close_matches
+
+        from sft.evaluation.sample_scores import EXTRAS, SCORES
+
+        if value in SCORES and value not in EXTRAS:
+            self.fail(f"{value} is measured in any case; these are measured on request: {', '.join(EXTRAS)}")
+        if value not in EXTRAS:
+            close = get_close_matches(value, EXTRAS, n=1)
+            self.fail(f"no score called {value!r}{f', did you mean {close[0]!r} ?' if close else ''}; known: {', '.join(EXTRAS)}")
+        return str(value)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
-metric_option = click.option("--metric", "metrics", multiple=True, type=click.Choice(["cdm"]), help="A score beyond the usual ones. cdm: formulas as LaTeX sets them; needs LaTeX.")
+metric_option = click.option(
+    "--metric", "metrics", multiple=True, type=ExtraScore(), help="A score beyond the usual ones, e.g. cer_graphemes, grits_con, scrm, ned_omnidocbench, or cdm, which needs LaTeX."
+)
 model_option = click.option("--model", "model_name", default="0.9B", show_default=True, metavar="NAME", help="Model version whose prompts apply: 0.9B, 1.5 or 1.6.")
 
 
@@ -66,7 +89,7 @@ def list_problems(found: Any, limit: int) -> None:
     problems = sorted(found.problems, key=lambda problem: (problem.severity != "error", problem.line))
     for problem in problems[:limit]:
         where = f"{found.path}:{problem.line}" if problem.line else str(found.path)
-        ui.out.print(f"{where}: {problem.severity} [{problem.code}] {problem.message}" + (f"\n    hint: {problem.hint}" if problem.hint else ""), markup=False)
+        ui.out.print(ui.plain(f"{where}: {problem.severity} [{problem.code}] {problem.message}" + (f"\n    hint: {problem.hint}" if problem.hint else "")), markup=False)
     total = sum(found.counts.values())
     if total > limit:
         ui.out.print(f"… and {total - min(limit, len(problems))} more; --limit shows more", markup=False)

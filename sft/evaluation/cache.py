@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import stat
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -88,7 +89,7 @@ class _Row(msgspec.Struct):
 class AnswerCache:
     """The file of answers, held by one process at a time. `damaged`: lines that were not whole and are left where they are.
 
-    UsageError: another process writes it, or it cannot be opened.
+    UsageError: another process writes it, or it is no file. EngineError: it cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -100,6 +101,9 @@ class AnswerCache:
             self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise disk_error(error, path) from error
+        if not stat.S_ISREG(os.fstat(self._file).st_mode):  # a pipe would wait for ever, a device never end
+            os.close(self._file)
+            raise UsageError("answers are kept here, but this is not a file", where=str(path), hint="move it away, or give another -o")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -124,12 +128,15 @@ class AnswerCache:
         """Keep an answer; it is in the file when this returns. EngineError where the disk is full."""
         rest = msgspec.json.encode(_Row(key, answer.text, answer.finish_reason, round(answer.seconds, 4), where))[1:]
         line = _HEAD + f"{zlib.crc32(rest):08x}".encode() + b'",' + rest + b"\n"
+        self._write(line)
+        self._answers[key] = answer
+
+    def _write(self, line: bytes) -> None:
         try:
             while line:
                 line = line[os.write(self._file, line) :]
         except OSError as error:
             raise disk_error(error, self.path) from error
-        self._answers[key] = answer
 
     def close(self) -> None:
         """Bring the file to the disk and let others have it."""
@@ -150,7 +157,7 @@ class AnswerCache:
                 else:
                     self._answers[row.key] = Answer(row.text, row.finish_reason, row.seconds)
         if not last.endswith(b"\n"):
-            os.write(self._file, b"\n")  # the half line of a killed process must not swallow the next one
+            self._write(b"\n")  # the half line of a killed process must not swallow the next one
 
 
 def _read(line: bytes) -> _Row | None:
@@ -159,6 +166,6 @@ def _read(line: bytes) -> _Row | None:
     check, comma, rest = line[len(_HEAD) : start], line[start : start + 2], line[start + 2 : -1]
     if not line.endswith(b"\n") or line[: len(_HEAD)] != _HEAD or comma != b'",' or check != f"{zlib.crc32(rest):08x}".encode():
         return None
-    with suppress(msgspec.MsgspecError):
+    with suppress(msgspec.MsgspecError, ValueError, RecursionError):  # bytes that are no text, and nesting without end
         return msgspec.json.decode(b"{" + rest, type=_Row)
     return None

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from typing import Any, Literal
 
 import httpx
@@ -21,7 +22,7 @@ from sft.errors import UsageError
 TIMEOUT = 120.0  # seconds for one request from the first byte out to the last byte in
 CONNECT_TIMEOUT = 10.0  # seconds
 MAX_ANSWER_BYTES = 16 * 1024 * 1024  # of one reply; 16 384 tokens take some 100 kB, and up to 256 replies come at once
-MAX_WAIT = 60.0  # seconds that a server may ask to be left alone
+MAX_WAIT = 60.0  # seconds that a server may ask to be left alone; one that asks for more is not waited for
 SHOWN = 300  # characters of a server's own message that are kept
 REPLACED = "\ufffd"  # for a character of it that cannot be shown
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # where HTTP_PROXY has no business
@@ -67,7 +68,8 @@ class Endpoint:
         if parsed.scheme not in ("http", "https") or not parsed.host or (parsed.port or 0) > 65535:
             raise UsageError("not an address of a server", where=self.public, hint="write it as http://host:port")
         if "?" in self.url or "#" in self.url:
-            raise UsageError("the address of a server has no ? or #", where=self.public.partition("?")[0], hint="write it as http://host:port; a key goes into --api-key or SFT_API_KEY")
+            plain = self.public.partition("?")[0].partition("#")[0]
+            raise UsageError("the address of a server has no ? or #", where=plain, hint="write it as http://host:port; a key goes into --api-key or SFT_API_KEY")
         return self.url.rstrip("/").removesuffix("/chat/completions").removesuffix("/layout-parsing").removesuffix("/v1").rstrip("/")
 
     @property
@@ -102,6 +104,11 @@ class Sampling:
     seed: int | None = None
     min_pixels: int | None = None
     max_pixels: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("temperature", "top_p", "repetition_penalty"):
+            if not isfinite(getattr(self, name) or 0.0):  # JSON has no such number: the server would take its own
+                raise UsageError(f"{name} {getattr(self, name)} is no number that a server can be told")
 
 
 @dataclass(frozen=True)
@@ -176,10 +183,10 @@ def _wait(headers: httpx.Headers) -> float | None:
     """Retry-After in seconds, whether it says seconds or a date; None where it says neither."""
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
-        return min(float(value[:9]), MAX_WAIT)
+        return float(value[:9])
     with suppress(ValueError, TypeError, OverflowError, IndexError):
         left = (parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds()
-        return min(max(left, 0.0), MAX_WAIT)
+        return max(left, 0.0)
     return None
 
 

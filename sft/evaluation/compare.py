@@ -6,9 +6,12 @@ is no zero, it makes the comparison incomplete. The first run is the base that a
 Every line has the scores of all runs with 95 % intervals, and for each further run the paired difference with its interval, the p
 of a sign-flip test, and p_holm, which takes into account how many lines of its scope were looked at. The verdict:
 
-    better, worse         p below 0.05 and the interval on one side of 0 (changed: of a score that is neither, such as a length)
+    better, worse         p_holm below 0.05 and the interval on one side of 0 (changed: of a score that is neither, such as a length)
+    better, few samples   the same with fewer than 50 independent samples: a hint, since such intervals miss too often (worse, changed: alike)
     too few samples       neither, and fewer than 50 independent samples
     no evidence           neither; which is not "equal": the interval says what can still be true
+
+Without `data`, the file that results.json beside the predictions names is read, if it is still what it was: its rows know sources and documents.
 """
 
 from __future__ import annotations
@@ -18,15 +21,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
-
 from sft.errors import ProblemsFound, UsageError
-from sft.evaluation import measure
+from sft.evaluation import conditions, measure
+from sft.evaluation.conditions import Condition
 from sft.evaluation.measure import Table
-from sft.evaluation.predict import read_predictions
+from sft.evaluation.pairing import by_number, paired, read
 from sft.evaluation.sample_scores import HEADLINE, SCORES, Pair, SampleScore, pairs_of
 from sft.evaluation.slices import Facts, Row, facts, members, read_rows
-from sft.jsonl import read_json, sha256
+from sft.jsonl import sha256
 from sft.metrics.text import RAW
 from sft.models import MODELS, ModelVersion
 from sft.shards import Runner
@@ -34,7 +36,8 @@ from sft.types import Prediction
 
 FORMAT = "sft.compare/1"
 PREDICTIONS = "predictions.jsonl"
-Verdict = Literal["better", "worse", "changed", "too few samples", "no evidence"]
+Verdict = Literal["better", "worse", "changed", "better, few samples", "worse, few samples", "changed, few samples", "too few samples", "no evidence"]
+OPEN = ("too few samples", "no evidence")  # verdicts that say of no change
 
 
 @dataclass(frozen=True)
@@ -111,12 +114,16 @@ class Forgetting:
     drop_low: float | None = None
     drop_high: float | None = None
     p: float | None = None
+    p_holm: float | None = None
     verdict: Verdict | Literal["no data"] = "no data"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The content of compare.json. complete: every run has an answer to every sample. n: samples that all have answers to."""
+    """The content of compare.json. complete: every run has an answer to every sample. n: samples that all have answers to.
+
+    notes: what else than training may make the runs differ; conditions: what their results.json tell, side by side.
+    """
 
     complete: bool
     samples: int
@@ -126,6 +133,7 @@ class Comparison:
     forgetting: tuple[Forgetting, ...]
     tasks_without_data: tuple[str, ...]
     notes: tuple[str, ...]
+    conditions: tuple[Condition, ...] = ()
     data: dict[str, str] | None = None
     metrics: dict[str, SampleScore] = field(default_factory=lambda: dict(SCORES))
     settings: dict[str, str | float] = field(default_factory=dict)
@@ -160,18 +168,24 @@ def compare_runs(
 ) -> Compared:  # fmt: skip
     """Compare runs: (name, predictions.jsonl or the folder that holds it), the base first; one run alone gives its scores.
 
-    data: the file that was asked about, for sources, documents and image sizes. version: whose tasks must not be forgotten.
-    progress hears how many answers are scored; extras: as of `pairs_of`. UsageError: no runs, or two of one name. ProblemsFound: a file that holds no predictions,
-    runs over other data, nothing that all have answers to.
+    data: the file that was asked about, for sources, documents and image sizes; what the runs themselves name unless given. version: whose tasks must not be
+    forgotten. progress hears how many answers are scored; extras: as of `pairs_of`. UsageError: no runs, two of one name, runs over different data. ProblemsFound:
+    a file that holds no predictions, nothing that all have answers to.
     """
-    names = [name for name, _ in runs]
+    names, given = [name for name, _ in runs], data
     if not runs or len(set(names)) < len(names):
         raise UsageError("a comparison needs runs with different names", hint="sft compare base=runs/base/predictions.jsonl tuned=runs/tuned/predictions.jsonl")
     paths = [path / PREDICTIONS if path.is_dir() else path for _, path in runs]
+    preds = [read(path) for path in paths]
+    told = [conditions.beside(path) for path in paths]
+    data, stale = (data, "") if data else conditions.data_of(told)
+    named = bool(data) and not given
     rows = read_rows(data) if data else {}
-    preds = [read_predictions(path) for path in paths]
-    table = [_by_number(path, found) for path, found in zip(paths, preds, strict=True)]
-    numbers = _paired(names, table, rows, data)
+    if named:  # a run over part of a file has lost nothing of the rest
+        asked = {pred.id for found in preds for pred in found}
+        rows = {number: row for number, row in rows.items() if number in asked}
+    table = [by_number(path, found) for path, found in zip(paths, preds, strict=True)]
+    numbers = paired(names, table, rows, data)
     common = [number for number in numbers if all(number in answers and not answers[number].error for answers in table)]
     infos = tuple(_info(name, path, answers, numbers) for name, path, answers in zip(names, paths, table, strict=True))
     if not common:
@@ -179,44 +193,18 @@ def compare_runs(
     known = _facts([table[0][number] for number in common], rows, data)
     rest = iter(pairs_of([pred for found in preds for pred in found], runner, extras=extras, progress=progress))
     pairs = tuple([next(rest) for _ in found] for found in preds)
-    by_number = [{pred.id: pair for pred, pair in zip(found, mine, strict=True)} for found, mine in zip(preds, pairs, strict=True)]
-    scored = [[mine[number] or {} for number in common] for mine in by_number]
+    scored_of = [{pred.id: pair for pred, pair in zip(found, mine, strict=True)} for found, mine in zip(preds, pairs, strict=True)]
+    scored = [[mine[number] or {} for number in common] for mine in scored_of]
     groups = [fact.group or f"\0{place}" for place, fact in enumerate(known)] if any(fact.group for fact in known) else None
     lines = _lines(names, Table(scored, groups, seed), known)
     forgotten = _forgetting(lines, names[1:], version)
     found = Comparison(
         complete=not any(info.lost for info in infos), samples=len(numbers), n=len(common), runs=infos, lines=lines, forgetting=forgotten,
         tasks_without_data=tuple(task.value for task in version.prompts if not any(line.scope == "task" and line.name == task.value for line in lines)),
-        notes=_notes(names, paths), data={"path": str(data), "sha256": sha256(data)} if data else None, settings=measure.settings(seed) | {"normalisation": RAW},
+        notes=(*([stale] if stale else []), *conditions.differences(names, told, [info.sha256 for info in infos])), conditions=conditions.table(told),
+        data={"path": str(data), "sha256": sha256(data)} if data else None, settings=measure.settings(seed) | {"normalisation": RAW},
     )  # fmt: skip
     return Compared(found, tuple(zip(names, preds, strict=True)), pairs, {number: fact.slices for number, fact in zip(common, known, strict=True)})
-
-
-def _by_number(path: Path, preds: Sequence[Prediction]) -> dict[int, Prediction]:
-    found: dict[int, Prediction] = {}
-    for line, pred in enumerate(preds, 1):
-        if pred.id in found:
-            raise ProblemsFound(f"sample {pred.id} has two answers", where=f"{path}:{line}", hint="one line per sample; was one file appended to another?")
-        found[pred.id] = pred
-    return found
-
-
-def _paired(names: Sequence[str], table: Sequence[dict[int, Prediction]], rows: dict[int, Row], data: Path | None) -> list[int]:
-    """The numbers of all samples; ProblemsFound where one number stands for different samples."""
-    first: dict[int, tuple[str, str, str, str]] = {}
-    for number, row in rows.items():
-        if any(text.tag == "no_mask" for text in row.sample.text_info):
-            first[number] = (str(data), row.sample.image_info[0].image_url, row.sample.ref.strip(), row.sample.prompt)
-    for name, answers in zip(names, table, strict=True):
-        for number, pred in answers.items():
-            if rows and number not in first:
-                raise ProblemsFound(f"{name} has an answer to sample {number}, and {data} has no such sample", hint="give the file that the runs were asked about")
-            other, image, ref, prompt = first.setdefault(number, (name, pred.image, pred.ref.strip(), pred.prompt.strip()))
-            for what, here, there in (("image", pred.image, image), ("truth", pred.ref.strip(), ref), ("prompt", pred.prompt.strip(), prompt)):
-                if here != there:
-                    shown = f"its {what} is {here[:60]!r} in {name} and {there[:60]!r} in {other}"
-                    raise ProblemsFound(f"the runs are over different data: sample {number}: {shown}", hint="predict all runs over one file")
-    return sorted(first)
 
 
 def _info(name: str, path: Path, answers: dict[int, Prediction], numbers: Sequence[int]) -> RunInfo:
@@ -251,17 +239,22 @@ def _line(names: Sequence[str], scope: str, name: str, item: measure.Measured, p
     higher = SCORES[item.metric].higher_is_better
     scores = tuple(Score(run, x.value, x.low, x.high if x.high < float("inf") else None) for run, x in zip(names, item.scores, strict=True))
     deltas = tuple(
-        Delta(run, x.value, x.low, x.high, p, p_holm, *won, _verdict(x.low, x.high, p, few=x.few, higher=higher))
+        Delta(run, x.value, x.low, x.high, p, p_holm, *won, verdict_of(x.low, x.high, p_holm, few=x.few, higher=higher))
         for run, x, p, p_holm, won in zip(names[1:], item.deltas, item.ps, ps, item.won, strict=True)
     )
     all_of = (*item.scores, *item.deltas)
     return Line(scope, name, item.metric, higher, item.n, all_of[0].n, any(x.few for x in all_of), any(x.one for x in all_of), scores, deltas)
 
 
-def _verdict(low: float, high: float, p: float, *, few: bool, higher: bool | None) -> Verdict:
-    if p < measure.ALPHA and (low > 0 or high < 0):
-        return "changed" if higher is None else "better" if (low > 0) == higher else "worse"
-    return "too few samples" if few else "no evidence"
+def verdict_of(low: float, high: float, p_holm: float, *, few: bool, higher: bool | None) -> Verdict:
+    """What is said of a difference; the words are explained above."""
+    if p_holm >= measure.ALPHA or low <= 0 <= high:
+        return "too few samples" if few else "no evidence"
+    if higher is None:
+        return "changed, few samples" if few else "changed"
+    if (low > 0) == higher:
+        return "better, few samples" if few else "better"
+    return "worse, few samples" if few else "worse"
 
 
 def _forgetting(lines: Sequence[Line], runs: Sequence[str], version: ModelVersion) -> tuple[Forgetting, ...]:
@@ -276,21 +269,5 @@ def _forgetting(lines: Sequence[Line], runs: Sequence[str], version: ModelVersio
                 continue
             delta = line.deltas[column]
             drop, low, high = (0.0 - delta.value, 0.0 - delta.high, 0.0 - delta.low) if line.higher_is_better else (delta.value, delta.low, delta.high)  # no -0.0
-            found.append(Forgetting(run, task, line.metric, line.n, line.scores[0].value, line.scores[column + 1].value, drop, low, high, delta.p, delta.verdict))
+            found.append(Forgetting(run, task, line.metric, line.n, line.scores[0].value, line.scores[column + 1].value, drop, low, high, delta.p, delta.p_holm, delta.verdict))
     return tuple(found)
-
-
-def _notes(names: Sequence[str], paths: Sequence[Path]) -> tuple[str, ...]:
-    """What else differs between the runs, by the results.json beside their predictions: such a difference is no tuning."""
-    told: dict[str, dict[str, str]] = {}
-    for name, path in zip(names, paths, strict=True):
-        if (beside := path.with_name("results.json")).is_file() and isinstance(results := read_json(beside), dict):
-            data = results.get("data")
-            told[name] = {key: msgspec.json.encode(results[key], order="sorted").decode() for key in ("sampling", "normalisation", "server", "workbench") if key in results}
-            if isinstance(data, dict) and "sha256" in data:
-                told[name]["data"] = str(data["sha256"])
-    first, *others = told or [""]
-    return tuple(
-        f"{key} differs: {told[first][key]} in {first}, {told[other][key]} in {other}"
-        for other in others for key in told[first].keys() & told[other].keys() if told[first][key] != told[other][key]
-    )  # fmt: skip

@@ -21,15 +21,20 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sft.errors import UsageError
+from sft.errors import ProblemsFound, UsageError
 from sft.evaluation.compare import Comparison, Line
-from sft.evaluation.sample_scores import HEADLINE, SCORES
+from sft.evaluation.sample_scores import HEADLINE, HEALTH, OTHER, SCORES
 from sft.evaluation.slices import DIMENSIONS
 from sft.evaluation.statistics import FEW
 from sft.jsonl import read_bounded
 
 MAX_BYTES = 1 << 20
 TASKS = tuple(HEADLINE)
+_OWN = {"table": ("teds", "teds_s", "teds_strict", "cell_f1", "exact"), "formula": ("similarity", "exact", "cdm", "parses"), "chart": ("rms_f1", "rnss", "cell_f1", "exact")}
+HAS = {  # task → the scores that its answers can have
+    task: (*_OWN.get(task, ("cer", "wer", "ned", "exact")), *(name for name in HEALTH if (name, task) != ("wrong_format", OTHER))) for task in TASKS
+}  # fmt: skip
+NAMED = 12  # slices that a message names
 
 
 class _Strict(BaseModel):
@@ -82,9 +87,11 @@ class Outcome:
 
 
 def load_gates(path: Path) -> dict[str, Gate]:
-    """The gates of a file. UsageError that names every fault: unknown keys with suggestions, limits of the wrong type, none at all."""
+    """The gates of a file. UsageError that names every fault: no such file, unknown keys with suggestions, limits of the wrong type or that no score can reach, none at all."""
     try:
         values = yaml.safe_load(read_bounded(path, max_bytes=MAX_BYTES).decode())
+    except ProblemsFound as error:
+        raise UsageError(error.message, where=str(path), hint="eval/gates/ci.yaml is an example of such a file") from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise UsageError(f"not YAML: {error}", where=str(path)) from error
     if not isinstance(values, dict) or not values:
@@ -117,10 +124,52 @@ def _gate(key: str, limits: Any) -> Gate:
     try:
         gate = model.model_validate({name: float(value) if type(value) is int and model is not LostGate else value for name, value in limits.items()})
     except ValidationError as error:
-        raise ValueError(", ".join(" ".join([*map(str, fault["loc"]), fault["msg"].removeprefix("Value error, ")]) for fault in error.errors())) from None
+        raise ValueError(", ".join(_in_words(fault) for fault in error.errors())) from None
     for task in gate.tasks or () if isinstance(gate, ForgettingGate) else ():
         _known(task, TASKS, "task")
+    _possible(key, gate)
     return gate
+
+
+def _in_words(fault: Any) -> str:
+    """What pydantic found, as the other messages are written."""
+    name, kind, given = str(fault["loc"][0]) if fault["loc"] else "", str(fault["type"]), fault["input"]
+    if kind == "missing":
+        return f"{name} is missing"
+    if kind == "value_error":
+        return str(fault["msg"]).removeprefix("Value error, ")
+    expected = {
+        "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number", "finite_number": "a finite number", "bool_type": "true or false",
+        "greater_than_equal": f"{fault.get('ctx', {}).get('ge')} or more", "list_type": "a list of tasks", "too_short": "at least one task", "string_type": "the name of a task",
+    }.get(kind, "something else")  # fmt: skip
+    return f"{name} must be {expected}, found {given!r}"
+
+
+def _possible(key: str, gate: Gate) -> None:
+    """ValueError where no score can ever keep or break a limit: 80 is meant as 0.8, and a table has no CER."""
+    if isinstance(gate, ForgettingGate) and gate.max_drop > 1:
+        raise ValueError(f"max_drop {gate.max_drop:g} is more than a score can lose; scores are fractions{_fraction(gate.max_drop)}")
+    if not isinstance(gate, MetricGate):
+        return
+    scope, name, metric = parse_key(key)
+    if scope == "task" and metric not in HAS[name]:
+        meant = get_close_matches(metric, HAS[name], n=1) or [HEADLINE[name]]
+        raise ValueError(f"{name} has no {metric}, did you mean '{name}.{meant[0]}' ? It has: {', '.join(HAS[name])}")
+    bounded = SCORES[metric].kind in ("share", "bounded")
+    for limit, value in (("max", gate.max), ("min", gate.min)):
+        if value is not None and (value < 0 or (bounded and value > 1)):
+            raise ValueError(f"{limit} {value:g}: {metric} is {'between 0 and 1' if bounded else 'never below 0'}{_fraction(value)}")
+    for limit, value in (("max_delta", gate.max_delta), ("min_delta", gate.min_delta)):
+        if value is not None and bounded and abs(value) > 1:
+            raise ValueError(f"{limit} {value:g}: {metric} is between 0 and 1, so it cannot change by more than 1{_fraction(value)}")
+    for low, high in (("min", "max"), ("min_delta", "max_delta")):
+        least, most = getattr(gate, low), getattr(gate, high)
+        if least is not None and most is not None and least > most:
+            raise ValueError(f"{low} {least:g} is above {high} {most:g}, which nothing can keep")
+
+
+def _fraction(value: float) -> str:
+    return f", did you mean {value / 100:g} ?" if 1 < abs(value) <= 100 else ""
 
 
 def _known(name: str, names: Any, what: str) -> None:
@@ -159,7 +208,7 @@ def _metric(key: str, gate: MetricGate, found: Comparison) -> Iterator[Outcome]:
     judged = [run.name for run in found.runs[1:]] or [found.runs[0].name]
     line = _line(key, found)
     if line is None:
-        yield from (Outcome(key, run, False, None, "no data: no sample has this score") for run in judged)
+        yield from (Outcome(key, run, False, None, f"no data: {_missing(key, found)}") for run in judged)
         return
     few = _few(line)
     scores, deltas = {score.run: score for score in line.scores}, {delta.run: delta for delta in line.deltas}
@@ -186,6 +235,20 @@ def _line(key: str, found: Comparison) -> Line | None:
         tasks = [line for line in found.lines if line.scope == "task" and line.metric == metric]
         return tasks[0] if len(tasks) == 1 else None
     return line
+
+
+def _missing(key: str, found: Comparison) -> str:
+    """Why there is no line of a key, and which there are."""
+    scope, name, _ = parse_key(key)
+    lines = [line for line in found.lines if line.scope == scope]
+    if scope in DIMENSIONS and not any(line.name == name for line in lines):
+        names = list(dict.fromkeys(line.name for line in lines))
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        close = get_close_matches(name, names, n=1)
+        there = f"; {f'did you mean {close[0]!r} ? ' if close else ''}there are: {', '.join(names[:NAMED])}{more}" if names else f"; nothing is sliced by {scope} here"
+        return f"no slice {scope}={name}{there}"
+    has = [line.metric for line in lines if line.name == name]
+    return "no sample has this score" + (f"; {f'{scope}={name}' if scope in DIMENSIONS else name or 'all samples'} have: {', '.join(has)}" if has else "")
 
 
 def _forgetting(key: str, gate: ForgettingGate, found: Comparison) -> Iterator[Outcome]:

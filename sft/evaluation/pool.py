@@ -1,8 +1,8 @@
 """Many questions, one or more servers: who is asked what and when, and what happens when somebody falls over.
 
 - Each server has a limit of its own (`sft.evaluation.limit`); a free place is given to the next question.
-- A reply "no room" is tried again after the time that the server asks for, else after a back-off that doubles; the server is
-  left alone for as long. A time-out is tried once more, a broken reply twice.
+- A reply "no room" is tried again after the time that the server asks for (if that is more than MAX_WAIT: not at all), else after a
+  back-off that doubles; the server is left alone for as long. A time-out is tried once more, a broken reply twice.
 - A server that refuses or drops connections is down: it gets no questions until it answers again. A question whose
   connection was cut goes to the front; after SUSPECT cuts it waits for the end and goes alone, for it may be what kills
   the server; after CUTS cuts it is lost.
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from sft.errors import SftError
-from sft.evaluation.client import CONNECT_TIMEOUT, Answer, LostError, http_client, post
+from sft.evaluation.client import CONNECT_TIMEOUT, MAX_WAIT, Answer, LostError, http_client, post
 from sft.evaluation.limit import Limit
 from sft.evaluation.servers import Server, look
 from sft.evaluation.wires import WIRES, Question
@@ -116,6 +116,7 @@ class Pool:
                     if not self.stopped:
                         self._dispatch()
                     await self._wait()
+                await self._same()
             finally:
                 for task in self._tasks | self._watchers:
                     task.cancel()
@@ -155,8 +156,9 @@ class Pool:
             done, _ = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             self._tasks -= done
             self._watchers -= done
-            for task in done:
-                task.result()  # a fault of the program itself is not swallowed
+            faults = [fault for task in done if (fault := task.exception()) is not None]  # of all: one that nobody looks at is printed as a traceback
+            if faults:
+                raise faults[0]  # a full disk, or a fault of the program itself
         else:
             await asyncio.sleep(left or 0.0)
         if gone is not None and self._down_since is not None and time.monotonic() >= gone:
@@ -202,13 +204,14 @@ class Pool:
         if lost.code in ("answer.busy", "answer.timeout"):
             station.limit.overloaded(sent=sent, now=now)
         pause = min(self.options.backoff * 2 ** (job.tries - 1), LONGEST_BACKOFF) if lost.wait is None else lost.wait
-        if lost.wait:
+        too_long = pause > MAX_WAIT
+        if lost.wait and not too_long:
             station.rests_until = max(station.rests_until, now + lost.wait)
-        if job.tries < TRIES.get(lost.code, 1) and not _final(lost):
+        if job.tries < TRIES.get(lost.code, 1) and not _final(lost) and not too_long:
             self.retries += 1
             heapq.heappush(self._later, (now + pause, job.index, job))
             return
-        self._done(job, Lost(lost.code, str(lost)), station)
+        self._done(job, Lost(lost.code, f"{lost} (to be asked again after {pause:g} s)" if too_long else str(lost)), station)
         self._in_a_row = self._in_a_row + 1 if lost.code in TRIES and not _final(lost) else 0
         if self._in_a_row >= HOPELESS:
             self.stopped = f"{self._in_a_row} questions in a row were lost, the last one because: {lost}"
@@ -233,6 +236,14 @@ class Pool:
             self._suspects.append(job)
         else:
             self._ready.appendleft(job)
+
+    async def _same(self) -> None:
+        """A server that came back between two questions, each on a connection of its own, may have done so with another model."""
+        for station in self._stations if not self.stopped else ():
+            with suppress(SftError, httpx.HTTPError, asyncio.TimeoutError):
+                found = await asyncio.wait_for(look(station.client, station.server.endpoint), PROBE_LONGEST)
+                if found.record != station.server.record:
+                    self.stopped = f"{found.endpoint.public} serves another model now than at the start, which may have given some of the answers; ask again with --fresh"
 
     async def _watch(self, station: _Station) -> None:
         """Look whether a server is back, ever more rarely, until it is; with another model it must not go on."""

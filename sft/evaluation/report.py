@@ -17,13 +17,17 @@ import jinja2
 from markupsafe import Markup
 
 from sft.errors import UsageError
-from sft.evaluation import report_plots, report_samples
+from sft.evaluation import conditions as told
+from sft.evaluation import report_fonts, report_plots, report_samples
 from sft.evaluation import report_words as words
+from sft.evaluation.conditions import Condition
 from sft.evaluation.gates import Outcome
-from sft.evaluation.report_data import Data, gather
+from sft.evaluation.report_data import Change, Data, gather
 from sft.evaluation.report_diff import Confusions, Piece, diff
-from sft.evaluation.report_files import write_csv, write_junit, write_markdown
+from sft.evaluation.report_files import WARNING, write_csv, write_junit, write_markdown
+from sft.evaluation.report_findings import findings, moved
 from sft.evaluation.report_images import Pictures, thumbnail
+from sft.evaluation.report_summary import SETS
 from sft.evaluation.report_tensorboard import write_tensorboard
 from sft.evaluation.sample_scores import HEADLINE, SCORES
 from sft.jsonl import atomic_write
@@ -36,6 +40,7 @@ SHAPES = (  # of runs and tasks, around 0,0 with a radius of about 4: a colour a
     "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z", "M-3.6-3.6h7.2v7.2h-7.2z", "M0-5L5 0L0 5L-5 0z", "M0-4.8L4.8 3.6H-4.8z", "M0 4.8L4.8-3.6H-4.8z",
     "M-1.5-4.6h3v3.1h3.1v3h-3.1v3.1h-3v-3.1h-3.1v-3h3.1z", "M-4.2-4.2H4.2L-4.2 4.2H4.2z", "M-1.8-5h3.6v10h-3.6z",
 )  # fmt: skip
+PAIR = 2  # runs whose change has a column of its own; of more, it stands below each score
 KINDS = (("substituted", "Letters read as others"), ("deleted", "Letters left out"), ("inserted", "Letters added"))
 
 
@@ -49,12 +54,14 @@ def write_report(
     timings: Sequence[tuple[str, float]] = (),
     data: Data | None = None,
     gates: Sequence[Outcome] = (),
+    conditions: Sequence[Condition] = (),
 ) -> None:
     """Write the page, whole or not at all.
 
     runs: (name, predictions) in the order of the columns; samples are sorted by the last. base: folder that the images' paths
-    count from. notes: (key, value). timings: (stage, seconds). data: what `gather` made of the runs, if the caller has it.
-    UsageError: no runs. ProblemsFound: runs over different data. EngineError: a run in which every request is lost.
+    count from. notes: (key, value); those called "note" are warnings. conditions: of `sft.evaluation.conditions.table`. timings: (stage, seconds).
+    data: what `gather` made of the runs, if the caller has it.
+    UsageError: no runs, or runs over different data. EngineError: a run in which every request is lost.
     """
     if data is None:
         data = gather(runs, base=base)
@@ -64,24 +71,34 @@ def write_report(
     from sft.pages import render
 
     content |= {"kept": sorted(render.KEPT), "attributes": sorted(render.ATTRIBUTES), "shapes": SHAPES}
+    font = report_fonts.face("\n".join([report_samples.encoded(content), title, *(text for pair in notes for text in pair), *(gate.gate + gate.reason for gate in gates)]))
+    island = report_samples.encoded(content | {"font": report_fonts.FAMILY if font else ""})
     script = _environment().get_template("report.js.jinja").render()
     page = _environment().get_template("report.html.jinja").render(
-        title=title, names=data.names, warnings=_warnings(data), findings=_findings(data), shapes=SHAPES, meanings=_meanings(data),
+        title=title, names=data.names, warnings=[*_warnings(data), *(value for key, value in notes if key == WARNING)], findings=findings(data), moved=moved(data),
+        shapes=SHAPES, meanings=_meanings(data),
         arrows={words.name_of(name): words.ARROWS[item.higher_is_better] for name, item in SCORES.items()}, by_step=all(step is not None for step in data.steps),
-        tasks=[_task(data, task) for task in data.tasks],
-        counts=[data.counts(run) for run in range(len(data.names))], gates=gates, notes=notes, normalisation=RAW, timings=timings, total=sum(seconds for _, seconds in timings),
+        tasks=[_task(data, task) for task in data.tasks], sets=_sets(data), conditions=conditions, broken=[gate for gate in gates if not gate.passed],
+        counts=[data.counts(run) for run in range(len(data.names))], gates=gates, notes=[item for item in notes if item[0] != WARNING],
+        normalisation=RAW, timings=timings, total=sum(seconds for _, seconds in timings),
         curves=report_plots.curves(data), size=(report_plots.WIDTH, report_plots.HEIGHT), margin=(report_plots.LEFT, report_plots.RIGHT), panels=report_plots.panels(data),
         confusions=_confusions(confusions), limits=_limits(content, pictures), uris=[Markup(uri) for uri in pictures.uris],  # noqa: S704  (base64)
-        island=Markup(report_samples.encoded(content)), script=Markup(script), script_hash=_hash(script),  # noqa: S704  (escaped for JSON; our own)
+        island=Markup(island), font=Markup(font), family=report_fonts.FAMILY, script=Markup(script), script_hash=_hash(script),  # noqa: S704  (escaped for JSON; our own)
     )  # fmt: skip
     with atomic_write(path) as stream:
         stream.write(page.encode("utf-8", "replace"))  # half a surrogate pair in a name must not cost the page
 
 
-def write_all(folder: Path, data: Data, *, title: str, base: Path, notes: Sequence[tuple[str, str]] = (), timings: Sequence[tuple[str, float]] = (), gates: Sequence[Outcome] = ()) -> None:
-    """report.html, report.md, metrics.csv and junit.xml into `folder`, all from the same figures; arguments and errors as of `write_report`."""
-    write_report(folder / "report.html", title=title, base=base, notes=notes, timings=timings, data=data, gates=gates)
-    write_markdown(folder / "report.md", data, title=title, gates=gates)
+def write_all(folder: Path, data: Data, *, title: str, base: Path, notes: Sequence[tuple[str, str]] = (), timings: Sequence[tuple[str, float]] = (), gates: Sequence[Outcome] = (),
+              conditions: Sequence[Condition] | None = None) -> None:  # fmt: skip
+    """report.html, report.md, metrics.csv and junit.xml into `folder`, all from the same figures; arguments and errors as of `write_report`.
+
+    conditions: what the results.json of the runs in `folder` tell, unless given.
+    """
+    if conditions is None:
+        conditions = told.table(told.of_folder(folder, data.names))
+    write_report(folder / "report.html", title=title, base=base, notes=notes, timings=timings, data=data, gates=gates, conditions=conditions)
+    write_markdown(folder / "report.md", data, title=title, gates=gates, conditions=conditions, notes=notes)
     write_csv(folder / "metrics.csv", data)
     write_junit(folder / "junit.xml", data, title=title, gates=gates)
 
@@ -109,30 +126,25 @@ def _warnings(data: Data) -> list[str]:
     return found
 
 
-def _findings(data: Data) -> list[tuple[str, str]]:
-    """(better or worse, sentence) per task whose main score has changed beyond chance; the worse ones first."""
-    found = []
-    for change in data.summary.changes:
-        before, after = (data.summary.figure(run, change.task, change.score) for run in (0, len(data.names) - 1))
-        if change.verdict and change.score == HEADLINE[change.task] and before and after:
-            values = " → ".join(words.value(change.score, item.interval.value) for item in (before, after))
-            found.append((change.verdict, f"{words.task_name(change.task)}: {words.name_of(change.score)} {values}"))
-    return sorted(found, key=lambda item: item[0] != "worse")
-
-
 def _task(data: Data, task: str) -> dict[str, Any]:
     """The table of one task."""
     rows = [row for name in SCORES if (row := _row(data, task, name))]
     shares = [data.summary.worst.get((run, task)) for run in range(len(data.names))]
     carried = {
         "label": "Worst 1% of answers", "definition": "the share of the total error that they carry", "headline": False, "few": False, "change": None, "health": True,
-        "cells": [{"text": "–" if share is None else f"{share:.0%} of error", "span": ""} for share in shares],
+        "cells": [{"text": "–" if share is None else f"{share.percent:.0%} of error", "span": "", "change": None} for share in shares],
     }  # fmt: skip
-    count = max((item.n for item in data.summary.figures if item.task == task and not item.dimension), default=0)
+    scored, lost = data.asked(task)
     return {
-        "name": words.task_name(task), "n": count, "scores": sorted([row for row in rows if not row["health"]], key=lambda row: not row["headline"]),
-        "health": [*(row for row in rows if row["health"]), carried],
+        "name": words.task_name(task), "n": words.counted(scored, lost), "scores": sorted([row for row in rows if not row["health"]], key=lambda row: not row["headline"]),
+        "health": [*(row for row in rows if row["health"]), carried], "carried": carried,
     }  # fmt: skip
+
+
+def _sets(data: Data) -> list[dict[str, Any]]:
+    """The score that stands for its task, of every set; none where there is one set."""
+    keys = dict.fromkeys((item.label, item.task, item.score, item.n) for item in data.summary.figures if item.dimension == SETS)
+    return [row | {"set": label, "task": words.task_name(task), "n": n} for label, task, name, n in keys if (row := _row(data, task, name, SETS, label))]
 
 
 def _meanings(data: Data) -> list[tuple[str, str]]:
@@ -141,21 +153,29 @@ def _meanings(data: Data) -> list[tuple[str, str]]:
     return [(words.with_arrow(name), item.definition) for name, item in SCORES.items() if name in used]
 
 
-def _row(data: Data, task: str, name: str) -> dict[str, Any] | None:
-    found = [data.summary.figure(run, task, name) for run in range(len(data.names))]
+def _row(data: Data, task: str, name: str, dimension: str = "", label: str = "") -> dict[str, Any] | None:
+    found = [data.summary.figure(run, task, name, dimension, label) for run in range(len(data.names))]
     if not any(found):
         return None
-    change = data.summary.change(task, name)
-    cells = [{"text": words.value(name, item.interval.value), "span": words.span(name, item.interval)} if item else {"text": "–", "span": ""} for item in found]
-    moved = None
-    if change:
-        limits = " to ".join(words.change(name, limit).removesuffix(" pp") for limit in (change.interval.low, change.interval.high)) + words.star(change.interval)
-        won = f"{change.won[0]:,} : {change.won[1]:,}" if SCORES[name].higher_is_better is not None else ""
-        moved = {"text": words.change(name, change.interval.value), "span": f"{change.verdict} · {limits}" if change.verdict else limits, "verdict": change.verdict, "won": won}
+    moved = [_moved(change) if (change := data.summary.change(run, task, name, dimension, label)) else None for run in range(len(data.names))]
+    cells = [
+        {"text": words.value(name, item.interval.value) if item else "–", "span": words.span(name, item.interval) if item else "", "change": change if len(found) > PAIR else None}
+        for item, change in zip(found, moved, strict=True)
+    ]
     few = any(item.interval.few for item in found if item)
     return {
-        "label": words.with_arrow(name), "definition": SCORES[name].definition, "cells": cells, "change": moved, "few": few, "health": name in words.HEALTH,
-        "headline": name == HEADLINE[task],
+        "label": words.with_arrow(name), "definition": SCORES[name].definition, "cells": cells, "change": moved[-1] if len(found) == PAIR else None, "few": few,
+        "health": name in words.HEALTH, "headline": name == HEADLINE[task],
+    }  # fmt: skip
+
+
+def _moved(change: Change) -> dict[str, str]:
+    """A change in words."""
+    won = f"{change.won[0]:,} : {change.won[1]:,}" if SCORES[change.score].higher_is_better is not None else ""
+    said = [change.words, words.between(change.score, change.interval), words.p_value(change.p_holm)]
+    return {
+        "text": words.change(change.score, change.interval.value), "span": " · ".join(part for part in said if part), "verdict": "few" if change.words != change.verdict else change.verdict,
+        "won": won,
     }  # fmt: skip
 
 

@@ -7,30 +7,23 @@ its interval per task, score and run, and per slice. HTML, Markdown, CSV, Tensor
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-
-from sft.errors import ProblemsFound, UsageError
-from sft.evaluation.measure import ALPHA, Table, measure
+from sft.errors import UsageError
 from sft.evaluation.sample_scores import HEADLINE, OTHER, SCORES, Pair, pairs_of, task_of
 from sft.evaluation.score import score
-from sft.evaluation.slices import DIMENSIONS, FEWEST, facts
-from sft.evaluation.statistics import Interval, Kind, intervals
-from sft.metrics.health import worst_share
+from sft.evaluation.slices import facts
+from sft.evaluation.statistics import Interval
 from sft.types import Prediction, Task
 
 Scores = Mapping[str, Pair]
 Runs = Sequence[tuple[str, Sequence[Prediction]]]
 TASKS = (*(task.value for task in Task), OTHER)
-MAX_LABELS = 12  # of one dimension, the most frequent ones
-SLICE_DRAWS = 500  # of the bootstrap; a plot's line needs no third digit
-_STEP = re.compile(r"(?:step|checkpoint|ckpt|iter)[-_ ]?(\d{1,12})$", re.IGNORECASE)
+_STEP = re.compile(r"(?:^s?|(?:step|checkpoint|ckpt|iter)[-_ ]?)([0-9]{1,12})$", re.IGNORECASE)  # 200, s200, step 200, mine-checkpoint-200
 _BEGINNINGS = ("base", "before")  # names of the run that training starts from: step 0 of a curve
 
 
@@ -84,23 +77,46 @@ class Figure:
 
 @dataclass(frozen=True)
 class Change:
-    """The last run against the first. won: samples it is better on, worse on, and neither. verdict: better or worse beyond chance, else ""."""
+    """A run against the first, over the samples of a task or of one slice of them. won: samples it is better on, worse on, and neither.
 
+    p_holm: p with the number of lines that are looked at taken into account. verdict: better or worse beyond chance, else ""; few: too few samples for more than a hint.
+    """
+
+    run: int
     task: str
     score: str
     interval: Interval
     p: float
+    p_holm: float
     won: tuple[int, int, int]
     verdict: str
+    few: bool = False
+    dimension: str = ""
+    label: str = ""
+
+    @property
+    def words(self) -> str:
+        """The verdict as `compare` says it."""
+        return f"{self.verdict}, few samples" if self.verdict and self.few else self.verdict
+
+
+@dataclass(frozen=True)
+class Carried:
+    """How the error of a run's answers to a task is spread: the shares of the worst 1 % and of the worst one, its number, and the score without it."""
+
+    percent: float
+    one: float
+    sample: int
+    without: float
 
 
 @dataclass(frozen=True)
 class Summary:
-    """All figures; `worst`: (run, task) → share of the total error that the worst 1 % of the answers carry."""
+    """All figures; `worst`: (run, task) → where the error is."""
 
     figures: tuple[Figure, ...]
     changes: tuple[Change, ...]
-    worst: Mapping[tuple[int, str], float]
+    worst: Mapping[tuple[int, str], Carried]
 
     @cached_property
     def _table(self) -> dict[tuple[int, str, str, str, str], Figure]:
@@ -110,9 +126,13 @@ class Summary:
         """One figure, None where nothing was measured."""
         return self._table.get((run, task, name, dimension, label))
 
-    def change(self, task: str, name: str) -> Change | None:
-        """One change, None with a single run."""
-        return next((item for item in self.changes if (item.task, item.score) == (task, name)), None)
+    @cached_property
+    def _moved(self) -> dict[tuple[int, str, str, str, str], Change]:
+        return {(item.run, item.task, item.score, item.dimension, item.label): item for item in self.changes}
+
+    def change(self, run: int, task: str, name: str, dimension: str = "", label: str = "") -> Change | None:
+        """One change, None for the first run."""
+        return self._moved.get((run, task, name, dimension, label))
 
 
 @dataclass(frozen=True)
@@ -131,6 +151,12 @@ class Data:
         found = {sample.task for sample in self.samples}
         return tuple(task for task in TASKS if task in found)
 
+    def asked(self, task: str) -> tuple[int, int]:
+        """(samples of a task that every run has an answer to, the others)."""
+        mine = [sample for sample in self.samples if sample.task == task]
+        whole = sum(all(answer and answer.scores is not None for answer in sample.answers) for sample in mine)
+        return whole, len(mine) - whole
+
     def counts(self, run: int) -> tuple[int, int]:
         """(scored, lost) of a run."""
         answers = [sample.answers[run] for sample in self.samples]
@@ -140,6 +166,8 @@ class Data:
     @cached_property
     def summary(self) -> Summary:
         """Computed once: some seconds for ten thousand samples."""
+        from sft.evaluation.report_summary import summarise
+
         return summarise(self)
 
     def worst_first(self, run: int = -1) -> list[Sample]:
@@ -160,8 +188,8 @@ def gather(
 
     runs: (name, predictions), the first is what the last is compared with. pairs: `sample_scores.pairs_of` of each run, if the caller
     has them. labels: id → dimension → slice; what `slices.facts` says of the predictions unless given, `base` being the folder that
-    images count from. steps: name of a run → training step; read from names such as "step 200" unless given. UsageError: no runs. ProblemsFound: runs over different data, or a run without
-    predictions. EngineError: a run in which every request is lost.
+    images count from. steps: name of a run → training step; read from names such as "step 200" or "200" unless given. UsageError: no runs, or runs over different data.
+    ProblemsFound: a run without predictions. EngineError: a run in which every request is lost.
     """
     if not runs:
         raise UsageError("a report needs at least one run")
@@ -192,7 +220,7 @@ def _side_by_side(runs: Runs) -> dict[int, Prediction]:
         for pred in preds:
             first = groups.setdefault(pred.id, pred)
             if (first.ref.strip(), first.image) != (pred.ref.strip(), pred.image):
-                raise ProblemsFound(f"run {name!r} is over other data: its sample {pred.id} differs", hint="predict both runs over the same file")
+                raise UsageError(f"run {name!r} is over other data: its sample {pred.id} differs", hint="predict both runs over the same file")
     return groups
 
 
@@ -213,65 +241,3 @@ def _steps(names: Sequence[str], given: Mapping[str, int] | None) -> tuple[int |
     found = [int(match[1]) if (match := _STEP.search(name)) else None for name in names]
     known = any(step is not None for step in found)
     return tuple(0 if known and step is None and name.lower() in _BEGINNINGS else step for name, step in zip(names, found, strict=True))
-
-
-def summarise(data: Data) -> Summary:
-    """All figures of all runs, over the samples that every run has an answer to."""
-    figures: list[Figure] = []
-    changes: list[Change] = []
-    worst = {}
-    for task in data.tasks:
-        samples = [sample for sample in data.samples if sample.task == task and all(answer and answer.scores for answer in sample.answers)]
-        if not samples:
-            continue
-        scored = [[answer.scores or {} for sample in samples if (answer := sample.answers[run])] for run in range(len(data.names))]
-        for item in measure(Table(scored, _groups(samples), data.seed), range(len(samples))):
-            figures += [Figure(run, task, item.metric, interval, item.n) for run, interval in enumerate(item.scores)]
-            if item.deltas:
-                verdict = _verdict(item.metric, item.deltas[-1], item.ps[-1])
-                changes.append(Change(task, item.metric, item.deltas[-1], item.ps[-1], item.won[-1], verdict))
-        for run in range(len(data.names)):
-            worst[run, task] = worst_share([sample.error(run) or 0.0 for sample in samples])
-        for dimension, label, part in slices(samples):
-            figures += _slice(part, task, dimension, label, data.seed)
-    return Summary(tuple(figures), tuple(changes), worst)
-
-
-def _groups(samples: Sequence[Sample]) -> list[str] | None:
-    """Rows of one document are not independent. As in `compare`, so that both tell the same."""
-    groups = [sample.labels.get("group") or f"\0{place}" for place, sample in enumerate(samples)]
-    return groups if len(set(groups)) < len(groups) else None
-
-
-def _verdict(name: str, interval: Interval, p: float) -> str:
-    if name == "length_ratio" or p >= ALPHA or interval.low <= 0 <= interval.high:  # the ratio is best at 1: neither up nor down is good
-        return ""
-    return "better" if (interval.value > 0) == SCORES[name].higher_is_better else "worse"
-
-
-def slices(samples: Sequence[Sample]) -> list[tuple[str, str, list[Sample]]]:
-    """(dimension, slice, its samples), slices of some size only; a dimension of one slice tells nothing. Numbers in order, words by frequency."""
-    found = []
-    for dimension in sorted({name for sample in samples for name in sample.labels}, key=lambda name: (name not in DIMENSIONS, DIMENSIONS.index(name) if name in DIMENSIONS else 0, name)):
-        counts = Counter(label for sample in samples if (label := sample.labels.get(dimension)) is not None)
-        if len(counts) > 1:
-            for label in ordered([label for label, count in counts.most_common(MAX_LABELS) if count >= FEWEST]):
-                found.append((dimension, label, [sample for sample in samples if sample.labels.get(dimension) == label]))
-    return found
-
-
-def ordered(labels: list[str]) -> list[str]:
-    """Labels with a number in each, by that number; others as they come."""
-    numbers = {label: float(match[1]) for label in labels if (match := re.match(r"[a-z ]{0,12}([0-9]{1,12}(?:[.][0-9]{1,6})?)", label))}
-    if len(numbers) < len(labels):
-        return labels
-    return sorted(labels, key=lambda label: (numbers[label], label.startswith("from"), label))
-
-
-def _slice(samples: Sequence[Sample], task: str, dimension: str, label: str, seed: int) -> list[Figure]:
-    """The score that stands for the task, of every run."""
-    name = HEADLINE[task]
-    pairs = np.array([[answer.scores[name] for answer in sample.answers if answer and answer.scores] for sample in samples], np.float64)
-    kind: Kind = "bounded" if SCORES[name].kind == "bounded" else "rate"
-    found = intervals(pairs[:, :, 0], pairs[:, :, 1], groups=_groups(samples), kinds=kind, draws=SLICE_DRAWS, seed=seed)
-    return [Figure(run, task, name, interval, len(samples), dimension, label) for run, interval in enumerate(found)]

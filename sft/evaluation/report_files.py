@@ -4,62 +4,87 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 from sft.evaluation import report_words as words
+from sft.evaluation.conditions import Condition
 from sft.evaluation.gates import Outcome
-from sft.evaluation.report_data import Data, Figure, Sample
+from sft.evaluation.report_data import Change, Data, Figure, Sample
+from sft.evaluation.report_findings import findings
 from sft.evaluation.report_samples import REASONS
+from sft.evaluation.report_summary import SETS
 from sft.evaluation.sample_scores import HEADLINE, SCORES
 from sft.jsonl import atomic_write
 from sft.metrics.text import RAW, normalise
 
+WARNING = "note"  # key of a note that is a warning
 WORST = 10  # samples of a pull request
+PAIR = 2  # runs whose change has a column of its own; of more, it stands behind each score
+NOTHING = 1e-12
 SHOWN = 80  # characters of one text in a table
-COLUMNS = ("run", "step", "task", "dimension", "slice", "score", "version", "n", "independent", "value", "low", "high", "few", "delta", "delta_low", "delta_high", "p", "wins", "losses", "verdict")
+COLUMNS = ("run", "step", "task", "dimension", "slice", "score", "version", "n", "independent", "value", "low", "high", "few", "delta", "delta_low", "delta_high", "p", "p_holm",
+           "wins", "losses", "verdict")  # fmt: skip
 _NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for a formula
 
 
-def write_markdown(path: Path, data: Data, *, title: str, gates: Sequence[Outcome] = (), worst: int = WORST) -> None:
-    """`report.md`: a table per task, what the gates say, and the `worst` samples of the last run. Whole or not at all."""
+def write_markdown(
+    path: Path, data: Data, *, title: str, gates: Sequence[Outcome] = (), worst: int = WORST, conditions: Sequence[Condition] = (), notes: Sequence[tuple[str, str]] = (),
+) -> None:  # fmt: skip
+    """`report.md`: what the gates say, the findings, a table per task, the `worst` samples of the last run, and the conditions. Whole or not at all."""
     lines = [f"# {_inline(title)}", ""]
+    if broken := sum(not gate.passed for gate in gates):
+        lines += [f"**Gates: {broken} of {len(gates)} broken**", ""]
     for run, name in enumerate(data.names):
         scored, lost = data.counts(run)
         if lost:
             lines += [f"> **Incomplete:** {lost:,} of {scored + lost:,} answers of {_inline(name)} are lost; the scores leave them out.", ""]
-    lines += [f"> {_inline(note)}\n" for note in data.notes]
+    lines += [f"> {_inline(note)}\n" for note in (*data.notes, *(value for key, value in notes if key == WARNING))]
+    lines += [f"**Gates: all {len(gates)} kept**", ""] if gates and not broken else []
     if gates:
-        broken = sum(not gate.passed for gate in gates)
-        lines += [f"**Gates: {f'{broken} of {len(gates)} broken' if broken else f'all {len(gates)} kept'}**", ""]
         lines += _table(["", "gate", "run", "measured"], [["kept" if gate.passed else "**broken**", _inline(gate.gate), _inline(gate.run), _inline(gate.reason)] for gate in gates])
+    lines += [f"- **{item.title}** {_inline(item.text)}" for item in found] + [""] if (found := findings(data)) else []
+    head = ["", *(_inline(name) for name in data.names), *([_inline(f"change: {data.names[1]} − {data.names[0]}")] if len(data.names) == PAIR else [])]
     for task in data.tasks:
-        count = sum(sample.task == task for sample in data.samples)
-        lines += [f"## {words.task_name(task)} ({count:,} samples)", ""]
-        head = ["", *(_inline(name) for name in data.names), *(["change"] if len(data.names) > 1 else [])]
+        lines += [f"## {words.task_name(task)} ({words.counted(*data.asked(task))})", ""]
         names = sorted(SCORES, key=lambda name: name != HEADLINE[task])
         lines += _table(head, [row for name in names if (row := _scores(data, task, name))])
+    keys = dict.fromkeys((item.label, item.task, item.score) for item in data.summary.figures if item.dimension == SETS)
+    if keys:
+        sets = [[f"{_inline(label)}: {row[0]}", *row[1:]] for label, task, name in keys if (row := _scores(data, task, name, SETS, label))]
+        lines += [f"## By {words.dimension_name(SETS)}", "", *_table(head, sets)]
     lines += _worst(data, worst)
-    lines += ["Limits are 95 % intervals (*: a single sample carries more than half of the spread); pp are percentage points; ↑ higher is better, ↓ lower is better."]
-    lines += [f"**better** and **worse** are beyond chance. Normalisation: {RAW}.", ""]
+    if conditions:
+        rows = [[_inline(item.name), *map(_inline, item.values), "**differs**" if item.differs else ""] for item in conditions]
+        lines += ["## Conditions", "", *_table(["", *(_inline(name) for name in data.names), "differs"], rows)]
+    lines += ["A change is that to the first run."] if len(data.names) > 1 else []
+    lines += ["Limits are 95 % intervals (?: cannot be estimated; *: a single sample carries more than half of the spread)."]
+    lines += ["pp are percentage points; ↑ higher is better, ↓ lower is better."]
+    lines += [f"**better** and **worse** are beyond chance; p is corrected for how many lines were looked at (Holm). Normalisation: {RAW}.", ""]
     with atomic_write(path) as stream:
         stream.write("\n".join(lines).encode("utf-8", "replace"))
 
 
-def _scores(data: Data, task: str, name: str) -> list[str]:
-    found = [data.summary.figure(run, task, name) for run in range(len(data.names))]
+def _scores(data: Data, task: str, name: str, dimension: str = "", part: str = "") -> list[str]:
+    found = [data.summary.figure(run, task, name, dimension, part) for run in range(len(data.names))]
     if not any(found) or (name in REASONS and not any(item and item.interval.value for item in found)):
         return []  # nobody has to read that nothing was empty
     label = words.with_arrow(name)
     row = [f"**{label}**" if name == HEADLINE[task] else label]
     row += [f"{words.value(name, item.interval.value)} ({words.span(name, item.interval)})" if item else "–" for item in found]
-    if len(data.names) > 1:
-        change = data.summary.change(task, name)
-        row.append(f"{words.change(name, change.interval.value)}{f' **{change.verdict}**' if change.verdict else ''}" if change else "–")
-    return row
+    changes = [_moved(change) if (change := data.summary.change(run, task, name, dimension, part)) else "" for run in range(len(data.names))]
+    if len(data.names) == PAIR:
+        return [*row, changes[-1] or "–"]
+    return [row[0], *(f"{cell}; {change}" if change else cell for cell, change in zip(row[1:], changes, strict=True))]
+
+
+def _moved(change: Change) -> str:
+    limits = f"({words.between(change.score, change.interval)}; {words.p_value(change.p_holm).replace('<', '&lt;')})"
+    return f"{words.change(change.score, change.interval.value)} {limits}" + (f" **{change.words}**" if change.verdict else "")
 
 
 def _worst(data: Data, count: int) -> list[str]:
@@ -99,19 +124,26 @@ def _code(text: str) -> str:
 
 
 def write_csv(path: Path, data: Data) -> None:
-    """`metrics.csv`: a row per run, task, slice and score; the change columns are filled in the rows of the last run. Fractions, not percent."""
+    """`metrics.csv`: a row per run, task, slice and score; the change columns hold the change to the first run. Fractions, not percent."""
     stream = io.StringIO()
     table = csv.writer(stream, lineterminator="\n")
     table.writerow(COLUMNS)
     for item in data.summary.figures:
-        change = data.summary.change(item.task, item.score) if not item.dimension and item.run == len(data.names) - 1 else None
+        change = data.summary.change(item.run, item.task, item.score, item.dimension, item.label)
         step = data.steps[item.run]
-        moved = [change.interval.value, change.interval.low, change.interval.high, change.p, change.won[0], change.won[1], change.verdict] if change else [""] * 7
+        moved: list[object] = [""] * 8
+        if change:
+            moved = [*map(_number, (change.interval.value, change.interval.low, change.interval.high, change.p, change.p_holm)), change.won[0], change.won[1], change.words]
         names = [_cell(text) for text in (data.names[item.run], "" if step is None else str(step), item.task, item.dimension, item.label, item.score)]
         figure = item.interval
-        table.writerow([*names, SCORES[item.score].version, item.n, figure.n, figure.value, figure.low, figure.high, int(figure.few), *moved])
+        table.writerow([*names, SCORES[item.score].version, item.n, figure.n, *map(_number, (figure.value, figure.low, figure.high)), int(figure.few), *moved])
     with atomic_write(path) as out:
         out.write(stream.getvalue().encode("utf-8", "replace"))
+
+
+def _number(value: float) -> str:
+    """Six significant digits; what rounding leaves of nothing is 0, and what is not known is empty."""
+    return "" if not math.isfinite(value) else "0" if abs(value) < NOTHING else repr(float(f"{value:.6g}")).removesuffix(".0")
 
 
 def _cell(text: str) -> str:
@@ -133,7 +165,7 @@ def write_junit(path: Path, data: Data, *, title: str, gates: Sequence[Outcome] 
     complete.set("failures", str(failed))
     properties = ElementTree.Element("properties")
     for name, figure in _properties(data):
-        ElementTree.SubElement(properties, "property", name=_xml(name), value=repr(figure.interval.value))
+        ElementTree.SubElement(properties, "property", name=_xml(name), value=_number(figure.interval.value))
     complete.insert(0, properties)
     if gates:
         suite = ElementTree.SubElement(root, "testsuite", name="gates", tests=str(len(gates)), failures=str(sum(not gate.passed for gate in gates)))

@@ -7,24 +7,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sft.evaluation import report_words as words
-from sft.evaluation.report_data import Data, Figure, ordered
+from sft.evaluation.report_data import Data, Figure
+from sft.evaluation.report_summary import ordered
 from sft.evaluation.sample_scores import HEADLINE, SCORES
+from sft.evaluation.statistics import Interval
 
 WIDTH, HEIGHT = 420, 220  # of a learning curve, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 30  # of which is margin
 TICKS = 4
 FEWEST_RUNS = 3  # that make a curve
+OUTLIER, SMALL = 4.0, 0.02  # times the median, and at least 2 %: what an axis of slices shows
+ROUND = 1000  # from here on a tick has no decimals
 
 
 @dataclass(frozen=True)
 class Mark:
-    """One run's figure on a line: place and limits in percent of the width, and in words."""
+    """One run's figure on a line: place and limits in percent of the width, and in words; cuts: (place, outline of an arrow) where it goes on beyond the scale."""
 
     run: int
     x: float
     low: float
     high: float
     text: str
+    cuts: tuple[tuple[float, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def panels(data: Data) -> list[Panel]:
         figures = [item for item in data.summary.figures if item.task == task and item.dimension]
         for dimension in dict.fromkeys(item.dimension for item in figures):
             mine = [item for item in figures if item.dimension == dimension]
-            low, high, _ = scale([limit for item in mine for limit in (item.interval.value, item.interval.low, min(item.interval.high, 2 * item.interval.value + 0.1))])
+            low, high, _ = scale(_shown([item.interval for item in mine]))
             labels = ordered(list(dict.fromkeys(item.label for item in mine)))
             lines = tuple(_line(label, [item for item in mine if item.label == label], low, high) for label in labels)
             name = HEADLINE[task]
@@ -111,11 +116,23 @@ def panels(data: Data) -> list[Panel]:
     return found
 
 
+def _shown(items: Sequence[Interval]) -> list[float]:
+    """What an axis holds: values and limits, but not those of a runaway, which would flatten all others."""
+    values = sorted(item.value for item in items)
+    most = max(OUTLIER * values[(len(values) - 1) // 2], SMALL)
+    found = [min(limit, most) for item in items for limit in (item.value, item.low, min(item.high, 2 * item.value + 0.1))]
+    return [limit for limit in found if limit < most] or found
+
+
 def _line(label: str, figures: Sequence[Figure], low: float, high: float) -> Line:
     marks = []
     for item in figures:
-        places = [100 * _clipped(value, low, high) for value in (item.interval.value, item.interval.low, item.interval.high)]
-        marks.append(Mark(item.run, places[0], places[1], places[2], f"{words.value(item.score, item.interval.value)} ({words.span(item.score, item.interval)})"))
+        limits = (item.interval.value, item.interval.low, item.interval.high)
+        places = [100 * _clipped(value, low, high) for value in limits]
+        ends = ((100.0, "M7 0l-7-4v8z", max(limits) > high + 1e-9), (0.0, "M-7 0l7-4v8z", min(limits) < low - 1e-9))
+        cuts = tuple((x, arrow) for x, arrow, cut in ends if cut)
+        text = f"{words.value(item.score, item.interval.value)} ({words.span(item.score, item.interval)})"
+        marks.append(Mark(item.run, places[0], places[1], places[2], text, cuts))
     return Line(label.removesuffix(f", {figures[0].task}") or "none", figures[0].n, tuple(marks))  # a panel is of one task
 
 
@@ -157,4 +174,7 @@ def _curve(data: Data, task: str, places: Sequence[tuple[int, int]], *, by_step:
 
 
 def _tick(score: str, value: float) -> str:
-    return f"{value * 100:.4g}%" if words.is_percent(score) else f"{value:.4g}"
+    """Never 1.5e+04 %."""
+    shown = value * 100 if words.is_percent(score) else value
+    text = f"{shown:,.0f}" if abs(shown) >= ROUND else f"{shown:.4g}"
+    return text + "%" * words.is_percent(score)

@@ -59,12 +59,29 @@ def change(score: str, number: float) -> str:
 
 
 def span(score: str, interval: Interval) -> str:
-    """The limits: "10.1 to 13.9%"."""
+    """The limits: "10.1 to 13.9%"; "0.3% to ?" where the upper one cannot be estimated."""
+    if not math.isfinite(interval.high) and is_percent(score):
+        return f"{interval.low:.1%} to ?{star(interval)}".replace("-", "−")
     if is_percent(score):
         places = 2 if interval.high - interval.low < FINE else 1
-        low, high = (f"{limit * 100:,.{0 if limit >= MANY else places}f}" if math.isfinite(limit) else "∞" for limit in (interval.low, interval.high))
+        low, high = (f"{limit * 100:,.{0 if limit >= MANY else places}f}" for limit in (interval.low, interval.high))
         return f"{low} to {high}%{star(interval)}".replace("-", "−")
-    return f"{interval.low:.2f} to {interval.high:.2f}{star(interval)}".replace("inf", "∞").replace("-", "−")
+    return f"{interval.low:.2f} to {interval.high:.2f}{star(interval)}".replace("inf", "?").replace("-", "−")
+
+
+def between(score: str, interval: Interval) -> str:
+    """The limits of a change: "−3.1 to +0.2 *"."""
+    return " to ".join(change(score, limit).removesuffix(" pp") for limit in (interval.low, interval.high)) + star(interval)
+
+
+def counted(scored: int, lost: int) -> str:
+    """How many samples a task has: "16 samples scored, 16 lost"."""
+    return f"{scored:,} samples scored" + (f", {lost:,} lost" if lost else "")
+
+
+def p_value(p: float) -> str:
+    """0.00012 → "p < 0.001"."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def star(interval: Interval) -> str:

@@ -25,8 +25,9 @@ from sft.errors import SftError, UsageError
 from sft.evaluation.client import LOST, Sampling
 from sft.evaluation.sample_scores import SCORES, Pair, pairs_of, task_of, totals
 from sft.evaluation.score import score
-from sft.evaluation.servers import Served
+from sft.evaluation.servers import Served, Server
 from sft.jsonl import sha256
+from sft.metrics import METRICS
 from sft.metrics.text import RAW
 from sft.tokens import pixel_limits
 from sft.types import Prediction
@@ -72,11 +73,12 @@ class SetPart(Part):
 
 
 class MetricInfo(msgspec.Struct):
-    """How to read one score. higher_is_better: None where neither is, as of a length."""
+    """How to read one score. higher_is_better: None where neither is, as of a length. signature: what to quote beside the number."""
 
     version: str
     definition: str
     higher_is_better: bool | None
+    signature: str = ""
 
 
 class Pixels(msgspec.Struct):
@@ -108,14 +110,14 @@ class Data(msgspec.Struct):
 
 
 class Template(msgspec.Struct):
-    """The chat template: SHA-256 of its text, and who told it; empty where nobody did."""
+    """The chat template: SHA-256 of its text, and who told it; of a server that tells only the "token ids" of a question: of these. Empty where nobody did."""
 
     sha256: str
-    origin: Literal["", "model directory", "server"]
+    origin: Literal["", "model directory", "server", "token ids"]
 
 
 class Git(msgspec.Struct):
-    """The repository of the current directory."""
+    """A repository: `git` that of the current directory, `workbench_git` the one that this program was run from, if it was."""
 
     commit: str
     dirty: bool
@@ -157,6 +159,7 @@ class Results(msgspec.Struct):
     data: Data
     workbench: str
     git: Git | None
+    workbench_git: Git | None
     seeds: dict[str, int]
     timing: Timing | None
     created: str
@@ -193,11 +196,18 @@ def build(
         format=FORMAT, name=name or endpoint.model, suite=suite, complete=overall.complete, counts=Counts(n + lost, n, lost), scores=numbers,
         tasks={task: _part([row for row in rows if task_of(row[0].prompt) == task], unscored) for task in dict.fromkeys(task_of(pred.prompt) for pred in preds)},
         sets=parts, lost=_lost(preds), lost_because=Counter(pred.error for pred in preds if pred.error).most_common(3), turns_not_scored=turns_not_scored, stopped=stopped,
-        metrics={label: MetricInfo(item.version, item.definition, item.higher_is_better) for label, item in SCORES.items()},
+        metrics=_metrics(),
         normalisation=RAW, sampling={key: value for key, value in asdict(sampling).items() if not key.endswith("_pixels")} if sampling else {},
-        pixels=pixels or Pixels(None, None, "server"), template=template or Template("", ""), endpoint=endpoint, server=server, data=data, workbench=__version__, git=git(Path.cwd()),
+        pixels=pixels or Pixels(None, None, "server"), template=template or Template("", ""), endpoint=endpoint, server=server, data=data,
+        workbench=__version__, git=git(Path.cwd()), workbench_git=git(Path(__file__).parent),
         seeds=dict(seeds or {}), timing=timing, created=moment.isoformat(timespec="seconds"), conditions=dict(conditions or {}),
     )  # fmt: skip
+
+
+def _metrics() -> dict[str, MetricInfo]:
+    found = {label: MetricInfo(item.version, item.definition, item.higher_is_better, "; ".join(METRICS[name].signature for name in item.metrics)) for label, item in SCORES.items()}
+    cer = METRICS["cer"]
+    return found | {"cer_mean": MetricInfo(cer.version, "mean of the samples' cer", cer.higher_is_better, cer.signature.replace(cer.corpus.replace(" ", ""), "mean"))}
 
 
 def as_json(results: Results) -> dict[str, Any]:
@@ -252,12 +262,14 @@ def pixels_of(sampling: Sampling, directory: Path | None) -> Pixels:
     return Pixels(low, high, "model directory" if high else "server")
 
 
-def template_of(directory: Path | None, told: str | None) -> Template:
-    """Hash of the chat template of a model directory, else of what the server tells."""
+def template_of(directory: Path | None, server: Server) -> Template:
+    """Hash of the chat template of a model directory, else of what the server tells: the template, or what comes of it."""
     path = directory / "chat_template.jinja" if directory else None
     if path and path.is_file():
         return Template(sha256(path), "model directory")
-    return Template(hashlib.sha256(told.encode()).hexdigest(), "server") if told else Template("", "")
+    if server.chat_template:
+        return Template(hashlib.sha256(server.chat_template.encode()).hexdigest(), "server")
+    return Template(server.probed, "token ids" if server.probed else "")
 
 
 def timing_of(preds: Sequence[Prediction], *, asked: int, kept: int, retries: int) -> Timing | None:

@@ -16,7 +16,9 @@ from itertools import islice
 from typing import Literal
 
 from sft.errors import UsageError
-from sft.metrics import METRICS, cdm, cells, formula, health, text
+from sft.evaluation.extras import BATCHED, cdm_pairs
+from sft.evaluation.extras import pairs as extra_pairs
+from sft.metrics import METRICS, cells, formula, health, text
 from sft.metrics.answers import read_chart, read_table
 from sft.models import TASK_OF as PROMPTS
 from sft.shards import Runner, run
@@ -62,11 +64,17 @@ _LIST = (
     _of("teds", "bounded"), _of("teds_s", "bounded"), _of("teds_strict", "bounded"),
     _of("cell_f1", "bounded", "cell_f1", "chart_cell_f1", definition="2 · cells with equal text and spans / cells of both"),
     _of("similarity", "bounded", "formula_ned", definition="1 - normalised edit distance of the scoring forms of two formulas", own="1 - formula_ned", higher=True),
-    _of("cdm", "bounded"), _of("parses", "share", "formula_parses"), _of("rms_f1", "bounded"), _of("rnss", "bounded"),
+    _of("parses", "share", "formula_parses"), _of("rms_f1", "bounded"), _of("rnss", "bounded"),
     _of("empty", "share"), _of("truncated", "share"), _of("runaway", "share"), _of("wrong_format", "share"), _of("length_ratio", "number"),
 )  # fmt: skip
-SCORES = {score.name: score for score in _LIST}
-EXTRAS = ("cdm",)  # slow, and in need of more than Python: only where they are asked for by name
+_EXTRAS = (  # only where they are asked for by name
+    _of("cer_graphemes", "rate"), _of("cer_lines", "rate"), _of("cer_unspaced", "rate"), _of("ned_omnidocbench", "bounded"), _of("ned_paddle", "bounded"), _of("script_share", "bounded"),
+    _of("cell_f1_fuzzy", "bounded", "cell_f1_fuzzy", "chart_cell_f1_fuzzy", definition="cell_f1, a text counting by 1 - ned where that is at least 0.5"),
+    _of("shape", "share"), _of("structure", "share"), _of("grits_top", "bounded"), _of("grits_con", "bounded"), _of("formula_token_ned", "bounded"), _of("formula_bleu", "bounded"),
+    _of("cdm", "bounded"), _of("scrm", "bounded"), _of("repetition", "bounded"), _of("replacements", "number"),
+)  # fmt: skip
+EXTRAS = tuple(score.name for score in _EXTRAS)
+SCORES = {score.name: score for score in (*_LIST, *_EXTRAS)}
 HEALTH = ("empty", "truncated", "runaway", "wrong_format", "length_ratio")  # what every task has
 HEADLINE = {  # the one score that stands for a task where forgetting is looked for
     Task.OCR.value: "cer", Task.TABLE.value: "teds", Task.FORMULA.value: "similarity", Task.CHART.value: "rms_f1",
@@ -84,21 +92,18 @@ def score_one(task: str, ref: str, pred: str, *, finish_reason: str = "stop") ->
     return {name: above / max(below, 1.0) for name, (above, below) in pairs_one(task, ref, pred, finish_reason=finish_reason).items()}
 
 
-def pairs_one(task: str, ref: str, pred: str, *, finish_reason: str = "stop") -> dict[str, Pair]:
-    """The same as pairs. Never raises for what stands in an answer. UsageError: a chart, and scipy is missing."""
+def pairs_one(task: str, ref: str, pred: str, *, finish_reason: str = "stop", extras: Collection[str] = ()) -> dict[str, Pair]:
+    """The same as pairs, and those of `extras` (of EXTRAS) that do not need many answers at once, as CDM does.
+
+    Never raises for what stands in an answer. UsageError: a chart, and scipy is missing.
+    """
     wanted, found = text.normalise(ref), text.normalise(pred)
     pairs = _TASKS.get(task, text_pairs)(wanted, found)
     pairs |= _ones(empty=health.empty(pred=pred), truncated=health.truncated(finish_reason=finish_reason), runaway=health.runaway(ref=ref, pred=pred))
     if task in _KNOWN:
         pairs["wrong_format"] = health.wrong_format(pred=pred, task=Task(task)), 1.0
     pairs["length_ratio"] = float(len(found)), float(len(wanted))
-    return pairs
-
-
-def require(extras: Collection[str]) -> None:
-    """Before hours of asking. UsageError: a score that is asked for by name cannot be had on this machine."""
-    if "cdm" in extras:
-        cdm.require()
+    return pairs | extra_pairs(task, wanted, found, extras) if extras else pairs
 
 
 def pairs_of(
@@ -113,21 +118,16 @@ def pairs_of(
     if any(key[0] == Task.CHART.value for key in different) and find_spec("scipy") is None:
         raise UsageError("scores of charts need scipy", hint="pip install 'paddleocr-vl-sft[metrics]'")
     found: list[dict[str, Pair]] = []
-    shards = [different] if len(different) < FEW else _shards(different)
+    shards = ((shard, tuple(extras)) for shard in ([different] if len(different) < FEW else _shards(different)))
     for part in run(_score_shard, shards, runner or Runner()):
         found += part
         progress(round(len(found) / max(len(different), 1) * len(preds)))
     table = dict(zip(different, found, strict=True))
-    if "cdm" in extras:
-        _add_cdm(table)
+    if BATCHED in extras:
+        formulas = [key for key in table if key[0] == Task.FORMULA.value]
+        for key, more in zip(formulas, cdm_pairs([key[1] for key in formulas], [key[2] for key in formulas]), strict=True):
+            table[key] |= more
     return [table[key] if key else None for key in keys]
-
-
-def _add_cdm(table: Mapping[tuple[str, str, str, str], dict[str, Pair]]) -> None:
-    keys = [key for key in table if key[0] == Task.FORMULA.value]
-    for key, value in zip(keys, cdm.cdm_many([key[1] for key in keys], [key[2] for key in keys]), strict=True):
-        if value is not None:
-            table[key]["cdm"] = value, 1.0
 
 
 def _shards(keys: Iterable[tuple[str, str, str, str]]) -> Iterator[list[tuple[str, str, str, str]]]:
@@ -136,8 +136,9 @@ def _shards(keys: Iterable[tuple[str, str, str, str]]) -> Iterator[list[tuple[st
         yield part
 
 
-def _score_shard(keys: list[tuple[str, str, str, str]]) -> list[dict[str, Pair]]:
-    return [pairs_one(task, ref, pred, finish_reason=reason) for task, ref, pred, reason in keys]
+def _score_shard(job: tuple[list[tuple[str, str, str, str]], tuple[str, ...]]) -> list[dict[str, Pair]]:
+    keys, extras = job
+    return [pairs_one(task, ref, pred, finish_reason=reason, extras=extras) for task, ref, pred, reason in keys]
 
 
 def _ones(**scores: float) -> dict[str, Pair]:

@@ -29,6 +29,7 @@ from sft.evaluation.wires import WIRES
 START = "`sft serve MODEL_DIR` starts one; `curl {url}/models` shows whether it answers"
 PIPELINE = "PaddleOCR-VL pipeline"  # a name for what tells none
 TOLD = ("id", "root", "parent", "owned_by", "max_model_len", "meta")  # what stays the same from call to call
+PROBE = [{"role": "user", "content": [{"type": "text", "text": "OCR:"}]}]  # a question whose tokens stand for a template that is not told
 MAX_FACTS = 64 * 1024  # bytes of what a server tells about one model
 MAX_NAME = 1000  # characters of a model's name, which may be a path
 
@@ -42,6 +43,7 @@ class Server:
     version: str = ""
     max_model_len: int | None = None
     chat_template: str | None = None
+    probed: str = ""  # SHA-256 of the token ids that the server makes of PROBE, where it tells them
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def survey(endpoints: Sequence[Endpoint], *, transport: httpx.AsyncBaseTransport
             )
     directory = _directory(first)
     digest = model_hash or (_hash(directory) if directory else "")
-    text = json.dumps([first.endpoint.kind, digest or first.record, sorted({server.version for server in servers}), "" if digest else _whose(first)])
+    text = json.dumps([first.endpoint.kind, digest or first.record, sorted({server.version for server in servers}), "" if digest else _whose(first) + first.probed])
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Served(tuple(servers), fingerprint, "directory" if digest else "name", directory, {url: fault.message for url, fault in faults.items()})
 
@@ -96,7 +98,7 @@ async def _survey(endpoints: Sequence[Endpoint], transport: httpx.AsyncBaseTrans
         try:
             async with http_client(endpoint, transport) as client:
                 found = await asyncio.wait_for(look(client, endpoint), 2 * CONNECT_TIMEOUT)
-                return replace(found, **await _more(client)) if endpoint.kind == "chat" else found
+                return replace(found, **await _more(client, found.endpoint.model)) if endpoint.kind == "chat" else found
         except EngineError as error:
             return error
         except asyncio.TimeoutError:
@@ -148,18 +150,30 @@ def _models(content: bytes) -> list[dict[str, Any]]:
     return []
 
 
-async def _more(client: httpx.AsyncClient) -> dict[str, Any]:
-    """The server's name and version, and its template, where it tells them: vLLM's /version, llama.cpp's /props."""
+async def _more(client: httpx.AsyncClient, model: str | None) -> dict[str, Any]:
+    """The server's name and version, and its template, where it tells them: vLLM's /version and /tokenize, llama.cpp's /props."""
     for page in ("version", "props"):
         with suppress(httpx.HTTPError, LostError, asyncio.TimeoutError, msgspec.MsgspecError, ValueError, RecursionError):
             status, _, content = await asyncio.wait_for(exchange(client, "GET", page), CONNECT_TIMEOUT)
             told = msgspec.json.decode(content) if status == httpx.codes.OK else None
             if isinstance(told, dict) and isinstance(told.get("version"), str):
-                return {"version": f"vLLM {shown(told['version'])}"[:200]}
+                return {"version": f"vLLM {shown(told['version'])}"[:200], "probed": await _probe(client, model)}
             if isinstance(told, dict) and isinstance(told.get("build_info"), str):
                 template = told.get("chat_template")
                 return {"version": f"llama.cpp {shown(told['build_info'])}"[:200], "chat_template": template if isinstance(template, str) else None}
     return {}
+
+
+async def _probe(client: httpx.AsyncClient, model: str | None) -> str:
+    """What vLLM makes of PROBE before the model reads it: its template and tokenizer, in one hash. "" where it does not say."""
+    body = msgspec.json.encode({"model": model, "messages": PROBE, "add_generation_prompt": True})
+    with suppress(httpx.HTTPError, LostError, asyncio.TimeoutError, msgspec.MsgspecError, ValueError, RecursionError):
+        status, _, content = await asyncio.wait_for(exchange(client, "POST", "tokenize", body), CONNECT_TIMEOUT)
+        told = msgspec.json.decode(content) if status == httpx.codes.OK else None
+        tokens = told.get("tokens") if isinstance(told, dict) else None
+        if isinstance(tokens, list) and tokens and all(type(token) is int for token in tokens):
+            return hashlib.sha256(json.dumps(tokens).encode()).hexdigest()
+    return ""
 
 
 def _directory(server: Server) -> Path | None:

@@ -7,6 +7,7 @@ script. Where a row says nothing of a dimension, it is in no slice of it; a dime
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
@@ -81,17 +82,33 @@ def _said(raw: dict[str, Any], keys: Sequence[str]) -> str:
 def facts(*, prompt: str, ref: str, image: str, row: Row | None = None, base: Path | None = None) -> Facts:
     """Of one sample. row: of the data file, for source and group. base: folder that images count from, for their size.
 
-    The source is what `meta` says, else the folder of the image. The script is that of most letters of the truth, tags and tokens left out.
+    The source is what `meta` says, else the folder of the image. The script is that of most letters of the truth, tags and tokens left out;
+    where there are only digits, that of the digits if they are a script's own (২৩: Bengali, 23: no letters).
     """
     task = task_of(prompt)
     found = {"source": (row.source if row else "") or str(PurePosixPath(image).parent), "length": f"{_length(task, len(ref))}"}
     if task != Task.FORMULA.value:  # whose letters are mostly names of commands
-        found["script"] = next(iter(scripts(_TOKENS.sub(" ", ref))), "no letters")
+        text = _TOKENS.sub(" ", ref)
+        found["script"] = next(iter(scripts(text)), "") or _script_of_digits(text) or "no letters"
     if base and (size := _size(base / image)):
         found["size"] = size
     if row and row.group:
         found["group"] = row.group
     return Facts(task, found, row.group if row else "")
+
+
+def _script_of_digits(text: str) -> str:
+    """"Bengali" of ২৩; "" where there are none but those that everybody uses."""
+    counts = Counter(name for character in text if not character.isascii() and character.isdecimal() and (name := _digit(unicodedata.name(character, ""))))
+    return counts.most_common(1)[0][0] if counts else ""
+
+
+def _digit(name: str) -> str:
+    """BENGALI DIGIT TWO → Bengali; as the letters of that script are called, which EXTENDED ARABIC-INDIC DIGIT TWO is no name of."""
+    script, mark, _ = name.partition(" DIGIT ")
+    if not mark or script.startswith(("FULLWIDTH", "MATHEMATICAL", "SEGMENTED", "OUTLINED")):
+        return ""
+    return {"ARABIC-INDIC": "Arabic", "EXTENDED ARABIC-INDIC": "Arabic", "ORIYA": "Odia", "MYANMAR SHAN": "Myanmar"}.get(script, script.title())
 
 
 def _length(task: str, count: int) -> str:

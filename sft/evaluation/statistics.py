@@ -37,8 +37,9 @@ from sft.evaluation.bounds import CHUNK, Floats, Sums, bonett_price, variance_of
 
 Ints = npt.NDArray[np.int64]
 Method = Literal["studentised", "bca", "percentile"]
-# share: 0 or 1 for each sample; bounded: 0 to 1; rate: from 0 on; difference: any number; share_difference: -1, 0 or 1
-Kind = Literal["share", "bounded", "rate", "difference", "share_difference"]
+# share: 0 or 1 for each sample; bounded: 0 to 1; rate: an error, from 0 on; amount: from 0 on, no error; difference: any number, of bounded scores -1 to 1; share_difference: -1, 0 or 1
+Kind = Literal["share", "bounded", "rate", "amount", "difference", "bounded_difference", "share_difference"]
+EITHER_WAY = {"amount": (0.0, np.inf), "difference": (-np.inf, np.inf), "bounded_difference": (-1.0, 1.0)}  # limits are alike on both sides, and end here
 SHARES = ("share", "share_difference")
 LEVEL = 0.95
 DRAWS = 2000  # bootstrap samples
@@ -46,6 +47,7 @@ FLIPS = 5000  # random signs of the paired test
 EXACT = 12  # differences that are not zero up to which all signs are tried: 4096
 FEW = 50  # independent samples below which an interval is no more than a hint: at 30, skewed errors are covered 91 times in 100
 HALF = 0.5  # of the squared spread; one sample that carries more decides the score
+KNOWN = 3.0  # times a rate: where one sample decides it, a limit that is higher, and above 1, is no estimate
 MOST = 5_000  # independent samples; more are summed up at random first, which changes no sum and no spread
 RARE = 25  # random signs as far from 0 as the observed ones, below which their number is too rough and the tail is computed
 
@@ -54,7 +56,7 @@ class Interval(NamedTuple):
     """`value` with its limits; `n` independent samples or groups.
 
     `few`: fewer than FEW, too few to trust the limits. `one`: a single sample or group carries more than half of the squared
-    spread, such as a runaway answer: look at it before the score. `high` is infinite where nothing is known of it.
+    spread, such as a runaway answer: look at it before the score. `high` is infinite where it cannot be estimated: one runaway says nothing of how many there are.
     """
 
     value: float
@@ -86,7 +88,7 @@ def intervals(
     deltas, errors = bounds.draw(sums, draws, seed) if sums.n > 1 else (np.zeros((1, above.shape[1])), np.zeros((1, above.shape[1])))
     low, high = _LIMITS[method](sums, deltas, errors, (1 - level) / 2)
     around = np.stack(bounds.symmetric(sums, deltas, errors, level), axis=1)
-    for column, limits in _differences(sums, deltas, errors, [place for place, kind in enumerate(each) if kind == "difference"], level, draws, seed):
+    for column, limits in _differences(sums, deltas, errors, [place for place, kind in enumerate(each) if kind in EITHER_WAY], level, draws, seed):
         around[column] = limits
     z = NormalDist().inv_cdf(0.5 + level / 2)
     found = []
@@ -94,7 +96,11 @@ def intervals(
         limits = float(low[column]), float(high[column])
         if method == "studentised":
             symmetric = float(around[column, 0]), float(around[column, 1])
-            limits = symmetric if kind == "difference" else _mended(kind, sums, column, limits, symmetric, z, above[:, column])
+            if kind in EITHER_WAY:
+                least, most = EITHER_WAY[kind]
+                limits = max(symmetric[0], least), min(symmetric[1], most)
+            else:
+                limits = _mended(kind, sums, column, limits, symmetric, z, above[:, column])
         found.append(Interval(float(sums.value[column]), *limits, sums.n, sums.n < FEW, kind not in SHARES and bool(sums.largest[column] > HALF)))
     return found
 
@@ -191,7 +197,8 @@ def _mended(kind: Kind, sums: Sums, column: int, limits: tuple[float, float], ar
     if kind == "bounded":
         return max(limits[0], wide[0]), min(limits[1], wide[1])
     low, high = (limit if np.isfinite(limit) else other for limit, other in zip(limits, (around[0], max(around[1], wide[1])), strict=True))
-    return max(low, 0.0), max(min(high, float(bounds.most(sums)[column])), value)
+    high = max(min(high, float(bounds.most(sums)[column])), value)
+    return max(low, 0.0), float("inf") if sums.largest[column] > HALF and high > max(1.0, KNOWN * value) else high
 
 
 def _as_far(sums: Floats, values: Floats) -> npt.NDArray[np.bool_]:

@@ -30,7 +30,7 @@ from sft import convert, formats, jsonl, models
 from sft import data as datasets
 from sft.convert_unit import Order
 from sft.errors import ProblemsFound, UsageError
-from sft.evaluation.client import Sampling
+from sft.evaluation.client import Sampling, shown
 from sft.evaluation.sample_scores import EXTRAS, SCORES, task_of
 from sft.formats.base import Options
 from sft.shards import Runner
@@ -38,6 +38,8 @@ from sft.types import Task
 
 FOLDER = Path("eval")  # where the suites that ship lie
 MAX_BYTES = 1024**2
+MAX_FAULTS = 20  # that are told at once
+MAX_PART = 255  # bytes of one name in a path, on all file systems
 DATA = "data.jsonl"
 HUB = "hub"  # the workbench's own JSONL
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,60}$")]  # becomes part of a file name
@@ -69,7 +71,7 @@ class SamplingRule(_Record):
 class SetRule(_Record):
     """One set: either `data` (with its format) or `draw` (a kind, drawn `count` times from `seed`)."""
 
-    data: str | None = Field(None, min_length=1)
+    data: str | None = Field(None, min_length=1, max_length=4000)
     format: str = HUB
     draw: Drawn | None = None
     count: int = Field(16, ge=1, le=100_000)
@@ -87,6 +89,13 @@ class SetRule(_Record):
         if (self.data is None) == (self.draw is None):
             raise ValueError("a set has either data or draw")
         return self
+
+    @field_validator("data")
+    @classmethod
+    def _possible_name(cls, path: str | None) -> str | None:
+        if path is not None and max(len(part.encode()) for part in path.split("/")) > MAX_PART:
+            raise ValueError("no file has so long a name")
+        return path
 
     @field_validator("metrics")
     @classmethod
@@ -108,7 +117,7 @@ class Suite(_Record):
     """A suite as it is written. `model`: whose prompts converted and drawn sets get."""
 
     name: Name
-    title: str = ""
+    title: str = Field("", max_length=300)  # with a limit, pydantic refuses halves of characters
     model: Literal["0.9B", "1.5", "1.6"] = "0.9B"
     sampling: SamplingRule = SamplingRule()
     sets: dict[Name, SetRule] = Field(min_length=1)
@@ -156,15 +165,15 @@ def load(path: Path) -> Suite:
         if not isinstance(values, dict):
             raise UsageError(f"a list of `name: value` lines is expected, found a {type(values).__name__}", where=str(path), hint="eval/smoke.yaml is an example")
         return Suite.model_validate(values)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"not YAML: {error}", where=str(path)) from error
     except ValidationError as error:
-        raise UsageError("; ".join(_fault(fault) for fault in error.errors()), where=str(path), hint="eval/smoke.yaml is an example") from error
+        raise UsageError("; ".join(_fault(fault) for fault in error.errors()[:MAX_FAULTS]), where=str(path), hint="eval/smoke.yaml is an example") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no text, the 99th of a month, a number of 5,000 digits
+        raise UsageError(f"not YAML: {error}", where=str(path)) from error
 
 
 def _fault(fault: Any) -> str:
     place = [str(part) for part in fault["loc"]]
-    where, message = ".".join(place), str(fault["msg"]).removeprefix("Value error, ")
+    where, message = shown(".".join(place)), str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] != "extra_forbidden":
         return f"{where or 'the suite'}: {message[:1].lower()}{message[1:]}"
     fields = SamplingRule.model_fields if "sampling" in place[:-1] else SetRule.model_fields if place[0] == "sets" else Suite.model_fields

@@ -45,6 +45,8 @@ METRICS: dict[str, Metric] = {
     "cer": Metric("cer", "1.0", False, "edits between code points / max(code points of the reference, 1); not clipped; corpus: sum / sum", "text", "text.cer", "sum / sum", "unit:codepoint"),
     "wer": Metric("wer", "1.0", False, "edits between words (white space splits) / max(words of the reference, 1); not clipped; corpus: sum / sum", "text", "text.wer", "sum / sum", "unit:word"),
     "ned": Metric("ned", "1.0", False, "edits between code points / max(code points of the longer text, 1), 0 to 1; corpus: mean of the samples", "text", "text.ned", "mean", "unit:codepoint"),
+    "ned_omnidocbench": Metric("ned_omnidocbench", "1.0", False, "ned of what OmniDocBench leaves of a text", "text", "normalise.ned_omnidocbench", settings="profile:omnidocbench|unit:codepoint"),
+    "ned_paddle": Metric("ned_paddle", "1.0", False, "ned without blanks: 1 - PaddleOCR's norm_edit_dis", "text", "normalise.ned_paddle", settings="profile:paddle|unit:codepoint"),
     "exact": Metric("exact", "1.0", True, "1 where the texts are equal, else 0; corpus: share of the samples", "text", "text.exact"),
     "cer_graphemes": Metric("cer_graphemes", "1.0", False, f"edits between letters as they are drawn / {_RATE}", "text", "text.cer_graphemes", "sum / sum", "unit:cluster"),
     "cer_lines": Metric("cer_lines", "1.0", False, f"edits between lines, paired whatever their order / {_RATE}", "text", "text.cer_lines", "sum / sum", "unit:codepoint|lines:assigned"),

@@ -35,6 +35,7 @@ from sft.metrics.cdm_dvi import Box
 from sft.metrics.cdm_grid import Unreadable
 from sft.metrics.cdm_latex import Marked, marked
 
+PART = 256  # pairs whose boxes are in memory at once: runaway answers have thousands
 HINT = "LaTeX: apt-get install texlive-latex-base; scipy: pip install 'paddleocr-vl-sft[metrics]'"
 
 
@@ -44,9 +45,10 @@ def missing() -> str:
 
 
 def require() -> None:
-    """Raises: UsageError where something is missing."""
+    """Raises: UsageError where something is missing; EngineError where LaTeX is there but sets nothing."""
     if lacking := missing():
         raise UsageError(f"cdm needs LaTeX and scipy, and there is no {lacking}", hint=HINT)
+    cdm_render.require()
 
 
 def cdm(*, ref: str, pred: str) -> float | None:
@@ -55,10 +57,14 @@ def cdm(*, ref: str, pred: str) -> float | None:
 
 
 def cdm_many(refs: Sequence[str], preds: Sequence[str]) -> list[float | None]:
-    """`cdm` of each pair; LaTeX is started once for some hundred formulas, equal ones are set once. ValueError: not as many of both."""
+    """`cdm` of each pair; LaTeX is started once for some hundred formulas. ValueError: not as many of both. EngineError: LaTeX is there but sets nothing."""
     pairs = list(zip(refs, preds, strict=True))
     if missing():
         return [None] * len(pairs)
+    return [value for start in range(0, len(pairs), PART) for value in _part(pairs[start : start + PART])]
+
+
+def _part(pairs: Sequence[tuple[str, str]]) -> list[float | None]:
     read = {formula: _read(formula) for formula in dict.fromkeys(formula for pair in pairs for formula in pair)}
     sound = [found for found in dict.fromkeys(read.values()) if found is not None and found.names]
     set_ = dict(zip(sound, cdm_render.boxes(sound), strict=True))

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sft.metrics.text import RAW, normalise
+from sft.metrics.text import RAW, ned, normalise
 
 MAX_FORMULA = 2000  # characters of one formula in a text that are turned into Unicode; a longer one stays as it is
 MAX_FORMULAS = 20_000  # characters of all formulas of a text, each with 20 more; further ones stay too
@@ -107,3 +107,13 @@ PROFILES: dict[str, Profile] = {
         "every combining mark (the vowels of Indic and South-East Asian scripts), punctuation, symbols, white space, the LaTeX of formulas", omnidocbench,
     ),
 }  # fmt: skip
+
+
+def ned_paddle(*, ref: str, pred: str) -> float:
+    """`text.ned` under the profile `paddle`: 1 - PaddleOCR's norm_edit_dis, 0 best."""
+    return ned(ref=paddle(ref), pred=paddle(pred))
+
+
+def ned_omnidocbench(*, ref: str, pred: str) -> float:
+    """`text.ned` under the profile `omnidocbench`, 0 best. Blind to combining marks: for comparison with published figures only."""
+    return ned(ref=omnidocbench(ref), pred=omnidocbench(pred))

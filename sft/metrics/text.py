@@ -17,7 +17,6 @@ Variants forgive one thing each: `cer_graphemes` counts letters as they are draw
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from rapidfuzz.distance import Levenshtein
 
 from sft.errors import UsageError
 from sft.markup.scripts import script_of
-from sft.markup.text import clusters
+from sft.markup.text import clusters, nfc
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +58,7 @@ class Edits:
 
 def normalise(text: str) -> str:
     """The profile `RAW`: Unicode NFC, `\\r\\n` and `\\r` become `\\n`, outer white space stripped (the trainer strips it too)."""
-    return unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n").strip()
+    return nfc(text).replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
 def char_edits(*, ref: str, pred: str) -> Edits:

@@ -37,6 +37,7 @@ ROW = np.dtype([("file", "u2"), ("offset", "u8"), ("length", "u4"), ("line", "u4
 IMAGE = np.dtype([("row", "u4"), ("image", "u8", 2)])  # every image of every row; `row` counts from the beginning of its shard
 NO_GROUP = 0
 MAX_KEYS = 200  # of the rows' own that are remembered, to suggest one
+MAX_STEPS = 16  # of such a key; rows may be nested a thousand deep
 STRATA = ("task", "script", "length")
 _rows = msgspec.json.Decoder()
 
@@ -228,19 +229,25 @@ def _two(digest: bytes) -> tuple[int, int]:
 
 
 def look_up(raw: Any, key: str) -> Any:
-    """The value of a dotted key such as `meta.group`; None where it is missing, or null: rows without a document are not of one."""
+    """The value of a dotted key such as `meta.group`; None where it is missing, or null: rows without a document are not of one.
+
+    ImageProblem for a value that is nested too deeply to be compared.
+    """
     for step in key.split("."):
         if not isinstance(raw, dict) or step not in raw:
             return None
         raw = raw[step]
-    return raw if raw is None or isinstance(raw, (str, int, float, bool)) else json.dumps(raw, sort_keys=True)
+    try:
+        return raw if raw is None or isinstance(raw, (str, int, float, bool)) else json.dumps(raw, sort_keys=True)
+    except RecursionError as error:
+        raise ImageProblem("structure.object", f"{key} is nested too deeply") from error
 
 
 def _dotted(raw: dict[str, Any], start: str = "") -> Iterator[str]:
     """The keys of a row that hold one value each: note, meta.group, …"""
     for key, value in raw.items():
         if isinstance(value, dict):
-            yield from _dotted(value, f"{start}{key}.")
+            yield from _dotted(value, f"{start}{key}.") if start.count(".") < MAX_STEPS else ()
         elif not isinstance(value, list):
             yield f"{start}{key}"
 

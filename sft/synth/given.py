@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 
 from sft import jsonl
 from sft.errors import UsageError
+from sft.markup.text import nfc
 from sft.models import OTSL_TOKENS, RESERVED_IN_TEXT
 from sft.synth import typefaces
 
@@ -115,7 +115,7 @@ def _clean(raw: str | None, task: str) -> tuple[str, str]:
     """(text, "") or ("", reason code); ("", "") for a blank line."""
     if raw is None or len(raw) > MAX_CHARS * 4:
         return "", "source.too_large"
-    text = unicodedata.normalize("NFC", raw.replace("\r\n", "\n"))
+    text = nfc(raw.replace("\r\n", "\n"))
     joined = "\n" if task == "paragraph" else " "
     text = joined.join(part for part in (" ".join(part.split()) for part in text.split("\n")) if part)
     if len(text) > (MAX_CELL_CHARS if task in ("table", "chart") else MAX_CHARS):

@@ -20,24 +20,30 @@ from __future__ import annotations
 
 import json
 import sys
+from codecs import BOM_UTF8
+from difflib import get_close_matches
 from pathlib import Path
 
-import click
-import msgspec
+try:
+    import click
+    import msgspec
 
-from sft.errors import EXIT_PROBLEMS, ProblemsFound, SftError, UsageError
-from sft.evaluation import outputs, predict, report, results
-from sft.evaluation.cache import content_hash, prepare
-from sft.evaluation.client import shown
-from sft.evaluation.extras import require
-from sft.evaluation.sample_scores import EXTRAS
-from sft.jsonl import bounded_lines, open_input, read_samples, sha256, write_json
-from sft.types import Prediction, Sample
+    from sft.errors import EXIT_PROBLEMS, ProblemsFound, SftError, UsageError
+    from sft.evaluation import outputs, predict, report, results
+    from sft.evaluation.cache import content_hash, prepare
+    from sft.evaluation.client import shown
+    from sft.evaluation.extras import require
+    from sft.evaluation.sample_scores import EXTRAS
+    from sft.jsonl import bounded_lines, open_input, read_samples, sha256, write_json
+    from sft.types import Prediction, Sample
+except ModuleNotFoundError as missing:
+    print(f"error: this Python has no {missing.name}\n\nhint: use that of the workbench: .venv/bin/python eval/evaluate.py (`make setup` makes it)", file=sys.stderr)
+    sys.exit(2)
 
 
 class _Row(msgspec.Struct):
     id: int
-    pred: str = ""
+    pred: str | None = None
     finish_reason: str = ""
     error: str = ""
     reason: str = ""
@@ -51,6 +57,9 @@ def load(pred: Path, data: Path) -> list[Prediction]:
     answers: dict[int, _Row] = {}
     with open_input(pred) as stream:
         for number, text, too_long in bounded_lines(stream):
+            text = text.removeprefix(BOM_UTF8) if number == 1 else text
+            if not text.strip():
+                continue
             row = _row(text, f"{pred}:{number}", too_long)
             if row.id not in lines:
                 raise ProblemsFound(f"id {row.id} is no line of {data}", where=f"{pred}:{number}", hint=f"ids are line numbers and count from 1; there are {len(lines)}")
@@ -64,19 +73,25 @@ def _prediction(line: int, sample: Sample, row: _Row | None) -> Prediction:
     if row is None:
         row = _Row(line, error="no prediction", reason="answer.absent")
     error = row.error and (shown(row.error) or "no reason given")
-    return Prediction(line, sample.image_info[0].image_url, sample.prompt, sample.ref, "" if error else row.pred, row.finish_reason, error=error, reason=shown(row.reason))
+    return Prediction(line, sample.image_info[0].image_url, sample.prompt, sample.ref, "" if error else row.pred or "", row.finish_reason, error=error, reason=shown(row.reason))
 
 
 def _row(text: bytes, where: str, too_long: bool) -> _Row:
     try:
         if too_long:
             raise ValueError("the line is too long")
-        return msgspec.json.decode(text, type=_Row)
+        row = msgspec.json.decode(text, type=_Row)
+        keys = [] if row.error or row.pred is not None else [str(key)[:40] for key in msgspec.json.decode(text)]
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ProblemsFound(f"not a prediction: {error}", where=where, hint='one object a line: {"id": 1, "pred": "..."}') from error
+    if keys:
+        close = get_close_matches("prediction", keys, n=1, cutoff=0.4) or [key for key in keys if key in ("answer", "text", "output", "response")]
+        hint = f"rename the key {close[0]!r} to 'pred'" if close else "an empty answer is \"pred\": \"\"; a lost one has an \"error\""
+        raise ProblemsFound(f"no 'pred' in this row, only {', '.join(map(repr, keys[:8]))}", where=where, hint=hint)
+    return row
 
 
-@click.command(help=__doc__)
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--pred", type=click.Path(path_type=Path), metavar="PRED", required=True, help="The predictions, JSONL.")
 @click.option("--data", type=click.Path(path_type=Path), metavar="DATA", required=True, help="The samples with their truths, JSONL.")
 @click.option("--name", help="What this run is called [default: the name of --pred].")
@@ -90,7 +105,13 @@ def main(pred: Path, data: Path, name: str | None, extras: tuple[str, ...], no_r
         preds = load(pred, data)
         if (out / "predictions.jsonl").resolve() == pred.resolve():
             raise UsageError("the results would overwrite the predictions", where=str(out), hint="give another -o")
-        described = results.Data(str(data), sha256(data), content_hash(prepare(list(read_samples(data)), data.parent, predict.Sampling(1))))
+        if all(item.error for item in preds):
+            raise ProblemsFound("no sample of the data has a prediction", where=str(pred), hint="ids are line numbers of the data and count from 1")
+        prepared = prepare(list(read_samples(data)), data.parent, predict.Sampling(1))
+        faults = [f"line {item.line}: {item.fault}" for item in prepared if item.fault]
+        if faults:
+            print(f"warning: {len(faults)} images cannot be read, the report will lack them; {shown(faults[0])}", file=sys.stderr)
+        described = results.Data(str(data), sha256(data), content_hash(prepared))
         asked = results.Asked(str(pred), pred.name, "file", fingerprint=sha256(pred), known_by="file")
         pairs = results.scored(preds, extras)
         found = results.as_json(results.build(preds, data=described, endpoint=asked, sampling=None, name=name or pred.name, pairs=pairs))

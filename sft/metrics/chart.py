@@ -10,7 +10,8 @@ RMS is computed as published, on published inputs. What differs, and only on inp
 - tables may come parsed (rows of cells), so that outer pipes or a blank corner do not cost everything;
 - a value 0 is a number: against 0, 0.0 or 0 % it scores 1, against anything else 0 (the reference compares the strings);
   `as_published=True` keeps the reference's way;
-- RNSS of a number against a 0: the reference has it inverted (0 against 5 scores 1, 0 against 0 scores 0).
+- RNSS of a number against a 0: the reference has it inverted (0 against 5 scores 1, 0 against 0 scores 0);
+- RNSS reads 17.8% as a number, as RMS does: to the reference it is a word, so that of a chart in per cent every answer is right.
 """
 
 from __future__ import annotations
@@ -144,10 +145,5 @@ def _number(text: str) -> float | None:
 
 
 def _numbers(text: str | Rows) -> Floats:
-    numbers = (_plain(cell) for row in _cells(text)[1] for cell in row)
+    numbers = (_number(cell) for row in _cells(text)[1] for cell in row)
     return np.array([number for number in numbers if number is not None], np.float64)
-
-
-def _plain(text: str) -> float | None:
-    """As `_number`, but per cent signs make it a word, as in the reference."""
-    return None if text.endswith("%") else _number(text)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,12 @@ import msgspec
 from sft import checkpoints, environments, export, job, loop, models, scoring, serve, ui
 from sft.checkpoints import Point
 from sft.config import load_file
-from sft.errors import EngineError, UsageError
+from sft.errors import EngineError, SftError, UsageError
 from sft.evaluation import outputs, report, suites
 from sft.evaluation.best import Choice, Course, choose, courses
 from sft.evaluation.compare import PREDICTIONS, Comparison, compare_runs
-from sft.jsonl import open_input, write_json
+from sft.evaluation.extras import require
+from sft.jsonl import bounded_lines, open_input, write_json
 from sft.runs import Run
 from sft.shards import Runner
 
@@ -41,6 +42,7 @@ class Order:
     """What `sft curve RUN` is told. data: None is the run's own held-out file; label: what other data is called, a part of a folder's name.
 
     base: score the base model too, if `sft run` has not. max_tokens: longest answer; None: as `sft run` asks. watch: until training has ended.
+    metrics: scores beyond the usual ones, as of `sft eval`; those that a suite names come without being said.
     """
 
     run: Path
@@ -56,6 +58,12 @@ class Order:
     out: Path | None = None
     seed: int = 1
     watch: bool = False
+    metrics: tuple[str, ...] = ()
+
+    @property
+    def extras(self) -> frozenset[str]:
+        """All scores beyond the usual ones."""
+        return frozenset(self.metrics) | (self.suite.suite.extras if self.suite else frozenset())
 
 
 @dataclass(frozen=True)
@@ -69,10 +77,14 @@ class Curve:
     scored: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """The content of curve.json."""
+        """What `--json` prints."""
+        return {**self.as_file(), "scored_now": self.scored}
+
+    def as_file(self) -> dict[str, Any]:
+        """The content of curve.json: the same however often the work was stopped on the way."""
         runs = [{"name": run.name, "predictions": run.path, "answered": run.answered, "lost": run.lost} for run in self.found.runs]
         return {
-            "report": str(self.out / "report.html"), "complete": self.found.complete, "scored_now": self.scored, "runs": runs, "tasks": msgspec.to_builtins(self.courses),
+            "report": str(self.out / "report.html"), "complete": self.found.complete, "runs": runs, "tasks": msgspec.to_builtins(self.courses),
             "choice": msgspec.to_builtins(self.choice),
         }  # fmt: skip
 
@@ -107,11 +119,12 @@ def run_curve(order: Order) -> Curve:
 
     UsageError: no run, no such checkpoints, no data. EngineError: no server can run here, or one failed; what is scored stays.
     """
-    work = prepare(order)
     fresh: set[int] = set()  # steps that were scored just now, some perhaps without all answers
     curve = None
-    with Run(work.out).locked():
+    with Run(_place(order).out).locked():  # before the rows of a limit are chosen: another `sft curve` may be asking for them
+        work = prepare(order)
         Run(work.out).set_state("scoring")
+        _sweep(work.out)
         while True:
             going_on = order.watch and checkpoints.training(work.run)  # before looking for checkpoints: none may come between
             todo = [point for point in work.points() if not point.scored and point.step not in fresh]
@@ -119,36 +132,61 @@ def run_curve(order: Order) -> Curve:
             done = [(point.name, point.step, point.scored or work.folder(point)) for point in work.points() if point.scored or point.step in fresh]
             if done and (todo or not curve):
                 notes = [("run", work.run.folder.name), ("data", str(work.data))]
-                curve = write(work.out, done, work.data, work.version, events=work.events, title=f"{work.run.folder.name}: over training", notes=notes, seed=order.seed, scored=len(fresh))
+                curve = write(work.out, done, work.data, work.version, events=work.events, title=f"{work.run.folder.name}: over training", notes=notes, seed=order.seed, scored=len(fresh), extras=order.extras)
             if not going_on:
                 break
             time.sleep(WATCH_SECONDS)
+        Run(work.out).set_state("finished")
     if curve is None:
         raise UsageError("this run has no complete checkpoint", where=str(work.run.folder), hint="train on; --watch waits for checkpoints while a run trains")
     return curve
 
 
-def prepare(order: Order) -> Work:
-    """What is to be done, before anything is written but the rows of a limit. UsageError: no run, no data."""
+@dataclass(frozen=True)
+class _Place:
+    """Where the scores of an order go. told: the longest answer that `sft run` asks for, where its held-out rows are scored."""
+
+    run: Run
+    data: Path
+    told: int | None
+    label: str
+    out: Path
+
+
+def _place(order: Order) -> _Place:
     if order.watch and order.checkpoints != "all":
         raise UsageError("--watch goes with all checkpoints", hint="leave --checkpoints out")
     if order.limit and order.suite:
         raise UsageError("--limit is for a data file; a suite says its own limits", hint="`limit:` of its sets")
+    require(order.extras)
     run = Run.open(order.run)
-    config = load_file(run.folder / "config.yaml")
-    _, version, _ = loop.trained_from(run)
     data, told = (order.data, None) if order.data else checkpoints.held_out(run)
     label = "-".join([*([order.label or data.stem] if order.data or order.limit else []), *([str(order.limit)] if order.limit else [])])
-    out = order.out or run.folder / loop.CURVE / label
+    return _Place(run, data, told, label, order.out or run.folder / loop.CURVE / label)
+
+
+def prepare(order: Order) -> Work:
+    """What is to be done, before anything is written but the rows of a limit. UsageError: no run, no data, or a score that cannot be had here."""
+    place = _place(order)
+    run, data = place.run, place.data
+    config = load_file(run.folder / "config.yaml")
+    _, version, _ = loop.trained_from(run)
     if order.limit:
-        data = checkpoints.limited(data, out / "data.jsonl", order.limit, order.seed)
+        data = checkpoints.limited(data, place.out / "data.jsonl", order.limit, order.seed)
     machine = job.Machine.look()
     device = order.device or ("gpu" if machine.gpus and config.get("device") != "cpu" else "cpu")
     length = config.get("max_seq_len")
     longest = length if type(length) is int else 2 * serve.ANSWER_TOKENS
-    asked = order.max_tokens or (None if order.suite else told or min(longest // 2, serve.ANSWER_TOKENS))
-    events = run.folder / outputs.TENSORBOARD / label
-    return Work(order, run, out, events, data, version, machine, device, longest if device == "cpu" else None, asked, scoring.conditions_of(data, asked, order.suite))
+    asked = order.max_tokens or (None if order.suite else place.told or min(longest // 2, serve.ANSWER_TOKENS))
+    events = run.folder / outputs.TENSORBOARD / place.label
+    return Work(order, run, place.out, events, data, version, machine, device, longest if device == "cpu" else None, asked, scoring.conditions_of(data, asked, order.suite))
+
+
+def _sweep(out: Path) -> None:
+    """Remove the exported models that a kill has left: gigabytes each, perhaps of checkpoints that are gone and whose turn never comes again."""
+    for pattern in ("step-*/model", "step-*/.model.*.tmp"):
+        for left in out.glob(pattern):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _score_all(work: Work, todo: Sequence[Point]) -> set[int]:
@@ -157,16 +195,14 @@ def _score_all(work: Work, todo: Sequence[Point]) -> set[int]:
         return set()
     if reason := environments.no_cpu_server() if work.device == "cpu" else "":
         raise EngineError(reason, hint="score the checkpoints on a machine that can serve them (docs/serving.md); `sft curve FOLDER` then draws the curve of their evaluations")
-    for left in work.out.glob("step-*/model"):  # by a kill
-        shutil.rmtree(left, ignore_errors=True)
     done, stages = set(), ui.Stages()
     with ui.Follow("answers of all checkpoints", _rows(work.data) * len(todo)) as bar:
         for number, point in enumerate(todo, 1):
             with stages.stage(f"{point.name} ({number} of {len(todo)})"):
-                if point.kind == "checkpoint" and not checkpoints.signature(point.weights):
+                results = score(work, point, bar)
+                if results is None:
                     ui.say(f"the trainer has removed the checkpoint of {point.name} in the meantime; it is left out")
                     continue
-                results = score(work, point, bar)
                 done.add(point.step)
             if results["stopped"]:
                 missing = f"{point.name}: {results['counts']['lost']} of {results['counts']['in']} answers are missing: {results['stopped']}"
@@ -176,39 +212,47 @@ def _score_all(work: Work, todo: Sequence[Point]) -> set[int]:
 
 def _rows(path: Path) -> int:
     with open_input(path) as stream:
-        return sum(1 for _ in stream)
+        return sum(1 for _ in bounded_lines(stream))
 
 
-def score(work: Work, point: Point, bar: ui.Follow) -> dict[str, Any]:
-    """Export, serve, ask, stop; gives what results.json of the step holds."""
+def score(work: Work, point: Point, bar: ui.Follow) -> dict[str, Any] | None:
+    """Export, serve, ask, stop; gives what results.json of the step holds. None: the trainer removed the checkpoint before it was exported."""
     folder = work.folder(point)
-    own = folder / "model"
+    weights = checkpoints.signature(point.weights)  # before they are read: what is written meanwhile is another checkpoint
     try:
-        if point.kind == "base":
-            model = loop.servable(work.run)
-        elif point.kind == "final":
-            model = loop.export_run(work.run, work.run.folder / "model")
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            loop.export_checkpoint(work.run, own, point.step)
-            model = own
+        try:
+            model = _model(work, point, folder / "model")
+        except SftError:
+            if point.kind == "checkpoint" and (not weights or checkpoints.signature(point.weights) != weights):
+                return None
+            raise
         options = job.server_options(work.device, work.machine, port=serve.free_port(), max_model_len=work.context, gpu_memory=work.order.gpu_memory)
         return scoring.evaluate_model(
             model, work.version, work.data, folder, options, sampling={"max_tokens": work.max_tokens} if work.max_tokens else {}, fingerprint=export.fingerprint(model),
-            conditions=work.conditions | {"weights": checkpoints.signature(point.weights)}, suite=work.order.suite, on_done=bar.one, say=ui.say,
+            conditions=work.conditions | {"weights": weights}, suite=work.order.suite, on_done=bar.one, say=ui.say,
         )  # fmt: skip
     finally:
-        shutil.rmtree(own, ignore_errors=True)  # gigabytes that `sft export RUN --checkpoint STEP` makes again
+        shutil.rmtree(folder / "model", ignore_errors=True)  # gigabytes that `sft export RUN --checkpoint STEP` makes again
+
+
+def _model(work: Work, point: Point, own: Path) -> Path:
+    """The directory to serve; that of a checkpoint is made in `own`."""
+    if point.kind == "base":
+        return loop.servable(work.run)
+    if point.kind == "final":
+        return loop.export_run(work.run, work.run.folder / "model")
+    loop.export_checkpoint(work.run, own, point.step)
+    return own
 
 
 def write(out: Path, runs: Sequence[tuple[str, int, Path]], data: Path | None, version: models.ModelVersion, *, events: Path, title: str,
-          notes: Sequence[tuple[str, str]] = (), seed: int = 1, scored: int = 0) -> Curve:  # fmt: skip
+          notes: Sequence[tuple[str, str]] = (), seed: int = 1, scored: int = 0, extras: Collection[str] = ()) -> Curve:  # fmt: skip
     """Compare the steps and write all reports into `out`, and the points for TensorBoard into `events`.
 
-    runs: (name, step, folder with predictions.jsonl). Errors as of `compare_runs`.
+    runs: (name, step, folder with predictions.jsonl); extras: scores beyond the usual ones. Errors as of `compare_runs`.
     """
     with ui.Follow("scoring", sum(_rows(folder / PREDICTIONS) for _, _, folder in runs)) as bar:
-        compared = compare_runs([(name, folder) for name, _, folder in runs], data=data, version=version, seed=seed, runner=Runner(), progress=bar.update)
+        compared = compare_runs([(name, folder) for name, _, folder in runs], data=data, version=version, seed=seed, runner=Runner(), progress=bar.update, extras=extras)
     found = compared.found
     gathered = report.gather(compared.runs, pairs=compared.pairs, labels=compared.labels, steps={name: step for name, step, _ in runs}, seed=seed)
     courses_of = courses(gathered)
@@ -217,7 +261,7 @@ def write(out: Path, runs: Sequence[tuple[str, int, Path]], data: Path | None, v
     told = [*notes, *(("note", note) for note in found.notes), ("step to take", _said(curve.choice))]
     taken = "" if curve.choice.step is None else f"; take {f'step {curve.choice.step}' if curve.choice.step else 'the base model'}"
     report.write_all(out, gathered, title=title + taken, base=base, notes=told)
-    write_json(out / "curve.json", curve.as_json())
+    write_json(out / "curve.json", curve.as_file())
     outputs.write_curves(events, gathered, ui.say)
     write_json(out / "compare.json", msgspec.to_builtins(found) | {"gates": []})  # last: its presence says that the points are there
     ui.say(f"report: {out / 'report.html'}")
@@ -228,10 +272,11 @@ def _said(choice: Choice) -> str:
     return choice.why if choice.step is None else f"{choice.step or 'the base model'}: {choice.why}"
 
 
-def curve_of(folder: Path, *, out: Path | None = None, version: models.ModelVersion, data: Path | None = None, seed: int = 1) -> Curve | None:
-    """The curve of evaluations that are there, in folders named after their steps; None where `folder` holds none."""
+def curve_of(folder: Path, *, out: Path | None = None, version: models.ModelVersion, data: Path | None = None, seed: int = 1, extras: Collection[str] = ()) -> Curve | None:
+    """The curve of evaluations that are there, in folders named after their steps; None where `folder` holds none. Errors as of `write`."""
+    require(extras)
     runs = checkpoints.evaluated(folder)
     if not runs:
         return None
     place = out or folder / loop.CURVE
-    return write(place, runs, data, version, events=place / outputs.TENSORBOARD, title=f"{folder.resolve().name}: over training", seed=seed)
+    return write(place, runs, data, version, events=place / outputs.TENSORBOARD, title=f"{folder.resolve().name}: over training", seed=seed, extras=extras)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from sft.errors import ProblemsFound, SftError, UsageError
 from sft.evaluation import outputs, predict, report
 from sft.jsonl import read_json, sha256, write_json
 from sft.plan import Plan, sums
-from sft.runs import Run, machine
+from sft.runs import Run, locked, machine
 from sft.tokens import pixel_limits
 from sft.validate import Report, validate
 
@@ -187,6 +189,21 @@ def train_run(settled: job.Settled, hardware: job.Machine, run: Run, data: Path,
 
 def export_run(run: Run, out: Path, *, fresh: bool = False) -> Path:
     """The model directory of a finished run; what is there already from the same weights is kept, unless `fresh`."""
+    with _alone(run, out):
+        return _export_run(run, out, fresh=fresh)
+
+
+@contextmanager
+def _alone(run: Run, out: Path) -> Iterator[None]:
+    """`sft curve --watch` and `sft run` both want the model of a run at the moment that training ends: the second waits, and finds it there."""
+    if run.folder in out.absolute().parents:
+        with locked(run.folder / "export.lock"):
+            yield
+    else:
+        yield
+
+
+def _export_run(run: Run, out: Path, *, fresh: bool) -> Path:
     manifest = run.manifest()
     origin = {"run": run.folder.name, "weights": manifest["weights"], "max_steps": manifest["max_steps"]}
     made = out / export.MANIFEST
@@ -233,9 +250,10 @@ def servable(run: Run) -> Path:
         export.prove(base, version)
     except ProblemsFound as fault:
         out = run.folder / "base"
-        if not out.is_dir():
-            ui.say(f"  the base model cannot be served as it is ({fault.message}); completing a copy in {out}")
-            export.export(base, base, out, version, pixels=pixels, origin={"base": str(base)})
+        with _alone(run, out):
+            if not out.is_dir():
+                ui.say(f"  the base model cannot be served as it is ({fault.message}); completing a copy in {out}")
+                export.export(base, base, out, version, pixels=pixels, origin={"base": str(base)})
         return out
     return base
 

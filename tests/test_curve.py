@@ -179,7 +179,7 @@ def test_every_checkpoint_is_scored_once_and_shown_everywhere(machine: Machine, 
     assert "<polyline" in (out / "report.html").read_text("utf-8") and (out / "report.md").read_text("utf-8").startswith("# mine-1: over training; take step 60")
     with (out / "metrics.csv").open(newline="", encoding="utf-8") as stream:
         rows = [row for row in csv.DictReader(stream) if row["score"] == "exact" and not row["dimension"]]
-    assert [(row["run"], row["step"], float(row["value"])) for row in rows] == [("base", "0", 0.0), ("step 20", "20", 1 / 3), ("step 40", "40", 5 / 6), ("step 60", "60", 1.0)]
+    assert [(row["run"], row["step"], float(row["value"])) for row in rows] == [("base", "0", 0.0), ("step 20", "20", 0.333333), ("step 40", "40", 0.833333), ("step 60", "60", 1.0)]
     drawn = points(machine.run / "tensorboard" / "eval")
     assert [step for step, _ in drawn] == [0, 20, 40, 60] and drawn[-1][1] == 0 and drawn[0][1] > drawn[1][1] > drawn[2][1] > 0
     assert "step to take: 60 (the best value, and no earlier step" in done.stdout and "ocr: cer, lower is better; 60 samples" in done.stdout
@@ -491,7 +491,7 @@ def test_an_untrained_model_does_not_flatten_the_picture() -> None:
     data = gather([(name, [Prediction(line, "x.png", "OCR:", "abcd", pred if line % 5 else "abcd") for line in range(1, 101)]) for name, pred in answers.items()], labels={})
     (found,) = report_plots.curves(data)
     assert found.up[-1][1] == "≥100%" and found.points[0].y == found.up[-1][0] and found.points[1].y - found.points[2].y < 60
-    assert [text for _, text in found.across] == ["0", "1", "2"] and found.points[0].text.startswith("base: 1800.00%")
+    assert [text for _, text in found.across] == ["0", "1", "2"] and found.points[0].text.startswith("base: 1,800%")
     (calm,) = report_plots.curves(gather([(name, [Prediction(line, "x.png", "OCR:", "abcd", "abcx") for line in range(1, 101)]) for name in ("step 1", "step 2", "step 3")], labels={}))
     assert not any("≥" in text for _, text in calm.up)
 

@@ -242,7 +242,7 @@ def test_limits_make_sense() -> None:
         assert 0 <= item.low <= item.value <= item.high < float("inf")
     (item,) = intervals([1.0] * 11 + [0.5], kinds="bounded_difference")
     assert -1 <= item.low <= item.value <= item.high <= 1
-    (item,) = intervals([0.0] * 11 + [20.0], kinds="rate")
+    (item,) = intervals([0.0] * 51 + [0.05 + place / 1000 for place in range(48)] + [200.0], kinds="rate")
     assert item.one and item.high == float("inf")
     (item,) = intervals([0.0] * 199 + [1.0], kinds="rate")  # of one small error, the limit is worth something
     assert item.one and item.value < item.high < 1

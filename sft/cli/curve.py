@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from sft import ui
-from sft.cli.common import json_option, model_option, print_json
-from sft.errors import EXIT_PROBLEMS
+from sft.cli.common import json_option, metric_option, model_option, print_json
+from sft.errors import EXIT_PROBLEMS, UsageError
 
 if TYPE_CHECKING:
     from sft.curve import Curve, Order
     from sft.evaluation.best import Change, Course
 
+OF_RUNS = ("checkpoints", "base", "limit", "max_tokens", "device", "gpu_memory", "watch")  # options that say what is to be served
 SUITES = Path("runs/eval/suites")  # where `sft eval` makes them ready
 
 
@@ -28,6 +30,7 @@ SUITES = Path("runs/eval/suites")  # where `sft eval` makes them ready
 @click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Longest answer [default: as `sft run` asks].")
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), help="Of the server [default: where the run was trained, if that is here].")
 @click.option("--gpu-memory", type=click.FloatRange(min=0, min_open=True, max=1), default=0.8, show_default=True, help="Share of the card that vLLM takes.")
+@metric_option
 @click.option("--watch", is_flag=True, help="While the run trains: score each checkpoint as it comes, until the end.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the rows of --limit, of intervals and tests.")
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Folder of the results [default: RUN/curve, and a folder in it for other data].")
@@ -54,7 +57,9 @@ def curve(run_folder: Path, name: str | None, as_json: bool, model_name: str, **
 
     found = None
     if not (run_folder / "config.yaml").is_file():
-        found = curve_of(run_folder, out=options["out"], version=models.get(model_name), data=Path(name) if name else None, seed=options["seed"])
+        found = curve_of(run_folder, out=options["out"], version=models.get(model_name), data=Path(name) if name else None, seed=options["seed"], extras=options["metrics"])
+        if found:
+            _refuse_of_runs(run_folder)
     found = found or run_curve(_ordered(Order(run_folder, **options), name))
     if as_json:
         print_json(found.as_json())
@@ -62,6 +67,14 @@ def curve(run_folder: Path, name: str | None, as_json: bool, model_name: str, **
         show(found)
     if not found.found.complete:
         sys.exit(EXIT_PROBLEMS)
+
+
+def _refuse_of_runs(folder: Path) -> None:
+    """UsageError for options that mean nothing where all is answered already."""
+    context = click.get_current_context()
+    given = [name for name in OF_RUNS if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if given:
+        raise UsageError(f"--{given[0].replace('_', '-')} is for a run; this is a folder of evaluations, and nothing is served", where=str(folder), hint="leave it out, or give the folder of a run")
 
 
 def _ordered(order: Order, name: str | None) -> Order:
@@ -76,7 +89,8 @@ def _ordered(order: Order, name: str | None) -> Order:
     if suite:
         return replace(order, data=suite.data, suite=suite, label=suite.suite.name)
     data = rows_to_score(name)
-    return replace(order, data=data, label=data.parent.name if data.name == "test.jsonl" and data.parent.name else data.stem)
+    parent = data.resolve().parent.name  # ../test.jsonl has one, too
+    return replace(order, data=data, label=parent if data.name == "test.jsonl" and parent else data.stem)
 
 
 def show(found: Curve) -> None:

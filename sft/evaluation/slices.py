@@ -24,6 +24,7 @@ from sft.jsonl import bounded_lines, open_input
 from sft.markup.text import scripts
 from sft.types import Sample, Task
 
+_ITS_PLACE = re.compile(r"(?::\d+)?(?:#.*)?\Z", re.DOTALL)  # of labels.txt:12#3 or synth:table:0:12: what the converter says of one row alone
 DIMENSIONS = ("source", "script", "length", "size", "group")
 MOST = 50  # slices of one dimension, the largest ones
 FEWEST = 10  # samples of a slice
@@ -65,7 +66,7 @@ def read_rows(path: Path) -> dict[int, Row]:
                 sample = msgspec.convert(raw, Sample)
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 raise ProblemsFound(f"not a sample: {error}", where=f"{path}:{number}", hint=f"run `sft validate {path}`") from error
-            rows[number] = Row(sample, _said(raw, SOURCE_KEYS), _said(raw, ("group",)))
+            rows[number] = Row(sample, _ITS_PLACE.sub("", _said(raw, SOURCE_KEYS)), _said(raw, ("group",)))
     return rows
 
 

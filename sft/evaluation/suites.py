@@ -226,9 +226,13 @@ def _source(name: str, rule: SetRule, suite: Suite, home: Path, folder: Path, sa
     if rule.format == HUB:
         if (given / "test.jsonl").is_file():
             return given / "test.jsonl"
+        if not given.exists() and not Path(rule.data or "").exists() and not (datasets.DATASETS / (rule.data or "")).exists():
+            raise _not_there(name, rule, given)
         found = datasets.find(str(given) if given.exists() else rule.data or "", say=say)
         return found.train if given.is_file() else found.test or found.train
     source = given if given.exists() else Path(rule.data or "")
+    if not source.exists() and rule.format not in convert.HUB_NAMES:
+        raise _not_there(name, rule, given)
     tasks = [Task(task) for task in rule.tasks if task != "other"]
     out = folder / f"{name}-{_mark(str(source.resolve()), rule.format, suite.model)}.jsonl"
     options = Options(task=tasks[0] if len(tasks) == 1 and len(rule.tasks) == 1 else None)
@@ -238,6 +242,11 @@ def _source(name: str, rule: SetRule, suite: Suite, home: Path, folder: Path, sa
     if counts["rejected"]:
         say(f"  {name}: {counts['in']} in = {counts['out']} out + {counts['rejected']} rejected, see {convert.rejects_path(order.out)}")
     return order.out
+
+
+def _not_there(name: str, rule: SetRule, given: Path) -> UsageError:
+    places = f"neither beside the suite ({given}) nor in the current directory" + (f", nor is it a name under {datasets.DATASETS}/" if rule.format == HUB else "")
+    return UsageError(f"the data of the set {name}, {rule.data}, is {places}", hint="correct the path in the suite, or bring the data there")
 
 
 def _mark(*what: object) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from sft import jsonl
+from sft import jsonl, yaml_plain
 from sft.errors import UsageError
 from sft.types import Task
 
@@ -58,8 +58,8 @@ def load_card(card: Path | Mapping[str, Any]) -> Card:
         with jsonl.open_input(card) as stream:
             text = stream.read(MAX_CARD_BYTES)
         try:
-            values = yaml.safe_load(text)
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            values = yaml_plain.load(text)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise UsageError(f"not YAML: {error}", where=where) from error
     try:
         return Card.model_validate(values)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sft import yaml_plain
 from sft.errors import UsageError
 
 BASE_LEARNING_RATE = 5e-6  # full fine-tuning at 64 samples per update, from the released sample configuration
@@ -63,10 +64,10 @@ REHEARSAL: dict[str, Any] = {
 def load_file(path: Path) -> dict[str, Any]:
     """A YAML file of settings, as `configs/train/` holds them."""
     try:
-        values = yaml.safe_load(path.read_text("utf-8"))
+        values = yaml_plain.load(path.read_text("utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read this configuration ({error.strerror})", where=str(path), hint="configs/train/ holds examples") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"not YAML: {error}", where=str(path)) from error
     if values is None:
         return {}

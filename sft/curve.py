@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from sft import checkpoints, environments, export, job, loop, models, scoring, serve, ui
+from sft import checkpoints, environments, export, job, loop, models, run_export, scoring, serve, ui
 from sft.checkpoints import Point
 from sft.config import load_file
 from sft.errors import EngineError, SftError, UsageError
@@ -132,7 +132,8 @@ def run_curve(order: Order) -> Curve:
             done = [(point.name, point.step, point.scored or work.folder(point)) for point in work.points() if point.scored or point.step in fresh]
             if done and (todo or not curve):
                 notes = [("run", work.run.folder.name), ("data", str(work.data))]
-                curve = write(work.out, done, work.data, work.version, events=work.events, title=f"{work.run.folder.name}: over training", notes=notes, seed=order.seed, scored=len(fresh), extras=order.extras)
+                title = f"{work.run.folder.name}: over training"
+                curve = write(work.out, done, work.data, work.version, events=work.events, title=title, notes=notes, seed=order.seed, scored=len(fresh), extras=order.extras)
             if not going_on:
                 break
             time.sleep(WATCH_SECONDS)
@@ -170,7 +171,7 @@ def prepare(order: Order) -> Work:
     place = _place(order)
     run, data = place.run, place.data
     config = load_file(run.folder / "config.yaml")
-    _, version, _ = loop.trained_from(run)
+    _, version, _ = run_export.trained_from(run)
     if order.limit:
         data = checkpoints.limited(data, place.out / "data.jsonl", order.limit, order.seed)
     machine = job.Machine.look()
@@ -238,10 +239,10 @@ def score(work: Work, point: Point, bar: ui.Follow) -> dict[str, Any] | None:
 def _model(work: Work, point: Point, own: Path) -> Path:
     """The directory to serve; that of a checkpoint is made in `own`."""
     if point.kind == "base":
-        return loop.servable(work.run)
+        return run_export.servable(work.run)
     if point.kind == "final":
-        return loop.export_run(work.run, work.run.folder / "model")
-    loop.export_checkpoint(work.run, own, point.step)
+        return run_export.export_run(work.run, work.run.folder / "model")
+    run_export.export_checkpoint(work.run, own, point.step)
     return own
 
 

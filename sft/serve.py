@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import yaml
 
-from sft import container, models
+from sft import container, models, yaml_plain
 from sft.engines.logs import last_errors
 from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.export import prove
@@ -215,15 +215,6 @@ def _blank(side: int) -> str:
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases: a few lines of them stand for gigabytes."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("an alias")
-        return super().compose_node(parent, index)
-
-
 def version_of(model_dir: Path) -> models.ModelVersion:
     """The version a directory was exported for, by its inference.yml."""
     if not model_dir.is_dir():
@@ -232,7 +223,7 @@ def version_of(model_dir: Path) -> models.ModelVersion:
     if not os.path.lexists(path):
         raise ProblemsFound("no inference.yml here: this is no exported model", where=str(model_dir), hint="`sft export RUN -o DIR` writes one; a run has it under runs/NAME/model")
     try:
-        name = yaml.load(read_bounded(path, max_bytes=64 * 1024), Loader=_PlainLoader)["Global"]["model_name"]  # noqa: S506  (a SafeLoader)
+        name = yaml_plain.load(read_bounded(path, max_bytes=64 * 1024))["Global"]["model_name"]
         if not isinstance(name, str) or len(name) > 200:
             raise TypeError("no name")
     except (ProblemsFound, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:

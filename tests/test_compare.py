@@ -17,7 +17,7 @@ from sft.evaluation.compare import Comparison, compare, verdict_of
 from sft.evaluation.measure import Measured, corrected
 from sft.evaluation.predict import write_predictions
 from sft.evaluation.slices import FEWEST, facts, members, read_rows
-from sft.jsonl import ocr_sample, sha256
+from sft.jsonl import sha256
 from sft.models import MODELS
 from sft.shards import Runner
 from sft.types import Prediction
@@ -177,7 +177,7 @@ def test_data_gives_sources_and_documents(tmp_path: Path) -> None:
 def test_a_source_is_what_rows_share(tmp_path: Path) -> None:
     """Converters say of each row where it stood: that is no slice."""
     path = tmp_path / "rows.jsonl"
-    row = ocr_sample("a.png", "OCR:", "x")
+    row = {"image_info": [{"image_url": "a.png", "matched_text_index": 0}], "text_info": [{"text": "OCR:", "tag": "mask"}, {"text": "x", "tag": "no_mask"}]}
     given = ["labels.txt:12#3", "synth:table:0:12", "mm10.xml#L1", "lines"]
     path.write_text("".join(json.dumps(row | {"source": source}) + "\n" for source in given) + json.dumps(row | {"meta": {"source": "printed"}, "source": "x:1"}) + "\n", "utf-8")
     assert [row.source for row in read_rows(path).values()] == ["labels.txt", "synth:table:0", "mm10.xml", "lines", "printed"]

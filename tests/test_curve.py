@@ -10,6 +10,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,10 +23,10 @@ import pytest
 from click.testing import CliRunner, Result
 from conftest import TENSORS, write_safetensors
 
-from sft import checkpoints, config, curve, environments, export, job, loop, scoring, serve
+from sft import checkpoints, config, curve, environments, export, job, loop, run_export, scoring, serve
 from sft.cli import sft as command
 from sft.errors import EngineError, ProblemsFound
-from sft.evaluation import report_plots
+from sft.evaluation import extras, report_plots
 from sft.evaluation.best import Course, choose, courses
 from sft.evaluation.predict import write_predictions
 from sft.evaluation.report import gather
@@ -419,6 +420,136 @@ def test_a_checkpoint_that_goes_before_its_turn_is_left_out(machine: Machine, mo
     monkeypatch.setattr(serve, "serving", serving)
     done = invoke(machine.run)
     assert done.exit_code == 0 and machine.served == [20, 60] and "removed the checkpoint of step 40" in done.stderr
+
+
+@pytest.mark.parametrize("what", ["before", "half", "other"])
+def test_a_checkpoint_that_goes_while_it_is_exported_is_left_out(machine: Machine, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """The trainer removes file by file, and the weights take seconds to copy; all other errors are errors."""
+    real = run_export.export_checkpoint
+
+    def exporting(run: Run, out: Path, step: int | None) -> dict[str, Any]:
+        folder = machine.run / "checkpoints" / f"checkpoint-{step}"
+        if step == 40 and what == "before":
+            shutil.rmtree(folder)
+        if step == 40 and what == "half":
+            (folder / "model-00001-of-00001.safetensors").unlink()
+        if step == 40 and what == "other":
+            raise ProblemsFound("no such tensor")
+        return real(run, out, step)
+
+    monkeypatch.setattr(run_export, "export_checkpoint", exporting)
+    done = invoke(machine.run)
+    if what == "other":
+        assert isinstance(done.exception, ProblemsFound) and machine.served == [20]
+    else:
+        assert done.exit_code == 0 and machine.served == [20, 60] and "removed the checkpoint of step 40" in done.stderr, done.output
+
+
+def test_a_checkpoint_that_is_written_anew_while_it_is_scored_is_another_one(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = run_export.export_checkpoint
+
+    def exporting(run: Run, out: Path, step: int | None) -> dict[str, Any]:
+        found = real(run, out, step)
+        machine.checkpoint(int(step or 0), mark=len(machine.served))
+        return found
+
+    monkeypatch.setattr(run_export, "export_checkpoint", exporting)
+    assert invoke(machine.run, "--checkpoints", "60").exit_code == 0
+    monkeypatch.setattr(run_export, "export_checkpoint", real)
+    assert invoke(machine.run, "--checkpoints", "60").exit_code == 0 and machine.served == [60, 60]
+    assert invoke(machine.run, "--checkpoints", "60").exit_code == 0 and machine.served == [60, 60]
+
+
+def test_a_kill_leaves_no_gigabytes_of_a_checkpoint_that_is_gone(machine: Machine) -> None:
+    assert invoke(machine.run).exit_code == 0
+    for name in ("model", ".model.999999999.tmp"):
+        (machine.run / "curve" / "step-20" / name).mkdir()
+    shutil.rmtree(machine.run / "checkpoints" / "checkpoint-20")
+    assert invoke(machine.run).exit_code == 0
+    assert not [path for path in (machine.run / "curve" / "step-20").iterdir() if "model" in path.name]
+
+
+def test_the_same_files_however_often_it_is_stopped(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert invoke(machine.run, "-o", tmp_path / "a").exit_code == 0
+    evaluate = scoring.evaluate
+    for stop in range(1, 4):
+
+        def stopped(order: scoring.Order, *, last: int = stop, **more: Any) -> dict[str, Any]:
+            if len(list((tmp_path / "b").glob("step-*/results.json"))) == last:
+                raise KeyboardInterrupt
+            return evaluate(order, **more)
+
+        monkeypatch.setattr(scoring, "evaluate", stopped)
+        assert (invoke(machine.run, "-o", tmp_path / "b").exit_code == 0) == (stop == 3)
+    monkeypatch.setattr(scoring, "evaluate", evaluate)
+    assert invoke(machine.run, "-o", tmp_path / "b").exit_code == 0
+    assert (tmp_path / "a" / "curve.json").read_text() == (tmp_path / "b" / "curve.json").read_text().replace(str(tmp_path / "b"), str(tmp_path / "a"))
+    assert (tmp_path / "a" / "metrics.csv").read_bytes() == (tmp_path / "b" / "metrics.csv").read_bytes()
+    assert read_json(tmp_path / "b" / "state.json")["status"] == "finished"
+
+
+def test_data_in_the_folder_above(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folder has a name, and the scores never land in the run itself."""
+    (machine.data.parent / "deeper").mkdir()
+    monkeypatch.chdir(machine.data.parent / "deeper")
+    Run(machine.run).set_state("running", step=3)
+    assert invoke(machine.run, "--data", "../test.jsonl", "--checkpoints", "60").exit_code == 0
+    assert (machine.run / "curve" / "mine" / "step-60" / "results.json").is_file()
+    assert Run(machine.run).state()["status"] == "running" and not (machine.run / "curve.json").exists()
+
+
+def test_rows_are_not_changed_under_a_curve_that_is_at_work(machine: Machine) -> None:
+    assert invoke(machine.run, "--limit", 10, "--checkpoints", "60").exit_code == 0
+    rows = machine.run / "curve" / "test-10" / "data.jsonl"
+    before = rows.read_bytes()
+    with (rows.parent / "lock").open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        assert "another sft works" in str(invoke(machine.run, "--limit", 10, "--seed", 2).exception)
+    assert rows.read_bytes() == before
+    assert invoke(machine.run, "--limit", 10, "--seed", 2, "--checkpoints", "60").exit_code == 0 and rows.read_bytes() != before
+
+
+def test_further_scores(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By --metric, or those that a suite names; refused before anything is served where they cannot be had."""
+    Path("few.yaml").write_text(f"name: few\nsets:\n  lines: {{data: '{machine.data}', limit: 8, metrics: [cer, cer_lines]}}\n")
+    for words in (("--metric", "cer_lines"), ("--data", "few.yaml")):
+        done = invoke(machine.run, *words, "--checkpoints", "60", "-o", tmp_path / "out")
+        assert done.exit_code == 0, done.output
+        assert any(line["metric"] == "cer_lines" for line in read_json(tmp_path / "out" / "compare.json")["lines"])
+        assert "cer_lines" in (tmp_path / "out" / "metrics.csv").read_text()
+    shutil.copytree(tmp_path / "out" / "step-60", tmp_path / "evals" / "s60")
+    assert invoke(tmp_path / "evals", "--metric", "cer_lines", "-o", tmp_path / "again").exit_code == 0
+    assert "cer_lines" in (tmp_path / "again" / "metrics.csv").read_text()
+    machine.served.clear()
+    monkeypatch.setattr(extras, "find_spec", lambda _: None)
+    for words in (("--metric", "cer_lines"), ("--data", "few.yaml")):
+        assert "needs scipy" in str(invoke(machine.run, *words, "-o", tmp_path / "new").exception) and not machine.served
+    assert "needs scipy" in str(invoke(tmp_path / "evals", "--metric", "cer_lines").exception)
+
+
+def test_options_of_runs_mean_nothing_for_evaluations(machine: Machine, tmp_path: Path) -> None:
+    assert invoke(machine.run).exit_code == 0
+    for words in (("--watch",), ("--limit", 3), ("--checkpoints", "60"), ("--base",)):
+        done = invoke(machine.run / "curve", *words, "-o", tmp_path / "out")
+        assert getattr(done.exception, "exit_code", 0) == 2 and f"{words[0]} is for a run" in str(done.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_want_the_model_of_a_run_at_once(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sft run` and `sft curve --watch`, when training ends."""
+    machine.finish(80)
+    run, real, made = Run(machine.run), export.export, []
+
+    def slow(*words: Any, **more: Any) -> dict[str, Any]:
+        made.append(1)
+        time.sleep(0.3)
+        return real(*words, **more)
+
+    monkeypatch.setattr(export, "export", slow)
+    with ThreadPoolExecutor(2) as pool:
+        found = [pool.submit(run_export.export_run, run, machine.run / "model") for _ in range(2)]
+        assert [one.result() for one in found] == [machine.run / "model"] * 2
+    assert made == [1]
 
 
 def test_sft_run_leaves_the_points_of_a_curve_alone(machine: Machine) -> None:

@@ -16,7 +16,7 @@ FLOORS: dict[str, int] = {
         0: "errors sft types",
         1: "config crops headers images jsonl looks manifest markup markup.celltext markup.chart markup.errors markup.grid markup.html markup.html_cells markup.html_fast markup.html_rows "
         "markup.latex markup.latex_check markup.latex_inline markup.latex_scoring markup.latex_tokens markup.numbers markup.otsl markup.otsl_lenient markup.pipeline markup.scripts "
-        "markup.sheets markup.table markup.text markup.xlsx models reasons safetensors_io schema shards shards_ray tokens work",
+        "markup.sheets markup.table markup.text markup.xlsx models reasons safetensors_io schema shards shards_ray tokens work yaml_plain",
         2: "checks checks_images checks_row checks_set checks_shard checks_target engines engines.base engines.erniekit engines.logs engines.paddleformers fast_latex fast_markup fast_text "
         "fastpath formats formats.alto formats.base formats.chartqa formats.chat formats.chat_parse formats.delimited formats.delimited_rows formats.docling formats.docling_labels "
         "formats.erniekit formats.gt_pairs formats.hf formats.hf_configs formats.hf_files formats.hf_library formats.hme100k formats.hocr formats.icdar formats.im2latex formats.json_decode "
@@ -31,7 +31,7 @@ FLOORS: dict[str, int] = {
         "evaluation.sample_scores evaluation.score evaluation.servers evaluation.slices evaluation.statistics evaluation.suites evaluation.wires export fetch_data fetch_model job launch "
         "loop pages pages.data pages.render runs scoring seen serve sets sets.dedupe sets.index sets.mix sets.near sets.rows sets.split sets.verbs stats store synth synth.axes synth.base "
         "synth.bengali synth.chart_plan synth.charts synth.degrade synth.formulas synth.given synth.grids synth.layout synth.shaping synth.tables synth.tex synth.text synth.typefaces "
-        "synth.words synth.write tiny train ui workers workers.leash workers.tiny_model workers.transformers_answers checkpoints curve evaluation.best "
+        "synth.words synth.write tiny train ui workers workers.leash workers.tiny_model workers.transformers_answers checkpoints curve evaluation.best run_export "
         "evaluation.extras evaluation.conditions evaluation.pairing evaluation.report_findings evaluation.report_fonts evaluation.report_summary",
         4: "__main__ cli cli.checking cli.common cli.comparing cli.convert cli.curve cli.data cli.drawing cli.looking cli.models cli.planning cli.serving cli.sets cli.setup cli.training",
     }.items()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft.evaluation.sample_scores import EXTRAS, HEADLINE, OTHER, SCORES, pairs_of, pairs_one, score_one, task_of
+from sft.evaluation.sample_scores import EXTRAS, HAS, HEADLINE, OTHER, SCORES, pairs_of, pairs_one, score_one, task_of
 from sft.evaluation.score import score
 from sft.metrics import METRICS, function
 from sft.models import MODELS
@@ -94,6 +94,13 @@ def test_scores_are_those_of_metrics_or_say_why_not() -> None:
                 above, below = pairs_one(task, ref, answer, finish_reason="length", extras=EXTRAS)[name]
                 assert above / max(below, 1) == pytest.approx(expected), (name, family)
     assert {name for name, item in SCORES.items() if item.own} == {"exact", "similarity"}  # whoever adds one here has looked at METRICS
+
+
+def test_what_a_task_has_is_what_its_answers_get() -> None:
+    for task, names in HAS.items():
+        family = {"table": "table", "formula": "formula", "chart": "chart"}.get(task, "text")
+        ref, answer = REFS[family]
+        assert set(pairs_one(task, ref, answer, extras=EXTRAS)) == set(names) - {"cdm"}, task
 
 
 def test_extras_only_where_they_are_asked_for() -> None:

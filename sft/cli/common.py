@@ -14,11 +14,15 @@ from sft import ui
 if TYPE_CHECKING:
     from sft.job import Request
 
+    _ParamType = click.ParamType[str]
+else:
+    _ParamType = click.ParamType  # which older versions of click do not subscript
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 
-class ExtraScore(click.ParamType):
+class ExtraScore(_ParamType):
     """A score that is only measured where it is asked for; the list is read when one is named, to keep the help fast."""
 
     name = "NAME"

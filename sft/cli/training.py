@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sft import config, container, data, job, launch, loop, models, runs, ui
+from sft import config, container, data, job, launch, loop, models, run_export, runs, ui
 from sft import train as training
 from sft.cli.common import json_option, print_json, request, run_options
 from sft.errors import EXIT_PROBLEMS
@@ -142,9 +142,9 @@ def export(run_folder: Path, out: Path, checkpoint: int | None, as_json: bool) -
     from sft.jsonl import read_json
 
     folder = runs.Run.open(run_folder)
-    manifest = loop.export_checkpoint(folder, out, checkpoint) if checkpoint or not folder.finished else None
+    manifest = run_export.export_checkpoint(folder, out, checkpoint) if checkpoint or not folder.finished else None
     if manifest is None:
-        loop.export_run(folder, out, fresh=True)
+        run_export.export_run(folder, out, fresh=True)
         manifest = read_json(out / exporting.MANIFEST)
     if as_json:
         print_json(manifest)

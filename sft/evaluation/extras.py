@@ -57,6 +57,11 @@ NAMES = tuple(dict.fromkeys([*(name for scores in FAMILIES.values() for name in 
 NEEDS = {"formula_bleu": "sacrebleu", "scrm": "scipy", "cer_lines": "scipy"}  # libraries of the extra `metrics`
 
 
+def extras_of(task: str) -> tuple[str, ...]:
+    """The scores of NAMES that answers of this task can have."""
+    return (*FAMILIES.get(task, FAMILIES[TEXT]), *((BATCHED,) if task == FORMULA else ()), *ANY)
+
+
 def require(names: Iterable[str]) -> None:
     """Before hours of asking. UsageError: a score that is asked for by name cannot be had on this machine."""
     for name in names:

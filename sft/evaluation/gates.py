@@ -21,19 +21,16 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from sft import yaml_plain
 from sft.errors import ProblemsFound, UsageError
 from sft.evaluation.compare import Comparison, Line
-from sft.evaluation.sample_scores import HEADLINE, HEALTH, OTHER, SCORES
+from sft.evaluation.sample_scores import HAS, HEADLINE, SCORES
 from sft.evaluation.slices import DIMENSIONS
 from sft.evaluation.statistics import FEW
 from sft.jsonl import read_bounded
 
 MAX_BYTES = 1 << 20
 TASKS = tuple(HEADLINE)
-_OWN = {"table": ("teds", "teds_s", "teds_strict", "cell_f1", "exact"), "formula": ("similarity", "exact", "cdm", "parses"), "chart": ("rms_f1", "rnss", "cell_f1", "exact")}
-HAS = {  # task → the scores that its answers can have
-    task: (*_OWN.get(task, ("cer", "wer", "ned", "exact")), *(name for name in HEALTH if (name, task) != ("wrong_format", OTHER))) for task in TASKS
-}  # fmt: skip
 NAMED = 12  # slices that a message names
 
 
@@ -89,7 +86,7 @@ class Outcome:
 def load_gates(path: Path) -> dict[str, Gate]:
     """The gates of a file. UsageError that names every fault: no such file, unknown keys with suggestions, limits of the wrong type or that no score can reach, none at all."""
     try:
-        values = yaml.safe_load(read_bounded(path, max_bytes=MAX_BYTES).decode())
+        values = yaml_plain.load(read_bounded(path, max_bytes=MAX_BYTES).decode())
     except ProblemsFound as error:
         raise UsageError(error.message, where=str(path), hint="eval/gates/ci.yaml is an example of such a file") from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
@@ -110,7 +107,7 @@ def load_gates(path: Path) -> dict[str, Gate]:
 
 def _gate(key: str, limits: Any) -> Gate:
     if not isinstance(limits, dict):
-        raise ValueError(f"limits are expected, such as {{max: 0.05}}, found {limits!r}")
+        raise ValueError(f"limits are expected, such as {{max: 0.05}}, found {_shown(limits)}")
     model = _SPECIAL.get(key, MetricGate)
     if model is MetricGate:
         scope, name, metric = parse_key(key)
@@ -123,12 +120,18 @@ def _gate(key: str, limits: Any) -> Gate:
         _known(str(given), model.model_fields, "limit")
     try:
         gate = model.model_validate({name: float(value) if type(value) is int and model is not LostGate else value for name, value in limits.items()})
+    except OverflowError:
+        raise ValueError("a number that no score can reach") from None
     except ValidationError as error:
         raise ValueError(", ".join(_in_words(fault) for fault in error.errors())) from None
     for task in gate.tasks or () if isinstance(gate, ForgettingGate) else ():
         _known(task, TASKS, "task")
     _possible(key, gate)
     return gate
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:80] if value is None or isinstance(value, (str, float, bool)) else f"a {type(value).__name__}" if isinstance(value, (list, dict)) else str(value)[:80]
 
 
 def _in_words(fault: Any) -> str:
@@ -142,7 +145,7 @@ def _in_words(fault: Any) -> str:
         "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number", "finite_number": "a finite number", "bool_type": "true or false",
         "greater_than_equal": f"{fault.get('ctx', {}).get('ge')} or more", "list_type": "a list of tasks", "too_short": "at least one task", "string_type": "the name of a task",
     }.get(kind, "something else")  # fmt: skip
-    return f"{name} must be {expected}, found {given!r}"
+    return f"{name} must be {expected}, found {_shown(given)}"
 
 
 def _possible(key: str, gate: Gate) -> None:

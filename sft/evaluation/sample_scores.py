@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Literal
 
 from sft.errors import UsageError
-from sft.evaluation.extras import BATCHED, cdm_pairs
+from sft.evaluation.extras import BATCHED, cdm_pairs, extras_of
 from sft.evaluation.extras import pairs as extra_pairs
 from sft.metrics import METRICS, cells, formula, health, text
 from sft.metrics.answers import read_chart, read_table
@@ -79,6 +79,11 @@ HEALTH = ("empty", "truncated", "runaway", "wrong_format", "length_ratio")  # wh
 HEADLINE = {  # the one score that stands for a task where forgetting is looked for
     Task.OCR.value: "cer", Task.TABLE.value: "teds", Task.FORMULA.value: "similarity", Task.CHART.value: "rms_f1",
     Task.SPOTTING.value: "cer", Task.SEAL.value: "cer", OTHER: "cer",
+}  # fmt: skip
+
+_OWN = {"table": ("teds", "teds_s", "teds_strict", "cell_f1", "exact"), "formula": ("similarity", "exact", "parses"), "chart": ("rms_f1", "rnss", "cell_f1", "exact")}
+HAS = {  # task → the scores that its answers can have, those last that have to be asked for
+    task: (*_OWN.get(task, ("cer", "wer", "ned", "exact")), *(name for name in HEALTH if (name, task) != ("wrong_format", OTHER)), *extras_of(task)) for task in HEADLINE
 }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ import msgspec
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from sft import convert, formats, jsonl, models
+from sft import convert, formats, jsonl, models, yaml_plain
 from sft import data as datasets
 from sft.convert_unit import Order
 from sft.errors import ProblemsFound, UsageError
@@ -161,7 +161,7 @@ def load(path: Path) -> Suite:
     try:
         if len(text) > MAX_BYTES:
             raise UsageError(f"more than {MAX_BYTES:,} bytes", where=str(path), hint="this is no suite")
-        values = yaml.safe_load(text)
+        values = yaml_plain.load(text)
         if not isinstance(values, dict):
             raise UsageError(f"a list of `name: value` lines is expected, found a {type(values).__name__}", where=str(path), hint="eval/smoke.yaml is an example")
         return Suite.model_validate(values)

@@ -1,0 +1,31 @@
+"""YAML without aliases and without keys that stand twice; otherwise that of PyYAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sft import yaml_plain
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_what_ships_reads_as_before() -> None:
+    files = [*ROOT.glob("configs/**/*.y*ml"), *ROOT.glob("eval/**/*.y*ml"), *ROOT.glob("datasets/*/dataset.yaml")]
+    assert len(files) > 5
+    for path in files:
+        text = path.read_text("utf-8")
+        assert yaml_plain.load(text) == yaml.safe_load(text), path
+
+
+@pytest.mark.parametrize(("text", "said"), [("a: &x 1\nb: *x", "alias"), ("a: 1\na: 2", "'a' stands there twice"), ("a: {b: 1, c: 2, b: 3}", "'b' stands there twice"), ("&a [*a]", "alias")])
+def test_what_is_refused(text: str, said: str) -> None:
+    with pytest.raises(yaml.YAMLError, match=said):
+        yaml_plain.load(text)
+
+
+def test_nothing_is_made_of_tags() -> None:
+    with pytest.raises(yaml.YAMLError):
+        yaml_plain.load("!!python/object/apply:os.system ['true']")

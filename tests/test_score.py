@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from sft.errors import EngineError, ProblemsFound
+from sft.errors import EngineError, ProblemsFound, SftError
 from sft.evaluation.score import Scores, score
 from sft.types import Prediction
 
@@ -44,3 +46,14 @@ def test_nothing_to_score() -> None:
         score([pred("a", "", error="503: overloaded"), pred("b", "", error="later")])
     with pytest.raises(ProblemsFound, match="no predictions"):
         score([])
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "hint"),
+    [("answer.image", ProblemsFound, "sft validate"), ("answer.prompt", ProblemsFound, "prompts"), ("answer.http", EngineError, "--endpoint"), ("answer.refused", EngineError, "still runs")],
+)
+def test_nothing_to_score_says_whose_fault_it_is(reason: str, kind: type[SftError], hint: str) -> None:
+    lost = [replace(pred("a", "", error="why"), reason=reason)] * 3
+    with pytest.raises(kind, match="why") as caught:
+        score(lost)
+    assert hint in str(caught.value)

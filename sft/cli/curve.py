@@ -53,13 +53,14 @@ def curve(run_folder: Path, name: str | None, as_json: bool, model_name: str, **
       sft curve runs/eval
     """
     from sft import models
+    from sft.checkpoints import evaluated
     from sft.curve import Order, curve_of, run_curve
 
     found = None
     if not (run_folder / "config.yaml").is_file():
-        found = curve_of(run_folder, out=options["out"], version=models.get(model_name), data=Path(name) if name else None, seed=options["seed"], extras=options["metrics"])
-        if found:
+        if evaluated(run_folder):
             _refuse_of_runs(run_folder)
+        found = curve_of(run_folder, out=options["out"], version=models.get(model_name), data=Path(name) if name else None, seed=options["seed"], extras=options["metrics"])
     found = found or run_curve(_ordered(Order(run_folder, **options), name))
     if as_json:
         print_json(found.as_json())

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sft.errors import EngineError, ProblemsFound
+from sft.errors import EngineError, ProblemsFound, SftError
 from sft.evaluation.sample_scores import Pair, text_pairs, totals
 from sft.metrics.text import normalise
 from sft.types import Prediction
+
+ANSWERED = ("answer.http", "answer.json", "answer.schema", "answer.choices")  # reasons of a server that is there
 
 
 @dataclass(frozen=True)
@@ -36,18 +39,29 @@ def score(preds: Sequence[Prediction], pairs: Sequence[Mapping[str, Pair] | None
     """Scores over the predictions that have an answer, both texts brought through `normalise` first.
 
     pairs: what `sample_scores.pairs_of` gave for them, if the caller has it. ProblemsFound: there are no predictions at all.
-    EngineError: every one of them is lost.
+    EngineError: every one of them is lost; ProblemsFound: none could be asked.
     """
     if not preds:
         raise ProblemsFound("no predictions to score", hint="the data file has no samples, or the filter left none")
     rows = [_row(pred, known) for pred, known in zip(preds, pairs or [None] * len(preds), strict=True) if not pred.error]
     if not rows:
-        hint = "see whether the server still runs and what its log says, then run the same command again"
-        raise EngineError(f"all {len(preds)} requests are lost; the first: {preds[0].error}", hint=hint)
+        raise _all_lost(preds)
     whole = totals(rows)
     rates = [above / max(below, 1.0) for above, below in (row["cer"] for row in rows)]
     names = ("cer", "wer", "ned", "exact", "empty", "truncated", "length_ratio")
     return Scores(n=len(rows), lost=len(preds) - len(rows), cer_mean=sum(rates) / len(rows), **{name: whole[name] for name in names})
+
+
+def _all_lost(preds: Sequence[Prediction]) -> SftError:
+    """Whose fault it is that there is not one answer: the data's, the command's, or the server's."""
+    reason, _ = Counter(pred.reason for pred in preds).most_common(1)[0]
+    first = next(pred.error for pred in preds if pred.reason == reason)
+    if reason in ("answer.image", "answer.prompt"):
+        return ProblemsFound(f"none of {len(preds)} samples could be asked; the first: {first}", hint="`sft validate` looks at the images; prompts must be those that this kind of server knows")
+    hint = "see whether the server still runs and what its log says, then run the same command again"
+    if reason in ANSWERED:
+        hint = "the server is there, but does not give what was asked for: look at --endpoint, --model and --max-tokens, and at the server's log"
+    return EngineError(f"all {len(preds)} requests are lost; the first: {first}", hint=hint)
 
 
 def _row(pred: Prediction, known: Mapping[str, Pair] | None) -> Mapping[str, Pair]:

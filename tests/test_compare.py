@@ -344,3 +344,12 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
     assert invoke(f"base={base}", f"tuned={tuned}").exception.exit_code == 2  # type: ignore[union-attr]
     done = invoke(f"base={tmp_path / 'no.jsonl'}")
     assert isinstance(done.exception, UsageError)
+
+
+def test_scores_that_the_runs_were_asked_for_are_compared(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("a", "b")]
+    for path in paths:
+        write_predictions(path / "predictions.jsonl", [Prediction(line, "x.png", "OCR:", "abc", "abd", "stop", 0.1, "") for line in range(1, 5)])
+    (paths[1] / "results.json").write_text(json.dumps({"tasks": {"ocr": {"scores": {"cer": 0.3, "cer_graphemes": 0.3, "evil": 1}}, "x": 5}}), "utf-8")
+    found = compare([(path.name, path) for path in paths])
+    assert {"cer", "cer_graphemes"} <= {line.metric for line in found.lines} and "evil" not in {line.metric for line in found.lines}

@@ -169,7 +169,7 @@ def compare_runs(
     """Compare runs: (name, predictions.jsonl or the folder that holds it), the base first; one run alone gives its scores.
 
     data: the file that was asked about, for sources, documents and image sizes; what the runs themselves name unless given. version: whose tasks must not be
-    forgotten. progress hears how many answers are scored; extras: as of `pairs_of`. UsageError: no runs, two of one name, runs over different data. ProblemsFound:
+    forgotten. progress hears how many answers are scored; extras: as of `pairs_of`, beside those that the runs have. UsageError: no runs, two of one name, runs over different data. ProblemsFound:
     a file that holds no predictions, nothing that all have answers to.
     """
     names, given = [name for name, _ in runs], data
@@ -191,7 +191,7 @@ def compare_runs(
     if not common:
         raise ProblemsFound("no sample has an answer in every run", hint="see why answers were lost: the field `error` of the predictions")
     known = _facts([table[0][number] for number in common], rows, data)
-    rest = iter(pairs_of([pred for found in preds for pred in found], runner, extras=extras, progress=progress))
+    rest = iter(pairs_of([pred for found in preds for pred in found], runner, extras={*extras, *conditions.extras_of(told)}, progress=progress))
     pairs = tuple([next(rest) for _ in found] for found in preds)
     scored_of = [{pred.id: pair for pred, pair in zip(found, mine, strict=True)} for found, mine in zip(preds, pairs, strict=True)]
     scored = [[mine[number] or {} for number in common] for mine in scored_of]

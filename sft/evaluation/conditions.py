@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import SftError
+from sft.evaluation.sample_scores import EXTRAS
 from sft.jsonl import read_table, sha256
 
 FILE = "results.json"
@@ -40,6 +41,11 @@ def beside(predictions: Path) -> dict[str, Any]:
         return read_table(predictions.with_name(FILE), max_bytes=MAX_BYTES)
     except SftError:
         return {}
+
+
+def extras_of(told: Sequence[Told]) -> set[str]:
+    """The scores that were asked for by name when these runs were evaluated."""
+    return {name for run in told for part in _table(run, "tasks").values() if isinstance(part, dict) for name in _table(part, "scores") if name in EXTRAS}
 
 
 def of_folder(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -11,6 +11,9 @@ NAMES = {
     "cer": "CER", "wer": "WER", "ned": "NED", "exact": "Exact", "teds": "TEDS", "teds_s": "TEDS-S", "teds_strict": "TEDS, strict", "cell_f1": "Cell F1",
     "similarity": "Similarity", "cdm": "CDM", "parses": "Parses", "rms_f1": "RMS-F1", "rnss": "RNSS", "empty": "Empty answers", "truncated": "Cut off at max_tokens",
     "runaway": "Runaway (repetition)", "wrong_format": "Wrong format", "length_ratio": "Length / truth",
+    "cer_graphemes": "CER of graphemes", "cer_lines": "CER, lines in any order", "cer_unspaced": "CER without spaces", "ned_omnidocbench": "NED (OmniDocBench)", "ned_paddle": "NED (Paddle)",
+    "script_share": "Right script", "cell_f1_fuzzy": "Cell F1, fuzzy", "grits_top": "GriTS-Top", "grits_con": "GriTS-Con", "formula_token_ned": "NED of tokens", "formula_bleu": "BLEU",
+    "scrm": "SCRM", "replacements": "U+FFFD",
 }  # fmt: skip
 TASKS = {"ocr": "Text", "table": "Tables", "formula": "Formulas", "chart": "Charts", "spotting": "Spotting", "seal": "Seals", "other": "Other prompts"}
 DIMENSIONS = {"length": "length of the truth", "size": "size of the image", "group": "document"}

@@ -3,10 +3,10 @@ SHELL := /bin/sh
 SFT := .venv/bin/sft
 DATA ?= bengali
 # the newest model that was exported
-MODEL_DIR ?= $(or $(shell ls -td runs/*/model/sft-export.json 2>/dev/null | head -1 | xargs -r dirname),no-model-yet)
+MODEL_DIR ?= $(or $(shell ls -td runs/*/model/sft-export.json 2>/dev/null | sed -n '1s:/[^/]*$$::p'),no-model-yet)
 URL ?= http://127.0.0.1:8118
 # the newest run
-RUN ?= $(or $(shell ls -td runs/*/config.yaml 2>/dev/null | head -1 | xargs -r dirname),no-run-yet)
+RUN ?= $(or $(shell ls -td runs/*/config.yaml 2>/dev/null | sed -n '1s:/[^/]*$$::p'),no-run-yet)
 # Only what was said is passed on; the rest is chosen by `sft run` and said aloud.
 FLAGS = $(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model "$(MODEL)") $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(GPUS),--gpus $(GPUS)) \
   $(if $(BATCH),--batch $(BATCH)) $(if $(ACCUM),--accum $(ACCUM)) $(if $(LR),--lr $(LR)) $(if $(MAX_STEPS),--max-steps $(MAX_STEPS)) \

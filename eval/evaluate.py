@@ -28,12 +28,12 @@ try:
     import click
     import msgspec
 
+    from sft.cli.common import ExtraScore
     from sft.errors import EXIT_PROBLEMS, ProblemsFound, SftError, UsageError
     from sft.evaluation import outputs, predict, report, results
     from sft.evaluation.cache import content_hash, prepare
     from sft.evaluation.client import shown
     from sft.evaluation.extras import require
-    from sft.evaluation.sample_scores import EXTRAS
     from sft.jsonl import bounded_lines, open_input, read_samples, sha256, write_json
     from sft.types import Prediction, Sample
 except ModuleNotFoundError as missing:
@@ -95,7 +95,7 @@ def _row(text: bytes, where: str, too_long: bool) -> _Row:
 @click.option("--pred", type=click.Path(path_type=Path), metavar="PRED", required=True, help="The predictions, JSONL.")
 @click.option("--data", type=click.Path(path_type=Path), metavar="DATA", required=True, help="The samples with their truths, JSONL.")
 @click.option("--name", help="What this run is called [default: the name of --pred].")
-@click.option("--metric", "extras", multiple=True, type=click.Choice(EXTRAS), help="A score beyond the usual ones; cdm needs LaTeX.")
+@click.option("--metric", "extras", multiple=True, type=ExtraScore(), help="A score beyond the usual ones, as of `sft eval`.")
 @click.option("--no-report", is_flag=True, help="Only predictions.jsonl and results.json.")
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", default=Path("runs/scores"), show_default=True)
 def main(pred: Path, data: Path, name: str | None, extras: tuple[str, ...], no_report: bool, out: Path) -> None:

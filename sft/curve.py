@@ -163,6 +163,7 @@ def _place(order: Order) -> _Place:
     run = Run.open(order.run)
     data, told = (order.data, None) if order.data else checkpoints.held_out(run)
     label = "-".join([*([order.label or data.stem] if order.data or order.limit else []), *([str(order.limit)] if order.limit else [])])
+    label = f"data-{label}" if label.startswith("step-") else label  # whose scores must not land among those of a step
     return _Place(run, data, told, label, order.out or run.folder / loop.CURVE / label)
 
 

@@ -103,8 +103,8 @@ def require_free_port(host: str, port: int) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError as error:
-            raise UsageError(f"cannot listen on {host}:{port} ({error.strerror})", hint=f"stop what runs there, or give another port: --port {free_port()}") from error
+        except (OSError, UnicodeError) as error:  # the latter for a name that is too long
+            raise UsageError(f"cannot listen on {host}:{port} ({getattr(error, 'strerror', None) or error})", hint=f"stop what runs there, or give another port: --port {free_port()}") from error
 
 
 def free_port() -> int:
@@ -125,7 +125,8 @@ class Running:
     def watch(self) -> None:
         """Returns never: EngineError when the server ends by itself."""
         while self.process.running:
-            self.process.lines(WATCH_SECONDS)  # the log has them; an unread queue would only grow
+            if self.process.lines(WATCH_SECONDS) is None:  # the log has them; an unread queue would only grow
+                time.sleep(WATCH_SECONDS)  # it has closed its output: nothing to wait for there
         raise _failure(f"the server ended with exit code {self.process.exit_code()}", self.log)
 
 
@@ -198,7 +199,10 @@ def warm_up(url: str, version: models.ModelVersion, model_dir: Path) -> None:
         raise EngineError(f"the server is healthy, but refuses an image with {answer.status_code}: {answer.text[:300]}")
     text = load_tokenizer(model_dir / "tokenizer.json").encode(models.render_prompt(version, prompt), add_special_tokens=False).ids
     trained = len(text) - 1 + image_tokens(side, side, min_pixels=low, max_pixels=high)  # one placeholder becomes N
-    served = answer.json()["usage"]["prompt_tokens"]
+    try:
+        served = answer.json()["usage"]["prompt_tokens"]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise EngineError(f"what answers at {url} is not vLLM: {answer.text[:300]}") from error
     if served != trained:
         raise EngineError(
             f"the server's prompt has {served} tokens, the trained one {trained}: the answers would be worse than the model",

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import signal
 import socket
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from conftest import VERSION
 
 from sft import models, serve
+from sft.cli import sft as command
+from sft.cli.serving import show
 from sft.errors import EngineError, ProblemsFound, UsageError
 
 
@@ -186,3 +193,82 @@ def test_inference_yml_that_is_no_file(base_model: Path) -> None:
         with pytest.raises(ProblemsFound, match="does not say which model"):
             serve.version_of(base_model)
         path.rename(base_model / f"old-{make.__name__}")
+
+
+SERVER = """#!{python}
+import http.server, json, os, sys, threading, time
+open({seen!r}, "w").write(str(os.getpid()))
+if {mode!r} == "slow":
+    time.sleep(60)
+class Answers(http.server.BaseHTTPRequestHandler):
+    def answer(self, value):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(value).encode())
+    def do_GET(self):
+        self.answer(dict())
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.answer(dict(usage=dict(prompt_tokens={tokens})))
+        if {mode!r} == "dies":
+            print("RuntimeError: out of memory", flush=True)
+            threading.Timer(0.5, os._exit, [0]).start()
+    def log_message(self, *_):
+        pass
+http.server.HTTPServer(("127.0.0.1", {port}), Answers).serve_forever()
+"""
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("mode", "number", "code"), [("serves", signal.SIGINT, 0), ("serves", signal.SIGTERM, 0), ("slow", signal.SIGINT, 0), ("dies", None, 3)])
+def test_the_verb(base_model: Path, tmp_path: Path, mode: str, number: signal.Signals | None, code: int) -> None:
+    """Ctrl-C before and after it is ready leaves neither a process nor a folder; a server that dies leaves its log."""
+    program, port, seen, temporary = tmp_path / "bin" / "python", serve.free_port(), tmp_path / "seen", tmp_path / "tmp"
+    program.parent.mkdir()
+    temporary.mkdir()
+    program.write_text(SERVER.format(python=sys.executable, mode=mode, seen=str(seen), tokens=trained_tokens(base_model), port=port))
+    program.chmod(0o755)
+    words = [sys.executable, "-m", "sft", "serve", str(base_model), "--device", "cpu", "--port", str(port)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "SFT_SERVER_PYTHON": str(program), "TMPDIR": str(temporary)}) as process:
+        assert process.stdout and process.stderr
+        if mode == "slow":
+            while not seen.is_file() or not seen.read_text():
+                time.sleep(0.05)
+                assert process.poll() is None
+        else:
+            assert process.stdout.readline() == f"http://127.0.0.1:{port}/v1  model PaddleOCR-VL-0.9B\n"
+        if number:
+            process.send_signal(number)
+        _, talk = process.communicate(timeout=60)
+    assert process.returncode == code, talk
+    assert "Traceback" not in talk and ("stopped" in talk) == (code == 0)
+    left = [path.name for path in temporary.rglob("*.log")]
+    assert (left == ["server.log"] and "out of memory" in talk and str(temporary) in talk) if code else not list(temporary.iterdir())
+    assert not Path(f"/proc/{seen.read_text()}").exists(), "the server is gone"
+
+
+@pytest.mark.parametrize("words", [("--port", "0"), ("--port", "99999"), ("--gpu-memory", "2"), ("--max-model-len", "0"), ("--host", "a" * 300), ("--host", "no.such.host.invalid")])
+def test_wrong_words(base_model: Path, words: tuple[str, str]) -> None:
+    done = CliRunner().invoke(command, ["serve", str(base_model), "--device", "cpu", *words])
+    assert done.exit_code == 2 or (isinstance(done.exception, UsageError) and "cannot listen" in str(done.exception) and "None" not in str(done.exception))
+
+
+def test_a_dry_run_can_be_pasted(base_model: Path) -> None:
+    folder = base_model.rename(base_model.with_name("my model"))
+    done = CliRunner().invoke(command, ["serve", str(folder), "--dry-run", "--device", "cpu"])
+    assert str(folder) in shlex.split(done.stdout), done.output
+
+
+def test_an_answer_that_is_none(base_model: Path, fake_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ("[]", "{}", '{"usage": null}', "5", "<html>", "[" * 100_000):
+        monkeypatch.setattr(json, "dumps", lambda _, text=text, **__: text)  # as the server above writes
+        with pytest.raises(EngineError, match="is not vLLM"):
+            serve.warm_up(fake_server, VERSION, base_model)
+
+
+def test_what_was_asked_for_by_name_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    usual = dict.fromkeys(("cer", "wer", "ned", "exact", "empty", "truncated"), 0.25)
+    counts = {"in": 1, "scored": 1, "lost": 0}
+    for parts in ({"ocr": {"scores": usual, "counts": counts, "unscored": ""}}, {name: {"scores": {**usual, "cer_lines": 0.125}, "counts": counts, "unscored": ""} for name in ("ocr", "seal")}):
+        show({"scores": {**usual, "cer_lines": 0.125}, "counts": counts, "tasks": parts, "lost": {}, "lost_by_reason": {}}, Path("x"))
+        assert "cer_lines" in (shown := capsys.readouterr().out) and "0.1250" in shown

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import signal
 import sys
 import tempfile
-from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,11 @@ NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 @click.command()
 @click.argument("model_dir", type=click.Path(path_type=Path))
-@click.option("--port", type=int, default=serving.DEFAULT_PORT, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=serving.DEFAULT_PORT, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 answers other machines too.")
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), help="[default: gpu where there is one]")
-@click.option("--max-model-len", type=int, metavar="TOKENS")
-@click.option("--gpu-memory", type=float, default=0.8, show_default=True, help="Share of the card that vLLM takes.")
+@click.option("--max-model-len", type=click.IntRange(min=1), metavar="TOKENS")
+@click.option("--gpu-memory", type=click.FloatRange(min=0, min_open=True, max=1), default=0.8, show_default=True, help="Share of the card that vLLM takes.")
 @click.option("--trust-remote-code", is_flag=True, help="Run the Python files of the model directory. Only for directories you trust.")
 @click.option("--dry-run", is_flag=True, help="Print the server's command and end.")
 def serve(model_dir: Path, port: int, host: str, device: str | None, max_model_len: int | None, gpu_memory: float, trust_remote_code: bool, dry_run: bool) -> None:
@@ -51,24 +51,25 @@ def serve(model_dir: Path, port: int, host: str, device: str | None, max_model_l
     chosen = device or ("gpu" if machine.gpus else "cpu")
     more: dict[str, Any] = {"host": host, "max_model_len": max_model_len, "gpu_memory": gpu_memory, "trust_remote_code": trust_remote_code}
     if dry_run:
-        click.echo(" ".join(serving.server_command(model_dir, version, serving.ServerOptions("python", port=port, device=chosen, **more))))
+        click.echo(shlex.join(serving.server_command(model_dir, version, serving.ServerOptions("python", port=port, device=chosen, **more))))
         return
     serving.require_free_port(host, port)
     reason = environments.no_cpu_server() if chosen == "cpu" else ""
     if reason:
         raise EngineError(reason, hint="serve the directory in the container: see docs/serving.md")
     options = job.server_options(chosen, machine, port=port, **more)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     folder = Path(tempfile.mkdtemp(prefix="sft-serve-"))  # stays when the server fails: its log says why
-    with serving.running(model_dir, version, options, log=folder / "server.log", say=ui.say) as server:
-        click.echo(f"{server.url}/v1  model {version.served_name}")
-        ui.flush()
-        ui.say("ready: the first image was answered, and its prompt is the trained one; Ctrl-C stops")
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _interrupt)
-        with suppress(KeyboardInterrupt):
+    try:
+        with serving.running(model_dir, version, options, log=folder / "server.log", say=ui.say) as server:
+            click.echo(f"{server.url}/v1  model {version.served_name}")
+            ui.flush()
+            ui.say("ready: the first image was answered, and its prompt is the trained one; Ctrl-C stops")
             server.watch()
-    shutil.rmtree(folder, ignore_errors=True)
-    ui.say("stopped")
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)
+        ui.say("stopped")
 
 
 def _interrupt(*_: object) -> None:
@@ -161,15 +162,18 @@ HEADLINES = ("cer", "wer", "teds", "teds_s", "similarity", "rms_f1", "exact", "t
 
 
 def show(results: dict[str, Any], written: Path) -> None:
-    """The scores as a table."""
+    """The scores as a table; those that were asked for by name, too."""
+    from sft.evaluation.sample_scores import EXTRAS
+
     scores, counts = results["scores"], results["counts"]
     title = f"{counts['in']} samples = {counts['scored']} scored + {counts['lost']} lost"
     parts = results.get("sets") or results.get("tasks") or {}
     if set(parts) <= {"ocr"}:
-        rows = [[label, f"{scores[key]:.4f}"] for key, label in (("cer", "CER"), ("wer", "WER"), ("ned", "NED"), ("exact", "exact match"), ("empty", "empty"), ("truncated", "cut off"))]
+        labels = (("cer", "CER"), ("wer", "WER"), ("ned", "NED"), ("exact", "exact match"), ("empty", "empty"), ("truncated", "cut off"), *((name, name) for name in EXTRAS if name in scores))
+        rows = [[label, f"{scores[key]:.4f}"] for key, label in labels]
         ui.table(title, ["", "score"], rows)
     else:
-        names = [name for name in HEADLINES if any(name in part["scores"] for part in parts.values())]
+        names = [name for name in (*HEADLINES, *EXTRAS) if any(name in part["scores"] for part in parts.values())]
         rows = [[part, str(found["counts"]["scored"]), *(f"{found['scores'][name]:.4f}" if name in found["scores"] else "" for name in names)] for part, found in parts.items()]
         ui.table(title, ["", "n", *names], rows)
         for part, found in parts.items():

@@ -43,7 +43,7 @@ except ModuleNotFoundError as missing:
 
 class _Row(msgspec.Struct):
     id: int
-    pred: str | None = None
+    pred: str | msgspec.UnsetType = msgspec.UNSET
     finish_reason: str = ""
     error: str = ""
     reason: str = ""
@@ -73,7 +73,7 @@ def _prediction(line: int, sample: Sample, row: _Row | None) -> Prediction:
     if row is None:
         row = _Row(line, error="no prediction", reason="answer.absent")
     error = row.error and (shown(row.error) or "no reason given")
-    return Prediction(line, sample.image_info[0].image_url, sample.prompt, sample.ref, "" if error else row.pred or "", row.finish_reason, error=error, reason=shown(row.reason))
+    return Prediction(line, sample.image_info[0].image_url, sample.prompt, sample.ref, "" if error or row.pred is msgspec.UNSET else row.pred, row.finish_reason, error=error, reason=shown(row.reason))
 
 
 def _row(text: bytes, where: str, too_long: bool) -> _Row:
@@ -81,7 +81,7 @@ def _row(text: bytes, where: str, too_long: bool) -> _Row:
         if too_long:
             raise ValueError("the line is too long")
         row = msgspec.json.decode(text, type=_Row)
-        keys = [] if row.error or row.pred is not None else [str(key)[:40] for key in msgspec.json.decode(text)]
+        keys = [] if row.error or row.pred is not msgspec.UNSET else [str(key)[:40] for key in msgspec.json.decode(text)]
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ProblemsFound(f"not a prediction: {error}", where=where, hint='one object a line: {"id": 1, "pred": "..."}') from error
     if keys:
@@ -106,7 +106,7 @@ def main(pred: Path, data: Path, name: str | None, extras: tuple[str, ...], no_r
         if (out / "predictions.jsonl").resolve() == pred.resolve():
             raise UsageError("the results would overwrite the predictions", where=str(out), hint="give another -o")
         if all(item.error for item in preds):
-            raise ProblemsFound("no sample of the data has a prediction", where=str(pred), hint="ids are line numbers of the data and count from 1")
+            raise ProblemsFound(f"no sample of the data has a prediction; the first: {preds[0].error}", where=str(pred), hint="ids are line numbers of the data and count from 1")
         prepared = prepare(list(read_samples(data)), data.parent, predict.Sampling(1))
         faults = [f"line {item.line}: {item.fault}" for item in prepared if item.fault]
         if faults:

@@ -91,10 +91,15 @@ def steps(place: Path) -> list[int]:
     return [checkpoint.step for folder in (place / "runs").glob("three-*") for checkpoint in ENGINES["paddleformers"].checkpoints(folder / "checkpoints")]
 
 
+def heed_interrupts() -> None:
+    """In the child: a script's background jobs, which these tests may be, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def running(*words: str, place: Path) -> Iterator[subprocess.Popen[str]]:
     """A command in the background that does not outlive a failed assertion."""
-    with subprocess.Popen([*SFT, *words], cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([*SFT, *words], cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as process:
         try:
             yield process
         finally:

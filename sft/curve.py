@@ -262,7 +262,7 @@ def write(out: Path, runs: Sequence[tuple[str, int, Path]], data: Path | None, v
     base = data.parent if data else outputs.images_of([Path(run.path) for run in found.runs])
     told = [*notes, *(("note", note) for note in found.notes), ("step to take", _said(curve.choice))]
     taken = "" if curve.choice.step is None else f"; take {f'step {curve.choice.step}' if curve.choice.step else 'the base model'}"
-    report.write_all(out, gathered, title=title + taken, base=base, notes=told)
+    report.write_all(out, gathered, title=title + taken, base=base, notes=told, conditions=found.conditions)
     write_json(out / "curve.json", curve.as_file())
     outputs.write_curves(events, gathered, ui.say)
     write_json(out / "compare.json", msgspec.to_builtins(found) | {"gates": []})  # last: its presence says that the points are there

@@ -12,12 +12,13 @@ from typing import Any
 from sft import __version__, serve
 from sft.data import fingerprint as data_fingerprint
 from sft.errors import ProblemsFound, SftError, UsageError
+from sft.evaluation import conditions as told
 from sft.evaluation import outputs, predict, report, results, suites
 from sft.evaluation.cache import AnswerCache, Prepared, content_hash, prepare
 from sft.evaluation.client import Kind
 from sft.evaluation.extras import require
 from sft.evaluation.servers import Served, survey
-from sft.jsonl import read_samples, read_table, sha256, write_json
+from sft.jsonl import read_samples, sha256, write_json
 from sft.launch import run_json
 from sft.metrics import METRICS
 from sft.models import ModelVersion
@@ -26,7 +27,6 @@ from sft.types import Prediction
 PARITY_WORKER = Path(__file__).parent / "workers" / "transformers_answers.py"
 PARITY_SAMPLES = 8
 ANSWERS = "answers.jsonl"
-MAX_RESULTS = 64 << 20  # bytes of results.json
 TIE = 0.5  # logits; float32 kernels of the two differ by up to 0.4 on images that a model cannot read
 
 
@@ -107,7 +107,7 @@ def _refuse_others(order: Order, served: Served) -> None:
     path = order.out / "results.json"
     differ: list[str] = []
     with suppress(SftError, KeyError, TypeError, OSError, ValueError):
-        earlier = read_table(path, max_bytes=MAX_RESULTS)
+        earlier = told.beside(path)
         now, then = results.asked(served), earlier["endpoint"]
         if Path(earlier["data"]["path"]).resolve() != order.data.resolve():
             differ.append(f"other data ({earlier['data']['path']}, not {order.data})")
@@ -167,10 +167,7 @@ def conditions_of(data: Path, max_tokens: int | None, suite: suites.Ready | None
 
 def scored_before(out: Path, conditions: Mapping[str, Any]) -> dict[str, Any] | None:
     """What results.json in `out` holds, if no answer is lost there and its conditions are the same as far as `conditions` says; else None."""
-    try:
-        earlier = read_table(out / "results.json", max_bytes=MAX_RESULTS)
-    except SftError:
-        return None
+    earlier = told.beside(out / "predictions.jsonl")
     then, counts = earlier.get("conditions"), earlier.get("counts")
     same = isinstance(then, dict) and all(key in then and then[key] == value for key, value in conditions.items()) and ("suite" in then) == ("suite" in conditions)
     whole = isinstance(counts, dict) and counts.get("lost") == 0

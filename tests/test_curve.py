@@ -177,6 +177,7 @@ def test_every_checkpoint_is_scored_once_and_shown_everywhere(machine: Machine, 
     out = machine.run / "curve"
     assert {path.name for path in out.iterdir()} >= {"report.html", "report.md", "metrics.csv", "junit.xml", "compare.json", "curve.json", "step-0", "step-20", "step-40", "step-60"}
     assert not list(machine.run.rglob("step-*/model")), "an exported checkpoint has gigabytes"
+    assert "hash of texts and images" in (out / "report.html").read_text("utf-8"), "the conditions of the runs"
     assert "<polyline" in (out / "report.html").read_text("utf-8") and (out / "report.md").read_text("utf-8").startswith("# mine-1: over training; take step 60")
     with (out / "metrics.csv").open(newline="", encoding="utf-8") as stream:
         rows = [row for row in csv.DictReader(stream) if row["score"] == "exact" and not row["dimension"]]

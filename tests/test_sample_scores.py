@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sft.errors import UsageError
+from sft.evaluation import extras
 from sft.evaluation.sample_scores import EXTRAS, HAS, HEADLINE, OTHER, SCORES, pairs_of, pairs_one, score_one, task_of
 from sft.evaluation.score import score
 from sft.metrics import METRICS, function
@@ -101,6 +103,16 @@ def test_what_a_task_has_is_what_its_answers_get() -> None:
         family = {"table": "table", "formula": "formula", "chart": "chart"}.get(task, "text")
         ref, answer = REFS[family]
         assert set(pairs_one(task, ref, answer, extras=EXTRAS)) == set(names) - {"cdm"}, task
+
+
+def test_an_extra_that_cannot_be_had_is_absent_and_an_error_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(EXTRAS) == set(extras.NAMES)
+    monkeypatch.setattr(extras, "find_spec", lambda _: None)
+    for name, task in (("formula_bleu", "formula"), ("scrm", "chart"), ("cer_lines", "ocr")):
+        assert name not in extras.pairs(task, "a | b\nc | 1", "a | b\nc | 1", EXTRAS)
+        with pytest.raises(UsageError, match=f"{name} needs"):
+            extras.require([name])
+    assert "cer_graphemes" in extras.pairs("ocr", "a", "a", EXTRAS)
 
 
 def test_extras_only_where_they_are_asked_for() -> None:

@@ -35,10 +35,10 @@ class Condition:
     differs: bool
 
 
-def beside(predictions: Path) -> dict[str, Any]:
-    """The results.json in the folder of a file of predictions; empty where there is none, or it is no table."""
+def beside(path: Path) -> dict[str, Any]:
+    """The results.json in the folder of a file, such as its predictions; empty where there is none, or it is no table."""
     try:
-        return read_table(predictions.with_name(FILE), max_bytes=MAX_BYTES)
+        return read_table(path.with_name(FILE), max_bytes=MAX_BYTES)
     except SftError:
         return {}
 
@@ -193,7 +193,8 @@ def _lines(run: Told) -> Iterator[tuple[str, str]]:
             rule = {key: value for key, value in _table(part, "rule").items() if not isinstance(value, (dict, list))}
             yield f"set {name}", _pairs({"file": part.get("sha256")} | rule | _table(part, "sampling"))
     yield "normalisation", _text(run.get("normalisation"))
-    yield "workbench", _text(run.get("workbench"))
+    own = _table(run, "workbench_git").get("commit")
+    yield "workbench", _text(run.get("workbench")) + (f", commit {str(own)[:SHOWN]}" if own else "")
     if git.get("commit"):
         yield "commit", str(git["commit"])[:SHOWN] + (" and changes" if git.get("dirty") else "")
     yield "seeds", _pairs(_table(run, "seeds"))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sft.errors import SftError, UsageError
-from sft.evaluation import report
+from sft.evaluation import conditions, report
 from sft.evaluation.report_data import Data, gather
 from sft.evaluation.results import Pairs
 from sft.evaluation.slices import facts, read_rows
@@ -46,10 +46,7 @@ def side_by_side(
 def images_of(paths: Sequence[Path]) -> Path:
     """The folder that the images of predictions count from, by the results.json beside one of them; the current one where none tells."""
     for path in paths:
-        try:
-            told = read_table(path.with_name("results.json")).get("data")
-        except SftError:
-            continue
+        told = conditions.beside(path).get("data")
         if isinstance(told, dict) and Path(str(told.get("path"))).is_file():
             return Path(str(told["path"])).parent
     return Path()

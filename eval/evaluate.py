@@ -28,14 +28,14 @@ try:
     import click
     import msgspec
 
-    from sft.cli.common import ExtraScore
+    from sft import report
+    from sft.cli.options import ExtraScore
     from sft.errors import EXIT_PROBLEMS, ProblemsFound, SftError, UsageError
-    from sft.evaluation import outputs, predict, report, results
-    from sft.evaluation.cache import content_hash, prepare
-    from sft.evaluation.client import shown
-    from sft.evaluation.extras import require
-    from sft.jsonl import bounded_lines, open_input, read_samples, sha256, write_json
+    from sft.evaluation import require, results
+    from sft.files import bounded_lines, open_input, read_samples, sha256, write_json
+    from sft.inference import client, content_hash, predict, prepare, shown
     from sft.types import Prediction, Sample
+    from sft.workflows import side_by_side
 except ModuleNotFoundError as missing:
     print(f"error: this Python has no {missing.name}\n\nhint: use that of the workbench: .venv/bin/python eval/evaluate.py (`make setup` makes it)", file=sys.stderr)
     sys.exit(2)
@@ -107,7 +107,7 @@ def main(pred: Path, data: Path, name: str | None, extras: tuple[str, ...], no_r
             raise UsageError("the results would overwrite the predictions", where=str(out), hint="give another -o")
         if all(item.error for item in preds):
             raise ProblemsFound(f"no sample of the data has a prediction; the first: {preds[0].error}", where=str(pred), hint="ids are line numbers of the data and count from 1")
-        prepared = prepare(list(read_samples(data)), data.parent, predict.Sampling(1))
+        prepared = prepare(list(read_samples(data)), data.parent, client.Sampling(1))
         faults = [f"line {item.line}: {item.fault}" for item in prepared if item.fault]
         if faults:
             print(f"warning: {len(faults)} images cannot be read, the report will lack them; {shown(faults[0])}", file=sys.stderr)
@@ -118,7 +118,7 @@ def main(pred: Path, data: Path, name: str | None, extras: tuple[str, ...], no_r
         predict.write_predictions(out / "predictions.jsonl", preds)
         write_json(out / "results.json", found)
         if not no_report:
-            report.write_all(out, outputs.side_by_side([(found["name"], preds)], data, pairs=[pairs]), title=data.name, base=data.parent, notes=[("predictions", str(pred))])
+            report.write_all(out, side_by_side([(found["name"], preds)], data, pairs=[pairs]), title=data.name, base=data.parent, notes=[("predictions", str(pred))])
     except SftError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

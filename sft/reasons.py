@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from sft.types import Problem
+
 Severity = Literal["error", "warning"]
 
 # code → severity and meaning; the group before the dot says what kind of thing is wrong
@@ -98,3 +100,13 @@ REASONS: dict[str, tuple[Severity, str]] = {
     "source.remote": ("error", "an image could not be fetched"),
     "source.address": ("error", "an address that is not fetched: not http(s), or not public"),
 }
+
+
+def make(code: str, message: str, line: int, hint: str = "") -> Problem:
+    """A `Problem` with the severity that REASONS gives its code."""
+    return Problem(code, REASONS[code][0], message, line, hint)
+
+
+def shorten(text: str, limit: int = 160) -> str:
+    """What fits into a message."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

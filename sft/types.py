@@ -116,4 +116,4 @@ class Prediction:
     finish_reason: str = "stop"
     seconds: float = 0.0
     error: str = ""
-    reason: str = ""  # of a lost one: a code of `sft.evaluation.client.LOST`
+    reason: str = ""  # of a lost one: a code of `sft.inference.client.LOST`

@@ -16,9 +16,17 @@ import yaml
 from click.testing import CliRunner
 from PIL import Image
 
-from sft import data, environments, export, job, loop, models, runs, scoring, serve
-from sft.cli import VERBS, serving, training
-from sft.engines import erniekit, paddleformers
+from sft.cli import VERBS, train
+from sft.cli import evaluate as evaluate_module
+from sft.cli import serve as serve_module
+from sft.datasets import locate
+from sft.models import verify, versions
+from sft.runtime import environments
+from sft.serving import server
+from sft.training import run_folder
+from sft.training.engines import erniekit, paddleformers
+from sft.workflows import evaluate as scoring
+from sft.workflows import run
 
 SFT = [sys.executable, "-m", "sft"]
 
@@ -170,12 +178,12 @@ def asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file whose rows `sft eval NAME` sends to the server."""
     asked: list[Path] = []
 
-    def evaluate(order: scoring.Order, **_: Any) -> None:
+    def evaluate(order: scoring.EvalRequest, **_: Any) -> None:
         asked.append(order.data)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(scoring, "evaluate", evaluate)
-    done = CliRunner().invoke(serving.eval, [name, "--max-tokens", "8"])
+    monkeypatch.setattr(scoring, "run_evaluation", evaluate)
+    done = CliRunner().invoke(evaluate_module.eval, [name, "--max-tokens", "8"])
     assert asked, done.exception
     return asked[0]
 
@@ -203,7 +211,7 @@ def test_eval_of_a_card_scores_its_test_file(tmp_path: Path, monkeypatch: pytest
     card = {"name": "demo", "task": "ocr", "language": "bn", "licence": "none", "files": files, "sample": {"seed": 1, "train": 2, "test": 1}}
     (folder / "dataset.yaml").write_text(yaml.safe_dump(card))
     assert asked_for("demo", monkeypatch) == Path("datasets/demo/sample/test.jsonl")
-    assert data.find("demo").test == Path("datasets/demo/sample/test.jsonl")
+    assert locate.find("demo").test == Path("datasets/demo/sample/test.jsonl")
 
 
 def test_serve_prints_the_address_that_the_server_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,12 +225,12 @@ def test_serve_prints_the_address_that_the_server_has(tmp_path: Path, monkeypatc
     def answering(*_: Any, **__: Any) -> Iterator[Server]:
         yield Server()
 
-    for name, instead in {"version_of": lambda _: models.MODELS["1.5"], "require_free_port": lambda *_: None, "running": answering}.items():
-        monkeypatch.setattr(serve, name, instead)
-    monkeypatch.setattr(export, "prove", lambda *_: None)
+    for name, instead in {"version_of": lambda _: versions.MODELS["1.5"], "require_free_port": lambda *_: None, "running": answering}.items():
+        monkeypatch.setattr(server, name, instead)
+    monkeypatch.setattr(verify, "verify_served", lambda *_: None)
     monkeypatch.setattr(environments, "no_cpu_server", lambda: "")
-    monkeypatch.setattr(job, "server_options", lambda *_, **__: None)
-    done = CliRunner().invoke(serving.serve, [str(tmp_path), "--host", "::1", "--device", "cpu"])
+    monkeypatch.setattr(server, "server_options", lambda *_, **__: None)
+    done = CliRunner().invoke(serve_module.serve, [str(tmp_path), "--host", "::1", "--device", "cpu"])
     assert done.exit_code == 0 and "http://[::1]:8118/v1  model PaddleOCR-VL-1.5-0.9B\n" in done.stdout
 
 
@@ -230,11 +238,11 @@ def test_end_table_shows_what_was_cut_off(tmp_path: Path, capsys: pytest.Capture
     scores = {"cer": 0.5, "wer": 0.5, "ned": 0.5, "exact": 0.5, "empty": 0.125, "truncated": 0.25}
     counts = {"in": 8, "scored": 8, "lost": 0}
     before, after = ({"scores": {**scores, "truncated": cut}, "counts": counts} for cut in (0.75, 0.25))
-    training._show(loop.Outcome(runs.Run(tmp_path), [], before=before, after=after))
+    train._show(run.Outcome(run_folder.Run(tmp_path), [], before=before, after=after))
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["cut", "off", "0.7500", "0.2500", "-0.5000", "lower"] in shown
     assert ["empty", "0.1250", "0.1250", "+0.0000", "lower"] in shown
-    serving.show({"scores": scores, "counts": counts}, tmp_path)
+    evaluate_module.show({"scores": scores, "counts": counts}, tmp_path)
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["cut", "off", "0.2500"] in shown and ["empty", "0.1250"] in shown
 

@@ -14,12 +14,12 @@ from click.testing import CliRunner, Result
 from sft.cli import sft as command
 from sft.errors import ProblemsFound, UsageError
 from sft.evaluation.compare import Comparison, compare, verdict_of
-from sft.evaluation.measure import Measured, corrected
-from sft.evaluation.predict import write_predictions
+from sft.evaluation.estimates import Measured, corrected
 from sft.evaluation.slices import FEWEST, facts, members, read_rows
-from sft.jsonl import sha256
-from sft.models import MODELS
-from sft.shards import Runner
+from sft.files.atomic import sha256
+from sft.inference.predict import write_predictions
+from sft.models.versions import MODELS
+from sft.runtime.runner import Runner
 from sft.types import Prediction
 
 ONE = Runner(workers=1)

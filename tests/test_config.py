@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sft.config import REHEARSAL, RunConfig, dump, load_file, resolve
 from sft.errors import UsageError
+from sft.training.config import REHEARSAL, RunConfig, dump, load_file, resolve
 
 CHOSEN: tuple[str, dict[str, Any]] = ("chosen", {"engine": "erniekit"})
 

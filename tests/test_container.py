@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from dockerfile_parse import DockerfileParser
 
-from sft.container import (
+from sft.errors import UsageError
+from sft.runtime.container import (
     Access,
     Gpu,
     build_command,
@@ -28,7 +29,6 @@ from sft.container import (
     server_image,
     stop_command,
 )
-from sft.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
 REGISTRY = "ccr-2vdh3abv-pub.cnc.bj.baidubce.com/paddlepaddle"

@@ -22,14 +22,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny_format import TINY
 
-from sft import formats, manifest, work
+from sft import formats
 from sft.cli.convert import convert as verb
-from sft.convert import Result, convert, manifest_path, options_of, rejects_path
-from sft.convert_unit import Order
+from sft.convert.driver import Result, convert, manifest_path, options_of, rejects_path
+from sft.convert.worker import ConvertRequest
 from sft.errors import EngineError, ProblemsFound, SftError, UsageError
+from sft.files import atomic, manifest, staging
 from sft.formats.base import Options
-from sft.images import EXIF_ORIENTATION, probe
-from sft.shards import Runner
+from sft.images.reader import EXIF_ORIENTATION, probe
+from sft.runtime.runner import Runner
 from sft.types import Task
 
 ONE = Runner(workers=1)
@@ -71,7 +72,7 @@ def tiny(tmp_path: Path) -> Converts:
     def run(*rows: Any, out: str = "out.jsonl", runner: Runner = ONE, fresh: bool = False, **more: Any) -> Result:
         if rows:
             (tmp_path / "labels.txt").write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows), "utf-8")
-        return convert(Order("tiny", tmp_path / "labels.txt", tmp_path / out, **more), runner, fresh=fresh, source_format=TINY)
+        return convert(ConvertRequest("tiny", tmp_path / "labels.txt", tmp_path / out, **more), runner, fresh=fresh, source_format=TINY)
 
     return run
 
@@ -134,7 +135,7 @@ def test_a_killed_worker_is_an_error_and_the_rest_is_kept(tiny: Converts, tmp_pa
     good = {"images": ["a.png"], "text": "good"}
     with pytest.raises(EngineError, match="SIGKILL"):
         tiny(*[good] * 30, "kill\n", runner=Runner(workers=2))
-    assert not (tmp_path / "out.jsonl").exists() and list(work.folder_of(tmp_path / "out.jsonl").glob("*.done"))
+    assert not (tmp_path / "out.jsonl").exists() and list(staging.folder_of(tmp_path / "out.jsonl").glob("*.done"))
 
 
 MIXED = [
@@ -203,22 +204,22 @@ def test_pieces_of_an_unfinished_run_are_used(tiny: Converts, tmp_path: Path) ->
         if done == 3:
             raise EngineError("stopped")
 
-    order = Order("tiny", tmp_path / "labels.txt", tmp_path / "out.jsonl")
+    order = ConvertRequest("tiny", tmp_path / "labels.txt", tmp_path / "out.jsonl")
     with pytest.raises(EngineError, match="stopped"):
         convert(order, ONE, progress=stop, source_format=TINY)
-    assert not (tmp_path / "out.jsonl").exists() and work.folder_of(tmp_path / "out.jsonl").is_dir()
+    assert not (tmp_path / "out.jsonl").exists() and staging.folder_of(tmp_path / "out.jsonl").is_dir()
     seen: list[int] = []
     result = convert(order, ONE, progress=lambda done, total: seen.append(done), source_format=TINY)
     assert result.resumed and seen[0] == 3 and seen[-1] == 5
-    assert tree(tmp_path, *OUTPUTS) == expected and not work.folder_of(tmp_path / "out.jsonl").exists()
+    assert tree(tmp_path, *OUTPUTS) == expected and not staging.folder_of(tmp_path / "out.jsonl").exists()
 
 
 def test_pieces_of_other_options_are_not_used(tiny: Converts, tmp_path: Path) -> None:
     tiny(*MIXED * 3)
-    folder = work.folder_of(tmp_path / "out.jsonl")
-    with work.Work(tmp_path / "out.jsonl", "another fingerprint") as other:
-        work.write(other.path("00000000.rows"), b"{}\n")
-        work.write(other.path("00000000.done"), b'{"seen":1,"out":1,"sizes":[3,0]}')
+    folder = staging.folder_of(tmp_path / "out.jsonl")
+    with staging.Work(tmp_path / "out.jsonl", "another fingerprint") as other:
+        atomic.write(other.path("00000000.rows"), b"{}\n")
+        atomic.write(other.path("00000000.done"), b'{"seen":1,"out":1,"sizes":[3,0]}')
     result = tiny(model="1.5")
     assert not result.resumed and "{}" not in (tmp_path / "out.jsonl").read_text().splitlines() and not folder.exists()
 
@@ -228,15 +229,15 @@ def test_an_empty_piece_of_a_crashed_machine_is_made_again(tiny: Converts, tmp_p
     expected = tree(tmp_path, "out.jsonl")
     mark = manifest.finished(manifest_path(tmp_path / "out.jsonl"), json.loads(manifest_path(tmp_path / "out.jsonl").read_text())["fingerprint"])
     assert mark is not None
-    with work.Work(tmp_path / "out.jsonl", mark["fingerprint"]) as place:
-        work.write(place.path("00000000.rows"), b"")
-        work.write(place.path("00000000.done"), b'{"seen":5,"out":4,"reasons":{"source.syntax":1},"sizes":[900,100]}')
-        work.write(place.path("00000001.done"), b"\0\0\0")
+    with staging.Work(tmp_path / "out.jsonl", mark["fingerprint"]) as place:
+        atomic.write(place.path("00000000.rows"), b"")
+        atomic.write(place.path("00000000.done"), b'{"seen":5,"out":4,"reasons":{"source.syntax":1},"sizes":[900,100]}')
+        atomic.write(place.path("00000001.done"), b"\0\0\0")
     assert tiny().resumed and tree(tmp_path, "out.jsonl") == expected
 
 
 def test_two_commands_cannot_write_the_same_file(tiny: Converts, tmp_path: Path) -> None:
-    with work.Work(tmp_path / "out.jsonl", "x"), pytest.raises(UsageError, match="another process"):
+    with staging.Work(tmp_path / "out.jsonl", "x"), pytest.raises(UsageError, match="another process"):
         tiny(*MIXED)
     assert tiny().manifest["counts"]["out"] == 5
 
@@ -251,7 +252,7 @@ def test_nothing_came_out(tiny: Converts, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("")
     with pytest.raises(ProblemsFound, match="nothing in it"):
         tiny()
-    assert not work.folder_of(tmp_path / "out.jsonl").exists()
+    assert not staging.folder_of(tmp_path / "out.jsonl").exists()
 
 
 def test_an_error_of_the_source_as_a_whole_is_one(tiny: Converts, tmp_path: Path) -> None:
@@ -369,7 +370,7 @@ def test_whatever_a_row_holds_nothing_vanishes(tmp_path_factory: pytest.TempPath
     picture(folder / "a.png")
     (folder / "labels.txt").write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"images": ["a.png"], "text": "good"}]), "utf-8")
     try:
-        result = convert(Order("tiny", folder / "labels.txt", folder / "out.jsonl"), ONE, source_format=replace(TINY, name="tiny"))
+        result = convert(ConvertRequest("tiny", folder / "labels.txt", folder / "out.jsonl"), ONE, source_format=replace(TINY, name="tiny"))
     except ProblemsFound:
         assert codes(folder / "out.jsonl")
     else:
@@ -389,7 +390,7 @@ def test_an_order_that_makes_no_sense_is_refused(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     (tmp_path / "labels.txt").write_text("")
     with pytest.raises(SftError, match=said):
-        convert(replace(Order("tiny", Path("labels.txt"), Path("out.jsonl")), **more), ONE, source_format=TINY)
+        convert(replace(ConvertRequest("tiny", Path("labels.txt"), Path("out.jsonl")), **more), ONE, source_format=TINY)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.txt"]
 
 
@@ -397,14 +398,14 @@ def test_the_source_is_never_overwritten(tmp_path: Path) -> None:
     source = tmp_path / "out.jsonl"
     source.write_text(json.dumps(hub()) + "\n")
     with pytest.raises(UsageError, match="overwrite its source"):
-        convert(Order("erniekit", source, tmp_path / "x" / ".." / "out.jsonl"), ONE)
+        convert(ConvertRequest("erniekit", source, tmp_path / "x" / ".." / "out.jsonl"), ONE)
 
 
 def test_the_output_may_lie_in_the_folder_that_is_converted(tmp_path: Path) -> None:
     for number in range(3):
         picture(tmp_path / f"{number}.png", shade=number, orientation=6)
         (tmp_path / f"{number}.gt.txt").write_text(f"line {number}")
-    order = Order("gt-pairs", tmp_path, tmp_path / "out.jsonl")
+    order = ConvertRequest("gt-pairs", tmp_path, tmp_path / "out.jsonl")
     first = convert(order, ONE)
     before = tree(tmp_path, *OUTPUTS)
     assert first.manifest["counts"]["out"] == 3 and convert(order, ONE).reused

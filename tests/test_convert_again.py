@@ -12,16 +12,17 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from sft import formats, jsonl, manifest, seen
+from sft import formats
 from sft.cli.convert import convert as verb
-from sft.convert import NothingUsable, Result, convert, manifest_path, options_of, rejects_path
-from sft.convert_unit import Order
+from sft.convert.driver import NothingUsable, Result, convert, manifest_path, options_of, rejects_path
+from sft.convert.prepare_image import Eye
+from sft.convert.worker import ConvertRequest
 from sft.errors import UsageError
+from sft.files import atomic, manifest, snapshot
 from sft.formats.base import Picture
-from sft.formats.json_decode import likely_encoding
-from sft.images import ImageProblem
-from sft.pictures import Eye
-from sft.shards import Runner
+from sft.formats.shared.json_stream import likely_encoding
+from sft.images.reader import ImageProblem
+from sft.runtime.runner import Runner
 from sft.types import Task
 
 ONE = Runner(workers=1)
@@ -34,7 +35,7 @@ def picture(path: Path, shade: int = 0, size: tuple[int, int] = (60, 40)) -> Pat
 
 
 def run(name: str, source: Path, out: Path, *, fresh: bool = False, to: Any = "erniekit", **options: Any) -> Result:
-    return convert(Order(name, source, out, options_of(formats.get(name), {}, **options), to=to), ONE, fresh=fresh)
+    return convert(ConvertRequest(name, source, out, options_of(formats.get(name), {}, **options), to=to), ONE, fresh=fresh)
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -118,34 +119,35 @@ def test_other_files_beside_the_images_change_nothing(boxes: Path, tmp_path: Pat
 
 
 def test_pieces_of_a_killed_run_whose_image_has_changed_are_not_used(boxes: Path, tmp_path: Path) -> None:
-    from sft import convert_unit, work
+    from sft.convert import worker
+    from sft.files import staging
 
     out = tmp_path / "out.jsonl"
-    piece = convert_unit.Piece(Order("ppocrlabel", boxes, out), work.folder_of(out), 0, next(formats.get("ppocrlabel").units(boxes, options_of(formats.get("ppocrlabel"), {}))))
+    piece = worker.Piece(ConvertRequest("ppocrlabel", boxes, out), staging.folder_of(out), 0, next(formats.get("ppocrlabel").units(boxes, options_of(formats.get("ppocrlabel"), {}))))
     piece.folder.mkdir()
-    tally = convert_unit.convert_unit(piece)
-    assert convert_unit.read_tally(piece.stem, tmp_path) == tally
+    tally = worker.convert_unit(piece)
+    assert worker.read_tally(piece.stem, tmp_path) == tally
     os.utime(boxes.parent / "1.png", (1, 1))
-    assert convert_unit.read_tally(piece.stem, tmp_path) is None and convert_unit.read_tally(piece.stem) == tally
+    assert worker.read_tally(piece.stem, tmp_path) is None and worker.read_tally(piece.stem) == tally
 
 
 def test_a_list_of_images_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
     for content in (b"no gzip", b""):
         (tmp_path / "list").write_bytes(content)
-        assert seen.changed(tmp_path / "list", tmp_path) == ([] if not content else None)
-    assert seen.changed(tmp_path / "none", tmp_path) is None
+        assert snapshot.changed(tmp_path / "list", tmp_path) == ([] if not content else None)
+    assert snapshot.changed(tmp_path / "none", tmp_path) is None
 
 
 def test_listed_images_are_found_by_their_path_from_out(tmp_path: Path) -> None:
     (tmp_path / "list").parent.mkdir(exist_ok=True)
-    listed = seen.Seen(tmp_path)
+    listed = snapshot.Seen(tmp_path)
     for name in ("a b.png", "größe\n.png", "x/y.png"):
         listed.note(picture(tmp_path / "a.png").rename(tmp_path / name) if "/" not in name else tmp_path / name)
     (tmp_path / "list").write_bytes(listed.packed())
-    assert seen.changed(tmp_path / "list", tmp_path) == []
+    assert snapshot.changed(tmp_path / "list", tmp_path) == []
     picture(tmp_path / "x" / "y.png")
     (tmp_path / "a b.png").unlink()
-    assert seen.changed(tmp_path / "list", tmp_path) == ["a b.png", "x/y.png"]
+    assert snapshot.changed(tmp_path / "list", tmp_path) == ["a b.png", "x/y.png"]
 
 
 def test_rows_of_ours_go_through_other_folders_without_loss(tmp_path: Path) -> None:
@@ -236,7 +238,7 @@ def test_label_studio_says_how_images_are_found(tmp_path: Path) -> None:
     [(errno.EACCES, "rights"), (errno.EPERM, "rights"), (errno.EROFS, "rights"), (errno.ENOSPC, "free space"), (errno.EDQUOT, "free space"), (errno.EIO, "check")],
 )
 def test_the_hint_fits_the_reason(number: int, word: str) -> None:
-    error = jsonl.disk_error(OSError(number, os.strerror(number)), Path("x"))
+    error = atomic.disk_error(OSError(number, os.strerror(number)), Path("x"))
     assert word in (error.hint or "") and ("free space" in (error.hint or "")) == (word == "free space")
 
 
@@ -246,12 +248,12 @@ def test_an_image_that_may_not_be_read_is_not_missing(tmp_path: Path, monkeypatc
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr("sft.pictures._glance", lambda _: None)
+    monkeypatch.setattr("sft.convert.prepare_image._glance", lambda _: None)
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ImageProblem, match="may not be read") as caught:
         Eye().look(Picture(path=path))
     assert caught.value.code == "image.unreadable"
-    with pytest.raises(UsageError) as said, jsonl.open_input(path):
+    with pytest.raises(UsageError) as said, atomic.open_input(path):
         pass
     assert "did you mean" not in str(said.value) and "may not read" in str(said.value)
 
@@ -343,5 +345,5 @@ def test_out_in_its_source_by_way_of_a_link(tmp_path: Path) -> None:
         (folder / f"{number}.gt.txt").write_text(f"line {number}")
     (tmp_path / "link").symlink_to(folder)
     for fresh in (False, False, True):
-        result = convert(Order("gt-pairs", folder, tmp_path / "link" / "out.jsonl", options_of(formats.get("gt-pairs"), {}), copy=True), ONE, fresh=fresh)
+        result = convert(ConvertRequest("gt-pairs", folder, tmp_path / "link" / "out.jsonl", options_of(formats.get("gt-pairs"), {}), copy=True), ONE, fresh=fresh)
         assert (result.manifest["counts"]["in"], result.manifest["counts"]["out"]) == (3, 3)

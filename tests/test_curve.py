@@ -23,17 +23,26 @@ import pytest
 from click.testing import CliRunner, Result
 from conftest import TENSORS, write_safetensors
 
-from sft import checkpoints, config, curve, environments, export, job, loop, run_export, scoring, serve
 from sft.cli import sft as command
 from sft.errors import EngineError, ProblemsFound
-from sft.evaluation import extras, report_plots
-from sft.evaluation.best import Course, choose, courses
-from sft.evaluation.predict import write_predictions
-from sft.evaluation.report import gather
-from sft.jsonl import read_json, read_samples, write_json
-from sft.runs import Run
-from sft.synth import bengali
+from sft.evaluation import scores
+from sft.files.atomic import read_json, write_json
+from sft.files.jsonl import read_samples
+from sft.inference.predict import write_predictions
+from sft.models import exporter, verify
+from sft.report import plots
+from sft.report.data import gather
+from sft.runtime import environments
+from sft.serving import server as job
+from sft.serving import server as serve
+from sft.synth import bengali_sample
+from sft.training import config, run_export, run_folder
+from sft.training.run_folder import Run
 from sft.types import Prediction
+from sft.workflows import checkpoints, curve
+from sft.workflows import evaluate as scoring
+from sft.workflows import run as run_module
+from sft.workflows.checkpoint_choice import Course, choose, courses
 
 ROWS = 60
 
@@ -133,20 +142,20 @@ def handler(machine: Machine, step: int) -> type[BaseHTTPRequestHandler]:
 @pytest.fixture
 def machine(tmp_path: Path, base_model: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A run with three checkpoints that has not ended, on a machine with a server; the current folder is empty."""
-    bengali.write_split(tmp_path / "mine", seed=1, split="train", count=2, prompt="OCR:")
-    data = bengali.write_split(tmp_path / "mine", seed=1, split="test", count=ROWS, prompt="OCR:")
+    bengali_sample.write_split(tmp_path / "mine", seed=1, split="train", count=2, prompt="OCR:")
+    data = bengali_sample.write_split(tmp_path / "mine", seed=1, split="test", count=ROWS, prompt="OCR:")
     run = tmp_path / "runs" / "mine-1"
     run.mkdir(parents=True)
     (run / "config.yaml").write_text(config.dump(*config.resolve([("test", {"engine": "paddleformers", "model": "tiny", "device": "cpu", "max_seq_len": 512})])))
     write_json(run / "data.json", {"path": str(tmp_path / "mine" / "train.jsonl"), "model_dir": str(base_model), "model_version": "0.9B"})
-    write_json(run / loop.HELD_OUT, {"path": str(data), "max_tokens": 64})
+    write_json(run / run_folder.HELD_OUT, {"path": str(data), "max_tokens": 64})
     found = Machine(run, data, {0: 60, 20: 40, 40: 10, 60: 0, 80: 30})
     for step in (20, 40, 60):
         found.checkpoint(step)
     monkeypatch.setattr(serve, "serving", found.serving)
     monkeypatch.setattr(job, "server_options", lambda *_, **__: serve.ServerOptions("python"))
     monkeypatch.setattr(environments, "no_cpu_server", lambda: "")
-    monkeypatch.setattr(export, "prove", lambda *_: None)  # a process each time; tested with `sft export`
+    monkeypatch.setattr(verify, "verify_served", lambda *_: None)  # a process each time; tested with `sft export`
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return found
@@ -195,8 +204,8 @@ def test_every_checkpoint_is_scored_once_and_shown_everywhere(machine: Machine, 
 
 def test_a_killed_curve_goes_on(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.dies_after = ROWS + 7
-    evaluate = scoring.evaluate
-    monkeypatch.setattr(scoring, "evaluate", lambda order, **more: evaluate(replace(order, patience=0.1), **more))
+    evaluate = scoring.run_evaluation
+    monkeypatch.setattr(scoring, "run_evaluation", lambda order, **more: evaluate(replace(order, patience=0.1), **more))
     done = invoke(machine.run)
     assert isinstance(done.exception, EngineError) and "answers are missing" in done.exception.message and "goes on" in str(done.exception.hint)
     assert machine.served == [20, 40] and machine.asked == ROWS + 7
@@ -273,7 +282,7 @@ def test_other_rows_or_longer_answers_are_other_scores(machine: Machine) -> None
 def test_what_sft_run_has_scored_is_not_scored_again(machine: Machine) -> None:
     """Its base model and its result, by the conditions that it leaves."""
     machine.finish(80)
-    work = curve.prepare(curve.Order(machine.run, base=True))
+    work = curve.prepare(curve.CurveRequest(machine.run, base=True))
     bar = SimpleNamespace(one=lambda _=None: None)
     for name, point in (("before", checkpoints.Point(0, "base", None)), ("after", checkpoints.Point(80, "final", machine.run / "checkpoints"))):
         curve.score(work, point, bar)  # type: ignore[arg-type]
@@ -356,7 +365,7 @@ def test_a_folder_of_evaluations(machine: Machine, tmp_path: Path) -> None:
 def test_no_run_no_data_no_checkpoint(machine: Machine, tmp_path: Path) -> None:
     done = invoke(tmp_path / "here")
     assert "not a run folder" in str(done.exception)
-    (machine.run / loop.HELD_OUT).unlink()
+    (machine.run / run_folder.HELD_OUT).unlink()
     assert checkpoints.held_out(Run(machine.run)) == (machine.data, None), "the test file beside the training file"
     machine.data.rename(machine.data.with_name("other.jsonl"))
     done = invoke(machine.run)
@@ -472,17 +481,17 @@ def test_a_kill_leaves_no_gigabytes_of_a_checkpoint_that_is_gone(machine: Machin
 
 def test_the_same_files_however_often_it_is_stopped(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert invoke(machine.run, "-o", tmp_path / "a").exit_code == 0
-    evaluate = scoring.evaluate
+    evaluate = scoring.run_evaluation
     for stop in range(1, 4):
 
-        def stopped(order: scoring.Order, *, last: int = stop, **more: Any) -> dict[str, Any]:
+        def stopped(order: scoring.EvalRequest, *, last: int = stop, **more: Any) -> dict[str, Any]:
             if len(list((tmp_path / "b").glob("step-*/results.json"))) == last:
                 raise KeyboardInterrupt
             return evaluate(order, **more)
 
-        monkeypatch.setattr(scoring, "evaluate", stopped)
+        monkeypatch.setattr(scoring, "run_evaluation", stopped)
         assert (invoke(machine.run, "-o", tmp_path / "b").exit_code == 0) == (stop == 3)
-    monkeypatch.setattr(scoring, "evaluate", evaluate)
+    monkeypatch.setattr(scoring, "run_evaluation", evaluate)
     assert invoke(machine.run, "-o", tmp_path / "b").exit_code == 0
     assert (tmp_path / "a" / "curve.json").read_text() == (tmp_path / "b" / "curve.json").read_text().replace(str(tmp_path / "b"), str(tmp_path / "a"))
     assert (tmp_path / "a" / "metrics.csv").read_bytes() == (tmp_path / "b" / "metrics.csv").read_bytes()
@@ -522,7 +531,7 @@ def test_further_scores(machine: Machine, tmp_path: Path, monkeypatch: pytest.Mo
     assert invoke(tmp_path / "evals", "--metric", "cer_lines", "-o", tmp_path / "again").exit_code == 0
     assert "cer_lines" in (tmp_path / "again" / "metrics.csv").read_text()
     machine.served.clear()
-    monkeypatch.setattr(extras, "find_spec", lambda _: None)
+    monkeypatch.setattr(scores, "find_spec", lambda _: None)
     for words in (("--metric", "cer_lines"), ("--data", "few.yaml")):
         assert "needs scipy" in str(invoke(machine.run, *words, "-o", tmp_path / "new").exception) and not machine.served
     assert "needs scipy" in str(invoke(tmp_path / "evals", "--metric", "cer_lines").exception)
@@ -539,14 +548,14 @@ def test_options_of_runs_mean_nothing_for_evaluations(machine: Machine, tmp_path
 def test_two_want_the_model_of_a_run_at_once(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """`sft run` and `sft curve --watch`, when training ends."""
     machine.finish(80)
-    run, real, made = Run(machine.run), export.export, []
+    run, real, made = Run(machine.run), exporter.export, []
 
     def slow(*words: Any, **more: Any) -> dict[str, Any]:
         made.append(1)
         time.sleep(0.3)
         return real(*words, **more)
 
-    monkeypatch.setattr(export, "export", slow)
+    monkeypatch.setattr(exporter, "export", slow)
     with ThreadPoolExecutor(2) as pool:
         found = [pool.submit(run_export.export_run, run, machine.run / "model") for _ in range(2)]
         assert [one.result() for one in found] == [machine.run / "model"] * 2
@@ -559,9 +568,9 @@ def test_sft_run_leaves_the_points_of_a_curve_alone(machine: Machine) -> None:
     for name in ("before", "after"):
         write_predictions(machine.run / "scores" / name / "predictions.jsonl", preds)
     machine.finish(80)
-    outcome = loop.Outcome(Run(machine.run), [], before={"x": 1}, after={"x": 1})
+    outcome = run_module.Outcome(Run(machine.run), [], before={"x": 1}, after={"x": 1})
     settled: Any = SimpleNamespace(config=SimpleNamespace(model="0.9B", engine="paddleformers"), version=SimpleNamespace(served_name="m"), rehearsal=False)
-    loop._report(outcome, machine.data, settled)
+    run_module._report(outcome, machine.data, settled)
     assert [step for step, _ in points(machine.run / "tensorboard" / "eval")] == [20, 40, 60]
 
 
@@ -621,10 +630,10 @@ def test_an_untrained_model_does_not_flatten_the_picture() -> None:
     """Random weights answer twenty times too long; the axis ends at 100 % and says so."""
     answers = {"base": "xyz" * 30, "step 1": "abcx", "step 2": "abcd"}
     data = gather([(name, [Prediction(line, "x.png", "OCR:", "abcd", pred if line % 5 else "abcd") for line in range(1, 101)]) for name, pred in answers.items()], labels={})
-    (found,) = report_plots.curves(data)
+    (found,) = plots.curves(data)
     assert found.up[-1][1] == "≥100%" and found.points[0].y == found.up[-1][0] and found.points[1].y - found.points[2].y < 60
     assert [text for _, text in found.across] == ["0", "1", "2"] and found.points[0].text.startswith("base: 1,800%")
-    (calm,) = report_plots.curves(gather([(name, [Prediction(line, "x.png", "OCR:", "abcd", "abcx") for line in range(1, 101)]) for name in ("step 1", "step 2", "step 3")], labels={}))
+    (calm,) = plots.curves(gather([(name, [Prediction(line, "x.png", "OCR:", "abcd", "abcx") for line in range(1, 101)]) for name in ("step 1", "step 2", "step 3")], labels={}))
     assert not any("≥" in text for _, text in calm.up)
 
 

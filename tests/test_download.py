@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from sft import download
-from sft.download import MAX_REDIRECTS, Unreachable, check_public, fetch_file, make_client
 from sft.errors import EngineError, ProblemsFound, UsageError
+from sft.files import download
+from sft.files.download import MAX_REDIRECTS, Unreachable, check_public, fetch_file, make_client
 
 CONTENT = bytes(range(256)) * 1000  # 256,000 bytes
 SHA = hashlib.sha256(CONTENT).hexdigest()

@@ -23,10 +23,13 @@ import cv2
 import httpx
 import pytest
 
-from sft import environments, jsonl, models, serve
-from sft.engines import ENGINES
-from sft.jsonl import read_json
-from sft.synth import bengali
+from sft.files import jsonl
+from sft.files.atomic import read_json
+from sft.models import versions
+from sft.runtime import environments
+from sft.serving import server
+from sft.synth import bengali_sample
+from sft.training.engines import ENGINES
 
 TEXTS = ("১", "৪৫", "৳৭৮৯")  # told apart at a glance, so that a minute of training is enough to be sure of the answers
 FLAGS = ("--batch", "16", "--epochs", "10", "--max-steps", "120", "--save-steps", "30", "--runs", "runs", "--models", "models")
@@ -52,7 +55,7 @@ def draw(folder: Path, split: str, count: int) -> None:
     rows = []
     for number in range(count):
         text, name = TEXTS[number % len(TEXTS)], f"images/{split}-{number}.png"
-        assert cv2.imwrite(str(folder / name), bengali.draw(text, rng))
+        assert cv2.imwrite(str(folder / name), bengali_sample.draw(text, rng))
         rows.append(jsonl.ocr_sample(name, "OCR:", text))
     jsonl.write_samples(folder / f"{split}.jsonl", rows)
 
@@ -178,7 +181,7 @@ def test_whole_job_serves_and_reads(place: Path) -> None:
     page = Path(outcome["report"]).read_text("utf-8")
     assert page.count("data:image/png") >= 9 and not re.search(r"""(?:src|href)=["']?https?:|url\(["']?https?:|@import""", page)  # nothing is fetched
     exported = Path(outcome["model"])
-    assert all((exported / name).is_file() for name in models.SERVED_FILES)
+    assert all((exported / name).is_file() for name in versions.SERVED_FILES)
     assert not processes(str(exported)), "the server is gone"
     again = sft(place, "run", "three", *FLAGS)
     assert again.returncode == 0 and "already scored" in again.stderr and "exported before" in again.stderr
@@ -187,7 +190,7 @@ def test_whole_job_serves_and_reads(place: Path) -> None:
 
 def test_serve_answers_and_stops_on_sigterm(place: Path) -> None:
     exported = run_folder(place) / "model"
-    port = serve.free_port()
+    port = server.free_port()
     with running("serve", str(exported), "--port", str(port), place=place) as process:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == f"http://127.0.0.1:{port}/v1  model PaddleOCR-VL-0.9B"
@@ -220,7 +223,7 @@ def test_curve_scores_the_checkpoints_that_are_not_scored_yet(place: Path) -> No
 
 
 def test_eval_without_a_server_says_how_to_start_one(place: Path) -> None:
-    done = sft(place, "eval", "three/test.jsonl", "--url", f"http://127.0.0.1:{serve.free_port()}", "-o", "nothing")
+    done = sft(place, "eval", "three/test.jsonl", "--url", f"http://127.0.0.1:{server.free_port()}", "-o", "nothing")
     assert done.returncode == 3 and "sft serve" in done.stderr and not (place / "nothing").exists()
 
 
@@ -249,7 +252,7 @@ def test_second_command_on_the_same_run_is_told(place: Path) -> None:
 
 def test_changed_image_is_another_run(place: Path) -> None:
     """The rows are the same, byte for byte; one picture is not."""
-    from sft.data import fingerprint
+    from sft.datasets.locate import fingerprint
 
     before = fingerprint(place / "three" / "test.jsonl")
     image = place / "three" / "images" / "test-0.png"

@@ -14,15 +14,17 @@ import pytest
 import yaml
 from conftest import write_safetensors
 
-from sft import engines, models
-from sft.config import RunConfig
-from sft.engines.base import Checkpoint, Engine, Job, check_keys, complete_checkpoints, to_yaml, visible_cards
-from sft.engines.erniekit import CHECKPOINT_FILES, ErnieKit, known_keys
-from sft.engines.logs import last_errors, plain, read_progress
-from sft.engines.paddleformers import PaddleFormers
 from sft.errors import ProblemsFound, UsageError
-from sft.jsonl import decode, ocr_sample
-from sft.plan import make_plan
+from sft.files.jsonl import decode, ocr_sample
+from sft.models import versions
+from sft.runtime.log_excerpt import last_errors, plain
+from sft.training import engines
+from sft.training.config import RunConfig
+from sft.training.engines.base import Checkpoint, Engine, Job, check_keys, complete_checkpoints, to_yaml, visible_cards
+from sft.training.engines.erniekit import CHECKPOINT_FILES, ErnieKit, known_keys
+from sft.training.engines.logs import read_progress
+from sft.training.engines.paddleformers import PaddleFormers
+from sft.training.plan import make_plan
 from sft.types import Image, Progress, Sample, Text
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -34,7 +36,7 @@ TURNS = Sample((Text("OCR:", "mask"), Text(" a b\n", "no_mask"), Text("Table Rec
 
 
 def job(**changes: Any) -> Job:
-    version = models.MODELS[changes.pop("model_version", "0.9B")]
+    version = versions.MODELS[changes.pop("model_version", "0.9B")]
     config = RunConfig(engine=changes.pop("engine", "erniekit"), model_version=version.name, **changes)  # type: ignore[arg-type]
     plan = make_plan(samples=29605, epochs=config.epochs, gpus=config.gpus, batch=config.batch, accum=config.accum, learning_rate=config.learning_rate, limit=config.max_steps)
     return Job(Path("/runs/mine"), BASE / "train.jsonl", Path("/models/PaddleOCR-VL"), version, config, plan, config.save_steps or plan.save_steps)
@@ -156,7 +158,7 @@ def test_template() -> None:
     files = PaddleFormers().extra_files(job(engine="paddleformers", model_version="1.5"))
     assert list(files) == ["template.py"]
     golden("template-1.5.py", files["template.py"])
-    for version in models.MODELS.values():
+    for version in versions.MODELS.values():
         text = PaddleFormers().extra_files(job(engine="paddleformers", model_version=version.name))["template.py"]
         compile(text, "template.py", "exec")
         assert repr(f"User: {{{{content}}}}{version.prompt_end}") in text
@@ -342,7 +344,7 @@ def test_checkpoints(tmp_path: Path) -> None:
 
 def test_engines_are_named_as_they_are_asked_for() -> None:
     assert {name: engine.name for name, engine in engines.ENGINES.items()} == {"erniekit": "erniekit", "paddleformers": "paddleformers"}
-    assert set(engines.ENGINES) == {name for version in models.MODELS.values() for name in version.engines}
+    assert set(engines.ENGINES) == {name for version in versions.MODELS.values() for name in version.engines}
     with pytest.raises(UsageError, match="no engine called 'ernikit'") as caught:
         engines.get("ernikit")
     assert "did you mean erniekit ?" in str(caught.value.hint)
@@ -356,7 +358,7 @@ def test_engines_are_named_as_they_are_asked_for() -> None:
     ],
 )  # fmt: skip
 def test_choose(wanted: str | None, version: str, gpu: bool, expected: str, reason: str) -> None:
-    engine, why = engines.choose(wanted, models.MODELS[version], gpu=gpu)
+    engine, why = engines.choose(wanted, versions.MODELS[version], gpu=gpu)
     assert engine == expected
     assert reason in why
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sft import environments
-from sft.environments import ENVIRONMENTS
 from sft.errors import EngineError, UsageError
-from sft.jsonl import write_json
+from sft.files.atomic import write_json
+from sft.runtime import environments
+from sft.runtime.environments import ENVIRONMENTS
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_traps_are_kept_out() -> None:
 def test_made_again_when_the_pins_change(place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pins = tmp_path / "pins.txt"
     pins.write_text("# nothing\n")
-    monkeypatch.setattr("sft.environments.resources.as_file", lambda _: _Here(pins))
+    monkeypatch.setattr("sft.runtime.environments.resources.as_file", lambda _: _Here(pins))
     tiny_environment(monkeypatch)
     assert not environments.is_ready("trainer")
     first = environments.ensure("trainer")

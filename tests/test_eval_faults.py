@@ -16,9 +16,11 @@ import pytest
 from eval_server import Served
 from PIL import Image
 
-from sft.evaluation import predict, results
-from sft.evaluation.client import LOST
-from sft.jsonl import ocr_sample, read_json, write_samples
+from sft.evaluation import results
+from sft.files.atomic import read_json
+from sft.files.jsonl import ocr_sample, write_samples
+from sft.inference import predict
+from sft.inference.client import LOST
 
 ROOT = Path(__file__).parent.parent
 KILLS = 20

@@ -16,12 +16,14 @@ import yaml
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from sft import download, fetch_data, ui
-from sft.cards import load_card
-from sft.cli import data as verbs
+from sft import ui
+from sft.cli import datasets as verbs
+from sft.datasets import fetch as fetch_data
+from sft.datasets.card import load_card
+from sft.datasets.fetch import account, fetch_dataset
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.fetch_data import account, fetch_dataset
-from sft.jsonl import read_samples
+from sft.files import download
+from sft.files.jsonl import read_samples
 
 CARDS = sorted((Path(__file__).parents[1] / "datasets").glob("*/dataset.yaml"))
 

@@ -14,10 +14,12 @@ from typing import Any
 import huggingface_hub
 import pytest
 
-from sft import fetch_model as subject
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.fetch_model import CHANGED, RECORD, check_model, fetch_model, identify, present_or_fetch, require_model
-from sft.models import MODELS, RELEASED_FILES, ModelVersion, chat_template
+from sft.models import verify
+from sft.models.fetch import CHANGED, RECORD, fetch_model, present_or_fetch
+from sft.models.prompts import chat_template
+from sft.models.verify import check_model, identify, require_model
+from sft.models.versions import MODELS, RELEASED_FILES, ModelVersion
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REAL_SIGNATURE = inspect.signature(huggingface_hub.snapshot_download)
@@ -140,7 +142,7 @@ def test_nothing_of_the_directory_is_run_or_read_without_bound(model: Path) -> N
     (model / "inference.yml").write_text(f"Global: !!python/object/apply:os.mkdir [{model / 'made'}]\n", "utf-8")
     assert "inference.yml cannot be read as a table of names and values" in check_model(model, None)
     assert not (model / "made").exists()
-    (model / "config.json").write_text("{" + " " * subject.MAX_CONFIG_BYTES + "}", "utf-8")
+    (model / "config.json").write_text("{" + " " * verify.MAX_CONFIG_BYTES + "}", "utf-8")
     assert "config.json cannot be read as a table of names and values" in check_model(model, None)
 
 

@@ -41,7 +41,7 @@ HEAVY = ("numpy", "cv2", "pydantic", "jsonschema", "huggingface_hub", "tokenizer
 
 
 def module_name(path: Path) -> str:
-    """sft/engines/base.py → engines.base; sft/__init__.py → sft."""
+    """sft/training/engines/base.py → engines.base; sft/__init__.py → sft."""
     parts = path.relative_to(ROOT / "sft").with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "sft"
 
@@ -82,7 +82,7 @@ def test_imports_stay_on_their_floor_or_below(name: str) -> None:
 
 def test_imports_are_seen() -> None:
     """The reader of imports above finds every form, or the test above would say nothing."""
-    text = "import sft.plan\nfrom sft import jsonl, models as m\nfrom sft.engines.base import Job\nfrom sft.engines import logs\nfrom sft import __version__\ndef f():\n  from sft.train import train\n"
+    text = "import sft.training.plan\nfrom sft import jsonl, models as m\nfrom sft.training.engines.base import Job\nfrom sft.training.engines import logs\nfrom sft import __version__\ndef f():\n  from sft.training.trainer import train\n"
     assert imports(text) == {"plan", "jsonl", "models", "engines.base", "engines.logs", "sft", "train"}
     assert imports(MODULES["validate"].read_text("utf-8")) >= {"checks", "checks_shard", "jsonl"}
     assert "engines" in imports(MODULES["job"].read_text("utf-8"))

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sft.formats import json_decode, json_stream
-from sft.formats.json_decode import MAX_DEPTH, Fault, decode
-from sft.formats.json_stream import object_units
+from sft.formats.shared import json_stream
+from sft.formats.shared import json_stream as json_decode
+from sft.formats.shared.json_stream import MAX_DEPTH, Fault, decode, object_units
 
 LEAVES = st.none() | st.integers(-9, 9) | st.text('ab"\\[]{}é\n', max_size=6)
 VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('k"\\[{', max_size=3), inner, max_size=4))

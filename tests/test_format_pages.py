@@ -11,8 +11,8 @@ from PIL import Image
 
 from sft import formats
 from sft.errors import UsageError
-from sft.formats import regions
 from sft.formats.base import Item, Options, Picture, Read, Reject
+from sft.formats.shared import regions
 from sft.markup.errors import MarkupError
 from sft.types import Task
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from sft import formats
 from sft.errors import UsageError
-from sft.formats import json_stream, xml_safe
 from sft.formats.base import Item, Options, Reject
+from sft.formats.shared import json_stream, xml_safe
 from sft.reasons import REASONS
 
 LINE = {

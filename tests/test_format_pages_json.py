@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft.errors import UsageError
-from sft.formats import json_stream
-from sft.formats.json_stream import Fault, document, object_units, unit_objects
+from sft.formats.shared import json_stream
+from sft.formats.shared.json_stream import Fault, document, object_units, unit_objects
 
 
 def elements(path: Path, prefix: str = "item") -> list[Any]:

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft.errors import UsageError
-from sft.formats import base, delimited_rows, get, rows
+from sft.formats import base, get
 from sft.formats.base import Item, Options, Read, Reject
+from sft.formats.shared import delimited_text, rows
 from sft.markup.errors import MarkupError
 from sft.types import Task
 
@@ -120,7 +121,7 @@ def test_a_source_that_is_not_there_is_said(tmp_path: Path, name: str) -> None:
 
 
 def test_a_line_too_long_costs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sft import jsonl
+    from sft.files import jsonl
 
     monkeypatch.setattr(jsonl, "MAX_LINE_BYTES", 1000)
     long = "a.jpg\t" + "x" * 5000
@@ -177,7 +178,7 @@ def test_quoted_fields(tmp_path: Path) -> None:
 
 
 def test_broken_records_cost_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delimited_rows, "MAX_RECORD_LINES", 3)
+    monkeypatch.setattr(delimited_text, "MAX_RECORD_LINES", 3)
     content = b'image,text\na.png,1\nb.png,"open\nc.png,3\nd.png,4\ne.png,"x"y\nf.png\ng.png,7,8\nh.png,\xff\ni.png,"9\n\xff\nj.png,10\nk.png,"11'
     found = reads("csv", put(tmp_path / "a.csv", content))
     assert short(found) == ["1", "source.syntax", "3", "4", "source.syntax", "source.shape", "source.shape", "source.encoding", "source.syntax", "source.encoding", "10", "source.syntax"]
@@ -213,7 +214,7 @@ def test_records_are_what_the_csv_module_reads(tmp_path_factory: pytest.TempPath
     buffer = io.StringIO(newline="")
     csv.writer(buffer, delimiter=delimiter, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
     path = put(tmp_path_factory.mktemp("csv") / "a.csv", buffer.getvalue())
-    found = [record.fields for record in delimited_rows.records(path, "a.csv", delimiter) if isinstance(record, delimited_rows.Record)]
+    found = [record.fields for record in delimited_text.records(path, "a.csv", delimiter) if isinstance(record, delimited_text.Record)]
     assert found == [tuple(field.replace("\r\n", "\n") for field in row) for row in rows]
 
 
@@ -223,10 +224,10 @@ def test_no_line_of_a_csv_vanishes(tmp_path_factory: pytest.TempPathFactory, con
     """Every line that is not blank begins a record, is inside one, or is a Reject; nothing raises."""
     path = put(tmp_path_factory.mktemp("csv") / "a.csv", content)
     seen = set()
-    for found in delimited_rows.records(path, "a.csv", ","):
-        assert isinstance(found, (delimited_rows.Record, Reject))
-        first = found.line if isinstance(found, delimited_rows.Record) else int(found.where.rpartition(":")[2])
-        seen |= set(range(first, first + 1 + (sum(field.count("\n") for field in found.fields) if isinstance(found, delimited_rows.Record) else 0)))
+    for found in delimited_text.records(path, "a.csv", ","):
+        assert isinstance(found, (delimited_text.Record, Reject))
+        first = found.line if isinstance(found, delimited_text.Record) else int(found.where.rpartition(":")[2])
+        seen |= set(range(first, first + 1 + (sum(field.count("\n") for field in found.fields) if isinstance(found, delimited_text.Record) else 0)))
     lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     assert {number for number, line in enumerate(lines, 1) if line.decode("utf-8", "replace").strip()} <= seen
 

@@ -11,15 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft.convert import convert
-from sft.convert_unit import Order
+from sft.convert.driver import convert
+from sft.convert.worker import ConvertRequest
 from sft.formats import get
 from sft.formats.base import HubRow, Item, Options, Read, Reject
-from sft.formats.chat import from_messages, to_messages
-from sft.formats.chat_parse import same
 from sft.formats.messages import usual
+from sft.formats.shared.conversations import from_messages, same, to_messages
 from sft.markup.errors import MarkupError
-from sft.shards import Runner
+from sft.runtime.runner import Runner
 from sft.types import Task
 
 USER, ANSWER = {"role": "user", "content": "<image>OCR:"}, {"role": "assistant", "content": "৪৫টি"}
@@ -355,8 +354,8 @@ def test_files_come_back_through_sft_convert(tmp_path: Path) -> None:
     for image in (golden / "assets").iterdir():
         (tmp_path / "assets" / image.name).write_bytes(image.read_bytes())
     source, there, back = jsonl(tmp_path / "a.jsonl", *rows), tmp_path / "b.jsonl", tmp_path / "c.jsonl"
-    convert(Order("erniekit", source, there, to="messages"), Runner(workers=1))
+    convert(ConvertRequest("erniekit", source, there, to="messages"), Runner(workers=1))
     assert all("messages" in json.loads(line) for line in there.read_text("utf-8").splitlines())
-    convert(Order("messages", there, back), Runner(workers=1))
+    convert(ConvertRequest("messages", there, back), Runner(workers=1))
     found = [json.loads(line) for line in back.read_text("utf-8").splitlines()]
     assert len(found) == len(rows) >= 3 and all(same(left, right) for left, right in zip(found, rows, strict=True))

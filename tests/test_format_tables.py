@@ -18,7 +18,7 @@ from sft.formats.base import Item, Options, Read, Reject
 from sft.formats.otsl_parquet import target
 from sft.formats.pubtabnet import build, content
 from sft.markup.errors import MarkupError
-from sft.markup.table import parse_html
+from sft.markup.html import parse_html
 from sft.types import Task
 
 TD = ["<td>", "</td>"]

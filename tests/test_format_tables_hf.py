@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sft.errors import EngineError, SftError, UsageError
-from sft.formats import get, hf_files, parquet
+from sft.formats import get
 from sft.formats.base import Item, Options, Read, Reject
 from sft.formats.hf import value_at
+from sft.formats.shared import hub_files, parquet
 from sft.markup.errors import MarkupError
 from sft.types import Task
 
@@ -428,7 +429,7 @@ def test_few_rows_at_a_time_where_a_value_can_be_huge(tmp_path: Path, monkeypatc
 def test_hidden_folders_and_order(tmp_path: Path) -> None:
     for name in ("b/2", "a/10", "a/9", ".cache/1"):
         write(tmp_path / f"{name}.parquet", rows(1))
-    assert [file.name for file in hf_files.data_files(tmp_path, "")] == ["a/10.parquet", "a/9.parquet", "b/2.parquet"]
+    assert [file.name for file in hub_files.data_files(tmp_path, "")] == ["a/10.parquet", "a/9.parquet", "b/2.parquet"]
 
 
 def test_what_an_earlier_conversion_wrote_is_no_source(tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sft.errors import UsageError
-from sft.formats import get, hf_configs, hf_library, webdataset
+from sft.formats import get
 from sft.formats.base import Item, Options, Read, Reject
+from sft.formats.shared import datasets_library, hub_configs, webdataset
 from sft.types import Task
 
 LEFT_OPEN = pytest.mark.usefixtures("files_left_open")
@@ -162,7 +163,7 @@ def test_tab_separated_files(tmp_path: Path) -> None:
 def test_csv_of_the_library_keeps_labels_as_they_are_written(tmp_path: Path, options: str, content: str) -> None:
     source = data_set(tmp_path, f"- config_name: x\n  {options}\n  data_files: a.csv", a_csv=content.encode("utf-16" if "16" in options else "utf-8"))
     (unit,) = get("hf").units(source, Options())
-    assert isinstance(unit.payload[1], hf_library.Streamed)
+    assert isinstance(unit.payload[1], datasets_library.Streamed)
     assert shown(read_all(source)) == [("a.csv:1", "007"), ("a.csv:2", "NA"), ("a.csv:3", "target.empty")]
 
 
@@ -202,7 +203,7 @@ def test_what_the_library_cannot_read_is_an_error(tmp_path: Path, name: str, opt
 
 
 def test_what_the_library_holds_as_a_whole_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hf_library, "MAX_BYTES", 10)
+    monkeypatch.setattr(datasets_library, "MAX_BYTES", 10)
     with pytest.raises(UsageError, match="hold as a whole"):
         read_all(data_set(tmp_path, "- config_name: x\n  names: [image, text]\n  data_files: a.csv", a_csv="1.png,one\n2.png,two\n"))
 
@@ -239,7 +240,7 @@ def test_sections_that_cannot_be_understood(tmp_path: Path, section: str) -> Non
 def test_a_readme_without_configurations(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "README.md").write_bytes(text)
     (tmp_path / "a.csv").write_text("image,text\n1.png,one\n", "utf-8")
-    assert hf_configs.read_configs(tmp_path) == {}
+    assert hub_configs.read_configs(tmp_path) == {}
     assert shown(read_all(tmp_path)) == [("a.csv:2", "one")]
 
 

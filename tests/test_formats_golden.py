@@ -18,11 +18,12 @@ from typing import Any
 
 import pytest
 
-from sft import formats, jsonl
-from sft.convert import Result, convert, options_of, rejects_path
-from sft.convert_unit import Order
+from sft import formats
+from sft.convert.driver import Result, convert, options_of, rejects_path
+from sft.convert.worker import ConvertRequest
+from sft.files import jsonl
 from sft.reasons import REASONS
-from sft.shards import Runner
+from sft.runtime.runner import Runner
 from sft.types import Task
 
 FOLDER = Path(__file__).parent / "golden" / "formats"
@@ -48,7 +49,7 @@ def run(name: str, folder: Path) -> tuple[Result, str, str]:
     if "images" in given:
         given["images"] = root / given["images"]
     out = folder / "out.jsonl"
-    result = convert(Order(name, source, out, options_of(formats.get(name), given.pop("columns", {}), **given), **order), ONE)
+    result = convert(ConvertRequest(name, source, out, options_of(formats.get(name), given.pop("columns", {}), **given), **order), ONE)
     rejected = rejects_path(out).read_text("utf-8") if rejects_path(out).exists() else ""
     return result, neutral(out.read_text("utf-8"), root, folder), neutral(rejected, root, folder)
 

@@ -10,7 +10,7 @@ from test_compare import change, invoke, of, runs
 from sft.errors import UsageError
 from sft.evaluation.compare import Comparison, compare
 from sft.evaluation.gates import judge, load_gates, parse_key
-from sft.shards import Runner
+from sft.runtime.runner import Runner
 
 
 def gates(folder: Path, text: str) -> Path:

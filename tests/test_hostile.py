@@ -52,7 +52,7 @@ def nobody_is_asked() -> Iterator[None]:
         for name in ("connect", "connect_ex", "sendto", "sendmsg"):
             patch.setattr(socket.socket, name, refuse)
         patch.setattr(socket, "getaddrinfo", look_up)
-        patch.setattr("sft.download.BACKOFF", ())  # seconds to wait for hosts that are none
+        patch.setattr("sft.files.download.BACKOFF", ())  # seconds to wait for hosts that are none
         for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             patch.delenv(name, raising=False)
         yield

@@ -14,12 +14,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sft import images, jsonl, models
 from sft.errors import ProblemsFound
-from sft.headers import fingerprint_of, peek
-from sft.images import ImageProblem, image_tokens, probe, smart_resize
-from sft.models import FACTOR, MAX_ASPECT, MODELS
-from sft.tokens import Budget, load_tokenizer, pixel_limits, sample_tokens
+from sft.files import atomic, jsonl
+from sft.images import reader
+from sft.images.headers import fingerprint_of, peek
+from sft.images.reader import ImageProblem, probe
+from sft.models import versions
+from sft.models.resize import image_tokens, smart_resize
+from sft.models.token_budget import Budget, load_tokenizer, pixel_limits, sample_tokens
+from sft.models.versions import FACTOR, MAX_ASPECT, MODELS
 from sft.types import Image as ImageInfo
 from sft.types import ImageHeader, Sample, Text
 
@@ -28,7 +31,7 @@ side = st.integers(1, 6000)
 
 
 def test_doctests() -> None:
-    for module, least in ((images, 2), (models, 1)):
+    for module, least in ((reader, 2), (versions, 1)):
         failed, tried = doctest.testmod(module)
         assert not failed
         assert tried >= least
@@ -53,7 +56,7 @@ def test_half_is_rounded_to_even() -> None:
 @pytest.mark.parametrize("version", [version for version in MODELS.values() if version.min_pixels], ids=lambda version: version.name)
 @settings(max_examples=300, deadline=None)
 @given(height=side, width=side)
-def test_resized_sides(version: models.ModelVersion, height: int, width: int) -> None:
+def test_resized_sides(version: versions.ModelVersion, height: int, width: int) -> None:
     low, high = version.min_pixels, version.max_pixels
     assert low
     assert high
@@ -117,14 +120,14 @@ MODES = [("png", "1"), ("png", "L"), ("png", "LA"), ("png", "P"), ("png", "RGB")
 @pytest.mark.parametrize(("suffix", "mode"), MODES)
 def test_the_first_bytes_say_what_pillow_says(tmp_path: Path, suffix: str, mode: str) -> None:
     exif = Image.Exif()
-    exif[images.EXIF_ORIENTATION] = 6
+    exif[reader.EXIF_ORIENTATION] = 6
     more: list[dict[str, Any]] = [{}, {"exif": exif.tobytes()}, {"icc_profile": bytes(5000)}, {"dpi": (300, 300)}, {"progressive": True}, {"quality": 5}, {"lossless": True}, {"comment": b"c" * 9000}]
     fast = 0
     for number, options in enumerate(more):
         path = tmp_path / f"{number}.{suffix}"
         Image.effect_noise((41, 30), 90).convert(mode).save(path, **options)
         with Image.open(path) as image:
-            orientation = image.getexif().get(images.EXIF_ORIENTATION, 1)
+            orientation = image.getexif().get(reader.EXIF_ORIENTATION, 1)
             expected = ImageHeader(image.width, image.height, image.format or "", image.mode, orientation)
         assert probe(path) == probe(path, decode=True) == expected
         found = peek(str(path))
@@ -198,7 +201,7 @@ def test_broken_bytes_are_a_finding_or_an_image(tmp_path: Path, noise: dict[str,
 @pytest.mark.parametrize(("value", "expected"), [(1, 1), (3, 3), (8, 8), (0, 1), (9, 1)])
 def test_orientation(tmp_path: Path, value: int, expected: int) -> None:
     exif = Image.Exif()
-    exif[images.EXIF_ORIENTATION] = value
+    exif[reader.EXIF_ORIENTATION] = value
     Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg", exif=exif)
     header = probe(tmp_path / "a.jpg")
     assert (header.width, header.height, header.exif_orientation) == (40, 30, expected)  # stored size, whatever the tag
@@ -239,13 +242,13 @@ def test_pixel_limits(tmp_path_factory: pytest.TempPathFactory, low: int, high: 
     assume(low <= high)
     folder = tmp_path_factory.mktemp("model")
     for config in ({"min_pixels": low, "max_pixels": high}, {"size": {"min_pixels": low, "max_pixels": high}}, {"size": {"shortest_edge": low, "longest_edge": high}}):
-        jsonl.write_json(folder / "preprocessor_config.json", config)
+        atomic.write_json(folder / "preprocessor_config.json", config)
         assert pixel_limits(folder) == (low, high)
 
 
 @pytest.mark.parametrize("config", [{}, [], {"min_pixels": 5}, {"min_pixels": 9, "max_pixels": 5}, {"min_pixels": "1", "max_pixels": "5"}, {"min_pixels": -1, "max_pixels": 5}])
 def test_unusable_pixel_limits(tmp_path: Path, config: object) -> None:
-    jsonl.write_json(tmp_path / "preprocessor_config.json", config)
+    atomic.write_json(tmp_path / "preprocessor_config.json", config)
     with pytest.raises(ProblemsFound) as caught:
         pixel_limits(tmp_path)
     assert caught.value.where == str(tmp_path / "preprocessor_config.json")
@@ -261,8 +264,8 @@ def test_pixel_limit_is_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Also where somebody has moved Pillow's."""
     Image.new("L", (40, 30)).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    assert images.probe(tmp_path / "a.png").width == 40
-    monkeypatch.setattr(images, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(images.ImageProblem, match="40 x 30") as caught:
-        images.probe(tmp_path / "a.png")
+    assert reader.probe(tmp_path / "a.png").width == 40
+    monkeypatch.setattr(reader, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(reader.ImageProblem, match="40 x 30") as caught:
+        reader.probe(tmp_path / "a.png")
     assert caught.value.code == "image.too_large"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sft.errors import EngineError
-from sft.launch import Process, clean_environment, run_json, shell_line, tail
+from sft.runtime.process import Process, clean_environment, run_json, shell_line, tail
 
 STUBBORN = """
 import signal, subprocess, sys, time

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft.formats.lmdb_pages import Corrupt, opened
+from sft.formats.shared.lmdb_file import Corrupt, opened
 
 LIMIT = 1 << 24
 

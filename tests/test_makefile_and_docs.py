@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sft import config, environments, models
 from sft.cli import VERBS
-from sft.plan import make_plan, sums
+from sft.models import versions
+from sft.runtime import environments
+from sft.training import config
+from sft.training.plan import make_plan, sums
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "datasets").glob("*/README.md")])
@@ -52,7 +54,7 @@ def test_configs_load_and_keep_their_promises() -> None:
         values = config.load_file(path)
         resolved, _ = config.resolve([("file", values)])
         assert resolved.engine in path.name or path.parent.name == "tiny"
-        assert path.parent.name in {*models.MODELS, "tiny"} and values["model"] == path.parent.name
+        assert path.parent.name in {*versions.MODELS, "tiny"} and values["model"] == path.parent.name
 
 
 def test_rehearsal_config_is_the_rehearsal() -> None:

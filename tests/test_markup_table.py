@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft.markup.errors import MarkupError
-from sft.markup.html import read_html
-from sft.markup.table import Cell, Grid, html_to_otsl, otsl_to_html, parse_html, parse_otsl
+from sft.markup.grid import Cell, Grid
+from sft.markup.html import html_to_otsl, parse_html, read_html
+from sft.markup.otsl import parse_otsl
+from sft.markup.table import otsl_to_html
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden/markup/otsl_cases.json").read_text("utf-8"))
 HTML_CASES = [case for case in CASES if case["kind"] != "otsl2html"]

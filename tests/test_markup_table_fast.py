@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sft.markup.errors import MarkupError
-from sft.markup.html import read_html
+from sft.markup.html import html_to_otsl, parse_html, read_html
 from sft.markup.html_fast import fast_grid, fast_otsl
-from sft.markup.table import html_to_otsl, parse_html, parse_otsl
+from sft.markup.otsl import parse_otsl
 
 TEXTS = (
     "", "a", "net income", " x", "x ", "a  b", "\n a\n", "实存\n数量", "数 量", "&nbsp;", "&#160;", "A&nbsp;B", "&nbsp;A", "R&amp;D", "&lt;5", "p &lt; 0.05", "&amp;lt;", "AT&T", "&copy;",

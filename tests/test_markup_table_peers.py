@@ -14,7 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft.markup.table import Cell, Grid, otsl_to_html, parse_html, parse_otsl
+from sft.markup.grid import Cell, Grid
+from sft.markup.html import parse_html
+from sft.markup.otsl import parse_otsl
+from sft.markup.table import otsl_to_html
 
 TOKENS = ("<fcel>", "<ecel>", "<lcel>", "<ucel>", "<xcel>", "<nl>")
 TEXTS = ("a", "x < y", "R&D", '"q"', "it's", "42", "表格", "क्ष", " padded ", "two\nlines", "<br>", "<fcel", "&amp;", "\\( x^2 \\)", "p<0.05", "nl>", "\u200b", "\xa0", "")

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft.markup.errors import MarkupError
-from sft.markup.table import Cell, Grid, parse_csv, parse_markdown, parse_xlsx
+from sft.markup.grid import Cell, Grid
+from sft.markup.markdown_csv import parse_csv, parse_markdown
+from sft.markup.xlsx import parse_xlsx
 
 texts = st.text(alphabet=st.sampled_from("aZ0 |\\,;\t\"'<>&-:#*`表é\u200d"), max_size=6).map(lambda text: " ".join(text.split())).filter(lambda text: text.strip("\u200d") or not text)
 tables = st.integers(1, 4).flatmap(lambda width: st.lists(st.lists(texts, min_size=width, max_size=width), min_size=1, max_size=5))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft.markup import text
-from sft.markup.scripts import joins, script_of
+from sft.markup.unicode_scripts import joins, script_of
 
 GOLDEN = Path(__file__).parent / "golden" / "markup_text"
 NATURAL: dict[str, str] = json.loads((GOLDEN / "natural.json").read_text("utf-8"))

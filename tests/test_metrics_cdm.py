@@ -16,20 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from latex import require_latex
 
-from sft.cli.comparing import compare
-from sft.cli.serving import eval as eval_verb
+from sft.cli.compare import compare
+from sft.cli.evaluate import eval as eval_verb
 from sft.errors import EngineError, UsageError
-from sft.evaluation import results, suites
-from sft.evaluation.extras import require
-from sft.evaluation.sample_scores import EXTRAS, SCORES, pairs_of
-from sft.jsonl import ocr_sample, write_samples
-from sft.metrics import METRICS, cdm_render, cdm_symbols, function
-from sft.metrics.cdm import cdm, cdm_many, missing
-from sft.metrics.cdm_dvi import Damaged, Metrics, read_metrics, read_pages
-from sft.metrics.cdm_grid import Unreadable
-from sft.metrics.cdm_latex import MAX_SIGNS, Marked, marked
-from sft.metrics.cdm_match import PIXEL, Signs, f1
+from sft.evaluation import results
+from sft.evaluation.scores import EXTRAS, SCORES, pairs_of, require
+from sft.files.jsonl import ocr_sample, write_samples
+from sft.metrics import METRICS, function
+from sft.metrics.cdm import cdm, cdm_many, missing, symbols, typeset
+from sft.metrics.cdm.marked_latex import MAX_SIGNS, Marked, Unreadable, marked
+from sft.metrics.cdm.matching import PIXEL, Signs, f1
+from sft.metrics.cdm.typeset import Damaged, Metrics, read_metrics, read_pages
 from sft.types import Prediction
+from sft.workflows import suites
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "cdm.json").read_text("utf-8"))["pairs"]
@@ -110,7 +109,7 @@ def test_scores_do_not_depend_on_their_company(monkeypatch: pytest.MonkeyPatch) 
     preds = [f"{ref}{'ab' * (number % 9)}" for number, ref in enumerate(refs[::-1])]
     whole = cdm_many(refs, preds)
     monkeypatch.setattr("sft.metrics.cdm.PART", 4)
-    monkeypatch.setattr(cdm_render, "BATCH", 3)
+    monkeypatch.setattr(typeset, "BATCH", 3)
     assert cdm_many(refs, preds) == whole
     assert cdm_many(refs[::-1], preds[::-1]) == whole[::-1]
     assert len({value for value in whole if value is not None}) > 5 and None in whole
@@ -153,15 +152,15 @@ def test_one_formula_never_costs_another_its_score() -> None:
     """What LaTeX stumbles over is found by halves; here it is given what our own writing never gives it."""
     sound = [marked(f"x_{number}+\\frac{{{number}}}{{b}}") for number in range(9)]
     evil = [Marked(text, ("x",)) for text in (r"\Z{1}x}}}", r"\end{document}", r"\Z{1}{x", r"\undefined\batchmode\csname endinput\endcsname")]
-    found = cdm_render.boxes([*sound[:4], evil[0], *sound[4:6], evil[1], sound[6], evil[2], sound[7], evil[3], sound[8]])
+    found = typeset.boxes([*sound[:4], evil[0], *sound[4:6], evil[1], sound[6], evil[2], sound[7], evil[3], sound[8]])
     kept = [found[place] for place in (0, 1, 2, 3, 5, 6, 8, 10, 12)]
-    assert kept == cdm_render.boxes(sound) and all(kept)
+    assert kept == typeset.boxes(sound) and all(kept)
 
 
 def test_a_formula_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cdm_render, "SECONDS", 3.0)
+    monkeypatch.setattr(typeset, "SECONDS", 3.0)
     loop = Marked(r"\def\x{\x}\x", ("x",))
-    found = cdm_render.boxes([marked("a"), loop])
+    found = typeset.boxes([marked("a"), loop])
     assert found[0] and found[1] is None
 
 
@@ -171,7 +170,7 @@ def test_latex_may_not_read_or_write_elsewhere(tmp_path: Path, monkeypatch: pyte
     secret.write_text("\\Z{1}x")
     attacks = [Marked(f"\\input {secret} ", ("x",)), Marked(f"\\immediate\\openout5={target} \\immediate\\write5{{x}}\\immediate\\closeout5 \\Z{{1}}x", ("x",)),
     Marked(f"\\immediate\\write18{{touch {target}}}\\Z{{1}}x", ("x",))]
-    found = cdm_render.boxes(attacks)
+    found = typeset.boxes(attacks)
     assert not found[0] and not target.exists()
 
 
@@ -200,23 +199,23 @@ def test_latex_that_does_not_work_gives_no_zeros(tmp_path: Path, monkeypatch: py
 
     with monkeypatch.context() as patch:
         patch.setattr(subprocess, "run", no_fonts)
-        cdm_render._metrics.cache_clear()
+        typeset._metrics.cache_clear()
         with pytest.raises(EngineError, match="does not work here"):
             cdm(ref="a", pred="b")
     assert cdm(ref="a", pred="a") == 1
 
 
-WORDS = [*cdm_symbols.SYMBOLS, *cdm_symbols.LARGE, *cdm_symbols.INTEGRALS, *cdm_symbols.DOTS, *cdm_symbols.NAMES, *cdm_symbols.LIMITS, *cdm_symbols.MODULO, *cdm_symbols.DELIMITERS,
-    *cdm_symbols.SIZES, *cdm_symbols.ACCENTS,
-         *cdm_symbols.STRETCHED, *cdm_symbols.LONG_ARROWS, *cdm_symbols.STACKED, *cdm_symbols.INFIX, *cdm_symbols.FONTS, *cdm_symbols.CLASSES, *cdm_symbols.STYLES, *cdm_symbols.SPACES,
-         *cdm_symbols.HIDDEN, *cdm_symbols.PLAIN,
-         *cdm_symbols.ESCAPED, "\\not", "\\substack", "\\sqrt", "\\frac", "\\binom", "\\foo", "ক", "\\limits", "_", "^", "'", "&", "\\\\", "[", "]", "{", "}"]  # fmt: skip
+WORDS = [*symbols.SYMBOLS, *symbols.LARGE, *symbols.INTEGRALS, *symbols.DOTS, *symbols.NAMES, *symbols.LIMITS, *symbols.MODULO, *symbols.DELIMITERS,
+    *symbols.SIZES, *symbols.ACCENTS,
+         *symbols.STRETCHED, *symbols.LONG_ARROWS, *symbols.STACKED, *symbols.INFIX, *symbols.FONTS, *symbols.CLASSES, *symbols.STYLES, *symbols.SPACES,
+         *symbols.HIDDEN, *symbols.PLAIN,
+         *symbols.ESCAPED, "\\not", "\\substack", "\\sqrt", "\\frac", "\\binom", "\\foo", "ক", "\\limits", "_", "^", "'", "&", "\\\\", "[", "]", "{", "}"]  # fmt: skip
 
 
 def test_every_command_is_set_without_an_error() -> None:
     """Each alone, with arguments for those that want them: its page is there, and every sign on it has a box."""
-    alone = [marked(f"{word}{{x}}{{y}} z" if word not in ("&", "{", "}", "]", "[") else "z") for word in sorted(set(WORDS) - set(cdm_symbols.SWITCHES))]
-    for formula, boxes in zip(alone, cdm_render.boxes(alone), strict=True):
+    alone = [marked(f"{word}{{x}}{{y}} z" if word not in ("&", "{", "}", "]", "[") else "z") for word in sorted(set(WORDS) - set(symbols.SWITCHES))]
+    for formula, boxes in zip(alone, typeset.boxes(alone), strict=True):
         assert boxes is not None and boxes.keys() == set(range(1, len(formula.names) + 1)), formula
 
 
@@ -237,7 +236,7 @@ def test_whatever_is_read_can_be_set(formulas: list[str]) -> None:
             readable.append(marked(formula))
         except Unreadable:
             continue
-    pages, clean = cdm_render._run(readable)
+    pages, clean = typeset._run(readable)
     assert clean and pages.keys() == set(range(1, len(readable) + 1))
 
 

@@ -7,7 +7,7 @@ import sacrebleu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft.markup.latex import normalise_scoring
+from sft.markup.latex_scoring import normalise_scoring
 from sft.metrics.formula import MAX_LENGTH, bleu, bleu_corpus, exact, ned, parses, token_edits, token_ned
 from sft.metrics.text import Edits
 

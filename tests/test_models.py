@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from sft import models
 from sft.errors import UsageError
-from sft.models import MODELS, ModelVersion, chat_template, find, get, render_prompt
+from sft.models import versions
+from sft.models.prompts import chat_template, render_prompt
+from sft.models.versions import MODELS, ModelVersion, find, get
 from sft.types import Task
 
 GOLDEN: dict[str, dict[str, dict[str, Any]]] = json.loads((Path(__file__).parent / "golden" / "chat_templates.json").read_text("utf-8"))
@@ -52,7 +53,7 @@ def test_render_prompt_is_the_template(version: ModelVersion, images: int) -> No
 def test_string_content(version: ModelVersion) -> None:
     assert render(version, [{"role": "user", "content": "OCR:"}]) == render_prompt(version, "OCR:", images=0)
     turns = [{"role": "system", "content": "be exact"}, {"role": "user", "content": "OCR:"}, {"role": "assistant", "content": "a"}]
-    expected = f"{models.BEGIN}be exact\nUser: OCR:{version.prompt_end}a{models.EOS}"
+    expected = f"{versions.BEGIN}be exact\nUser: OCR:{version.prompt_end}a{versions.EOS}"
     assert render(version, turns, add_generation_prompt=False) == expected
 
 
@@ -101,6 +102,6 @@ def test_record(version: ModelVersion) -> None:
     assert all(prompt.endswith(":") for prompt in version.prompts.values())
     assert (version.min_pixels is None) is (version.max_pixels is None)
     if version.min_pixels and version.max_pixels:
-        assert models.FACTOR**2 <= version.min_pixels < version.max_pixels
+        assert versions.FACTOR**2 <= version.min_pixels < version.max_pixels
     with pytest.raises(TypeError):
         version.prompts[Task.OCR] = "Read:"  # type: ignore[index]

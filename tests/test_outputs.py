@@ -16,16 +16,17 @@ import rows
 from click.testing import CliRunner
 from eval_server import Served
 
-from sft import loop
 from sft.cli import sft as command
-from sft.evaluation import outputs, report_data
 from sft.evaluation.gates import ForgettingGate, LostGate, load_gates
-from sft.evaluation.predict import read_predictions, write_predictions
-from sft.evaluation.sample_scores import SCORES, pairs_of
-from sft.jsonl import read_json
-from sft.runs import Run
-from sft.scoring import Order, evaluate
+from sft.evaluation.scores import SCORES, pairs_of
+from sft.files.atomic import read_json
+from sft.inference.predict import read_predictions, write_predictions
+from sft.report import data as report_data
+from sft.training.run_folder import Run
 from sft.types import Prediction
+from sft.workflows import evaluate as outputs
+from sft.workflows import run as loop
+from sft.workflows.evaluate import EvalRequest, run_evaluation
 
 ROOT = Path(__file__).parent.parent
 REPORTS = {"report.html", "report.md", "metrics.csv", "junit.xml"}
@@ -64,7 +65,7 @@ def test_answers_are_scored_once(served: Served, bengali_data: Path, tmp_path: P
         raise AssertionError("scored a second time")
 
     monkeypatch.setattr(report_data, "pairs_of", again)
-    evaluate(Order(bengali_data, (served.url,), tmp_path / "out", reports=True))
+    run_evaluation(EvalRequest(bengali_data, (served.url,), tmp_path / "out", reports=True))
     assert names(tmp_path / "out") == ANSWERS | REPORTS
     for name in ("base", "tuned"):
         (tmp_path / f"{name}.jsonl").hardlink_to(tmp_path / "out" / "predictions.jsonl")
@@ -91,7 +92,7 @@ def points(folder: Path, tag: str) -> list[int]:
 def test_scores_stand_beside_the_training_curves(served: Served, bengali_data: Path, tmp_path: Path) -> None:
     model = exported(tmp_path / "runs" / "mine-1", max_steps=30)
     said: list[str] = []
-    evaluate(Order(bengali_data, (served.url,), tmp_path / "out", reports=True, model_dir=model), say=said.append)
+    run_evaluation(EvalRequest(bengali_data, (served.url,), tmp_path / "out", reports=True, model_dir=model), say=said.append)
     folder = tmp_path / "runs" / "mine-1" / "tensorboard" / "eval" / bengali_data.stem / "step-30"
     assert points(folder, "eval_ocr/cer") == [30] and any(str(folder) in line for line in said)
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sft.evaluation.report import write_report
+from sft.report.html import write_report
 from sft.types import Prediction
 
 ROOT = Path(__file__).parent.parent

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from sft.crops import crop
+from sft.convert.prepare_image import Eye, Look
 from sft.formats.base import Picture
-from sft.images import EXIF_ORIENTATION, MAX_FILE_BYTES, ImageProblem
-from sft.pictures import Eye, Look
+from sft.images.crops import crop
+from sft.images.reader import EXIF_ORIENTATION, MAX_FILE_BYTES, ImageProblem
 
 
 def pattern(width: int = 60, height: int = 40) -> Any:

@@ -15,9 +15,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sft.cli import sft
-from sft.config import BASE_LEARNING_RATE
 from sft.errors import UsageError
-from sft.plan import Plan, as_dict, fit_batch, keep_update, make_plan, scale_rate, sums
+from sft.training.config import BASE_LEARNING_RATE
+from sft.training.plan import Plan, as_dict, fit_batch, keep_update, make_plan, scale_rate, sums
 
 EXAMPLE: dict[str, Any] = {"samples": 29605, "epochs": 2, "gpus": 1, "batch": 8, "accum": 8}
 small = st.integers(1, 64)

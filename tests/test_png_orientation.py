@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from sft import headers, images
+from sft.convert.prepare_image import Eye
 from sft.formats.base import Picture
-from sft.images import ImageProblem, orientation, probe
-from sft.pictures import Eye
+from sft.images import headers, reader
+from sft.images.reader import ImageProblem, orientation, probe
 
 EXIF = Image.Exif()
-EXIF[images.EXIF_ORIENTATION] = 6
+EXIF[reader.EXIF_ORIENTATION] = 6
 TIFF = EXIF.tobytes().removeprefix(b"Exif\0\0")
 PROFILE = b"Raw profile type exif\0\nexif\n%8d\n" % len(TIFF) + TIFF.hex().encode() + b"\n"
 XMP = b'XML:com.adobe.xmp\0\0\0\0\0<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
@@ -43,7 +43,7 @@ def by_decoding(content: bytes) -> int:
     """What Pillow says itself; 1 where it says nothing that means anything."""
     try:
         with Image.open(io.BytesIO(content)) as image:
-            value = int(image.getexif().get(images.EXIF_ORIENTATION, 1))
+            value = int(image.getexif().get(reader.EXIF_ORIENTATION, 1))
     except Exception:
         return 1
     return value if 1 <= value <= 8 else 1

@@ -17,9 +17,10 @@ import pytest
 from PIL import Image
 
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.evaluation import predict as module
-from sft.evaluation.predict import Endpoint, Sampling, predict, read_predictions, resolve, write_predictions
-from sft.jsonl import ocr_sample
+from sft.files.jsonl import ocr_sample
+from sft.inference import predict as module
+from sft.inference.client import Endpoint, Sampling
+from sft.inference.predict import predict, read_predictions, resolve, write_predictions
 from sft.types import Image as ImageInfo
 from sft.types import Prediction, Sample, Text
 

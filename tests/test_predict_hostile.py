@@ -21,12 +21,12 @@ import pytest
 from PIL import Image
 
 from sft.errors import EngineError, UsageError
-from sft.evaluation import client, predict, servers
-from sft.evaluation.cache import AnswerCache, prepare
-from sft.evaluation.client import Answer, Endpoint, LostError, Sampling, complaint, exchange, http_client, shown
-from sft.evaluation.sample_scores import MAX_CELLS, score_one
-from sft.evaluation.servers import survey
-from sft.jsonl import ocr_sample, write_samples
+from sft.evaluation.scores import MAX_CELLS, score_one
+from sft.files.jsonl import ocr_sample, write_samples
+from sft.inference import client, endpoints, predict
+from sft.inference.answer_cache import AnswerCache, prepare
+from sft.inference.client import Answer, Endpoint, LostError, Sampling, complaint, exchange, http_client, shown
+from sft.inference.endpoints import survey
 
 ROOT = Path(__file__).parent.parent
 MODELS = b'{"data": [{"id": "m", "root": "/m", "max_model_len": 4096}]}'
@@ -111,7 +111,7 @@ def test_a_packed_reply_is_not_unpacked() -> None:
 
 @pytest.mark.parametrize("slow", ["/v1/models", "/version", "/tokenize"])
 def test_a_drip_does_not_hold_the_start_up(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "CONNECT_TIMEOUT", 0.4)
+    monkeypatch.setattr(endpoints, "CONNECT_TIMEOUT", 0.4)
     done = threading.Event()
 
     def drip(path: str, write: Callable[[bytes], object]) -> None:

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sft.errors import EngineError, UsageError
-from sft.evaluation.cache import AnswerCache, content_hash, prepare
-from sft.evaluation.client import LOST, TIMEOUT, Answer, Endpoint, LostError, Sampling, complaint, decoded
-from sft.evaluation.limit import MOST, START, Limit
-from sft.evaluation.pool import TRIES
 from sft.evaluation.results import Template, template_of
-from sft.evaluation.servers import survey
-from sft.jsonl import ocr_sample
+from sft.files.jsonl import ocr_sample
+from sft.inference.answer_cache import AnswerCache, content_hash, prepare
+from sft.inference.client import LOST, TIMEOUT, Answer, Endpoint, LostError, Sampling, complaint, decoded
+from sft.inference.concurrency import MOST, START, Limit
+from sft.inference.endpoints import survey
+from sft.inference.scheduler import TRIES
 
 SAMPLING = Sampling(64)
 UNSAID = ("top_p", "repetition_penalty", "seed", "min_pixels", "max_pixels")

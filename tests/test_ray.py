@@ -15,10 +15,11 @@ import pytest
 from PIL import Image
 from tiny_format import ROWS_PER_UNIT, TINY
 
-from sft.convert import convert
-from sft.convert_unit import Order
+from sft.convert.driver import convert
+from sft.convert.worker import ConvertRequest
 from sft.errors import EngineError, ProblemsFound
-from sft.shards import Runner, need_ray, run
+from sft.runtime.parallel import run
+from sft.runtime.runner import Runner, need_ray
 
 ROOT = Path(__file__).parent.parent
 UNITS = 30
@@ -96,7 +97,7 @@ def test_the_command_line_writes_the_same_files_on_a_cluster(cluster: Any, tmp_p
 
 def test_a_node_that_dies_costs_time_and_nothing_else(cluster: Any, notes: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     nodes, second = cluster
-    order = Order("tiny", source(tmp_path), tmp_path / "one" / "out.jsonl")
+    order = ConvertRequest("tiny", source(tmp_path), tmp_path / "one" / "out.jsonl")
     convert(order, Runner(workers=1), source_format=TINY)
     killed: list[str] = []
 
@@ -109,7 +110,7 @@ def test_a_node_that_dies_costs_time_and_nothing_else(cluster: Any, notes: Path,
             killed.extend(path.name.removeprefix("held-") for path in notes.glob("held-*"))
         nodes.remove_node(second, allow_graceful=False)
 
-    result = convert(Order("tiny", order.source, tmp_path / "two" / "out.jsonl"), Runner("ray", address=nodes.address), progress=kill_one, source_format=TINY)
+    result = convert(ConvertRequest("tiny", order.source, tmp_path / "two" / "out.jsonl"), Runner("ray", address=nodes.address), progress=kill_one, source_format=TINY)
     assert result.manifest["counts"]["in"] == UNITS * ROWS_PER_UNIT
     assert outcome(tmp_path / "two") == outcome(tmp_path / "one")
     assert killed and all(len(list(notes.glob(f"{unit}-*"))) == 2 for unit in killed), "the unit of the dead node was read again by the other"

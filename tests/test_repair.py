@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sft.errors import UsageError
-from sft.repair import fix
+from sft.validate.fixes import fix
 
 BOM = b"\xef\xbb\xbf"
 USUAL = '{"image_info": [{"image_url": "a.png", "matched_text_index": 0}], "text_info": [{"text": "OCR:", "tag": "mask"}, {"text": "৪৫টি", "tag": "no_mask"}]}'.encode()
@@ -116,7 +116,7 @@ def test_in_place(tmp_path: Path) -> None:
 
 
 def test_a_line_too_long_to_be_read_keeps_every_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft.jsonl.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("sft.files.jsonl.MAX_LINE_BYTES", 1000)
     long = [b"x" * 9_000_000 + b"\r\n", b" " * 5000 + b"\n", b"[" * 1001 + b"\n", b"y" * 3_000_000]
     found, mended = mend(tmp_path, BOM + (TURNED + b"\n\n").join(long))
     assert mended == {"file.bom": 1, "file.key_order": 3, "file.blank_line": 3}
@@ -124,7 +124,7 @@ def test_a_line_too_long_to_be_read_keeps_every_byte(tmp_path: Path, monkeypatch
 
 
 def test_an_endless_line_is_never_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft.jsonl.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("sft.files.jsonl.MAX_LINE_BYTES", 1000)
     with (tmp_path / "in.jsonl").open("wb") as stream:
         stream.truncate(50_000_000)  # a hole, no blocks on disk
     tracemalloc.start()

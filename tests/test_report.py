@@ -19,13 +19,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sft.errors import EngineError, UsageError
-from sft.evaluation import report_fonts, report_images, report_samples
 from sft.evaluation.conditions import table
 from sft.evaluation.gates import Outcome
-from sft.evaluation.report import diff, gather, thumbnail, write_report
-from sft.evaluation.report_diff import edits
 from sft.markup.text import clusters
 from sft.metrics.text import normalise
+from sft.report import html, thumbnails
+from sft.report import samples as report_samples
+from sft.report.data import gather
+from sft.report.html import write_report
+from sft.report.text_diff import diff, edits
+from sft.report.thumbnails import thumbnail
 from sft.types import Prediction
 
 ATTACK = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}<!--"
@@ -181,7 +184,7 @@ def test_samples_are_capped_and_the_rest_is_said(base: Path, monkeypatch: pytest
 def test_pictures_are_capped_and_the_rest_is_opened_from_files(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(40):
         Image.effect_noise((200, 60), 50).save(base / f"{number} ä%.png")
-    monkeypatch.setattr(report_images.pictures, "__kwdefaults__", {"limit": 30_000})
+    monkeypatch.setattr(thumbnails.pictures, "__kwdefaults__", {"limit": 30_000})
     page = write(base, [make(number, "a" * number, image=f"{number} ä%.png") for number in range(40)])
     samples = island(page)["samples"]
     assert [sample["u"] for sample in samples[:16]] == list(range(16)) and all(sample["u"] == -1 for sample in samples[16:])
@@ -312,7 +315,7 @@ def test_bengali_letters_come_with_the_page(base: Path) -> None:
     fonts = re.findall(r"url\(([^)]*)\)", page)
     assert len(fonts) == 1 and fonts[0].startswith("data:font/ttf;base64,") and len(fonts[0]) < 40_000 and "; font-src data:" in page
     assert "@font-face" not in write(base, [make(1, "abcd")])
-    assert len(report_fonts.subset("".join(map(chr, range(0x980, 0xA00))))) < 150_000
+    assert len(html.subset("".join(map(chr, range(0x980, 0xA00))))) < 150_000
 
 
 def decoded(uri: str) -> Image.Image:

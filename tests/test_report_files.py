@@ -11,16 +11,15 @@ import numpy as np
 import pytest
 
 from sft.errors import UsageError
-from sft.evaluation import report_files, report_plots
 from sft.evaluation.conditions import Condition
 from sft.evaluation.gates import Outcome
-from sft.evaluation.report import gather, write_csv, write_junit, write_markdown, write_tensorboard
-from sft.evaluation.report_data import Data
-from sft.evaluation.report_plots import scale
-from sft.evaluation.report_summary import ordered
-from sft.evaluation.report_tables import compare
 from sft.markup.grid import Grid
 from sft.metrics.text import cer
+from sft.report import exports, plots
+from sft.report.data import Data, gather, ordered
+from sft.report.exports import write_csv, write_junit, write_markdown, write_tensorboard
+from sft.report.plots import scale
+from sft.report.table_diff import compare
 from sft.types import Prediction
 
 ATTACK = "a|b\n<img src=x> [x](http://e.org) @you `c` =1+1 \x00"
@@ -97,7 +96,7 @@ def test_steps_are_read_from_names() -> None:
 
 def test_numbers_of_a_file_can_be_read(tmp_path: Path) -> None:
     """Six digits, nothing of what rounding leaves, and nothing where nothing is known."""
-    assert [report_files._number(value) for value in (3.469e-18, 0.123456789, 1.0, 1e7, float("inf"), -2e-13)] == ["0", "0.123457", "1", "10000000", "", "0"]
+    assert [exports._number(value) for value in (3.469e-18, 0.123456789, 1.0, 1e7, float("inf"), -2e-13)] == ["0", "0.123457", "1", "10000000", "", "0"]
 
 
 def test_three_runs_have_a_change_each(tmp_path: Path) -> None:
@@ -118,13 +117,13 @@ def test_scored_and_lost_are_counted_apart(tmp_path: Path) -> None:
 
 
 def test_ticks_have_no_powers_of_ten() -> None:
-    assert [report_plots._tick("cer", value) for value in (0.025, 1.5, 150, 0.1)] == ["2.5%", "150%", "15,000%", "10%"]
+    assert [plots._tick("cer", value) for value in (0.025, 1.5, 150, 0.1)] == ["2.5%", "150%", "15,000%", "10%"]
 
 
 def test_one_runaway_does_not_flatten_the_slices() -> None:
     long = [Prediction(number, "a.png", "OCR:", "abcd", "abcx" if number % 4 else "ab " * (2000 if number == 4 else 1)) for number in range(1, 121)]
     data = gather([("x", long)], labels={number: {"side": "left" if number <= 40 else "right"} for number in range(1, 121)})
-    panel = report_plots.panels(data)[0]
+    panel = plots.panels(data)[0]
     assert float(panel.ends[1].rstrip("%").replace(",", "")) <= 150
     assert {line.label: [x for x, _ in line.marks[0].cuts] for line in panel.lines} == {"right": [], "left": [100.0]}
 

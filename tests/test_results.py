@@ -14,9 +14,9 @@ from jsonschema import Draft202012Validator
 from sft import __version__
 from sft.errors import EngineError, ProblemsFound
 from sft.evaluation import results
-from sft.evaluation.client import Endpoint, Sampling
 from sft.evaluation.results import Asked, Data, Pixels, SetPart, Template
-from sft.evaluation.servers import Served, Server
+from sft.inference.client import Endpoint, Sampling
+from sft.inference.endpoints import Served, Server
 from sft.types import Prediction
 
 ROOT = Path(__file__).parent.parent

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sft.errors import ProblemsFound
-from sft.safetensors_io import join, safetensors_header, tensor_table
+from sft.models.safetensors import join, safetensors_header, tensor_table
 
 GOOD = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 

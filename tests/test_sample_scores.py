@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft.errors import UsageError
-from sft.evaluation import extras
-from sft.evaluation.sample_scores import EXTRAS, HAS, HEADLINE, OTHER, SCORES, pairs_of, pairs_one, score_one, task_of
-from sft.evaluation.score import score
+from sft.evaluation import scores
+from sft.evaluation.scores import EXTRAS, HAS, HEADLINE, OTHER, SCORES, pairs_of, pairs_one, score, score_one, task_of
 from sft.metrics import METRICS, function
-from sft.models import MODELS
-from sft.shards import Runner
+from sft.models.versions import MODELS
+from sft.runtime.runner import Runner
 from sft.types import Prediction, Task
 
 OTSL = "<fcel>a<fcel>b<nl><fcel>1<fcel>2<nl>"
@@ -106,13 +105,13 @@ def test_what_a_task_has_is_what_its_answers_get() -> None:
 
 
 def test_an_extra_that_cannot_be_had_is_absent_and_an_error_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(EXTRAS) == set(extras.NAMES)
-    monkeypatch.setattr(extras, "find_spec", lambda _: None)
+    assert set(EXTRAS) == set(scores.NAMES)
+    monkeypatch.setattr(scores, "find_spec", lambda _: None)
     for name, task in (("formula_bleu", "formula"), ("scrm", "chart"), ("cer_lines", "ocr")):
-        assert name not in extras.pairs(task, "a | b\nc | 1", "a | b\nc | 1", EXTRAS)
+        assert name not in scores.extra_pairs(task, "a | b\nc | 1", "a | b\nc | 1", EXTRAS)
         with pytest.raises(UsageError, match=f"{name} needs"):
-            extras.require([name])
-    assert "cer_graphemes" in extras.pairs("ocr", "a", "a", EXTRAS)
+            scores.require([name])
+    assert "cer_graphemes" in scores.extra_pairs("ocr", "a", "a", EXTRAS)
 
 
 def test_extras_only_where_they_are_asked_for() -> None:

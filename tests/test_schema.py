@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from sft.checks_row import explain_structure
-from sft.jsonl import decode
+from sft.files.jsonl import decode
 from sft.reasons import REASONS
+from sft.schema.explain import explain_structure
 from sft.types import Sample
 
 SCHEMA = json.loads(resources.files("sft.schema").joinpath("sample.schema.json").read_text("utf-8"))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sft.errors import EngineError, ProblemsFound, SftError
-from sft.evaluation.score import Scores, score
+from sft.evaluation.scores import Scores, score
 from sft.types import Prediction
 
 

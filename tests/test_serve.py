@@ -19,10 +19,11 @@ import pytest
 from click.testing import CliRunner
 from conftest import VERSION
 
-from sft import models, serve
 from sft.cli import sft as command
-from sft.cli.serving import show
+from sft.cli.evaluate import show
 from sft.errors import EngineError, ProblemsFound, UsageError
+from sft.models import prompts, versions
+from sft.serving import server as serve
 
 
 def test_cpu_command() -> None:
@@ -35,7 +36,7 @@ def test_cpu_command() -> None:
 
 
 def test_gpu_command_does_not_profile_for_hundreds_of_pages() -> None:
-    argv = serve.server_command(Path("/m"), models.MODELS["1.6"], serve.ServerOptions("py", device="gpu", gpu_memory=0.5))
+    argv = serve.server_command(Path("/m"), versions.MODELS["1.6"], serve.ServerOptions("py", device="gpu", gpu_memory=0.5))
     assert argv[argv.index("--max-num-batched-tokens") + 1] == "16384"
     assert argv[argv.index("--gpu-memory-utilization") + 1] == "0.5"
     assert argv[argv.index("--served-model-name") + 1] == "PaddleOCR-VL-1.6-0.9B"
@@ -122,12 +123,12 @@ def fake_server() -> Iterator[str]:
 
 
 def trained_tokens(base_model: Path) -> int:
-    from sft.images import image_tokens
-    from sft.tokens import load_tokenizer, pixel_limits
+    from sft.models.resize import image_tokens
+    from sft.models.token_budget import load_tokenizer, pixel_limits
 
     low, high = pixel_limits(base_model)
     side = int(low**0.5)
-    text = load_tokenizer(base_model / "tokenizer.json").encode(models.render_prompt(VERSION, "OCR:"), add_special_tokens=False)
+    text = load_tokenizer(base_model / "tokenizer.json").encode(prompts.render_prompt(VERSION, "OCR:"), add_special_tokens=False)
     return len(text.ids) - 1 + image_tokens(side, side, min_pixels=low, max_pixels=high)
 
 

@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft.cli import sft as command
+from sft.datasets.curate import dedupe_set, mix_sets, split_set
+from sft.datasets.dedupe import CONTRADICTION, DUPLICATE, KEEP, verdicts
+from sft.datasets.index import IMAGE, ROW, Index, Keys, short_hash
+from sft.datasets.mix import Source, draw, quotas, shares
+from sft.datasets.split import components, deal
 from sft.errors import ProblemsFound, UsageError
-from sft.looks import LIMIT, dhash, near_pairs
-from sft.sets.dedupe import CONTRADICTION, DUPLICATE, KEEP, verdicts
-from sft.sets.index import IMAGE, ROW, Index, Keys, short_hash
-from sft.sets.mix import Source, draw, quotas, shares
-from sft.sets.split import components, deal
-from sft.sets.verbs import dedupe, mix, split
-from sft.shards import Runner
+from sft.images.perceptual_hash import LIMIT, dhash, near_pairs
+from sft.runtime.runner import Runner
 
 ONE = Runner(workers=1)
 SHORT, PART, DRAWN = 17220383772502157412, [0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1], [9, 7, 6, 11, 0]
@@ -65,7 +65,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_split_tears_nothing_apart(data: Path, tmp_path: Path) -> None:
-    outcome = split(data, tmp_path / "out" / "cut", parts=[("test", 0.2), ("val", 10)], keys=Keys(("meta.group",), ("task",)), runner=ONE)
+    outcome = split_set(data, tmp_path / "out" / "cut", parts=[("test", 0.2), ("val", 10)], keys=Keys(("meta.group",), ("task",)), runner=ONE)
     parts = {name: read(tmp_path / "out" / "cut" / f"{name}.jsonl") for name in ("train", "test", "val")}
     assert sum(map(len, parts.values())) == 60 == outcome.manifest["counts"]["in"]
     for seen in ([{item["meta"]["group"] for item in part} for part in parts.values()], [{item["image_info"][0]["image_url"] for item in part} for part in parts.values()]):
@@ -75,7 +75,7 @@ def test_split_tears_nothing_apart(data: Path, tmp_path: Path) -> None:
     for part in parts.values():
         for item in part:
             assert (tmp_path / "out" / "cut" / item["image_info"][0]["image_url"]).is_file()
-    again = split(data, tmp_path / "out" / "cut", parts=[("test", 0.2), ("val", 10)], keys=Keys(("meta.group",), ("task",)), runner=ONE)
+    again = split_set(data, tmp_path / "out" / "cut", parts=[("test", 0.2), ("val", 10)], keys=Keys(("meta.group",), ("task",)), runner=ONE)
     assert not again.fresh and again.manifest == outcome.manifest
     assert [path.name for path in (tmp_path / "out" / "cut").glob(".*")] == [".split.images"]  # no work folder is left
 
@@ -83,10 +83,10 @@ def test_split_tears_nothing_apart(data: Path, tmp_path: Path) -> None:
 def test_split_is_stratified_and_seeded(tmp_path: Path) -> None:
     rows = [row(picture(tmp_path / "i" / f"{n}.png", n), f"<fcel>{n}<nl>" if n % 5 == 0 else f"x{n}", "Table Recognition:" if n % 5 == 0 else "OCR:") for n in range(100)]
     data = write(tmp_path / "all.jsonl", rows)
-    first = split(data, tmp_path / "a", parts=[("test", 20)], keys=Keys(strata=("task",)), runner=ONE)
+    first = split_set(data, tmp_path / "a", parts=[("test", 20)], keys=Keys(strata=("task",)), runner=ONE)
     assert first.manifest["strata"] == [["ocr", [64, 16]], ["table", [16, 4]]]
-    split(data, tmp_path / "b", parts=[("test", 20)], keys=Keys(strata=("task",)), runner=Runner(workers=2))
-    split(data, tmp_path / "c", parts=[("test", 20)], keys=Keys(strata=("task",)), seed=2, runner=ONE)
+    split_set(data, tmp_path / "b", parts=[("test", 20)], keys=Keys(strata=("task",)), runner=Runner(workers=2))
+    split_set(data, tmp_path / "c", parts=[("test", 20)], keys=Keys(strata=("task",)), seed=2, runner=ONE)
     assert (tmp_path / "a" / "test.jsonl").read_bytes() == (tmp_path / "b" / "test.jsonl").read_bytes()
     assert answers(tmp_path / "a" / "test.jsonl") != answers(tmp_path / "c" / "test.jsonl")
 
@@ -100,18 +100,18 @@ def test_split_keeps_look_alikes_together(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / "i" / f"{number}.jpg"), cv2.resize(pixels, (200, 150)))
         rows += [row(url, f"same {number}"), row(f"i/{number}.jpg", f"same {number}")]
     data = write(tmp_path / "all.jsonl", rows)
-    outcome = split(data, tmp_path / "near", parts=[("test", 10)], keys=Keys(), near=True, runner=ONE)
+    outcome = split_set(data, tmp_path / "near", parts=[("test", 10)], keys=Keys(), near=True, runner=ONE)
     assert outcome.manifest["groups"] == 20
     assert all(count == 2 for count in Counter(answers(tmp_path / "near" / "test.jsonl")).values())
-    assert split(data, tmp_path / "far", parts=[("test", 10)], keys=Keys(), runner=ONE).manifest["groups"] == 40
+    assert split_set(data, tmp_path / "far", parts=[("test", 10)], keys=Keys(), runner=ONE).manifest["groups"] == 40
 
 
 def test_split_says_what_cannot_be(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="to hold out of 60"):
-        split(data, tmp_path / "o", parts=[("test", 60)], keys=Keys(), runner=ONE)
+        split_set(data, tmp_path / "o", parts=[("test", 60)], keys=Keys(), runner=ONE)
     one = write(tmp_path / "one.jsonl", [item | {"meta": {"group": "only"}} for item in read(data)])
     with pytest.raises(ProblemsFound, match="no group fits"):
-        split(one, tmp_path / "o", parts=[("test", 0.1)], keys=Keys(("meta.group",)), runner=ONE)
+        split_set(one, tmp_path / "o", parts=[("test", 0.1)], keys=Keys(("meta.group",)), runner=ONE)
     assert not (tmp_path / "o" / "train.jsonl").exists()
 
 
@@ -123,13 +123,13 @@ def test_dedupe_accounts_for_every_row(tmp_path: Path) -> None:
     data = write(tmp_path / "all.jsonl", lines)
     with data.open("a", encoding="utf-8") as stream:
         stream.write('{"broken": \n' + json.dumps(row("i/none.png", "6")) + "\n")
-    outcome = dedupe(data, tmp_path / "clean.jsonl", runner=ONE)
+    outcome = dedupe_set(data, tmp_path / "clean.jsonl", runner=ONE)
     assert answers(tmp_path / "clean.jsonl") == ["1", "4", "4", "5"]
     assert outcome.manifest["counts"]["reasons"] == {"image.missing": 1, "set.contradiction": 3, "set.duplicate": 1, "structure.object": 1}
     assert outcome.manifest["counts"]["in"] == 10 == outcome.manifest["counts"]["out"] + outcome.manifest["counts"]["rejected"]
     rejects = {item["where"]: item for item in read(tmp_path / "clean.rejects.jsonl")}
     assert rejects["all.jsonl:2"]["message"].endswith("as all.jsonl:1") and "all.jsonl:4" in rejects["all.jsonl:3"]["message"] and "all.jsonl:3" in rejects["all.jsonl:4"]["message"]
-    first = dedupe(data, tmp_path / "first.jsonl", keep_first=True, runner=Runner(workers=2))
+    first = dedupe_set(data, tmp_path / "first.jsonl", keep_first=True, runner=Runner(workers=2))
     assert answers(tmp_path / "first.jsonl") == ["1", "2", "4", "4", "5"]
     assert first.manifest["counts"]["reasons"]["set.contradiction"] == 1
 
@@ -141,7 +141,7 @@ def test_dedupe_near(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "i" / "b.jpg"), pixels, [cv2.IMWRITE_JPEG_QUALITY, 60])
     cv2.imwrite(str(tmp_path / "i" / "c.png"), 255 - pixels)
     data = write(tmp_path / "all.jsonl", [row(url, "same"), row("i/b.jpg", "same"), row("i/c.png", "same"), row("i/b.jpg", "other", "Table Recognition:")])
-    outcome = dedupe(data, tmp_path / "clean.jsonl", near=True, runner=ONE)
+    outcome = dedupe_set(data, tmp_path / "clean.jsonl", near=True, runner=ONE)
     assert outcome.manifest["counts"]["reasons"] == {"set.near_duplicate": 1}
     assert answers(tmp_path / "clean.jsonl") == ["same", "same", "other"]
 
@@ -192,7 +192,7 @@ def test_mix_draws_what_was_asked(tmp_path: Path) -> None:
         rows = [row(picture(tmp_path / name / f"{n}.png", n), f"{name}{n}", "Table Recognition:" if name == "base" and n % 6 == 0 else "OCR:") for n in range(size)]
         files[name] = write(tmp_path / f"{name}.jsonl", rows)
     sources = [Source("big"), Source("small", 2.0), Source("base", 0.25, replay=True)]
-    outcome = mix(sources, list(files.values()), tmp_path / "sub" / "train.jsonl", rows=100, balance="equal", runner=ONE)
+    outcome = mix_sets(sources, list(files.values()), tmp_path / "sub" / "train.jsonl", rows=100, balance="equal", runner=ONE)
     drawn = Counter(text.rstrip("0123456789") for text in answers(tmp_path / "sub" / "train.jsonl"))
     assert drawn == {"big": 25, "small": 50, "base": 25}
     each = Counter(text for text in answers(tmp_path / "sub" / "train.jsonl") if text.startswith("small"))
@@ -271,13 +271,13 @@ def test_keys_of_rows_that_are_nested_deeply(data: Path, tmp_path: Path, depth: 
 def test_the_source_is_not_overwritten(data: Path) -> None:
     before = data.read_bytes()
     with pytest.raises(UsageError, match="overwrite its source"):
-        dedupe(data, data, runner=ONE)
+        dedupe_set(data, data, runner=ONE)
     with pytest.raises(UsageError, match="overwrite its source"):
-        mix([Source("a")], [data], data, runner=ONE)
+        mix_sets([Source("a")], [data], data, runner=ONE)
     train = data.with_name("train.jsonl")
     train.write_bytes(before)
     with pytest.raises(UsageError, match="overwrite its source"):
-        split(train, train.parent, parts=[("test", 5)], keys=Keys(), runner=ONE)
+        split_set(train, train.parent, parts=[("test", 5)], keys=Keys(), runner=ONE)
     assert data.read_bytes() == before == train.read_bytes()
 
 
@@ -312,41 +312,41 @@ def test_a_source_is_never_the_place_of_rejects_or_of_the_manifest(tmp_path: Pat
     rejects = write(tmp_path / "z.rejects.jsonl", [row(picture(tmp_path / "i" / f"{n}.png", n), f"t{n}") for n in range(3)])
     before = rejects.read_bytes()
     with pytest.raises(UsageError, match="overwrite its source"):
-        dedupe(rejects, tmp_path / "z.jsonl", runner=Runner(workers=1))
+        dedupe_set(rejects, tmp_path / "z.jsonl", runner=Runner(workers=1))
     assert rejects.read_bytes() == before
 
 
 def test_rows_without_a_document_are_not_of_one(tmp_path: Path) -> None:
     source = write(tmp_path / "all.jsonl", [row(picture(tmp_path / "i" / f"{n}.png", n), f"t{n}", meta={"group": None}) for n in range(10)])
-    split(source, tmp_path / "out", parts=[("test", 0.2)], keys=Keys(("meta.group",)), runner=Runner(workers=1))
+    split_set(source, tmp_path / "out", parts=[("test", 0.2)], keys=Keys(("meta.group",)), runner=Runner(workers=1))
     assert len(read(tmp_path / "out/test.jsonl")) == 2
 
 
 def test_an_image_that_came_late_is_taken(tmp_path: Path) -> None:
     source = write(tmp_path / "all.jsonl", [row(picture(tmp_path / "i" / f"{n}.png", n), f"t{n}") for n in range(9)] + [row("i/late.png", "late")])
     arguments: dict[str, Any] = {"parts": [("test", 0.2)], "keys": Keys(), "runner": Runner(workers=1)}
-    assert split(source, tmp_path / "out", **arguments).manifest["counts"]["reasons"] == {"image.missing": 1}
+    assert split_set(source, tmp_path / "out", **arguments).manifest["counts"]["reasons"] == {"image.missing": 1}
     picture(tmp_path / "i" / "late.png", 99)
-    assert split(source, tmp_path / "out", **arguments).manifest["counts"]["rejected"] == 0
-    assert not split(source, tmp_path / "out", **arguments).fresh
+    assert split_set(source, tmp_path / "out", **arguments).manifest["counts"]["rejected"] == 0
+    assert not split_set(source, tmp_path / "out", **arguments).fresh
 
 
 def test_an_image_that_changed_is_looked_at_again(tmp_path: Path) -> None:
     first, second = picture(tmp_path / "i" / "0.png", 0), picture(tmp_path / "i" / "1.png", 1)
     source = write(tmp_path / "all.jsonl", [row(first, "one"), row(second, "other")])
-    assert dedupe(source, tmp_path / "out.jsonl", runner=ONE).manifest["counts"]["out"] == 2
-    assert not dedupe(source, tmp_path / "out.jsonl", runner=ONE).fresh
+    assert dedupe_set(source, tmp_path / "out.jsonl", runner=ONE).manifest["counts"]["out"] == 2
+    assert not dedupe_set(source, tmp_path / "out.jsonl", runner=ONE).fresh
     (tmp_path / second).write_bytes((tmp_path / first).read_bytes())
-    assert dedupe(source, tmp_path / "out.jsonl", runner=ONE).manifest["counts"]["reasons"] == {"set.contradiction": 2}
+    assert dedupe_set(source, tmp_path / "out.jsonl", runner=ONE).manifest["counts"]["reasons"] == {"set.contradiction": 2}
 
 
 def test_a_part_of_an_earlier_cut_does_not_stay_beside_the_new_one(tmp_path: Path) -> None:
     source = write(tmp_path / "all.jsonl", [row(picture(tmp_path / "i" / f"{n}.png", n), f"t{n}") for n in range(10)])
-    split(source, tmp_path / "out", parts=[("test", 0.2)], keys=Keys(), runner=Runner(workers=1))
+    split_set(source, tmp_path / "out", parts=[("test", 0.2)], keys=Keys(), runner=Runner(workers=1))
     with pytest.raises(UsageError, match="earlier cut"):
-        split(source, tmp_path / "out", parts=[("val", 0.2)], keys=Keys(), runner=Runner(workers=1))
+        split_set(source, tmp_path / "out", parts=[("val", 0.2)], keys=Keys(), runner=Runner(workers=1))
     (tmp_path / "out/test.jsonl").unlink()
-    split(source, tmp_path / "out", parts=[("val", 0.2)], keys=Keys(), runner=Runner(workers=1))
+    split_set(source, tmp_path / "out", parts=[("val", 0.2)], keys=Keys(), runner=Runner(workers=1))
     assert sorted(answers(tmp_path / "out/train.jsonl") + answers(tmp_path / "out/val.jsonl")) == sorted(f"t{n}" for n in range(10))
 
 
@@ -354,7 +354,7 @@ def test_a_longer_conversation_contradicts_nothing(tmp_path: Path) -> None:
     name = picture(tmp_path / "i" / "a.png", 1)
     longer = row(name, "one")
     longer["text_info"] += [{"text": "And below?", "tag": "mask"}, {"text": "two", "tag": "no_mask"}]
-    dedupe(write(tmp_path / "all.jsonl", [row(name, "one"), longer]), tmp_path / "out.jsonl", runner=Runner(workers=1))
+    dedupe_set(write(tmp_path / "all.jsonl", [row(name, "one"), longer]), tmp_path / "out.jsonl", runner=Runner(workers=1))
     assert len(read(tmp_path / "out.jsonl")) == 2
 
 
@@ -365,7 +365,7 @@ def test_moved_rows_lead_to_the_same_images(tmp_path: Path) -> None:
     picture(folder / "far/q.png", 1)
     picture(folder / "q.png", 2)  # where `link/../q.png` seems to lead
     write(folder / "all.jsonl", [row("link/../q.png", "far", id=10**24 + 1), row("q.png", "near")])
-    dedupe(folder / "all.jsonl", tmp_path / "out.jsonl", runner=Runner(workers=1))
+    dedupe_set(folder / "all.jsonl", tmp_path / "out.jsonl", runner=Runner(workers=1))
     rows = read(tmp_path / "out.jsonl")
     assert [found["image_info"][0]["image_url"] for found in rows] == ["./http_pages/far/q.png", "./http_pages/q.png"]
     assert rows[0]["id"] == 10**24 + 1
@@ -374,5 +374,5 @@ def test_moved_rows_lead_to_the_same_images(tmp_path: Path) -> None:
 def test_a_byte_order_mark_costs_no_row(tmp_path: Path) -> None:
     source = write(tmp_path / "all.jsonl", [row(picture(tmp_path / "i" / f"{n}.png", n), f"t{n}") for n in range(3)])
     source.write_bytes(b"\xef\xbb\xbf" + source.read_bytes())
-    dedupe(source, tmp_path / "out.jsonl", runner=Runner(workers=1))
+    dedupe_set(source, tmp_path / "out.jsonl", runner=Runner(workers=1))
     assert answers(tmp_path / "out.jsonl") == ["t0", "t1", "t2"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sft.synth import bengali
+from sft.synth import bengali_sample
 
 MOMENTS = 20  # over the three verbs
 VERBS = {
@@ -26,8 +26,8 @@ VERBS = {
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kill")
-    train = bengali.write_split(folder, seed=5, split="train", count=900, prompt="OCR:")
-    test = bengali.write_split(folder, seed=6, split="test", count=200, prompt="Table Recognition:")
+    train = bengali_sample.write_split(folder, seed=5, split="train", count=900, prompt="OCR:")
+    test = bengali_sample.write_split(folder, seed=6, split="test", count=200, prompt="Table Recognition:")
     lines = train.read_bytes().splitlines(keepends=True)
     (folder / "all.jsonl").write_bytes(b"".join(lines * 3 + lines[:7]))
     (folder / "other.jsonl").write_bytes(test.read_bytes())

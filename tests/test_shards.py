@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from sft import shards_ray
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.shards import AHEAD, Runner, guarded, run
+from sft.runtime import ray_cluster
+from sft.runtime.parallel import run
+from sft.runtime.runner import AHEAD, Runner, guarded
 
 TWO = Runner(workers=2)
 
@@ -199,5 +200,5 @@ def test_guarded_makes_an_error_travel() -> None:
 def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match="Ray") as caught:
-        list(shards_ray.run_on_ray(square, range(3), Runner("ray")))
+        list(ray_cluster.run_on_ray(square, range(3), Runner("ray")))
     assert caught.value.hint == "pip install 'paddleocr-vl-sft[ray]'"

@@ -14,15 +14,15 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft import models
 from sft.cli import sft as command
+from sft.datasets.stats import gather
 from sft.errors import UsageError
-from sft.pages import render
-from sft.pages.data import write_stats
-from sft.stats import gather
+from sft.models import versions
+from sft.report import answers
+from sft.report.dataset_pages import write_stats
 from sft.types import Task
 
-VERSION = models.MODELS["0.9B"]
+VERSION = versions.MODELS["0.9B"]
 HOSTILE = '<script>alert(1)</script><img src=x onerror=alert(1)> "quoted" </td></table>'
 ROWS = [
     ("Table Recognition:", r"<fcel>分组<lcel><nl><fcel>[41,51)<fcel>\( \frac{2}{30} \)<nl>"),
@@ -83,16 +83,16 @@ def test_rows_are_picked_evenly(tmp_path: Path) -> None:
 
 
 def test_answers_are_drawn_as_what_they_mean() -> None:
-    table = render.answer(Task.TABLE, ROWS[0][1])
+    table = answers.answer(Task.TABLE, ROWS[0][1])
     assert '<td dir="auto" rowspan="1" colspan="2">分组</td>' in table.html and "<mfrac>" in table.html and not table.note
-    assert "repaired" in render.answer(Task.TABLE, "<fcel>a<nl><fcel>b<fcel>c<nl>").note
-    formula = render.answer(Task.FORMULA, ROWS[1][1])
+    assert "repaired" in answers.answer(Task.TABLE, "<fcel>a<nl><fcel>b<fcel>c<nl>").note
+    formula = answers.answer(Task.FORMULA, ROWS[1][1])
     assert "<msqrt>" in formula.html and "<munderover>" in formula.html
-    assert render.answer(Task.CHART, ROWS[3][1]).html.count("<tr>") == 2
-    assert render.answer(None, HOSTILE).html == render.plain(HOSTILE)
-    long = render.answer(Task.OCR, "x" * 5000)
+    assert answers.answer(Task.CHART, ROWS[3][1]).html.count("<tr>") == 2
+    assert answers.answer(None, HOSTILE).html == answers.plain(HOSTILE)
+    long = answers.answer(Task.OCR, "x" * 5000)
     assert len(long.html) < 4200 and "1,000 more" in long.note
-    assert "nothing" in render.answer(Task.OCR, "").html
+    assert "nothing" in answers.answer(Task.OCR, "").html
 
 
 PIECES = [*"ab<>&\"'\\{}[]()$^_|\n 1", "<fcel>", "<nl>", "<lcel>", "\\frac", "\\text{", "<script>", "\\href{javascript:1}", "&lt;", "\ud800"]
@@ -101,10 +101,10 @@ PIECES = [*"ab<>&\"'\\{}[]()$^_|\n 1", "<fcel>", "<nl>", "<lcel>", "\\frac", "\\
 @given(st.sampled_from([*Task, None]), st.lists(st.sampled_from(PIECES), max_size=60).map("".join))
 @settings(max_examples=400, deadline=None)
 def test_nothing_gets_out(task: Task | None, text: str) -> None:
-    shown = render.answer(task, text)
+    shown = answers.answer(task, text)
     for tag, attributes in Tags(str(shown.html)).seen:
-        assert tag in {"div", "span", "table", "tr", "td"} | render.KEPT, (tag, text)
-        assert attributes.keys() <= {"class", "dir", "rowspan", "colspan", "xmlns"} | render.ATTRIBUTES, (attributes, text)
+        assert tag in {"div", "span", "table", "tr", "td"} | answers.KEPT, (tag, text)
+        assert attributes.keys() <= {"class", "dir", "rowspan", "colspan", "xmlns"} | answers.ATTRIBUTES, (attributes, text)
 
 
 def test_page_holds_rows_and_no_strangers_markup(data: Path, tmp_path: Path) -> None:
@@ -138,5 +138,5 @@ def test_verbs(data: Path, tmp_path: Path) -> None:
 
 def test_comments_and_instructions_of_a_formula_are_left_out() -> None:
     for hidden in ("<!-- hidden -->", "<?hidden ><img src=x onerror=alert(1)> ?>"):
-        shown = render.answer(Task.FORMULA, f"\\text{{a{hidden}b}}")
+        shown = answers.answer(Task.FORMULA, f"\\text{{a{hidden}b}}")
         assert "<!--" not in shown.html and "<?" not in shown.html and "<img" not in shown.html

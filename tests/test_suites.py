@@ -11,11 +11,12 @@ from click.testing import CliRunner
 from eval_server import Served
 from PIL import Image
 
-from sft.cli import serving
+from sft.cli import evaluate
 from sft.errors import ProblemsFound, UsageError
-from sft.evaluation import suites
-from sft.evaluation.client import Sampling
-from sft.jsonl import ocr_sample, read_json, read_samples, write_samples
+from sft.files.atomic import read_json
+from sft.files.jsonl import ocr_sample, read_samples, write_samples
+from sft.inference.client import Sampling
+from sft.workflows import suites
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = sorted((ROOT / "eval").glob("*.yaml"))
@@ -122,7 +123,7 @@ def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert suites.find("smoke") == Path("eval/smoke.yaml") and suites.find("bengali") is None and suites.find("x/y.yaml") == Path("x/y.yaml")
     assert "smoke" in suites.known()
-    done = CliRunner().invoke(serving.eval, ["smok", "-o", str(tmp_path / "out")])
+    done = CliRunner().invoke(evaluate.eval, ["smok", "-o", str(tmp_path / "out")])
     assert isinstance(done.exception, UsageError) and done.exception.hint == "did you mean smoke ?"
 
 
@@ -134,7 +135,7 @@ def test_a_suite_is_asked_and_scored(rows: Path, served: Served, tmp_path: Path,
     path = written(tmp_path, yaml.safe_dump({"name": "two", "sampling": {"temperature": 0.0}, "sets": rules}))
     results = {}
     for name in ("base", "again"):
-        done = CliRunner().invoke(serving.eval, [str(path), "--url", served.url, "--name", name, "--max-pixels", "1000000"])
+        done = CliRunner().invoke(evaluate.eval, [str(path), "--url", served.url, "--name", name, "--max-pixels", "1000000"])
         assert done.exit_code == 0, done.exception
         results[name] = read_json(tmp_path / "runs" / "eval" / name / "results.json")
     found = results["base"]

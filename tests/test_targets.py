@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sft import reasons
 from sft.errors import UsageError
-from sft.formats import targets
+from sft.formats.shared import targets
 from sft.markup.errors import MarkupError
 from sft.types import Task
 

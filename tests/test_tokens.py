@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sft.errors import ProblemsFound
-from sft.tokens import load_tokenizer, pixel_limits
+from sft.models.token_budget import load_tokenizer, pixel_limits
 
 
 @pytest.mark.parametrize(

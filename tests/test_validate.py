@@ -16,18 +16,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sft import checks_row, models
-from sft.checks import Context
-from sft.checks_row import check_line
-from sft.engines.paddleformers import IMAGE_MARK
 from sft.errors import ProblemsFound, UsageError
-from sft.images import MAX_FILE_BYTES
-from sft.jsonl import read_samples
+from sft.files.jsonl import read_samples
+from sft.images.reader import MAX_FILE_BYTES
+from sft.models import versions
+from sft.models.token_budget import Budget
 from sft.reasons import REASONS
-from sft.tokens import Budget
-from sft.validate import KEPT, Report, validate
+from sft.training.engines.paddleformers import IMAGE_MARK
+from sft.validate import row as checks_row
+from sft.validate.context import Context
+from sft.validate.file import Report, validate
+from sft.validate.row import check_line
+from sft.validate.shard import KEPT
 
-VERSION = models.MODELS["0.9B"]
+VERSION = versions.MODELS["0.9B"]
 IMAGE = {"image_url": "a.png", "matched_text_index": 0}
 PROMPT, ANSWER = {"text": "OCR:", "tag": "mask"}, {"text": "৪৫টি", "tag": "no_mask"}
 GOOD = {"image_info": [IMAGE], "text_info": [PROMPT, ANSWER]}
@@ -380,14 +382,14 @@ def test_depth_of_nesting_is_no_matter(folder: Path, depth: int) -> None:
 
 
 def test_line_above_the_limit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft.jsonl.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("sft.files.jsonl.MAX_LINE_BYTES", 1000)
     report = run(folder, "limit.jsonl", LINE + answer("x" * 2000))
     assert [(problem.code, problem.line) for problem in report.problems] == [("structure.json", 2)]
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\n" + LAST])
 def test_an_endless_line_is_one_finding_and_never_held(folder: Path, monkeypatch: pytest.MonkeyPatch, end: bytes) -> None:
-    monkeypatch.setattr("sft.jsonl.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("sft.files.jsonl.MAX_LINE_BYTES", 1000)
     path = folder / "endless.jsonl"
     path.write_bytes(BOM + b" " * 20_000_000 + b"\n" + LINE + b"x" * 20_000_000 + b"\n{\n" + b"[" * 1001 + end)
     context, seen = Context(folder, VERSION), list[int]()
@@ -404,14 +406,14 @@ def test_an_endless_line_is_one_finding_and_never_held(folder: Path, monkeypatch
 
 def test_a_line_of_exactly_the_limit_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for limit, bad in ((len(LINE), []), (len(LINE) - 1, [1, 2])):
-        monkeypatch.setattr("sft.jsonl.MAX_LINE_BYTES", limit)
+        monkeypatch.setattr("sft.files.jsonl.MAX_LINE_BYTES", limit)
         report = run(folder, "exact.jsonl", LINE + LAST + FURTHER[:-1])
         assert [problem.line for problem in report.problems] == bad
         assert report.rows == 3
 
 
 def test_rows_are_counted_over_many_chunks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft.validate.SHARD_BYTES", 64 * 1024)
+    monkeypatch.setattr("sft.validate.file.SHARD_BYTES", 64 * 1024)
     rows = [(answer(" x") if number % 7 == 0 else b"{" if number % 11 == 0 else row()).replace(b"a.png", b"%d.png" % number) for number in range(1, 2001)]
     seen: list[int] = []
     path = folder / "many.jsonl"

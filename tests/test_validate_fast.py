@@ -15,18 +15,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from sft import models
-from sft.checks import Context
-from sft.checks_row import check_line
-from sft.fast_latex import doubtful_formulas
-from sft.fast_markup import doubtful_charts, doubtful_tables, repeating
-from sft.fast_text import doubtful, where
-from sft.fastpath import prove
 from sft.markup.latex import check as check_latex
 from sft.markup.pipeline import repetition_cut
+from sft.models import versions
+from sft.validate.context import Context
+from sft.validate.fast.classify import classify_rows
+from sft.validate.fast.latex import doubtful_formulas
+from sft.validate.fast.markup import doubtful_charts, doubtful_tables, repeating
+from sft.validate.fast.text import doubtful, where
+from sft.validate.row import check_line
 
 SCHEMA = Draft202012Validator(json.loads(resources.files("sft.schema").joinpath("sample.schema.json").read_text("utf-8")))
-VERSION = models.MODELS["0.9B"]
+VERSION = versions.MODELS["0.9B"]
 CONTEXT = Context(Path("/nowhere"), VERSION, decode=False, look=False)
 EXAMPLES, ROWS_PER_EXAMPLE = 520, 20
 SETTINGS = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example])
@@ -101,8 +101,8 @@ SEEN = {"rows": 0, "sure": 0, "good": 0, "valid": 0}
 def compare(data: st.DataObject) -> None:
     draw = random.Random(data.draw(st.integers(0, 2**32)))
     lines = [mutated_row(data, rows.row(draw, f"{number}.png")) for number in range(ROWS_PER_EXAMPLE)]
-    proof = prove(b"\n".join(lines) + b"\n", VERSION)
-    alone = [proof] * len(lines) if proof else [prove(line, VERSION) for line in lines]
+    proof = classify_rows(b"\n".join(lines) + b"\n", VERSION)
+    alone = [proof] * len(lines) if proof else [classify_rows(line, VERSION) for line in lines]
     for at, (line, found) in enumerate(zip(lines, alone, strict=True)):
         _, problems = check_line(line, 1, CONTEXT)
         try:
@@ -129,7 +129,7 @@ def test_fast_path_slow_path_and_schema_agree() -> None:
 
 def test_good_rows_are_sure() -> None:
     for write in (lambda value: json.dumps(value, ensure_ascii=False), json.dumps, lambda value: json.dumps({**value, "source": "x"}, separators=(",", ":"))):
-        proof = prove("\n".join(write(row) for row in rows.rows(2000)).encode(), VERSION)
+        proof = classify_rows("\n".join(write(row) for row in rows.rows(2000)).encode(), VERSION)
         assert proof is not None
         assert all(proof.sure)
         assert len(proof.sure) == 2000
@@ -141,7 +141,7 @@ def test_lines_are_lines(parted: str) -> None:
     one, other = (json.dumps(row) for row in rows.rows(2))
     half, rest = one.split(', "text_info"')
     chunk = (one + "\n" + parted.format(one, other, half=half, rest=', "text_info"' + rest) + other + "\n").encode()
-    proof = prove(chunk, VERSION)
+    proof = classify_rows(chunk, VERSION)
     assert proof is not None
     good = [not check_line(line, 1, CONTEXT)[1] for line in chunk.splitlines()]
     assert proof.sure == good and not all(good)
@@ -153,9 +153,9 @@ def test_pieces_of_a_chunk_are_judged_as_one(monkeypatch: pytest.MonkeyPatch) ->
     lines[200] = lines[200].replace(b'"tag": "mask"', b'"tag": "mask", "tag": "mask"')
     lines[299] = b"\xef\xbb\xbf" + lines[299]
     for size in (1, 1000, 10_000, 1 << 20):
-        monkeypatch.setattr("sft.fastpath.PIECE_BYTES", size)
+        monkeypatch.setattr("sft.validate.fast.classify.PIECE_BYTES", size)
         for end in (b"\n", b""):
-            proof = prove(b"\n".join(lines) + end, VERSION)
+            proof = classify_rows(b"\n".join(lines) + end, VERSION)
             assert proof is not None
             assert [at for at, sure in enumerate(proof.sure) if not sure] == [7, 100, 200, 299]
             assert proof.urls[299] == ""
@@ -173,7 +173,7 @@ def test_where(size: int, places: set[int]) -> None:
 @settings(max_examples=1500, deadline=None, derandomize=True)
 @given(st.lists(st.text(st.characters() | pieces.filter(lambda piece: len(piece) == 1), max_size=30) | st.lists(pieces, max_size=5).map("".join), min_size=1, max_size=6))
 def test_characters(texts: list[str]) -> None:
-    from sft.checks_target import check_answer, check_text
+    from sft.validate.row import check_answer, check_text
 
     found = doubtful(texts)
     for at, text in enumerate(texts):
@@ -187,7 +187,7 @@ TOKENS = st.sampled_from(["<fcel>a", "<fcel>", "<ecel>", "<lcel>", "<ucel>", "<x
 @settings(max_examples=1500, deadline=None, derandomize=True)
 @given(st.lists(st.lists(TOKENS, max_size=9).map("".join), min_size=1, max_size=5))
 def test_tables(texts: list[str]) -> None:
-    from sft.checks_target import check_answer
+    from sft.validate.row import check_answer
 
     for text, doubt in zip(texts, doubtful_tables(texts), strict=True):
         assert doubt or not list(check_answer(text, "Table Recognition:", "", 1)), text
@@ -225,7 +225,7 @@ def test_repetitions(parts: list[str], times: int) -> None:
 @settings(max_examples=1500, deadline=None, derandomize=True)
 @given(st.lists(st.lists(st.sampled_from(["a", " | ", "|", "\n", "-", " ", ":", "1", "a | b\n", "1 | 2"]), max_size=9).map("".join), min_size=1, max_size=4))
 def test_charts(texts: list[str]) -> None:
-    from sft.checks_target import check_answer
+    from sft.validate.row import check_answer
 
     texts = [text.strip() for text in texts]
     for text, doubt in zip(texts, doubtful_charts(texts), strict=True):

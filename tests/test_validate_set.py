@@ -13,14 +13,15 @@ import rows as realistic
 from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
-from sft import jsonl, models
-from sft.checks import Context
-from sft.cli.checking import validate as command
-from sft.rejected import rejects_file
-from sft.shards import Runner
-from sft.validate import Report, scan, validate
+from sft.cli.validate import validate as command
+from sft.files import jsonl
+from sft.models import versions
+from sft.runtime.runner import Runner
+from sft.validate.context import Context
+from sft.validate.file import Report, scan, validate
+from sft.validate.rejects import rejects_file
 
-VERSION = models.MODELS["0.9B"]
+VERSION = versions.MODELS["0.9B"]
 
 
 def sample(image: str, answer: str, prompt: str = "OCR:") -> bytes:
@@ -67,7 +68,7 @@ def test_copies_are_seen_where_files_are_opened(folder: Path, look: bool) -> Non
 
 
 def test_files_of_one_fingerprint_are_told_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft.headers.fingerprint", lambda *_: 7)
+    monkeypatch.setattr("sft.images.headers.fingerprint", lambda *_: 7)
     found = report(folder, "a.jsonl", b"".join(sample(f"{number}.png", str(number)) for number in range(6)) + sample("3.png", "three"))
     assert codes(found) == [("set.contradiction", 7)]
 
@@ -207,7 +208,7 @@ def everything(path: Path, runner: Runner) -> tuple[str, bytes]:
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft.validate.SHARD_BYTES", 200_000)
+    monkeypatch.setattr("sft.validate.file.SHARD_BYTES", 200_000)
 
 
 @pytest.mark.usefixtures("small_shards")
@@ -224,7 +225,7 @@ def test_the_fast_path_changes_nothing_but_the_time(tmp_path: Path, monkeypatch:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(spoiled(1500, seed=6))
     fast = everything(path, Runner(workers=1))
-    monkeypatch.setattr("sft.checks_shard.prove", lambda chunk, model: None)
+    monkeypatch.setattr("sft.validate.fast.classify.classify_rows", lambda chunk, model: None)
     assert everything(path, Runner(workers=1)) == fast
 
 

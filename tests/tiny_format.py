@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.formats.base import Format, HubRow, Item, Options, Picture, Read, Reject, Span, Unit, unit_lines
-from sft.jsonl import open_input
+from sft.files.atomic import open_input
+from sft.files.units import Span, Unit, unit_lines
+from sft.formats.base import Format, HubRow, Item, Options, Picture, Read, Reject
 from sft.types import Task
 
 ROWS_PER_UNIT = 5

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sft import formats, models, ui
-from sft.cli.common import json_option, model_option, print_json
+from sft.cli.options import json_option, model_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
-from sft.formats.base import Format
-from sft.shards import Runner
+from sft.formats import Format
+from sft.runtime import Runner
 from sft.types import Task
 
 if TYPE_CHECKING:
-    from sft.convert import Result
-    from sft.convert_unit import Order
+    from sft.convert import ConvertRequest, Result
 
 MARKUPS = ("auto", "text", "html", "otsl", "markdown", "csv", "latex", "deplot", "unichart")
 
@@ -80,13 +79,12 @@ def convert(
         raise click.UsageError(f"Missing {missing}. `sft convert --list` shows the formats.")
     if address and runner != "ray":
         raise UsageError("--address goes with --runner ray")
-    from sft.convert import options_of
-    from sft.convert_unit import Order
+    from sft.convert import ConvertRequest, options_of
 
     source_format = formats.get(name)
     task = Task(given["task"]) if given["task"] else None
     options = options_of(source_format, _columns(given["columns"]), task=task, markup=given["markup"], images=given["images"], split=given["split"], turn=given["turn"])
-    order = Order(name, source, out, options, model=model_name, prompt=prompt, to=given["to"], copy=given["copy"], deep=given["deep"])
+    order = ConvertRequest(name, source, out, options, model=model_name, prompt=prompt, to=given["to"], copy=given["copy"], deep=given["deep"])
     _warn(prompt, models.get(model_name))
     result = _run(order, Runner("ray" if runner == "ray" else "local", workers, address), fresh=fresh, as_json=as_json)
     _report(result, out, own_prompt=bool(prompt), as_json=as_json)
@@ -95,7 +93,7 @@ def convert(
         sys.exit(EXIT_PROBLEMS)
 
 
-def _run(order: Order, runner: Runner, *, fresh: bool, as_json: bool) -> Result:
+def _run(order: ConvertRequest, runner: Runner, *, fresh: bool, as_json: bool) -> Result:
     """Convert with a bar; programs get the account of a source without one usable row, too."""
     from sft.convert import NothingUsable
     from sft.convert import convert as run

@@ -10,12 +10,11 @@ import click
 from click.core import ParameterSource
 
 from sft import ui
-from sft.cli.common import json_option, metric_option, model_option, print_json
+from sft.cli.options import json_option, metric_option, model_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
 
 if TYPE_CHECKING:
-    from sft.curve import Curve, Order
-    from sft.evaluation.best import Change, Course
+    from sft.workflows import Change, Course, Curve, CurveRequest
 
 OF_RUNS = ("checkpoints", "base", "limit", "max_tokens", "device", "gpu_memory", "watch")  # options that say what is to be served
 SUITES = Path("runs/eval/suites")  # where `sft eval` makes them ready
@@ -53,15 +52,14 @@ def curve(run_folder: Path, name: str | None, as_json: bool, model_name: str, **
       sft curve runs/eval
     """
     from sft import models
-    from sft.checkpoints import evaluated
-    from sft.curve import Order, curve_of, run_curve
+    from sft.workflows import CurveRequest, curve_of, evaluated, run_curve
 
     found = None
     if not (run_folder / "config.yaml").is_file():
         if evaluated(run_folder):
             _refuse_of_runs(run_folder)
         found = curve_of(run_folder, out=options["out"], version=models.get(model_name), data=Path(name) if name else None, seed=options["seed"], extras=options["metrics"])
-    found = found or run_curve(_ordered(Order(run_folder, **options), name))
+    found = found or run_curve(_ordered(CurveRequest(run_folder, **options), name))
     if as_json:
         print_json(found.as_json())
     else:
@@ -78,11 +76,11 @@ def _refuse_of_runs(folder: Path) -> None:
         raise UsageError(f"--{given[0].replace('_', '-')} is for a run; this is a folder of evaluations, and nothing is served", where=str(folder), hint="leave it out, or give the folder of a run")
 
 
-def _ordered(order: Order, name: str | None) -> Order:
+def _ordered(order: CurveRequest, name: str | None) -> CurveRequest:
     """The order with the data or the suite that a name means."""
     from dataclasses import replace
 
-    from sft.cli.serving import rows_to_score, suite_to_score
+    from sft.cli.evaluate import rows_to_score, suite_to_score
 
     if name is None:
         return order

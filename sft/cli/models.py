@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
-from sft import data, environments, tiny, ui
+from sft import models, ui
 from sft import models as records
-from sft.cli.common import model_option
+from sft.cli.options import model_option
+from sft.datasets import locate
+from sft.runtime import environments
 
 
 @click.command("tiny-model")
@@ -23,9 +25,9 @@ def tiny_model(folder: Path, name: str, seed: int, model_name: str) -> None:
     Example:
       sft tiny-model models/tiny --data mine.jsonl
     """
-    found = data.find(name, say=ui.say)
+    found = locate.find(name, say=ui.say)
     python = environments.ensure("trainer").python
-    tiny.make_tiny_model(folder, found.train, records.get(model_name), trainer_python=python, seed=seed, log=folder.with_name(f"{folder.name}.log"))
+    models.make_tiny_model(folder, found.train, records.get(model_name), trainer_python=python, seed=seed, log=folder.with_name(f"{folder.name}.log"))
     click.echo(folder)
 
 
@@ -41,7 +43,7 @@ def fetch_model(name: str, source: str, revision: str | None, out: Path | None) 
     Example:
       sft fetch-model 1.6 --from modelscope
     """
-    from sft import fetch_model as fetching
+    from sft import models as fetching
 
     version = records.get(name)
     out = out or Path("models") / version.hub_id.rpartition("/")[2]

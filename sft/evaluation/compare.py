@@ -17,22 +17,71 @@ Without `data`, the file that results.json beside the predictions names is read,
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from sft.errors import ProblemsFound, UsageError
-from sft.evaluation import conditions, measure
+from sft.evaluation import conditions, estimates
 from sft.evaluation.conditions import Condition
-from sft.evaluation.measure import Table
-from sft.evaluation.pairing import by_number, paired, read
-from sft.evaluation.sample_scores import HEADLINE, SCORES, Pair, SampleScore, pairs_of
+from sft.evaluation.estimates import Table
+from sft.evaluation.scores import HEADLINE, SCORES, Pair, SampleScore, pairs_of
 from sft.evaluation.slices import Facts, Row, facts, members, read_rows
-from sft.jsonl import sha256
-from sft.metrics.text import RAW
+from sft.files import open_input, sha256
+from sft.inference import read_predictions
+from sft.metrics import text
 from sft.models import MODELS, ModelVersion
-from sft.shards import Runner
+from sft.runtime import Runner
 from sft.types import Prediction
+
+MAX_LINE = 1 << 26  # bytes
+
+
+def read(path: Path) -> list[Prediction]:
+    """The predictions of a file. ProblemsFound says how a file of bare answers becomes one."""
+    try:
+        return read_predictions(path)
+    except ProblemsFound as fault:
+        with open_input(path) as stream:
+            line = stream.readline(MAX_LINE)
+        with suppress(msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            row = msgspec.json.decode(line)
+            if isinstance(row, dict) and {"id", "pred"} <= row.keys() and not {"ref", "prompt", "image"} <= row.keys():
+                hint = f"answers without their truths are scored first, and the folder of that compared:\npython eval/evaluate.py --pred {path} --data THEIR.jsonl -o scores/{path.stem}"
+                raise ProblemsFound("these predictions have no truth beside them", where=str(path), hint=hint) from fault
+        raise
+
+
+def by_number(path: Path, preds: Sequence[Prediction]) -> dict[int, Prediction]:
+    """Number → prediction; ProblemsFound where one stands twice."""
+    found: dict[int, Prediction] = {}
+    for line, pred in enumerate(preds, 1):
+        if pred.id in found:
+            raise ProblemsFound(f"sample {pred.id} has two answers", where=f"{path}:{line}", hint="one line per sample; was one file appended to another?")
+        found[pred.id] = pred
+    return found
+
+
+def paired(names: Sequence[str], table: Sequence[dict[int, Prediction]], rows: dict[int, Row], data: Path | None) -> list[int]:
+    """The numbers of all samples; UsageError where one number stands for different samples."""
+    first: dict[int, tuple[str, str, str, str]] = {}
+    for number, row in rows.items():
+        if any(text.tag == "no_mask" for text in row.sample.text_info):
+            first[number] = (str(data), row.sample.image_info[0].image_url, row.sample.ref.strip(), row.sample.prompt)
+    for name, answers in zip(names, table, strict=True):
+        for number, pred in answers.items():
+            if rows and number not in first:
+                raise UsageError(f"{name} has an answer to sample {number}, and {data} has no such sample", hint="give the file that the runs were asked about")
+            other, image, ref, prompt = first.setdefault(number, (name, pred.image, pred.ref.strip(), pred.prompt.strip()))
+            for what, here, there in (("image", pred.image, image), ("truth", pred.ref.strip(), ref), ("prompt", pred.prompt.strip(), prompt)):
+                if here != there:
+                    shown = f"its {what} is {here[:60]!r} in {name} and {there[:60]!r} in {other}"
+                    raise UsageError(f"the runs are over different data: sample {number}: {shown}", hint="predict all runs over one file")
+    return sorted(first)
+
 
 FORMAT = "sft.compare/1"
 PREDICTIONS = "predictions.jsonl"
@@ -202,7 +251,7 @@ def compare_runs(
         complete=not any(info.lost for info in infos), samples=len(numbers), n=len(common), runs=infos, lines=lines, forgetting=forgotten,
         tasks_without_data=tuple(task.value for task in version.prompts if not any(line.scope == "task" and line.name == task.value for line in lines)),
         notes=(*([stale] if stale else []), *conditions.differences(names, told, [info.sha256 for info in infos])), conditions=conditions.table(told),
-        data={"path": str(data), "sha256": sha256(data)} if data else None, settings=measure.settings(seed) | {"normalisation": RAW},
+        data={"path": str(data), "sha256": sha256(data)} if data else None, settings=estimates.settings(seed) | {"normalisation": text.RAW},
     )  # fmt: skip
     return Compared(found, tuple(zip(names, preds, strict=True)), pairs, {number: fact.slices for number, fact in zip(common, known, strict=True)})
 
@@ -227,15 +276,15 @@ def _lines(names: Sequence[str], table: Table, known: Sequence[Facts]) -> tuple[
         sliced.setdefault(key[0], {})[key] = places
     lines: list[Line] = []
     for part in (everything, parts, *sliced.values()):
-        found = [(scope, name, item) for (scope, name), places in part.items() for item in measure.measure(table, places)]
+        found = [(scope, name, item) for (scope, name), places in part.items() for item in estimates.measure(table, places)]
         if part is everything:  # what one task alone has stands there
             found = [item for item in found if sum(bool(table.there[item[2].metric][places[0]]) for places in parts.values()) > 1]
-        corrected = measure.corrected([item for _, _, item in found])
+        corrected = estimates.corrected([item for _, _, item in found])
         lines += [_line(names, scope, name, item, ps) for (scope, name, item), ps in zip(found, corrected, strict=True)]
     return tuple(lines)
 
 
-def _line(names: Sequence[str], scope: str, name: str, item: measure.Measured, ps: Sequence[float]) -> Line:
+def _line(names: Sequence[str], scope: str, name: str, item: estimates.Measured, ps: Sequence[float]) -> Line:
     higher = SCORES[item.metric].higher_is_better
     scores = tuple(Score(run, x.value, x.low, x.high if x.high < float("inf") else None) for run, x in zip(names, item.scores, strict=True))
     deltas = tuple(
@@ -248,7 +297,7 @@ def _line(names: Sequence[str], scope: str, name: str, item: measure.Measured, p
 
 def verdict_of(low: float, high: float, p_holm: float, *, few: bool, higher: bool | None) -> Verdict:
     """What is said of a difference; the words are explained above."""
-    if p_holm >= measure.ALPHA or low <= 0 <= high:
+    if p_holm >= estimates.ALPHA or low <= 0 <= high:
         return "too few samples" if few else "no evidence"
     if higher is None:
         return "changed, few samples" if few else "changed"

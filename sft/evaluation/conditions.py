@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import SftError
-from sft.evaluation.sample_scores import EXTRAS
-from sft.jsonl import read_table, sha256
+from sft.evaluation.scores import EXTRAS
+from sft.files import read_table, sha256
 
 FILE = "results.json"
 MAX_BYTES = 64 << 20

@@ -21,13 +21,12 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sft import yaml_plain
 from sft.errors import ProblemsFound, UsageError
 from sft.evaluation.compare import Comparison, Line
-from sft.evaluation.sample_scores import HAS, HEADLINE, SCORES
+from sft.evaluation.scores import HAS, HEADLINE, SCORES
 from sft.evaluation.slices import DIMENSIONS
 from sft.evaluation.statistics import FEW
-from sft.jsonl import read_bounded
+from sft.files import plain_yaml, read_bounded
 
 MAX_BYTES = 1 << 20
 TASKS = tuple(HEADLINE)
@@ -86,7 +85,7 @@ class Outcome:
 def load_gates(path: Path) -> dict[str, Gate]:
     """The gates of a file. UsageError that names every fault: no such file, unknown keys with suggestions, limits of the wrong type or that no score can reach, none at all."""
     try:
-        values = yaml_plain.load(read_bounded(path, max_bytes=MAX_BYTES).decode())
+        values = plain_yaml.load(read_bounded(path, max_bytes=MAX_BYTES).decode())
     except ProblemsFound as error:
         raise UsageError(error.message, where=str(path), hint="eval/gates/ci.yaml is an example of such a file") from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:

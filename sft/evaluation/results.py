@@ -22,14 +22,11 @@ import msgspec
 
 from sft import __version__
 from sft.errors import SftError, UsageError
-from sft.evaluation.client import LOST, Sampling
-from sft.evaluation.sample_scores import SCORES, Pair, pairs_of, task_of, totals
-from sft.evaluation.score import score
-from sft.evaluation.servers import Served, Server
-from sft.jsonl import sha256
-from sft.metrics import METRICS
-from sft.metrics.text import RAW
-from sft.tokens import pixel_limits
+from sft.evaluation.scores import SCORES, Pair, pairs_of, score, task_of, totals
+from sft.files import sha256
+from sft.inference import LOST, Sampling, Served, Server
+from sft.metrics import METRICS, text
+from sft.models import pixel_limits
 from sft.types import Prediction
 
 Format = Literal["sft.results/1"]
@@ -47,7 +44,7 @@ class Counts(msgspec.Struct):
 
 
 class LostReason(msgspec.Struct):
-    """Why answers are missing: a code of `sft.evaluation.client.LOST`, how often, and what was seen the first time."""
+    """Why answers are missing: a code of `sft.inference.client.LOST`, how often, and what was seen the first time."""
 
     code: str
     meaning: str
@@ -197,7 +194,7 @@ def build(
         tasks={task: _part([row for row in rows if task_of(row[0].prompt) == task], unscored) for task in dict.fromkeys(task_of(pred.prompt) for pred in preds)},
         sets=parts, lost=_lost(preds), lost_because=Counter(pred.error for pred in preds if pred.error).most_common(3), turns_not_scored=turns_not_scored, stopped=stopped,
         metrics=_metrics(),
-        normalisation=RAW, sampling={key: value for key, value in asdict(sampling).items() if not key.endswith("_pixels")} if sampling else {},
+        normalisation=text.RAW, sampling={key: value for key, value in asdict(sampling).items() if not key.endswith("_pixels")} if sampling else {},
         pixels=pixels or Pixels(None, None, "server"), template=template or Template("", ""), endpoint=endpoint, server=server, data=data,
         workbench=__version__, git=git(Path.cwd()), workbench_git=git(Path(__file__).parent),
         seeds=dict(seeds or {}), timing=timing, created=moment.isoformat(timespec="seconds"), conditions=dict(conditions or {}),

@@ -18,10 +18,10 @@ from typing import Any
 import msgspec
 
 from sft.errors import ProblemsFound
-from sft.evaluation.sample_scores import task_of
+from sft.evaluation.scores import task_of
+from sft.files import bounded_lines, open_input
 from sft.images import ImageProblem, probe
-from sft.jsonl import bounded_lines, open_input
-from sft.markup.text import scripts
+from sft.markup import scripts
 from sft.types import Sample, Task
 
 _ITS_PLACE = re.compile(r"(?::\d+)?(?:#.*)?\Z", re.DOTALL)  # of labels.txt:12#3 or synth:table:0:12: what the converter says of one row alone

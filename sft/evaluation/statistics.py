@@ -32,8 +32,182 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sft.evaluation import bounds
-from sft.evaluation.bounds import CHUNK, Floats, Sums, bonett_price, variance_of, wilson
+Floats = npt.NDArray[np.float64]
+FLOOR = 0.7  # least standard error of a bootstrap sample of differences, in observed ones; without it few differences cover 98 times in 100
+MINORITY = 0.25  # of the differences that are not zero; with fewer on one side, an interval as wide to both sides misses too often
+CARRIERS_Z = 4.0  # standard errors of the number of samples that carry a rate
+CHUNK = 1 << 22  # numbers of a temporary array
+
+
+class Sums:
+    """The columns as ratios: value, residuals of the linearisation, standard error."""
+
+    def __init__(self, above: Floats, below: Floats) -> None:
+        self.n = len(above)
+        self.total = np.maximum(below.sum(axis=0), 1.0)
+        self.value = above.sum(axis=0) / self.total
+        self.above, self.below = above, below
+        residuals = above - self.value * below
+        self.residuals = np.where(np.abs(residuals) > 1e-12 * np.abs(above), residuals, 0.0)  # not what rounding leaves of nothing
+        squares = self.residuals**2
+        self.spread = np.sqrt(squares.sum(axis=0))
+        self.error = self.spread / self.total * np.sqrt(self.n / max(self.n - 1, 1))
+        self.largest = np.divide(squares.max(axis=0), self.spread**2, out=np.zeros_like(self.spread), where=self.spread > 0)
+
+
+def draw(sums: Sums, draws: int, seed: int) -> tuple[Floats, Floats]:
+    """Of every bootstrap sample: how far its value is from the observed one, and its own standard error; shape (draws, columns)."""
+    n, rng = sums.n, np.random.default_rng(seed)
+    e, d = sums.residuals, sums.below
+    table = np.concatenate([e, d, e * e, e * d, d * d], axis=1)
+    rows = max(1, CHUNK // n)
+    deltas, errors = [], []
+    for begin in range(0, draws, rows):
+        size = min(rows, draws - begin)
+        picked = rng.integers(0, n, (size, n), dtype=np.int32) + n * np.arange(size)[:, None]
+        weights = np.bincount(picked.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+        se, sd, see, sed, sdd = np.split(weights @ table, 5, axis=1)
+        sd = np.maximum(sd, 1.0)
+        delta = se / sd
+        variance = np.maximum(see - 2 * delta * sed + delta * delta * sdd, 0.0)
+        variance[variance < 1e-12 * see] = 0.0  # what rounding leaves of nothing
+        deltas.append(delta)
+        errors.append(np.sqrt(variance * (n / (n - 1))) / sd)
+    return np.concatenate(deltas), np.concatenate(errors)
+
+
+def percentile(sums: Sums, deltas: Floats, errors: Floats, tail: float) -> tuple[Floats, Floats]:
+    """The limits between which the middle bootstrap samples lie, with `tail` of them beyond either."""
+    low, high = np.quantile(deltas, [tail, 1 - tail], axis=0)
+    return sums.value + low, sums.value + high
+
+
+def bca(sums: Sums, deltas: Floats, errors: Floats, tail: float) -> tuple[Floats, Floats]:
+    """Efron's bias-corrected and accelerated percentiles; the acceleration by linearisation."""
+    normal = NormalDist()
+    share = np.clip((deltas < 0).mean(axis=0) + 0.5 * (deltas == 0).mean(axis=0), 0.5 / len(deltas), 1 - 0.5 / len(deltas))
+    cubes = (sums.residuals**3).sum(axis=0)
+    acceleration = np.divide(cubes, 6 * sums.spread**3, out=np.zeros_like(cubes), where=sums.spread > 0)
+    limits = np.empty((2, deltas.shape[1]))
+    for side, z in enumerate((normal.inv_cdf(tail), normal.inv_cdf(1 - tail))):
+        for column in range(deltas.shape[1]):
+            bias = normal.inv_cdf(float(share[column]))
+            rank = normal.cdf(bias + (bias + z) / (1 - float(acceleration[column]) * (bias + z)))
+            limits[side, column] = np.quantile(deltas[:, column], rank)
+    return sums.value + limits[0], sums.value + limits[1]
+
+
+def studentised(sums: Sums, deltas: Floats, errors: Floats, tail: float) -> tuple[Floats, Floats]:
+    """Bootstrap-t with equal tails; infinite where bootstrap samples are off without any spread of their own."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(deltas == 0, 0.0, deltas / errors)  # no spread in a sample that is off: infinite
+    low = np.quantile(t, tail, axis=0, method="lower")
+    high = np.quantile(t, 1 - tail, axis=0, method="higher")
+    with np.errstate(invalid="ignore"):
+        found = sums.value - high * sums.error, sums.value - low * sums.error
+    return np.where(sums.error > 0, found[0], sums.value), np.where(sums.error > 0, found[1], sums.value)
+
+
+def symmetric_limits(sums: Sums, deltas: Floats, errors: Floats, level: float, more: Floats | None = None) -> tuple[Floats, Floats]:
+    """As far to one side as to the other; a bootstrap sample without the few differences there are is given some spread.
+
+    more: how far one sample more on either side would move each value; see `one_more`.
+    """
+    t = np.abs(deltas) / np.maximum(errors, np.where(sums.error > 0, FLOOR * sums.error, 1.0))
+    half = np.quantile(t, level, axis=0, method="higher") * (sums.error if more is None else np.where(sums.error > 0, np.sqrt(sums.error**2 + 2 * more**2), 0.0))
+    return sums.value - half, sums.value + half
+
+
+def on_root_scale(sums: Sums, deltas: Floats, errors: Floats, tail: float) -> tuple[Floats, Floats]:
+    """The studentised limits of square roots, squared; for values from 0 on. Finite where a bootstrap sample without any spread makes the others infinite."""
+    drawn = np.maximum(sums.value + deltas, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(deltas == 0, 0.0, (np.sqrt(drawn) - np.sqrt(sums.value)) * 2 * np.sqrt(drawn) / errors)
+        t = np.where(np.isnan(t) | (drawn == 0), -np.inf, t)
+        wide = sums.error / (2 * np.sqrt(sums.value))
+        low = np.sqrt(sums.value) - np.quantile(t, 1 - tail, axis=0, method="higher") * wide
+        high = np.sqrt(sums.value) - np.quantile(t, tail, axis=0, method="lower") * wide
+    return np.where(sums.error > 0, np.maximum(low, 0.0) ** 2, sums.value), np.where(sums.error > 0, high**2, sums.value)
+
+
+def one_more(above: Floats, total: Floats) -> Floats:
+    """How far one sample more, as large as those that differ are, moves each value."""
+    moved: Floats = np.sqrt((above**2).sum(axis=0) / np.maximum((above != 0).sum(axis=0), 1)) / total
+    return moved
+
+
+def most(sums: Sums) -> Floats:
+    """What a rate from 0 on can at most be, however few samples carry it: Wilson's limit for their number, times their size.
+
+    Where all of a rate is in three samples, one bootstrap sample in twenty has none of these, and the studentised limit is a hundred times the rate.
+    """
+    squares = (sums.above**2).sum(axis=0)
+    carry = np.maximum(np.divide(sums.above.sum(axis=0) ** 2, squares, out=np.ones(len(squares)), where=squares > 0), 1.0)
+    return np.asarray(sums.value * (carry + CARRIERS_Z**2 / 2 + CARRIERS_Z * np.sqrt(carry + CARRIERS_Z**2 / 4)) / carry, np.float64)
+
+
+def lopsided(above: Floats) -> npt.NDArray[np.bool_]:
+    """Differences that mostly go one way: few on the other side."""
+    up, down = (above > 0).sum(axis=0), (above < 0).sum(axis=0)
+    found: npt.NDArray[np.bool_] = np.minimum(up, down) < MINORITY * (up + down)
+    return found
+
+
+def sided(above: Floats, below: Floats, *, draws: int, seed: int, tail: float) -> tuple[Floats, Floats]:
+    """Limits of differences that mostly go one way: what is gained and what is lost are two rates, each with its own skewed interval.
+
+    These are put together by the method of variance estimates recovery (Zou and Donner, Statistics in Medicine 27, 2008). Of a side
+    that nothing was seen on, as many samples as Wilson's limit allows for none in n are possible, each as large as those of the other side.
+    """
+    columns = above.shape[1]
+    parts = Sums(np.concatenate([np.maximum(above, 0.0), np.maximum(-above, 0.0)], axis=1), np.concatenate([below, below], axis=1))
+    deltas, errors = draw(parts, draws, seed)
+    low, high = studentised(parts, deltas, errors, tail)
+    low_2, high_2 = on_root_scale(parts, deltas, errors, tail)
+    known = np.isfinite(low) & np.isfinite(high)
+    low, high = np.where(known, low, low_2), np.where(known, high, high_2)
+    unseen = NormalDist().inv_cdf(1 - tail) ** 2
+    unseen *= parts.n / (parts.n + unseen)
+    more = np.tile(one_more(above, parts.total[:columns]), 2)
+    open_end = ~np.isfinite(high) | (parts.error == 0)
+    high = np.where(open_end, parts.value + unseen * more, high)
+    low = np.clip(np.where(np.isfinite(low), low, 0.0), 0.0, parts.value)
+    high = np.maximum(np.where(parts.error > 0, np.minimum(high, most(parts)), high), parts.value)
+    covariance = (parts.residuals[:, :columns] * parts.residuals[:, columns:]).sum(axis=0)
+    scale = parts.spread[:columns] * parts.spread[columns:]
+    together = np.divide(covariance, scale, out=np.zeros(columns), where=scale > 0)
+    gain, loss, value = slice(0, columns), slice(columns, 2 * columns), parts.value[:columns] - parts.value[columns:]
+    down, up = parts.value - low, high - parts.value
+
+    def joined(one: Floats, other: Floats) -> Floats:
+        far: Floats = np.sqrt(np.maximum(one**2 + other**2 - 2 * together * one * other, 0.0))
+        return far
+
+    return value - joined(down[gain], up[loss]), value + joined(up[gain], down[loss])
+
+
+def variance_of(sums: Sums, column: int) -> float:
+    """Of the value, as if its n draws were all there is: for independent shares exactly share · (1 - share) / n."""
+    return float(sums.spread[column] / sums.total[column]) ** 2
+
+
+def wilson(share: float, n: float, z: float) -> tuple[float, float]:
+    """Wilson's limits (1927) of a share of n independent samples."""
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def bonett_price(differences: Floats, n: float, variance: float, value: float, z: float) -> tuple[float, float]:
+    """One sample more on either side, as if two more had been seen; groups that agree count for fewer samples."""
+    spread = float((differences**2).sum()) / n - value * value  # of one sample
+    independent = min(max(spread / variance, 1.0), n) if variance > 0 and spread > 0 else n
+    better, worse = (float((differences == sign).sum()) / n * independent + 1 for sign in (1, -1))
+    n = independent + 2
+    middle = (better - worse) / n
+    half = z * float(np.sqrt(max((better + worse) / n - middle * middle, 0.0) / n))
+    return max(-1.0, middle - half), min(1.0, middle + half)
+
 
 Ints = npt.NDArray[np.int64]
 Method = Literal["studentised", "bca", "percentile"]
@@ -49,7 +223,7 @@ FEW = 50  # independent samples below which an interval is no more than a hint: 
 HALF = 0.5  # of the squared spread; one sample that carries more decides the score
 KNOWN = 3.0  # times a rate: where one sample decides it, a limit that is higher, and above 1, is no estimate
 MOST = 5_000  # independent samples; more are summed up at random first, which changes no sum and no spread
-RARE = 25  # random signs as far from 0 as the observed ones, below which their number is too rough and the tail is computed
+MIN_FLIPS_BEYOND = 25  # random signs as far from 0 as the observed ones, below which their number is too rough and the tail is computed
 
 
 class Interval(NamedTuple):
@@ -85,9 +259,9 @@ def intervals(
     if len(each) != above.shape[1]:
         raise ValueError(f"{len(each)} kinds for {above.shape[1]} columns")
     sums = Sums(*_summed([above, below], groups, seed))
-    deltas, errors = bounds.draw(sums, draws, seed) if sums.n > 1 else (np.zeros((1, above.shape[1])), np.zeros((1, above.shape[1])))
+    deltas, errors = draw(sums, draws, seed) if sums.n > 1 else (np.zeros((1, above.shape[1])), np.zeros((1, above.shape[1])))
     low, high = _LIMITS[method](sums, deltas, errors, (1 - level) / 2)
-    around = np.stack(bounds.symmetric(sums, deltas, errors, level), axis=1)
+    around = np.stack(symmetric_limits(sums, deltas, errors, level), axis=1)
     for column, limits in _differences(sums, deltas, errors, [place for place, kind in enumerate(each) if kind in EITHER_WAY], level, draws, seed):
         around[column] = limits
     z = NormalDist().inv_cdf(0.5 + level / 2)
@@ -167,17 +341,17 @@ def _summed(parts: list[Floats], groups: Sequence[object] | None, seed: int) -> 
     return [np.stack([np.bincount(keys, weights=column, minlength=count) for column in part.T], axis=1) for part in parts]
 
 
-_LIMITS = {"percentile": bounds.percentile, "bca": bounds.bca, "studentised": bounds.studentised}
+_LIMITS = {"percentile": percentile, "bca": bca, "studentised": studentised}
 
 
 def _differences(sums: Sums, deltas: Floats, errors: Floats, at: list[int], level: float, draws: int, seed: int) -> Iterator[tuple[int, tuple[float, float]]]:
     """Limits of the columns `at`, which are differences: alike on both sides, or each side on its own where nearly all differences are on one."""
     above, below = sums.above[:, at], sums.below[:, at]
-    low, high = bounds.symmetric(sums, deltas, errors, level, bounds.one_more(sums.above, sums.total))
+    low, high = symmetric_limits(sums, deltas, errors, level, one_more(sums.above, sums.total))
     yield from ((column, (float(low[column]), float(high[column]))) for column in at)
-    one_way = np.flatnonzero(bounds.lopsided(above) & (sums.error[at] > 0))
+    one_way = np.flatnonzero(lopsided(above) & (sums.error[at] > 0))
     if len(one_way) and sums.n > 1:
-        low, high = bounds.sided(above[:, one_way], below[:, one_way], draws=draws, seed=seed, tail=(1 - level) / 2)
+        low, high = sided(above[:, one_way], below[:, one_way], draws=draws, seed=seed, tail=(1 - level) / 2)
         yield from ((at[place], (float(low[number]), float(high[number]))) for number, place in enumerate(one_way))
 
 
@@ -197,7 +371,7 @@ def _mended(kind: Kind, sums: Sums, column: int, limits: tuple[float, float], ar
     if kind == "bounded":
         return max(limits[0], wide[0]), min(limits[1], wide[1])
     low, high = (limit if np.isfinite(limit) else other for limit, other in zip(limits, (around[0], max(around[1], wide[1])), strict=True))
-    high = max(min(high, float(bounds.most(sums)[column])), value)
+    high = max(min(high, float(most(sums)[column])), value)
     return max(low, 0.0), float("inf") if sums.largest[column] > HALF and high > max(1.0, KNOWN * value) else high
 
 
@@ -215,7 +389,7 @@ def _flipped(units: Floats, flips: int, seed: int) -> Floats:
         size = min(rows, flips - begin)
         bits = np.unpackbits(rng.integers(0, 256, (size, -(-n // 8)), dtype=np.uint8), axis=1, count=n)
         as_far += _as_far(2 * (bits.astype(np.float64) @ units) - units.sum(axis=0), units).sum(axis=0)
-    return np.array([_tail(column[column != 0]) if count < RARE else (count + 1) / (flips + 1) for column, count in zip(units.T, as_far, strict=True)])
+    return np.array([_tail(column[column != 0]) if count < MIN_FLIPS_BEYOND else (count + 1) / (flips + 1) for column, count in zip(units.T, as_far, strict=True)])
 
 
 def _tail(values: Floats) -> float:

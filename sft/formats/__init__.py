@@ -4,9 +4,28 @@ from __future__ import annotations
 
 import importlib
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 from sft.errors import UsageError
 from sft.formats.base import Format
+from sft.lazy import names_of
+
+if TYPE_CHECKING:
+    from sft.formats.base import Format, HubRow, Item, Options, Picture, Read, Reject
+    from sft.formats.shared.conversations import to_messages
+else:
+    __getattr__ = names_of(__name__)
+
+__all__ = [
+    "Format",
+    "HubRow",
+    "Item",
+    "Options",
+    "Picture",
+    "Read",
+    "Reject",
+    "to_messages",
+]
 
 # name as users type it → module under sft/formats that holds its FORMAT; imported when it is used
 FORMATS: dict[str, str] = {

@@ -22,9 +22,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft.formats import regions, rows, xml_safe
-from sft.formats.base import Format, Options, Picture, Read, Reject, Unit
-from sft.markup.errors import MarkupError
+from sft.files import Unit
+from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.shared import regions, rows, xml_safe
+from sft.markup import MarkupError
 from sft.types import Task
 
 if TYPE_CHECKING:

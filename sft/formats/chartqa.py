@@ -26,11 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.formats import json_stream
-from sft.formats.base import Format, Item, Options, Picture, Read, Reject, Unit, file_units, inside
-from sft.formats.targets import make
-from sft.jsonl import read_bounded
-from sft.markup.errors import MarkupError
+from sft.files import Unit, file_units, read_bounded
+from sft.formats.base import Format, Item, Options, Picture, Read, Reject, inside
+from sft.formats.shared import json_stream, make
+from sft.markup import MarkupError
 from sft.types import Task
 
 PAIRS = {"tables": ("png", "images"), "data": ("imgs", "images")}  # folder of tables → where its pictures are, beside it

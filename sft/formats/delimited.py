@@ -24,11 +24,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sft.errors import UsageError
-from sft.formats.base import UNIT_BYTES, UNIT_OBJECTS, Format, Item, Options, Read, Reject, Unit, line_units
-from sft.formats.delimited_rows import Record, records
-from sft.formats.rows import IMAGE_SUFFIXES, RAW, item, picture, source_file, text_lines
-from sft.jsonl import open_input
-from sft.markup.errors import MarkupError
+from sft.files import UNIT_BYTES, Unit, line_units, open_input
+from sft.formats.base import UNIT_OBJECTS, Format, Item, Options, Read, Reject
+from sft.formats.shared import IMAGE_SUFFIXES, RAW, Record, item, picture, records, source_file, text_lines
+from sft.markup import MarkupError
 from sft.types import Task
 
 COLUMNS = ("image", "text", "prompt", "task", "group")

@@ -19,13 +19,12 @@ from pathlib import Path
 
 import msgspec
 
-from sft.checks_row import explain_structure
-from sft.formats import json_stream
-from sft.formats.base import Format, HubRow, Options, Read, Reject, Unit
-from sft.formats.chat_parse import Json
+from sft.files import Unit
+from sft.formats.base import Format, HubRow, Options, Read, Reject
 from sft.formats.messages import hub_row
-from sft.formats.rows import json_rows, json_units, picture
-from sft.markup.errors import MarkupError
+from sft.formats.shared import Json, json_rows, json_stream, json_units, picture
+from sft.markup import MarkupError
+from sft.schema import explain_structure
 from sft.types import Sample, Task
 
 

@@ -18,9 +18,9 @@ from itertools import groupby
 from pathlib import Path
 
 from sft.errors import UsageError
-from sft.formats.base import UNIT_FILES, Format, Options, Picture, Read, Reject, Unit
-from sft.formats.rows import IMAGE_SUFFIXES, RAW, item
-from sft.jsonl import open_input
+from sft.files import UNIT_FILES, Unit, open_input
+from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.shared import IMAGE_SUFFIXES, RAW, item
 from sft.types import Task
 
 GT = ".gt.txt"

@@ -3,7 +3,7 @@
 SOURCE is a file (.parquet, .arrow, .jsonl, .csv), a folder, or a name on the hub (`owner/name` or `owner/name@revision`; its
 files are downloaded once, into the hub's own cache). Where its README.md has configurations, --split CONFIG/SPLIT takes one
 split of one of them, CONFIG/ all its splits. Plain files are read here; those with options in their configuration by the
-`datasets` library, streaming (`sft.formats.hf_library`); tar files of a WebDataset by `sft.formats.webdataset`. A row of `naver-clova-ix/synthdog-en`, and a line of an image
+`datasets` library, streaming (`sft.formats.shared.datasets_library`); tar files of a WebDataset by `sft.formats.shared.webdataset`. A row of `naver-clova-ix/synthdog-en`, and a line of an image
 folder's metadata.jsonl, as the documentation of `datasets` shows it:
 
     {"image": {"bytes": …, "path": "0.jpg"}, "ground_truth": "{\\"gt_parse\\": {\\"text_sequence\\": \\"… the text …\\"}}"}
@@ -23,14 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.formats import hf_library, json_stream, parquet, webdataset
-from sft.formats.base import Format, Item, Options, Read, Reject, Unit
-from sft.formats.delimited_rows import records
-from sft.formats.hf_files import DataFile, data_files
-from sft.formats.rows import json_rows, json_units
-from sft.formats.targets import make
-from sft.jsonl import MAX_LINE_BYTES
-from sft.markup.errors import MarkupError
+from sft.files import MAX_LINE_BYTES, Unit
+from sft.formats.base import Format, Item, Options, Read, Reject
+from sft.formats.shared import DataFile, data_files, datasets_library, json_rows, json_stream, json_units, make, parquet, records, webdataset
+from sft.markup import MarkupError
 from sft.types import Task
 
 COLUMNS = ("image", "text", "group", "prompt")
@@ -90,7 +86,7 @@ def _file_units(file: DataFile, options: Options) -> Iterator[Unit]:
         columns = choose(list(header), [], options, str(path))
         inner = [Unit(path, name, Table(header, separator))]
     elif file.reading or suffix == ".txt":
-        how = hf_library.streamed(path, file.reading)
+        how = datasets_library.streamed(path, file.reading)
         columns = choose(list(how.columns), [], options, str(path))
         inner = [Unit(path, name, how)]
     else:
@@ -170,8 +166,8 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         found: Iterator[tuple[str, dict[str, Any]] | Reject] = parquet.rows(inner)
     elif isinstance(payload, webdataset.Samples):
         found = webdataset.rows(inner)
-    elif isinstance(payload, hf_library.Streamed):
-        found = hf_library.rows(inner)
+    elif isinstance(payload, datasets_library.Streamed):
+        found = datasets_library.rows(inner)
     elif isinstance(payload, Table):
         found = _csv_objects(inner)
     else:

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sft.errors import UsageError
-from sft.formats.base import Format, Options, Read, Reject, Unit, line_units
-from sft.formats.rows import RAW, item, picture, source_file, text_lines, with_suffix
-from sft.markup.errors import MarkupError
+from sft.files import Unit, line_units
+from sft.formats.base import Format, Options, Read, Reject
+from sft.formats.shared import RAW, item, picture, source_file, text_lines, with_suffix
+from sft.markup import MarkupError
 from sft.types import Task
 
 SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg")

@@ -19,9 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft.formats import regions, rows, xml_safe
-from sft.formats.base import Format, Options, Picture, Read, Reject, Unit, file_units
-from sft.markup.errors import MarkupError
+from sft.files import Unit, file_units
+from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.shared import regions, rows, xml_safe
+from sft.markup import MarkupError
 from sft.types import Task
 
 if TYPE_CHECKING:

@@ -22,10 +22,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sft.errors import UsageError
-from sft.formats.base import UNIT_FILES, Format, Options, Picture, Read, Reject, Span, Unit, line_units, unit_lines
-from sft.formats.rows import BOM, IMAGE_SUFFIXES, RAW, begin, decode_line, item, picture
-from sft.jsonl import MAX_LINE_BYTES, open_input
-from sft.markup.errors import MarkupError
+from sft.files import MAX_LINE_BYTES, UNIT_FILES, Span, Unit, line_units, open_input, unit_lines
+from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.shared import BOM, IMAGE_SUFFIXES, RAW, begin, decode_line, item, picture
+from sft.markup import MarkupError
 from sft.types import Task
 
 SCRIPTS = ("Arabic", "Latin", "Chinese", "Japanese", "Korean", "Bangla", "Hindi", "Symbols", "Mixed", "None")

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import IO
 
 from sft.errors import UsageError
+from sft.files import Unit, line_units, open_input
 from sft.formats import delimited
-from sft.formats.base import UNIT_OBJECTS, Format, Options, Read, Reject, Unit, line_units
-from sft.formats.rows import RAW, begin, decode_line, item, picture, source_file, text_lines
-from sft.jsonl import open_input
-from sft.markup.errors import MarkupError
+from sft.formats.base import UNIT_OBJECTS, Format, Options, Read, Reject
+from sft.formats.shared import RAW, begin, decode_line, item, picture, source_file, text_lines
+from sft.markup import MarkupError
 from sft.types import Task
 
 FORMULAS = ("im2latex_formulas.norm.lst", "formulas.norm.lst", "im2latex_formulas.lst", "formulas.lst")

@@ -27,9 +27,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from sft.formats import json_stream, regions, rows
-from sft.formats.base import Format, Options, Picture, Read, Reject, Unit, inside
-from sft.markup.errors import MarkupError
+from sft.files import Unit
+from sft.formats.base import Format, Options, Picture, Read, Reject, inside
+from sft.formats.shared import json_stream, regions, rows
+from sft.markup import MarkupError
 from sft.types import Task
 
 IMAGE_KEYS = ("ocr", "image", "img", "image_url", "captioning", "url", "file", "path")

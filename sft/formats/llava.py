@@ -19,11 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sft.formats import json_stream
-from sft.formats.base import Format, HubRow, Options, Read, Reject, Unit
-from sft.formats.chat_parse import MARK, Json, inexpressible, misshapen
-from sft.formats.rows import item, json_rows, json_units, picture, prompt_tasks
-from sft.markup.errors import MarkupError
+from sft.files import Unit
+from sft.formats.base import Format, HubRow, Options, Read, Reject
+from sft.formats.shared import MARK, Json, inexpressible, item, json_rows, json_stream, json_units, misshapen, picture, prompt_tasks
+from sft.markup import MarkupError
 from sft.types import Task
 
 _TAGS = {"human": "mask", "user": "mask", "gpt": "no_mask", "assistant": "no_mask", "bot": "no_mask", "chatgpt": "no_mask"}

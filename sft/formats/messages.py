@@ -10,7 +10,7 @@ Also read, and written back in the form above: ms-swift's `{"system", "query", "
 Content may be blocks as OpenAI's and Anthropic's; an image is a path, an address, a data: URI or `{"bytes", "path"}`.
 Every `<image>` has its image; it stands in front of its text, where the trainers put it. Paths count from the file's folder.
 
-What has no place in a hub row, and what is kept under "meta", stands in `sft.formats.chat`. `rejected_response` is kept
+What has no place in a hub row, and what is kept under "meta", stands in `sft.formats.shared.conversations`. `rejected_response` is kept
 there: supervised training reads the chosen answer only.
 """
 
@@ -20,12 +20,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sft.formats import json_stream
-from sft.formats.base import Format, HubRow, Options, Picture, Read, Reject, Unit
-from sft.formats.chat import from_messages, to_messages
-from sft.formats.chat_parse import Inline, Json, misshapen
-from sft.formats.rows import from_base64, json_rows, json_units, picture
-from sft.markup.errors import MarkupError
+from sft.files import Unit
+from sft.formats.base import Format, HubRow, Options, Picture, Read, Reject
+from sft.formats.shared import Inline, Json, from_base64, from_messages, json_rows, json_stream, json_units, misshapen, picture, to_messages
+from sft.markup import MarkupError
 from sft.types import Task
 
 __all__ = ["FORMATS", "hub_row", "to_messages", "usual"]

@@ -25,10 +25,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sft.formats import json_stream, regions
-from sft.formats.base import Format, Options, Picture, Read, Reject, Unit
-from sft.markup.errors import MarkupError
-from sft.markup.latex_inline import inline_to_paren
+from sft.files import Unit
+from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.shared import json_stream, regions
+from sft.markup import MarkupError, latex
 from sft.types import Task
 
 TABLES = {"table", "html_table", "latex_table"}
@@ -112,7 +112,7 @@ def _label(block: Mapping[str, Any], task: Task) -> tuple[str, str]:
         raise MarkupError("target.empty", "no latex" if task is Task.FORMULA else "no text")
     if not isinstance(label, str):
         raise MarkupError("source.shape", f"the label is not a text, but {type(label).__name__}")
-    return (label, "latex") if task is Task.FORMULA else (inline_to_paren(label), "text")
+    return (label, "latex") if task is Task.FORMULA else (latex.inline_to_paren(label), "text")
 
 
 def _quad(block: Mapping[str, Any], size: tuple[float, float]) -> regions.Quad:

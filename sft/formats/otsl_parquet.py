@@ -21,12 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.formats import json_stream, parquet
-from sft.formats.base import Format, Item, Options, Read, Reject, Unit
+from sft.files import Unit
+from sft.formats.base import Format, Item, Options, Read, Reject
 from sft.formats.pubtabnet import MAX_CELLS, build, content
-from sft.formats.targets import make
-from sft.markup.errors import MarkupError
-from sft.markup.table import parse_html, parse_otsl
+from sft.formats.shared import json_stream, make, parquet
+from sft.markup import MarkupError, parse_html, parse_otsl
 from sft.types import Task
 
 NEEDED = ("image", "otsl", "cells")

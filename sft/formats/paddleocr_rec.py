@@ -17,10 +17,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from sft.formats import json_stream
-from sft.formats.base import Format, Options, Read, Reject, Unit, line_units
-from sft.formats.rows import RAW, item, picture, source_file, text_lines
-from sft.markup.errors import MarkupError
+from sft.files import Unit, line_units
+from sft.formats.base import Format, Options, Read, Reject
+from sft.formats.shared import RAW, item, json_stream, picture, source_file, text_lines
+from sft.markup import MarkupError
 from sft.types import Task
 
 FILES = ("rec_gt.txt", "rec_gt_train.txt", "train.txt", "label.txt", "gt.txt")

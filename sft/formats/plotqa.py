@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.formats import json_stream
-from sft.formats.base import Format, Item, Options, Picture, Read, Reject, Unit
+from sft.files import Unit
+from sft.formats.base import Format, Item, Options, Picture, Read, Reject
 from sft.formats.chartqa import chart_target
-from sft.markup.errors import MarkupError
+from sft.formats.shared import json_stream
+from sft.markup import MarkupError
 from sft.types import Task
 
 TYPES = ("vbar_categorical", "hbar_categorical", "line", "dot_line")

@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.formats import json_stream, regions, rows
-from sft.formats.base import Format, Options, Picture, Read, Reject, Unit, inside, line_units
-from sft.markup.errors import MarkupError
+from sft.files import Unit, line_units
+from sft.formats.base import Format, Options, Picture, Read, Reject, inside
+from sft.formats.shared import json_stream, regions, rows
+from sft.markup import MarkupError
 from sft.types import Task
 
 IGNORED = {"###", "*"}

@@ -32,13 +32,10 @@ from typing import Any
 import msgspec
 
 from sft.errors import UsageError
-from sft.formats import json_stream
-from sft.formats.base import Format, Item, Options, Picture, Read, Reject, Unit, inside, line_units, unit_lines
-from sft.formats.hf_files import is_output
-from sft.formats.rows import BOM, begin, json_rows
-from sft.formats.targets import make
-from sft.jsonl import MAX_LINE_BYTES
-from sft.markup.errors import MarkupError
+from sft.files import MAX_LINE_BYTES, Unit, line_units, unit_lines
+from sft.formats.base import Format, Item, Options, Picture, Read, Reject, inside
+from sft.formats.shared import BOM, begin, is_output, json_rows, json_stream, make
+from sft.markup import MarkupError
 from sft.types import Task
 
 MAX_CELLS = 100_000  # of one table; the largest published one has about 2,000

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sft.errors import UsageError
-from sft.formats.base import Format, Options, Picture, Read, Reject, Unit, line_units, unit_lines
-from sft.formats.rows import BOM, begin, decode_line, item, source_file
-from sft.jsonl import MAX_LINE_BYTES
+from sft.files import MAX_LINE_BYTES, Unit, line_units, unit_lines
+from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.shared import BOM, begin, decode_line, item, source_file
 from sft.types import Task
 
 DIGITS = 7

@@ -8,13 +8,15 @@ span over rows and columns, `<nl>` the end of a row. Official guides define them
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sft.markup.celltext import visible
+from sft.markup.cell_text import visible
 from sft.markup.errors import MarkupError
 
 SLOTS = 1_000_000  # of one table: rows × columns; what is larger is a mistake or an attack
@@ -152,13 +154,11 @@ class Grid:
 
         Raises: MarkupError `source.inexpressible` if cells span and `spans` is "error", or if a text has line breaks.
         """
-        from sft.markup.sheets import write_markdown
 
         return write_markdown(self.filled(spans))
 
     def to_csv(self, *, spans: Spans = "error", delimiter: str = ",") -> str:
         """The table as CSV (RFC 4180, but `\\n` ends a line); `parse_csv` gives the grid back. Raises: as `to_markdown`."""
-        from sft.markup.sheets import write_csv
 
         return write_csv(self.filled(spans), delimiter)
 
@@ -235,3 +235,36 @@ def settled(grid: Grid) -> Grid:
             if (height, width) != (1, 1):
                 spans[r, c] = (height, width)
     return Grid(tuple(map(tuple, slots)), spans, grid.headers, grid.warnings)
+
+
+_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+
+
+def write_markdown(rows: list[list[str]]) -> str:
+    """Rows as Markdown, the first one as the heading. "" if there are none. Raises: MarkupError `source.inexpressible` for a line break."""
+    if not rows:
+        return ""
+    lines = []
+    for number, row in enumerate(rows):
+        cells = []
+        for column, text in enumerate(row):
+            if "\n" in text or "\r" in text:
+                raise MarkupError("source.inexpressible", "a line break in a cell", place=f"row {number + 1}, column {column + 1}")
+            if "&" in text and html.unescape(text) != text:
+                text = text.replace("&", "&amp;")
+            cells.append(_BREAK.sub(lambda found: "&lt;" + found[0][1:], text).replace("|", "\\|") if "<" in text else text.replace("|", "\\|"))
+        # a space at the end keeps a backslash away from the pipe
+        lines.append("| " + " | ".join(cells) + " |\n")
+        if not number:
+            lines.append("|" + " --- |" * len(row) + "\n")
+    return "".join(lines)
+
+
+def write_csv(rows: list[list[str]], delimiter: str) -> str:
+    """Rows as CSV; `\\n` ends a line. Raises: MarkupError `source.inexpressible` for a line break, which `parse_csv` would join."""
+    for number, row in enumerate(rows):
+        if any("\n" in text or "\r" in text for text in row):
+            raise MarkupError("source.inexpressible", "a line break in a cell", place=f"row {number + 1}")
+    out = io.StringIO()
+    csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    return out.getvalue()

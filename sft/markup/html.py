@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from sft.markup.errors import MarkupError
 from sft.markup.grid import SLOTS, Grid, check_size
-from sft.markup.html_cells import Piece, Source, SubSup, read_cells
 from sft.markup.html_fast import LONGEST, fast_grid, fast_otsl
+from sft.markup.html_tokenizer import Piece, Source, SubSup, read_cells
 
 
 def parse_html(text: str, *, sub_sup: SubSup = "plain") -> Grid:
     """The first table of `text`. What was dropped or mended is in `warnings`.
 
-    sub_sup: `H<sub>2</sub>O` as `H2O` ("plain"; but `10<sup>5</sup>` as `\\( 10^{5} \\)`, see `sft.markup.numbers`) or `H\\( _{2} \\)O` ("latex").
+    sub_sup: `H<sub>2</sub>O` as `H2O` ("plain"; but `10<sup>5</sup>` as `\\( 10^{5} \\)`, see `sft.markup.cell_text`) or `H\\( _{2} \\)O` ("latex").
     Raises: MarkupError `target.html` if there is no table or a tag does not end; `source.too_large` over a million slots.
     """
     grid = fast_grid(text, sub_sup=sub_sup)

@@ -7,14 +7,187 @@ stand in its answer, after deleting every `$` that was there: so `$` is never a 
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from sft.markup.errors import MarkupError
-from sft.markup.latex_check import MAX_LENGTH, check
-from sft.markup.latex_inline import inline_to_paren
-from sft.markup.latex_scoring import normalise_scoring
-from sft.markup.latex_tokens import BACKSLASHED, MARK, collapse, join, spelt_out, strip_delimiters, tokens, without_dollars, without_row_skips
+from sft.markup.latex_tokens import BACKSLASHED, MARK, collapse, join, spelt_out, strip_delimiters, tokens, trim, without_dollars, without_row_skips
 from sft.markup.text import clean_characters
 
-__all__ = ["check", "corruptions", "inline_to_paren", "normalise_scoring", "normalise_training", "strip_delimiters", "to_target", "tokens"]
+MAX_LENGTH = 20_000  # characters; a page full of formulas has 5 000
+MAX_DEPTH = 50  # groups, environments and \left within each other; both parsers recurse
+_MARK = re.compile(r"\\(begin|end)\s*\{([^{}]{0,40})\}|\\[A-Za-z]+|\\.|[{}%]", re.DOTALL)
+
+# What latex2mathml raises where it is right; its other exceptions (positions of arrays, \limits, \genfrac …) are its own limits
+_SAYS = {
+    "DoubleSubscriptsError": "two subscripts on one symbol",
+    "DoubleSuperscriptsError": "two superscripts on one symbol",
+    "ExtraLeftOrMissingRightError": "\\left and \\right do not match",
+    "MissingSuperScriptOrSubscriptError": "^ or _ with nothing after it",
+    "MissingEndError": "an environment that does not end",
+    "NumeratorNotFoundError": "a fraction without a numerator",
+    "DenominatorNotFoundError": "a fraction without a denominator",
+}
+
+
+def check(formula: str) -> None:
+    """Raise MarkupError `target.latex` if `formula`, with or without delimiters, does not parse; `target.empty` if there is none."""
+    if len(formula) > MAX_LENGTH:
+        raise MarkupError("target.latex", f"{len(formula)} characters; no formula has more than {MAX_LENGTH}")
+    body = strip_delimiters(formula)
+    if not body.strip("\\ "):
+        raise MarkupError("target.empty", "no formula between the delimiters")
+    _nesting(body)
+    try:
+        _pylatexenc(body)
+        _latex2mathml(body)
+    except RecursionError:
+        raise MarkupError("target.latex", "nested too deeply to be read") from None
+
+
+def _wrong(message: str, offset: int) -> MarkupError:
+    return MarkupError("target.latex", message, place=f"offset {offset}")
+
+
+def _nesting(body: str) -> None:
+    """Groups, environments and \\left … \\right close in order and are not too many; the cheap part, with the better messages."""
+    stack: list[tuple[str, int]] = []
+    comment_end = 0
+    for found in _MARK.finditer(body):
+        mark, start = found[0], found.start()
+        if start < comment_end:
+            continue
+        if mark == "%":
+            line_end = body.find("\n", start)
+            comment_end = len(body) if line_end < 0 else line_end
+        elif mark in ("{", "\\left") or found[1] == "begin":
+            stack.append((f"\\begin{{{found[2].strip()}}}" if found[1] else mark, start))
+            if len(stack) > MAX_DEPTH:
+                raise _wrong(f"nested more than {MAX_DEPTH} deep", start)
+        elif mark in ("}", "\\right") or found[1] == "end":
+            opening = {"}": "{", "\\right": "\\left"}.get(mark) or f"\\begin{{{found[2].strip()}}}"
+            if not stack:
+                raise _wrong(f"{mark} without {opening}", start)
+            if stack[-1][0] != opening:
+                raise _wrong(f"{mark} closes {stack[-1][0]} of offset {stack[-1][1]}", start)
+            stack.pop()
+    if stack:
+        raise _wrong(f"{stack[-1][0]} is never closed", stack[-1][1])
+
+
+def _pylatexenc(body: str) -> None:
+    from pylatexenc.latexwalker import LatexWalker, LatexWalkerError
+
+    try:
+        LatexWalker(body, tolerant_parsing=False).get_latex_nodes()
+    except LatexWalkerError as error:
+        position = getattr(error, "pos", None)
+        message = str(getattr(error, "msg", "") or error).splitlines()[0]
+        raise _wrong(message, position if isinstance(position, int) else 0) from None
+
+
+def _latex2mathml(body: str) -> None:
+    from latex2mathml.converter import convert_to_element
+
+    convert: Any = convert_to_element
+    try:
+        convert(body)
+    except RecursionError:
+        raise
+    except Exception as error:  # its own faults come as IndexError, KeyError, ValueError
+        if message := _SAYS.get(type(error).__name__):
+            raise MarkupError("target.latex", message) from None
+
+
+_DOLLAR = re.compile(r"\\.|\$|\n[^\S\n]*\n", re.DOTALL)  # an escaped character, a dollar sign, the end of a paragraph
+_PARAGRAPH = -2  # stands in a list of places
+_TEX = re.compile(r"\\[A-Za-z,;:!{}|%&]|[_^]\s*(?:\S)|[{}]")
+_WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{2,}")
+_FUNCTIONS = frozenset({"sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "lg", "exp", "lim", "max", "min", "sup", "inf", "gcd", "lcm", "mod", "det", "dim", "ker", "deg", "arg", "rank", "tr"})
+_SHORT_WORDS = frozenset({"or", "to", "of", "at", "by", "in", "on", "an", "as", "is", "it", "no", "us", "if", "we", "be", "do", "go", "so", "up", "my", "he", "me"})
+_DELIMITERS = ("\\(", "\\)", "\\[", "\\]", "\\$")  # with one of these inside, the pipeline would tear the formula apart
+LONGEST = 2000  # characters of one inline formula; a stray dollar sign is not paired further away
+LONGEST_PLAIN = 40  # of one without a sign of TeX in it
+TRIES = 4  # closing dollar signs tried for one that opens, where `\text{if $x$}` stands inside
+
+
+def inline_to_paren(text: str) -> str:
+    """`text` with `$…$` as `\\( … \\)` and `$$…$$` as `\\[…\\]` where a formula stands between them; every other `$` untouched. Idempotent.
+
+    A formula: has a command, a script or a group of TeX (`$\\alpha$`, `$x^2$`), or is short and no prose (`$n$`, `$2n + 1$`,
+    `$f(x)$`). It neither begins nor ends with white space, unless it does both, and no digit follows: `$5 and $10` are prices.
+    """
+    if text.count("$") < 2:
+        return text
+    places = [found.start() if found[0] == "$" else _PARAGRAPH for found in _DOLLAR.finditer(text) if found[0][0] != "\\"]
+    parts: list[str] = []
+    done = index = 0
+    while index < len(places):
+        start = places[index]
+        size = 2 if index + 1 < len(places) and places[index + 1] == start + 1 else 1
+        closing = None if start == _PARAGRAPH else _closing(text, places, index, size)
+        if closing is None:
+            index += size
+            continue
+        body = trim(without_dollars(text[start + size : places[closing]]))
+        parts += [text[done:start], f"\\( {body} \\)" if size == 1 else f"\\[{body}\\]"]
+        done, index = places[closing] + size, closing + size
+    return "".join([*parts, text[done:]])
+
+
+def _closing(text: str, places: list[int], index: int, size: int) -> int | None:
+    """The index of the dollar sign (the first of two, for `size` 2) that closes the formula which opens at `index`; None if no formula does."""
+    start = places[index] + size
+    for other in range(index + size, min(index + size + TRIES, len(places))):
+        end = places[other]
+        if end == _PARAGRAPH or end - start > LONGEST:
+            return None
+        if size == 2 and places[other + 1 : other + 2] != [end + 1]:
+            continue
+        body = text[start:end]
+        if body.count("{") == body.count("}") and "$" not in without_dollars(body).replace("\\$", ""):
+            return other if _is_formula(text, start, end, size) else None
+    return None
+
+
+def _is_formula(text: str, start: int, end: int, size: int) -> bool:
+    body = text[start:end]
+    core = body.strip()
+    before, after = text[max(0, start - size - 1) : start - size], text[end + size : end + size + 1]
+    if not core or any(delimiter in core for delimiter in _DELIMITERS):
+        return False
+    if size == 2:
+        return True
+    if body[0].isspace() != body[-1].isspace() or after.isdecimal():
+        return False
+    if _TEX.search(core):
+        return _mostly_tex(core)
+    return _is_plain_math(core, spaced=body[0].isspace(), before=before, after=after)
+
+
+def _mostly_tex(core: str) -> bool:
+    """Prose between two prices may hold a snake_case word or a footnote^1: a formula has no three words in a row."""
+    words = re.sub(r"\\[A-Za-z]+\s*\{[^{}]*\}|\\[A-Za-z]+", "=", core)
+    return re.search(r"(?<![\w\\])[A-Za-z]{2,} +[A-Za-z]{2,} +[A-Za-z]{2,}", words) is None
+
+
+def _is_plain_math(core: str, *, spaced: bool, before: str, after: str) -> bool:
+    """`n`, `-5`, `2n + 1`, `(a, b)`: short, with no word of prose, and not glued to a word or number outside."""
+    if len(core) > LONGEST_PLAIN or (before.isascii() and before.isalnum()) or (after.isascii() and after.isalnum()):
+        return False
+    if core.count("(") != core.count(")") or core.count("[") != core.count("]") or core[-1] in "+-=,;:/":
+        return False
+    if any(word not in _FUNCTIONS and not (word.isupper() and len(word) <= 3) and not _is_product(word) for word in _WORD.findall(core)):
+        return False
+    return not spaced or any(letter.isalpha() for letter in core)
+
+
+def _is_product(word: str) -> bool:
+    """Two letters side by side, as in 2ab or dx, and no English word."""
+    return len(word) == 2 and word.lower() not in _SHORT_WORDS
+
+
+__all__ = ["check", "corruptions", "inline_to_paren", "normalise_training", "to_target"]
 
 
 def to_target(formula: str, *, delimiters: str = "\\[ \\]", row_skips: bool = True, spaces: bool = True, dollars: bool = True, tight: bool = False) -> str:

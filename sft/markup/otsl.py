@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from sft.markup.celltext import visible
+from sft.markup.cell_text import visible
 from sft.markup.errors import MarkupError
 from sft.markup.grid import Grid, check_size
 from sft.markup.otsl_lenient import parse_lenient

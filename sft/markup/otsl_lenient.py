@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from sft.markup.celltext import visible
+from sft.markup.cell_text import visible
 from sft.markup.errors import MarkupError
 from sft.markup.grid import SLOTS, Grid, check_size, covered
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache, lru_cache
 
-from sft.markup.scripts import NEEDS_MARKS, character_class, joins, maybe_unmarked, script_of, unmarked
+from sft.markup.unicode_scripts import NEEDS_MARKS, character_class, joins, maybe_unmarked, script_of, unmarked
 
 # Letters that look like letters of the other script: Latin ones, then those of the other
 _CYRILLIC = ("ABCEHKMOPTXYSIJaceopxysijh", "АВСЕНКМОРТХУЅІЈасеорхуѕіјһ")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.markup.celltext import formulas, one_line
+from sft.markup.cell_text import formulas, one_line
 from sft.markup.errors import MarkupError
 from sft.markup.grid import SLOTS, Cell, Grid, check_size
 

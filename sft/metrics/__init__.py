@@ -9,7 +9,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from sft.lazy import names_of
+
+if TYPE_CHECKING:
+    from sft.metrics import cdm, cells, formula, health, text
+    from sft.metrics.answers import read_chart, read_table
+    from sft.metrics.health import worst_share
+else:
+    __getattr__ = names_of(__name__)
+
+__all__ = [
+    "METRICS",
+    "cdm",
+    "cells",
+    "formula",
+    "function",
+    "health",
+    "read_chart",
+    "read_table",
+    "text",
+    "worst_share",
+]
 
 Family = Literal["text", "table", "formula", "chart", "any"]
 Corpus = Literal["mean", "sum / sum"]

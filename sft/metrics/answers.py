@@ -10,11 +10,8 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
+from sft.markup import Grid, MarkupError, is_ruler, parse_html, parse_markdown, parse_otsl, split_markdown
 from sft.markup import chart as charts
-from sft.markup.errors import MarkupError
-from sft.markup.grid import Grid
-from sft.markup.sheets import is_ruler, split_markdown
-from sft.markup.table import parse_html, parse_markdown, parse_otsl
 
 Notation = Literal["otsl", "html", "markdown", "none"]
 MAX_LENGTH = 4_000_000  # characters of an answer that are read; a table of 200 × 20 has some 40 000

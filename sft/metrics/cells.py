@@ -20,8 +20,7 @@ import numpy.typing as npt
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 
-from sft.markup.errors import MarkupError
-from sft.markup.grid import Grid
+from sft.markup import Grid, MarkupError
 from sft.metrics import chart, scrm, table
 from sft.metrics.answers import ChartAnswer, TableAnswer, read_chart, read_table
 from sft.metrics.table import Variant

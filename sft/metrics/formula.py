@@ -19,8 +19,7 @@ from functools import lru_cache
 from typing import Any
 
 from sft.errors import UsageError
-from sft.markup.errors import MarkupError
-from sft.markup.latex import check, normalise_scoring
+from sft.markup import MarkupError, latex, normalise_scoring
 from sft.metrics import text
 
 MAX_LENGTH = 50_000  # characters of an answer that are normalised; a longer one is compared as it is, token by blank
@@ -88,7 +87,7 @@ def _sacrebleu(*, effective_order: bool) -> Any:
 def parses(*, pred: str) -> float:
     """1 where `pred` is LaTeX that closes what it opens (`sft.markup.latex.check`), else 0; nothing at all is 0."""
     try:
-        check(pred)
+        latex.check(pred)
     except MarkupError:
         return 0.0
     return 1.0

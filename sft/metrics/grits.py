@@ -24,7 +24,7 @@ import numpy.typing as npt
 from rapidfuzz.distance import LCSseq
 from rapidfuzz.process import cdist
 
-from sft.markup.grid import Grid, settled
+from sft.markup import Grid, settled
 from sft.metrics.answers import read_table
 
 MAX_PAIRS = 64_000_000  # slots against slots, about a second; tables that are larger together have nothing in common, as for TEDS

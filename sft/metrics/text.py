@@ -3,7 +3,7 @@
     cer(ref="২৩ মার্চ", pred="২৩ মাচ")  →  2 edits / 8 code points = 0.25
 
 Lengths count Unicode code points, not letters as a reader sees them: a Bengali conjunct is several. The functions compare
-what they are given; bring both texts through `normalise` first, as `sft.evaluation.score` does.
+what they are given; bring both texts through `normalise` first, as `sft.evaluation.scores` does.
 
 | ref   | pred  | cer, wer            | ned | exact |
 |-------|-------|---------------------|-----|-------|
@@ -26,8 +26,7 @@ from typing import TYPE_CHECKING
 from rapidfuzz.distance import Levenshtein
 
 from sft.errors import UsageError
-from sft.markup.scripts import script_of
-from sft.markup.text import clusters, nfc
+from sft.markup import clusters, nfc, script_of
 
 if TYPE_CHECKING:
     import numpy as np

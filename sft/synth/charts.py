@@ -10,10 +10,10 @@ import random
 from dataclasses import replace
 
 from sft.errors import UsageError
-from sft.markup.chart import to_target
-from sft.synth import axes, layout, typefaces, words
-from sft.synth.axes import Look
+from sft.markup import chart as chart_markup
+from sft.synth import chart_drawing, font_files, layout, words
 from sft.synth.base import Drawn, Setting, Unfit
+from sft.synth.chart_drawing import Look
 from sft.synth.chart_plan import Chart, Scale
 
 KINDS = ("bars", "bars", "grouped", "grouped", "stacked", "horizontal", "line", "line", "lines", "lines", "pie", "pie")
@@ -36,11 +36,11 @@ def _try(rng: random.Random, setting: Setting) -> Drawn | None:
     """One plan, drawn larger and larger until no texts overlap; None where they still do."""
     chart = plan(rng, setting)
     _require_shaping("".join((chart.title, *chart.labels, *chart.series)))
-    look = Look.random(rng, typefaces.order(setting.fonts, "".join((chart.title, *chart.labels, *chart.series)), rng.randrange(1 << 16)))
+    look = Look.random(rng, font_files.order(setting.fonts, "".join((chart.title, *chart.labels, *chart.series)), rng.randrange(1 << 16)))
     for growth in GROWTH:
-        image = axes.draw(chart, replace(look, width=look.width * growth, height=look.height * (1 + (growth - 1) * 0.6)))
+        image = chart_drawing.draw(chart, replace(look, width=look.width * growth, height=look.height * (1 + (growth - 1) * 0.6)))
         if image is not None:
-            return Drawn(image, to_target(chart.rows()), look.size * axes.POINT)
+            return Drawn(image, chart_markup.to_target(chart.rows()), look.size * chart_drawing.POINT)
     return None
 
 

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 
 from sft.errors import UsageError
-from sft.markup.errors import MarkupError
-from sft.markup.latex import to_target
-from sft.synth import tex
+from sft.markup import MarkupError
+from sft.markup import latex as latex_markup
+from sft.synth import latex_drawing
 from sft.synth.base import SMALLEST_SIDE, Coverage, Drawn, Pixels, Setting, Unfit, colours, print_on
 
 EM = (30.0, 60.0)  # pixels
@@ -199,14 +199,14 @@ def draw_formula(rng: random.Random, setting: Setting) -> Drawn:
         raise Unfit("target.latex", f"a formula of {len(latex):,} characters; at most {MAX_LATEX:,} are drawn")
     em, font_set = rng.uniform(*EM), rng.choice(FONT_SETS)
     for _ in range(3):  # smaller, where it is too large; sizes are not quite in proportion
-        ink = tex.render(latex, em) if setting.latex else mathtext(latex, em, font_set)
+        ink = latex_drawing.render(latex, em) if setting.latex else mathtext(latex, em, font_set)
         if max(ink.shape) <= MAX_SIDE:
             break
         em *= 0.97 * MAX_SIDE / max(ink.shape)
     if em < LEAST_EM:
         raise Unfit("image.aspect", f"a formula that is {max(ink.shape) / em:.0f} letters long or high is too small in {MAX_SIDE} px")
     try:
-        target = to_target(latex)
+        target = latex_markup.to_target(latex)
     except MarkupError as error:
         raise Unfit(error.code, str(error)) from error
     colour, paper = colours(rng)

@@ -20,8 +20,8 @@ from bidi import algorithm as bidi
 from numpy.typing import NDArray
 
 from sft.synth.base import Coverage, Unfit
-from sft.synth.shaping import OVERSAMPLE, SUBPIXEL_BITS, _draw_funcs, _Pen
-from sft.synth.typefaces import IGNORABLE, INVISIBLE, covers, extents, face, missing, refuse_missing
+from sft.synth.font_files import IGNORABLE, INVISIBLE, covers, extents, face, missing, refuse_missing
+from sft.synth.glyphs import OVERSAMPLE, SUBPIXEL_BITS, _draw_funcs, _Pen
 
 DOTTED_CIRCLE = "\u25cc"
 RIGHT_TO_LEFT = {"R", "AL", "AN", "RLE", "RLO", "RLI"}

@@ -1,4 +1,4 @@
-"""Tables with and without spans and rules: a random plan, the picture of it (`sft.synth.grids`), and its OTSL.
+"""Tables with and without spans and rules: a random plan, the picture of it (`sft.synth.table_drawing`), and its OTSL.
 
 A plan holds only what a reader of the picture can tell: a row or column that no rule and no text sets apart is not
 there, and where rules are missing, spans stand only in headers, centred over what they head.
@@ -8,63 +8,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from sft.markup.errors import MarkupError
-from sft.markup.grid import Cell, Grid
-from sft.markup.latex import to_target
 from sft.synth import formulas, words
-from sft.synth.base import Drawn, Setting, Unfit
+from sft.synth.base import Drawn, Setting
+from sft.synth.table_plan import Box, Plan
 
 STYLES = ("grid", "grid", "grid", "rows", "columns", "three-line", "three-line", "none")
 MAX_ROWS, MAX_COLUMNS = 12, 8
 
 
-@dataclass(frozen=True)
-class Box:
-    """One cell of the plan: place, spans, what it says, and how it stands. `math`: the text is LaTeX without delimiters."""
-
-    row: int
-    column: int
-    rows: int
-    columns: int
-    text: str
-    header: bool
-    align: str  # left, centre, right
-    math: bool = False
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A table before it is drawn."""
-
-    rows: int
-    columns: int
-    head: int  # header rows
-    style: str  # one of STYLES
-    boxes: tuple[Box, ...]
-
-    def owners(self) -> list[list[int]]:
-        """The number of the box that covers each place."""
-        owner = [[-1] * self.columns for _ in range(self.rows)]
-        for number, box in enumerate(self.boxes):
-            for row in range(box.row, box.row + box.rows):
-                for column in range(box.column, box.column + box.columns):
-                    owner[row][column] = number
-        return owner
-
-    def target(self) -> str:
-        """The OTSL that the model is to write."""
-        cells = [(box.row, box.column, Cell(to_target(box.text, delimiters=r"\( \)") if box.math else box.text, box.rows, box.columns, box.header)) for box in self.boxes]
-        try:
-            return Grid.from_cells(self.rows, self.columns, cells).to_otsl()
-        except MarkupError as error:
-            raise Unfit(error.code, str(error)) from error
-
-
 def draw_table(rng: random.Random, setting: Setting) -> Drawn:
     """One table."""
-    from sft.synth.grids import picture
+    from sft.synth.table_drawing import picture
 
     table = plan(rng, setting)
     image, em = picture(table, rng, setting.fonts)

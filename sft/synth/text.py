@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sft.synth import layout, typefaces, words
+from sft.synth import font_files, layout, words
 from sft.synth.base import SMALLEST_SIDE, Drawn, Pixels, Setting, Unfit, colours, print_on
 from sft.synth.layout import Line
 
@@ -24,7 +24,7 @@ MAX_WIDTH = 6000  # pixels of one line; longer ones are drawn smaller, down to t
 def draw_line(rng: random.Random, setting: Setting) -> Drawn:
     """One line: the user's text, or a made-up one. Raises `Unfit` for a text too long for one line of a picture."""
     text = setting.texts[0] if setting.texts else words.make(rng, setting.fonts).line()
-    line = layout.shape(text, typefaces.order(setting.fonts, text, rng.randrange(1 << 16)))
+    line = layout.shape(text, font_files.order(setting.fonts, text, rng.randrange(1 << 16)))
     em = min(rng.uniform(*EM), MAX_WIDTH / max(line.advance, 1.0))
     if em < EM[0]:
         raise Unfit("image.aspect", f"a text of {len(text):,} characters is too long for one line; `sft synth paragraph` wraps lines")
@@ -38,7 +38,7 @@ def draw_paragraph(rng: random.Random, setting: Setting) -> Drawn:
     else:
         maker = words.make(rng, setting.fonts)
         text = " ".join(maker.sentence(rng.randint(5, 14)) for _ in range(rng.randint(2, 6)))
-    fonts = typefaces.order(setting.fonts, text, rng.randrange(1 << 16))
+    fonts = font_files.order(setting.fonts, text, rng.randrange(1 << 16))
     em, width = rng.uniform(*PARAGRAPH_EM), rng.uniform(14, 34)
     align = rng.choice(("start", "start", "justify", "centre"))
     lines: list[tuple[Line, str]] = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sft.errors import UsageError
-from sft.synth.typefaces import covers
+from sft.synth.font_files import covers
 
 BENGALI_DIGITS = str.maketrans("0123456789", "০১২৩৪৫৬৭৮৯")
 COMMON_TEXT = (

@@ -15,26 +15,26 @@ from typing import Any
 import pytest
 
 from hostile.kit import Case, Kit, good_rows
-from sft.convert import convert, manifest_path, rejects_path
-from sft.convert_unit import Order
+from sft.convert.driver import convert, manifest_path, rejects_path
+from sft.convert.worker import ConvertRequest
 from sft.errors import SftError
 from sft.reasons import REASONS
-from sft.shards import Runner
+from sft.runtime.runner import Runner
 
 SECONDS = 10  # for one source, which takes a few hundredths of one
 SECRET = "root:x:0:0"  # what nobody may ever find in a training set: how /etc/passwd begins
 SMALL = 1 << 16  # bytes: the limits of cases that are about large inputs
 LIMITS = {
-    "sft.jsonl": ("MAX_LINE_BYTES",),
-    "sft.formats.json_stream": ("MAX_OBJECT_BYTES", "MAX_DOCUMENT_BYTES"),
-    "sft.formats.rows": ("MAX_LINE_BYTES",),
-    "sft.formats.xml_safe": ("MAX_BYTES",),
+    "sft.files.jsonl": ("MAX_LINE_BYTES",),
+    "sft.formats.shared.json_stream": ("MAX_OBJECT_BYTES", "MAX_DOCUMENT_BYTES"),
+    "sft.formats.shared.rows": ("MAX_LINE_BYTES",),
+    "sft.formats.shared.xml_safe": ("MAX_BYTES",),
     "sft.formats.gt_pairs": ("MAX_TEXT_BYTES",),
     "sft.formats.chartqa": ("MAX_TABLE_BYTES",),
     "sft.formats.icdar": ("MAX_FILE_BYTES",),
     "sft.formats.im2latex": ("MAX_FORMULA_BYTES",),
     "sft.formats.lmdb_rec": ("MAX_LABEL_BYTES",),
-    "sft.formats.delimited_rows": ("MAX_RECORD_CHARS",),
+    "sft.formats.shared.delimited_text": ("MAX_RECORD_CHARS",),
 }
 
 
@@ -84,7 +84,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def outcome(case: Case, source: Path, folder: Path) -> Outcome:
     """Convert; whatever is raised but an SftError fails the test by itself."""
     out = folder / "out.jsonl"
-    order = Order(case.kit.format, source, out, replace(case.kit.made_options(), **case.options))
+    order = ConvertRequest(case.kit.format, source, out, replace(case.kit.made_options(), **case.options))
     found = Outcome()
     with time_limit(SECONDS):
         try:

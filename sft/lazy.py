@@ -36,10 +36,9 @@ def names_of(package: str) -> Callable[[str], Any]:
         if name.startswith("__") or name not in origins():
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module = origins()[name]
-        # a name is a submodule of its own, or something that a submodule defines
-        value = import_module(f"{package}.{name}") if module == package else getattr(import_module(module), name)
-        setattr(sys.modules[package], name, value)
-        return value
+        # a name is a submodule of its own, or something that a submodule defines; not kept here, so that one
+        # object has one home, and whoever replaces it there (a test) replaces it for all
+        return import_module(f"{package}.{name}") if module == package else getattr(import_module(module), name)
 
     return getattr_of_face
 

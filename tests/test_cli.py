@@ -182,7 +182,7 @@ def asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
         asked.append(order.data)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(scoring, "run_evaluation", evaluate)
+    monkeypatch.setattr(evaluate_module, "run_evaluation", evaluate)
     done = CliRunner().invoke(evaluate_module.eval, [name, "--max-tokens", "8"])
     assert asked, done.exception
     return asked[0]

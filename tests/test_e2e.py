@@ -283,7 +283,7 @@ def test_export_of_a_checkpoint(place: Path) -> None:
 def test_without_a_cpu_server_the_job_still_trains_and_exports(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine's processor is described to the workbench as one without AVX2."""
     code = (
-        "from sft import environments\n"
+        "from sft.runtime import environments\n"
         "environments.cpu_flags = lambda *_: frozenset({'sse4_2'})\n"
         "import sys; sys.argv = ['sft', 'run', 'three', *sys.argv[1:]]\n"
         "from sft.cli import main; main()\n"

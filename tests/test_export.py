@@ -112,10 +112,10 @@ import resource, signal, sys
 from pathlib import Path
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
-from sft import export, models
+from sft.models import exporter, versions
 from sft.errors import SftError
 try:
-    export.export(Path({str(weights)!r}), Path({str(base_model)!r}), Path({str(tmp_path / "out")!r}), models.MODELS["0.9B"], pixels={PIXELS}, origin={{}})
+    exporter.export(Path({str(weights)!r}), Path({str(base_model)!r}), Path({str(tmp_path / "out")!r}), versions.MODELS["0.9B"], pixels={PIXELS}, origin={{}})
 except SftError as error:
     print(error)
     sys.exit(error.exit_code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -28,13 +27,6 @@ from sft.types import ImageHeader, Sample, Text
 
 LOW, HIGH = 147_384, 2_822_400  # of version 0.9B
 side = st.integers(1, 6000)
-
-
-def test_doctests() -> None:
-    for module, least in ((reader, 2), (versions, 1)):
-        failed, tried = doctest.testmod(module)
-        assert not failed
-        assert tried >= least
 
 
 @pytest.mark.parametrize(

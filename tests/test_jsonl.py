@@ -122,7 +122,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_the_old_file(tmp_path: Path) -> No
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"old")
     program = (
-        "import resource, sys\nfrom pathlib import Path\nfrom sft import jsonl\nfrom sft.errors import EngineError\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom sft.files import jsonl\nfrom sft.errors import EngineError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         "try:\n    jsonl.write_samples(Path(sys.argv[1]), [jsonl.ocr_sample('a.png', 'OCR:', 'x' * 100)] * 1000)\n"
         "except EngineError as error:\n    print(error)\n    sys.exit(error.exit_code)\n"

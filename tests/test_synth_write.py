@@ -65,8 +65,8 @@ def test_processes_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from sft.synth.write import Order, synth
-synth(Order("text", 120, seed=1, workers=1), Path(sys.argv[1]), on_progress=lambda done: done >= int(sys.argv[2]) and os.kill(os.getpid(), signal.SIGKILL))
+from sft.synth.generate import SynthRequest, synth
+synth(SynthRequest("text", 120, seed=1, workers=1), Path(sys.argv[1]), on_progress=lambda done: done >= int(sys.argv[2]) and os.kill(os.getpid(), signal.SIGKILL))
 """
 
 

@@ -383,6 +383,7 @@ def test_depth_of_nesting_is_no_matter(folder: Path, depth: int) -> None:
 
 def test_line_above_the_limit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sft.files.jsonl.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("sft.validate.shard.MAX_LINE_BYTES", 1000)
     report = run(folder, "limit.jsonl", LINE + answer("x" * 2000))
     assert [(problem.code, problem.line) for problem in report.problems] == [("structure.json", 2)]
 
@@ -390,6 +391,7 @@ def test_line_above_the_limit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\n" + LAST])
 def test_an_endless_line_is_one_finding_and_never_held(folder: Path, monkeypatch: pytest.MonkeyPatch, end: bytes) -> None:
     monkeypatch.setattr("sft.files.jsonl.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("sft.validate.shard.MAX_LINE_BYTES", 1000)
     path = folder / "endless.jsonl"
     path.write_bytes(BOM + b" " * 20_000_000 + b"\n" + LINE + b"x" * 20_000_000 + b"\n{\n" + b"[" * 1001 + end)
     context, seen = Context(folder, VERSION), list[int]()
@@ -407,6 +409,7 @@ def test_an_endless_line_is_one_finding_and_never_held(folder: Path, monkeypatch
 def test_a_line_of_exactly_the_limit_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for limit, bad in ((len(LINE), []), (len(LINE) - 1, [1, 2])):
         monkeypatch.setattr("sft.files.jsonl.MAX_LINE_BYTES", limit)
+        monkeypatch.setattr("sft.validate.shard.MAX_LINE_BYTES", limit)
         report = run(folder, "exact.jsonl", LINE + LAST + FURTHER[:-1])
         assert [problem.line for problem in report.problems] == bad
         assert report.rows == 3

@@ -40,7 +40,7 @@ def test_pieces_stay_for_the_same_fingerprint_only(tmp_path: Path) -> None:
 
 def test_the_lock_is_that_of_a_living_process(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    program = f"import sys, time\nfrom pathlib import Path\nfrom sft import work\nwith work.Work(Path({str(out)!r}), 'a'):\n    print('in', flush=True)\n    time.sleep(60)"
+    program = f"import sys, time\nfrom pathlib import Path\nfrom sft.files import staging\nwith staging.Work(Path({str(out)!r}), 'a'):\n    print('in', flush=True)\n    time.sleep(60)"
     other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent)
     assert other.stdout is not None and other.stdout.readline() == "in\n"
     with pytest.raises(UsageError, match="another process") as caught:

@@ -32,7 +32,7 @@ from sft.images import ImageProblem
 if TYPE_CHECKING:
     import httpx
 
-    from sft.images.crops import Pixels
+    from sft.images import Pixels
 
 MAX_REMOTE_BYTES = 64 * 1024 * 1024
 MAX_SECONDS = 120.0  # for one remote image, however steadily it drips

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sft.evaluation.estimates import ALPHA, HEADLINES, Measured, Table, corrected, measure
     from sft.evaluation.gates import Outcome, judge, load_gates
     from sft.evaluation.results import Pairs
-    from sft.evaluation.scores import EXTRAS, HEADLINE, HEALTH, OTHER, SCORES, TASK_OF, Pair, pairs_of, require, score, task_of
+    from sft.evaluation.scores import EXTRAS, HEADLINE, HEALTH, OTHER, SCORES, Pair, pairs_of, require, score, task_of
     from sft.evaluation.slices import DIMENSIONS, FEWEST, facts, read_rows
     from sft.evaluation.statistics import FEW, Interval, Kind, intervals
 else:
@@ -32,7 +32,6 @@ __all__ = [
     "OTHER",
     "PREDICTIONS",
     "SCORES",
-    "TASK_OF",
     "Compared",
     "Comparison",
     "Condition",

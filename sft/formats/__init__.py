@@ -12,7 +12,7 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.formats.base import Format, HubRow, Item, Options, Picture, Read, Reject
-    from sft.formats.shared.conversations import to_messages
+    from sft.formats.shared import to_messages
 else:
     __getattr__ = names_of(__name__)
 

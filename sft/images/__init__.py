@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from sft.lazy import names_of
 
 if TYPE_CHECKING:
-    from sft.images.crops import crop
-    from sft.images.headers import fingerprint_of, is_whole, orientation_behind_pixels, peek
+    from sft.images.crops import Pixels, crop
+    from sft.images.headers import fingerprint_of, peek
     from sft.images.perceptual_hash import dhash, near_pairs
     from sft.images.reader import FORMATS, MAX_FILE_BYTES, MAX_IMAGE_PIXELS, ImageProblem, orientation, probe
 else:
@@ -19,13 +19,12 @@ __all__ = [
     "MAX_FILE_BYTES",
     "MAX_IMAGE_PIXELS",
     "ImageProblem",
+    "Pixels",
     "crop",
     "dhash",
     "fingerprint_of",
-    "is_whole",
     "near_pairs",
     "orientation",
-    "orientation_behind_pixels",
     "peek",
     "probe",
 ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from sft.images.reader import ImageProblem
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    Pixels = npt.NDArray[np.uint8]  # rows x columns, or rows x columns x 3
 
+Pixels: TypeAlias = "npt.NDArray[np.uint8]"  # rows x columns, or rows x columns x 3
 MAX_POINTS = 10_000  # of one outline
 MIN_AREA = 1.0  # square pixels; less cuts nothing out
 Point = tuple[float, float]

@@ -8,6 +8,7 @@ from sft.models.versions import BEGIN, EOS, IMAGE_END, IMAGE_START, IMAGE_TOKEN,
 def render_prompt(version: ModelVersion, prompt: str, *, images: int = 1) -> str:
     """The text in front of the answer, with one placeholder per image.
 
+    >>> from sft.models.versions import MODELS
     >>> render_prompt(MODELS["0.9B"], "OCR:")
     '<|begin_of_sentence|>User: <|IMAGE_START|><|IMAGE_PLACEHOLDER|><|IMAGE_END|>OCR:\\nAssistant: '
     """

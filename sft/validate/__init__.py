@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from sft.validate.file import Report, scan, validate
     from sft.validate.fixes import fix
     from sft.validate.rejects import Rejects, rejects_file
-    from sft.validate.row import check_answer, check_images, check_text
 else:
     __getattr__ = names_of(__name__)
 
@@ -21,9 +20,6 @@ __all__ = [
     "Entries",
     "Rejects",
     "Report",
-    "check_answer",
-    "check_images",
-    "check_text",
     "fix",
     "rejects_file",
     "scan",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sft.workflows.checkpoint_choice import Change, Course
     from sft.workflows.checkpoints import evaluated
     from sft.workflows.curve import Curve, CurveRequest, curve_of, run_curve
-    from sft.workflows.evaluate import TENSORBOARD, EvalRequest, evaluate_model, images_of, run_evaluation, run_of, side_by_side, write_curves
+    from sft.workflows.evaluate import TENSORBOARD, EvalRequest, images_of, run_evaluation, side_by_side, write_curves
     from sft.workflows.run import Outcome, run_loop, summary, train_only
 else:
     __getattr__ = names_of(__name__)
@@ -25,13 +25,11 @@ __all__ = [
     "EvalRequest",
     "Outcome",
     "curve_of",
-    "evaluate_model",
     "evaluated",
     "images_of",
     "run_curve",
     "run_evaluation",
     "run_loop",
-    "run_of",
     "side_by_side",
     "suites",
     "summary",

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from sft import models, ui
-from sft import models as records
 from sft.cli.options import model_option
 from sft.datasets import locate
 from sft.runtime import environments
@@ -27,7 +26,7 @@ def tiny_model(folder: Path, name: str, seed: int, model_name: str) -> None:
     """
     found = locate.find(name, say=ui.say)
     python = environments.ensure("trainer").python
-    models.make_tiny_model(folder, found.train, records.get(model_name), trainer_python=python, seed=seed, log=folder.with_name(f"{folder.name}.log"))
+    models.make_tiny_model(folder, found.train, models.get(model_name), trainer_python=python, seed=seed, log=folder.with_name(f"{folder.name}.log"))
     click.echo(folder)
 
 
@@ -43,9 +42,8 @@ def fetch_model(name: str, source: str, revision: str | None, out: Path | None) 
     Example:
       sft fetch-model 1.6 --from modelscope
     """
-    from sft import models as fetching
 
-    version = records.get(name)
+    version = models.get(name)
     out = out or Path("models") / version.hub_id.rpartition("/")[2]
-    fetching.fetch_model(version.name, out, "modelscope" if source == "modelscope" else "huggingface", revision)
+    models.fetch_model(version.name, out, "modelscope" if source == "modelscope" else "huggingface", revision)
     click.echo(out)

@@ -9,7 +9,7 @@ from sft.lazy import names_of
 if TYPE_CHECKING:
     from sft.models import tiny
     from sft.models.exporter import MANIFEST, export
-    from sft.models.fetch import present_or_fetch
+    from sft.models.fetch import fetch_model, present_or_fetch
     from sft.models.prompts import render_prompt
     from sft.models.resize import image_tokens, smart_resize
     from sft.models.safetensors import safetensors_header, tensor_table
@@ -36,6 +36,7 @@ __all__ = [
     "ModelVersion",
     "check_model",
     "export",
+    "fetch_model",
     "find",
     "fingerprint",
     "get",

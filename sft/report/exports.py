@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from sft.errors import UsageError
 from sft.evaluation import HEADLINE, SCORES, Condition, Outcome
 from sft.files import atomic_write, disk_error
-from sft.metrics import text as text_markup
+from sft.metrics import text as text_metrics
 from sft.report import wording as words
 from sft.report.data import SETS, Change, Data, Figure, Sample
 from sft.report.findings import findings
@@ -63,7 +63,7 @@ def write_markdown(
     lines += ["A change is that to the first run."] if len(data.names) > 1 else []
     lines += ["Limits are 95 % intervals (?: cannot be estimated; *: a single sample carries more than half of the spread)."]
     lines += ["pp are percentage points; ↑ higher is better, ↓ lower is better."]
-    lines += [f"**better** and **worse** are beyond chance; p is corrected for how many lines were looked at (Holm). Normalisation: {text_markup.RAW}.", ""]
+    lines += [f"**better** and **worse** are beyond chance; p is corrected for how many lines were looked at (Holm). Normalisation: {text_metrics.RAW}.", ""]
     with atomic_write(path) as stream:
         stream.write("\n".join(lines).encode("utf-8", "replace"))
 
@@ -94,7 +94,7 @@ def _worst(data: Data, count: int) -> list[str]:
     rows = []
     for sample in wrong:
         pred = sample.answers[-1].pred.pred if sample.answers[-1] else ""
-        rows.append([str(sample.id), words.task_name(sample.task), _headline(sample), _code(sample.image), _code(text_markup.normalise(sample.ref)), _code(text_markup.normalise(pred))])
+        rows.append([str(sample.id), words.task_name(sample.task), _headline(sample), _code(sample.image), _code(text_metrics.normalise(sample.ref)), _code(text_metrics.normalise(pred))])
     return [f"## The worst {len(rows)}" + (f" of {_inline(data.names[-1])}" if len(data.names) > 1 else ""), "", *_table(["sample", "task", "score", "image", "truth", "answer"], rows)]
 
 

@@ -23,7 +23,7 @@ from sft.errors import UsageError
 from sft.evaluation import HEADLINE, SCORES, Condition, Outcome
 from sft.evaluation import conditions as told
 from sft.files import atomic_write
-from sft.metrics import text as text_markup
+from sft.metrics import text as text_metrics
 from sft.report import plots, samples
 from sft.report import wording as words
 from sft.report.data import SETS, Change, Data, gather
@@ -109,7 +109,7 @@ def write_report(
         arrows={words.name_of(name): words.ARROWS[item.higher_is_better] for name, item in SCORES.items()}, by_step=all(step is not None for step in data.steps),
         tasks=[_task(data, task) for task in data.tasks], sets=_sets(data), conditions=conditions, broken=[gate for gate in gates if not gate.passed],
         counts=[data.counts(run) for run in range(len(data.names))], gates=gates, notes=[item for item in notes if item[0] != WARNING],
-        normalisation=text_markup.RAW, timings=timings, total=sum(seconds for _, seconds in timings),
+        normalisation=text_metrics.RAW, timings=timings, total=sum(seconds for _, seconds in timings),
         curves=plots.curves(data), size=(plots.WIDTH, plots.HEIGHT), margin=(plots.LEFT, plots.RIGHT), panels=plots.panels(data),
         confusions=_confusions(confusions), limits=_limits(content, pictures), uris=[Markup(uri) for uri in pictures.uris],  # noqa: S704  (base64)
         island=Markup(island), font=Markup(font), family=FAMILY, script=Markup(script), script_hash=_hash(script),  # noqa: S704  (escaped for JSON; our own)

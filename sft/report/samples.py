@@ -17,7 +17,7 @@ import msgspec
 
 from sft.evaluation import HEADLINE, SCORES
 from sft.markup import MarkupError
-from sft.metrics import text as text_markup
+from sft.metrics import text as text_metrics
 from sft.report import table_diff
 from sft.report.data import Answer, Data, Sample
 from sft.report.text_diff import Confusions, edits
@@ -91,7 +91,7 @@ def clean(text: str) -> str:
 
 
 def _sample(page: Page, sample: Sample, task: int, names: Sequence[str], images: Pictures) -> dict[str, Any]:
-    ref = clean(text_markup.normalise(sample.ref))
+    ref = clean(text_metrics.normalise(sample.ref))
     cut = ref[: page.room]
     page.texts += len(cut)
     place, why, address = images.places[sample.image]
@@ -112,7 +112,7 @@ def _sample(page: Page, sample: Sample, task: int, names: Sequence[str], images:
 def _compare(page: Page, row: dict[str, Any], grid: Any, sample: Sample) -> None:
     """Grids of the answers; the marks in the truth are those of the last run."""
     for answer, shown in zip(sample.answers, row["a"], strict=True):
-        found = table_diff.read(sample.task, clean(text_markup.normalise(answer.pred.pred))) if answer and answer.scores is not None else None
+        found = table_diff.read(sample.task, clean(text_metrics.normalise(answer.pred.pred))) if answer and answer.scores is not None else None
         if found is None:
             continue
         page.cells += found.shape[0] * found.shape[1]
@@ -129,7 +129,7 @@ def _answer(page: Page, sample: Sample, run: int, answer: Answer | None, ref: st
         return None
     if answer.scores is None:
         return {"r": 1 << REASONS.index("lost"), "x": clean(answer.pred.error[:1000])}
-    text = clean(text_markup.normalise(answer.pred.pred))
+    text = clean(text_metrics.normalise(answer.pred.pred))
     cut = text[: page.room]
     page.texts += len(cut)
     reasons = sum(1 << bit for bit, name in enumerate(REASONS) if sample.value(run, name))

@@ -1,7 +1,8 @@
 """Faces of folders: names that are imported when they are first used.
 
-`from sft.files import sha256` must not load what else `sft.files` offers, such as an HTTP client: a command starts in a tenth of a
-second, and every worker process starts anew. So a face (`__init__.py`) imports its names for the type checker only:
+`from sft.files import sha256` must not load what else `sft.files` offers, such as an HTTP client: a command starts in a
+tenth of a second, and every worker process starts anew. So a face (`__init__.py`) imports its names for the type
+checker only:
 
     if TYPE_CHECKING:
         from sft.files.atomic import sha256
@@ -23,7 +24,9 @@ from typing import Any
 
 
 def names_of(package: str) -> Callable[[str], Any]:
-    """The `__getattr__` of a face: the object behind a name, imported now. AttributeError for a name that the face does not have."""
+    """The `__getattr__` of a face: the object behind a name, imported now. AttributeError for a name that the face
+    does not have.
+    """
 
     @cache
     def origins() -> dict[str, str]:

@@ -41,7 +41,11 @@ def write_safetensors(path: Path, tensors: dict[str, list[int]]) -> None:
     path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(offset))
 
 
-TENSORS = {"lm_head.weight": [4, 8], "mlp_AR.linear_1.weight": [2, 3], "visual.vision_model.embeddings.packing_position_embedding.weight": [5, 2]}
+TENSORS = {
+    "lm_head.weight": [4, 8],
+    "mlp_AR.linear_1.weight": [2, 3],
+    "visual.vision_model.embeddings.packing_position_embedding.weight": [5, 2],
+}
 
 
 @pytest.fixture

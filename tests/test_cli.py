@@ -83,7 +83,10 @@ def test_wrong_commands(tmp_path: Path, words: tuple[str, ...], code: int, said:
     done = sft(*words, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert said in done.stderr and "Traceback" not in done.stderr and "hint:" in done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "good.jsonl"], "something half-written was left"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a.png",
+        "good.jsonl",
+    ], "something half-written was left"
 
 
 def good(folder: Path) -> Path:
@@ -94,7 +97,12 @@ def good(folder: Path) -> Path:
 
 
 def row(image: str, tag: str = "mask") -> str:
-    return json.dumps({"text_info": [{"text": "OCR:", "tag": tag}, {"text": "x", "tag": "no_mask"}], "image_info": [{"image_url": image}]})
+    return json.dumps(
+        {
+            "text_info": [{"text": "OCR:", "tag": tag}, {"text": "x", "tag": "no_mask"}],
+            "image_info": [{"image_url": image}],
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,11 +144,23 @@ def test_init_validates_and_is_never_overwritten(tmp_path: Path) -> None:
 def test_dry_run_shows_rows_settings_and_command_and_writes_nothing(tmp_path: Path) -> None:
     done = sft("init", "mine", cwd=tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    done = sft("train", "mine/train.jsonl", "--engine", "erniekit", "--batch", "2", "--accum", "2", "--dry-run", cwd=tmp_path)
+    done = sft(
+        "train", "mine/train.jsonl", "--engine", "erniekit", "--batch", "2", "--accum", "2", "--dry-run", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
-    for part in ('"tag":"no_mask"', "from_scratch: 0", "max_steps: 32", "packing_size: 2", "erniekit train ", "docker run --rm", "docker build"):
+    for part in (
+        '"tag":"no_mask"',
+        "from_scratch: 0",
+        "max_steps: 32",
+        "packing_size: 2",
+        "erniekit train ",
+        "docker run --rm",
+        "docker build",
+    ):
         assert part in done.stdout
-    done = sft("train", "mine/train.jsonl", "--engine", "paddleformers", "--model", "1.5", "--dry-run", "--json", cwd=tmp_path)
+    done = sft(
+        "train", "mine/train.jsonl", "--engine", "paddleformers", "--model", "1.5", "--dry-run", "--json", cwd=tmp_path
+    )
     shown = json.loads(done.stdout)
     assert shown["command"][0] == "paddleformers-cli" and "Assistant:\\n" in shown["files"]["template.py"]
     assert sorted(tmp_path.rglob("*")) == before
@@ -158,7 +178,11 @@ def test_dry_run_of_a_config_shows_the_machine_it_is_for(tmp_path: Path, path: P
     assert done.returncode == 0, done.stderr
     tiny = path.parent.name == "tiny"
     assert f"device: {'cpu' if tiny else 'gpu'}\n" in done.stdout
-    settings = yaml.safe_load(json.loads(sft("train", "mine.jsonl", "--config", str(path), "--dry-run", "--json", cwd=tmp_path).stdout)["settings"])
+    settings = yaml.safe_load(
+        json.loads(sft("train", "mine.jsonl", "--config", str(path), "--dry-run", "--json", cwd=tmp_path).stdout)[
+            "settings"
+        ]
+    )
     named = path.name.startswith("erniekit")
     known = set(erniekit.known_keys()) if named else {*paddleformers.known_keys(), "custom_register_path"}
     assert set(settings) <= known
@@ -197,9 +221,13 @@ def test_eval_takes_what_train_takes(tmp_path: Path, monkeypatch: pytest.MonkeyP
         if folder != "alone":
             (tmp_path / folder / "test.jsonl").write_text(row("a.png") + "\n")
     for name, file in [
-        ("good.jsonl", "good.jsonl"), ("mine", "mine/test.jsonl"), ("named", "datasets/named/test.jsonl"), ("alone", "alone/train.jsonl"),
-        ("mine/train.jsonl", "mine/train.jsonl"), ("mine/test.jsonl", "mine/test.jsonl"),
-    ]:  # fmt: skip
+        ("good.jsonl", "good.jsonl"),
+        ("mine", "mine/test.jsonl"),
+        ("named", "datasets/named/test.jsonl"),
+        ("alone", "alone/train.jsonl"),
+        ("mine/train.jsonl", "mine/train.jsonl"),
+        ("mine/test.jsonl", "mine/test.jsonl"),
+    ]:
         assert asked_for(name, monkeypatch) == Path(file), name
 
 
@@ -208,7 +236,14 @@ def test_eval_of_a_card_scores_its_test_file(tmp_path: Path, monkeypatch: pytest
     folder = tmp_path / "datasets" / "demo"
     folder.mkdir(parents=True)
     files = {"train": {"url": "https://data.example/train.jsonl"}}
-    card = {"name": "demo", "task": "ocr", "language": "bn", "licence": "none", "files": files, "sample": {"seed": 1, "train": 2, "test": 1}}
+    card = {
+        "name": "demo",
+        "task": "ocr",
+        "language": "bn",
+        "licence": "none",
+        "files": files,
+        "sample": {"seed": 1, "train": 2, "test": 1},
+    }
     (folder / "dataset.yaml").write_text(yaml.safe_dump(card))
     assert asked_for("demo", monkeypatch) == Path("datasets/demo/sample/test.jsonl")
     assert locate.find("demo").test == Path("datasets/demo/sample/test.jsonl")
@@ -225,7 +260,11 @@ def test_serve_prints_the_address_that_the_server_has(tmp_path: Path, monkeypatc
     def answering(*_: Any, **__: Any) -> Iterator[Server]:
         yield Server()
 
-    for name, instead in {"version_of": lambda _: versions.MODELS["1.5"], "require_free_port": lambda *_: None, "running": answering}.items():
+    for name, instead in {
+        "version_of": lambda _: versions.MODELS["1.5"],
+        "require_free_port": lambda *_: None,
+        "running": answering,
+    }.items():
         monkeypatch.setattr(server, name, instead)
     monkeypatch.setattr(verify, "verify_served", lambda *_: None)
     monkeypatch.setattr(environments, "no_cpu_server", lambda: "")

@@ -19,7 +19,9 @@ from sft.types import Sample, Text
 from sft.validate.context import Context
 from sft.validate.file import validate
 
-PUBLISHED = "name: {name}\ntask: ocr\nlanguage: bn\nlicence: none\nfiles: {train: {url: https://example.org/train.jsonl}}\n"
+PUBLISHED = (
+    "name: {name}\ntask: ocr\nlanguage: bn\nlicence: none\nfiles: {train: {url: https://example.org/train.jsonl}}\n"
+)
 CARD = f"{PUBLISHED}sample:\n  seed: 3\n  train: 6\n  test: 2\n"
 
 
@@ -43,7 +45,13 @@ def rows(path: Path, *images: tuple[str, ...]) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists():
             Image.new("RGB", (30, 30), (hash_of(name), hash_of(name[::-1]), 7)).save(file)
-    jsonl.write_samples(path, [Sample((Text("OCR:", "mask"), Text(str(number), "no_mask")), tuple(map(ImageInfo, row))) for number, row in enumerate(images)])
+    jsonl.write_samples(
+        path,
+        [
+            Sample((Text("OCR:", "mask"), Text(str(number), "no_mask")), tuple(map(ImageInfo, row)))
+            for number, row in enumerate(images)
+        ],
+    )
     return path
 
 
@@ -75,7 +83,11 @@ def test_find_a_name_draws_its_sample_once(here: Path) -> None:
     folder = carded("numbers")
     said: list[str] = []
     found = locate.find("numbers", say=said.append)
-    assert (found.name, found.train, found.test) == ("numbers", folder / "sample" / "train.jsonl", folder / "sample" / "test.jsonl")
+    assert (found.name, found.train, found.test) == (
+        "numbers",
+        folder / "sample" / "train.jsonl",
+        folder / "sample" / "test.jsonl",
+    )
     assert found.test
     assert [sum(1 for _ in jsonl.read_samples(path)) for path in (found.train, found.test)] == [6, 2]
     assert said == [f"drawing 6 + 2 images into {folder / 'sample'}"]
@@ -98,7 +110,11 @@ def test_fetched_files_win_over_the_sample(here: Path) -> None:
 def test_find_suggests(here: Path) -> None:
     carded("bengali")
     rows(here / "mine" / "train.jsonl", ("a.png",))
-    for name, hint in (("bengaly", "did you mean bengali ?"), ("bengaly.jsonl", "did you mean bengali ?"), ("mine/trian.jsonl", "did you mean mine/train.jsonl ?")):
+    for name, hint in (
+        ("bengaly", "did you mean bengali ?"),
+        ("bengaly.jsonl", "did you mean bengali ?"),
+        ("mine/trian.jsonl", "did you mean mine/train.jsonl ?"),
+    ):
         with pytest.raises(UsageError, match="no such data") as caught:
             locate.find(name)
         assert (caught.value.where, caught.value.hint, caught.value.exit_code) == (name, hint, 2)
@@ -114,7 +130,9 @@ def test_a_card_without_a_sample() -> None:
     assert "sft fetch other" in str(caught.value.hint)
 
 
-@pytest.mark.parametrize("text", ["- a\n", "a: [\n", CARD.replace("train: 6", "train: 0"), CARD.replace("seed: 3", "seed: x")])
+@pytest.mark.parametrize(
+    "text", ["- a\n", "a: [\n", CARD.replace("train: 6", "train: 0"), CARD.replace("seed: 3", "seed: x")]
+)
 def test_a_broken_card(text: str) -> None:
     path = carded("other", text) / "dataset.yaml"
     with pytest.raises(UsageError) as caught:
@@ -126,19 +144,25 @@ def test_a_broken_card(text: str) -> None:
 
 
 def images_of(path: Path) -> set[str]:
-    return {atomic.sha256(Path(image.image_url)) for _, sample in jsonl.read_samples(path) for image in sample.image_info}
+    return {
+        atomic.sha256(Path(image.image_url)) for _, sample in jsonl.read_samples(path) for image in sample.image_info
+    }
 
 
 def test_hold_out_is_leak_free_complete_and_deterministic(here: Path) -> None:
     names = [(f"images/{number % 70}.png",) for number in range(100)]  # 30 images stand in two rows
     path = rows(here / "in" / "all.jsonl", *names)
-    shutil.copy(here / "in" / "images" / "3.png", here / "in" / "images" / "copy.png")  # the same picture under another name
+    shutil.copy(
+        here / "in" / "images" / "3.png", here / "in" / "images" / "copy.png"
+    )  # the same picture under another name
     path.write_bytes(path.read_bytes() + jsonl.encode(jsonl.ocr_sample("images/copy.png", "OCR:", "copy")) + b"\n")
     train, test, count = holdout.hold_out(path, here / "out", seed=1)
     assert not images_of(train) & images_of(test)
     kept, held = ([sample for _, sample in jsonl.read_samples(file)] for file in (train, test))
     assert (len(kept) + len(held), len(held), count) == (101, count, count)
-    assert Counter(sample.ref for sample in kept + held) == Counter(sample.ref for _, sample in jsonl.read_samples(path))
+    assert Counter(sample.ref for sample in kept + held) == Counter(
+        sample.ref for _, sample in jsonl.read_samples(path)
+    )
     assert 1 <= count <= 5
     assert all(Path(sample.image_info[0].image_url).is_absolute() for sample in kept + held)
     again = holdout.hold_out(path, here / "again", seed=1)

@@ -65,7 +65,9 @@ def test_shards_are_joined_byte_for_byte(tmp_path: Path, base_model: Path) -> No
 
 def test_never_trained_tensor_comes_from_the_base(tmp_path: Path, base_model: Path) -> None:
     kept = {name: shape for name, shape in TENSORS.items() if "packing_position" not in name}
-    manifest = exporter.export(trained(tmp_path / "weights", kept), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
+    manifest = exporter.export(
+        trained(tmp_path / "weights", kept), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={}
+    )
     assert manifest["taken_from_base"] == ["visual.vision_model.embeddings.packing_position_embedding.weight"]
     assert set(safetensors_header(tmp_path / "out" / "model.safetensors")) == set(TENSORS)
 
@@ -79,10 +81,14 @@ def test_never_trained_tensor_comes_from_the_base(tmp_path: Path, base_model: Pa
         ({"extra.weight": [1]}, "extra.weight is not in the base model"),
     ],
 )
-def test_foreign_weights_are_refused_and_nothing_is_left(tmp_path: Path, base_model: Path, change: dict[str, list[int] | None], said: str) -> None:
+def test_foreign_weights_are_refused_and_nothing_is_left(
+    tmp_path: Path, base_model: Path, change: dict[str, list[int] | None], said: str
+) -> None:
     tensors = {name: shape for name, shape in {**TENSORS, **change}.items() if shape is not None}
     with pytest.raises(ProblemsFound) as caught:
-        exporter.export(trained(tmp_path / "weights", tensors), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
+        exporter.export(
+            trained(tmp_path / "weights", tensors), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={}
+        )
     assert said in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "weights"]
 
@@ -99,7 +105,9 @@ def test_truncated_weights_are_refused(tmp_path: Path, base_model: Path) -> None
 def test_existing_directory_is_not_touched(tmp_path: Path, base_model: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(UsageError, match="exists already"):
-        exporter.export(trained(tmp_path / "weights", TENSORS), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
+        exporter.export(
+            trained(tmp_path / "weights", TENSORS), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={}
+        )
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -166,7 +174,9 @@ TABLES = ("generation_config.json", "tokenizer_config.json", "preprocessor_confi
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("content", [b"[]", b"5", b"null", b"{", b"\xff", b"[" * 100_000, b'{"a":' * 100_000], ids=range(7))
+@pytest.mark.parametrize(
+    "content", [b"[]", b"5", b"null", b"{", b"\xff", b"[" * 100_000, b'{"a":' * 100_000], ids=range(7)
+)
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_that_is_none_is_named(base_model: Path, tmp_path: Path, name: str, content: bytes) -> None:
     (base_model / name).write_bytes(content)
@@ -174,30 +184,48 @@ def test_a_table_that_is_none_is_named(base_model: Path, tmp_path: Path, name: s
         verify.verify_served(base_model, VERSION)
     assert caught.value.where == str(base_model / name)
     with pytest.raises(ProblemsFound, match=r"not JSON|not a table"):
-        exporter.export(trained(tmp_path / "weights", TENSORS), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
+        exporter.export(
+            trained(tmp_path / "weights", TENSORS), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={}
+        )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "weights"]
 
 
 def test_a_size_that_is_no_table_is_left_alone(base_model: Path) -> None:
     (base_model / "preprocessor_config.json").write_text('{"size": 5}')
     exporter.server_files(base_model, VERSION, pixels=PIXELS, eos_token_id=2)
-    assert read_json(base_model / "preprocessor_config.json") == {"size": 5, "min_pixels": PIXELS[0], "max_pixels": PIXELS[1]}
+    assert read_json(base_model / "preprocessor_config.json") == {
+        "size": 5,
+        "min_pixels": PIXELS[0],
+        "max_pixels": PIXELS[1],
+    }
     verify.verify_served(base_model, VERSION)
 
 
 @pytest.mark.parametrize(
     "index",
-    ["[]", "{}", '{"weight_map": []}', '{"weight_map": null}', '{"weight_map": {"a": 5}}', '{"weight_map": {"a": [[]]}}', '{"weight_map": {}}',
-     '{"weight_map": {"a": "", "b": "..", "c": "\\u0000", "d": "\\ud800"}}', json.dumps({"weight_map": {"a": "n" * 5000}})],
+    [
+        "[]",
+        "{}",
+        '{"weight_map": []}',
+        '{"weight_map": null}',
+        '{"weight_map": {"a": 5}}',
+        '{"weight_map": {"a": [[]]}}',
+        '{"weight_map": {}}',
+        '{"weight_map": {"a": "", "b": "..", "c": "\\u0000", "d": "\\ud800"}}',
+        json.dumps({"weight_map": {"a": "n" * 5000}}),
+    ],
     ids=range(9),
-)  # fmt: skip
+)
 def test_an_index_that_names_no_files(base_model: Path, index: str) -> None:
     (base_model / "model.safetensors.index.json").write_text(index)
     with pytest.raises(ProblemsFound, match=r"weight_map|not a table|no weights"):
         verify.weight_files(base_model)
 
 
-ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% for k in range(99999) %}{% endfor %}{% endfor %}{% endfor %}"
+ENDLESS = (
+    "{% for i in range(99999) %}{% for j in range(99999) %}{% for k in range(99999) %}{% endfor %}{% endfor %}{%"
+    " endfor %}"
+)
 
 
 @pytest.mark.timeout(20)
@@ -216,7 +244,9 @@ ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% for k in ran
     ],
     ids=range(9),
 )
-def test_template_of_a_stranger_cannot_hold_us_up(base_model: Path, monkeypatch: pytest.MonkeyPatch, template: str, said: str) -> None:
+def test_template_of_a_stranger_cannot_hold_us_up(
+    base_model: Path, monkeypatch: pytest.MonkeyPatch, template: str, said: str
+) -> None:
     monkeypatch.setattr(verify, "TEMPLATE_SECONDS", 2.0)
     (base_model / "chat_template.jinja").write_text(template)
     with pytest.raises(ProblemsFound, match=said) as caught:
@@ -224,7 +254,9 @@ def test_template_of_a_stranger_cannot_hold_us_up(base_model: Path, monkeypatch:
     assert len(str(caught.value)) < 2000
 
 
-def test_the_template_is_rendered_apart_from_the_users_folder(base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_template_is_rendered_apart_from_the_users_folder(
+    base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "jinja2.py").write_text("raise SystemExit(9)")
     monkeypatch.chdir(tmp_path)
     started = time.monotonic()

@@ -19,7 +19,14 @@ GPU = machine_module.Machine((CARD,), "docker")
 NONE = machine_module.Machine((), None)
 
 
-def settle(machine: machine_module.Machine = NONE, *, samples: int = 10_000, config_file: Path | None = None, rehearsal: bool | None = None, **flags: object) -> settings.Settled:
+def settle(
+    machine: machine_module.Machine = NONE,
+    *,
+    samples: int = 10_000,
+    config_file: Path | None = None,
+    rehearsal: bool | None = None,
+    **flags: object,
+) -> settings.Settled:
     return settings.settle(settings.Request(flags, config_file, rehearsal), machine, samples)
 
 
@@ -45,7 +52,9 @@ def test_with_a_gpu_the_version_decides_the_engine() -> None:
         (GPU, {"gpus": 8}, "8 GPUs are asked for, this machine has 1"),
     ],
 )
-def test_what_this_machine_cannot_do_is_said_at_once(machine: machine_module.Machine, flags: dict[str, object], said: str) -> None:
+def test_what_this_machine_cannot_do_is_said_at_once(
+    machine: machine_module.Machine, flags: dict[str, object], said: str
+) -> None:
     with pytest.raises(UsageError, match=said) as caught:
         settle(machine, **flags)  # type: ignore[arg-type]
     assert caught.value.hint
@@ -70,12 +79,17 @@ def test_defaults_shrink_to_few_samples_but_what_was_asked_for_does_not(tmp_path
         settings.plan_for(kept, 5)
 
 
-def test_template_of_another_version_is_refused_before_training(tmp_path: Path, base_model: Path, bengali_data: Path) -> None:
+def test_template_of_another_version_is_refused_before_training(
+    tmp_path: Path, base_model: Path, bengali_data: Path
+) -> None:
     from sft.errors import ProblemsFound
     from sft.models import prompts, versions
 
     request = settings.Request({"model": str(base_model)})
-    assert base_model_module.model_dir(settings.settle(request, NONE, 12), request, bengali_data, say=lambda _: None) == base_model
+    assert (
+        base_model_module.model_dir(settings.settle(request, NONE, 12), request, bengali_data, say=lambda _: None)
+        == base_model
+    )
     (base_model / "chat_template.jinja").write_text(prompts.chat_template(versions.MODELS["1.5"]))
     with pytest.raises(ProblemsFound, match=r"chat_template\.jinja"):
         base_model_module.model_dir(settings.settle(request, NONE, 12), request, bengali_data, say=lambda _: None)

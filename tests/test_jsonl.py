@@ -43,7 +43,10 @@ def test_write_and_read(tmp_path: Path) -> None:
     assert path.read_bytes() == b""
 
 
-@pytest.mark.parametrize("line", [b"{", b"", b"[]", b'"\xff"', b"[" * 100_000, b'{"x": ' + b"[" * 100_000, b'{"text_info": [], "image_info": []}'])
+@pytest.mark.parametrize(
+    "line",
+    [b"{", b"", b"[]", b'"\xff"', b"[" * 100_000, b'{"x": ' + b"[" * 100_000, b'{"text_info": [], "image_info": []}'],
+)
 def test_a_bad_row_is_named(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(jsonl.encode(SAMPLE) + b"\n" + line + b"\n")
@@ -122,12 +125,14 @@ def test_a_full_disk_is_a_sentence_and_leaves_the_old_file(tmp_path: Path) -> No
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"old")
     program = (
-        "import resource, sys\nfrom pathlib import Path\nfrom sft.files import jsonl\nfrom sft.errors import EngineError\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
-        "try:\n    jsonl.write_samples(Path(sys.argv[1]), [jsonl.ocr_sample('a.png', 'OCR:', 'x' * 100)] * 1000)\n"
-        "except EngineError as error:\n    print(error)\n    sys.exit(error.exit_code)\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom sft.files import jsonl\nfrom sft.errors import"
+        " EngineError\nresource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\ntry:\n   "
+        " jsonl.write_samples(Path(sys.argv[1]), [jsonl.ocr_sample('a.png', 'OCR:', 'x' * 100)] * 1000)\nexcept"
+        " EngineError as error:\n    print(error)\n    sys.exit(error.exit_code)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 3, done.stderr
     assert done.stdout.startswith(f"{path}: writing failed (File too large)")
     assert "hint: " in done.stdout
@@ -176,7 +181,21 @@ def test_json(tmp_path: Path) -> None:
         assert caught.value.where == str(path)
 
 
-@pytest.mark.parametrize("content", [b"[]", b"5", b'"x"', b"null", b"{", b"", b"\xff", b'{"a": ' * 100_000, b'{"a": ' + b"9" * 5000 + b"}", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[]",
+        b"5",
+        b'"x"',
+        b"null",
+        b"{",
+        b"",
+        b"\xff",
+        b'{"a": ' * 100_000,
+        b'{"a": ' + b"9" * 5000 + b"}",
+        b"[" * 100_000,
+    ],
+)
 def test_what_is_no_table(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(content)

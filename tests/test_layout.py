@@ -1,4 +1,6 @@
-"""The layout of the package: which folder may import which, no circle of files, faces, and a command line that starts light."""
+"""The layout of the package: which folder may import which, no circle of files, faces, and a command line that starts
+light.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ MIDDLE = {"metrics", "runtime", "schema"}
 ROWS = {"validate", "inference", "formats", "synth"}
 SETS = {"evaluation", "convert", "datasets"}
 STAGES = {"report", "serving", "training"}
-# folder (or module at the top) → what it may import beside itself. `python tests/test_layout.py` prints what is really used.
+# folder (or module at the top) → what it may import beside itself. `python tests/test_layout.py` prints what is really
+# used.
 ALLOWED: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
@@ -75,7 +78,9 @@ def imports(source: str) -> Iterator[tuple[str, str]]:
 
 
 def target(module: str, name: str) -> str:
-    """The module that an import really reaches: a submodule, the module behind a name of a face, or the module itself."""
+    """The module that an import really reaches: a submodule, the module behind a name of a face, or the
+    module itself.
+    """
     if f"{module}.{name}" in MODULES:
         return f"{module}.{name}"
     if module in PACKAGES:
@@ -137,7 +142,9 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
 
 
 def test_no_circle_of_files() -> None:
-    """A face only hands names on, so its own imports are no edges; whoever uses a name depends on the file behind it."""
+    """A face only hands names on, so its own imports are no edges; whoever uses a name depends on the file
+    behind it.
+    """
     graph = {
         module: {target(*edge) for edge in imports(source)} - {module}
         for module, source in SOURCES.items()
@@ -212,7 +219,9 @@ def test_workers_import_nothing_of_the_package() -> None:
 
 def test_command_line_starts_light() -> None:
     program = f"import sys, sft.cli; print(*[name for name in {HEAVY} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True, cwd=ROOT
+    )
     assert done.stdout.split() == []
 
 

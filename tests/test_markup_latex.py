@@ -1,4 +1,6 @@
-"""Formulas: delimiters, the trained form, what the pipeline would destroy, the check, and prices that are no formulas."""
+"""Formulas: delimiters, the trained form, what the pipeline would destroy, the check, and prices that are no
+formulas.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from sft.markup import latex, latex_scoring, latex_tokens, pipeline
 from sft.markup.errors import MarkupError
 from sft.markup.latex_tokens import join, spelt_out, without_dollars
 
-FORMULAS: dict[str, list[str]] = json.loads((Path(__file__).parent / "golden" / "markup_text" / "formulas.json").read_text("utf-8"))
+FORMULAS: dict[str, list[str]] = json.loads(
+    (Path(__file__).parent / "golden" / "markup_text" / "formulas.json").read_text("utf-8")
+)
 MILLION = 1_000_000
 
 pieces = st.lists(
@@ -376,7 +380,33 @@ def test_dollars_in_texts(text: str, converted: str) -> None:
 
 
 @settings(max_examples=1500, deadline=None)
-@given(st.lists(st.sampled_from(["$", "$$", "x", "5", " ", "^2", "{", "}", "\\(", "\\)", "and ", "\\alpha", "\\$", "\n\n", "中", "-", "\\text{$a$}", "\\"]), max_size=14).map("".join))
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "$",
+                "$$",
+                "x",
+                "5",
+                " ",
+                "^2",
+                "{",
+                "}",
+                "\\(",
+                "\\)",
+                "and ",
+                "\\alpha",
+                "\\$",
+                "\n\n",
+                "中",
+                "-",
+                "\\text{$a$}",
+                "\\",
+            ]
+        ),
+        max_size=14,
+    ).map("".join)
+)
 def test_inline_is_idempotent_and_only_turns_dollars(text: str) -> None:
     converted = latex.inline_to_paren(text)
     assert latex.inline_to_paren(converted) == converted
@@ -410,7 +440,16 @@ def test_scoring_is_blind_to_looks(one: str, other: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("x_1", "x^1"), ("\\mathbb{R}", "R"), ("\\frac{a}{b}", "\\frac{b}{a}"), ("a\\\\b", "ab"), ("x_{12}", "x_12"), ("\\rightarrow", "\\leftarrow"), ("\\bar{x}", "x"), ("\\sqrt[3]{x}", "\\sqrt{x}")],
+    [
+        ("x_1", "x^1"),
+        ("\\mathbb{R}", "R"),
+        ("\\frac{a}{b}", "\\frac{b}{a}"),
+        ("a\\\\b", "ab"),
+        ("x_{12}", "x_12"),
+        ("\\rightarrow", "\\leftarrow"),
+        ("\\bar{x}", "x"),
+        ("\\sqrt[3]{x}", "\\sqrt{x}"),
+    ],
 )
 def test_scoring_sees_what_is_different(one: str, other: str) -> None:
     assert latex_scoring.normalise_scoring(one) != latex_scoring.normalise_scoring(other)

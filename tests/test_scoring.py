@@ -34,9 +34,15 @@ def test_answers_are_asked_for_once(served: Served, bengali_data: Path, tmp_path
     asked = len(served.asked())
     assert asked == 12 == len(done) and first["timing"]["asked"] == 12 and first["sampling"]["max_tokens"] == 64
     again = run_evaluation(order, on_done=done.append, say=said.append)
-    assert len(served.asked()) == asked and len(done) == 24 and again["timing"] == {**first["timing"], "asked": 0, "kept": 12}
+    assert (
+        len(served.asked()) == asked
+        and len(done) == 24
+        and again["timing"] == {**first["timing"], "asked": 0, "kept": 12}
+    )
     assert any("12 answers are known from before" in line and "--fresh" in line for line in said)
-    assert {key: value for key, value in again.items() if key not in ("timing", "created")} == {key: value for key, value in first.items() if key not in ("timing", "created")}
+    assert {key: value for key, value in again.items() if key not in ("timing", "created")} == {
+        key: value for key, value in first.items() if key not in ("timing", "created")
+    }
     run_evaluation(replace(order, sampling={"max_tokens": 65}))
     assert len(served.asked()) == 2 * asked
     run_evaluation(replace(order, fresh=True))
@@ -45,21 +51,38 @@ def test_answers_are_asked_for_once(served: Served, bengali_data: Path, tmp_path
     assert len(served.asked()) == 4 * asked
 
 
-def test_everything_that_decides_is_recorded(served: Served, bengali_data: Path, base_model: Path, tmp_path: Path) -> None:
-    order = EvalRequest(bengali_data, (served.url,), tmp_path / "out", model_dir=base_model, model_hash="abc", conditions={"x": 1})
+def test_everything_that_decides_is_recorded(
+    served: Served, bengali_data: Path, base_model: Path, tmp_path: Path
+) -> None:
+    order = EvalRequest(
+        bengali_data, (served.url,), tmp_path / "out", model_dir=base_model, model_hash="abc", conditions={"x": 1}
+    )
     found = run_evaluation(order)
     assert found == read_json(tmp_path / "out" / "results.json")
-    assert found["pixels"] == {"min": 147384, "max": 2822400, "origin": "model directory"} and found["template"]["origin"] == "model directory"
+    assert (
+        found["pixels"] == {"min": 147384, "max": 2822400, "origin": "model directory"}
+        and found["template"]["origin"] == "model directory"
+    )
     assert found["endpoint"]["known_by"] == "directory" and len(found["template"]["sha256"]) == 64
-    assert found["sampling"] == {"max_tokens": 2048, "temperature": 0.0, "top_p": None, "repetition_penalty": None, "seed": None}
+    assert found["sampling"] == {
+        "max_tokens": 2048,
+        "temperature": 0.0,
+        "top_p": None,
+        "repetition_penalty": None,
+        "seed": None,
+    }
     assert found["git"] is None or len(found["git"]["commit"]) >= 40
     assert found["tasks"]["ocr"]["counts"] == found["counts"] and found["conditions"] == {"x": 1}
     assert found["tasks"]["ocr"]["scores"]["cer"] == pytest.approx(found["scores"]["cer"])
     assert len(read_predictions(tmp_path / "out" / "predictions.jsonl")) == 12
 
 
-@pytest.mark.parametrize("sampling", [{"max_tokens": 0}, {"temperature": -1.0}, {"min_pixels": 9000, "max_pixels": 800}])
-def test_numbers_that_make_no_sense(sampling: dict[str, float], served: Served, bengali_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "sampling", [{"max_tokens": 0}, {"temperature": -1.0}, {"min_pixels": 9000, "max_pixels": 800}]
+)
+def test_numbers_that_make_no_sense(
+    sampling: dict[str, float], served: Served, bengali_data: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError):
         run_evaluation(EvalRequest(bengali_data, (served.url,), tmp_path / "out", sampling=sampling))
     assert served.asked() == []

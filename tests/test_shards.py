@@ -144,7 +144,14 @@ def started(tmp_path: Path) -> tuple[subprocess.Popen[str], list[int]]:
     script = tmp_path / "program.py"
     script.write_text(PROGRAM)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])}
-    program = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
+    program = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+        start_new_session=True,
+    )
     deadline = time.monotonic() + 30
     while len(workers := children(program.pid)) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -185,7 +192,11 @@ def children(pid: int) -> list[int]:
 
 def assert_gone(pids: list[int]) -> None:
     deadline = time.monotonic() + 10
-    while (left := [pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text()]) and time.monotonic() < deadline:
+    while (
+        left := [
+            pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text()
+        ]
+    ) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not left
 

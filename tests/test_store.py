@@ -69,7 +69,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(folder: Path, *rows: dict[str, Any], private: bool = True, fresh: bool = False) -> Result:
     (folder / "labels.txt").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return convert(ConvertRequest("tiny", folder / "labels.txt", folder / "out.jsonl", allow_private=private), Runner(workers=1), source_format=TINY, fresh=fresh)
+    return convert(
+        ConvertRequest("tiny", folder / "labels.txt", folder / "out.jsonl", allow_private=private),
+        Runner(workers=1),
+        source_format=TINY,
+        fresh=fresh,
+    )
 
 
 def codes(folder: Path) -> list[str]:
@@ -83,7 +88,11 @@ def urls(folder: Path) -> list[str]:
 
 def test_remote_images_are_stored_under_their_hash_and_fetched_once(server: str, tmp_path: Path) -> None:
     box = [[2, 2], [42, 2], [42, 22], [2, 22]]
-    rows = [{"images": [f"{server}/a.png"], "text": "x"}, {"images": [f"{server}/b.png"], "text": "x"}, {"images": [f"{server}/moved"], "text": "x"}]
+    rows = [
+        {"images": [f"{server}/a.png"], "text": "x"},
+        {"images": [f"{server}/b.png"], "text": "x"},
+        {"images": [f"{server}/moved"], "text": "x"},
+    ]
     result = run(tmp_path, *rows, *({"images": [f"{server}/a.png"], "text": "x", "quad": box} for _ in range(9)))
     assert result.manifest["counts"]["images"] == {"copied": 3, "drawn": 9} and codes(tmp_path) == []
     assert len(set(urls(tmp_path))) == 2 and (tmp_path / urls(tmp_path)[0]).read_bytes() == image()
@@ -96,7 +105,10 @@ def test_what_cannot_be_had_is_rejected_row_by_row(server: str, tmp_path: Path) 
     rows = [{"images": [f"{server}/{name}"], "text": "x"} for name in names] * 2
     nonsense = [{"images": [url], "text": "x"} for url in ("http://", "http://[::1", "http://\0/")]
     result = run(tmp_path, *rows, {"images": [f"{server}/a.png"], "text": "x"}, *nonsense)
-    assert codes(tmp_path) == ["image.unreadable", "source.remote", "image.too_large", "source.address"] * 2 + ["source.address"] * 3
+    assert (
+        codes(tmp_path)
+        == ["image.unreadable", "source.remote", "image.too_large", "source.address"] * 2 + ["source.address"] * 3
+    )
     assert result.manifest["counts"]["out"] == 1 and result.later == 0 and max(Handler.asked.values()) == 1
 
 
@@ -106,7 +118,9 @@ def test_addresses_inside_the_network_are_not_asked(server: str, tmp_path: Path)
     assert codes(tmp_path) == ["source.address"] and not Handler.asked
 
 
-def test_a_silent_host_is_asked_a_few_times_and_again_by_the_next_run(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_host_is_asked_a_few_times_and_again_by_the_next_run(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Image.new("L", (40, 40)).save(tmp_path / "a.png")
     tried: list[str] = []
     silent = True

@@ -40,13 +40,17 @@ def test_same_seed_same_bytes(tmp_path: Path) -> None:
 
 def test_rows_and_images(tmp_path: Path) -> None:
     rows = [sample for _, sample in jsonl.read_samples(drawn(tmp_path) / "train.jsonl")]
-    assert [sample.image_info[0].image_url for sample in rows] == [f"images/train-{number:05d}.png" for number in range(20)]
+    assert [sample.image_info[0].image_url for sample in rows] == [
+        f"images/train-{number:05d}.png" for number in range(20)
+    ]
     assert [sample.ref for sample in rows] == list(bengali_sample.texts(seed=5, split="train", count=20))
     assert len({atomic.sha256(path) for path in (tmp_path / "images").iterdir()}) == 20
 
 
 def test_train_and_test_share_no_text() -> None:
-    train, test = (set(bengali_sample.texts(seed=7, split=split, count=count)) for split, count in (("train", 4800), ("test", 200)))
+    train, test = (
+        set(bengali_sample.texts(seed=7, split=split, count=count)) for split, count in (("train", 4800), ("test", 200))
+    )
     assert (len(train), len(test)) == (4800, 200)
     assert not train & test
     assert not train & set(bengali_sample.texts(seed=8, split="test", count=200))  # whatever the seed
@@ -68,8 +72,6 @@ def test_missing_glyph_is_named() -> None:
         bengali_sample.draw("字", random.Random(1))
 
 
-
-
 def ink(text: str) -> NDArray[np.float32]:
     return draw_line(text, width=112, height=56, em=40, left=4, baseline=40)
 
@@ -83,7 +85,10 @@ def test_vowel_sign_stands_before_its_consonant() -> None:
 
 def same_shape(left: list[NDArray[np.float64]], right: list[NDArray[np.float64]]) -> bool:
     """Whether two glyphs are equal but for their place."""
-    return len(left) == len(right) and all(a.shape == b.shape and np.allclose(a - a.min(axis=0), b - b.min(axis=0)) for a, b in zip(left, right, strict=True))
+    return len(left) == len(right) and all(
+        a.shape == b.shape and np.allclose(a - a.min(axis=0), b - b.min(axis=0))
+        for a, b in zip(left, right, strict=True)
+    )
 
 
 @pytest.mark.parametrize("text", ["ক্ষ", "টি", "ন্ত"])

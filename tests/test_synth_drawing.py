@@ -46,8 +46,12 @@ def test_hebrew_is_written_from_the_right_and_numbers_in_it_from_the_left() -> N
 
 def test_arabic_letters_join_and_stand_from_the_right() -> None:
     joined, apart = layout.shape("عدد", [DEJAVU]), [layout.shape(char, [DEJAVU]) for char in "عد"]
-    assert joined.glyphs[-1].number != apart[0].glyphs[0].number  # the first letter, now at the right end, has its joining form
-    assert joined.glyphs[0].number == apart[1].glyphs[0].number  # the last one stands alone, as d joins nothing after it
+    assert (
+        joined.glyphs[-1].number != apart[0].glyphs[0].number
+    )  # the first letter, now at the right end, has its joining form
+    assert (
+        joined.glyphs[0].number == apart[1].glyphs[0].number
+    )  # the last one stands alone, as d joins nothing after it
     assert joined.glyphs[1].number != apart[1].glyphs[0].number
     assert layout.levels("عدد 12 x", 1) == [1, 1, 1, 1, 2, 2, 1, 2]
     assert layout.levels("ab", 0) == [0, 0]
@@ -94,7 +98,11 @@ def test_what_a_font_cannot_draw_is_refused(tmp_path: Path) -> None:
         layout.shape("a字", [DEJAVU])
     with pytest.raises(Unfit, match="without the letter that carries it"):
         layout.shape("ি", [BENGALI_FONT])
-    for name, content in {"empty.ttf": b"", "noise.ttf": bytes(range(256)) * 40, "cut.ttf": BENGALI_FONT.read_bytes()[:1000]}.items():
+    for name, content in {
+        "empty.ttf": b"",
+        "noise.ttf": bytes(range(256)) * 40,
+        "cut.ttf": BENGALI_FONT.read_bytes()[:1000],
+    }.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UsageError, match="not a font"):
             font_files.find([str(tmp_path / name)])
@@ -159,7 +167,10 @@ def test_rules_stand_between_cells_and_not_inside_spans() -> None:
     for seed in range(10):
         image, _ = picture(table_plan.Plan(2, 2, 1, "grid", boxes), random.Random(seed), FONTS)
         grey = np.abs(image.astype(float).mean(axis=2) - image[0, 0].mean())
-        runs = [int((np.diff(np.concatenate([[0], (grey[row] > 90).astype(int)])) == 1).sum()) for row in (round(image.shape[0] * 0.35), round(image.shape[0] * 0.65))]
+        runs = [
+            int((np.diff(np.concatenate([[0], (grey[row] > 90).astype(int)])) == 1).sum())
+            for row in (round(image.shape[0] * 0.35), round(image.shape[0] * 0.65))
+        ]
         assert runs == [2, 3]
 
 
@@ -206,7 +217,11 @@ def test_formulas_of_the_grammar_are_sound_latex(seed: int) -> None:
 def pipeline_function(name: str) -> Any:
     """One function of PaddleX's `paddleocr_vl/uilts.py`; importing the module would import the whole of PaddleX."""
     path = Path(str(metadata.distribution("paddlex").locate_file("paddlex/inference/pipelines/paddleocr_vl/uilts.py")))
-    found: list[ast.stmt] = [node for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.FunctionDef) and node.name == name]
+    found: list[ast.stmt] = [
+        node
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.name == name
+    ]
     space: dict[str, Any] = {"np": np}
     exec(compile(ast.Module(found, []), str(path), "exec"), space)
     return space[name]

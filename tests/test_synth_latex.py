@@ -39,9 +39,23 @@ def test_ink_is_cut_to_nothing_but_its_box() -> None:
     assert 14 <= large.shape[0] <= 22  # an x is some 0.43 em high
 
 
-@pytest.mark.parametrize("latex",
-    [r"\wrong", "a}b", "{", "_^", " ", r"\input{x}", r"\InputIfFileExists{/etc/passwd}{}{}", r"\pdffiledump offset 0 length 9{/etc/passwd}", r"\def\x{\x}\x", r"\let\x=a", "$",
-    r"\begin{nothing}a\end{nothing}"])
+@pytest.mark.parametrize(
+    "latex",
+    [
+        r"\wrong",
+        "a}b",
+        "{",
+        "_^",
+        " ",
+        r"\input{x}",
+        r"\InputIfFileExists{/etc/passwd}{}{}",
+        r"\pdffiledump offset 0 length 9{/etc/passwd}",
+        r"\def\x{\x}\x",
+        r"\let\x=a",
+        "$",
+        r"\begin{nothing}a\end{nothing}",
+    ],
+)
 def test_what_is_not_drawn(latex: str) -> None:
     with pytest.raises(Unfit):
         latex_drawing.render(latex, 30)

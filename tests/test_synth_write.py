@@ -50,9 +50,15 @@ def test_fit_to_train_and_the_same_again(task: str, tmp_path: Path) -> None:
     assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b")
     synth(SynthRequest(task, 3, seed=3, degrade="strong"), tmp_path / "c" / "drawn.jsonl")
     assert rows(tmp_path / "c" / "drawn.jsonl") == rows(out)[:3]
-    assert all((tmp_path / "c" / "drawn_images" / "00" / f"00000{n}.png").read_bytes() == (tmp_path / "a" / "drawn_images" / "00" / f"00000{n}.png").read_bytes() for n in range(3))
+    assert all(
+        (tmp_path / "c" / "drawn_images" / "00" / f"00000{n}.png").read_bytes()
+        == (tmp_path / "a" / "drawn_images" / "00" / f"00000{n}.png").read_bytes()
+        for n in range(3)
+    )
     synth(SynthRequest(task, 3, seed=4, degrade="strong"), tmp_path / "d" / "drawn.jsonl")
-    assert [row["text_info"][1] for row in rows(tmp_path / "d" / "drawn.jsonl")] != [row["text_info"][1] for row in rows(tmp_path / "c" / "drawn.jsonl")]
+    assert [row["text_info"][1] for row in rows(tmp_path / "d" / "drawn.jsonl")] != [
+        row["text_info"][1] for row in rows(tmp_path / "c" / "drawn.jsonl")
+    ]
 
 
 def test_processes_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +109,9 @@ def test_a_run_stopped_in_its_first_part_goes_on(tmp_path: Path, monkeypatch: py
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.jsonl", "x.manifest.json", "x_images"]
 
 
-def test_what_is_there_is_not_drawn_again_and_other_options_replace_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_there_is_not_drawn_again_and_other_options_replace_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "x.jsonl"
     account = synth(SynthRequest("text", 4), out)
     with monkeypatch.context() as patch:
@@ -138,9 +146,18 @@ def test_given_texts_are_used_once_before_twice(tmp_path: Path) -> None:
 
 def test_jsonl_texts_for_paragraphs_and_tables(tmp_path: Path) -> None:
     texts = tmp_path / "texts.jsonl"
-    texts.write_text('{"text": "one\\n\\ntwo"}\n"three"\n{"text_info": [{"text": "OCR:", "tag": "mask"}, {"text": "four", "tag": "no_mask"}]}\n{"text": "a<fcel>"}\n', "utf-8")
+    texts.write_text(
+        '{"text": "one\\n\\ntwo"}\n"three"\n{"text_info": [{"text": "OCR:", "tag": "mask"}, {"text": "four", "tag":'
+        ' "no_mask"}]}\n{"text": "a<fcel>"}\n',
+        "utf-8",
+    )
     synth(SynthRequest("paragraph", 4, texts=texts), tmp_path / "p.jsonl")
-    assert {row["text_info"][1]["text"] for row in rows(tmp_path / "p.jsonl")} == {"one\ntwo", "three", "four", "a<fcel>"}
+    assert {row["text_info"][1]["text"] for row in rows(tmp_path / "p.jsonl")} == {
+        "one\ntwo",
+        "three",
+        "four",
+        "a<fcel>",
+    }
     account = synth(SynthRequest("table", 4, texts=texts), tmp_path / "t.jsonl")
     assert account["texts"]["skipped"] == {"target.otsl": 1}
     assert any("<fcel>one two" in row["text_info"][1]["text"] for row in rows(tmp_path / "t.jsonl"))
@@ -186,14 +203,24 @@ def call(*arguments: str) -> tuple[int, str]:
 
 def test_command_line(tmp_path: Path) -> None:
     out = tmp_path / "x.jsonl"
-    done = CliRunner().invoke(sft, ["synth", "formulas", "-n", "2", "-o", str(out), "--json", "--degrade", "none", "--model", "1.5"], catch_exceptions=False)
+    done = CliRunner().invoke(
+        sft,
+        ["synth", "formulas", "-n", "2", "-o", str(out), "--json", "--degrade", "none", "--model", "1.5"],
+        catch_exceptions=False,
+    )
     assert json.loads(done.stdout)["options"]["model"] == "1.5"
     assert rows(out)[0]["text_info"][0]["text"] == "Formula Recognition:"
     texts = tmp_path / "texts.txt"
     texts.write_text("fine\nকলম 字\n", "utf-8")
-    code, error = call("text", "-n", "1", "-o", str(out), "--font", "DejaVuSerif", "--font", "bengali", "--texts", str(texts))
+    code, error = call(
+        "text", "-n", "1", "-o", str(out), "--font", "DejaVuSerif", "--font", "bengali", "--texts", str(texts)
+    )
     assert code == 2
-    assert f"{texts}:2" in error and "'字' (U+5B57)" in error and "DejaVuSerif.ttf and NotoSansBengali-Regular.ttf" in error
+    assert (
+        f"{texts}:2" in error
+        and "'字' (U+5B57)" in error
+        and "DejaVuSerif.ttf and NotoSansBengali-Regular.ttf" in error
+    )
     assert call("text", "-n", "1", "-o", str(out), "--font", "nothing.ttf")[0] == 2
     assert call("text", "-n", "1", "-o", str(tmp_path / "x.txt"))[0] == 2
     assert call("text", "-n", "1", "-o", str(out), "--font", str(texts))[0] == 2
@@ -212,9 +239,15 @@ def test_latex_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_latex_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two programs that do what latex and dvipng do: read f.tex, write f.dvi, write a picture of the size asked for."""
     programs = {
-        "latex": "import pathlib, sys\nt = pathlib.Path('f.tex').read_text()\nassert '-no-shell-escape' in sys.argv\n"
-        "pathlib.Path('f.log').write_text('! Undefined control sequence.')\n'wrong' in t and sys.exit(1)\npathlib.Path('f.dvi').write_text(t)\n",
-        "dvipng": "import sys, cv2, numpy\np = numpy.full((50, 40), 255, numpy.uint8)\np[10:40, 5:30] = 0\nassert int(sys.argv[sys.argv.index('-D') + 1]) > 100\ncv2.imwrite('f.png', p)\n",
+        "latex": (
+            "import pathlib, sys\nt = pathlib.Path('f.tex').read_text()\nassert '-no-shell-escape' in"
+            " sys.argv\npathlib.Path('f.log').write_text('! Undefined control sequence.')\n'wrong' in t and"
+            " sys.exit(1)\npathlib.Path('f.dvi').write_text(t)\n"
+        ),
+        "dvipng": (
+            "import sys, cv2, numpy\np = numpy.full((50, 40), 255, numpy.uint8)\np[10:40, 5:30] = 0\nassert"
+            " int(sys.argv[sys.argv.index('-D') + 1]) > 100\ncv2.imwrite('f.png', p)\n"
+        ),
     }
     for name, text in programs.items():
         (tmp_path / name).write_text(f"#!{sys.executable}\n{text}")

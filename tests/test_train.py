@@ -1,4 +1,7 @@
-"""How a trainer can fail while it says that all is well. The trainers here are small programs; test_e2e.py has the real one."""
+"""How a trainer can fail while it says that all is well.
+
+The trainers here are small programs; test_e2e.py has the real one.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,9 @@ class Fake:
             return [sys.executable, "-c", program], {}
 
         self.patch.setattr(trainer, "command", command)
-        return trainer.train(self.prepared, self.run, trainer.Runtime(sys.executable), on_progress=lambda _: None, say=lambda _: None)
+        return trainer.train(
+            self.prepared, self.run, trainer.Runtime(sys.executable), on_progress=lambda _: None, say=lambda _: None
+        )
 
     def result(self, *, step: int = 4, whole: bool = True) -> None:
         """What a trainer leaves behind."""
@@ -52,7 +57,9 @@ class Fake:
 @pytest.fixture
 def fake(tmp_path: Path, bengali_data: Path, base_model: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     made = Fake(tmp_path, bengali_data, base_model, monkeypatch)
-    monkeypatch.setattr(trainer, "_clear_partial", lambda *_: None)  # the results are laid out before the "trainer" runs
+    monkeypatch.setattr(
+        trainer, "_clear_partial", lambda *_: None
+    )  # the results are laid out before the "trainer" runs
     return made
 
 
@@ -88,7 +95,10 @@ def test_missing_train_results(fake: Fake) -> None:
 
 def test_skipped_rows_stop_the_training(fake: Fake) -> None:
     """Both trainers go on for ever when every row is one that they skip."""
-    program = "import time\nwhile True:\n    print('[SKIP] The length of encoded assistant tokens is 0', flush=True); time.sleep(0.01)"
+    program = (
+        "import time\nwhile True:\n    print('[SKIP] The length of encoded assistant tokens is 0', flush=True);"
+        " time.sleep(0.01)"
+    )
     with pytest.raises(EngineError, match="the trainer skips rows") as caught:
         fake.go(program)
     assert "assistant tokens is 0" in str(caught.value) and fake.run.state()["status"] == "failed"

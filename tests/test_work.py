@@ -26,7 +26,13 @@ def test_a_folder_with_nothing_in_it_goes_away(tmp_path: Path) -> None:
 
 def test_pieces_stay_for_the_same_fingerprint_only(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    for mark, fresh, kept in (("a", False, False), ("a", False, True), ("b", False, False), ("b", True, False), ("b", False, True)):
+    for mark, fresh, kept in (
+        ("a", False, False),
+        ("a", False, True),
+        ("b", False, False),
+        ("b", True, False),
+        ("b", False, True),
+    ):
         with staging.Work(out, mark, fresh=fresh) as place:
             assert place.resumed == kept
             assert place.path("0.rows").exists() == kept
@@ -40,8 +46,13 @@ def test_pieces_stay_for_the_same_fingerprint_only(tmp_path: Path) -> None:
 
 def test_the_lock_is_that_of_a_living_process(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    program = f"import sys, time\nfrom pathlib import Path\nfrom sft.files import staging\nwith staging.Work(Path({str(out)!r}), 'a'):\n    print('in', flush=True)\n    time.sleep(60)"
-    other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent)
+    program = (
+        "import sys, time\nfrom pathlib import Path\nfrom sft.files import staging\nwith"
+        f" staging.Work(Path({str(out)!r}), 'a'):\n    print('in', flush=True)\n    time.sleep(60)"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent
+    )
     assert other.stdout is not None and other.stdout.readline() == "in\n"
     with pytest.raises(UsageError, match="another process") as caught:
         staging.Work(out, "a").__enter__()
@@ -84,7 +95,12 @@ def test_inputs_are_described_by_what_can_be_checked(tmp_path: Path) -> None:
     os.symlink(tmp_path / "nowhere", folder / "broken")
     os.symlink(folder, folder / "sub" / "round")
     file = manifest.describe(folder / "a.txt", tmp_path)
-    assert file == {"path": "in/a.txt", "kind": "file", "bytes": 5, "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}
+    assert file == {
+        "path": "in/a.txt",
+        "kind": "file",
+        "bytes": 5,
+        "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+    }
     before = manifest.describe(folder, tmp_path)
     assert (before["kind"], before["path"], before["files"], before["bytes"]) == ("folder", "in", 2, 6)
     assert manifest.describe(folder, tmp_path) == before
@@ -99,13 +115,32 @@ def test_inputs_are_described_by_what_can_be_checked(tmp_path: Path) -> None:
 def test_a_manifest_is_finished_while_its_outputs_are_as_written(tmp_path: Path) -> None:
     (tmp_path / "o.jsonl").write_text("{}\n")
     mark = manifest.fingerprint("split", [{"path": "a"}], {"seed": 1})
-    assert mark != manifest.fingerprint("split", [{"path": "a"}], {"seed": 2}) != manifest.fingerprint("mix", [{"path": "a"}], {"seed": 2})
-    account = manifest.make("split", mark, [{"path": "a"}], {"seed": 1}, {"in": 1, "out": 1}, {"o.jsonl": manifest.output(tmp_path / "o.jsonl")}, seconds=0)
+    assert (
+        mark
+        != manifest.fingerprint("split", [{"path": "a"}], {"seed": 2})
+        != manifest.fingerprint("mix", [{"path": "a"}], {"seed": 2})
+    )
+    account = manifest.make(
+        "split",
+        mark,
+        [{"path": "a"}],
+        {"seed": 1},
+        {"in": 1, "out": 1},
+        {"o.jsonl": manifest.output(tmp_path / "o.jsonl")},
+        seconds=0,
+    )
     path = tmp_path / "o.manifest.json"
     path.write_text(json.dumps(account))
     assert manifest.finished(path, mark) == account and manifest.finished(path, "other") is None
     (tmp_path / "o.jsonl").write_text("[]\n")
     assert manifest.finished(path, mark) is None
-    for nonsense in ("[]", "{}", "7", "", '{"fingerprint": "' + mark + '", "outputs": 3}', '{"fingerprint": "' + mark + '", "outputs": {"o.jsonl": {}}}'):
+    for nonsense in (
+        "[]",
+        "{}",
+        "7",
+        "",
+        '{"fingerprint": "' + mark + '", "outputs": 3}',
+        '{"fingerprint": "' + mark + '", "outputs": {"o.jsonl": {}}}',
+    ):
         path.write_text(nonsense)
         assert manifest.finished(path, mark) is None

@@ -20,7 +20,15 @@ def test_what_ships_reads_as_before() -> None:
         assert plain_yaml.load(text) == yaml.safe_load(text), path
 
 
-@pytest.mark.parametrize(("text", "said"), [("a: &x 1\nb: *x", "alias"), ("a: 1\na: 2", "'a' stands there twice"), ("a: {b: 1, c: 2, b: 3}", "'b' stands there twice"), ("&a [*a]", "alias")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: &x 1\nb: *x", "alias"),
+        ("a: 1\na: 2", "'a' stands there twice"),
+        ("a: {b: 1, c: 2, b: 3}", "'b' stands there twice"),
+        ("&a [*a]", "alias"),
+    ],
+)
 def test_what_is_refused(text: str, said: str) -> None:
     with pytest.raises(yaml.YAMLError, match=said):
         plain_yaml.load(text)

@@ -58,7 +58,9 @@ class Verbs(click.Group):
         command = getattr(module, cmd_name.replace("-", "_"))
         return command if isinstance(command, click.Command) else None
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with a suggestion in the error."""
         if args and args[0] not in VERBS and not args[0].startswith("-"):
             close = get_close_matches(args[0], VERBS, n=1)
@@ -107,5 +109,9 @@ def main() -> None:
         sys.exit(0)
     except OSError as error:  # a full disk, missing rights: the system's words, not a traceback
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error}\n\nhint: check free space and rights, then run the same command again", file=sys.stderr)
+        print(
+            f"error: {where}{error.strerror or error}\n\nhint: check free space and rights, then run the same command"
+            " again",
+            file=sys.stderr,
+        )
         sys.exit(EXIT_ENGINE)

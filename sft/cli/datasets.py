@@ -32,7 +32,8 @@ def init(folder: Path) -> None:
 def fetch(name: str, out: Path | None) -> None:
     """Download the public data set NAME (a folder under datasets/), every image made local and checked.
 
-    A fetch that was cut off goes on where it stopped. Exit code 1: rows were rejected, or there are not as many as the card says.
+    A fetch that was cut off goes on where it stopped. Exit code 1: rows were rejected, or there are not as many as the
+    card says.
 
     \b
     Example:

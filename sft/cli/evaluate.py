@@ -25,31 +25,112 @@ NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 @click.command("eval")
 @click.argument("name", metavar="SUITE|DATA")
-@click.option("--url", "urls", multiple=True, default=(f"http://127.0.0.1:{serving.DEFAULT_PORT}",), show_default=True, metavar="URL[,URL…]", help="Where servers answer; several share the work.")
-@click.option("--name", "run_name", metavar="NAME", help="What this run is called, e.g. base; results go to runs/eval/NAME unless -o says otherwise [default: as the data].")
+@click.option(
+    "--url",
+    "urls",
+    multiple=True,
+    default=(f"http://127.0.0.1:{serving.DEFAULT_PORT}",),
+    show_default=True,
+    metavar="URL[,URL…]",
+    help="Where servers answer; several share the work.",
+)
+@click.option(
+    "--name",
+    "run_name",
+    metavar="NAME",
+    help=(
+        "What this run is called, e.g. base; results go to runs/eval/NAME unless -o says otherwise [default: as the"
+        " data]."
+    ),
+)
 @click.option("--model", metavar="NAME", help="Served name [default: the server's own].")
-@click.option("--endpoint", type=click.Choice(["chat", "pipeline"]), default="chat", show_default=True, help="chat: OpenAI-style; pipeline: PaddleX's /layout-parsing.")
-@click.option("--api-key", metavar="KEY", envvar="SFT_API_KEY", show_envvar=True, help="Of the server; better in the environment than on the command line.")
-@click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Most requests in flight per server [default: as many as it bears].")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=client.TIMEOUT, show_default=True, metavar="S", help="Seconds for one answer.")
-@click.option("--patience", type=click.FloatRange(min=0), default=scheduler.PATIENCE, show_default=True, metavar="S", help="Seconds without any server before giving up.")
-@click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Longest answer [default: half of the server's context, at most 4096].")
-@click.option("--temperature", type=click.FloatRange(min=0), metavar="T", help="0 is greedy and repeatable [default: 0, or the suite's].")
-@click.option("--min-pixels", type=click.IntRange(min=784), metavar="N", help="Sent with each request [default: the server's].")
-@click.option("--max-pixels", type=click.IntRange(min=784), metavar="N", help="Sent with each request [default: the server's].")
-@click.option("--fresh", is_flag=True, help="Forget the answers of earlier runs, and overwrite results of another model or other data.")
+@click.option(
+    "--endpoint",
+    type=click.Choice(["chat", "pipeline"]),
+    default="chat",
+    show_default=True,
+    help="chat: OpenAI-style; pipeline: PaddleX's /layout-parsing.",
+)
+@click.option(
+    "--api-key",
+    metavar="KEY",
+    envvar="SFT_API_KEY",
+    show_envvar=True,
+    help="Of the server; better in the environment than on the command line.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Most requests in flight per server [default: as many as it bears].",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=client.TIMEOUT,
+    show_default=True,
+    metavar="S",
+    help="Seconds for one answer.",
+)
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0),
+    default=scheduler.PATIENCE,
+    show_default=True,
+    metavar="S",
+    help="Seconds without any server before giving up.",
+)
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Longest answer [default: half of the server's context, at most 4096].",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0),
+    metavar="T",
+    help="0 is greedy and repeatable [default: 0, or the suite's].",
+)
+@click.option(
+    "--min-pixels", type=click.IntRange(min=784), metavar="N", help="Sent with each request [default: the server's]."
+)
+@click.option(
+    "--max-pixels", type=click.IntRange(min=784), metavar="N", help="Sent with each request [default: the server's]."
+)
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="Forget the answers of earlier runs, and overwrite results of another model or other data.",
+)
 @metric_option
 @click.option("--no-report", is_flag=True, help="Only predictions.jsonl and results.json.")
-@click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Folder of the results [default: runs/eval/NAME].")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder of the results [default: runs/eval/NAME].",
+)
 @json_option
-def eval(name: str, urls: tuple[str, ...], run_name: str | None, out: Path | None, as_json: bool, endpoint: Kind, no_report: bool, **options: Any) -> None:
+def eval(
+    name: str,
+    urls: tuple[str, ...],
+    run_name: str | None,
+    out: Path | None,
+    as_json: bool,
+    endpoint: Kind,
+    no_report: bool,
+    **options: Any,
+) -> None:
     """Ask running servers for every row of DATA, or of a SUITE, and score the raw answers.
 
-    Writes predictions.jsonl, results.json, report.html, report.md, metrics.csv and junit.xml; and TensorBoard scalars beside the training
-    curves of the run that the model was exported from, if it is on this machine.
+    Writes predictions.jsonl, results.json, report.html, report.md, metrics.csv and junit.xml; and TensorBoard scalars
+    beside the training curves of the run that the model was exported from, if it is on this machine.
 
-    DATA is a JSONL file; or a folder or a name under datasets/, whose test.jsonl is scored. SUITE is a YAML file, or a name under eval/.
-    Answers are kept as they come: the same command goes on where it stopped. Exit code 1: some answers are missing; 3: the servers were gone.
+    DATA is a JSONL file; or a folder or a name under datasets/, whose test.jsonl is scored. SUITE is a YAML file, or a
+    name under eval/. Answers are kept as they come: the same command goes on where it stopped. Exit code 1: some
+    answers are missing; 3: the servers were gone.
 
     \b
     Examples:
@@ -59,23 +140,47 @@ def eval(name: str, urls: tuple[str, ...], run_name: str | None, out: Path | Non
     """
     if run_name and not NAME.fullmatch(run_name):
         raise UsageError(f"--name {run_name!r} is no name", hint="letters, digits and . _ - ; -o names another folder")
-    out = out or EVALUATIONS / (run_name or NOT_IN_NAMES.sub("-", Path(name).stem if Path(name).suffix else Path(name).name).strip("-.") or "unnamed")
+    out = out or EVALUATIONS / (
+        run_name
+        or NOT_IN_NAMES.sub("-", Path(name).stem if Path(name).suffix else Path(name).name).strip("-.")
+        or "unnamed"
+    )
     ready = suite_to_score(name, out)
     data = ready.data if ready else rows_to_score(name)
     with open_input(data) as stream:
         total = sum(1 for _ in stream)
-    sampling = {key: value for key in ("max_tokens", "temperature", "min_pixels", "max_pixels") if (value := options.pop(key)) is not None}
+    sampling = {
+        key: value
+        for key in ("max_tokens", "temperature", "min_pixels", "max_pixels")
+        if (value := options.pop(key)) is not None
+    }
     addresses = tuple(dict.fromkeys(part.strip() for url in urls for part in url.split(",") if part.strip()))
-    order = EvalRequest(data, addresses, out, name=run_name or "", kind=endpoint, sampling=sampling, suite=ready, reports=not no_report, guarded=True, **options)
+    order = EvalRequest(
+        data,
+        addresses,
+        out,
+        name=run_name or "",
+        kind=endpoint,
+        sampling=sampling,
+        suite=ready,
+        reports=not no_report,
+        guarded=True,
+        **options,
+    )
     with ui.Follow("answers", max(total, 1)) as bar:
-        results = run_evaluation(order, on_done=lambda pred: None if pred.reason == "answer.not_asked" else bar.one(), say=ui.say)
+        results = run_evaluation(
+            order, on_done=lambda pred: None if pred.reason == "answer.not_asked" else bar.one(), say=ui.say
+        )
     if as_json:
         print_json(results)
     else:
         show(results, out / ("results.json" if no_report else "report.html"))
     if results["stopped"]:
         missing = f"{results['counts']['lost']} of {results['counts']['in']} answers are missing"
-        raise EngineError(f"{missing}: {results['stopped']}", hint="nothing is lost: start the server and run the same command again, it goes on from here")
+        raise EngineError(
+            f"{missing}: {results['stopped']}",
+            hint="nothing is lost: start the server and run the same command again, it goes on from here",
+        )
     if not results["complete"]:
         sys.exit(EXIT_PROBLEMS)
 
@@ -94,7 +199,9 @@ def suite_to_score(name: str, out: Path) -> suites.Ready | None:
 
 
 def rows_to_score(name: str) -> Path:
-    """The file that DATA=… means here: a file itself; of a folder or a name the test file, or its train.jsonl where there is none."""
+    """The file that DATA=… means here: a file itself; of a folder or a name the test file, or its train.jsonl where
+    there is none.
+    """
     if (alone := Path(name) / "test.jsonl").is_file() and not (Path(name) / "dataset.yaml").is_file():
         ui.say(f"scoring {alone}")
         return alone
@@ -105,7 +212,17 @@ def rows_to_score(name: str) -> Path:
     return path
 
 
-HEADLINES = ("cer", "wer", "teds", "teds_s", "similarity", "rms_f1", "exact", "truncated", "runaway")  # those that the end of a run shows
+HEADLINES = (
+    "cer",
+    "wer",
+    "teds",
+    "teds_s",
+    "similarity",
+    "rms_f1",
+    "exact",
+    "truncated",
+    "runaway",
+)  # those that the end of a run shows
 
 
 def show(results: dict[str, Any], written: Path) -> None:
@@ -116,12 +233,27 @@ def show(results: dict[str, Any], written: Path) -> None:
     title = f"{counts['in']} samples = {counts['scored']} scored + {counts['lost']} lost"
     parts = results.get("sets") or results.get("tasks") or {}
     if set(parts) <= {"ocr"}:
-        labels = (("cer", "CER"), ("wer", "WER"), ("ned", "NED"), ("exact", "exact match"), ("empty", "empty"), ("truncated", "cut off"), *((name, name) for name in EXTRAS if name in scores))
+        labels = (
+            ("cer", "CER"),
+            ("wer", "WER"),
+            ("ned", "NED"),
+            ("exact", "exact match"),
+            ("empty", "empty"),
+            ("truncated", "cut off"),
+            *((name, name) for name in EXTRAS if name in scores),
+        )
         rows = [[label, f"{scores[key]:.4f}"] for key, label in labels]
         ui.table(title, ["", "score"], rows)
     else:
         names = [name for name in (*HEADLINES, *EXTRAS) if any(name in part["scores"] for part in parts.values())]
-        rows = [[part, str(found["counts"]["scored"]), *(f"{found['scores'][name]:.4f}" if name in found["scores"] else "" for name in names)] for part, found in parts.items()]
+        rows = [
+            [
+                part,
+                str(found["counts"]["scored"]),
+                *(f"{found['scores'][name]:.4f}" if name in found["scores"] else "" for name in names),
+            ]
+            for part, found in parts.items()
+        ]
         ui.table(title, ["", "n", *names], rows)
         for part, found in parts.items():
             if found["unscored"]:

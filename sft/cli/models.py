@@ -14,7 +14,9 @@ from sft.runtime import environments
 
 @click.command("tiny-model")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--data", "name", default="bengali", show_default=True, metavar="DATA", help="Its texts train the tokenizer.")
+@click.option(
+    "--data", "name", default="bengali", show_default=True, metavar="DATA", help="Its texts train the tokenizer."
+)
 @click.option("--seed", type=int, default=23, show_default=True)
 @model_option
 def tiny_model(folder: Path, name: str, seed: int, model_name: str) -> None:
@@ -26,13 +28,22 @@ def tiny_model(folder: Path, name: str, seed: int, model_name: str) -> None:
     """
     found = locate.find(name, say=ui.say)
     python = environments.ensure("trainer").python
-    models.make_tiny_model(folder, found.train, models.get(model_name), trainer_python=python, seed=seed, log=folder.with_name(f"{folder.name}.log"))
+    models.make_tiny_model(
+        folder,
+        found.train,
+        models.get(model_name),
+        trainer_python=python,
+        seed=seed,
+        log=folder.with_name(f"{folder.name}.log"),
+    )
     click.echo(folder)
 
 
 @click.command("fetch-model")
 @click.argument("name")
-@click.option("--from", "source", type=click.Choice(["huggingface", "modelscope"]), default="huggingface", show_default=True)
+@click.option(
+    "--from", "source", type=click.Choice(["huggingface", "modelscope"]), default="huggingface", show_default=True
+)
 @click.option("--revision", metavar="COMMIT", help="A commit, tag or branch [default: that of the model record].")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Directory [default: models/ and the hub's name].")
 def fetch_model(name: str, source: str, revision: str | None, out: Path | None) -> None:

@@ -21,9 +21,10 @@ else:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-
 class ExtraScore(_ParamType):
-    """A score that is only measured where it is asked for; the list is read when one is named, to keep the help fast."""
+    """A score that is only measured where it is asked for; the list is read when one is named, to keep the
+    help fast.
+    """
 
     name = "NAME"
 
@@ -37,15 +38,32 @@ class ExtraScore(_ParamType):
             self.fail(f"{value} is measured in any case; these are measured on request: {', '.join(EXTRAS)}")
         if value not in EXTRAS:
             close = get_close_matches(value, EXTRAS, n=1)
-            self.fail(f"no score called {value!r}{f', did you mean {close[0]!r} ?' if close else ''}; known: {', '.join(EXTRAS)}")
+            self.fail(
+                f"no score called {value!r}{f', did you mean {close[0]!r} ?' if close else ''}; known:"
+                f" {', '.join(EXTRAS)}"
+            )
         return str(value)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 metric_option = click.option(
-    "--metric", "metrics", multiple=True, type=ExtraScore(), help="A score beyond the usual ones, e.g. cer_graphemes, grits_con, scrm, ned_omnidocbench, or cdm, which needs LaTeX."
+    "--metric",
+    "metrics",
+    multiple=True,
+    type=ExtraScore(),
+    help=(
+        "A score beyond the usual ones, e.g. cer_graphemes, grits_con, scrm, ned_omnidocbench, or cdm, which needs"
+        " LaTeX."
+    ),
 )
-model_option = click.option("--model", "model_name", default="0.9B", show_default=True, metavar="NAME", help="Model version whose prompts apply: 0.9B, 1.5 or 1.6.")
+model_option = click.option(
+    "--model",
+    "model_name",
+    default="0.9B",
+    show_default=True,
+    metavar="NAME",
+    help="Model version whose prompts apply: 0.9B, 1.5 or 1.6.",
+)
 
 
 def print_json(value: Any) -> None:
@@ -59,7 +77,9 @@ def run_options(function: F) -> F:
         [
             click.option("--engine", metavar="NAME", help="erniekit or paddleformers."),
             click.option("--model", metavar="NAME|DIR", help="0.9B, 1.5, 1.6, tiny, or a model directory."),
-            click.option("--model-version", metavar="NAME", help="What a model directory is, where it does not say so itself."),
+            click.option(
+                "--model-version", metavar="NAME", help="What a model directory is, where it does not say so itself."
+            ),
             click.option("--epochs", type=float, metavar="E", help="How often each sample is seen."),
             click.option("--gpus", type=int, metavar="G", help="GPUs of this machine."),
             click.option("--batch", type=int, metavar="B", help="Samples per micro-step."),
@@ -69,10 +89,32 @@ def run_options(function: F) -> F:
             click.option("--save-steps", type=int, metavar="N", help="Steps between checkpoints."),
             click.option("--max-seq-len", type=int, metavar="TOKENS", help="Longest sample."),
             click.option("--seed", type=int, metavar="N", help="Of drawn weights and of the trainer."),
-            click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="A YAML of settings, see configs/train/."),
-            click.option("--rehearsal/--no-rehearsal", default=None, help="Train a tiny model on the CPU [default: where there is no NVIDIA GPU]."),
-            click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of the run folders."),
-            click.option("--models", type=click.Path(path_type=Path), default=Path("models"), show_default=True, help="Folder of base models."),
+            click.option(
+                "--config",
+                "config_file",
+                type=click.Path(path_type=Path),
+                metavar="FILE",
+                help="A YAML of settings, see configs/train/.",
+            ),
+            click.option(
+                "--rehearsal/--no-rehearsal",
+                default=None,
+                help="Train a tiny model on the CPU [default: where there is no NVIDIA GPU].",
+            ),
+            click.option(
+                "--runs",
+                type=click.Path(path_type=Path),
+                default=Path("runs"),
+                show_default=True,
+                help="Folder of the run folders.",
+            ),
+            click.option(
+                "--models",
+                type=click.Path(path_type=Path),
+                default=Path("models"),
+                show_default=True,
+                help="Folder of base models.",
+            ),
         ]
     ):
         function = option(function)
@@ -93,7 +135,13 @@ def list_problems(found: Any, limit: int) -> None:
     problems = sorted(found.problems, key=lambda problem: (problem.severity != "error", problem.line))
     for problem in problems[:limit]:
         where = f"{found.path}:{problem.line}" if problem.line else str(found.path)
-        ui.out.print(ui.plain(f"{where}: {problem.severity} [{problem.code}] {problem.message}" + (f"\n    hint: {problem.hint}" if problem.hint else "")), markup=False)
+        ui.out.print(
+            ui.plain(
+                f"{where}: {problem.severity} [{problem.code}] {problem.message}"
+                + (f"\n    hint: {problem.hint}" if problem.hint else "")
+            ),
+            markup=False,
+        )
     total = sum(found.counts.values())
     if total > limit:
         ui.out.print(f"… and {total - min(limit, len(problems))} more; --limit shows more", markup=False)

@@ -23,10 +23,29 @@ from sft.runtime import Machine, environments
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 answers other machines too.")
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), help="[default: gpu where there is one]")
 @click.option("--max-model-len", type=click.IntRange(min=1), metavar="TOKENS")
-@click.option("--gpu-memory", type=click.FloatRange(min=0, min_open=True, max=1), default=0.8, show_default=True, help="Share of the card that vLLM takes.")
-@click.option("--trust-remote-code", is_flag=True, help="Run the Python files of the model directory. Only for directories you trust.")
+@click.option(
+    "--gpu-memory",
+    type=click.FloatRange(min=0, min_open=True, max=1),
+    default=0.8,
+    show_default=True,
+    help="Share of the card that vLLM takes.",
+)
+@click.option(
+    "--trust-remote-code",
+    is_flag=True,
+    help="Run the Python files of the model directory. Only for directories you trust.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the server's command and end.")
-def serve(model_dir: Path, port: int, host: str, device: str | None, max_model_len: int | None, gpu_memory: float, trust_remote_code: bool, dry_run: bool) -> None:
+def serve(
+    model_dir: Path,
+    port: int,
+    host: str,
+    device: str | None,
+    max_model_len: int | None,
+    gpu_memory: float,
+    trust_remote_code: bool,
+    dry_run: bool,
+) -> None:
     """Serve a model directory with vLLM; says when the first image was answered, stops with Ctrl-C.
 
     \b
@@ -37,9 +56,20 @@ def serve(model_dir: Path, port: int, host: str, device: str | None, max_model_l
     exporting.verify_served(model_dir, version)
     machine = Machine.look()
     chosen = device or ("gpu" if machine.gpus else "cpu")
-    more: dict[str, Any] = {"host": host, "max_model_len": max_model_len, "gpu_memory": gpu_memory, "trust_remote_code": trust_remote_code}
+    more: dict[str, Any] = {
+        "host": host,
+        "max_model_len": max_model_len,
+        "gpu_memory": gpu_memory,
+        "trust_remote_code": trust_remote_code,
+    }
     if dry_run:
-        click.echo(shlex.join(serving.server_command(model_dir, version, serving.ServerOptions("python", port=port, device=chosen, **more))))
+        click.echo(
+            shlex.join(
+                serving.server_command(
+                    model_dir, version, serving.ServerOptions("python", port=port, device=chosen, **more)
+                )
+            )
+        )
         return
     serving.require_free_port(host, port)
     reason = environments.no_cpu_server() if chosen == "cpu" else ""

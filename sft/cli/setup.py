@@ -49,6 +49,8 @@ def image(cuda: container.Cuda | None, dry_run: bool) -> None:
         click.echo(" ".join(container.build_command(Path.cwd(), chosen)))
         return
     if not container.find_docker():
-        raise EngineError("no Docker engine answers here", hint="start Docker, or see what would run: `sft image --dry-run`")
+        raise EngineError(
+            "no Docker engine answers here", hint="start Docker, or see what would run: `sft image --dry-run`"
+        )
     trainer.build_image(chosen, Path.cwd(), Path("runs") / "image.log", ui.say)
     click.echo(container.image_name(chosen))

@@ -22,7 +22,12 @@ from sft.workflows import Outcome, run_loop, summary, train_only
 
 @click.command()
 @click.argument("name", default="bengali", metavar="[DATA]")
-@click.option("--test", type=click.Path(path_type=Path), metavar="FILE", help="Held-out rows [default: test.jsonl beside the data, or a part that is set aside].")
+@click.option(
+    "--test",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Held-out rows [default: test.jsonl beside the data, or a part that is set aside].",
+)
 @click.option("--port", type=int, metavar="N", help="Port of the server [default: a free one].")
 @click.option("--setup-seconds", type=float, default=0.0, hidden=True)
 @run_options
@@ -50,12 +55,23 @@ def _show(outcome: Outcome) -> None:
     if outcome.before and outcome.after:
         old, new = outcome.before["scores"], outcome.after["scores"]
         names = [
-            ("cer", "CER", False), ("wer", "WER", False), ("ned", "NED", False), ("exact", "exact match", True),
-            ("truncated", "cut off", False), ("empty", "empty", False),
-        ]  # fmt: skip
-        rows = [[label, f"{old[key]:.4f}", f"{new[key]:.4f}", f"{new[key] - old[key]:+.4f}", "higher" if up else "lower"] for key, label, up in names]
+            ("cer", "CER", False),
+            ("wer", "WER", False),
+            ("ned", "NED", False),
+            ("exact", "exact match", True),
+            ("truncated", "cut off", False),
+            ("empty", "empty", False),
+        ]
+        rows = [
+            [label, f"{old[key]:.4f}", f"{new[key]:.4f}", f"{new[key] - old[key]:+.4f}", "higher" if up else "lower"]
+            for key, label, up in names
+        ]
         counts = outcome.after["counts"]
-        ui.table(f"\nHeld-out: {counts['in']} samples = {counts['scored']} scored + {counts['lost']} lost", ["", "before", "after", "delta", "better is"], rows)
+        ui.table(
+            f"\nHeld-out: {counts['in']} samples = {counts['scored']} scored + {counts['lost']} lost",
+            ["", "before", "after", "delta", "better is"],
+            rows,
+        )
     for results in (outcome.before, outcome.after):
         ui.lost(results or {})
     ui.table("\nSeconds", ["stage", "s"], [[stage, f"{seconds:.1f}"] for stage, seconds in outcome.stages])
@@ -72,7 +88,9 @@ def _show(outcome: Outcome) -> None:
 
 @click.command()
 @click.argument("name", metavar="DATA")
-@click.option("--dry-run", is_flag=True, help="Print the trainer's first rows, its configuration and its command; start nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print the trainer's first rows, its configuration and its command; start nothing."
+)
 @run_options
 @json_option
 def train(name: str, dry_run: bool, as_json: bool, **options: Any) -> None:
@@ -118,7 +136,16 @@ def _dry_run(asked: settings.Request, machine: Machine, path: Path, as_json: boo
     boxed, _ = training.command(prepared, training.Runtime("python", cuda), None)
     if as_json:
         rows = [row.decode() for row in prepared.first_rows]
-        print_json({"rows": rows, "settings": prepared.settings, "command": argv, "container": boxed, "environment": env, "files": dict(prepared.extra)})
+        print_json(
+            {
+                "rows": rows,
+                "settings": prepared.settings,
+                "command": argv,
+                "container": boxed,
+                "environment": env,
+                "files": dict(prepared.extra),
+            }
+        )
         return
     ui.say(f"engine {settled.config.engine}: {settled.reasons['engine']}")
     click.echo(f"# data: {samples} rows, the first {len(prepared.first_rows)}")
@@ -128,7 +155,10 @@ def _dry_run(asked: settings.Request, machine: Machine, path: Path, as_json: boo
         click.echo(f"# {file}\n{text}")
     click.echo(f"# command\n{process.shell_line(argv, env)}")
     if settled.config.engine == "erniekit":
-        click.echo(f"\n# the same in the training container\n{process.shell_line(container.build_command(Path.cwd(), cuda), {})}\n{process.shell_line(boxed, {})}")
+        click.echo(
+            "\n# the same in the training"
+            f" container\n{process.shell_line(container.build_command(Path.cwd(), cuda), {})}\n{process.shell_line(boxed, {})}"
+        )
 
 
 @click.command()

@@ -1,13 +1,14 @@
 """`sft convert`: any source format → OUT.jsonl, with every row of the source accounted for.
 
     train.jsonl            the samples, in the order of the source
-    train.rejects.jsonl    {"where": "labels.txt:7", "code": "image.missing", "message": …, "raw": …}; absent where there are none
-    train.manifest.json    inputs, options, counts, hashes (`sft.files.manifest`); written last
-    train_images/          images that could not stay where they were (`sft.convert.image_store`)
-    .train.jsonl.images    the images that were looked at (`sft.files.snapshot`): the same command notices when one has changed
+    train.rejects.jsonl    {"where": "labels.txt:7", "code": "image.missing", "message": …, "raw": …}; absent where
+    there are none train.manifest.json    inputs, options, counts, hashes (`sft.files.manifest`); written last
+    train_images/          images that could not stay where they were (`sft.convert.image_store`) .train.jsonl.images
+    the images that were looked at (`sft.files.snapshot`): the same command notices when one has changed
     .train.jsonl.work/     finished pieces of an unfinished run (`sft.files.staging`); removed at the end
 
-The units of the source are listed in order, converted by `sft.runtime.parallel` on any number of cores or machines, and joined in
+The units of the source are listed in order, converted by `sft.runtime.parallel` on any number of cores or machines, and
+joined in
 order: the result is the same byte for byte, with however many workers, and whether or not the command was killed on its
 way and given again.
 """
@@ -46,20 +47,36 @@ def not_read(read: Collection[Path], aside: Collection[Path]) -> list[str]:
     found = []
     for folder, suffix in kinds:
         with os.scandir(folder) as entries:
-            found += [entry.name for entry in entries if entry.name.lower().endswith(suffix) and not entry.name.startswith(".") and folder / entry.name not in known and os.path.isfile(entry.path)]
+            found += [
+                entry.name
+                for entry in entries
+                if entry.name.lower().endswith(suffix)
+                and not entry.name.startswith(".")
+                and folder / entry.name not in known
+                and os.path.isfile(entry.path)
+            ]
     return sorted(found)
 
 
 def warning(names: list[str]) -> str:
     """Those names as a sentence; "" for none."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"also here, not read: {', '.join(names[:SHOWN])}{more}; name such a file itself to convert it" if names else ""
+    return (
+        f"also here, not read: {', '.join(names[:SHOWN])}{more}; name such a file itself to convert it" if names else ""
+    )
 
 
 HUB_NAMES = ("hf",)  # formats whose source may be the name of a data set instead of a path
-ALIKE = {"HTML tables": "table", "OTSL tables": "table", "formulas": "formula"}  # of `convert_unit.looks_like` → the task that reads it
+ALIKE = {
+    "HTML tables": "table",
+    "OTSL tables": "table",
+    "formulas": "formula",
+}  # of `convert_unit.looks_like` → the task that reads it
 NOT_OURS = "README", "LICENSE"  # beginnings of names that hold no labels
-SPLITS_IN_FILES = ("pubtabnet", "otsl-parquet")  # formats in which one file may hold several splits, or its name says which
+SPLITS_IN_FILES = (
+    "pubtabnet",
+    "otsl-parquet",
+)  # formats in which one file may hold several splits, or its name says which
 OnProgress = Callable[[int, int], None]  # units done, units in all
 
 
@@ -73,7 +90,10 @@ class NothingUsable(ProblemsFound):
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a source. `manifest`: as written. `reused`: it was there already, complete, and nothing was done."""
+    """What became of a source.
+
+    `manifest`: as written. `reused`: it was there already, complete, and nothing was done.
+    """
 
     manifest: dict[str, Any]
     reused: bool = False
@@ -93,16 +113,28 @@ def manifest_path(out: Path) -> Path:
     return out.with_name(f"{out.stem}.manifest.json")
 
 
-def convert(order: ConvertRequest, runner: Runner, *, fresh: bool = False, progress: OnProgress | None = None, source_format: Format | None = None) -> Result:
+def convert(
+    order: ConvertRequest,
+    runner: Runner,
+    *,
+    fresh: bool = False,
+    progress: OnProgress | None = None,
+    source_format: Format | None = None,
+) -> Result:
     """Carry out an order; `fresh` forgets what earlier runs left, `source_format` is one that is not in the table.
 
-    Raises UsageError for what makes no sense, or would overwrite a file that no manifest speaks for, NothingUsable where
-    not one row came out (the rejects are written, OUT is left as it was), EngineError for a full disk or a killed worker; the same call goes on from there.
+    Raises UsageError for what makes no sense, or would overwrite a file that no manifest speaks for, NothingUsable
+    where not one row came out (the rejects are written, OUT is left as it was), EngineError for a full disk or a killed
+    worker; the same call goes on from there.
     """
     known = source_format or formats.get(order.format)
     order = _checked(order, known)
     out = order.out
-    inputs = [manifest.describe(path, out.parent, skip=_ours(out)) for path in (order.source, order.options.images) if path is not None]
+    inputs = [
+        manifest.describe(path, out.parent, skip=_ours(out))
+        for path in (order.source, order.options.images)
+        if path is not None
+    ]
     options = _options(order)
     mark = manifest.fingerprint("convert", inputs, options)
     if not fresh:
@@ -133,50 +165,94 @@ def _checked(order: ConvertRequest, source_format: Format) -> ConvertRequest:
             with open_input(source):  # raises, with the names beside it
                 pass
         source = Path(os.path.abspath(source))
-        if source.is_file() and any(path.exists() and path.samefile(source) for path in (out, rejects_path(out), manifest_path(out))):
+        if source.is_file() and any(
+            path.exists() and path.samefile(source) for path in (out, rejects_path(out), manifest_path(out))
+        ):
             raise UsageError("the output would overwrite its source", where=str(source), hint="give another -o")
         out = _spelled_below(source, out)
     if options.images is not None:
         if not options.images.is_dir():
-            raise UsageError("no such folder", where=str(options.images), hint="--images names the folder that image paths count from")
+            raise UsageError(
+                "no such folder",
+                where=str(options.images),
+                hint="--images names the folder that image paths count from",
+            )
         options = replace(options, images=Path(os.path.abspath(options.images)))
     if options.task is not None and options.task not in source_format.tasks:
         known = ", ".join(task.value for task in source_format.tasks)
-        raise UsageError(f"{order.format} holds no labels for the task {options.task.value}", hint=f"it can be: {known}")
+        raise UsageError(
+            f"{order.format} holds no labels for the task {options.task.value}", hint=f"it can be: {known}"
+        )
     if options.split and not source_format.splits:
-        raise UsageError(f"--split {options.split}: the format {source_format.name} has no splits", hint="name the file that you mean as SOURCE")
+        raise UsageError(
+            f"--split {options.split}: the format {source_format.name} has no splits",
+            hint="name the file that you mean as SOURCE",
+        )
     if options.split and source.is_file() and source_format.name not in SPLITS_IN_FILES:
-        raise UsageError(f"--split {options.split} chooses among the files of a folder", where=str(source), hint="leave --split out, or give the folder")
+        raise UsageError(
+            f"--split {options.split} chooses among the files of a folder",
+            where=str(source),
+            hint="leave --split out, or give the folder",
+        )
     version = models.get(order.model)
     task = options.task or source_format.tasks[0]
     if not order.prompt and task not in version.prompts:
-        raise UsageError(f"{version.served_name} has no prompt for the task {task.value}", hint="choose another --model, or give --prompt")
-    return replace(order, source=source, out=out, options=replace(options, columns=dict(options.columns)), model=version.name)
+        raise UsageError(
+            f"{version.served_name} has no prompt for the task {task.value}",
+            hint="choose another --model, or give --prompt",
+        )
+    return replace(
+        order, source=source, out=out, options=replace(options, columns=dict(options.columns)), model=version.name
+    )
 
 
 def _spelled_below(source: Path, out: Path) -> Path:
-    """`out`, spelled as a path below the folder `source` where it is in it by way of a link: what is ours is known by its path."""
+    """`out`, spelled as a path below the folder `source` where it is in it by way of a link: what is ours is known by
+    its path.
+    """
     real, parent = Path(os.path.realpath(source)), Path(os.path.realpath(out.parent))
-    return source / parent.relative_to(real) / out.name if source.is_dir() and (parent == real or real in parent.parents) else out
+    return (
+        source / parent.relative_to(real) / out.name
+        if source.is_dir() and (parent == real or real in parent.parents)
+        else out
+    )
 
 
 def _options(order: ConvertRequest) -> dict[str, Any]:
     """Everything but the inputs that decides the output, as the manifest shows it."""
     options = order.options
     return {
-        "format": order.format, "task": options.task.value if options.task else None, "model": order.model, "prompt": order.prompt, "columns": dict(sorted(options.columns.items())),
-        "markup": options.markup, "images": os.path.relpath(options.images, order.out.parent) if options.images else None, "split": options.split, "turn": options.turn,
-        "to": order.to, "copy": order.copy, "deep": order.deep,
-    }  # fmt: skip
+        "format": order.format,
+        "task": options.task.value if options.task else None,
+        "model": order.model,
+        "prompt": order.prompt,
+        "columns": dict(sorted(options.columns.items())),
+        "markup": options.markup,
+        "images": os.path.relpath(options.images, order.out.parent) if options.images else None,
+        "split": options.split,
+        "turn": options.turn,
+        "to": order.to,
+        "copy": order.copy,
+        "deep": order.deep,
+    }
 
 
 def _ours(out: Path) -> tuple[Path, ...]:
     """What converting into the source's own folder adds to it."""
-    return out, rejects_path(out), manifest_path(out), staging.folder_of(out), out.with_name(f"{out.stem}_images"), snapshot.list_path(out)
+    return (
+        out,
+        rejects_path(out),
+        manifest_path(out),
+        staging.folder_of(out),
+        out.with_name(f"{out.stem}_images"),
+        snapshot.list_path(out),
+    )
 
 
 def _finished(out: Path, mark: str) -> dict[str, Any] | None:
-    """The manifest of a conversion with nothing left to do: same inputs, outputs as they were written, no image that changed."""
+    """The manifest of a conversion with nothing left to do: same inputs, outputs as they were written, no image that
+    changed.
+    """
     found = manifest.finished(manifest_path(out), mark)
     changed = snapshot.changed(snapshot.list_path(out), out.parent) if found else None
     if changed:
@@ -184,7 +260,9 @@ def _finished(out: Path, mark: str) -> dict[str, Any] | None:
     return found if changed == [] else None
 
 
-def _with_neighbours(inputs: list[dict[str, Any]], order: ConvertRequest, read: Mapping[Path, None]) -> list[dict[str, Any]]:
+def _with_neighbours(
+    inputs: list[dict[str, Any]], order: ConvertRequest, read: Mapping[Path, None]
+) -> list[dict[str, Any]]:
     """The inputs as the manifest shows them; of a folder also its label files that were not read."""
     if not order.source.is_dir() or order.options.split:
         return inputs
@@ -193,7 +271,10 @@ def _with_neighbours(inputs: list[dict[str, Any]], order: ConvertRequest, read: 
 
 
 def _list_units(source_format: Format, order: ConvertRequest, read: dict[Path, None]) -> list[bytes]:
-    """The units, packed: a million files are 16,000 units of 64 paths each, and paths pack well. `read` gets their files."""
+    """The units, packed: a million files are 16,000 units of 64 paths each, and paths pack well.
+
+    `read` gets their files.
+    """
     ours = _ours(order.out)
 
     def foreign(path: Path) -> bool:
@@ -226,7 +307,13 @@ def _forget_failures(place: staging.Work) -> None:
         failure.unlink(missing_ok=True)
 
 
-def _run(count: int, pieces: Callable[[list[int]], Iterator[Piece]], place: staging.Work, runner: Runner, progress: OnProgress) -> Tally:
+def _run(
+    count: int,
+    pieces: Callable[[list[int]], Iterator[Piece]],
+    place: staging.Work,
+    runner: Runner,
+    progress: OnProgress,
+) -> Tally:
     """Convert what is not converted yet; returns the sum of all tallies."""
     total = Tally()
     missing = []
@@ -244,28 +331,59 @@ def _run(count: int, pieces: Callable[[list[int]], Iterator[Piece]], place: stag
     return total
 
 
-def _assemble(place: staging.Work, count: int, tally: Tally, order: ConvertRequest, described: tuple[str, list[dict[str, Any]], dict[str, Any]]) -> Result:
+def _assemble(
+    place: staging.Work,
+    count: int,
+    tally: Tally,
+    order: ConvertRequest,
+    described: tuple[str, list[dict[str, Any]], dict[str, Any]],
+) -> Result:
     """Join the pieces, check that nothing vanished, and put the files in place, the manifest last."""
     out, rejects = order.out, rejects_path(order.out)
     stems = [place.folder / f"{index:08}" for index in range(count)]
     rejected = sum(tally.reasons.values())
     written = {}
     for name, ending, expected in (("joined.rows", ".rows", tally.out), ("joined.rejects", ".rejects", rejected)):
-        written[name] = atomic.join(place.path(name), (path for stem in stems if (path := stem.with_suffix(ending)).exists()))
+        written[name] = atomic.join(
+            place.path(name), (path for stem in stems if (path := stem.with_suffix(ending)).exists())
+        )
         if written[name] != expected or tally.seen != tally.out + rejected:
-            found = f"{tally.seen} in, {tally.out} out and {rejected} rejected, but {written[name]} lines of {ending[1:]}"
-            raise EngineError(f"rows were lost: {found}", where=str(place.folder), hint="remove this folder and run the same command again")
+            found = (
+                f"{tally.seen} in, {tally.out} out and {rejected} rejected, but {written[name]} lines of {ending[1:]}"
+            )
+            raise EngineError(
+                f"rows were lost: {found}",
+                where=str(place.folder),
+                hint="remove this folder and run the same command again",
+            )
     if rejected:
         place.move("joined.rejects", rejects)
     else:
         rejects.unlink(missing_ok=True)
     mark, inputs, options = described
-    counts = {"in": tally.seen, "out": tally.out, "rejected": rejected, "reasons": dict(sorted(tally.reasons.items())), "images": dict(sorted(tally.images.items()))}
+    counts = {
+        "in": tally.seen,
+        "out": tally.out,
+        "rejected": rejected,
+        "reasons": dict(sorted(tally.reasons.items())),
+        "images": dict(sorted(tally.images.items())),
+    }
     more = {"warnings": _warnings(order, inputs, tally), "custom_prompts": tally.prompts}
     if not tally.out:
-        account = manifest.make("convert", mark, inputs, options, counts, {rejects.name: manifest.output(rejects)} if rejected else {}, **more)
+        account = manifest.make(
+            "convert",
+            mark,
+            inputs,
+            options,
+            counts,
+            {rejects.name: manifest.output(rejects)} if rejected else {},
+            **more,
+        )
         _give_up(place, tally, order, account)
-    outputs = {out.name: manifest.output(place.path("joined.rows")), **({rejects.name: manifest.output(rejects)} if rejected else {})}
+    outputs = {
+        out.name: manifest.output(place.path("joined.rows")),
+        **({rejects.name: manifest.output(rejects)} if rejected else {}),
+    }
     place.move("joined.rows", out)
     atomic.join(place.path("joined.images"), (path for stem in stems if (path := stem.with_suffix(".images")).exists()))
     place.move("joined.images", snapshot.list_path(out))
@@ -273,11 +391,15 @@ def _assemble(place: staging.Work, count: int, tally: Tally, order: ConvertReque
     write_json(place.path("manifest"), account)
     place.move("manifest", manifest_path(out))
     _leave(place, stems, tally)
-    return Result(account, resumed=place.resumed, later=tally.later, custom_prompts=tally.prompts, outputs=_outputs(out, account))
+    return Result(
+        account, resumed=place.resumed, later=tally.later, custom_prompts=tally.prompts, outputs=_outputs(out, account)
+    )
 
 
 def _leave(place: staging.Work, stems: list[Path], tally: Tally) -> None:
-    """Nothing is left, unless images may come another time: then the finished pieces without such rows wait for that."""
+    """Nothing is left, unless images may come another time: then the finished pieces without such rows wait
+    for that.
+    """
     if not tally.later:
         place.clear()
         return
@@ -290,7 +412,10 @@ def _leave(place: staging.Work, stems: list[Path], tally: Tally) -> None:
 def _warnings(order: ConvertRequest, inputs: list[dict[str, Any]], tally: Tally) -> list[str]:
     """What was done, but is likely not what was meant."""
     found = [warning(inputs[0].get("not_read", []))]
-    found += [f"{count} labels look like {looks}, and are taken as plain text; did you mean --task {ALIKE[looks]}?" for looks, count in sorted(tally.alike.items())]
+    found += [
+        f"{count} labels look like {looks}, and are taken as plain text; did you mean --task {ALIKE[looks]}?"
+        for looks, count in sorted(tally.alike.items())
+    ]
     return [sentence for sentence in found if sentence]
 
 
@@ -299,12 +424,25 @@ def _give_up(place: staging.Work, tally: Tally, order: ConvertRequest, account: 
     place.clear()
     if not tally.seen and order.options.split:
         known = formats.get(order.format).splits
-        raise UsageError(f"no rows of a split called {order.options.split!r}", where=str(order.source), hint=f"--split takes {known}")
+        raise UsageError(
+            f"no rows of a split called {order.options.split!r}", where=str(order.source), hint=f"--split takes {known}"
+        )
     if not tally.seen:
-        raise NothingUsable(f"nothing in it that {order.format} could read", account, where=str(order.source), hint=f"`sft convert --list {order.format}` shows what it looks like")
-    images = "; image paths count from the folder of the labels, --images DIR names another one" if "image.missing" in tally.reasons and order.options.images is None else ""
+        raise NothingUsable(
+            f"nothing in it that {order.format} could read",
+            account,
+            where=str(order.source),
+            hint=f"`sft convert --list {order.format}` shows what it looks like",
+        )
+    images = (
+        "; image paths count from the folder of the labels, --images DIR names another one"
+        if "image.missing" in tally.reasons and order.options.images is None
+        else ""
+    )
     hint = f"{rejects_path(order.out)} names every reason; {order.out.name} is not written{images}"
-    raise NothingUsable(f"none of {tally.seen} rows can be used ({reasons})", account, where=str(order.source), hint=hint)
+    raise NothingUsable(
+        f"none of {tally.seen} rows can be used ({reasons})", account, where=str(order.source), hint=hint
+    )
 
 
 def _outputs(out: Path, account: dict[str, Any]) -> tuple[Path, ...]:
@@ -319,5 +457,8 @@ def options_of(source_format: Format, columns: dict[str, str], **given: Any) -> 
         if name not in source_format.columns:
             close = get_close_matches(name, source_format.columns, n=1)
             known = ", ".join(source_format.columns) or "none"
-            raise UsageError(f"{source_format.name} knows no column {name!r}", hint=(f"did you mean {close[0]} ? " if close else "") + f"--map takes: {known}")
+            raise UsageError(
+                f"{source_format.name} knows no column {name!r}",
+                hint=(f"did you mean {close[0]} ? " if close else "") + f"--map takes: {known}",
+            )
     return Options(columns=columns, **given)

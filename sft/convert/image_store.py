@@ -5,9 +5,9 @@
     train_images/a1/a10c….png   pixels that were cut out or mended: SHA-256 of mode, size and pixels, which does not
                                 depend on the compression library at hand
 
-A local file that needs no change is not copied: the row names it by its path relative to OUT's folder. Any image of this
-machine may be named so, also by an absolute path or `..`, as label files often do (formats of published data sets are
-stricter); pipes, devices, `file:` addresses and other schemes than http(s) are never followed.
+A local file that needs no change is not copied: the row names it by its path relative to OUT's folder. Any image of
+this machine may be named so, also by an absolute path or `..`, as label files often do (formats of published data sets
+are stricter); pipes, devices, `file:` addresses and other schemes than http(s) are never followed.
 """
 
 from __future__ import annotations
@@ -167,7 +167,9 @@ class Store:
             return target
         if failure.exists():  # fetched a moment ago, for another row or by a thread
             code, _, message = failure.read_text("utf-8").partition(" ")
-            raise (NotFetched if code == "later" else ImageProblem)("source.remote" if code == "later" else code, message)
+            raise (NotFetched if code == "later" else ImageProblem)(
+                "source.remote" if code == "later" else code, message
+            )
         try:
             self._download(url, target)
         except ImageProblem as problem:
@@ -197,7 +199,14 @@ class Store:
         arriving = target.with_name(f"{target.name}.{os.getpid()}.{time.monotonic_ns()}.arriving")
         end = time.monotonic() + MAX_SECONDS
         try:
-            fetch_file(url, arriving, client=self._connected(), max_bytes=MAX_REMOTE_BYTES, on_progress=lambda *_: _in_time(end, url), allow_private=self.allow_private)
+            fetch_file(
+                url,
+                arriving,
+                client=self._connected(),
+                max_bytes=MAX_REMOTE_BYTES,
+                on_progress=lambda *_: _in_time(end, url),
+                allow_private=self.allow_private,
+            )
             os.replace(arriving, target)
             self._silent.pop(host, None)
         except Unreachable as error:

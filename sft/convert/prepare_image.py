@@ -1,9 +1,11 @@
-"""One image on its way from a source to a sample: is it whole, may the file stay as it is, and what are its pixels if not.
+"""One image on its way from a source to a sample: is it whole, may the file stay as it is, and what are its pixels if
+not.
 
 A file stays as it is unless a trainer would read something else from it than a person sees:
 
 - an EXIF orientation, which both trainers ignore;
-- transparent pixels: ERNIEKit puts them on white, PaddleFormers (`PaddleOCRVLPlugin`, 1.2.0) drops the alpha channel, and
+- transparent pixels: ERNIEKit puts them on white, PaddleFormers (`PaddleOCRVLPlugin`, 1.2.0) drops the alpha channel,
+  and
   what is hidden below it comes to light, often black on black;
 - more than 8 bits (I;16, I, F), which PaddleFormers clips to white, and LAB, which older Pillows cannot convert.
 
@@ -40,9 +42,14 @@ PLAIN_MODES = ("1", "L", "RGB", "CMYK", "YCbCr")  # that need no second look
 ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
 # EXIF orientation → how to turn the stored pixels upright
 UPRIGHT = {
-    2: Pillow.Transpose.FLIP_LEFT_RIGHT, 3: Pillow.Transpose.ROTATE_180, 4: Pillow.Transpose.FLIP_TOP_BOTTOM, 5: Pillow.Transpose.TRANSPOSE,
-    6: Pillow.Transpose.ROTATE_270, 7: Pillow.Transpose.TRANSVERSE, 8: Pillow.Transpose.ROTATE_90,
-}  # fmt: skip
+    2: Pillow.Transpose.FLIP_LEFT_RIGHT,
+    3: Pillow.Transpose.ROTATE_180,
+    4: Pillow.Transpose.FLIP_TOP_BOTTOM,
+    5: Pillow.Transpose.TRANSPOSE,
+    6: Pillow.Transpose.ROTATE_270,
+    7: Pillow.Transpose.TRANSVERSE,
+    8: Pillow.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,11 @@ def _glance(path: str) -> Look | None:
     if seen is None or not seen.whole or seen.size > MAX_FILE_BYTES:
         return None
     header = seen.header
-    if header.mode not in PLAIN_MODES or header.exif_orientation != 1 or not 0 < header.width * header.height <= MAX_IMAGE_PIXELS:
+    if (
+        header.mode not in PLAIN_MODES
+        or header.exif_orientation != 1
+        or not 0 < header.width * header.height <= MAX_IMAGE_PIXELS
+    ):
         return None
     return Look(header.width, header.height, EXTENSIONS.get(header.format, header.format.lower()))
 
@@ -123,10 +134,14 @@ def _stream(picture: Picture) -> IO[bytes]:
             raise ImageProblem("image.missing", f"no file {picture.path}")
         size = found.st_size
         if size > MAX_FILE_BYTES:
-            raise ImageProblem("image.too_large", f"{picture.path.name} has {size:,} bytes, at most {MAX_FILE_BYTES:,} are read")
+            raise ImageProblem(
+                "image.too_large", f"{picture.path.name} has {size:,} bytes, at most {MAX_FILE_BYTES:,} are read"
+            )
         return picture.path.open("rb")
     except PermissionError as error:
-        raise ImageProblem("image.unreadable", f"{picture.path} may not be read ({error.strerror}); give yourself the right to") from error
+        raise ImageProblem(
+            "image.unreadable", f"{picture.path} may not be read ({error.strerror}); give yourself the right to"
+        ) from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageProblem("image.missing", f"no file {picture.path}") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
@@ -143,7 +158,9 @@ def _open(stream: IO[bytes]) -> Pillow.Image:
     except Exception as error:  # a decoder that meets nonsense may raise anything
         raise ImageProblem("image.unreadable", f"not an image that can be read ({type(error).__name__})") from error
     if image.width * image.height > MAX_IMAGE_PIXELS:
-        raise ImageProblem("image.too_large", f"{image.width} x {image.height} px, at most {MAX_IMAGE_PIXELS:,} pixels are read")
+        raise ImageProblem(
+            "image.too_large", f"{image.width} x {image.height} px, at most {MAX_IMAGE_PIXELS:,} pixels are read"
+        )
     if not image.width or not image.height:
         raise ImageProblem("image.unreadable", f"{image.width} x {image.height} px")
     return image

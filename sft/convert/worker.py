@@ -27,7 +27,10 @@ PIECES = (".rows", ".rejects", ".images")  # files of a finished unit, beside .d
 BATCH, BATCH_BYTES = 64, 32 * 1024 * 1024  # rows read ahead, so that remote images are fetched side by side
 To = Literal["erniekit", "messages"]
 # of a whole label: an HTML table, OTSL, one formula in its delimiters
-_OTHER = re.compile(r"(<(?:html|table)\b(?=.*<t[dh]\b))|(<(?:[fe]cel|ched|rhed)>.*<nl>)|\\\[.*\\\]\Z|\\\((?:(?!\\\)).)*\\\)\Z|\$\$[^$]+\$\$\Z|\$[^$]+\$\Z", re.DOTALL | re.IGNORECASE)
+_OTHER = re.compile(
+    r"(<(?:html|table)\b(?=.*<t[dh]\b))|(<(?:[fe]cel|ched|rhed)>.*<nl>)|\\\[.*\\\]\Z|\\\((?:(?!\\\)).)*\\\)\Z|\$\$[^$]+\$\$\Z|\$[^$]+\$\Z",
+    re.DOTALL | re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,9 @@ class Piece:
 
 @dataclass
 class Tally:
-    """in = out + rejected. `images`: how many were left in place, copied and drawn; `later`: rows whose image may come another time."""
+    """in = out + rejected. `images`: how many were left in place, copied and drawn; `later`: rows whose image may come
+    another time.
+    """
 
     seen: int = 0
     out: int = 0
@@ -72,7 +77,9 @@ class Tally:
     images: dict[str, int] = field(default_factory=dict)
     prompts: int = 0  # rows with a prompt that the model version does not know
     later: int = 0
-    alike: dict[str, int] = field(default_factory=dict)  # what labels look like that are taken as plain text, such as HTML tables
+    alike: dict[str, int] = field(
+        default_factory=dict
+    )  # what labels look like that are taken as plain text, such as HTML tables
     sizes: list[int] = field(default_factory=list)  # bytes of rows, rejects and the list of images
 
     def add(self, other: Tally) -> None:
@@ -87,7 +94,9 @@ class Tally:
 
 
 def read_tally(stem: Path, base: Path | None = None) -> Tally | None:
-    """The tally of a piece that is finished, None for any other; with `base`, OUT's folder, also where one of its images has changed."""
+    """The tally of a piece that is finished, None for any other; with `base`, OUT's folder, also where one of its
+    images has changed.
+    """
     try:
         tally = msgspec.json.decode(stem.with_suffix(".done").read_bytes(), type=Tally)
         sizes = [path.stat().st_size if path.exists() else 0 for path in map(stem.with_suffix, PIECES)]
@@ -154,9 +163,13 @@ def _reads(source: Format, unit: Unit, options: Options) -> Iterator[Read]:
     except SftError as error:
         if not isinstance(error.__cause__, OSError):
             raise
-        yield Reject(unit.name, "source.shape", f"{error.where}: {error.message}")  # one file that cannot be opened is not the whole source
+        yield Reject(
+            unit.name, "source.shape", f"{error.where}: {error.message}"
+        )  # one file that cannot be opened is not the whole source
     except Exception as error:
-        yield Reject(unit.name, "source.syntax", f"the rest of this part cannot be read ({type(error).__name__}: {error})")
+        yield Reject(
+            unit.name, "source.syntax", f"the rest of this part cannot be read ({type(error).__name__}: {error})"
+        )
 
 
 def _ahead(reads: Iterator[Read], store: Store) -> Iterator[Read]:
@@ -192,10 +205,14 @@ def _files(read: Read) -> Iterator[Path]:
         yield from [picture.path, *picture.others] if picture.path else []
 
 
-def _row(read: Item | HubRow, order: ConvertRequest, version: models.ModelVersion, store: Store, tally: Tally, seen: Seen) -> bytes | Reject:
+def _row(
+    read: Item | HubRow, order: ConvertRequest, version: models.ModelVersion, store: Store, tally: Tally, seen: Seen
+) -> bytes | Reject:
     """The finished line of a row."""
     try:
-        row, places = _from_item(read, order, version, store) if isinstance(read, Item) else _from_hub(read, order, store)
+        row, places = (
+            _from_item(read, order, version, store) if isinstance(read, Item) else _from_hub(read, order, store)
+        )
         if isinstance(row, Reject):
             return row
         prompt = row["text_info"][0]["text"] if row.get("text_info") else ""
@@ -214,7 +231,9 @@ def _row(read: Item | HubRow, order: ConvertRequest, version: models.ModelVersio
     except UnicodeEncodeError:
         return Reject(read.where, "source.encoding", "a text holds half of a character (a lone surrogate)", _raw(read))
     except (TypeError, ValueError, KeyError, RecursionError, AttributeError, IndexError) as error:
-        return Reject(read.where, "source.shape", f"cannot be written as a row ({type(error).__name__}: {error})", _raw(read))
+        return Reject(
+            read.where, "source.shape", f"cannot be written as a row ({type(error).__name__}: {error})", _raw(read)
+        )
     for place in places:
         tally.images[place.kind] = tally.images.get(place.kind, 0) + 1
         if place.kind != "in_place":
@@ -225,10 +244,20 @@ def _row(read: Item | HubRow, order: ConvertRequest, version: models.ModelVersio
     return line + b"\n"
 
 
-def _from_item(item: Item, order: ConvertRequest, version: models.ModelVersion, store: Store) -> tuple[dict[str, Any] | Reject, list[Placed]]:
+def _from_item(
+    item: Item, order: ConvertRequest, version: models.ModelVersion, store: Store
+) -> tuple[dict[str, Any] | Reject, list[Placed]]:
     prompt = order.prompt or item.prompt or version.prompts.get(item.task, "")
     if not prompt:
-        return Reject(item.where, "source.inexpressible", f"{version.served_name} knows no task {item.task.value}", item.target[:RAW]), []
+        return (
+            Reject(
+                item.where,
+                "source.inexpressible",
+                f"{version.served_name} knows no task {item.task.value}",
+                item.target[:RAW],
+            ),
+            [],
+        )
     if not item.target.strip():
         return Reject(item.where, "target.empty", "the label is empty"), []
     place = store.place(item.picture)
@@ -246,7 +275,10 @@ def _from_hub(read: HubRow, order: ConvertRequest, store: Store) -> tuple[dict[s
     row = read.row
     if len(read.pictures) != len(row["image_info"]):
         raise ValueError(f"{len(read.pictures)} pictures for {len(row['image_info'])} images")
-    places = [store.place(picture, image.get("image_url")) for picture, image in zip(read.pictures, row["image_info"], strict=True)]
+    places = [
+        store.place(picture, image.get("image_url"))
+        for picture, image in zip(read.pictures, row["image_info"], strict=True)
+    ]
     for image, place in zip(row["image_info"], places, strict=True):
         image["image_url"] = place.url
         for key, size in (("image_width", place.width), ("image_height", place.height)):
@@ -282,7 +314,11 @@ def _piece_of(item: Item) -> dict[str, Any]:
 
 def _hint(read: Item | HubRow, problem: ImageProblem) -> str:
     """What the format says of a file that is not there."""
-    said = next((picture.hint for picture in _pictures(read) if picture.hint), "") if problem.code == "image.missing" else ""
+    said = (
+        next((picture.hint for picture in _pictures(read) if picture.hint), "")
+        if problem.code == "image.missing"
+        else ""
+    )
     return f"; {said}" if said else ""
 
 

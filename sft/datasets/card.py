@@ -1,4 +1,6 @@
-"""The card of a data set, `datasets/<name>/dataset.yaml`: what it is, where it is published, how its sample is drawn."""
+"""The card of a data set, `datasets/<name>/dataset.yaml`: what it is, where it is published, how its sample
+is drawn.
+"""
 
 from __future__ import annotations
 
@@ -64,5 +66,7 @@ def load_card(card: Path | Mapping[str, Any]) -> Card:
     try:
         return Card.model_validate(values)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'the card'}: {fault['msg'].lower()}" for fault in error.errors())
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'the card'}: {fault['msg'].lower()}" for fault in error.errors()
+        )
         raise UsageError(faults, where=where, hint="datasets/bengali/dataset.yaml is a card that works") from error

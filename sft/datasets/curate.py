@@ -1,7 +1,7 @@
 """`sft split`, `sft mix`, `sft dedupe`: index, decide, write, account.
 
-Everything is written into the work folder first and renamed at the end, the manifest last: after a SIGKILL the same command
-finds the indexed pieces and ends with the same bytes. In = out + rejected by reason, or an error.
+Everything is written into the work folder first and renamed at the end, the manifest last: after a SIGKILL the same
+command finds the indexed pieces and ends with the same bytes. In = out + rejected by reason, or an error.
 """
 
 from __future__ import annotations
@@ -46,12 +46,18 @@ def _check_keys(index: Index, keys: Keys, data: Path) -> None:
         if key not in index.seen and key not in STRATA:
             close = get_close_matches(key, [*index.seen, *STRATA], n=1)
             known = ", ".join(sorted(index.seen)[:12]) or "none"
-            raise UsageError(f"no row has the key {key!r}", where=str(data), hint=f"did you mean {close[0]} ?" if close else f"keys of the rows: {known}")
+            raise UsageError(
+                f"no row has the key {key!r}",
+                where=str(data),
+                hint=f"did you mean {close[0]} ?" if close else f"keys of the rows: {known}",
+            )
 
 
 @dataclass(frozen=True)
 class Decided:
-    """Rows of every output in order; `verdict` (`sets.dedupe`) and `other` of the rows that go into none; further facts."""
+    """Rows of every output in order; `verdict` (`sets.dedupe`) and `other` of the rows that go into none; further
+    facts.
+    """
 
     outputs: dict[str, Ints]
     verdict: Ints = field(default_factory=lambda: np.empty(0, np.int64))
@@ -82,7 +88,15 @@ class _Place:
 
 
 def split_set(
-    data: Path, folder: Path, *, parts: Sequence[tuple[str, float]], keys: Keys, near: bool = False, seed: int = 1, runner: Runner | None = None, progress: Progress = lambda _: None
+    data: Path,
+    folder: Path,
+    *,
+    parts: Sequence[tuple[str, float]],
+    keys: Keys,
+    near: bool = False,
+    seed: int = 1,
+    runner: Runner | None = None,
+    progress: Progress = lambda _: None,
 ) -> Outcome:
     """Write `folder`/train.jsonl and one file per held-out part; a part is a share (below 1) or a number of rows.
 
@@ -94,22 +108,54 @@ def split_set(
         _check_keys(index, keys, data)
         sizes = [max(1, round(size * len(index.rows))) if size < 1 else int(size) for _, size in parts]
         if sum(sizes) >= len(index.rows):
-            raise UsageError(f"{' + '.join(map(str, sizes))} rows to hold out of {len(index.rows)}", where=str(data), hint="leave rows to train on")
+            raise UsageError(
+                f"{' + '.join(map(str, sizes))} rows to hold out of {len(index.rows)}",
+                where=str(data),
+                hint="leave rows to train on",
+            )
         groups = splitting.components(index, alike=alike(index, folder_of_work, runner or Runner()) if near else ())
         part_of = splitting.deal(index, groups, sizes, seed=seed)
         empty = [name for at, (name, _) in enumerate(parts, 1) if sizes[at - 1] and not (part_of == at).any()]
         if empty:
             largest = int(np.unique(groups, return_counts=True)[1].max())
-            raise ProblemsFound(f"no group fits into {empty[0]}: {len(np.unique(groups))} groups, the largest of {largest} rows", where=str(data), hint="ask for a larger part, or group by less")
+            raise ProblemsFound(
+                f"no group fits into {empty[0]}: {len(np.unique(groups))} groups, the largest of {largest} rows",
+                where=str(data),
+                hint="ask for a larger part, or group by less",
+            )
         names = ["train", *(name for name, _ in parts)]
-        more = {"groups": len(np.unique(groups)), "strata": splitting.strata_table(index, part_of, len(names)), "parts": names}
+        more = {
+            "groups": len(np.unique(groups)),
+            "strata": splitting.strata_table(index, part_of, len(names)),
+            "parts": names,
+        }
         return Decided({f"{name}.jsonl": np.flatnonzero(part_of == at) for at, name in enumerate(names)}, more=more)
 
-    return _verb("split", [data], _Place(folder, "split"), [f"{name}.jsonl" for name in ("train", *(name for name, _ in parts))], options, keys, decide, runner, progress)
+    return _verb(
+        "split",
+        [data],
+        _Place(folder, "split"),
+        [f"{name}.jsonl" for name in ("train", *(name for name, _ in parts))],
+        options,
+        keys,
+        decide,
+        runner,
+        progress,
+    )
 
 
-def dedupe_set(data: Path, out: Path, *, keep_first: bool = False, near: bool = False, runner: Runner | None = None, progress: Progress = lambda _: None) -> Outcome:
-    """Write `out` without rows that repeat or contradict others; `near`: nor rows whose image looks the same, with the same texts."""
+def dedupe_set(
+    data: Path,
+    out: Path,
+    *,
+    keep_first: bool = False,
+    near: bool = False,
+    runner: Runner | None = None,
+    progress: Progress = lambda _: None,
+) -> Outcome:
+    """Write `out` without rows that repeat or contradict others; `near`: nor rows whose image looks the same, with the
+    same texts.
+    """
     options = {"keep_first": keep_first, "near": near, "out": out.name}
 
     def decide(index: Index, folder_of_work: staging.Work) -> Decided:
@@ -136,20 +182,39 @@ def mix_sets(
 ) -> Outcome:
     """Write `out`, drawn from `files` by their weights; `rows` of it, or as many as went in."""
     keys = Keys(strata=("task",))
-    options = {"sources": [[source.name, source.weight, source.replay] for source in sources], "rows": rows, "balance": balance, "seed": seed, "out": out.name}
+    options = {
+        "sources": [[source.name, source.weight, source.replay] for source in sources],
+        "rows": rows,
+        "balance": balance,
+        "seed": seed,
+        "out": out.name,
+    }
 
     def decide(index: Index, _: staging.Work) -> Decided:
         sizes = [int((index.rows["file"] == number).sum()) for number in range(len(files))]
         parts = mixing.shares(sources, sizes, balance=balance)
-        wanted = mixing.quotas(parts, rows or sum(size for size, source in zip(sizes, sources, strict=True) if not source.replay))
+        wanted = mixing.quotas(
+            parts, rows or sum(size for size, source in zip(sizes, sources, strict=True) if not source.replay)
+        )
         order = mixing.draw(index, wanted, [source.replay for source in sources], seed=seed)
         used = [len(np.unique(order[index.rows["file"][order] == number])) for number in range(len(files))]
         table = [
-            {"source": source.name, "in": size, "share": round(part, 6), "out": count, "distinct": distinct, "left_out": size - distinct}
+            {
+                "source": source.name,
+                "in": size,
+                "share": round(part, 6),
+                "out": count,
+                "distinct": distinct,
+                "left_out": size - distinct,
+            }
             for source, size, part, count, distinct in zip(sources, sizes, parts, wanted, used, strict=True)
         ]
         distinct = sum(used)
-        return Decided({out.name: order}, more={"sources": table}, counts={"distinct": distinct, "repeated": len(order) - distinct, "left_out": len(index.rows) - distinct})
+        return Decided(
+            {out.name: order},
+            more={"sources": table},
+            counts={"distinct": distinct, "repeated": len(order) - distinct, "left_out": len(index.rows) - distinct},
+        )
 
     return _verb("mix", list(files), _Place(out.parent, out.stem), [out.name], options, keys, decide, runner, progress)
 
@@ -157,12 +222,24 @@ def mix_sets(
 Decide = Callable[[Index, staging.Work], Decided]
 
 
-def _verb(name: str, files: list[Path], place: _Place, targets: list[str], options: dict[str, Any], keys: Keys, decide: Decide, runner: Runner | None, progress: Progress) -> Outcome:
+def _verb(
+    name: str,
+    files: list[Path],
+    place: _Place,
+    targets: list[str],
+    options: dict[str, Any],
+    keys: Keys,
+    decide: Decide,
+    runner: Runner | None,
+    progress: Progress,
+) -> Outcome:
     inputs = [manifest.describe(path, place.folder) for path in files]
     for path, found in zip(files, inputs, strict=True):
         if found.get("kind") != "file":
             raise UsageError("no such file", where=str(path), hint="give a JSONL file")
-        if path.resolve() in {(place.folder / target).resolve() for target in (*targets, place.rejects, place.manifest.name)}:
+        if path.resolve() in {
+            (place.folder / target).resolve() for target in (*targets, place.rejects, place.manifest.name)
+        }:
             raise UsageError("the output would overwrite its source", where=str(path), hint="give another -o")
     mark = manifest.fingerprint(name, inputs, options)
     done = manifest.finished(place.manifest, mark)
@@ -174,7 +251,9 @@ def _verb(name: str, files: list[Path], place: _Place, targets: list[str], optio
     _refuse_stale(place, targets)
     with staging.Work(place.folder / place.stem, mark) as folder:
         try:
-            found = _carry_out(name, files, place, (mark, inputs, options), keys, decide, folder, runner or Runner(), progress)
+            found = _carry_out(
+                name, files, place, (mark, inputs, options), keys, decide, folder, runner or Runner(), progress
+            )
         except (ProblemsFound, UsageError):  # nothing that another run of the same command could go on with
             folder.clear()
             raise
@@ -189,10 +268,16 @@ def _sweep(place: _Place, mark: str) -> None:
 
 
 def _refuse_stale(place: _Place, targets: Sequence[str]) -> None:
-    """UsageError where a part of an earlier cut would stay beside the new ones: its rows may be among those to train on."""
+    """UsageError where a part of an earlier cut would stay beside the new ones: its rows may be among those to train
+    on.
+    """
     stale: list[str] = []
     with suppress(SftError, OSError, KeyError, TypeError):
-        stale = [name for name in read_json(place.manifest)["outputs"] if name not in (*targets, place.rejects) and (place.folder / name).is_file()]
+        stale = [
+            name
+            for name in read_json(place.manifest)["outputs"]
+            if name not in (*targets, place.rejects) and (place.folder / name).is_file()
+        ]
     if stale:
         message = f"this part of an earlier cut may share rows with the new {targets[0]}"
         raise UsageError(message, where=str(place.folder / stale[0]), hint="remove it, or give another -o")
@@ -212,7 +297,9 @@ def _carry_out(
     """Index, decide, write, and put everything in place, the manifest last; returns the manifest."""
     index = build(files, folder, keys, runner, progress=progress)
     if not len(index.rows):
-        raise ProblemsFound("no usable row", where=", ".join(map(str, files)), hint=f"`sft validate {files[0]}` says what is wrong")
+        raise ProblemsFound(
+            "no usable row", where=", ".join(map(str, files)), hint=f"`sft validate {files[0]}` says what is wrong"
+        )
     decided = decide(index, folder)
     written = _write(index, folder, place, decided)
     counts = _counts(index, decided, written)
@@ -223,7 +310,9 @@ def _carry_out(
     atomic.join(folder.path("joined.images"), index.looked_at)
     folder.move("joined.images", place.images)
     mark, inputs, options = described
-    text = json.dumps(manifest.make(name, mark, inputs, options, counts, stated, **decided.more), ensure_ascii=False, indent=2)
+    text = json.dumps(
+        manifest.make(name, mark, inputs, options, counts, stated, **decided.more), ensure_ascii=False, indent=2
+    )
     atomic.write(folder.path(place.manifest.name), text.encode() + b"\n")
     folder.move(place.manifest.name, place.manifest)
     folder.clear()
@@ -242,7 +331,12 @@ def _write(index: Index, folder: staging.Work, place: _Place, decided: Decided) 
         for row in np.flatnonzero(decided.verdict):
             code, message = duplicates.REASON[int(decided.verdict[row])]
             raw = read_line(index, row, files)[:RAW_BYTES].decode("utf-8", "replace")
-            reject = {"where": _where(index, row), "code": code, "message": message.format(_where(index, int(decided.other[row]))), "raw": raw}
+            reject = {
+                "where": _where(index, row),
+                "code": code,
+                "message": message.format(_where(index, int(decided.other[row]))),
+                "raw": raw,
+            }
             stream.write(json.dumps(reject, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
     return written
 
@@ -255,8 +349,18 @@ def _counts(index: Index, decided: Decided, written: dict[str, int]) -> dict[str
     rows, out, lost = len(index.rows) + sum(index.rejected.values()), sum(written.values()), sum(reasons.values())
     # a mixture leaves rows out and repeats others: in = distinct + left_out + rejected, out = distinct + repeated
     if rows != out - decided.counts.get("repeated", 0) + decided.counts.get("left_out", 0) + lost:
-        raise EngineError(f"{rows} rows in, {out} out + {lost} rejected {decided.counts or ''}", hint="this is a fault of the workbench; nothing was written")
-    return {"in": rows, "out": out, "rejected": lost, **decided.counts, "reasons": dict(sorted(reasons.items())), "files": written}
+        raise EngineError(
+            f"{rows} rows in, {out} out + {lost} rejected {decided.counts or ''}",
+            hint="this is a fault of the workbench; nothing was written",
+        )
+    return {
+        "in": rows,
+        "out": out,
+        "rejected": lost,
+        **decided.counts,
+        "reasons": dict(sorted(reasons.items())),
+        "files": written,
+    }
 
 
 def _where(index: Index, row: int | np.int64) -> str:

@@ -1,7 +1,7 @@
 """Which rows say the same again, and which contradict each other.
 
-The same images with the same texts: the first row stays. The same images and prompt with another answer: somebody is wrong,
-and nobody here can say who, so that all of them go, unless the first is asked for.
+The same images with the same texts: the first row stays. The same images and prompt with another answer: somebody is
+wrong, and nobody here can say who, so that all of them go, unless the first is asked for.
 """
 
 from __future__ import annotations

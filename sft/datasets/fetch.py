@@ -1,10 +1,10 @@
 """`sft fetch NAME`: a published data set becomes local: JSONL files and every image they name.
 
     out/source/train-1f0c….jsonl   as published; the name carries a hash of the address
-    out/images/index.jsonl         {"url": "https://…/5b7a.png", "file": "images/3f/3f9a….png", "bytes": 4711}, one line as each arrives
-    out/train.jsonl                the rows whose images are all here, with paths that count from `out`
-    out/train.rejects.jsonl        {"line": 17, "reason": "image", "message": "…", "row": {…}}
-    out/manifest.json              addresses, hashes, counts; written last, so its existence means: complete
+    out/images/index.jsonl         {"url": "https://…/5b7a.png", "file": "images/3f/3f9a….png", "bytes": 4711}, one line
+    as each arrives out/train.jsonl                the rows whose images are all here, with paths that count from `out`
+    out/train.rejects.jsonl        {"line": 17, "reason": "image", "message": "…", "row": {…}} out/manifest.json
+    addresses, hashes, counts; written last, so its existence means: complete
 
 A run that was stopped is continued by the same call: what the index names is not fetched again, what was rejected is
 tried again. Only `text_info` and `image_info` of a row are kept; sizes that a row claims for its images are left out,
@@ -28,7 +28,19 @@ import msgspec
 
 from sft.datasets.card import Card, load_card
 from sft.errors import EngineError, ProblemsFound, SftError, UsageError
-from sft.files import Unreachable, atomic_write, decode, disk_error, fetch_file, make_client, open_input, read_json, sha256, write_json, write_samples
+from sft.files import (
+    Unreachable,
+    atomic_write,
+    decode,
+    disk_error,
+    fetch_file,
+    make_client,
+    open_input,
+    read_json,
+    sha256,
+    write_json,
+    write_samples,
+)
 from sft.images import ImageProblem, probe
 from sft.types import Sample
 
@@ -41,7 +53,12 @@ OnProgress = Callable[[str, int, "int | None"], None]  # what is fetched, how mu
 
 
 def fetch_dataset(
-    card: Path | Mapping[str, Any], out: Path, *, workers: int = 8, allow_private: bool = False, on_progress: OnProgress | None = None
+    card: Path | Mapping[str, Any],
+    out: Path,
+    *,
+    workers: int = 8,
+    allow_private: bool = False,
+    on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Bring a data set to `out`, up to `workers` images at a time; returns its manifest.
 
@@ -64,7 +81,9 @@ def fetch_dataset(
 
 
 def account(manifest: Mapping[str, Any], card: Card, out: Path) -> tuple[list[str], bool]:
-    """What became of the rows, one line a split; and whether all arrived: none rejected, and as many as the card says."""
+    """What became of the rows, one line a split; and whether all arrived: none rejected, and as many as the
+    card says.
+    """
     lines, whole = [], True
     for name, split in manifest["splits"].items():
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(split["reasons"].items()))
@@ -80,7 +99,9 @@ def account(manifest: Mapping[str, Any], card: Card, out: Path) -> tuple[list[st
 def _bring(card: Card, out: Path, workers: int, allow_private: bool, tell: OnProgress) -> dict[str, Any]:
     with make_client(allow_private) as client:
         sources = {name: _fetch_source(card, name, out, client, allow_private, tell) for name in card.files}
-        urls = list(dict.fromkeys(url for source in sources.values() for url in _image_urls(source)))  # each once, in order
+        urls = list(
+            dict.fromkeys(url for source in sources.values() for url in _image_urls(source))
+        )  # each once, in order
         files, failed = _fetch_images(urls, out, client, workers, allow_private, tell)
     (out / "manifest.json").unlink(missing_ok=True)  # only now: an earlier, smaller result stays usable until here
     splits: dict[str, dict[str, Any]] = {}
@@ -93,19 +114,31 @@ def _bring(card: Card, out: Path, workers: int, allow_private: bool, tell: OnPro
 
 
 def _finished(card: Card, out: Path) -> dict[str, Any] | None:
-    """The manifest of an earlier run that fetched the same files and lost no row; None where something is left to do."""
+    """The manifest of an earlier run that fetched the same files and lost no row; None where something is
+    left to do.
+    """
     if not (out / "manifest.json").is_file():
         return None
-    with suppress(ProblemsFound, KeyError, TypeError, AttributeError):  # a manifest that says something else is written anew
+    with suppress(
+        ProblemsFound, KeyError, TypeError, AttributeError
+    ):  # a manifest that says something else is written anew
         found: dict[str, Any] = read_json(out / "manifest.json")
         splits = found["splits"]
-        same = {name: split["url"] for name, split in splits.items()} == {name: rule.url for name, rule in card.files.items()}
-        if same and all((split["rejected"], split["reasons"], split["rows"]) == (0, {}, split["written"]) and (out / f"{name}.jsonl").is_file() for name, split in splits.items()):
+        same = {name: split["url"] for name, split in splits.items()} == {
+            name: rule.url for name, rule in card.files.items()
+        }
+        if same and all(
+            (split["rejected"], split["reasons"], split["rows"]) == (0, {}, split["written"])
+            and (out / f"{name}.jsonl").is_file()
+            for name, split in splits.items()
+        ):
             return found
     return None
 
 
-def _fetch_source(card: Card, name: str, out: Path, client: httpx.Client, allow_private: bool, tell: OnProgress) -> Path:
+def _fetch_source(
+    card: Card, name: str, out: Path, client: httpx.Client, allow_private: bool, tell: OnProgress
+) -> Path:
     """The JSONL of one split, fetched unless it is there."""
     rule = card.files[name]
     source = out / "source" / f"{name}-{hashlib.sha256(rule.url.encode()).hexdigest()[:8]}.jsonl"
@@ -113,13 +146,20 @@ def _fetch_source(card: Card, name: str, out: Path, client: httpx.Client, allow_
         return source
     try:
         fetch_file(
-            rule.url, source, client=client, max_bytes=MAX_JSONL_BYTES, sha256=rule.sha256, allow_private=allow_private,
+            rule.url,
+            source,
+            client=client,
+            max_bytes=MAX_JSONL_BYTES,
+            sha256=rule.sha256,
+            allow_private=allow_private,
             on_progress=lambda count, total: tell(f"{name}.jsonl", count, total),
-        )  # fmt: skip
+        )
     except Unreachable as error:
         drawn = f"the drawn sample needs no network: `make train DATA={card.name}` uses it"
         hint = drawn if card.sample else "fetch it where there is a network, and copy the folder"
-        raise EngineError(f"the {name} file of {card.name} is not to be had: {error.message}", where=rule.url, hint=hint) from error
+        raise EngineError(
+            f"the {name} file of {card.name} is not to be had: {error.message}", where=rule.url, hint=hint
+        ) from error
     return source
 
 
@@ -127,7 +167,11 @@ def _image_urls(source: Path) -> Iterator[str]:
     with open_input(source) as stream:
         for line in stream:
             with suppress(msgspec.MsgspecError):  # such a row is rejected later, with its reason
-                yield from (image.image_url for image in decode(line).image_info if image.image_url.startswith(("http://", "https://")))
+                yield from (
+                    image.image_url
+                    for image in decode(line).image_info
+                    if image.image_url.startswith(("http://", "https://"))
+                )
 
 
 def _fetch_images(
@@ -147,7 +191,10 @@ def _fetch_images(
                 url, problem = futures[future], _problem(future)
                 silent = silent + 1 if isinstance(problem, Unreachable) else 0
                 if silent == GIVE_UP_AFTER:
-                    raise EngineError(f"no answer for {silent} images in a row; {problem}", hint="the same command goes on where it stopped") from problem
+                    raise EngineError(
+                        f"no answer for {silent} images in a row; {problem}",
+                        hint="the same command goes on where it stopped",
+                    ) from problem
                 if problem:
                     failed[url] = problem.message if isinstance(problem, SftError) else str(problem)
                 else:
@@ -166,7 +213,9 @@ def _read_index(index: Path, out: Path) -> dict[str, str]:
     """The images that are still there as they arrived."""
     files: dict[str, str] = {}
     for line in index.read_bytes().splitlines() if index.is_file() else ():
-        with suppress(msgspec.MsgspecError, KeyError, TypeError, OSError):  # half a line, or a file that has gone: fetched again
+        with suppress(
+            msgspec.MsgspecError, KeyError, TypeError, OSError
+        ):  # half a line, or a file that has gone: fetched again
             entry = msgspec.json.decode(line)
             if (out / entry["file"]).stat().st_size == entry["bytes"]:
                 files[entry["url"]] = entry["file"]
@@ -218,24 +267,47 @@ def _rewrite(source: Path, target: Path, files: Mapping[str, str], failed: Mappi
     if not written:
         target.unlink()
         first = f": line {rejects[0]['line']}, {rejects[0]['message']}" if rejects else ""
-        raise ProblemsFound(f"none of {rows} rows can be used{first}", where=str(source), hint=f"{rejects_path} names every reason" if rejects else None)
+        raise ProblemsFound(
+            f"none of {rows} rows can be used{first}",
+            where=str(source),
+            hint=f"{rejects_path} names every reason" if rejects else None,
+        )
     reasons = Counter(reject["reason"] for reject in rejects)
     counts = {"rows": rows, "written": written, "rejected": len(rejects), "reasons": dict(reasons)}
     return {**counts, "source_sha256": sha256(source), "sha256": sha256(target)}
 
 
-def _usable(source: Path, files: Mapping[str, str], failed: Mapping[str, str], rejects: list[dict[str, Any]]) -> Iterator[Sample]:
+def _usable(
+    source: Path, files: Mapping[str, str], failed: Mapping[str, str], rejects: list[dict[str, Any]]
+) -> Iterator[Sample]:
     """The rows with local images; the others are appended to `rejects`."""
     with open_input(source) as stream:
         for number, line in enumerate(stream, 1):
             try:
                 sample = decode(line)
             except msgspec.MsgspecError as error:
-                rejects.append({"line": number, "reason": "structure", "message": str(error), "row": line.decode("utf-8", "replace").strip()})
+                rejects.append(
+                    {
+                        "line": number,
+                        "reason": "structure",
+                        "message": str(error),
+                        "row": line.decode("utf-8", "replace").strip(),
+                    }
+                )
                 continue
             missing = next((image.image_url for image in sample.image_info if image.image_url not in files), None)
             if missing is None:
-                yield replace(sample, image_info=tuple(replace(image, image_url=files[image.image_url]) for image in sample.image_info))
+                yield replace(
+                    sample,
+                    image_info=tuple(replace(image, image_url=files[image.image_url]) for image in sample.image_info),
+                )
                 continue
             why = failed.get(missing, "not an address; only what can be fetched comes with this set")
-            rejects.append({"line": number, "reason": "image", "message": f"{missing[:200]}: {why}", "row": msgspec.Raw(line.strip())})
+            rejects.append(
+                {
+                    "line": number,
+                    "reason": "image",
+                    "message": f"{missing[:200]}: {why}",
+                    "row": msgspec.Raw(line.strip()),
+                }
+            )

@@ -17,7 +17,8 @@ HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 200  # of the rows of a file that comes wi
 
 
 def hold_out(data: Path, folder: Path, *, seed: int) -> tuple[Path, Path, int]:
-    """Split a file without a test set: by image content, so that no image is on both sides. Returns (train, test, test rows).
+    """Split a file without a test set: by image content, so that no image is on both sides. Returns (train, test, test
+    rows).
 
     In = train + test. Images are named by absolute paths, since the new files stand elsewhere.
     """
@@ -25,7 +26,11 @@ def hold_out(data: Path, folder: Path, *, seed: int) -> tuple[Path, Path, int]:
     group_of = _groups(rows)
     sizes = Counter(group_of)
     if len(sizes) < 2:
-        raise ProblemsFound("all rows show the same image, none can be held out", where=str(data), hint="add different images, or give TEST=file.jsonl")
+        raise ProblemsFound(
+            "all rows show the same image, none can be held out",
+            where=str(data),
+            hint="add different images, or give TEST=file.jsonl",
+        )
     wanted = max(1, min(HELD_OUT_MOST, round(len(rows) * HELD_OUT_SHARE)))
     held: set[str] = set()
     count = 0

@@ -31,8 +31,22 @@ from sft.types import Sample
 
 # One row: which of the input files, where its line begins, how long it is without the line end, its number, hashes of
 # 128 bit (two numbers) of its images and of its texts, 64 bit of its prompts, its group and its stratum.
-ROW = np.dtype([("file", "u2"), ("offset", "u8"), ("length", "u4"), ("line", "u4"), ("images", "u8", 2), ("texts", "u8", 2), ("prompt", "u8"), ("group", "u8"), ("stratum", "u8")])
-IMAGE = np.dtype([("row", "u4"), ("image", "u8", 2)])  # every image of every row; `row` counts from the beginning of its shard
+ROW = np.dtype(
+    [
+        ("file", "u2"),
+        ("offset", "u8"),
+        ("length", "u4"),
+        ("line", "u4"),
+        ("images", "u8", 2),
+        ("texts", "u8", 2),
+        ("prompt", "u8"),
+        ("group", "u8"),
+        ("stratum", "u8"),
+    ]
+)
+IMAGE = np.dtype(
+    [("row", "u4"), ("image", "u8", 2)]
+)  # every image of every row; `row` counts from the beginning of its shard
 NO_GROUP = 0
 MAX_KEYS = 200  # of the rows' own that are remembered, to suggest one
 MAX_STEPS = 16  # of such a key; rows may be nested a thousand deep
@@ -76,11 +90,22 @@ class Index:
     looked_at: tuple[Path, ...] = ()  # the pieces of the list of images (`sft.files.snapshot`)
 
 
-def build(files: list[Path], folder: staging.Work, keys: Keys, runner: Runner, *, progress: Callable[[float], object] = lambda _: None) -> Index:
+def build(
+    files: list[Path],
+    folder: staging.Work,
+    keys: Keys,
+    runner: Runner,
+    *,
+    progress: Callable[[float], object] = lambda _: None,
+) -> Index:
     """Index every row of `files`. Rows that are no samples, or whose images cannot be read, are rejected by reason."""
     if len(files) > 0xFFFF:
         raise UsageError(f"{len(files)} files, at most {0xFFFF} at once", hint="join some of them first")
-    jobs = (Job(unit, number, folder.path(f"{number:05}-{unit.payload.start:012}.index"), keys) for number, path in enumerate(files) for unit in line_units(path))
+    jobs = (
+        Job(unit, number, folder.path(f"{number:05}-{unit.payload.start:012}.index"), keys)
+        for number, path in enumerate(files)
+        for unit in line_units(path)
+    )
     content_hash.cache_clear()  # another call may have seen other images
     done = 0
     pieces = []
@@ -111,7 +136,16 @@ def _joined(files: tuple[Path, ...], pieces: list[Path]) -> Index:
             rejected[code] = rejected.get(code, 0) + number
     empty_rows, empty_images = np.empty(0, ROW), np.empty(0, IMAGE)
     rejects, looked_at = (tuple(piece.with_suffix(ending) for piece in pieces) for ending in (".rejects", ".images"))
-    return Index(files, np.concatenate([empty_rows, *rows]), np.concatenate([empty_images, *images]), names, rejects, rejected, frozenset(seen), looked_at)
+    return Index(
+        files,
+        np.concatenate([empty_rows, *rows]),
+        np.concatenate([empty_images, *images]),
+        names,
+        rejects,
+        rejected,
+        frozenset(seen),
+        looked_at,
+    )
 
 
 def index_shard(job: Job) -> tuple[int, Path]:
@@ -127,7 +161,12 @@ def index_shard(job: Job) -> tuple[int, Path]:
     atomic.write(job.piece.with_suffix(".images"), shard.looked_at.packed())
     summary = json.dumps({"names": shard.names, "rejected": shard.rejected, "seen": sorted(shard.seen)}).encode()
     with atomic.piece(job.piece) as stream:
-        np.savez(stream, rows=np.array(shard.rows, ROW), images=np.array(shard.images, IMAGE), summary=np.frombuffer(summary, "u1"))
+        np.savez(
+            stream,
+            rows=np.array(shard.rows, ROW),
+            images=np.array(shard.images, IMAGE),
+            summary=np.frombuffer(summary, "u1"),
+        )
     return size, job.piece
 
 
@@ -159,7 +198,12 @@ class _Shard:
                 except ImageProblem as problem:
                     self.rejected[problem.code] = self.rejected.get(problem.code, 0) + 1
                     where = f"{self.job.unit.name}:{span.line + number - 1}"
-                    yield {"where": where, "code": problem.code, "message": str(problem), "raw": text[:4096].decode("utf-8", "replace").rstrip("\n")}
+                    yield {
+                        "where": where,
+                        "code": problem.code,
+                        "message": str(problem),
+                        "raw": text[:4096].decode("utf-8", "replace").rstrip("\n"),
+                    }
                 if end >= span.end:
                     return
 
@@ -182,7 +226,19 @@ class _Shard:
         asked = short_hash("\0".join(item.text.strip() for item in sample.text_info if item.tag == "mask"))
         images = hashes[0] if len(hashes) == 1 else wide_hash(repr(hashes).encode())
         self.images += [(len(self.rows), value) for value in hashes]
-        self.rows.append((self.job.file, begin, len(text), line, images, texts, asked, short_hash(group) if group else NO_GROUP, number))
+        self.rows.append(
+            (
+                self.job.file,
+                begin,
+                len(text),
+                line,
+                images,
+                texts,
+                asked,
+                short_hash(group) if group else NO_GROUP,
+                number,
+            )
+        )
 
     def _hash(self, path: Path) -> tuple[int, int]:
         resolved = _resolved(path)
@@ -227,7 +283,8 @@ def _two(digest: bytes) -> tuple[int, int]:
 
 
 def look_up(raw: Any, key: str) -> Any:
-    """The value of a dotted key such as `meta.group`; None where it is missing, or null: rows without a document are not of one.
+    """The value of a dotted key such as `meta.group`; None where it is missing, or null: rows without a document are
+    not of one.
 
     ImageProblem for a value that is nested too deeply to be compared.
     """
@@ -271,11 +328,15 @@ def read_line(index: Index, row: int | np.int64, cache: dict[int, Any]) -> bytes
     stream.seek(offset)
     text: bytes = stream.read(length)
     if len(text) != length:
-        raise ProblemsFound("this file changed while it was read", where=str(index.files[file]), hint="run the command again")
+        raise ProblemsFound(
+            "this file changed while it was read", where=str(index.files[file]), hint="run the command again"
+        )
     return text
 
 
-_row = msgspec.json.Decoder(dict[str, msgspec.Raw])  # what is not looked at stays as it was written, numbers of any length too
+_row = msgspec.json.Decoder(
+    dict[str, msgspec.Raw]
+)  # what is not looked at stays as it was written, numbers of any length too
 _images = msgspec.json.Decoder(list[dict[str, Any]])
 BATCH = 1 << 20  # bytes of rows that are joined before they are written
 
@@ -318,6 +379,10 @@ def relocate(line: bytes, base: Path, folder: Path) -> bytes:
         url = image["image_url"]
         if not os.path.isabs(url):
             parent, name = os.path.split(os.path.join(base, url))
-            moved = os.path.relpath(os.path.join(os.path.realpath(parent), name), folder)  # `..` behind a link leads elsewhere than it reads
-            image["image_url"] = f"./{moved}" if moved.startswith("http") else moved  # the trainers take every http… for an address
+            moved = os.path.relpath(
+                os.path.join(os.path.realpath(parent), name), folder
+            )  # `..` behind a link leads elsewhere than it reads
+            image["image_url"] = (
+                f"./{moved}" if moved.startswith("http") else moved
+            )  # the trainers take every http… for an address
     return msgspec.json.encode({**row, "image_info": images})

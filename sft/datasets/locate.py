@@ -34,7 +34,9 @@ def find(name: str, *, say: Callable[[str], None] = lambda _: None) -> DataSet:
     for path in (given, DATASETS / name):
         if path.is_file():
             test = path.with_name("test.jsonl")
-            name = path.resolve().parent.name if path.name == "train.jsonl" else path.stem  # a folder says more than "train"
+            name = (
+                path.resolve().parent.name if path.name == "train.jsonl" else path.stem
+            )  # a folder says more than "train"
             return DataSet(name, path, test if path.name == "train.jsonl" and test.is_file() else None, str(path))
         if (path / "dataset.yaml").is_file():
             return _carded(path, say)
@@ -45,12 +47,23 @@ def find(name: str, *, say: Callable[[str], None] = lambda _: None) -> DataSet:
         return _carded(carded, say)
     known = sorted(path.parent.name for path in DATASETS.glob("*/dataset.yaml"))
     close = get_close_matches(name.removesuffix(".jsonl"), known, n=1)
-    close = close or [str(given.with_name(near)) for near in get_close_matches(given.name, [path.name for path in given.parent.glob("*.jsonl")], n=1)]
-    others = f", or one of: {', '.join(known)}" if known else "; names are looked for under datasets/ of the current directory"
+    close = close or [
+        str(given.with_name(near))
+        for near in get_close_matches(given.name, [path.name for path in given.parent.glob("*.jsonl")], n=1)
+    ]
+    others = (
+        f", or one of: {', '.join(known)}"
+        if known
+        else "; names are looked for under datasets/ of the current directory"
+    )
     hint = f"did you mean {close[0]} ?" if close else f"give a JSONL file{others}"
     if given.is_dir():
         inside = ", ".join(sorted(path.name for path in given.glob("*.jsonl"))[:5])
-        raise UsageError("no train.jsonl in this folder", where=name, hint=f"name one of its files: {inside}" if inside else "it holds no JSONL file")
+        raise UsageError(
+            "no train.jsonl in this folder",
+            where=name,
+            hint=f"name one of its files: {inside}" if inside else "it holds no JSONL file",
+        )
     raise UsageError("no such data", where=name, hint=hint)
 
 
@@ -69,7 +82,11 @@ def draw_sample(folder: Path, *, say: Callable[[str], None] = lambda _: None) ->
     path = folder / "dataset.yaml"
     rule = load_card(path).sample
     if rule is None:
-        raise UsageError("this card has no sample that could be drawn", where=str(path), hint=f"`sft fetch {folder.name}` brings the published files")
+        raise UsageError(
+            "this card has no sample that could be drawn",
+            where=str(path),
+            hint=f"`sft fetch {folder.name}` brings the published files",
+        )
     order = {"drawing": DRAWING, **rule.model_dump()}
     sample = folder / "sample"
     manifest = sample / "manifest.json"
@@ -82,7 +99,9 @@ def draw_sample(folder: Path, *, say: Callable[[str], None] = lambda _: None) ->
     manifest.unlink(missing_ok=True)
     for split in ("train", "test"):
         bengali_sample.write_split(sample, seed=rule.seed, split=split, count=order[split], prompt=prompt)
-    write_json(manifest, {"order": order, "sha256": {split: sha256(sample / f"{split}.jsonl") for split in ("train", "test")}})
+    write_json(
+        manifest, {"order": order, "sha256": {split: sha256(sample / f"{split}.jsonl") for split in ("train", "test")}}
+    )
     return sample
 
 
@@ -102,4 +121,7 @@ def starting_point(folder: Path) -> list[Path]:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError("this is not an empty folder", where=str(folder), hint="give a new one")
     prompt = models.MODELS[models.DEFAULT_MODEL].prompts[Task.OCR]
-    return [bengali_sample.write_split(folder, seed=1, split=split, count=count, prompt=prompt) for split, count in (("train", 64), ("test", 8))]
+    return [
+        bengali_sample.write_split(folder, seed=1, split=split, count=count, prompt=prompt)
+        for split, count in (("train", 64), ("test", 8))
+    ]

@@ -29,11 +29,19 @@ class Batch:
 
 
 def alike(index: Index, folder: staging.Work, runner: Runner) -> list[tuple[int, int]]:
-    """Pairs of rows (left < right) with the same texts and first images that look the same, though they are different files."""
+    """Pairs of rows (left < right) with the same texts and first images that look the same, though they are different
+    files.
+    """
     groups = _same_texts(index)
     rows = np.concatenate([np.empty(0, np.int64), *groups]).tolist()
     pieces = list(run(look, _batches(index, rows, folder), runner))
-    hashes = dict(zip(rows, np.concatenate([np.empty(0, np.uint64), *(np.load(piece, allow_pickle=False) for piece in pieces)]), strict=True))
+    hashes = dict(
+        zip(
+            rows,
+            np.concatenate([np.empty(0, np.uint64), *(np.load(piece, allow_pickle=False) for piece in pieces)]),
+            strict=True,
+        )
+    )
     found = []
     for group in groups:
         of_group = np.array([hashes[int(row)] for row in group], np.uint64)
@@ -65,7 +73,9 @@ def look(batch: Batch) -> Path:
         try:
             hashes = np.array([dhash(path) for path in batch.images], np.uint64)
         except ImageProblem as problem:
-            raise ProblemsFound(f"[{problem.code}] {problem}", hint="`sft validate --deep` finds all of them") from problem
+            raise ProblemsFound(
+                f"[{problem.code}] {problem}", hint="`sft validate --deep` finds all of them"
+            ) from problem
         with atomic.piece(batch.piece) as stream:
             np.save(stream, hashes)
     return batch.piece

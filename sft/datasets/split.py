@@ -1,7 +1,7 @@
 """Cut a set into parts that share no image, no document and, if asked, no look-alike: leak-free by construction.
 
-Rows that share an image, directly or through other rows, and rows of one group stand together. Whole groups are dealt out,
-in an order that the seed decides, to the part that still lacks most of what the group holds, stratum by stratum.
+Rows that share an image, directly or through other rows, and rows of one group stand together. Whole groups are dealt
+out, in an order that the seed decides, to the part that still lacks most of what the group holds, stratum by stratum.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ Ints = npt.NDArray[np.int64]
 
 
 def components(index: Index, *, alike: Sequence[tuple[int, int]] = ()) -> Ints:
-    """For every row the number of its group (the lowest row in it). `alike`: further pairs of rows that belong together."""
+    """For every row the number of its group (the lowest row in it).
+
+    `alike`: further pairs of rows that belong together.
+    """
     parent = np.arange(len(index.rows), dtype=np.int64)
 
     def root(row: int) -> int:
@@ -50,8 +53,8 @@ def components(index: Index, *, alike: Sequence[tuple[int, int]] = ()) -> Ints:
 def deal(index: Index, groups: Ints, sizes: Sequence[int], *, seed: int) -> Ints:
     """For every row the number of its part: 0 is the rest (training), part k has about `sizes[k - 1]` rows.
 
-    A group goes to the first held-out part whose shortage it lessens: the sum over strata of |wanted - there|. A part is
-    never more than a group away from its size; small parts of large groups can stay empty.
+    A group goes to the first held-out part whose shortage it lessens: the sum over strata of |wanted - there|. A part
+    is never more than a group away from its size; small parts of large groups can stay empty.
     """
     strata, stratum_of = np.unique(index.rows["stratum"], return_inverse=True)
     totals = np.bincount(stratum_of, minlength=len(strata)).astype(float)
@@ -79,7 +82,9 @@ def _members(groups: Ints) -> list[Ints]:
 
 
 def _name(index: Index, row: int, seed: int) -> bytes:
-    """What decides when a group is dealt: its content, not its place, so that more rows of other documents move nothing."""
+    """What decides when a group is dealt: its content, not its place, so that more rows of other documents move
+    nothing.
+    """
     record: Any = index.rows[row]
     key = record["group"].tobytes() if record["group"] != NO_GROUP else record["images"].tobytes()
     return hashlib.sha256(f"{seed}/".encode() + key + record["texts"].tobytes()).digest()

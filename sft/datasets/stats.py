@@ -1,4 +1,6 @@
-"""What a data set is made of, in one pass: tasks, scripts, lengths, sizes, tokens. A few bytes of a row stay in memory."""
+"""What a data set is made of, in one pass: tasks, scripts, lengths, sizes, tokens. A few bytes of a row stay in
+memory.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ QUANTILES = (("least", 0.0), ("5 %", 0.05), ("median", 0.5), ("95 %", 0.95), ("m
 
 @dataclass(frozen=True)
 class Numbers:
-    """One measure over all rows: count, mean, quantiles by name, and a histogram (counts, edges) up to the 99th percentile."""
+    """One measure over all rows: count, mean, quantiles by name, and a histogram (counts, edges) up to the 99th
+    percentile.
+    """
 
     count: int
     mean: float
@@ -45,13 +49,20 @@ class Numbers:
 
 @dataclass
 class Stats:
-    """A data set in numbers. `picked`: (line, sample) of rows drawn evenly at random; `unreadable`: rows that are no samples."""
+    """A data set in numbers.
+
+    `picked`: (line, sample) of rows drawn evenly at random; `unreadable`: rows that are no samples.
+    """
 
     path: Path
     rows: int = 0
     unreadable: int = 0
     no_image: int = 0
-    counts: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in ("task", "prompt", "script", "image format", "image mode", "turns")})
+    counts: dict[str, Counter[str]] = field(
+        default_factory=lambda: {
+            name: Counter() for name in ("task", "prompt", "script", "image format", "image mode", "turns")
+        }
+    )
     values: dict[str, array[float]] = field(default_factory=lambda: {name: array("f") for name in MEASURES})
     picked: list[tuple[int, Sample]] = field(default_factory=list)
 
@@ -63,17 +74,43 @@ class Stats:
         high = float(np.quantile(values, 0.99))
         counts, edges = np.histogram(np.minimum(values, high), bins=BINS)
         quantiles = {label: float(np.quantile(values, q)) for label, q in QUANTILES}
-        return Numbers(len(values), float(values.mean(dtype=np.float64)), quantiles, (counts.tolist(), [float(edge) for edge in edges]))
+        return Numbers(
+            len(values),
+            float(values.mean(dtype=np.float64)),
+            quantiles,
+            (counts.tolist(), [float(edge) for edge in edges]),
+        )
 
     def as_dict(self) -> dict[str, object]:
         """For `--json`."""
-        numbers = {name: {"unit": unit, "count": found.count, "mean": found.mean, **found.quantiles} for name, unit in MEASURES.items() if (found := self.numbers(name))}
+        numbers = {
+            name: {"unit": unit, "count": found.count, "mean": found.mean, **found.quantiles}
+            for name, unit in MEASURES.items()
+            if (found := self.numbers(name))
+        }
         counts = {name: dict(counter.most_common()) for name, counter in self.counts.items()}
-        return {"path": str(self.path), "rows": self.rows, "unreadable": self.unreadable, "no_image": self.no_image, "counts": counts, "numbers": numbers}
+        return {
+            "path": str(self.path),
+            "rows": self.rows,
+            "unreadable": self.unreadable,
+            "no_image": self.no_image,
+            "counts": counts,
+            "numbers": numbers,
+        }
 
 
-def gather(path: Path, version: models.ModelVersion, *, budget: Budget | None = None, pick: int = 0, seed: int = 1, progress: Callable[[float], object] = lambda _: None) -> Stats:
-    """Read the whole file. Rows that are no samples are counted, not refused: `sft validate` says what is wrong with them."""
+def gather(
+    path: Path,
+    version: models.ModelVersion,
+    *,
+    budget: Budget | None = None,
+    pick: int = 0,
+    seed: int = 1,
+    progress: Callable[[float], object] = lambda _: None,
+) -> Stats:
+    """Read the whole file. Rows that are no samples are counted, not refused: `sft validate` says what is wrong with
+    them.
+    """
     stats = Stats(path)
     tasks = {prompt: task.value for task, prompt in version.prompts.items()}
     chance = random.Random(seed)
@@ -102,7 +139,9 @@ def _texts(stats: Stats, sample: Sample, answer: str, tasks: dict[str, str]) -> 
     stats.counts["prompt"][sample.prompt[:80]] += 1
     stats.counts["turns"][str(sample.turns)] += 1
     if task != Task.FORMULA.value:  # whose letters are mostly names of commands
-        stats.counts["script"][next(iter(scripts(_TOKENS.sub(" ", answer) if "<" in answer else answer)), "no letters")] += 1
+        stats.counts["script"][
+            next(iter(scripts(_TOKENS.sub(" ", answer) if "<" in answer else answer)), "no letters")
+        ] += 1
     stats.values["answer"].append(len(answer))
 
 
@@ -121,7 +160,9 @@ def _images(stats: Stats, sample: Sample, base: Path, budget: Budget | None, low
         stats.values["aspect"].append(max(header.width, header.height) / max(1, min(header.width, header.height)))
         if low is not None and high is not None:
             try:
-                stats.values["image tokens"].append(image_tokens(header.height, header.width, min_pixels=low, max_pixels=high))
+                stats.values["image tokens"].append(
+                    image_tokens(header.height, header.width, min_pixels=low, max_pixels=high)
+                )
             except ValueError:  # an aspect ratio that the model refuses
                 continue
     if budget and len(headers) == len(sample.image_info):

@@ -15,13 +15,20 @@ from sft.evaluation.statistics import Interval, holm, intervals, sign_flip
 ALPHA = 0.05
 HEADLINES = frozenset(HEADLINE.values())
 Floats = npt.NDArray[np.float64]
-_KINDS: dict[Kind, statistics.Kind] = {"share": "share_difference", "bounded": "bounded_difference", "rate": "difference", "number": "difference"}
+_KINDS: dict[Kind, statistics.Kind] = {
+    "share": "share_difference",
+    "bounded": "bounded_difference",
+    "rate": "difference",
+    "number": "difference",
+}
 _OF: dict[Kind, statistics.Kind] = {"share": "share", "bounded": "bounded", "rate": "rate", "number": "amount"}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric over n samples: every run's score; every further run's difference from the first, its p, and (wins, losses, ties)."""
+    """One metric over n samples: every run's score; every further run's difference from the first, its p, and (wins,
+    losses, ties).
+    """
 
     metric: str
     n: int
@@ -95,9 +102,20 @@ def _measure(table: Table, at: npt.NDArray[np.int64], names: Sequence[str]) -> d
     found = {}
     for place, name in enumerate(names):
         mine = slice(place * (runs - 1), (place + 1) * (runs - 1))
-        sides = won[mine] if SCORES[name].higher_is_better is not False else [(losses, wins, ties) for wins, losses, ties in won[mine]]
+        sides = (
+            won[mine]
+            if SCORES[name].higher_is_better is not False
+            else [(losses, wins, ties) for wins, losses, ties in won[mine]]
+        )
         between = sure[len(names) * runs :]
-        found[name] = Measured(name, len(at), tuple(sure[place * runs : (place + 1) * runs]), tuple(between[mine]), tuple(ps[mine]), tuple(sides))
+        found[name] = Measured(
+            name,
+            len(at),
+            tuple(sure[place * runs : (place + 1) * runs]),
+            tuple(between[mine]),
+            tuple(ps[mine]),
+            tuple(sides),
+        )
     return found
 
 
@@ -109,7 +127,8 @@ def _won(deltas: Floats, lengths: Floats) -> list[tuple[int, int, int]]:
 
 
 def corrected(items: Sequence[Measured]) -> list[list[float]]:
-    """p after Holm of every difference, in the shape of their `ps`. The scores that stand for a task are a family, all others a second one.
+    """p after Holm of every difference, in the shape of their `ps`. The scores that stand for a task are a family, all
+    others a second one.
 
     Else the ten scores that are looked at in passing would hide that the one that matters has changed.
     """
@@ -125,6 +144,13 @@ def corrected(items: Sequence[Measured]) -> list[list[float]]:
 def settings(seed: int) -> dict[str, str | float]:
     """What decides the intervals, for a result file."""
     return {
-        "interval": "studentised bootstrap; Wilson for shares; Bonett-Price for their differences", "level": statistics.LEVEL, "draws": statistics.DRAWS,
-        "test": "sign flip, two-sided", "flips": statistics.FLIPS, "correction": "Holm, per scope, the scores that stand for a task on their own", "alpha": ALPHA, "few": statistics.FEW, "seed": seed,
-    }  # fmt: skip
+        "interval": "studentised bootstrap; Wilson for shares; Bonett-Price for their differences",
+        "level": statistics.LEVEL,
+        "draws": statistics.DRAWS,
+        "test": "sign flip, two-sided",
+        "flips": statistics.FLIPS,
+        "correction": "Holm, per scope, the scores that stand for a task on their own",
+        "alpha": ALPHA,
+        "few": statistics.FEW,
+        "seed": seed,
+    }

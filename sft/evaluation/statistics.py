@@ -1,4 +1,5 @@
-"""How sure a score is: intervals for means and ratios of sums, paired differences, tests; numpy only, seeded, in bounded memory.
+"""How sure a score is: intervals for means and ratios of sums, paired differences, tests; numpy only, seeded, in
+bounded memory.
 
 Every score of a set is a ratio of two sums over its samples: CER is sum(edits) / sum(reference lengths), a mean is
 sum(scores) / sum(1). Samples that come in groups (the crops of one document) are not independent; they are summed up
@@ -12,15 +13,16 @@ coverage of the 95 % interval of a CER; `tests/test_statistics.py` repeats it):
     70 % without any, the others many               91.5   91.7           93.8
     95 % without any                                82.1   87.2           96.5
 
-so the studentised bootstrap ("bootstrap-t": Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 12) is the
-default, its standard error by linearisation. Differences are heavy on both sides; for them the symmetric studentised interval
-is better, with one sample more on either side. Where nearly all differences go one way, it covers 81 to 87 times in 100 at n = 200;
-then gains and losses are two rates, whose intervals are joined (see `bounds.sided`: 94 to 96). Shares of samples (exact match) take
-Wilson's interval, and their paired differences that of Bonett and Price (2012), with the number of samples that groups leave. Where the bootstrap
-cannot know anything, all samples being alike, a score within 0 and 1 has Wilson's limits, which hold for every variable of that range.
+so the studentised bootstrap ("bootstrap-t": Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 12)
+is the default, its standard error by linearisation. Differences are heavy on both sides; for them the symmetric
+studentised interval is better, with one sample more on either side. Where nearly all differences go one way, it covers
+81 to 87 times in 100 at n = 200; then gains and losses are two rates, whose intervals are joined (see `bounds.sided`:
+94 to 96). Shares of samples (exact match) take Wilson's interval, and their paired differences that of Bonett and Price
+(2012), with the number of samples that groups leave. Where the bootstrap cannot know anything, all samples being alike,
+a score within 0 and 1 has Wilson's limits, which hold for every variable of that range.
 
-No method knows of what is not in the sample: if one answer in 200 is a runaway eight times too long, 100 samples cover the true CER 54
-times in 100. `Interval.few` and `one` warn as far as the sample tells.
+No method knows of what is not in the sample: if one answer in 200 is a runaway eight times too long, 100 samples cover
+the true CER 54 times in 100. `Interval.few` and `one` warn as far as the sample tells.
 """
 
 from __future__ import annotations
@@ -33,8 +35,11 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-FLOOR = 0.7  # least standard error of a bootstrap sample of differences, in observed ones; without it few differences cover 98 times in 100
-MINORITY = 0.25  # of the differences that are not zero; with fewer on one side, an interval as wide to both sides misses too often
+# least standard error of a bootstrap sample of differences, in observed ones; without it few differences cover 98 times
+# in 100
+FLOOR = 0.7
+# of the differences that are not zero; with fewer on one side, an interval as wide to both sides misses too often
+MINORITY = 0.25
 CARRIERS_Z = 4.0  # standard errors of the number of samples that carry a rate
 CHUNK = 1 << 22  # numbers of a temporary array
 
@@ -48,15 +53,21 @@ class Sums:
         self.value = above.sum(axis=0) / self.total
         self.above, self.below = above, below
         residuals = above - self.value * below
-        self.residuals = np.where(np.abs(residuals) > 1e-12 * np.abs(above), residuals, 0.0)  # not what rounding leaves of nothing
+        self.residuals = np.where(
+            np.abs(residuals) > 1e-12 * np.abs(above), residuals, 0.0
+        )  # not what rounding leaves of nothing
         squares = self.residuals**2
         self.spread = np.sqrt(squares.sum(axis=0))
         self.error = self.spread / self.total * np.sqrt(self.n / max(self.n - 1, 1))
-        self.largest = np.divide(squares.max(axis=0), self.spread**2, out=np.zeros_like(self.spread), where=self.spread > 0)
+        self.largest = np.divide(
+            squares.max(axis=0), self.spread**2, out=np.zeros_like(self.spread), where=self.spread > 0
+        )
 
 
 def draw(sums: Sums, draws: int, seed: int) -> tuple[Floats, Floats]:
-    """Of every bootstrap sample: how far its value is from the observed one, and its own standard error; shape (draws, columns)."""
+    """Of every bootstrap sample: how far its value is from the observed one, and its own standard error; shape (draws,
+    columns).
+    """
     n, rng = sums.n, np.random.default_rng(seed)
     e, d = sums.residuals, sums.below
     table = np.concatenate([e, d, e * e, e * d, d * d], axis=1)
@@ -85,7 +96,9 @@ def percentile(sums: Sums, deltas: Floats, errors: Floats, tail: float) -> tuple
 def bca(sums: Sums, deltas: Floats, errors: Floats, tail: float) -> tuple[Floats, Floats]:
     """Efron's bias-corrected and accelerated percentiles; the acceleration by linearisation."""
     normal = NormalDist()
-    share = np.clip((deltas < 0).mean(axis=0) + 0.5 * (deltas == 0).mean(axis=0), 0.5 / len(deltas), 1 - 0.5 / len(deltas))
+    share = np.clip(
+        (deltas < 0).mean(axis=0) + 0.5 * (deltas == 0).mean(axis=0), 0.5 / len(deltas), 1 - 0.5 / len(deltas)
+    )
     cubes = (sums.residuals**3).sum(axis=0)
     acceleration = np.divide(cubes, 6 * sums.spread**3, out=np.zeros_like(cubes), where=sums.spread > 0)
     limits = np.empty((2, deltas.shape[1]))
@@ -108,18 +121,25 @@ def studentised(sums: Sums, deltas: Floats, errors: Floats, tail: float) -> tupl
     return np.where(sums.error > 0, found[0], sums.value), np.where(sums.error > 0, found[1], sums.value)
 
 
-def symmetric_limits(sums: Sums, deltas: Floats, errors: Floats, level: float, more: Floats | None = None) -> tuple[Floats, Floats]:
-    """As far to one side as to the other; a bootstrap sample without the few differences there are is given some spread.
+def symmetric_limits(
+    sums: Sums, deltas: Floats, errors: Floats, level: float, more: Floats | None = None
+) -> tuple[Floats, Floats]:
+    """As far to one side as to the other; a bootstrap sample without the few differences there are is given some
+    spread.
 
     more: how far one sample more on either side would move each value; see `one_more`.
     """
     t = np.abs(deltas) / np.maximum(errors, np.where(sums.error > 0, FLOOR * sums.error, 1.0))
-    half = np.quantile(t, level, axis=0, method="higher") * (sums.error if more is None else np.where(sums.error > 0, np.sqrt(sums.error**2 + 2 * more**2), 0.0))
+    half = np.quantile(t, level, axis=0, method="higher") * (
+        sums.error if more is None else np.where(sums.error > 0, np.sqrt(sums.error**2 + 2 * more**2), 0.0)
+    )
     return sums.value - half, sums.value + half
 
 
 def on_root_scale(sums: Sums, deltas: Floats, errors: Floats, tail: float) -> tuple[Floats, Floats]:
-    """The studentised limits of square roots, squared; for values from 0 on. Finite where a bootstrap sample without any spread makes the others infinite."""
+    """The studentised limits of square roots, squared; for values from 0 on. Finite where a bootstrap sample without
+    any spread makes the others infinite.
+    """
     drawn = np.maximum(sums.value + deltas, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(deltas == 0, 0.0, (np.sqrt(drawn) - np.sqrt(sums.value)) * 2 * np.sqrt(drawn) / errors)
@@ -127,7 +147,9 @@ def on_root_scale(sums: Sums, deltas: Floats, errors: Floats, tail: float) -> tu
         wide = sums.error / (2 * np.sqrt(sums.value))
         low = np.sqrt(sums.value) - np.quantile(t, 1 - tail, axis=0, method="higher") * wide
         high = np.sqrt(sums.value) - np.quantile(t, tail, axis=0, method="lower") * wide
-    return np.where(sums.error > 0, np.maximum(low, 0.0) ** 2, sums.value), np.where(sums.error > 0, high**2, sums.value)
+    return np.where(sums.error > 0, np.maximum(low, 0.0) ** 2, sums.value), np.where(
+        sums.error > 0, high**2, sums.value
+    )
 
 
 def one_more(above: Floats, total: Floats) -> Floats:
@@ -137,13 +159,19 @@ def one_more(above: Floats, total: Floats) -> Floats:
 
 
 def most(sums: Sums) -> Floats:
-    """What a rate from 0 on can at most be, however few samples carry it: Wilson's limit for their number, times their size.
+    """What a rate from 0 on can at most be, however few samples carry it: Wilson's limit for their number, times their
+    size.
 
-    Where all of a rate is in three samples, one bootstrap sample in twenty has none of these, and the studentised limit is a hundred times the rate.
+    Where all of a rate is in three samples, one bootstrap sample in twenty has none of these, and the studentised limit
+    is a hundred times the rate.
     """
     squares = (sums.above**2).sum(axis=0)
-    carry = np.maximum(np.divide(sums.above.sum(axis=0) ** 2, squares, out=np.ones(len(squares)), where=squares > 0), 1.0)
-    return np.asarray(sums.value * (carry + CARRIERS_Z**2 / 2 + CARRIERS_Z * np.sqrt(carry + CARRIERS_Z**2 / 4)) / carry, np.float64)
+    carry = np.maximum(
+        np.divide(sums.above.sum(axis=0) ** 2, squares, out=np.ones(len(squares)), where=squares > 0), 1.0
+    )
+    return np.asarray(
+        sums.value * (carry + CARRIERS_Z**2 / 2 + CARRIERS_Z * np.sqrt(carry + CARRIERS_Z**2 / 4)) / carry, np.float64
+    )
 
 
 def lopsided(above: Floats) -> npt.NDArray[np.bool_]:
@@ -154,13 +182,18 @@ def lopsided(above: Floats) -> npt.NDArray[np.bool_]:
 
 
 def sided(above: Floats, below: Floats, *, draws: int, seed: int, tail: float) -> tuple[Floats, Floats]:
-    """Limits of differences that mostly go one way: what is gained and what is lost are two rates, each with its own skewed interval.
+    """Limits of differences that mostly go one way: what is gained and what is lost are two rates, each with its own
+    skewed interval.
 
-    These are put together by the method of variance estimates recovery (Zou and Donner, Statistics in Medicine 27, 2008). Of a side
-    that nothing was seen on, as many samples as Wilson's limit allows for none in n are possible, each as large as those of the other side.
+    These are put together by the method of variance estimates recovery (Zou and Donner, Statistics in Medicine 27,
+    2008). Of a side that nothing was seen on, as many samples as Wilson's limit allows for none in n are possible, each
+    as large as those of the other side.
     """
     columns = above.shape[1]
-    parts = Sums(np.concatenate([np.maximum(above, 0.0), np.maximum(-above, 0.0)], axis=1), np.concatenate([below, below], axis=1))
+    parts = Sums(
+        np.concatenate([np.maximum(above, 0.0), np.maximum(-above, 0.0)], axis=1),
+        np.concatenate([below, below], axis=1),
+    )
     deltas, errors = draw(parts, draws, seed)
     low, high = studentised(parts, deltas, errors, tail)
     low_2, high_2 = on_root_scale(parts, deltas, errors, tail)
@@ -211,26 +244,34 @@ def bonett_price(differences: Floats, n: float, variance: float, value: float, z
 
 Ints = npt.NDArray[np.int64]
 Method = Literal["studentised", "bca", "percentile"]
-# share: 0 or 1 for each sample; bounded: 0 to 1; rate: an error, from 0 on; amount: from 0 on, no error; difference: any number, of bounded scores -1 to 1; share_difference: -1, 0 or 1
+# share: 0 or 1 for each sample; bounded: 0 to 1; rate: an error, from 0 on; amount: from 0 on, no error; difference:
+# any number, of bounded scores -1 to 1; share_difference: -1, 0 or 1
 Kind = Literal["share", "bounded", "rate", "amount", "difference", "bounded_difference", "share_difference"]
-EITHER_WAY = {"amount": (0.0, np.inf), "difference": (-np.inf, np.inf), "bounded_difference": (-1.0, 1.0)}  # limits are alike on both sides, and end here
+EITHER_WAY = {
+    "amount": (0.0, np.inf),
+    "difference": (-np.inf, np.inf),
+    "bounded_difference": (-1.0, 1.0),
+}  # limits are alike on both sides, and end here
 SHARES = ("share", "share_difference")
 LEVEL = 0.95
 DRAWS = 2000  # bootstrap samples
 FLIPS = 5000  # random signs of the paired test
 EXACT = 12  # differences that are not zero up to which all signs are tried: 4096
-FEW = 50  # independent samples below which an interval is no more than a hint: at 30, skewed errors are covered 91 times in 100
+# independent samples below which an interval is no more than a hint: at 30, skewed errors are covered 91 times in 100
+FEW = 50
 HALF = 0.5  # of the squared spread; one sample that carries more decides the score
 KNOWN = 3.0  # times a rate: where one sample decides it, a limit that is higher, and above 1, is no estimate
 MOST = 5_000  # independent samples; more are summed up at random first, which changes no sum and no spread
-MIN_FLIPS_BEYOND = 25  # random signs as far from 0 as the observed ones, below which their number is too rough and the tail is computed
+# random signs as far from 0 as the observed ones, below which their number is too rough and the tail is computed
+MIN_FLIPS_BEYOND = 25
 
 
 class Interval(NamedTuple):
     """`value` with its limits; `n` independent samples or groups.
 
-    `few`: fewer than FEW, too few to trust the limits. `one`: a single sample or group carries more than half of the squared
-    spread, such as a runaway answer: look at it before the score. `high` is infinite where it cannot be estimated: one runaway says nothing of how many there are.
+    `few`: fewer than FEW, too few to trust the limits. `one`: a single sample or group carries more than half of the
+    squared spread, such as a runaway answer: look at it before the score. `high` is infinite where it cannot be
+    estimated: one runaway says nothing of how many there are.
     """
 
     value: float
@@ -242,15 +283,23 @@ class Interval(NamedTuple):
 
 
 def intervals(
-    numerators: npt.ArrayLike, denominators: npt.ArrayLike | None = None, *, groups: Sequence[object] | None = None, kinds: Sequence[Kind] | Kind = "rate",
-    level: float = LEVEL, draws: int = DRAWS, seed: int = 1, method: Method = "studentised",
-) -> list[Interval]:  # fmt: skip
+    numerators: npt.ArrayLike,
+    denominators: npt.ArrayLike | None = None,
+    *,
+    groups: Sequence[object] | None = None,
+    kinds: Sequence[Kind] | Kind = "rate",
+    level: float = LEVEL,
+    draws: int = DRAWS,
+    seed: int = 1,
+    method: Method = "studentised",
+) -> list[Interval]:
     """sum(numerators) / max(sum(denominators), 1) of every column, each with an interval of `level`.
 
-    numerators: shape (samples, columns) or (samples,); denominators: the same, not negative; None: 1, which gives means.
-    groups: a key per sample; equal keys are one draw. kinds: of all columns, or of each. All columns share the draws, so that the
-    cost of 40 metrics is little more than that of one. The same input and seed give the same limits.
-    Raises ValueError: no samples, or shapes that do not fit.
+    numerators: shape (samples, columns) or (samples,); denominators: the same, not negative; None: 1, which gives
+    means.
+    groups: a key per sample; equal keys are one draw. kinds: of all columns, or of each. All columns share the draws,
+    so that the cost of 40 metrics is little more than that of one. The same input and seed give the same limits. Raises
+    ValueError: no samples, or shapes that do not fit.
     """
     above, below = _columns(numerators, denominators)
     if len(above) == 0:
@@ -259,10 +308,14 @@ def intervals(
     if len(each) != above.shape[1]:
         raise ValueError(f"{len(each)} kinds for {above.shape[1]} columns")
     sums = Sums(*_summed([above, below], groups, seed))
-    deltas, errors = draw(sums, draws, seed) if sums.n > 1 else (np.zeros((1, above.shape[1])), np.zeros((1, above.shape[1])))
+    deltas, errors = (
+        draw(sums, draws, seed) if sums.n > 1 else (np.zeros((1, above.shape[1])), np.zeros((1, above.shape[1])))
+    )
     low, high = _LIMITS[method](sums, deltas, errors, (1 - level) / 2)
     around = np.stack(symmetric_limits(sums, deltas, errors, level), axis=1)
-    for column, limits in _differences(sums, deltas, errors, [place for place, kind in enumerate(each) if kind in EITHER_WAY], level, draws, seed):
+    for column, limits in _differences(
+        sums, deltas, errors, [place for place, kind in enumerate(each) if kind in EITHER_WAY], level, draws, seed
+    ):
         around[column] = limits
     z = NormalDist().inv_cdf(0.5 + level / 2)
     found = []
@@ -275,16 +328,28 @@ def intervals(
                 limits = max(symmetric[0], least), min(symmetric[1], most)
             else:
                 limits = _mended(kind, sums, column, limits, symmetric, z, above[:, column])
-        found.append(Interval(float(sums.value[column]), *limits, sums.n, sums.n < FEW, kind not in SHARES and bool(sums.largest[column] > HALF)))
+        found.append(
+            Interval(
+                float(sums.value[column]),
+                *limits,
+                sums.n,
+                sums.n < FEW,
+                kind not in SHARES and bool(sums.largest[column] > HALF),
+            )
+        )
     return found
 
 
-def sign_flip(differences: npt.ArrayLike, *, groups: Sequence[object] | None = None, flips: int = FLIPS, seed: int = 1) -> list[float]:
-    """p of each column: how often a sum as far from 0 arises if each paired difference were as likely with the other sign.
+def sign_flip(
+    differences: npt.ArrayLike, *, groups: Sequence[object] | None = None, flips: int = FLIPS, seed: int = 1
+) -> list[float]:
+    """p of each column: how often a sum as far from 0 arises if each paired difference were as likely with the other
+    sign.
 
-    differences: shape (samples, columns) or (samples,). Two-sided; exact up to EXACT differences that are not zero, else by `flips`
-    random signs, the observed ones counted in (Phipson and Smyth 2010), so never 0. Where hardly any of these are as far, the tail
-    is computed instead (see `_tail`): a correction over hundreds of tests needs smaller p than 5000 signs can give. No difference at all: 1.
+    differences: shape (samples, columns) or (samples,). Two-sided; exact up to EXACT differences that are not zero,
+    else by `flips` random signs, the observed ones counted in (Phipson and Smyth 2010), so never 0. Where hardly any of
+    these are as far, the tail is computed instead (see `_tail`): a correction over hundreds of tests needs smaller p
+    than 5000 signs can give. No difference at all: 1.
     """
     given, _ = _columns(differences, None)
     if not len(given):
@@ -338,14 +403,20 @@ def _summed(parts: list[Floats], groups: Sequence[object] | None, seed: int) -> 
         count = MOST
     if count == n:
         return parts
-    return [np.stack([np.bincount(keys, weights=column, minlength=count) for column in part.T], axis=1) for part in parts]
+    return [
+        np.stack([np.bincount(keys, weights=column, minlength=count) for column in part.T], axis=1) for part in parts
+    ]
 
 
 _LIMITS = {"percentile": percentile, "bca": bca, "studentised": studentised}
 
 
-def _differences(sums: Sums, deltas: Floats, errors: Floats, at: list[int], level: float, draws: int, seed: int) -> Iterator[tuple[int, tuple[float, float]]]:
-    """Limits of the columns `at`, which are differences: alike on both sides, or each side on its own where nearly all differences are on one."""
+def _differences(
+    sums: Sums, deltas: Floats, errors: Floats, at: list[int], level: float, draws: int, seed: int
+) -> Iterator[tuple[int, tuple[float, float]]]:
+    """Limits of the columns `at`, which are differences: alike on both sides, or each side on its own where nearly all
+    differences are on one.
+    """
     above, below = sums.above[:, at], sums.below[:, at]
     low, high = symmetric_limits(sums, deltas, errors, level, one_more(sums.above, sums.total))
     yield from ((column, (float(low[column]), float(high[column]))) for column in at)
@@ -355,7 +426,15 @@ def _differences(sums: Sums, deltas: Floats, errors: Floats, at: list[int], leve
         yield from ((at[place], (float(low[number]), float(high[number]))) for number, place in enumerate(one_way))
 
 
-def _mended(kind: Kind, sums: Sums, column: int, limits: tuple[float, float], around: tuple[float, float], z: float, above: Floats) -> tuple[float, float]:
+def _mended(
+    kind: Kind,
+    sums: Sums,
+    column: int,
+    limits: tuple[float, float],
+    around: tuple[float, float],
+    z: float,
+    above: Floats,
+) -> tuple[float, float]:
     """The limits by what the kind of score is known to be."""
     value, error = float(sums.value[column]), float(sums.error[column])
     total = float(sums.total[column])
@@ -370,7 +449,10 @@ def _mended(kind: Kind, sums: Sums, column: int, limits: tuple[float, float], ar
         return wide if value <= 1 else (value, float("inf"))
     if kind == "bounded":
         return max(limits[0], wide[0]), min(limits[1], wide[1])
-    low, high = (limit if np.isfinite(limit) else other for limit, other in zip(limits, (around[0], max(around[1], wide[1])), strict=True))
+    low, high = (
+        limit if np.isfinite(limit) else other
+        for limit, other in zip(limits, (around[0], max(around[1], wide[1])), strict=True)
+    )
     high = max(min(high, float(most(sums)[column])), value)
     return max(low, 0.0), float("inf") if sums.largest[column] > HALF and high > max(1.0, KNOWN * value) else high
 
@@ -389,17 +471,28 @@ def _flipped(units: Floats, flips: int, seed: int) -> Floats:
         size = min(rows, flips - begin)
         bits = np.unpackbits(rng.integers(0, 256, (size, -(-n // 8)), dtype=np.uint8), axis=1, count=n)
         as_far += _as_far(2 * (bits.astype(np.float64) @ units) - units.sum(axis=0), units).sum(axis=0)
-    return np.array([_tail(column[column != 0]) if count < MIN_FLIPS_BEYOND else (count + 1) / (flips + 1) for column, count in zip(units.T, as_far, strict=True)])
+    return np.array(
+        [
+            _tail(column[column != 0]) if count < MIN_FLIPS_BEYOND else (count + 1) / (flips + 1)
+            for column, count in zip(units.T, as_far, strict=True)
+        ]
+    )
 
 
 def _tail(values: Floats) -> float:
-    """The p of one column by the saddlepoint formula of Lugannani and Rice (Robinson, JRSS B 44, 1982, for such tests), right within 10 % however small it is.
+    """The p of one column by the saddlepoint formula of Lugannani and Rice (Robinson, JRSS B 44, 1982, for such tests),
+    right within 10 % however small it is.
 
-    Whole numbers (edits, wins) are moved by half of the distance between two possible sums; of differences that are all alike, p is up to 1.6 times too large.
+    Whole numbers (edits, wins) are moved by half of the distance between two possible sums; of differences that are all
+    alike, p is up to 1.6 times too large.
     """
     sizes = np.abs(values)
     least = 2.0 ** (1 - len(sizes))  # all signs alike
-    step = float(np.gcd.reduce(sizes.astype(np.int64))) if np.all(sizes == np.round(sizes)) and sizes.max() < 2**53 else 0.0
+    step = (
+        float(np.gcd.reduce(sizes.astype(np.int64)))
+        if np.all(sizes == np.round(sizes)) and sizes.max() < 2**53
+        else 0.0
+    )
     scale = float(np.sqrt((sizes**2).sum()))
     sizes, wanted = sizes / scale, (abs(float(values.sum())) - step) / scale
     if wanted >= sizes.sum() * (1 - 1e-9):

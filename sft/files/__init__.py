@@ -8,7 +8,20 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.files import atomic, manifest, plain_yaml, snapshot, staging
-    from sft.files.atomic import CHUNK, atomic_write, disk_error, new_folder_beside, open_input, piece, read_bounded, read_json, read_table, sha256, write, write_json
+    from sft.files.atomic import (
+        CHUNK,
+        atomic_write,
+        disk_error,
+        new_folder_beside,
+        open_input,
+        piece,
+        read_bounded,
+        read_json,
+        read_table,
+        sha256,
+        write,
+        write_json,
+    )
     from sft.files.download import Unreachable, fetch_file, make_client
     from sft.files.jsonl import MAX_LINE_BYTES, bounded_lines, decode, encode, ocr_sample, read_samples, write_samples
     from sft.files.snapshot import Seen, changed

@@ -18,7 +18,10 @@ from sft.errors import EngineError, ProblemsFound, SftError, UsageError
 
 CHUNK = 1 << 20  # bytes read at a time for hashing
 MAX_TABLE_BYTES = 16 * 1024 * 1024  # of one JSON table of a model directory; the largest index has 1 MB
-RIGHTS, SPACE = (errno.EACCES, errno.EPERM, errno.EROFS), (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # why a disk refuses
+RIGHTS, SPACE = (
+    (errno.EACCES, errno.EPERM, errno.EROFS),
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+)  # why a disk refuses
 
 
 @contextmanager
@@ -26,10 +29,14 @@ def open_input(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that a user named; what can be wrong with the name is said in words."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for ever, a device never end
-            raise UsageError("this is not a file", where=str(path), hint="give a file, not a folder, a pipe or a device")
+            raise UsageError(
+                "this is not a file", where=str(path), hint="give a file, not a folder, a pipe or a device"
+            )
         stream = path.open("rb")
     except OSError as error:
-        raise UsageError(f"cannot read this file ({error.strerror})", where=str(path), hint=_neighbour_hint(path, error)) from error
+        raise UsageError(
+            f"cannot read this file ({error.strerror})", where=str(path), hint=_neighbour_hint(path, error)
+        ) from error
     with stream:
         yield stream
 
@@ -66,7 +73,9 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 
 def new_folder_beside(out: Path) -> Path:
-    """An empty folder with a temporary name beside `out`, to be renamed to it; those that killed processes left are removed."""
+    """An empty folder with a temporary name beside `out`, to be renamed to it; those that killed processes left are
+    removed.
+    """
     for stale in out.parent.glob(f".{out.name}.*.tmp"):
         pid = stale.name.rsplit(".", 2)[1]
         if not pid.isdigit() or int(pid) == os.getpid() or not Path(f"/proc/{pid}").exists():
@@ -79,7 +88,10 @@ def new_folder_beside(out: Path) -> Path:
 def disk_error(error: OSError, path: Path) -> SftError:
     """An OSError while writing, as a sentence."""
     if error.errno in RIGHTS:
-        hint = "you may not write there: give another folder, or get the rights for this one, and run the same command again"
+        hint = (
+            "you may not write there: give another folder, or get the rights for this one, and run the same command"
+            " again"
+        )
     elif error.errno in SPACE:
         hint = "free space on that disk, or give another folder, and run the same command again"
     else:
@@ -92,7 +104,11 @@ def write_json(path: Path, value: Any) -> None:
     try:
         text = json.dumps(value, ensure_ascii=False, indent=2).encode()
     except (RecursionError, UnicodeEncodeError) as error:  # what a stranger's table may hold
-        raise ProblemsFound(f"this cannot be written as JSON: {error}", where=str(path), hint="the table it comes from is nested too deeply or holds half of a character") from error
+        raise ProblemsFound(
+            f"this cannot be written as JSON: {error}",
+            where=str(path),
+            hint="the table it comes from is nested too deeply or holds half of a character",
+        ) from error
     with atomic_write(path) as stream:
         stream.write(text + b"\n")
 
@@ -116,7 +132,11 @@ def read_bounded(path: Path, *, max_bytes: int) -> bytes:
     except OSError as error:
         raise ProblemsFound(f"cannot read this file ({error.strerror})", where=str(path)) from error
     if len(content) > max_bytes:
-        raise ProblemsFound(f"more than {max_bytes:,} bytes", where=str(path), hint="this is not the file it should be; get the model directory again")
+        raise ProblemsFound(
+            f"more than {max_bytes:,} bytes",
+            where=str(path),
+            hint="this is not the file it should be; get the model directory again",
+        )
     return content
 
 

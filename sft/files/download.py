@@ -46,7 +46,8 @@ class _Again(Exception):
 
 
 def check_public(url: str, allow_private: bool = False) -> list[str]:
-    """The addresses a URL's host resolves to, all of them public; `allow_private` is for tests and servers of one's own.
+    """The addresses a URL's host resolves to, all of them public; `allow_private` is for tests and servers of one's
+    own.
 
     UsageError for another scheme than http(s) and for a host with any address that is not public; Unreachable where the
     host does not resolve.
@@ -104,7 +105,13 @@ class PublicTransport(httpx.BaseTransport):
             pool = self._pools[host]
         for position, address in enumerate(addresses, 1):
             extensions = {**request.extensions, "sni_hostname": host}
-            pinned = httpx.Request(request.method, request.url.copy_with(host=address), headers=request.headers, stream=request.stream, extensions=extensions)
+            pinned = httpx.Request(
+                request.method,
+                request.url.copy_with(host=address),
+                headers=request.headers,
+                stream=request.stream,
+                extensions=extensions,
+            )
             try:
                 return pool.handle_request(pinned)
             except (httpx.ConnectError, httpx.ConnectTimeout):
@@ -121,7 +128,12 @@ class PublicTransport(httpx.BaseTransport):
 def make_client(allow_private: bool = False) -> httpx.Client:
     """A client for `fetch_file`: time-outs, no redirects of its own, no credentials; safe to share between threads."""
     transport = None if {"http", "https", "all"} & getproxies().keys() else PublicTransport(allow_private)
-    return httpx.Client(transport=transport, timeout=TIMEOUT, follow_redirects=False, headers={"User-Agent": "paddleocr-vl-sft", "Accept-Encoding": "identity"})
+    return httpx.Client(
+        transport=transport,
+        timeout=TIMEOUT,
+        follow_redirects=False,
+        headers={"User-Agent": "paddleocr-vl-sft", "Accept-Encoding": "identity"},
+    )
 
 
 def fetch_file(
@@ -138,7 +150,8 @@ def fetch_file(
 
     What has arrived waits in `dest.part`, and the same call goes on from there. Three retries on lost connections and
     5xx. Errors: UsageError for an address that is not public; Unreachable (an EngineError) where nobody answers;
-    EngineError for any other answer than the file; ProblemsFound for more than `max_bytes` or another hash than `sha256`.
+    EngineError for any other answer than the file; ProblemsFound for more than `max_bytes` or another hash than
+    `sha256`.
     """
     part = dest.with_name(f"{dest.name}.part")
     try:
@@ -156,7 +169,9 @@ def fetch_file(
     return digest
 
 
-def _with_retries(url: str, part: Path, client: httpx.Client, max_bytes: int, on_progress: OnProgress | None, allow_private: bool) -> None:
+def _with_retries(
+    url: str, part: Path, client: httpx.Client, max_bytes: int, on_progress: OnProgress | None, allow_private: bool
+) -> None:
     for pause in (*BACKOFF, None):
         try:
             _attempt(url, part, client, max_bytes, on_progress, allow_private)
@@ -176,7 +191,9 @@ def _no_answer(url: str, error: Exception) -> Unreachable:
     return Unreachable(message, where=url[:200], hint="check the connection; the same command goes on where it stopped")
 
 
-def _attempt(url: str, part: Path, client: httpx.Client, max_bytes: int, on_progress: OnProgress | None, allow_private: bool) -> None:
+def _attempt(
+    url: str, part: Path, client: httpx.Client, max_bytes: int, on_progress: OnProgress | None, allow_private: bool
+) -> None:
     """One request and its redirects; raises _Again or httpx.TransportError where another attempt makes sense."""
     have, headers = _resume_headers(part)
     address = url
@@ -194,7 +211,9 @@ def _join(address: str, location: str) -> str:
     try:
         return str(httpx.URL(address).join(location))
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise EngineError(f"the server redirects to {location[:200]!r}, which is not an address", where=address[:200]) from error
+        raise EngineError(
+            f"the server redirects to {location[:200]!r}, which is not an address", where=address[:200]
+        ) from error
 
 
 def _resume_headers(part: Path) -> tuple[int, dict[str, str]]:
@@ -222,7 +241,9 @@ def _receive(response: httpx.Response, part: Path, have: int, max_bytes: int, on
     if not start:
         _remember(response, part)
     with part.open("ab") as stream:
-        done = _copy(response, stream, start, max_bytes, lambda count: on_progress(count, total) if on_progress else None)
+        done = _copy(
+            response, stream, start, max_bytes, lambda count: on_progress(count, total) if on_progress else None
+        )
     if total is not None and done != total:
         raise _Again(f"{done} of {total} bytes arrived")
 
@@ -240,11 +261,16 @@ def _checked_start(response: httpx.Response, have: int) -> int:
         return 0
     found = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("content-range", ""))
     if not found or int(found[1]) != have:
-        raise EngineError(f"asked for the bytes from {have} on, got {response.headers.get('content-range', 'something else')!r}", where=where)
+        raise EngineError(
+            f"asked for the bytes from {have} on, got {response.headers.get('content-range', 'something else')!r}",
+            where=where,
+        )
     return have
 
 
-def _copy(response: httpx.Response, stream: IO[bytes], start: int, max_bytes: int, report: Callable[[int], None]) -> int:
+def _copy(
+    response: httpx.Response, stream: IO[bytes], start: int, max_bytes: int, report: Callable[[int], None]
+) -> int:
     done = start
     for chunk in response.iter_raw():
         done += len(chunk)
@@ -256,7 +282,9 @@ def _copy(response: httpx.Response, stream: IO[bytes], start: int, max_bytes: in
 
 
 def _too_large(response: httpx.Response, found: int, max_bytes: int) -> ProblemsFound:
-    return ProblemsFound(f"too large: {found:,} bytes or more, at most {max_bytes:,} are fetched", where=str(response.request.url)[:200])
+    return ProblemsFound(
+        f"too large: {found:,} bytes or more, at most {max_bytes:,} are fetched", where=str(response.request.url)[:200]
+    )
 
 
 def _validator_file(part: Path) -> Path:

@@ -40,11 +40,14 @@ def read_samples(path: Path) -> Iterator[tuple[int, Sample]]:
                     raise ValueError(f"more than {MAX_LINE_BYTES:,} bytes in one line")
                 yield number, decode(line)
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                raise ProblemsFound(f"not a sample: {error}", where=f"{path}:{number}", hint=f"run `sft validate {path}`") from error
+                raise ProblemsFound(
+                    f"not a sample: {error}", where=f"{path}:{number}", hint=f"run `sft validate {path}`"
+                ) from error
 
 
 def bounded_lines(stream: IO[bytes], *, rest: Callable[[bytes], object] = len) -> Iterator[tuple[int, bytes, bool]]:
-    """(number from 1, line with its end, too long?) of every line, with never more than MAX_LINE_BYTES + 1 of one in memory.
+    """(number from 1, line with its end, too long?) of every line, with never more than MAX_LINE_BYTES + 1 of one in
+    memory.
 
     A line that is too long is cut there; what follows goes to `rest` piece by piece before the next line comes.
     """

@@ -4,8 +4,8 @@
                            "counts": {"in": 120, "out": 118, "rejected": 2, "reasons": {"image.missing": 2}},
                            "outputs": {"train.jsonl": {"bytes": …, "sha256": …}, "train.rejects.jsonl": {…}}}
 
-The fingerprint stands for inputs, options and version. A command that finds its own fingerprint, and the outputs as they
-were written, has nothing to do. Nothing in a manifest depends on the clock or on the number of processes.
+The fingerprint stands for inputs, options and version. A command that finds its own fingerprint, and the outputs as
+they were written, has nothing to do. Nothing in a manifest depends on the clock or on the number of processes.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from sft.files.atomic import read_json, sha256
 def describe(path: Path, base: Path, *, skip: Collection[Path] = ()) -> dict[str, Any]:
     """An input as the manifest names it, its path relative to `base`.
 
-    A file: its size and SHA-256. A folder: the number and total size of the files below, and the SHA-256 of their listing
-    (path, size, time of the last change in ns); hashing every page image would take longer than reading the labels. Files
-    and folders in `skip` are left out. What is not on this disk (the name of a hub's data set): only its name.
+    A file: its size and SHA-256. A folder: the number and total size of the files below, and the SHA-256 of their
+    listing (path, size, time of the last change in ns); hashing every page image would take longer than reading the
+    labels. Files and folders in `skip` are left out. What is not on this disk (the name of a hub's data set): only its
+    name.
     """
     name = os.path.relpath(path, base)
     try:
@@ -37,7 +38,11 @@ def describe(path: Path, base: Path, *, skip: Collection[Path] = ()) -> dict[str
         if path.exists():
             return {"path": name, "kind": "file", "bytes": path.stat().st_size, "sha256": sha256(path)}
     except OSError as error:
-        raise UsageError(f"cannot read this ({error.strerror or error})", where=str(path), hint="you need the right to read it, and to look into its folder") from error
+        raise UsageError(
+            f"cannot read this ({error.strerror or error})",
+            where=str(path),
+            hint="you need the right to read it, and to look into its folder",
+        ) from error
     return {"path": str(path), "kind": "name"}
 
 
@@ -69,31 +74,58 @@ def output(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
-def make(verb: str, mark: str, inputs: list[dict[str, Any]], options: Mapping[str, Any], counts: Mapping[str, Any], outputs: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+def make(
+    verb: str,
+    mark: str,
+    inputs: list[dict[str, Any]],
+    options: Mapping[str, Any],
+    counts: Mapping[str, Any],
+    outputs: Mapping[str, Any],
+    **more: Any,
+) -> dict[str, Any]:
     """The manifest of one run, keys in the order in which people ask."""
-    return {"verb": verb, "version": __version__, "fingerprint": mark, "inputs": inputs, "options": dict(options), "counts": dict(counts), "outputs": dict(outputs), **more}
+    return {
+        "verb": verb,
+        "version": __version__,
+        "fingerprint": mark,
+        "inputs": inputs,
+        "options": dict(options),
+        "counts": dict(counts),
+        "outputs": dict(outputs),
+        **more,
+    }
 
 
 def finished(path: Path, mark: str) -> dict[str, Any] | None:
     """The manifest at `path` where it has this fingerprint and every output is there as it was written; else None."""
-    with suppress(SftError, OSError, KeyError, TypeError, AttributeError):  # a manifest that says something else is written anew
+    with suppress(
+        SftError, OSError, KeyError, TypeError, AttributeError
+    ):  # a manifest that says something else is written anew
         if path.is_file():
             found: dict[str, Any] = read_json(path)
-            if found["fingerprint"] == mark and all(_same(path.parent / name, stated) for name, stated in found["outputs"].items()):
+            if found["fingerprint"] == mark and all(
+                _same(path.parent / name, stated) for name, stated in found["outputs"].items()
+            ):
                 return found
     return None
 
 
 def refuse_foreign(out: Path, account: Path, *, hint: str = "give another name, or remove the file") -> None:
-    """UsageError where `out` is there and is none of ours: the manifest at `account` does not name it, nor was a run of ours killed over it.
+    """UsageError where `out` is there and is none of ours: the manifest at `account` does not name it, nor was a run of
+    ours killed over it.
 
     Nor is a file at `account` overwritten that is the manifest of something else.
 
-    To be called before the work folder is made (`sft.files.staging.Work`), with the paths that it and the manifest have.
+    To be called before the work folder is made (`sft.files.staging.Work`), with the paths that it and the manifest
+    have.
     """
     if not os.path.lexists(out):
         if _is_foreign(account):
-            raise UsageError("this file is there already, and is no manifest of the workbench; it would be overwritten", where=str(account), hint=hint)
+            raise UsageError(
+                "this file is there already, and is no manifest of the workbench; it would be overwritten",
+                where=str(account),
+                hint=hint,
+            )
         return
     stem = account.name.removesuffix(".manifest.json")
     if any((out.parent / f".{name}.work" / "fingerprint").is_file() for name in (out.name, stem)):

@@ -22,11 +22,16 @@ class _PlainLoader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    raise yaml.MarkedYAMLError(problem=f"the key {key.value[:80]!r} stands there twice", problem_mark=key.start_mark)
+                    raise yaml.MarkedYAMLError(
+                        problem=f"the key {key.value[:80]!r} stands there twice", problem_mark=key.start_mark
+                    )
                 seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
 
 def load(text: str | bytes) -> Any:
-    """The value of one document. yaml.YAMLError, ValueError or RecursionError where it is none, has an alias, or a key twice."""
+    """The value of one document.
+
+    yaml.YAMLError, ValueError or RecursionError where it is none, has an alias, or a key twice.
+    """
     return yaml.load(text, Loader=_PlainLoader)  # noqa: S506  (a SafeLoader)

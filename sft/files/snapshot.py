@@ -1,6 +1,7 @@
 """Which image files a conversion has looked at, and whether they are still as they were.
 
-    .train.jsonl.images   gzip of records that end with a NUL byte: size, time of the last change in ns (0 for images that
+    .train.jsonl.images   gzip of records that end with a NUL byte: size, time of the last change in ns (0 for images
+    that
                           were stored beside OUT, whose name says what is in them), path from OUT's folder
 
 A file that was missing has the size -1, so that the same command notices when it has come. Looking at a list costs one
@@ -56,7 +57,11 @@ class Seen:
 
     def packed(self) -> bytes:
         """The records, in the order of the source; b"" for none."""
-        records = (b"%d %d %s\0" % (*found, os.fsencode(self._relative(name))) for name, found in self._records.items() if "\0" not in name)
+        records = (
+            b"%d %d %s\0" % (*found, os.fsencode(self._relative(name)))
+            for name, found in self._records.items()
+            if "\0" not in name
+        )
         content = b"".join(records)
         return gzip.compress(content, LEVEL, mtime=0) if content else b""
 
@@ -69,7 +74,9 @@ class Seen:
 
 
 def changed(listing: Path, base: Path) -> list[str] | None:
-    """The files of a list that are no longer as they were, at most those before the list breaks off; None where it cannot be read."""
+    """The files of a list that are no longer as they were, at most those before the list breaks off; None where it
+    cannot be read.
+    """
     found: list[str] = []
     root = os.fsencode(os.path.realpath(base)) + b"/"
     try:

@@ -32,7 +32,8 @@ def folder_of(out: Path) -> Path:
 
 
 class Work:
-    """A context manager around the work folder of one output; entering takes the lock and drops pieces of another fingerprint.
+    """A context manager around the work folder of one output; entering takes the lock and drops pieces of another
+    fingerprint.
 
     `resumed`: pieces of the same fingerprint were there. UsageError where another process holds the lock.
     """
@@ -63,7 +64,9 @@ class Work:
             write(mark, self._fingerprint.encode())
         self.resumed = any(entry.name not in KEPT for entry in self.folder.iterdir())
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         with suppress(OSError):
             if all(entry.name in KEPT for entry in self.folder.iterdir()):  # nothing in it is worth keeping
                 self.clear()
@@ -106,7 +109,9 @@ def _take(lock: Path, out: Path) -> int:
         except OSError as error:
             os.close(descriptor)
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise UsageError("another process is writing this file", where=str(out), hint="wait for it, or give another -o") from error
+                raise UsageError(
+                    "another process is writing this file", where=str(out), hint="wait for it, or give another -o"
+                ) from error
             raise
         os.close(descriptor)
 

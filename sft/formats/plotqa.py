@@ -1,4 +1,5 @@
-"""PlotQA: the data behind drawn bar, line and dot-line plots, in one large `annotations.json` beside a folder of images.
+"""PlotQA: the data behind drawn bar, line and dot-line plots, in one large `annotations.json` beside a folder of
+images.
 
 An element of the array, with the fields that `PlotQA_Dataset.md` describes (boxes and colours left out):
 
@@ -7,10 +8,11 @@ An element of the array, with the fields that `PlotQA_Dataset.md` describes (box
       "x_axis": {"label": {"text": "Years"}, "major_labels": {"values": ["0", "5", "10", "0", "5", "10"]}},
       "y_axis": {"label": {"text": "Country"}, "major_labels": {"values": ["Iceland", "Malta", "Iceland", "Malta"]}}}}
 
-The image is `png/IMAGE_INDEX.png`. The first column of the target is the axis of categories, with the label of that axis
-as its head, and every model is a further column. Horizontal bars have their categories in `y` and their values in `x`.
-Lines have the positions 0, 1, 2, … in `x`, and their categories are the labels of the axis, which the files write twice;
-one half is taken. Numbers are written as they are, without `.0` and without exponents. Titles and questions are not used.
+The image is `png/IMAGE_INDEX.png`. The first column of the target is the axis of categories, with the label of that
+axis as its head, and every model is a further column. Horizontal bars have their categories in `y` and their values in
+`x`. Lines have the positions 0, 1, 2, … in `x`, and their categories are the labels of the axis, which the files write
+twice; one half is taken. Numbers are written as they are, without `.0` and without exponents. Titles and questions are
+not used.
 """
 
 from __future__ import annotations
@@ -66,11 +68,22 @@ def _axis_only(axis: Any) -> Any:
 def _files(source: Path, split: str) -> list[tuple[str, Path]]:
     if not source.is_dir():
         return [(source.name, source)]
-    found = [(path.relative_to(source).as_posix(), path) for path in sorted({*source.glob("*annotations*.json"), *source.glob("*/*annotations*.json")})]
+    found = [
+        (path.relative_to(source).as_posix(), path)
+        for path in sorted({*source.glob("*annotations*.json"), *source.glob("*/*annotations*.json")})
+    ]
     if split:
-        found = [(name, path) for name, path in found if split.lower() in name.lower().replace("/", " ").replace("_", " ").replace(".", " ").split()]
+        found = [
+            (name, path)
+            for name, path in found
+            if split.lower() in name.lower().replace("/", " ").replace("_", " ").replace(".", " ").split()
+        ]
     if not found:
-        raise UsageError(f"no annotations.json here{f' for the split {split}' if split else ''}", where=str(source), hint="expected annotations.json, or train/annotations.json and the like")
+        raise UsageError(
+            f"no annotations.json here{f' for the split {split}' if split else ''}",
+            where=str(source),
+            hint="expected annotations.json, or train/annotations.json and the like",
+        )
     return found
 
 
@@ -179,8 +192,11 @@ FORMATS: dict[str, Format] = {
         name="plotqa",
         title="PlotQA: annotations.json and png/, the data of each plot",
         origin="https://github.com/NiteshMethani/PlotQA/blob/master/PlotQA_Dataset.md",
-        example='{"type": "vbar_categorical", "image_index": 3, "models": [{"name": "Malta", "x": ["1990", "1991"], "y": [9.6, 12.0]}], '
-        '"general_figure_info": {"x_axis": {"label": {"text": "Year"}, "major_labels": {"values": ["1990", "1991"]}}, "y_axis": {"label": {"text": "Rate"}}}}',
+        example=(
+            '{"type": "vbar_categorical", "image_index": 3, "models": [{"name": "Malta", "x": ["1990", "1991"], "y":'
+            ' [9.6, 12.0]}], "general_figure_info": {"x_axis": {"label": {"text": "Year"}, "major_labels": {"values":'
+            ' ["1990", "1991"]}}, "y_axis": {"label": {"text": "Rate"}}}}'
+        ),
         tasks=(Task.CHART,),
         units=units,
         read=read,

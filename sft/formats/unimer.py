@@ -3,10 +3,11 @@
     UniMER-1M/train.txt     line 124: \\alpha _ { 1 } ^ { r } \\gamma _ { 1 } + \\dots
     UniMER-1M/images/0000123.png
 
-As in the loader of opendatalab/UniMERNet (issues #8 and #52 there say why): images carry the number of their line with seven
-digits, blank lines keep theirs, and the training set has about 75,000 more lines than images, because some formulas could not
-be drawn and those of HME100K come with HME100K: they are rejected as image.missing. A blank line without an image is no row.
-UniMER-Test has `spe.txt` beside `spe/`, and so on. A folder without `train.txt` needs `--split`.
+As in the loader of opendatalab/UniMERNet (issues #8 and #52 there say why): images carry the number of their line with
+seven digits, blank lines keep theirs, and the training set has about 75,000 more lines than images, because some
+formulas could not be drawn and those of HME100K come with HME100K: they are rejected as image.missing. A blank line
+without an image is no row. UniMER-Test has `spe.txt` beside `spe/`, and so on. A folder without `train.txt` needs
+`--split`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,15 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         if isinstance(text, Reject):
             yield text
         elif there:
-            yield item(where, text, text, Picture(path=image, turn=options.turn), options, task=Task.FORMULA, usual="latex-tokens")
+            yield item(
+                where,
+                text,
+                text,
+                Picture(path=image, turn=options.turn),
+                options,
+                task=Task.FORMULA,
+                usual="latex-tokens",
+            )
         elif text.strip():
             yield Reject(where, "image.missing", f"no image {image.name}", begin(line), missing=image)
 

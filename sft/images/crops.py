@@ -55,7 +55,9 @@ def _corners(quad: tuple[Point, ...], width: int, height: int) -> list[Point]:
     if max(xs) <= 0 or max(ys) <= 0 or min(xs) >= width or min(ys) >= height:
         raise ImageProblem("source.geometry", f"the box lies outside of the image of {width} x {height} px")
     if min(xs) < -width or min(ys) < -height or max(xs) > 2 * width or max(ys) > 2 * height:
-        raise ImageProblem("source.geometry", f"the box reaches far beyond the image of {width} x {height} px; are its units pixels?")
+        raise ImageProblem(
+            "source.geometry", f"the box reaches far beyond the image of {width} x {height} px; are its units pixels?"
+        )
     corners = list(quad) if len(quad) == 4 and _same_turns(quad) else _smallest_rectangle(quad)
     area = _area(corners)
     if abs(area) < MIN_AREA:

@@ -1,8 +1,8 @@
 """Whether two images look the same: a difference hash of 64 bit, and all pairs of hashes that differ in few bits.
 
-The hash is dHash: the image in 9 x 8 grey values, a bit for every value that is darker than its right neighbour. It survives
-scaling, JPEG and small changes of light. Lines of print look alike to it, so that it only means something together with
-what the images say: compare images of the same text, or pages.
+The hash is dHash: the image in 9 x 8 grey values, a bit for every value that is darker than its right neighbour. It
+survives scaling, JPEG and small changes of light. Lines of print look alike to it, so that it only means something
+together with what the images say: compare images of the same text, or pages.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def dhash(path: Path) -> int:
 def near_pairs(hashes: Hashes, *, limit: int = LIMIT) -> list[tuple[int, int]]:
     """Pairs (i < j) that differ in at most `limit` bits. Equal hashes are paired in a chain, not each with each.
 
-    Two hashes that differ in `limit` bits are equal in at least one of `limit` + 1 stretches of bits; only hashes that share a
-    stretch are compared.
+    Two hashes that differ in `limit` bits are equal in at least one of `limit` + 1 stretches of bits; only hashes that
+    share a stretch are compared.
     """
     unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     found = {(int(first[at]), row) for row, at in enumerate(inverse.tolist()) if first[at] != row}
@@ -52,23 +52,36 @@ def near_pairs(hashes: Hashes, *, limit: int = LIMIT) -> list[tuple[int, int]]:
     return sorted(found | _of_equals(found, first, inverse))
 
 
-def _of_equals(found: set[tuple[int, int]], first: npt.NDArray[np.intp], inverse: npt.NDArray[np.intp]) -> set[tuple[int, int]]:
+def _of_equals(
+    found: set[tuple[int, int]], first: npt.NDArray[np.intp], inverse: npt.NDArray[np.intp]
+) -> set[tuple[int, int]]:
     """What is near to a hash is near to every hash that equals it."""
     near: dict[int, list[int]] = {}
     for left, right in found:
         if inverse[left] != inverse[right]:
             near.setdefault(left, []).append(right)
             near.setdefault(right, []).append(left)
-    return {(min(row, other), max(row, other)) for row, at in enumerate(inverse.tolist()) if first[at] != row for other in near.get(int(first[at]), ())}
+    return {
+        (min(row, other), max(row, other))
+        for row, at in enumerate(inverse.tolist())
+        if first[at] != row
+        for other in near.get(int(first[at]), ())
+    }
 
 
-def _close(unique: Hashes, part: npt.NDArray[np.intp], limit: int, first: npt.NDArray[np.intp]) -> list[tuple[int, int]]:
+def _close(
+    unique: Hashes, part: npt.NDArray[np.intp], limit: int, first: npt.NDArray[np.intp]
+) -> list[tuple[int, int]]:
     pairs = []
     for begin in range(0, len(part), BLOCK):
         left = part[begin : begin + BLOCK]
         for other in range(begin, len(part), BLOCK):
             right = part[other : other + BLOCK]
-            bits = np.bitwise_count(unique[left][:, None] ^ unique[right][None, :]) if hasattr(np, "bitwise_count") else _bits(unique[left][:, None] ^ unique[right][None, :])
+            bits = (
+                np.bitwise_count(unique[left][:, None] ^ unique[right][None, :])
+                if hasattr(np, "bitwise_count")
+                else _bits(unique[left][:, None] ^ unique[right][None, :])
+            )
             for a, b in np.argwhere(bits <= limit):
                 if left[a] != right[b]:
                     pairs.append((int(first[left[a]]), int(first[right[b]])))

@@ -12,7 +12,9 @@ from PIL import Image as Pillow
 from sft.images.headers import is_whole, orientation_behind_pixels, peek
 from sft.types import ImageHeader
 
-MAX_IMAGE_PIXELS = 2 * (1024**3 // 4 // 3)  # 179 M: above, Pillow and so every trainer refuses (a 600 dpi A3 page has 70 M)
+MAX_IMAGE_PIXELS = 2 * (
+    1024**3 // 4 // 3
+)  # 179 M: above, Pillow and so every trainer refuses (a 600 dpi A3 page has 70 M)
 MAX_FILE_BYTES = 200 * 1024 * 1024
 EXIF_ORIENTATION = 0x0112
 # What is opened at all. Pillow knows more, among them PostScript, for which it starts another program.
@@ -40,7 +42,12 @@ def probe(path: Path, *, decode: bool = False) -> ImageHeader:
     """
     if not decode:
         found = peek(str(path))
-        if found and found.whole and found.size <= MAX_FILE_BYTES and found.header.width * found.header.height <= MAX_IMAGE_PIXELS:
+        if (
+            found
+            and found.whole
+            and found.size <= MAX_FILE_BYTES
+            and found.header.width * found.header.height <= MAX_IMAGE_PIXELS
+        ):
             return found.header
         decode = not (found.whole if found else is_whole(str(path)))
     try:
@@ -63,8 +70,13 @@ def _open(path: Path, decode: bool) -> ImageHeader:
             raise ImageProblem("image.too_large", f"{path}: {error}") from error
         except Exception as error:  # a decoder that meets nonsense may raise anything
             raise ImageProblem("image.unreadable", f"{path} is not an image that can be read ({error})") from error
-        if image.width * image.height > MAX_IMAGE_PIXELS:  # Pillow says so itself by its own limit, which anybody may have moved
-            raise ImageProblem("image.too_large", f"{path} is {image.width} x {image.height} px, at most {MAX_IMAGE_PIXELS:,} pixels are read")
+        if (
+            image.width * image.height > MAX_IMAGE_PIXELS
+        ):  # Pillow says so itself by its own limit, which anybody may have moved
+            raise ImageProblem(
+                "image.too_large",
+                f"{path} is {image.width} x {image.height} px, at most {MAX_IMAGE_PIXELS:,} pixels are read",
+            )
         header = ImageHeader(image.width, image.height, image.format or "", image.mode, orientation(image))
         if decode:
             try:
@@ -77,7 +89,8 @@ def _open(path: Path, decode: bool) -> ImageHeader:
 def orientation(image: Pillow.Image) -> int:
     """The EXIF orientation of an opened image, 1 to 8; 1 (upright) where there is none that means anything.
 
-    `getexif` of a PNG decodes all of it, for EXIF may stand behind the pixels; here only where a look at its chunks finds some.
+    `getexif` of a PNG decodes all of it, for EXIF may stand behind the pixels; here only where a look at its chunks
+    finds some.
     """
     try:
         late = image.format == "PNG" and "exif" not in image.info and _behind_pixels(image)

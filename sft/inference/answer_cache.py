@@ -2,9 +2,10 @@
 
     {"check":"5f0c9a1e","key":"3b…","text":"২৩","finish_reason":"stop","seconds":0.41,"where":"http://127.0.0.1:8118"}
 
-`key` stands for everything that decides an answer: the bytes of the images, the prompt, the sampling with its pixel limits,
-and the model (`sft.inference.endpoints`). `check` is the CRC-32 of the rest of the line. A line is written with one call at the
-end of the file: whatever moment a process is killed at, at most the last line is half, is seen to be half, and is asked again.
+`key` stands for everything that decides an answer: the bytes of the images, the prompt, the sampling with its pixel
+limits, and the model (`sft.inference.endpoints`). `check` is the CRC-32 of the rest of the line. A line is written with
+one call at the end of the file: whatever moment a process is killed at, at most the last line is half, is seen to be
+half, and is asked again.
 """
 
 from __future__ import annotations
@@ -45,17 +46,27 @@ class Prepared:
 
     def key(self, model: str) -> str:
         """SHA-256 (hex) of everything that decides the answer; `model`: the fingerprint of what is served."""
-        text = msgspec.json.encode([KEY_VERSION, self.images, self.question.prompt, asdict(self.question.sampling), model])
+        text = msgspec.json.encode(
+            [KEY_VERSION, self.images, self.question.prompt, asdict(self.question.sampling), model]
+        )
         return hashlib.sha256(text).hexdigest()
 
 
-def prepare(samples: Sequence[tuple[int, Sample]], base: Path, sampling: Sampling | Callable[[int], Sampling]) -> list[Prepared]:
-    """Look at every image and hash it; `sampling` for all, or by line. What cannot be read has a `fault`, nothing is raised."""
+def prepare(
+    samples: Sequence[tuple[int, Sample]], base: Path, sampling: Sampling | Callable[[int], Sampling]
+) -> list[Prepared]:
+    """Look at every image and hash it; `sampling` for all, or by line. What cannot be read has a `fault`, nothing is
+    raised.
+    """
     found = []
     hashes: dict[Path, str] = {}
     for line, sample in samples:
         chosen = sampling if isinstance(sampling, Sampling) else sampling(line)
-        item = Prepared(line, sample, Question(tuple(base / image.image_url for image in sample.prompt_images), sample.prompt, chosen))
+        item = Prepared(
+            line,
+            sample,
+            Question(tuple(base / image.image_url for image in sample.prompt_images), sample.prompt, chosen),
+        )
         try:
             for path in item.question.images:
                 if path not in hashes:
@@ -74,7 +85,9 @@ def content_hash(prepared: Sequence[Prepared]) -> str:
     """SHA-256 (hex) of the rows in order: prompts, truths and the bytes of the images, wherever these lie."""
     digest = hashlib.sha256()
     for item in prepared:
-        digest.update(msgspec.json.encode([item.line, item.question.prompt, item.sample.ref, item.images or item.fault]) + b"\n")
+        digest.update(
+            msgspec.json.encode([item.line, item.question.prompt, item.sample.ref, item.images or item.fault]) + b"\n"
+        )
     return digest.hexdigest()
 
 
@@ -87,7 +100,8 @@ class _Row(msgspec.Struct):
 
 
 class AnswerCache:
-    """The file of answers, held by one process at a time. `damaged`: lines that were not whole and are left where they are.
+    """The file of answers, held by one process at a time. `damaged`: lines that were not whole and are left where they
+    are.
 
     UsageError: another process writes it, or it is no file. EngineError: it cannot be opened.
     """
@@ -103,18 +117,26 @@ class AnswerCache:
             raise disk_error(error, path) from error
         if not stat.S_ISREG(os.fstat(self._file).st_mode):  # a pipe would wait for ever, a device never end
             os.close(self._file)
-            raise UsageError("answers are kept here, but this is not a file", where=str(path), hint="move it away, or give another -o")
+            raise UsageError(
+                "answers are kept here, but this is not a file",
+                where=str(path),
+                hint="move it away, or give another -o",
+            )
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._file)
-            raise UsageError("another process is writing answers here", where=str(path), hint="wait for it, or give another -o") from error
+            raise UsageError(
+                "another process is writing answers here", where=str(path), hint="wait for it, or give another -o"
+            ) from error
         self._load()
 
     def __enter__(self) -> AnswerCache:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __len__(self) -> int:
@@ -164,7 +186,12 @@ def _read(line: bytes) -> _Row | None:
     """A line that is whole and says what was written; else None."""
     start = len(_HEAD) + _CHECK
     check, comma, rest = line[len(_HEAD) : start], line[start : start + 2], line[start + 2 : -1]
-    if not line.endswith(b"\n") or line[: len(_HEAD)] != _HEAD or comma != b'",' or check != f"{zlib.crc32(rest):08x}".encode():
+    if (
+        not line.endswith(b"\n")
+        or line[: len(_HEAD)] != _HEAD
+        or comma != b'",'
+        or check != f"{zlib.crc32(rest):08x}".encode()
+    ):
         return None
     with suppress(msgspec.MsgspecError, ValueError, RecursionError):  # bytes that are no text, and nesting without end
         return msgspec.json.decode(b"{" + rest, type=_Row)

@@ -1,7 +1,8 @@
 """One request to one server: what is sent, what comes back, and by which of its names it failed.
 
-Two kinds of servers are spoken to (`sft.inference.protocols`). Everything that is not an answer raises `LostError` with a
-code of LOST, so that a slow server, a cut line and a broken reply are never taken for a wrong answer, nor for each other.
+Two kinds of servers are spoken to (`sft.inference.protocols`). Everything that is not an answer raises `LostError` with
+a code of LOST, so that a slow server, a cut line and a broken reply are never taken for a wrong answer, nor for each
+other.
 """
 
 from __future__ import annotations
@@ -64,13 +65,25 @@ class Endpoint:
         try:
             parsed = httpx.URL(self.url)
         except httpx.InvalidURL as error:
-            raise UsageError(f"not an address: {error}", where=self.public, hint="write it as http://host:port") from error
+            raise UsageError(
+                f"not an address: {error}", where=self.public, hint="write it as http://host:port"
+            ) from error
         if parsed.scheme not in ("http", "https") or not parsed.host or (parsed.port or 0) > 65535:
             raise UsageError("not an address of a server", where=self.public, hint="write it as http://host:port")
         if "?" in self.url or "#" in self.url:
             plain = self.public.partition("?")[0].partition("#")[0]
-            raise UsageError("the address of a server has no ? or #", where=plain, hint="write it as http://host:port; a key goes into --api-key or SFT_API_KEY")
-        return self.url.rstrip("/").removesuffix("/chat/completions").removesuffix("/layout-parsing").removesuffix("/v1").rstrip("/")
+            raise UsageError(
+                "the address of a server has no ? or #",
+                where=plain,
+                hint="write it as http://host:port; a key goes into --api-key or SFT_API_KEY",
+            )
+        return (
+            self.url.rstrip("/")
+            .removesuffix("/chat/completions")
+            .removesuffix("/layout-parsing")
+            .removesuffix("/v1")
+            .rstrip("/")
+        )
 
     @property
     def base(self) -> str:
@@ -92,7 +105,8 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How answers are drawn. `max_tokens` bounds one answer; `temperature` 0 is greedy and repeatable. None: as the server does.
+    """How answers are drawn. `max_tokens` bounds one answer; `temperature` 0 is greedy and repeatable. None: as the
+    server does.
 
     min_pixels, max_pixels: the size that images are brought to before the model sees them.
     """
@@ -121,7 +135,10 @@ class Answer:
 
 
 class LostError(Exception):
-    """Why one request has no answer. `wait`: seconds for which the server asked to be left alone, if it did; `gone`: it could not be spoken to."""
+    """Why one request has no answer.
+
+    `wait`: seconds for which the server asked to be left alone, if it did; `gone`: it could not be spoken to.
+    """
 
     def __init__(self, code: str, message: str, *, wait: float | None = None, gone: bool = False) -> None:
         super().__init__(message)
@@ -134,7 +151,10 @@ def http_client(endpoint: Endpoint, transport: httpx.AsyncBaseTransport | None =
     """A client for one server; UsageError for an address or a key that cannot be used. transport: for tests."""
     root, key = endpoint.root, endpoint.api_key or ""
     if not (key.isascii() and key.isprintable()):
-        raise UsageError("the API key has characters that no header can carry", hint="look for a line end or a curly quote copied with it")
+        raise UsageError(
+            "the API key has characters that no header can carry",
+            hint="look for a line end or a curly quote copied with it",
+        )
     return httpx.AsyncClient(
         base_url=root + "/",
         # a reply that comes packed may be a million times as large as what was sent
@@ -161,13 +181,24 @@ async def post(client: httpx.AsyncClient, path: str, body: bytes, timeout: float
     except httpx.HTTPError as error:
         raise LostError("answer.cut", repr(error), gone=True) from error
     if status != httpx.codes.OK:
-        raise LostError("answer.busy" if status in (429, 503) else "answer.http", f"{status}: {complaint(content)}", wait=_wait(headers))
+        raise LostError(
+            "answer.busy" if status in (429, 503) else "answer.http",
+            f"{status}: {complaint(content)}",
+            wait=_wait(headers),
+        )
     return content
 
 
-async def exchange(client: httpx.AsyncClient, method: str, path: str, body: bytes | None = None) -> tuple[int, httpx.Headers, bytes]:
-    """Status, headers and body of a reply of at most MAX_ANSWER_BYTES, however long it takes. LostError: it is larger, or packed; httpx.HTTPError."""
-    async with client.stream(method, path, content=body, headers={"Content-Type": "application/json"} if body is not None else {}) as response:
+async def exchange(
+    client: httpx.AsyncClient, method: str, path: str, body: bytes | None = None
+) -> tuple[int, httpx.Headers, bytes]:
+    """Status, headers and body of a reply of at most MAX_ANSWER_BYTES, however long it takes.
+
+    LostError: it is larger, or packed; httpx.HTTPError.
+    """
+    async with client.stream(
+        method, path, content=body, headers={"Content-Type": "application/json"} if body is not None else {}
+    ) as response:
         packed = response.headers.get("content-encoding", "").strip().lower()
         if packed not in ("", "identity"):
             raise LostError("answer.json", f"the answer is packed ({shown(packed)}), which was not asked for")
@@ -211,5 +242,9 @@ def complaint(content: bytes) -> str:
 
 
 def shown(text: str) -> str:
-    """A stranger's words for a terminal or a page: one line of at most SHOWN characters, none of which moves a cursor, rings, or turns the writing round."""
-    return "".join(character if character.isprintable() else REPLACED for character in " ".join(text[: 4 * SHOWN].split()))[:SHOWN]
+    """A stranger's words for a terminal or a page: one line of at most SHOWN characters, none of which moves a cursor,
+    rings, or turns the writing round.
+    """
+    return "".join(
+        character if character.isprintable() else REPLACED for character in " ".join(text[: 4 * SHOWN].split())
+    )[:SHOWN]

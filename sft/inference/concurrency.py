@@ -1,9 +1,10 @@
 """How many requests a server is asked at once: additive increase, multiplicative decrease, as TCP finds its rate.
 
-Nobody knows what a server bears: a rehearsal on two cores is full with eight, a large card with paging serves two hundred.
-A round (as many answers as are allowed at once) that goes well allows one more, half as many again until the first sign of
-trouble. A reply "no room" or a time-out halves. A round whose median latency is more than PATIENT times the best
-median seen allows no more, more than STRAINED times takes a quarter away, but not below the start. Latency is per character of the
+Nobody knows what a server bears: a rehearsal on two cores is full with eight, a large card with paging serves two
+hundred. A round (as many answers as are allowed at once) that goes well allows one more, half as many again until the
+first sign of trouble. A reply "no room" or a time-out halves. A round whose median latency is more than PATIENT times
+the best median seen allows no more, more than STRAINED times takes a quarter away, but not below the start. Latency is
+per character of the
 answer: a large table is slow however few are asked for.
 """
 
@@ -40,7 +41,9 @@ class Limit:
         return max(1, int(self.value))
 
     def answered(self, seconds: float, *, full: bool, length: int = 0) -> None:
-        """An answer of so many characters came after so many seconds; `full`: as many as allowed were in flight, so that the limit was felt."""
+        """An answer of so many characters came after so many seconds; `full`: as many as allowed were in flight, so
+        that the limit was felt.
+        """
         self._round.append(seconds / (SHORT + length))
         if len(self._round) < self.allowed:
             return

@@ -1,8 +1,9 @@
 """Ask served models for every sample: predictions in, whatever falls over on the way.
 
-A request without an answer becomes a `Prediction` with `error` and `reason`, a code of `client.LOST`: lost, never empty. Every answer
-is kept in a file as it comes (`sft.inference.answer_cache`), so that the same command goes on where it stopped, and ends with the
-same predictions: what takes time or chance (seconds, which server) stands in that file and not in predictions.jsonl.
+A request without an answer becomes a `Prediction` with `error` and `reason`, a code of `client.LOST`: lost, never
+empty. Every answer is kept in a file as it comes (`sft.inference.answer_cache`), so that the same command goes on where
+it stopped, and ends with the same predictions: what takes time or chance (seconds, which server) stands in that file
+and not in predictions.jsonl.
 """
 
 from __future__ import annotations
@@ -26,16 +27,32 @@ from sft.inference.scheduler import BACKOFF, PATIENCE, Lost, Options, Pool
 from sft.types import Prediction, Sample
 
 __all__ = [
-    "BACKOFF", "CONCURRENCY", "PATIENCE", "TIMEOUT", "Endpoint", "Pass", "Sampling", "ask", "data_uri", "options", "predict", "read_predictions", "require_answers", "resolve",
+    "BACKOFF",
+    "CONCURRENCY",
+    "PATIENCE",
+    "TIMEOUT",
+    "Endpoint",
+    "Pass",
+    "Sampling",
+    "ask",
+    "data_uri",
+    "options",
+    "predict",
+    "read_predictions",
+    "require_answers",
+    "resolve",
     "write_predictions",
-]  # fmt: skip
+]
 
 CONCURRENCY = START  # requests in flight at first; a server batches what arrives together
 
 
 @dataclass(frozen=True)
 class Pass:
-    """What one pass brought. asked: requests that gave an answer; cached: answers that were there; stopped: why the rest was not asked."""
+    """What one pass brought.
+
+    asked: requests that gave an answer; cached: answers that were there; stopped: why the rest was not asked.
+    """
 
     preds: list[Prediction]
     asked: int
@@ -67,9 +84,11 @@ def predict(
 ) -> list[Prediction]:
     """One prediction per (line, sample), in input order; `on_done` hears of each as it comes, in any order.
 
-    base: folder that the images' paths count from. concurrency: most requests in flight per server. timeout, backoff, patience: seconds.
+    base: folder that the images' paths count from. concurrency: most requests in flight per server. timeout, backoff,
+    patience: seconds.
     transport: `httpx.MockTransport` in tests.
-    EngineError: no server there; ProblemsFound: a sample without an answer to compare with; UsageError: a bad number or name.
+    EngineError: no server there; ProblemsFound: a sample without an answer to compare with; UsageError: a bad number or
+    name.
     """
     require_answers(samples)
     chosen = options(concurrency, timeout, patience, backoff)
@@ -81,8 +100,14 @@ def predict(
 
 def options(concurrency: int | None, timeout: float, patience: float, backoff: float = BACKOFF) -> Options:
     """How the pool works, checked. concurrency None: as many as a server bears."""
-    if (concurrency is not None and concurrency < 1) or not 0 < timeout < float("inf") or not 0 <= patience < float("inf"):
-        raise UsageError(f"concurrency {concurrency} and timeout {timeout:g} must be above 0, patience {patience:g} not below")
+    if (
+        (concurrency is not None and concurrency < 1)
+        or not 0 < timeout < float("inf")
+        or not 0 <= patience < float("inf")
+    ):
+        raise UsageError(
+            f"concurrency {concurrency} and timeout {timeout:g} must be above 0, patience {patience:g} not below"
+        )
     return Options(START, MOST if concurrency is None else concurrency, timeout, backoff, patience)
 
 
@@ -90,14 +115,26 @@ def require_answers(samples: Sequence[tuple[int, Sample]]) -> None:
     """ProblemsFound with the line of a sample that has no truth to compare with."""
     for line, sample in samples:
         if all(text.tag != "no_mask" for text in sample.text_info):
-            raise ProblemsFound("a sample without an answer cannot be evaluated", where=f"line {line}", hint="`sft validate` shows all of them")
+            raise ProblemsFound(
+                "a sample without an answer cannot be evaluated",
+                where=f"line {line}",
+                hint="`sft validate` shows all of them",
+            )
 
 
 def ask(
-    prepared: Sequence[Prepared], served: Served, chosen: Options, *, cache: AnswerCache | None = None,
-    on_done: Callable[[Prediction], None] | None = None, transport: httpx.AsyncBaseTransport | None = None,
-) -> Pass:  # fmt: skip
-    """One prediction per prepared sample, in order. Equal questions are asked once; those that `cache` knows are not asked."""
+    prepared: Sequence[Prepared],
+    served: Served,
+    chosen: Options,
+    *,
+    cache: AnswerCache | None = None,
+    on_done: Callable[[Prediction], None] | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> Pass:
+    """One prediction per prepared sample, in order.
+
+    Equal questions are asked once; those that `cache` knows are not asked.
+    """
     results: list[Prediction | None] = [None] * len(prepared)
     places: dict[str, list[int]] = {}
 
@@ -136,7 +173,14 @@ def ask(
 
 def _prediction(item: Prepared, what: Answer | Lost) -> Prediction:
     sample = item.sample
-    pred = Prediction(id=item.line, image=sample.image_info[0].image_url, prompt=item.question.prompt, ref=sample.ref, pred="", finish_reason="")
+    pred = Prediction(
+        id=item.line,
+        image=sample.image_info[0].image_url,
+        prompt=item.question.prompt,
+        ref=sample.ref,
+        pred="",
+        finish_reason="",
+    )
     if isinstance(what, Lost):
         return replace(pred, error=what.message, reason=what.code)
     return replace(pred, pred=what.text, finish_reason=what.finish_reason, seconds=what.seconds)
@@ -146,7 +190,11 @@ def write_predictions(path: Path, preds: Iterable[Prediction]) -> None:
     """One JSON object per line, written whole or not at all. Without `seconds`: the same answers are the same bytes."""
     with atomic_write(path) as stream:
         for pred in preds:
-            row = {name: value for name, value in msgspec.to_builtins(pred).items() if name != "seconds" and (name != "reason" or value)}
+            row = {
+                name: value
+                for name, value in msgspec.to_builtins(pred).items()
+                if name != "seconds" and (name != "reason" or value)
+            }
             stream.write(msgspec.json.encode(row) + b"\n")
 
 
@@ -159,5 +207,7 @@ def read_predictions(path: Path) -> list[Prediction]:
             try:
                 preds.append(decoder.decode(line))
             except msgspec.MsgspecError as error:
-                raise ProblemsFound(f"not a prediction: {error}", where=f"{path}:{number}", hint="`sft eval` writes this file") from error
+                raise ProblemsFound(
+                    f"not a prediction: {error}", where=f"{path}:{number}", hint="`sft eval` writes this file"
+                ) from error
     return preds

@@ -5,15 +5,17 @@ chat, the OpenAI-style API that vLLM, llama.cpp, SGLang and PaddleOCR's genai_se
 
     POST http://host:port/v1/chat/completions
     {"model": "PaddleOCR-VL-0.9B", "max_tokens": 1024, "temperature": 0.0, "messages": [{"role": "user", "content": [
-        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBOR…"}}, {"type": "text", "text": "OCR:"}]}]}
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBOR…"}}, {"type": "text", "text":
+        "OCR:"}]}]}
 
 pipeline, PaddleX's layout-parsing service (paddlex 3.7.2, `inference/serving/schemas/paddleocr_vl.py`), asked for one
-element without layout detection. It sends the model's own prompt for a task and mends what the model says (tables become
-HTML, long repetitions are cut), so its answers are the pipeline's, not the model's:
+element without layout detection. It sends the model's own prompt for a task and mends what the model says (tables
+become HTML, long repetitions are cut), so its answers are the pipeline's, not the model's:
 
     POST http://host:port/layout-parsing
     {"file": "iVBOR…", "fileType": 1, "useLayoutDetection": false, "promptLabel": "ocr", "maxNewTokens": 1024, …}
-    {"errorCode": 0, "result": {"layoutParsingResults": [{"prunedResult": {"parsing_res_list": [{"block_content": "…"}]},
+    {"errorCode": 0, "result": {"layoutParsingResults": [{"prunedResult": {"parsing_res_list": [{"block_content":
+    "…"}]},
         "markdown": {"text": "…"}}]}}
 
 An image goes out byte for byte as it lies on disk.
@@ -34,11 +36,21 @@ from sft.inference.client import Answer, Kind, LostError, Sampling, decoded, sho
 from sft.models import TASK_OF
 
 MIME = {  # formats that are read → what a server is told; a phone's MPO starts with a plain JPEG
-    "PNG": "image/png", "JPEG": "image/jpeg", "MPO": "image/jpeg", "WEBP": "image/webp", "TIFF": "image/tiff", "BMP": "image/bmp", "GIF": "image/gif",
-    "PPM": "image/x-portable-anymap", "JPEG2000": "image/jp2",
-}  # fmt: skip
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "WEBP": "image/webp",
+    "TIFF": "image/tiff",
+    "BMP": "image/bmp",
+    "GIF": "image/gif",
+    "PPM": "image/x-portable-anymap",
+    "JPEG2000": "image/jp2",
+}
 
-BROKEN_OFF = ("abort", "error")  # finish_reason of vLLM and SGLang where the engine failed or was stopped: what there is of an answer is none
+BROKEN_OFF = (
+    "abort",
+    "error",
+)  # finish_reason of vLLM and SGLang where the engine failed or was stopped: what there is of an answer is none
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,9 @@ class Question:
 
 @dataclass(frozen=True)
 class Wire:
-    """One kind of server. `alive`: a page that a living server answers; `body` raises what `data_uri` raises, and LostError."""
+    """One kind of server. `alive`: a page that a living server answers; `body` raises what `data_uri` raises, and
+    LostError.
+    """
 
     path: str
     alive: str
@@ -61,7 +75,10 @@ class Wire:
 
 
 def data_uri(path: Path) -> str:
-    """An image file, byte for byte, as `data:image/png;base64,…`. ImageProblem or OSError where it cannot be read as one."""
+    """An image file, byte for byte, as `data:image/png;base64,…`.
+
+    ImageProblem or OSError where it cannot be read as one.
+    """
     mime = MIME.get(probe(path).format, "application/octet-stream")
     return f"data:{mime};base64,{_base64(path)}"
 
@@ -76,14 +93,25 @@ def _given(**values: object) -> dict[str, object]:
 
 def _chat_body(question: Question, model: str) -> bytes:
     sampling = question.sampling
-    content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": data_uri(path)}} for path in question.images]
+    content: list[dict[str, Any]] = [
+        {"type": "image_url", "image_url": {"url": data_uri(path)}} for path in question.images
+    ]
     content.append({"type": "text", "text": question.prompt})
     pixels = _given(min_pixels=sampling.min_pixels, max_pixels=sampling.max_pixels)
-    return msgspec.json.encode({
-        "model": model, "messages": [{"role": "user", "content": content}],
-        "max_tokens": sampling.max_tokens, "temperature": sampling.temperature,
-        **_given(top_p=sampling.top_p, repetition_penalty=sampling.repetition_penalty, seed=sampling.seed, mm_processor_kwargs=pixels or None),
-    })  # fmt: skip
+    return msgspec.json.encode(
+        {
+            "model": model,
+            "messages": [{"role": "user", "content": content}],
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            **_given(
+                top_p=sampling.top_p,
+                repetition_penalty=sampling.repetition_penalty,
+                seed=sampling.seed,
+                mm_processor_kwargs=pixels or None,
+            ),
+        }
+    )
 
 
 class _Message(msgspec.Struct):
@@ -109,7 +137,9 @@ def _chat_answer(content: bytes) -> Answer:
     if reason in BROKEN_OFF:
         raise LostError("answer.http", f"the server broke the answer off (finish_reason {reason})")
     if not said.content and (said.reasoning_content or said.reasoning):
-        raise LostError("answer.choices", "the server took the answer for reasoning: start it without a reasoning parser")
+        raise LostError(
+            "answer.choices", "the server took the answer for reasoning: start it without a reasoning parser"
+        )
     return Answer(said.content or "", reason)  # SGLang says null for an empty answer
 
 
@@ -123,18 +153,36 @@ def _shaped(content: bytes, shape: type[Any], name: str) -> Any:
 def _pipeline_body(question: Question, model: str) -> bytes:
     task = TASK_OF.get(question.prompt)
     if task is None:
-        raise LostError("answer.prompt", f"the pipeline has no task for the prompt {question.prompt!r}; it knows {', '.join(map(repr, TASK_OF))}")
+        raise LostError(
+            "answer.prompt",
+            f"the pipeline has no task for the prompt {question.prompt!r}; it knows {', '.join(map(repr, TASK_OF))}",
+        )
     if len(question.images) != 1:
         raise LostError("answer.prompt", f"the pipeline takes one image, this sample has {len(question.images)}")
     sampling = question.sampling
     probe(question.images[0])  # raises for what is no image
-    return msgspec.json.encode({
-        "file": _base64(question.images[0]), "fileType": 1, "useLayoutDetection": False, "promptLabel": task.value,
-        "useDocOrientationClassify": False, "useDocUnwarping": False, "returnMarkdownImages": False, "visualize": False, "prettifyMarkdown": False,
-        "temperature": sampling.temperature, "maxNewTokens": sampling.max_tokens,
-        **_given(topP=sampling.top_p, repetitionPenalty=sampling.repetition_penalty, minPixels=sampling.min_pixels, maxPixels=sampling.max_pixels,
-                 vlmExtraArgs={"seed": sampling.seed} if sampling.seed is not None else None),
-    })  # fmt: skip
+    return msgspec.json.encode(
+        {
+            "file": _base64(question.images[0]),
+            "fileType": 1,
+            "useLayoutDetection": False,
+            "promptLabel": task.value,
+            "useDocOrientationClassify": False,
+            "useDocUnwarping": False,
+            "returnMarkdownImages": False,
+            "visualize": False,
+            "prettifyMarkdown": False,
+            "temperature": sampling.temperature,
+            "maxNewTokens": sampling.max_tokens,
+            **_given(
+                topP=sampling.top_p,
+                repetitionPenalty=sampling.repetition_penalty,
+                minPixels=sampling.min_pixels,
+                maxPixels=sampling.max_pixels,
+                vlmExtraArgs={"seed": sampling.seed} if sampling.seed is not None else None,
+            ),
+        }
+    )
 
 
 class _Block(msgspec.Struct):

@@ -1,12 +1,14 @@
 """Many questions, one or more servers: who is asked what and when, and what happens when somebody falls over.
 
 - Each server has a limit of its own (`sft.inference.concurrency`); a free place is given to the next question.
-- A reply "no room" is tried again after the time that the server asks for (if that is more than MAX_WAIT: not at all), else after a
+- A reply "no room" is tried again after the time that the server asks for (if that is more than MAX_WAIT: not at all),
+  else after a
   back-off that doubles; the server is left alone for as long. A time-out is tried once more, a broken reply twice.
 - A server that refuses or drops connections is down: it gets no questions until it answers again. A question whose
   connection was cut goes to the front; after SUSPECT cuts it waits for the end and goes alone, for it may be what kills
   the server; after CUTS cuts it is lost.
-- When all servers have been down for `patience` seconds, or HOPELESS questions in a row were lost to the servers, or they go
+- When all servers have been down for `patience` seconds, or HOPELESS questions in a row were lost to the servers, or
+  they go
   down time and again without one answer, the rest is not asked.
 """
 
@@ -29,7 +31,15 @@ from sft.inference.concurrency import Limit
 from sft.inference.endpoints import Server, look
 from sft.inference.protocols import WIRES, Question
 
-TRIES = {"answer.busy": 6, "answer.http": 3, "answer.cut": 3, "answer.json": 3, "answer.schema": 3, "answer.choices": 3, "answer.timeout": 2}  # all others: one
+TRIES = {
+    "answer.busy": 6,
+    "answer.http": 3,
+    "answer.cut": 3,
+    "answer.json": 3,
+    "answer.schema": 3,
+    "answer.choices": 3,
+    "answer.timeout": 2,
+}  # all others: one
 BACKOFF = 0.5  # seconds before the second try, doubled before each further one
 LONGEST_BACKOFF = 30.0
 SUSPECT, CUTS = 3, 7  # connections that ended under one question: from when on it goes alone, and when it is lost
@@ -156,7 +166,9 @@ class Pool:
             done, _ = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             self._tasks -= done
             self._watchers -= done
-            faults = [fault for task in done if (fault := task.exception()) is not None]  # of all: one that nobody looks at is printed as a traceback
+            faults = [
+                fault for task in done if (fault := task.exception()) is not None
+            ]  # of all: one that nobody looks at is printed as a traceback
             if faults:
                 raise faults[0]  # a full disk, or a fault of the program itself
         else:
@@ -211,7 +223,9 @@ class Pool:
             self.retries += 1
             heapq.heappush(self._later, (now + pause, job.index, job))
             return
-        self._done(job, Lost(lost.code, f"{lost} (to be asked again after {pause:g} s)" if too_long else str(lost)), station)
+        self._done(
+            job, Lost(lost.code, f"{lost} (to be asked again after {pause:g} s)" if too_long else str(lost)), station
+        )
         self._in_a_row = self._in_a_row + 1 if lost.code in TRIES and not _final(lost) else 0
         if self._in_a_row >= HOPELESS:
             self.stopped = f"{self._in_a_row} questions in a row were lost, the last one because: {lost}"
@@ -226,7 +240,9 @@ class Pool:
             if self._down_since is None and not any(other.up for other in self._stations):
                 self._down_since = time.monotonic()
             if self._downs >= DOWNS * len(self._stations) and len(self._victims) >= DOWNS:
-                self.stopped = f"{self._downs} times in a row a server was lost before it answered anything, the last time: {lost}"
+                self.stopped = (
+                    f"{self._downs} times in a row a server was lost before it answered anything, the last time: {lost}"
+                )
         job.cuts += lost.code == "answer.cut"
         if job.cuts >= CUTS:
             self._done(job, Lost(lost.code, f"{job.cuts} times: {lost}"), station)
@@ -238,12 +254,17 @@ class Pool:
             self._ready.appendleft(job)
 
     async def _same(self) -> None:
-        """A server that came back between two questions, each on a connection of its own, may have done so with another model."""
+        """A server that came back between two questions, each on a connection of its own, may have done so with
+        another model.
+        """
         for station in self._stations if not self.stopped else ():
             with suppress(SftError, httpx.HTTPError, asyncio.TimeoutError):
                 found = await asyncio.wait_for(look(station.client, station.server.endpoint), PROBE_LONGEST)
                 if found.record != station.server.record:
-                    self.stopped = f"{found.endpoint.public} serves another model now than at the start, which may have given some of the answers; ask again with --fresh"
+                    self.stopped = (
+                        f"{found.endpoint.public} serves another model now than at the start, which may have given some"
+                        " of the answers; ask again with --fresh"
+                    )
 
     async def _watch(self, station: _Station) -> None:
         """Look whether a server is back, ever more rarely, until it is; with another model it must not go on."""

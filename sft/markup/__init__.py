@@ -1,4 +1,6 @@
-"""Text ↔ structure, pure and typed: tables, formulas, charts and plain text. Converters, checks and metrics share it."""
+"""Text ↔ structure, pure and typed: tables, formulas, charts and plain text. Converters, checks and metrics
+share it.
+"""
 
 from __future__ import annotations
 

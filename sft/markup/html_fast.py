@@ -1,7 +1,9 @@
-"""HTML → OTSL and HTML → grid without a tree, for tables as data sets write them; the slow way in `html.py` is their definition.
+"""HTML → OTSL and HTML → grid without a tree, for tables as data sets write them; the slow way in `html.py` is their
+definition.
 
-Works on whole rows with `str.replace`, `str.split` and `str.join`, and touches single cells only where a span is. Whatever is
-unusual (a count that does not add up, markup inside a cell, ragged rows, overlaps, references it does not know) is left to the slow way.
+Works on whole rows with `str.replace`, `str.split` and `str.join`, and touches single cells only where a span is.
+Whatever is unusual (a count that does not add up, markup inside a cell, ragged rows, overlaps, references it does not
+know) is left to the slow way.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ def spans(attributes: str) -> tuple[int, int] | None:
 
 
 def otsl_lines(group: str, width: int) -> tuple[int, int, str] | None:
-    """Columns, tags and OTSL of one row group (blank cells as `<fcel>`, references as they are); None if it is not ordinary.
+    """Columns, tags and OTSL of one row group (blank cells as `<fcel>`, references as they are); None if it is not
+    ordinary.
 
     `width`: columns of the groups before it, 0 for the first.
     """
@@ -62,7 +65,9 @@ def otsl_lines(group: str, width: int) -> tuple[int, int, str] | None:
 
 
 def otsl_line(row: str, above: list[Span], left: int) -> tuple[str, int, int, list[Span]] | None:
-    """OTSL, cells, columns and spans for the row below, of a row with spans or under one; `left`: rows of the group from this one on."""
+    """OTSL, cells, columns and spans for the row below, of a row with spans or under one; `left`: rows of the group
+    from this one on.
+    """
     pieces: list[str | None] = [*row[1:].split("</td><td "), None]
     cells: list[str] = []
     if row[:1] == ">":
@@ -140,7 +145,9 @@ class GridRows:
         return tags
 
     def place(self, row: str, above: list[Span], left: int, line: list[str | None]) -> list[Span] | None:
-        """Fills the `line` of a row with spans or under one; the spans for the row below, None if it is not ordinary."""
+        """Fills the `line` of a row with spans or under one; the spans for the row below, None if it is not
+        ordinary.
+        """
         pieces = row.split("</td><td ")
         if row[:1] == ">":
             line += pieces[0][1:].split("</td><td>")
@@ -180,7 +187,9 @@ class GridRows:
 
 
 def _under(line: list[str | None], waiting: list[Span], index: int, below: list[Span]) -> int:
-    """Puts the spans from above, from the one at `index` on, into the line where they belong; the first that is left."""
+    """Puts the spans from above, from the one at `index` on, into the line where they belong; the first that
+    is left.
+    """
     while waiting[index][0] <= len(line):
         start, rows, width = waiting[index]
         line[start:start] = [None] * width
@@ -197,10 +206,18 @@ _ROW = re.compile(f"<tr({ATTRIBUTES.pattern})>")
 _SPACES = re.compile(r"[ \t\n\r\f]+")
 _CJK_BREAK = re.compile(f"[{CJK_CLASS}][ \\t\\n\\r\\f]+[{CJK_CLASS}]")
 _PRINTABLE = r"!-~\xa1-\xac\xae-\u1fff\u2010-\u2027\u2030-\u205e\u2070-\u27ff\u2801-\u2fff\u3001-\u3163\u3165-\ufefe\uff01-\uff9f\uffa1-\U0010ffff"
-_EDGE = re.compile(f"[<>][^{_PRINTABLE}<>]|[^{_PRINTABLE}<>][<>]")  # white space or something invisible where a text begins or ends
+_EDGE = re.compile(
+    f"[<>][^{_PRINTABLE}<>]|[^{_PRINTABLE}<>][<>]"
+)  # white space or something invisible where a text begins or ends
 _DOLLARS = re.compile(r"\$[^$<]*\$")
 _SPLIT_REFERENCE = re.compile(r"&[#\w]*<")
-_REFERENCES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#x27;", "'"), ("&#39;", "'"))  # and &amp;, which comes last
+_REFERENCES = (
+    ("&lt;", "<"),
+    ("&gt;", ">"),
+    ("&quot;", '"'),
+    ("&#x27;", "'"),
+    ("&#39;", "'"),
+)  # and &amp;, which comes last
 _INLINE = re.compile(r"</?(?:b|i|em|strong|su[bp]|u|span)>")
 _BREAK = re.compile(r"<br ?/?>")
 _GROUP_TAGS = ("<thead>", "<tbody>", "</thead>", "</tbody>")
@@ -220,7 +237,12 @@ def _tried(text: str, sub_sup: SubSup, convert: Callable[[list[str], int], T | N
     """What `convert` makes of the row groups of the table as it is, evened out, or without inline tags."""
     text = text.strip()
     opened = text.find(">") + 1
-    if text[:6] != "<table" or text[-8:] != "</table>" or len(text) > LONGEST or (opened > 7 and not ATTRIBUTES.fullmatch(text, 6, opened - 1)):
+    if (
+        text[:6] != "<table"
+        or text[-8:] != "</table>"
+        or len(text) > LONGEST
+        or (opened > 7 and not ATTRIBUTES.fullmatch(text, 6, opened - 1))
+    ):
         return None
     body: str | None = text[opened:-8]
     tags = _tags_of_tidy(text)
@@ -228,14 +250,22 @@ def _tried(text: str, sub_sup: SubSup, convert: Callable[[list[str], int], T | N
         return done
     body = _even(text[opened:-8], heading)
     done = convert(_split(body), 0) if body else None
-    if done is None and body and sub_sup == "plain" and (_INLINE.search(body) or _BREAK.search(body)) and not ("&" in body and _SPLIT_REFERENCE.search(body)):
+    if (
+        done is None
+        and body
+        and sub_sup == "plain"
+        and (_INLINE.search(body) or _BREAK.search(body))
+        and not ("&" in body and _SPLIT_REFERENCE.search(body))
+    ):
         body = _even(_BREAK.sub("\n", _INLINE.sub("", keep_numbers(text[opened:-8]))), heading)
         done = convert(_split(body), 0) if body else None
     return done
 
 
 def _tags_of_tidy(text: str) -> int:
-    """How many tags there are in a table without white space that HTML would not show; 0 if there is such space, or "<" and ">" do not match."""
+    """How many tags there are in a table without white space that HTML would not show; 0 if there is such space, or
+    "<" and ">" do not match.
+    """
     if "\n" in text or "\t" in text or "\r" in text or "\f" in text or ("&" in text and "&nbsp;" in text):
         return 0
     if len(text) < 4000:  # where numpy's calls cost more than they save
@@ -252,7 +282,9 @@ def _tags_of_tidy(text: str) -> int:
 
 
 def _otsl(groups: list[str], counted: int) -> str | None:
-    """The OTSL of the row groups of a table; None if one is not ordinary. `counted`: the tags of the only group, 0 if not known."""
+    """The OTSL of the row groups of a table; None if one is not ordinary. `counted`: the tags of the only group, 0 if
+    not known.
+    """
     out: list[str] = []
     width = 0
     for group in groups:
@@ -296,7 +328,9 @@ def _grid(groups: list[str], counted: int) -> Grid | None:
 
 
 def _even(body: str, heading: str) -> str | None:
-    """The table with `heading` for `<th>`, bare `<tr>`, and no white space that HTML would not show; None if its texts need care."""
+    """The table with `heading` for `<th>`, bare `<tr>`, and no white space that HTML would not show; None if its texts
+    need care.
+    """
     if "<th" in body:
         body = body.replace("<th>", heading).replace("<th ", heading[:-1] + " ").replace("</th>", "</td>")
     if "&nbsp;" in body:
@@ -318,7 +352,10 @@ def _needs_care(otsl: str) -> bool:
 
 
 def _split(body: str) -> list[str]:
-    """The rows of each row group, those of a `<thead>` marked in front. [""] if its tags are not simply one pair after another."""
+    """The rows of each row group, those of a `<thead>` marked in front.
+
+    [""] if its tags are not simply one pair after another.
+    """
     if "<thead>" not in body and "<tbody>" not in body:
         return [body]
     for index, tag in enumerate(_GROUP_TAGS):

@@ -1,8 +1,8 @@
 """HTML → the cells of its first table, row by row, as a browser would nest them.
 
-A tokeniser of its own rather than lxml: libxml2 puts `<td><b>A<td>B` into one cell, differs between versions in how it mends
-broken markup, limits depth, and rejects some texts. This one follows the HTML standard for tokens and for what ends a cell, a row
-or a row group; it needs one pass, no recursion, and gives the same for every version.
+A tokeniser of its own rather than lxml: libxml2 puts `<td><b>A<td>B` into one cell, differs between versions in how it
+mends broken markup, limits depth, and rejects some texts. This one follows the HTML standard for tokens and for what
+ends a cell, a row or a row group; it needs one pass, no recursion, and gives the same for every version.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from sft.markup.errors import MarkupError
 
 SubSup = Literal["plain", "latex"]
 
-# Inside a tag, quotes count only behind "=". Each branch can end at the end of the text, so that nothing is tried twice.
+# Inside a tag, quotes count only behind "=". Each branch can end at the end of the text, so that nothing is tried
+# twice.
 _ATTRIBUTES = r"""([^>=]*(?:=\s*(?:"[^"]*(?:"|\Z)|'[^']*(?:'|\Z)|(?![\s"']))[^>=]*)*)"""
 _RAW = "script|style|title|template|iframe|noembed|noframes|xmp|svg|textarea|select|object|video|audio|canvas"
 _TOKEN = re.compile(
@@ -27,11 +28,64 @@ _TOKEN = re.compile(
 _TABLE = re.compile(r"<table[\s/>]", re.IGNORECASE)
 _NUMBER = re.compile(r"[ \t\n\r\f]*\+?([0-9]{1,9})")
 _ATTRIBUTE = re.compile(r"""([^\s"'>/=]+)[ \t\n\r\f]*=[ \t\n\r\f]*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
-_BREAKS = frozenset([
-    "address", "article", "aside", "blockquote", "body", "br", "center", "dd", "details", "dialog", "dir", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1",
-    "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr", "html", "legend", "li", "listing", "main", "menu", "nav", "ol", "optgroup", "option", "p", "plaintext", "pre", "search",
-    "section", "summary", "ul", "table", "caption", "colgroup", "thead", "tbody", "tfoot", "tr", "td", "th",
-])
+_BREAKS = frozenset(
+    [
+        "address",
+        "article",
+        "aside",
+        "blockquote",
+        "body",
+        "br",
+        "center",
+        "dd",
+        "details",
+        "dialog",
+        "dir",
+        "div",
+        "dl",
+        "dt",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "footer",
+        "form",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "header",
+        "hgroup",
+        "hr",
+        "html",
+        "legend",
+        "li",
+        "listing",
+        "main",
+        "menu",
+        "nav",
+        "ol",
+        "optgroup",
+        "option",
+        "p",
+        "plaintext",
+        "pre",
+        "search",
+        "section",
+        "summary",
+        "ul",
+        "table",
+        "caption",
+        "colgroup",
+        "thead",
+        "tbody",
+        "tfoot",
+        "tr",
+        "td",
+        "th",
+    ]
+)
 _TEX_SPECIAL = re.compile(r"(?<!\\)([%&#$_])")
 _WARNINGS = 100
 
@@ -66,7 +120,9 @@ def read_cells(text: str, *, sub_sup: SubSup = "plain") -> Source:
         bare = reader.read(text)
         source = bare if reader.cells and not reader.saw_table else source
     if not any(row for group in source.groups for row in group):
-        raise MarkupError("target.html", "no table with a cell in it", hint="expected <table><tr><td>…</td></tr></table>")
+        raise MarkupError(
+            "target.html", "no table with a cell in it", hint="expected <table><tr><td>…</td></tr></table>"
+        )
     return source
 
 
@@ -110,7 +166,9 @@ class _Reader:
                     self.source.warn(f"text outside of the cells is dropped: {shown[:40]!r}")
             elif name:
                 if not end and self.depth:
-                    raise MarkupError("target.html", f"the tag <{slash}{name[:20]} does not end", place=f"offset {found.start()}")
+                    raise MarkupError(
+                        "target.html", f"the tag <{slash}{name[:20]} does not end", place=f"offset {found.start()}"
+                    )
                 lower = name.lower()
                 if self.depth == 0:
                     self.outside(lower, slash)
@@ -167,7 +225,10 @@ class _Reader:
             self.cell.append("\n")
         elif name == "math" and self.math is None:
             if not attributes.endswith("/"):
-                alt = {key.lower(): double or single or bare for key, double, single, bare in _ATTRIBUTE.findall(attributes)}.get("alttext", "")
+                alt = {
+                    key.lower(): double or single or bare
+                    for key, double, single, bare in _ATTRIBUTE.findall(attributes)
+                }.get("alttext", "")
                 self.math = [html.unescape(alt)]
         elif name in ("annotation", "annotation-xml") and self.math:
             self.note = "tex" in attributes.lower() and not self.math[0]

@@ -1,8 +1,8 @@
 """Formulas: delimiters, the form they are trained in, and what the PaddleOCR pipeline would do to them.
 
-A formula target is `\\[…\\]` without a blank inside; a formula in a text or a table cell is `\\( … \\)` with one blank on
-each side (the samples of ERNIE's docs/paddleocr_vl_sft_zh.md). The pipeline replaces these delimiters by `$`, wherever they
-stand in its answer, after deleting every `$` that was there: so `$` is never a delimiter here.
+A formula target is `\\[…\\]` without a blank inside; a formula in a text or a table cell is `\\( … \\)` with one blank
+on each side (the samples of ERNIE's docs/paddleocr_vl_sft_zh.md). The pipeline replaces these delimiters by `$`,
+wherever they stand in its answer, after deleting every `$` that was there: so `$` is never a delimiter here.
 """
 
 from __future__ import annotations
@@ -11,14 +11,26 @@ import re
 from typing import Any
 
 from sft.markup.errors import MarkupError
-from sft.markup.latex_tokens import BACKSLASHED, MARK, collapse, join, spelt_out, strip_delimiters, tokens, trim, without_dollars, without_row_skips
+from sft.markup.latex_tokens import (
+    BACKSLASHED,
+    MARK,
+    collapse,
+    join,
+    spelt_out,
+    strip_delimiters,
+    tokens,
+    trim,
+    without_dollars,
+    without_row_skips,
+)
 from sft.markup.text import clean_characters
 
 MAX_LENGTH = 20_000  # characters; a page full of formulas has 5 000
 MAX_DEPTH = 50  # groups, environments and \left within each other; both parsers recurse
 _MARK = re.compile(r"\\(begin|end)\s*\{([^{}]{0,40})\}|\\[A-Za-z]+|\\.|[{}%]", re.DOTALL)
 
-# What latex2mathml raises where it is right; its other exceptions (positions of arrays, \limits, \genfrac …) are its own limits
+# What latex2mathml raises where it is right; its other exceptions (positions of arrays, \limits, \genfrac …) are its
+# own limits
 _SAYS = {
     "DoubleSubscriptsError": "two subscripts on one symbol",
     "DoubleSuperscriptsError": "two superscripts on one symbol",
@@ -31,7 +43,9 @@ _SAYS = {
 
 
 def check(formula: str) -> None:
-    """Raise MarkupError `target.latex` if `formula`, with or without delimiters, does not parse; `target.empty` if there is none."""
+    """Raise MarkupError `target.latex` if `formula`, with or without delimiters, does not parse; `target.empty` if
+    there is none.
+    """
     if len(formula) > MAX_LENGTH:
         raise MarkupError("target.latex", f"{len(formula)} characters; no formula has more than {MAX_LENGTH}")
     body = strip_delimiters(formula)
@@ -50,7 +64,9 @@ def _wrong(message: str, offset: int) -> MarkupError:
 
 
 def _nesting(body: str) -> None:
-    """Groups, environments and \\left … \\right close in order and are not too many; the cheap part, with the better messages."""
+    """Groups, environments and \\left … \\right close in order and are not too many; the cheap part, with the better
+    messages.
+    """
     stack: list[tuple[str, int]] = []
     comment_end = 0
     for found in _MARK.finditer(body):
@@ -103,8 +119,62 @@ _DOLLAR = re.compile(r"\\.|\$|\n[^\S\n]*\n", re.DOTALL)  # an escaped character,
 _PARAGRAPH = -2  # stands in a list of places
 _TEX = re.compile(r"\\[A-Za-z,;:!{}|%&]|[_^]\s*(?:\S)|[{}]")
 _WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{2,}")
-_FUNCTIONS = frozenset({"sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "lg", "exp", "lim", "max", "min", "sup", "inf", "gcd", "lcm", "mod", "det", "dim", "ker", "deg", "arg", "rank", "tr"})
-_SHORT_WORDS = frozenset({"or", "to", "of", "at", "by", "in", "on", "an", "as", "is", "it", "no", "us", "if", "we", "be", "do", "go", "so", "up", "my", "he", "me"})
+_FUNCTIONS = frozenset(
+    {
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "log",
+        "ln",
+        "lg",
+        "exp",
+        "lim",
+        "max",
+        "min",
+        "sup",
+        "inf",
+        "gcd",
+        "lcm",
+        "mod",
+        "det",
+        "dim",
+        "ker",
+        "deg",
+        "arg",
+        "rank",
+        "tr",
+    }
+)
+_SHORT_WORDS = frozenset(
+    {
+        "or",
+        "to",
+        "of",
+        "at",
+        "by",
+        "in",
+        "on",
+        "an",
+        "as",
+        "is",
+        "it",
+        "no",
+        "us",
+        "if",
+        "we",
+        "be",
+        "do",
+        "go",
+        "so",
+        "up",
+        "my",
+        "he",
+        "me",
+    }
+)
 _DELIMITERS = ("\\(", "\\)", "\\[", "\\]", "\\$")  # with one of these inside, the pipeline would tear the formula apart
 LONGEST = 2000  # characters of one inline formula; a stray dollar sign is not paired further away
 LONGEST_PLAIN = 40  # of one without a sign of TeX in it
@@ -112,14 +182,18 @@ TRIES = 4  # closing dollar signs tried for one that opens, where `\text{if $x$}
 
 
 def inline_to_paren(text: str) -> str:
-    """`text` with `$…$` as `\\( … \\)` and `$$…$$` as `\\[…\\]` where a formula stands between them; every other `$` untouched. Idempotent.
+    """`text` with `$…$` as `\\( … \\)` and `$$…$$` as `\\[…\\]` where a formula stands between them; every other `$`
+    untouched. Idempotent.
 
-    A formula: has a command, a script or a group of TeX (`$\\alpha$`, `$x^2$`), or is short and no prose (`$n$`, `$2n + 1$`,
-    `$f(x)$`). It neither begins nor ends with white space, unless it does both, and no digit follows: `$5 and $10` are prices.
+    A formula: has a command, a script or a group of TeX (`$\\alpha$`, `$x^2$`), or is short and no prose (`$n$`, `$2n +
+    1$`, `$f(x)$`). It neither begins nor ends with white space, unless it does both, and no digit follows: `$5 and $10`
+    are prices.
     """
     if text.count("$") < 2:
         return text
-    places = [found.start() if found[0] == "$" else _PARAGRAPH for found in _DOLLAR.finditer(text) if found[0][0] != "\\"]
+    places = [
+        found.start() if found[0] == "$" else _PARAGRAPH for found in _DOLLAR.finditer(text) if found[0][0] != "\\"
+    ]
     parts: list[str] = []
     done = index = 0
     while index < len(places):
@@ -136,7 +210,9 @@ def inline_to_paren(text: str) -> str:
 
 
 def _closing(text: str, places: list[int], index: int, size: int) -> int | None:
-    """The index of the dollar sign (the first of two, for `size` 2) that closes the formula which opens at `index`; None if no formula does."""
+    """The index of the dollar sign (the first of two, for `size` 2) that closes the formula which opens at `index`;
+    None if no formula does.
+    """
     start = places[index] + size
     for other in range(index + size, min(index + size + TRIES, len(places))):
         end = places[other]
@@ -177,7 +253,10 @@ def _is_plain_math(core: str, *, spaced: bool, before: str, after: str) -> bool:
         return False
     if core.count("(") != core.count(")") or core.count("[") != core.count("]") or core[-1] in "+-=,;:/":
         return False
-    if any(word not in _FUNCTIONS and not (word.isupper() and len(word) <= 3) and not _is_product(word) for word in _WORD.findall(core)):
+    if any(
+        word not in _FUNCTIONS and not (word.isupper() and len(word) <= 3) and not _is_product(word)
+        for word in _WORD.findall(core)
+    ):
         return False
     return not spaced or any(letter.isalpha() for letter in core)
 
@@ -190,15 +269,27 @@ def _is_product(word: str) -> bool:
 __all__ = ["check", "corruptions", "inline_to_paren", "normalise_training", "to_target"]
 
 
-def to_target(formula: str, *, delimiters: str = "\\[ \\]", row_skips: bool = True, spaces: bool = True, dollars: bool = True, tight: bool = False) -> str:
-    """`formula`, with any delimiters or none, as a training target: `\\[…\\]`, or `\\( … \\)` with `delimiters="\\( \\)"`. Idempotent.
+def to_target(
+    formula: str,
+    *,
+    delimiters: str = "\\[ \\]",
+    row_skips: bool = True,
+    spaces: bool = True,
+    dollars: bool = True,
+    tight: bool = False,
+) -> str:
+    """`formula`, with any delimiters or none, as a training target: `\\[…\\]`, or `\\( … \\)` with `delimiters="\\(
+    \\)"`. Idempotent.
 
-    The switches are those of `normalise_training`. Raises MarkupError: `target.empty` without a formula, `target.latex` if
-    there is text or a second formula beside it, or braces do not match. Whether the LaTeX is sound is asked of `check`.
+    The switches are those of `normalise_training`. Raises MarkupError: `target.empty` without a formula, `target.latex`
+    if there is text or a second formula beside it, or braces do not match. Whether the LaTeX is sound is asked of
+    `check`.
     """
     if len(formula) > MAX_LENGTH:
         raise MarkupError("target.latex", f"{len(formula)} characters; no formula has more than {MAX_LENGTH}")
-    body = normalise_training(strip_delimiters(clean_characters(formula)), row_skips=row_skips, spaces=spaces, dollars=dollars, tight=tight)
+    body = normalise_training(
+        strip_delimiters(clean_characters(formula)), row_skips=row_skips, spaces=spaces, dollars=dollars, tight=tight
+    )
     if not body.strip("\\ "):
         raise MarkupError("target.empty", "no formula between the delimiters")
     depth = 0
@@ -207,20 +298,30 @@ def to_target(formula: str, *, delimiters: str = "\\[ \\]", row_skips: bool = Tr
         if depth < 0:
             raise MarkupError("target.latex", "} without {", place=f"offset {found.start()}")
         if depth == 0 and found[0] in ("$", "\\[", "\\]", "\\(", "\\)"):
-            raise MarkupError("target.latex", f"{found[0]} inside a formula", place=f"offset {found.start()}", hint="one formula for one image, without text around it")
+            raise MarkupError(
+                "target.latex",
+                f"{found[0]} inside a formula",
+                place=f"offset {found.start()}",
+                hint="one formula for one image, without text around it",
+            )
     if depth:
         raise MarkupError("target.latex", "{ without }")
     opening, closing = delimiters.split()
     return f"{opening} {body} {closing}" if opening == "\\(" else f"{opening}{body}{closing}"
 
 
-def normalise_training(formula: str, *, row_skips: bool = True, spaces: bool = True, dollars: bool = True, tight: bool = False) -> str:
+def normalise_training(
+    formula: str, *, row_skips: bool = True, spaces: bool = True, dollars: bool = True, tight: bool = False
+) -> str:
     """The body of a formula with less variety, and the same picture but for white space between rows. Idempotent.
 
-    row_skips: `\\\\[2pt]` becomes `\\\\`, and a blank parts `\\\\` from a bracket after it (the pipeline would take `\\[` out of it).
+    row_skips: `\\\\[2pt]` becomes `\\\\`, and a blank parts `\\\\` from a bracket after it (the pipeline would take
+    `\\[` out of it).
     spaces: runs of white space become one blank, and none is left around the formula.
-    dollars: `$x$` within the formula, as in `\\text{if $x$}`, becomes `\\(x\\)` (the pipeline would delete the dollar signs).
-    tight: a formula spelt out token by token (`\\frac { a } { b }`) loses its white space (`\\frac{a}{b}`); any other is left alone.
+    dollars: `$x$` within the formula, as in `\\text{if $x$}`, becomes `\\(x\\)` (the pipeline would delete the dollar
+    signs).
+    tight: a formula spelt out token by token (`\\frac { a } { b }`) loses its white space (`\\frac{a}{b}`); any other
+    is left alone.
     """
     if spaces:
         formula = collapse(formula)
@@ -242,9 +343,20 @@ def corruptions(formula: str) -> list[MarkupError]:
             after = body[mark.end() : mark.end() + 1]
             if mark[0] == "\\\\" and after and after in "[]()":
                 hint = "write \\\\ without a length" if after == "[" else "put a blank between"
-                found.append(MarkupError("target.row_skip", f"{after} right after \\\\", place=f"offset {mark.start()}", hint=hint))
+                found.append(
+                    MarkupError(
+                        "target.row_skip", f"{after} right after \\\\", place=f"offset {mark.start()}", hint=hint
+                    )
+                )
                 break
     if "$" in body:
         message = "a dollar sign inside a formula; the PaddleOCR pipeline deletes it"
-        found.append(MarkupError("target.dollar", message, place=f"offset {body.index('$')}", hint="write \\( … \\) inside \\text, and \\text{USD} for a currency"))
+        found.append(
+            MarkupError(
+                "target.dollar",
+                message,
+                place=f"offset {body.index('$')}",
+                hint="write \\( … \\) inside \\text, and \\text{USD} for a currency",
+            )
+        )
     return found

@@ -1,4 +1,7 @@
-"""Markdown, CSV and Excel sheets → grid, and grids → Markdown and CSV. Line breaks inside a cell are joined as in HTML."""
+"""Markdown, CSV and Excel sheets → grid, and grids → Markdown and CSV.
+
+Line breaks inside a cell are joined as in HTML.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,12 @@ _EMPHASIS = re.compile(r"\*\*[^*]+\*\*|__[^_]+__|`[^`]+`|(?<![*\w])\*[^*\s][^*]*
 
 
 def parse_markdown(text: str) -> Grid:
-    """The first table of `text` in GitHub's Markdown: a heading row, a ruler of as many cells, rows until a line without a table.
+    """The first table of `text` in GitHub's Markdown: a heading row, a ruler of as many cells, rows until a line
+    without a table.
 
-    `\\|` is a pipe; `<br>` is a space (nothing between two CJK characters); references (`&lt;`) are read; `$…$` around TeX is
-    `\\( … \\)`. Emphasis is kept as it is written, with a warning. Short rows are filled; a row that is longer widens the table.
+    `\\|` is a pipe; `<br>` is a space (nothing between two CJK characters); references (`&lt;`) are read; `$…$` around
+    TeX is `\\( … \\)`. Emphasis is kept as it is written, with a warning. Short rows are filled; a row that is longer
+    widens the table.
     Raises: MarkupError `source.syntax` if there is no such table; `source.too_large`.
     """
     check_length(text)
@@ -39,7 +44,11 @@ def parse_markdown(text: str) -> Grid:
             heading = split_markdown(lines[number])
             if len(heading) == len(split_markdown(lines[number + 1])):
                 return markdown_grid(heading, lines[number + 2 :])
-    raise MarkupError("source.syntax", "no Markdown table", hint="expected a row | a | b |, a ruler | --- | --- | of as many cells, and rows")
+    raise MarkupError(
+        "source.syntax",
+        "no Markdown table",
+        hint="expected a row | a | b |, a ruler | --- | --- | of as many cells, and rows",
+    )
 
 
 def markdown_grid(heading: list[str], lines: Sequence[str]) -> Grid:
@@ -51,7 +60,9 @@ def markdown_grid(heading: list[str], lines: Sequence[str]) -> Grid:
             break
         rows.append([markdown_text(cell) for cell in split_markdown(line)])
         if len(rows[-1]) > len(heading):
-            warnings.append(f"row {len(rows)}: {len(rows[-1])} cells, the heading has {len(heading)}; the table is widened")
+            warnings.append(
+                f"row {len(rows)}: {len(rows[-1])} cells, the heading has {len(heading)}; the table is widened"
+            )
     if any(_EMPHASIS.search(cell) for row in rows for cell in row):
         warnings.append("a text holds signs of emphasis (**…**, `…`); they are kept")
     return Grid.from_rows(rows, header=True, warnings=warnings[:100])
@@ -83,7 +94,8 @@ def markdown_text(cell: str) -> str:
 def parse_csv(text: str, delimiter: str | None = None) -> Grid:
     """The table of a CSV file: quoting as in RFC 4180; blank lines are skipped, short rows filled.
 
-    delimiter: None for Excel's `sep=…` line, or else the one of comma, semicolon, tab and pipe that splits the rows most evenly.
+    delimiter: None for Excel's `sep=…` line, or else the one of comma, semicolon, tab and pipe that splits the rows
+    most evenly.
     Raises: MarkupError `source.syntax` for an open quote or the like, or nothing to read; `source.too_large`.
     """
     check_length(text)
@@ -117,7 +129,9 @@ def sniffed(text: str) -> str:
     for delimiter in _DELIMITERS:
         counts: dict[int, int] = {}
         try:
-            for _, row in zip(range(100), csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter), strict=False):
+            for _, row in zip(
+                range(100), csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter), strict=False
+            ):
                 counts[len(row)] = counts.get(len(row), 0) + (len(row) > 1)
         except csv.Error:
             continue

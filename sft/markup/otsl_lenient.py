@@ -1,8 +1,9 @@
-"""OTSL → grid, repaired as PaddleX repairs it before it shows a table (paddlex 3.7.2, `paddleocr_vl/uilts.py`), quirk by quirk.
+"""OTSL → grid, repaired as PaddleX repairs it before it shows a table (paddlex 3.7.2, `paddleocr_vl/uilts.py`), quirk
+by quirk.
 
-Scores of broken answers depend on it: what the user is shown is what is scored. Measured to give the same HTML on random
-broken strings. Where that code raises IndexError (a last column `<fcel>` without text above a row that begins with `<lcel>`
-or `<xcel>`), the cell here spans no column.
+Scores of broken answers depend on it: what the user is shown is what is scored. Measured to give the same HTML on
+random broken strings. Where that code raises IndexError (a last column `<fcel>` without text above a row that begins
+with `<lcel>` or `<xcel>`), the cell here spans no column.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ Row = list[tuple[str, str]]  # token and the text behind it
 
 
 def parse_lenient(text: str) -> Grid:
-    """The table that PaddleX shows for `text`; a grid without rows where it shows none. Every repair is named in `warnings`.
+    """The table that PaddleX shows for `text`; a grid without rows where it shows none. Every repair is named in
+    `warnings`.
 
     Raises: MarkupError `source.too_large` over a million slots.
     """
@@ -44,14 +46,20 @@ def parse_lenient(text: str) -> Grid:
         if (height, width) != (1, 1):
             spans[r, c] = (height, width)
     for r, row in enumerate(rows):
-        notes += [f"row {r + 1}, column {c + 1}: {token} continues nothing; a blank cell" for c, (token, _) in enumerate(row) if owners[r][c] < 0]
+        notes += [
+            f"row {r + 1}, column {c + 1}: {token} continues nothing; a blank cell"
+            for c, (token, _) in enumerate(row)
+            if owners[r][c] < 0
+        ]
     grid = Grid(tuple(map(tuple, slots)), spans)
     _note_odd_spans(grid, rows, notes)
     return Grid(grid.rows, spans, frozenset(), _limited(notes))
 
 
 def _note_odd_spans(grid: Grid, rows: list[Row], notes: list[str]) -> None:
-    """Names spans that overlap, or are written otherwise than `<lcel>`, `<ucel>` and `<xcel>` say, and texts that are not seen."""
+    """Names spans that overlap, or are written otherwise than `<lcel>`, `<ucel>` and `<xcel>` say, and texts that are
+    not seen.
+    """
     tokens = covered(grid)
     if tokens is None:
         notes.append("spans overlap or are no rectangles; they are kept as the pipeline shows them")
@@ -90,7 +98,9 @@ def _squared(text: str, notes: list[str]) -> list[Row]:
 
 
 def _fitted(rows: list[Row], notes: list[str]) -> list[Row]:
-    """Every row cut or filled to the width that changes least: the lower median of the lengths, but no `<fcel>` is cut."""
+    """Every row cut or filled to the width that changes least: the lower median of the lengths, but no `<fcel>` is
+    cut.
+    """
     if not rows:
         return []
     lengths = sorted(map(len, rows))
@@ -150,4 +160,6 @@ def _owners(cells: list[tuple[int, int, str, int, int]], rows: int, columns: int
 
 
 def _limited(notes: list[str]) -> tuple[str, ...]:
-    return tuple(notes if len(notes) <= _WARNINGS else [*notes[:_WARNINGS], f"and {len(notes) - _WARNINGS} more repairs"])
+    return tuple(
+        notes if len(notes) <= _WARNINGS else [*notes[:_WARNINGS], f"and {len(notes) - _WARNINGS} more repairs"]
+    )

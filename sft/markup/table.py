@@ -8,7 +8,17 @@ from sft.markup.markdown_csv import parse_csv, parse_markdown
 from sft.markup.otsl import parse_otsl
 from sft.markup.xlsx import parse_xlsx
 
-__all__ = ["Cell", "Grid", "html_to_otsl", "otsl_to_html", "parse_csv", "parse_html", "parse_markdown", "parse_otsl", "parse_xlsx"]
+__all__ = [
+    "Cell",
+    "Grid",
+    "html_to_otsl",
+    "otsl_to_html",
+    "parse_csv",
+    "parse_html",
+    "parse_markdown",
+    "parse_otsl",
+    "parse_xlsx",
+]
 
 
 def otsl_to_html(text: str, *, lenient: bool = False) -> str:

@@ -1,4 +1,5 @@
-"""Scripts: which one a character belongs to, which ones cannot be written without combining marks, which ones join letters.
+"""Scripts: which one a character belongs to, which ones cannot be written without combining marks, which ones join
+letters.
 
 Block limits and categories: the Unicode Character Database as Python's `unicodedata` has it; UAX #24 for the names.
 """
@@ -13,7 +14,8 @@ from functools import lru_cache
 RATIO = 30  # letters per mark from which on marks are missing; natural text has 2 to 6
 SHORTEST = 20  # letters; fewer are never accused
 SHORTEST_OF = {"Thai": 40, "Lao": 40}  # some of their vowels are letters, and whole words go without a mark
-STRETCH = 16  # letters in a row without a mark: L ≥ 20 letters with M < L / 30 marks leave a gap of ≥ L / (M + 1) > 15 letters
+# letters in a row without a mark: L ≥ 20 letters with M < L / 30 marks leave a gap of ≥ L / (M + 1) > 15 letters
+STRETCH = 16
 
 # Scripts that need combining marks → their blocks, first and last code point
 _MARKED: dict[str, tuple[tuple[int, int], ...]] = {
@@ -40,24 +42,77 @@ _MARKED: dict[str, tuple[tuple[int, int], ...]] = {
     "Meetei Mayek": ((0xABC0, 0xABFF), (0xAAE0, 0xAAFF)),
     "Chakma": ((0x11100, 0x1114F),),
 }
-# Blocks in which ZWJ and ZWNJ change the shape of letters: Arabic and its kin, the Indic family, Myanmar, Khmer, Mongolian
+# Blocks in which ZWJ and ZWNJ change the shape of letters: Arabic and its kin, the Indic family, Myanmar, Khmer,
+# Mongolian
 _JOINING = (
-    (0x0600, 0x08FF), (0x0900, 0x0DFF), (0x1000, 0x109F), (0x1780, 0x18AF), (0x1B00, 0x1BBF), (0x1CD0, 0x1CFF), (0xA8E0, 0xA8FF), (0xA980, 0xA9FF),
-    (0xAA60, 0xAA7F), (0xAAE0, 0xAAFF), (0xABC0, 0xABFF), (0xFB50, 0xFDFF), (0xFE70, 0xFEFC), (0x10A00, 0x10FFF), (0x11000, 0x11DFF), (0x1E900, 0x1E95F),
-)  # fmt: skip
+    (0x0600, 0x08FF),
+    (0x0900, 0x0DFF),
+    (0x1000, 0x109F),
+    (0x1780, 0x18AF),
+    (0x1B00, 0x1BBF),
+    (0x1CD0, 0x1CFF),
+    (0xA8E0, 0xA8FF),
+    (0xA980, 0xA9FF),
+    (0xAA60, 0xAA7F),
+    (0xAAE0, 0xAAFF),
+    (0xABC0, 0xABFF),
+    (0xFB50, 0xFDFF),
+    (0xFE70, 0xFEFC),
+    (0x10A00, 0x10FFF),
+    (0x11000, 0x11DFF),
+    (0x1E900, 0x1E95F),
+)
 # First word of a character's name → its script, where the two differ; "" for names that tell of no script
 _NAMES = {
-    "CJK": "Han", "KANGXI": "Han", "IDEOGRAPHIC": "Han", "ORIYA": "Odia", "COMBINING": "", "KATAKANA-HIRAGANA": "", "MODIFIER": "",
-    "FEMININE": "Latin", "MASCULINE": "Latin", "MICRO": "", "SCRIPT": "",
-    "MATHEMATICAL": "", "DOUBLE-STRUCK": "", "BLACK-LETTER": "", "VARIATION": "", "KELVIN": "Latin", "ANGSTROM": "Latin", "OHM": "Greek", "ALEF": "", "BET": "", "TURNED": "", "PLANCK": "",
-}  # fmt: skip
+    "CJK": "Han",
+    "KANGXI": "Han",
+    "IDEOGRAPHIC": "Han",
+    "ORIYA": "Odia",
+    "COMBINING": "",
+    "KATAKANA-HIRAGANA": "",
+    "MODIFIER": "",
+    "FEMININE": "Latin",
+    "MASCULINE": "Latin",
+    "MICRO": "",
+    "SCRIPT": "",
+    "MATHEMATICAL": "",
+    "DOUBLE-STRUCK": "",
+    "BLACK-LETTER": "",
+    "VARIATION": "",
+    "KELVIN": "Latin",
+    "ANGSTROM": "Latin",
+    "OHM": "Greek",
+    "ALEF": "",
+    "BET": "",
+    "TURNED": "",
+    "PLANCK": "",
+}
 _WIDTHS = ("FULLWIDTH ", "HALFWIDTH ")
-_TWO_WORDS = ("OLD", "CANADIAN", "TAI", "NEW", "OL", "SYLOTI", "MEETEI", "LINEAR", "HANIFI", "WARANG", "PAHAWH", "PAU", "SORA", "INSCRIPTIONAL", "EGYPTIAN", "NYIAKENG")
+_TWO_WORDS = (
+    "OLD",
+    "CANADIAN",
+    "TAI",
+    "NEW",
+    "OL",
+    "SYLOTI",
+    "MEETEI",
+    "LINEAR",
+    "HANIFI",
+    "WARANG",
+    "PAHAWH",
+    "PAU",
+    "SORA",
+    "INSCRIPTIONAL",
+    "EGYPTIAN",
+    "NYIAKENG",
+)
 
 
 @lru_cache(maxsize=1 << 15)
 def script_of(character: str) -> str:
-    """The script of a letter or mark ("Latin", "Han", "Odia"); "" for digits, signs, spaces and marks of no script of their own."""
+    """The script of a letter or mark ("Latin", "Han", "Odia"); "" for digits, signs, spaces and marks of no script of
+    their own.
+    """
     if unicodedata.category(character)[0] not in "LM":
         return ""
     name = unicodedata.name(character, "")
@@ -77,7 +132,11 @@ def script_of(character: str) -> str:
 def joins(character: str) -> bool:
     """Is it a letter or mark of a script whose letters ZWJ and ZWNJ shape?"""
     code = ord(character)
-    return code >= 0x600 and any(first <= code <= last for first, last in _JOINING) and unicodedata.category(character)[0] in "LM"
+    return (
+        code >= 0x600
+        and any(first <= code <= last for first, last in _JOINING)
+        and unicodedata.category(character)[0] in "LM"
+    )
 
 
 def character_class(codes: list[int]) -> str:
@@ -119,7 +178,14 @@ def _build() -> tuple[dict[str, _Script], re.Pattern[str]]:
         letter, mark = character_class(letters[name]), character_class(marks[name])
         others = "".join(character_class(codes) for other, codes in letters.items() if other != name)
         stretch = f"(?:[{letter}][^{letter}{mark}]*){{{STRETCH}}}"
-        found[name] = _Script(name, re.compile(f"[{letter}]"), re.compile(f"[{mark}]"), re.compile(f"[{letter}{mark}]{{2,}}"), re.compile(stretch), re.compile(f"[{others}]"))
+        found[name] = _Script(
+            name,
+            re.compile(f"[{letter}]"),
+            re.compile(f"[{mark}]"),
+            re.compile(f"[{letter}{mark}]{{2,}}"),
+            re.compile(stretch),
+            re.compile(f"[{others}]"),
+        )
     return found, re.compile("[" + "".join(character_class(codes) for codes in letters.values()) + "]")
 
 
@@ -129,11 +195,16 @@ _SCRIPTS, NEEDS_MARKS = _build()  # NEEDS_MARKS: one letter of such a script
 @lru_cache(maxsize=1 << 12)
 def _marked_script(letter: str) -> _Script:
     code = ord(letter)
-    return next(_SCRIPTS[name] for name, blocks in _MARKED.items() if any(first <= code <= last for first, last in blocks))
+    return next(
+        _SCRIPTS[name] for name, blocks in _MARKED.items() if any(first <= code <= last for first, last in blocks)
+    )
 
 
 def maybe_unmarked(text: str) -> bool:
-    """False: `unmarked` finds nothing. It looks for a stretch of letters without a mark, which sound text hardly ever has."""
+    """False: `unmarked` finds nothing.
+
+    It looks for a stretch of letters without a mark, which sound text hardly ever has.
+    """
     found = NEEDS_MARKS.search(text)
     if not found:
         return False

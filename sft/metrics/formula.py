@@ -1,10 +1,11 @@
-"""Scores of formulas. All but `parses` compare `normalise_scoring` of both: the same picture in other LaTeX is no error.
+"""Scores of formulas. All but `parses` compare `normalise_scoring` of both: the same picture in other LaTeX is no
+error.
 
     ned(ref=r"\\[\\mathbf{x}_{1}\\leq\\dfrac12\\]", pred=r"$x_1 \\le \\frac{1}{2}$")  →  0
 
-What that form forgives (delimiters, fonts, sizes, spaces, tags, synonyms, spare braces) is in `sft.markup.latex_scoring`.
-It is not im2markup's KaTeX normaliser, and BLEU is sacrebleu's over its tokens, not Hugging Face's over words: figures of
-UniMERNet and OmniDocBench cannot be set beside these.
+What that form forgives (delimiters, fonts, sizes, spaces, tags, synonyms, spare braces) is in
+`sft.markup.latex_scoring`. It is not im2markup's KaTeX normaliser, and BLEU is sacrebleu's over its tokens, not Hugging
+Face's over words: figures of UniMERNet and OmniDocBench cannot be set beside these.
 
 | ref   | pred    | ned, token_ned | exact | bleu |
 |-------|---------|----------------|-------|------|
@@ -64,15 +65,26 @@ def bleu(*, ref: str, pred: str) -> float:
     wanted, found = scoring_form(ref), scoring_form(pred)
     if wanted == found:
         return 1.0
-    return float(_sacrebleu(effective_order=True).sentence_score(found, [wanted]).score) / 100 if wanted and found else 0.0
+    return (
+        float(_sacrebleu(effective_order=True).sentence_score(found, [wanted]).score) / 100 if wanted and found else 0.0
+    )
 
 
 def bleu_corpus(*, refs: Sequence[str], preds: Sequence[str]) -> float:
-    """BLEU-4 of all formulas together (n-gram counts are summed), 0 to 1. No formulas: 1. Raises: as `bleu`; ValueError: not as many of both."""
+    """BLEU-4 of all formulas together (n-gram counts are summed), 0 to 1. No formulas: 1. Raises: as `bleu`;
+    ValueError: not as many of both.
+    """
     pairs = [(scoring_form(ref), scoring_form(pred)) for ref, pred in zip(refs, preds, strict=True)]
     if all(wanted == found for wanted, found in pairs):
         return 1.0
-    return float(_sacrebleu(effective_order=False).corpus_score([found for _, found in pairs], [[wanted for wanted, _ in pairs]]).score) / 100
+    return (
+        float(
+            _sacrebleu(effective_order=False)
+            .corpus_score([found for _, found in pairs], [[wanted for wanted, _ in pairs]])
+            .score
+        )
+        / 100
+    )
 
 
 @lru_cache(maxsize=2)

@@ -1,14 +1,19 @@
-"""GriTS, grid table similarity (Smock, Pesala, Abraham 2022, arXiv 2203.12555): how much of one table's grid is found in the other's.
+"""GriTS, grid table similarity (Smock, Pesala, Abraham 2022, arXiv 2203.12555): how much of one table's grid is found
+in the other's.
 
-A table is a matrix of slots. The most similar pair of sub-matrices (rows and columns left out, none moved) is looked for; GriTS is
-2 · similarity of its slots / slots of both tables. That is NP-hard, so, as in the paper, rows and columns are aligned one after the other:
+A table is a matrix of slots. The most similar pair of sub-matrices (rows and columns left out, none moved) is looked
+for; GriTS is 2 · similarity of its slots / slots of both tables. That is NP-hard, so, as in the paper, rows and columns
+are aligned one after the other:
 
-- `grits_top`, topology: a slot is the rectangle of its cell as seen from the slot; two are alike by intersection / union;
-- `grits_con`, content: a slot is the text of its cell; two are alike by 2 · longest common subsequence / length of both.
+- `grits_top`, topology: a slot is the rectangle of its cell as seen from the slot; two are alike by intersection /
+  union;
+- `grits_con`, content: a slot is the text of its cell; two are alike by 2 · longest common subsequence / length of
+  both.
 
-Where two alignments are equally good, the one of the published code is taken (microsoft/table-transformer src/grits.py @00d92dc). Swapping
-the tables can thus change the score, but not where an alignment is the only best one. That code replaces the longest common subsequence by
-difflib's matching blocks, which are never longer and depend on the order; here it is as the paper says.
+Where two alignments are equally good, the one of the published code is taken (microsoft/table-transformer src/grits.py
+@00d92dc). Swapping the tables can thus change the score, but not where an alignment is the only best one. That code
+replaces the longest common subsequence by difflib's matching blocks, which are never longer and depend on the order;
+here it is as the paper says.
 
 | ref      | pred     | both |
 |----------|----------|------|
@@ -27,7 +32,8 @@ from rapidfuzz.process import cdist
 from sft.markup import Grid, settled
 from sft.metrics.answers import read_table
 
-MAX_PAIRS = 64_000_000  # slots against slots, about a second; tables that are larger together have nothing in common, as for TEDS
+# slots against slots, about a second; tables that are larger together have nothing in common, as for TEDS
+MAX_PAIRS = 64_000_000
 MAX_LINES = 16_000_000  # the same for rows against rows and columns against columns, which are held in memory
 BLOCK = 1_000_000  # numbers that are swept at once
 MAX_LETTERS = 400_000_000_000  # the same for the letters of different texts; some seconds
@@ -78,13 +84,17 @@ def _comparable(left: Grid, right: Grid) -> bool:
 
 
 def _boxes(grid: Grid) -> tuple[list[Box], Codes]:
-    """Where the cell of each slot begins and ends, left, up, right and down of the slot: the different boxes, and which one each slot has."""
+    """Where the cell of each slot begins and ends, left, up, right and down of the slot: the different boxes, and
+    which one each slot has.
+    """
     known: dict[Box, int] = {(0, 0, 1, 1): 0}
     codes = np.zeros(grid.shape, np.int64)
     for (row, column), (height, width) in grid.spans.items():
         for down in range(height):
             for right in range(width):
-                codes[row + down, column + right] = known.setdefault((-right, -down, width - right, height - down), len(known))
+                codes[row + down, column + right] = known.setdefault(
+                    (-right, -down, width - right, height - down), len(known)
+                )
     return list(known), codes
 
 
@@ -115,7 +125,9 @@ def _score(alike: Floats, left: Codes, right: Codes) -> float:
 
 
 def _rewards(alike: Floats, left: Codes, right: Codes) -> Floats:
-    """What the slots of each row of `left` and each of `right` have in common at most, aligned in order; many pairs of rows at once."""
+    """What the slots of each row of `left` and each of `right` have in common at most, aligned in order; many pairs of
+    rows at once.
+    """
     rewards = np.empty((len(left), len(right)))
     step = BLOCK // (right.size + len(right)) + 1
     for begin in range(0, len(left), step):
@@ -130,7 +142,10 @@ def _rewards(alike: Floats, left: Codes, right: Codes) -> Floats:
 
 
 def _aligned(rewards: Floats) -> tuple[list[int], list[int]]:
-    """The rows of both that are paired, in order, so that they have most in common. Ties: a pair before a row of `pred` alone is kept, before one of `ref`."""
+    """The rows of both that are paired, in order, so that they have most in common.
+
+    Ties: a pair before a row of `pred` alone is kept, before one of `ref`.
+    """
     best = np.zeros((rewards.shape[0] + 1, rewards.shape[1] + 1))
     for number, row in enumerate(rewards):
         best[number + 1, 1:] = np.maximum.accumulate(np.maximum(best[number, 1:], best[number, :-1] + row))

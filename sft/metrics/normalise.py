@@ -29,7 +29,9 @@ _KEPT = re.compile(r"[^\w\u4e00-\u9fff]")
 
 @dataclass(frozen=True)
 class Profile:
-    """One normalisation. `apply` is pure; `definition` stands in result files; `loses` is what no score under it can see."""
+    """One normalisation. `apply` is pure; `definition` stands in result files; `loses` is what no score under it can
+    see.
+    """
 
     name: str
     version: str
@@ -39,16 +41,19 @@ class Profile:
 
 
 def paddle(text: str) -> str:
-    """Without blanks (U+0020 only), as PaddleOCR's `RecMetric` compares (ppocr/metrics/rec_metric.py @0002349, `ignore_space`)."""
+    """Without blanks (U+0020 only), as PaddleOCR's `RecMetric` compares (ppocr/metrics/rec_metric.py @0002349,
+    `ignore_space`).
+    """
     return text.replace(" ", "")
 
 
 def omnidocbench(text: str) -> str:
     """As OmniDocBench compares text blocks: formulas as Unicode, then nothing but what matches `\\w` or is Han.
 
-    `\\w` matches no combining mark (Mn, Mc): Bengali, Hindi, Thai, Tibetan, Burmese lose their vowels, and an answer without any
-    scores as well as one that has them. `/t` and `/n` go too, wherever they stand (`b/test` → `best`). Differs from the
-    published code in one thing: what of formulas is beyond MAX_FORMULA and MAX_FORMULAS keeps its LaTeX.
+    `\\w` matches no combining mark (Mn, Mc): Bengali, Hindi, Thai, Tibetan, Burmese lose their vowels, and an answer
+    without any scores as well as one that has them. `/t` and `/n` go too, wherever they stand (`b/test` → `best`).
+    Differs from the published code in one thing: what of formulas is beyond MAX_FORMULA and MAX_FORMULAS keeps its
+    LaTeX.
     """
     text = _formulas_as_unicode(text) if "$" in text or "\\(" in text else text
     for literal in _LITERALS:
@@ -100,13 +105,25 @@ def _unicode(body: str) -> str | None:
 
 
 PROFILES: dict[str, Profile] = {
-    "raw": Profile("raw", "1.0", RAW, "which of two canonically equal spellings was written; outer white space", normalise),
-    "paddle": Profile("paddle", "1.0", "paddle: U+0020 deleted, as PaddleOCR's RecMetric with ignore_space", "blanks, and with them the borders of words", paddle),
-    "omnidocbench": Profile(
-        "omnidocbench", "1.0", "omnidocbench: inline formulas as Unicode, then only \\w and U+4E00-9FFF kept, as OmniDocBench's clean_string",
-        "every combining mark (the vowels of Indic and South-East Asian scripts), punctuation, symbols, white space, the LaTeX of formulas", omnidocbench,
+    "raw": Profile(
+        "raw", "1.0", RAW, "which of two canonically equal spellings was written; outer white space", normalise
     ),
-}  # fmt: skip
+    "paddle": Profile(
+        "paddle",
+        "1.0",
+        "paddle: U+0020 deleted, as PaddleOCR's RecMetric with ignore_space",
+        "blanks, and with them the borders of words",
+        paddle,
+    ),
+    "omnidocbench": Profile(
+        "omnidocbench",
+        "1.0",
+        "omnidocbench: inline formulas as Unicode, then only \\w and U+4E00-9FFF kept, as OmniDocBench's clean_string",
+        "every combining mark (the vowels of Indic and South-East Asian scripts), punctuation, symbols, white space,"
+        " the LaTeX of formulas",
+        omnidocbench,
+    ),
+}
 
 
 def ned_paddle(*, ref: str, pred: str) -> float:
@@ -115,5 +132,8 @@ def ned_paddle(*, ref: str, pred: str) -> float:
 
 
 def ned_omnidocbench(*, ref: str, pred: str) -> float:
-    """`text.ned` under the profile `omnidocbench`, 0 best. Blind to combining marks: for comparison with published figures only."""
+    """`text.ned` under the profile `omnidocbench`, 0 best.
+
+    Blind to combining marks: for comparison with published figures only.
+    """
     return ned(ref=omnidocbench(ref), pred=omnidocbench(pred))

@@ -25,7 +25,8 @@ _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 
 
 def teds(*, ref: str, pred: str, variant: Variant = "pubtabnet") -> float:
-    """Similarity of two HTML tables, at most 1 (tables of very different shape can fall below 0); cells by their normalised edit distance.
+    """Similarity of two HTML tables, at most 1 (tables of very different shape can fall below 0); cells by their
+    normalised edit distance.
 
     Both without a table: 1.0; one without: 0.0.
 
@@ -45,7 +46,11 @@ def _score(ref: str, pred: str, variant: Variant, *, structure_only: bool) -> fl
     if left is None or right is None:
         return float(left is None and right is None)
     a, b = tree(left, structure_only=structure_only), tree(right, structure_only=structure_only)
-    nodes = max(len(a), len(b)) if variant == "trm" else max(sum(1 for _ in item.iterdescendants()) for item in (left, right))
+    nodes = (
+        max(len(a), len(b))
+        if variant == "trm"
+        else max(sum(1 for _ in item.iterdescendants()) for item in (left, right))
+    )
     return 1.0 if a == b or not nodes else 1.0 - distance(a, b) / nodes
 
 
@@ -99,7 +104,9 @@ def _span(value: str | None) -> int:
 
 
 def _content(cell: Any) -> str:
-    """The tokens of a cell as one string: its characters, and one character for each opening and each closing inline tag."""
+    """The tokens of a cell as one string: its characters, and one character for each opening and each closing inline
+    tag.
+    """
     if not len(cell):
         return cell.text or ""
     tokens = [cell.text or ""]

@@ -1,7 +1,7 @@
 """Edit distance between two ordered trees, swept in vectors: exact, and fast where trees are as flat as tables are.
 
-The distance is that of Zhang and Shasha (SIAM J. Comput. 18(6), 1989) with unit costs to insert and delete and a cost of
-0 to 1 to rename. It is computed as a gain, what matching saves against deleting one tree and inserting the other:
+The distance is that of Zhang and Shasha (SIAM J. Comput. 18(6), 1989) with unit costs to insert and delete and a cost
+of 0 to 1 to rename. It is computed as a gain, what matching saves against deleting one tree and inserting the other:
 
     gain(i, j) = size(i) + size(j) - distance(i, j)
 
@@ -30,10 +30,11 @@ CHUNK = 1 << 18  # numbers of a temporary array: what stays in a core's cache
 
 @dataclass(frozen=True)
 class Tree:
-    """Nodes in postorder, the root last. `labels`: what must be equal for a rename below 1. `texts`: "" for what has none.
+    """Nodes in postorder, the root last. `labels`: what must be equal for a rename below 1. `texts`: "" for what has
+    none.
 
-    `first[i]`: the leftmost leaf below node i, i itself for a leaf. A rename between equal labels costs the normalised edit
-    distance of the texts.
+    `first[i]`: the leftmost leaf below node i, i itself for a leaf. A rename between equal labels costs the normalised
+    edit distance of the texts.
     """
 
     labels: list[object]
@@ -74,12 +75,16 @@ class _Side:
         heights = _heights(tree.first)
         highest = max(heights[:-1], default=0)
         array = np.array(heights[:-1], dtype=np.intp)
-        self.levels: list[Ints] = [np.flatnonzero(array == height) for height in range(highest + 1)] if len(array) else []
+        self.levels: list[Ints] = (
+            [np.flatnonzero(array == height) for height in range(highest + 1)] if len(array) else []
+        )
         # leftmost leaf → the highest node that begins there
         self.starts = {first: node for node, first in enumerate(tree.first) if first != node}
 
     def cuts(self, nodes: Ints) -> Ints:
-        """Where each subtree begins and where it has ended, in turn, for `reduceat`; the root, which is none, comes later."""
+        """Where each subtree begins and where it has ended, in turn, for `reduceat`; the root, which is none, comes
+        later.
+        """
         return np.stack([self.first[nodes], nodes + 1], axis=1).ravel()
 
     def is_leaf(self, nodes: Ints) -> bool:
@@ -114,7 +119,9 @@ def _renames(left: Tree, right: Tree) -> Floats:
 
 
 def _leaf_against_tree(gain: Floats, a: _Side, b: _Side, i_nodes: Ints, j_nodes: Ints) -> None:
-    """A leaf is matched with its best node of the tree; before, `gain` of leaf and root holds what renaming the root saves."""
+    """A leaf is matched with its best node of the tree; before, `gain` of leaf and root holds what renaming the root
+    saves.
+    """
     if a.is_leaf(i_nodes):
         gain[np.ix_(i_nodes, j_nodes)] = np.maximum.reduceat(gain, b.cuts(j_nodes), axis=1)[i_nodes, ::2]
     else:
@@ -151,7 +158,11 @@ def _flat_forests(gain: Floats, a: _Side, b: _Side, i_nodes: Ints, j_nodes: Ints
     low = int(b.first[j_nodes[0]])
     for child in range(int(widths.max())):
         rows = np.minimum(firsts + child, i_nodes)
-        block = gain[rows, low : low + columns.size + count].reshape(len(rows), count, most + 1)[:, :, :most] if even else gain[rows][:, columns]
+        block = (
+            gain[rows, low : low + columns.size + count].reshape(len(rows), count, most + 1)[:, :, :most]
+            if even
+            else gain[rows][:, columns]
+        )
         block += before[:, :, :-1]
         np.maximum(block, before[:, :, 1:], out=block)
         np.maximum.accumulate(block, axis=2, out=after[:, :, 1:])

@@ -1,4 +1,6 @@
-"""A model version and its directory: record, prompts, resize rule, tokens; fetched, verified, exported, or built tiny."""
+"""A model version and its directory: record, prompts, resize rule, tokens; fetched, verified, exported, or
+built tiny.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,21 @@ if TYPE_CHECKING:
     from sft.models.tiny import make_tiny_model
     from sft.models.token_budget import Budget, load_tokenizer, pixel_limits, sample_tokens
     from sft.models.verify import check_model, fingerprint, identify, require_model, verify_served, weight_files
-    from sft.models.versions import BEGIN, DEFAULT_MODEL, FACTOR, IMAGE_TOKEN, MAX_ASPECT, MODELS, OTSL_TOKENS, RESERVED_IN_TEXT, TASK_OF, TURN_END, ModelVersion, find, get
+    from sft.models.versions import (
+        BEGIN,
+        DEFAULT_MODEL,
+        FACTOR,
+        IMAGE_TOKEN,
+        MAX_ASPECT,
+        MODELS,
+        OTSL_TOKENS,
+        RESERVED_IN_TEXT,
+        TASK_OF,
+        TURN_END,
+        ModelVersion,
+        find,
+        get,
+    )
 else:
     __getattr__ = names_of(__name__)
 

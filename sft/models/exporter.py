@@ -1,9 +1,11 @@
-"""Completes and proves a model directory: trained weights plus everything a server needs, under its final name only when whole.
+"""Completes and proves a model directory: trained weights plus everything a server needs, under its final name only
+when whole.
 
 What the trainers leave out or change, each seen by users: chat_template.jinja, inference.yml, processor_config.json,
 `image_token` in the tokenizer's attributes, the end token in generation_config.json, a tensor that is never trained
-(PaddleFormers#3680), a tokenizer class servers do not have (ERNIE#1349), shard names (PaddleX#5012), newer config fields
-(ms-swift#7268). So: the weights come from training, every other file from the base model or from the model record.
+(PaddleFormers#3680), a tokenizer class servers do not have (ERNIE#1349), shard names (PaddleX#5012), newer config
+fields (ms-swift#7268). So: the weights come from training, every other file from the base model or from the model
+record.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ def server_files(folder: Path, version: versions.ModelVersion, *, pixels: tuple[
 
 
 def _write_pixels(path: Path, pixels: tuple[int, int]) -> None:
-    """Set the limits in the layout the file has: min_pixels/max_pixels at the top, and inside `size` where it stands there."""
+    """Set the limits in the layout the file has: min_pixels/max_pixels at the top, and inside `size` where it stands
+    there.
+    """
     config = read_table(path)
     config["min_pixels"], config["max_pixels"] = pixels
     size = config.get("size")
@@ -58,7 +62,15 @@ def _write_pixels(path: Path, pixels: tuple[int, int]) -> None:
     write_json(path, config)
 
 
-def export(weights: Path, base: Path, out: Path, version: versions.ModelVersion, *, pixels: tuple[int, int], origin: dict[str, Any]) -> dict[str, Any]:
+def export(
+    weights: Path,
+    base: Path,
+    out: Path,
+    version: versions.ModelVersion,
+    *,
+    pixels: tuple[int, int],
+    origin: dict[str, Any],
+) -> dict[str, Any]:
     """Build `out` from the trained weights in the folder `weights` and the base model; returns the manifest.
 
     Raises ProblemsFound where the weights are not those of the base's architecture, EngineError where the disk is full;
@@ -74,7 +86,13 @@ def export(weights: Path, base: Path, out: Path, version: versions.ModelVersion,
         _copy_base(base, temporary)
         filled = _write_weights(weights, base, temporary / WEIGHTS)
         server_files(temporary, version, pixels=pixels, eos_token_id=_eos_id(temporary))
-        manifest = {**origin, "model_version": version.name, "served_name": version.served_name, "pixels": list(pixels), "taken_from_base": filled}
+        manifest = {
+            **origin,
+            "model_version": version.name,
+            "served_name": version.served_name,
+            "pixels": list(pixels),
+            "taken_from_base": filled,
+        }
         manifest["files"] = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
         verify_served(temporary, version)
         write_json(temporary / MANIFEST, manifest)
@@ -89,13 +107,19 @@ def export(weights: Path, base: Path, out: Path, version: versions.ModelVersion,
 def _copy_base(base: Path, folder: Path) -> None:
     missing = [name for name in FROM_BASE if not (base / name).is_file()]
     if missing:
-        raise ProblemsFound(f"the base model lacks {', '.join(missing)}", where=str(base), hint="`sft fetch-model` gets a complete one")
+        raise ProblemsFound(
+            f"the base model lacks {', '.join(missing)}", where=str(base), hint="`sft fetch-model` gets a complete one"
+        )
     for pattern in (*FROM_BASE, *FROM_BASE_IF_THERE):
         for path in base.glob(pattern):
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
             elif path.exists() and not path.is_dir():
-                raise ProblemsFound("a pipe or a device, not a file", where=str(path), hint="remove it; `sft fetch-model` gets a complete directory")
+                raise ProblemsFound(
+                    "a pipe or a device, not a file",
+                    where=str(path),
+                    hint="remove it; `sft fetch-model` gets a complete directory",
+                )
 
 
 def _write_weights(trained: Path, base: Path, out: Path) -> list[str]:
@@ -109,12 +133,16 @@ def _write_weights(trained: Path, base: Path, out: Path) -> list[str]:
     for name in sorted(wanted.keys() & found.keys()):
         theirs, ours = wanted[name][1]["shape"], found[name][1]["shape"]
         if theirs != ours:
-            faults.append(f"{name} is {ours}, the base has {theirs}" + (" (transposed)" if ours == theirs[::-1] else ""))
+            faults.append(
+                f"{name} is {ours}, the base has {theirs}" + (" (transposed)" if ours == theirs[::-1] else "")
+            )
     if faults:
         raise ProblemsFound(
-            f"{len(faults)} tensors do not fit the base model: {'; '.join(faults[:5])}{' …' if len(faults) > 5 else ''}",
-            where=str(trained), hint="export with the base model that was trained, by the trainer version that the pins name",
-        )  # fmt: skip
+            f"{len(faults)} tensors do not fit the base model:"
+            f" {'; '.join(faults[:5])}{' …' if len(faults) > 5 else ''}",
+            where=str(trained),
+            hint="export with the base model that was trained, by the trainer version that the pins name",
+        )
     join({**{name: wanted[name] for name in filled}, **found}, out)
     return filled
 

@@ -1,6 +1,8 @@
-"""`sft fetch` for weights: a released PaddleOCR-VL becomes a directory that is complete and is the version it should be.
+"""`sft fetch` for weights: a released PaddleOCR-VL becomes a directory that is complete and is the version it should
+be.
 
-    out/.sft-model.json   {"hub_id": "PaddlePaddle/PaddleOCR-VL", "source": "huggingface", "asked": "main", "revision": "0f4c…",
+    out/.sft-model.json   {"hub_id": "PaddlePaddle/PaddleOCR-VL", "source": "huggingface", "asked": "main", "revision":
+    "0f4c…",
                            "files": {"config.json": {"sha256": "…", "bytes": 1234}, …}}; written last
 
 Nothing of a model directory is imported or run, its chat template included: files are read as JSON, safe YAML or text.
@@ -44,15 +46,18 @@ def fetch_model(name: str, out: Path, source: Source = "huggingface", revision: 
 
 
 def present_or_fetch(version: ModelVersion, out: Path, source: Source = "huggingface") -> Path:
-    """The model in `out`, from whichever hub it came: taken as it is where it is as it was recorded, else fetched; proved either way.
+    """The model in `out`, from whichever hub it came: taken as it is where it is as it was recorded, else fetched;
+    proved either way.
 
-    Sizes and hashes of all files are compared with the record, without a network. A directory without a record is one whose
-    download did not end: it is continued. A file that changed since is moved to `out`/.changed/ and fetched again. Errors: as
-    `fetch_model`.
+    Sizes and hashes of all files are compared with the record, without a network. A directory without a record is one
+    whose download did not end: it is continued. A file that changed since is moved to `out`/.changed/ and fetched
+    again. Errors: as `fetch_model`.
     """
     kept = _record(out, version)
     there = _files(out) if kept else {}
-    changed = [name for name, path in there.items() if kept and name in kept["files"] and not _same(path, kept["files"][name])]
+    changed = [
+        name for name, path in there.items() if kept and name in kept["files"] and not _same(path, kept["files"][name])
+    ]
     if kept and not changed and there.keys() >= kept["files"].keys():
         require_model(out, version)
         return out
@@ -70,8 +75,15 @@ def _record(out: Path, version: ModelVersion) -> dict[str, Any] | None:
     """The record of a finished download of this version; None where there is none that can be used."""
     with suppress(ProblemsFound, UsageError, KeyError, TypeError, AttributeError):
         record: dict[str, Any] = read_json(out / RECORD)
-        complete = all(isinstance(file["bytes"], int) and isinstance(file["sha256"], str) for file in record["files"].values())
-        if record["hub_id"] == version.hub_id and record["files"] and complete and {"source", "revision"} <= record.keys():
+        complete = all(
+            isinstance(file["bytes"], int) and isinstance(file["sha256"], str) for file in record["files"].values()
+        )
+        if (
+            record["hub_id"] == version.hub_id
+            and record["files"]
+            and complete
+            and {"source", "revision"} <= record.keys()
+        ):
             return record
     return None
 
@@ -102,7 +114,11 @@ def _is_there(out: Path, version: ModelVersion, source: str, revision: str | Non
         record = read_json(out / RECORD)
         same = (record["hub_id"], record["source"]) == (version.hub_id, source)
         wanted = revision is None or revision in (record["asked"], record["revision"])
-        return same and wanted and all((out / name).stat().st_size == file["bytes"] for name, file in record["files"].items())
+        return (
+            same
+            and wanted
+            and all((out / name).stat().st_size == file["bytes"] for name, file in record["files"].items())
+        )
     return False
 
 
@@ -119,7 +135,10 @@ def _from_huggingface(hub_id: str, out: Path, revision: str) -> str:
 
 
 def _from_modelscope(hub_id: str, out: Path, revision: str) -> str:
-    """Fetch a revision; returns its name, since this hub's library tells no commit. The recorded hashes pin the content."""
+    """Fetch a revision; returns its name, since this hub's library tells no commit.
+
+    The recorded hashes pin the content.
+    """
     try:
         modelscope = import_module("modelscope")  # optional, and without types
     except ImportError as error:
@@ -140,9 +159,14 @@ SOURCES: dict[str, tuple[Callable[[str, Path, str], str], str]] = {
 
 def _other_hub(hub_id: str, out: Path, source: Source) -> str:
     """A command that is right whatever verb was fetching."""
-    return f"`sft fetch-model {hub_id.rpartition('/')[2]} --from {source} -o {shlex.quote(str(out))}` asks the other hub"
+    return (
+        f"`sft fetch-model {hub_id.rpartition('/')[2]} --from {source} -o {shlex.quote(str(out))}` asks the other hub"
+    )
 
 
 def _hub_error(hub_id: str, revision: str, error: Exception, hint: str) -> EngineError:
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return EngineError(f"{hub_id} at {revision} is not to be had: {first_line}", hint=f"the same command goes on where it stopped; {hint}")
+    return EngineError(
+        f"{hub_id} at {revision} is not to be had: {first_line}",
+        hint=f"the same command goes on where it stopped; {hint}",
+    )

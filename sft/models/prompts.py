@@ -33,8 +33,7 @@ def chat_template(version: ModelVersion) -> str:
                 {%- if part["type"] == "text" -%}{{- part["text"] -}}{%- endif -%}
             {%- endfor -%}
         {%- endif -%}"""
-    return (
-        f"""{{{{- cls_token if cls_token is defined else "{BEGIN}" -}}}}
+    return f"""{{{{- cls_token if cls_token is defined else "{BEGIN}" -}}}}
 {{%- for message in messages -%}}
     {{%- if message["role"] == "user" -%}}
         {{{{- "User: " -}}}}
@@ -55,4 +54,3 @@ def chat_template(version: ModelVersion) -> str:
     {{{{- "{answer}" -}}}}
 {{%- endif -%}}
 """
-    )

@@ -17,7 +17,8 @@ MAX_SAFETENSORS_HEADER = 100 * 1024 * 1024  # the format's own limit
 
 
 def safetensors_header(path: Path) -> dict[str, Any]:
-    """The tensor table of a file: name → {dtype, shape, data_offsets}, every entry sound, side by side from 0 to the end.
+    """The tensor table of a file: name → {dtype, shape, data_offsets}, every entry sound, side by side from 0 to the
+    end.
 
     ProblemsFound for a truncated or foreign file.
     """
@@ -27,7 +28,11 @@ def safetensors_header(path: Path) -> dict[str, Any]:
         why = str(error)
     except OSError as error:
         why = f"it cannot be read ({error.strerror})"
-    raise ProblemsFound(f"not a complete safetensors file: {why}", where=str(path), hint="the copy was cut off or the file is a pointer; fetch or write it again")
+    raise ProblemsFound(
+        f"not a complete safetensors file: {why}",
+        where=str(path),
+        hint="the copy was cut off or the file is a pointer; fetch or write it again",
+    )
 
 
 def _header(path: Path) -> dict[str, Any]:
@@ -55,7 +60,9 @@ def _header(path: Path) -> dict[str, Any]:
 
 
 def _check_entries(header: dict[str, Any], data: int) -> None:
-    """ValueError unless every entry is sound and the tensors lie side by side over all `data` bytes, as the format asks."""
+    """ValueError unless every entry is sound and the tensors lie side by side over all `data` bytes, as the format
+    asks.
+    """
     for name, entry in header.items():
         if not _sound(entry, data):
             raise ValueError(f"the entry of tensor {name[:200]!r} is broken: {str(entry)[:200]}")
@@ -87,7 +94,9 @@ def tensor_table(files: list[Path]) -> dict[str, tuple[Path, dict[str, Any]]]:
     for file in files:
         for name, entry in safetensors_header(file).items():
             if name in table:
-                raise ProblemsFound(f"tensor {name} stands in {table[name][0].name} and in {file.name}", where=str(file.parent))
+                raise ProblemsFound(
+                    f"tensor {name} stands in {table[name][0].name} and in {file.name}", where=str(file.parent)
+                )
             table[name] = (file, entry)
     return table
 

@@ -40,11 +40,16 @@ def load_tokenizer(path: Path) -> Tokenizer:
             raise ValueError("no such file")
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the Rust side raises plain Exception
-        raise ProblemsFound(f"not a tokenizer ({error})", where=str(path), hint="the model directory is incomplete or broken; fetch it again") from error
+        raise ProblemsFound(
+            f"not a tokenizer ({error})",
+            where=str(path),
+            hint="the model directory is incomplete or broken; fetch it again",
+        ) from error
 
 
 def sample_tokens(sample: Sample, headers: list[ImageHeader], budget: Budget) -> int:
-    """Length of the training sequence: 1 + Σ turns (3 + P + 4 + R + 1) + Σ images (N + 2), texts stripped as trainers do.
+    """Length of the training sequence: 1 + Σ turns (3 + P + 4 + R + 1) + Σ images (N + 2), texts stripped as trainers
+    do.
 
     ProblemsFound for an image that the resize rule refuses.
     """
@@ -52,10 +57,16 @@ def sample_tokens(sample: Sample, headers: list[ImageHeader], budget: Budget) ->
     texts = sum(len(tokenizer.encode(item.text.strip(), add_special_tokens=False).ids) for item in sample.text_info)
     turns = sum(item.tag == "no_mask" for item in sample.text_info)
     try:
-        pictures = sum(image_tokens(header.height, header.width, min_pixels=budget.min_pixels, max_pixels=budget.max_pixels) + IMAGE_TOKENS for header in headers)
+        pictures = sum(
+            image_tokens(header.height, header.width, min_pixels=budget.min_pixels, max_pixels=budget.max_pixels)
+            + IMAGE_TOKENS
+            for header in headers
+        )
     except ValueError as error:
         sizes = ", ".join(f"{header.width} x {header.height} px" for header in headers)
-        raise ProblemsFound(f"[image.aspect] image of {sizes}: {error}", hint="cut it into pieces, or raise max_pixels") from error
+        raise ProblemsFound(
+            f"[image.aspect] image of {sizes}: {error}", hint="cut it into pieces, or raise max_pixels"
+        ) from error
     return SAMPLE_TOKENS + turns * TURN_TOKENS + texts + pictures
 
 
@@ -68,5 +79,9 @@ def pixel_limits(model_dir: Path) -> tuple[int, int]:
     low = config.get("min_pixels") or size.get("min_pixels") or size.get("shortest_edge")
     high = config.get("max_pixels") or size.get("max_pixels") or size.get("longest_edge")
     if type(low) is not int or type(high) is not int or not 0 < low <= high:
-        raise ProblemsFound(f"no usable pixel limits: min_pixels {low!r}, max_pixels {high!r}", where=str(path), hint="fetch the model directory again")
+        raise ProblemsFound(
+            f"no usable pixel limits: min_pixels {low!r}, max_pixels {high!r}",
+            where=str(path),
+            hint="fetch the model directory again",
+        )
     return low, high

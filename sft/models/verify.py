@@ -1,4 +1,6 @@
-"""Is a model directory complete, and is it what it says it is: released ones (`check_model`) and ones to be served (`verify_served`)."""
+"""Is a model directory complete, and is it what it says it is: released ones (`check_model`) and ones to be served
+(`verify_served`).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,14 @@ from sft.models.token_budget import load_tokenizer, pixel_limits
 from sft.models.versions import ModelVersion
 
 WEIGHTS = "model.safetensors"
-FROM_BASE_IF_THERE = ("tokenizer.model", "special_tokens_map.json", "added_tokens.json", "generation_config.json", "*_paddleocr_vl.py", "LICENSE*")
+FROM_BASE_IF_THERE = (
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "generation_config.json",
+    "*_paddleocr_vl.py",
+    "LICENSE*",
+)
 MAX_TEMPLATE_BYTES = 64 * 1024
 TEMPLATE_SECONDS = 5.0  # for a stranger's template; an honest one takes a millisecond
 TEMPLATE_MEMORY = 1 << 30  # bytes that its process may have beyond what it starts with
@@ -37,13 +46,23 @@ def weight_files(folder: Path) -> list[Path]:
     if index.is_file():
         places = read_table(index).get("weight_map")
         if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
-            raise ProblemsFound("its weight_map does not say which file has which tensor", where=str(index), hint="the directory is incomplete or broken; get it again")
+            raise ProblemsFound(
+                "its weight_map does not say which file has which tensor",
+                where=str(index),
+                hint="the directory is incomplete or broken; get it again",
+            )
         files = [folder / Path(name).name for name in sorted(set(places.values()))]
     else:
         files = [folder / WEIGHTS] if (folder / WEIGHTS).is_file() else sorted(folder.glob("model-*.safetensors"))
-    missing = [path.name[:SHOWN] for path in files if not os.path.isfile(path)]  # which, unlike Path's, takes a name that is too long
+    missing = [
+        path.name[:SHOWN] for path in files if not os.path.isfile(path)
+    ]  # which, unlike Path's, takes a name that is too long
     if missing or not files:
-        raise ProblemsFound(f"no weights: {', '.join(missing[:5]) or WEIGHTS} is not there", where=str(folder), hint="the run did not end, or the directory is incomplete")
+        raise ProblemsFound(
+            f"no weights: {', '.join(missing[:5]) or WEIGHTS} is not there",
+            where=str(folder),
+            hint="the run did not end, or the directory is incomplete",
+        )
     return files
 
 
@@ -64,7 +83,9 @@ def verify_served(folder: Path, version: versions.ModelVersion) -> None:
         pixel_limits(folder)
         tensor_table(weight_files(folder))
     if faults:
-        raise ProblemsFound("; ".join(faults), where=str(folder), hint="`sft export RUN -o DIR` writes a complete directory")
+        raise ProblemsFound(
+            "; ".join(faults), where=str(folder), hint="`sft export RUN -o DIR` writes a complete directory"
+        )
 
 
 def _template_faults(folder: Path, version: versions.ModelVersion) -> list[str]:
@@ -82,10 +103,19 @@ def _template_faults(folder: Path, version: versions.ModelVersion) -> list[str]:
 
 
 def _render_apart(template: str, messages: list[dict[str, Any]]) -> str:
-    """As `render`, in a process of its own that can be ended whatever the template does; ValueError says why nothing came."""
+    """As `render`, in a process of its own that can be ended whatever the template does; ValueError says why nothing
+    came.
+    """
     asked = json.dumps([template, messages]).encode()
     place = Path(__file__).resolve().parents[2]  # not the user's folder: what lies there could be imported
-    done = subprocess.run([sys.executable, "-c", RENDER], input=asked, capture_output=True, timeout=TEMPLATE_SECONDS, cwd=place, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", RENDER],
+        input=asked,
+        capture_output=True,
+        timeout=TEMPLATE_SECONDS,
+        cwd=place,
+        check=False,
+    )
     if done.returncode:
         raise ValueError(f"it breaks Python, exit code {done.returncode}")
     answer: dict[str, str] = json.loads(done.stdout)
@@ -110,15 +140,21 @@ def render_guarded() -> None:
 
 
 def render(template: str, messages: list[dict[str, Any]]) -> str:
-    """Render a chat template as vLLM and Transformers do, in a sandbox. It may take for ever: a stranger's is rendered by `prove`."""
+    """Render a chat template as vLLM and Transformers do, in a sandbox.
+
+    It may take for ever: a stranger's is rendered by `prove`.
+    """
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(messages=messages, add_generation_prompt=True, cls_token=versions.BEGIN, eos_token=versions.EOS)
+    return environment.from_string(template).render(
+        messages=messages, add_generation_prompt=True, cls_token=versions.BEGIN, eos_token=versions.EOS
+    )
 
 
 def fingerprint(model_dir: Path) -> str:
     """A short hash of what a model directory answers: its weights and every file that a server reads beside them.
 
-    generation_config.json is one of these: vLLM takes from it what a request leaves out, such as the repetition penalty.
+    generation_config.json is one of these: vLLM takes from it what a request leaves out, such as the repetition
+    penalty.
     """
     digest = hashlib.sha256()
     names = {*versions.SERVED_FILES, *FROM_BASE_IF_THERE, "chat_template.json"} - {WEIGHTS, "LICENSE*"}
@@ -131,7 +167,14 @@ def fingerprint(model_dir: Path) -> str:
 INDEX = "model.safetensors.index.json"
 MAX_CONFIG_BYTES = 1024**2  # a configuration file above this is not one
 LFS_MARK = b"version https://git-lfs"
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pdparams")  # loading one runs the code inside it; never fetched
+PICKLES = (
+    "*.bin",
+    "*.pt",
+    "*.pth",
+    "*.ckpt",
+    "*.pkl",
+    "*.pdparams",
+)  # loading one runs the code inside it; never fetched
 ENDING = re.compile(r"Assistant:( |\\n|\n)")  # in a template's source a newline is written as a backslash and an n
 
 
@@ -145,7 +188,11 @@ def require_model(directory: Path, version: ModelVersion | None) -> None:
     """ProblemsFound with all that `check_model` finds."""
     problems = check_model(directory, version)
     if problems:
-        hint = "fetch it again into an empty directory" if version is None else f"fetch {version.hub_id} again into an empty directory"
+        hint = (
+            "fetch it again into an empty directory"
+            if version is None
+            else f"fetch {version.hub_id} again into an empty directory"
+        )
         raise ProblemsFound("; ".join(problems), where=str(directory), hint=hint)
 
 
@@ -187,13 +234,19 @@ def _weights(files: dict[str, Path], pointers: list[str]) -> list[str]:
                 problems.append(f"{name}: {error.message}")
     if not names:
         pickles = [name for name in files if any(PurePosixPath(name).match(pattern) for pattern in PICKLES)]
-        problems.append("no *.safetensors" + (f"; {', '.join(pickles)} would run code when loaded and is not used" if pickles else ""))
+        problems.append(
+            "no *.safetensors"
+            + (f"; {', '.join(pickles)} would run code when loaded and is not used" if pickles else "")
+        )
     if INDEX in files and INDEX not in pointers:
         index = _read(files[INDEX])
         shards = index.get("weight_map") if isinstance(index, dict) else None
         if not isinstance(shards, dict):
             return [*problems, f"{INDEX} has no weight_map"]
-        problems += [f"{INDEX} names {shard}, which is missing" for shard in sorted({str(shard) for shard in shards.values()} - set(names))]
+        problems += [
+            f"{INDEX} names {shard}, which is missing"
+            for shard in sorted({str(shard) for shard in shards.values()} - set(names))
+        ]
     return problems
 
 
@@ -232,7 +285,9 @@ def _pixel_limits(directory: Path) -> tuple[int | None, int | None]:
     if not isinstance(settings, dict):
         return None, None
     nested = settings.get("size")
-    values = {**nested, **settings} if isinstance(nested, dict) else settings  # newer files keep the limits under "size"
+    values = (
+        {**nested, **settings} if isinstance(nested, dict) else settings
+    )  # newer files keep the limits under "size"
     low, high = (value if isinstance(value := values.get(key), int) else None for key in ("min_pixels", "max_pixels"))
     return low, high
 
@@ -242,21 +297,34 @@ def _version_problems(directory: Path, version: ModelVersion) -> list[str]:
     problems: list[str] = []
     served, ending, limits = _served_name(directory), _prompt_end(directory), _pixel_limits(directory)
     if served != version.served_name and _is_real(directory / "inference.yml"):
-        problems.append(f"inference.yml says {served or 'no Global.model_name'}, {version.name} is {version.served_name}")
+        problems.append(
+            f"inference.yml says {served or 'no Global.model_name'}, {version.name} is {version.served_name}"
+        )
     if ending != version.prompt_end and _is_real(directory / "chat_template.jinja"):
-        problems.append(f"chat_template.jinja ends the prompt with {ending!r}, {version.name} was trained with {version.prompt_end!r}")
-    for name, found, wanted in zip(("min_pixels", "max_pixels"), limits, (version.min_pixels, version.max_pixels), strict=True):
+        problems.append(
+            f"chat_template.jinja ends the prompt with {ending!r}, {version.name} was trained with"
+            f" {version.prompt_end!r}"
+        )
+    for name, found, wanted in zip(
+        ("min_pixels", "max_pixels"), limits, (version.min_pixels, version.max_pixels), strict=True
+    ):
         if found is not None and wanted is not None and found != wanted:
             problems.append(f"preprocessor_config.json has {name} {found}, {version.name} has {wanted}")
     return problems
 
 
 def identify(directory: Path) -> ModelVersion | None:
-    """The version a directory claims to be: by inference.yml, else by template and pixel limits; None where that decides nothing."""
+    """The version a directory claims to be: by inference.yml, else by template and pixel limits; None where that
+    decides nothing.
+    """
     served = _served_name(directory)
     if served:
         return next((version for version in versions.MODELS.values() if version.served_name == served), None)
     ending, limits = _prompt_end(directory), _pixel_limits(directory)
     same_ending = [version for version in versions.MODELS.values() if version.prompt_end == ending]
-    candidates = same_ending if len(same_ending) == 1 else [version for version in same_ending if (version.min_pixels, version.max_pixels) == limits]
+    candidates = (
+        same_ending
+        if len(same_ending) == 1
+        else [version for version in same_ending if (version.min_pixels, version.max_pixels) == limits]
+    )
     return candidates[0] if len(candidates) == 1 else None

@@ -20,28 +20,58 @@ IMAGE_START, IMAGE_TOKEN, IMAGE_END = "<|IMAGE_START|>", "<|IMAGE_PLACEHOLDER|>"
 EOS, EOS_ID = "</s>", 2
 TURN_END = "<|end_of_sentence|>"
 OTSL_TOKENS = ("<fcel>", "<ecel>", "<lcel>", "<ucel>", "<xcel>", "<nl>")
-RESERVED_IN_TEXT = (BEGIN, TURN_END, EOS, "<s>", IMAGE_START, IMAGE_TOKEN, IMAGE_END)  # control tokens; OTSL tokens are content
+RESERVED_IN_TEXT = (
+    BEGIN,
+    TURN_END,
+    EOS,
+    "<s>",
+    IMAGE_START,
+    IMAGE_TOKEN,
+    IMAGE_END,
+)  # control tokens; OTSL tokens are content
 
 # The grid of the vision tower, the same in all versions: patches of 14 px, merged 2 x 2.
 PATCH, MERGE = 14, 2
 FACTOR = PATCH * MERGE  # 28: both sides of a resized image are multiples of it
 MAX_ASPECT = 200  # the image processors raise above this
 
-_BASE_PROMPTS = {Task.OCR: "OCR:", Task.TABLE: "Table Recognition:", Task.FORMULA: "Formula Recognition:", Task.CHART: "Chart Recognition:"}
+_BASE_PROMPTS = {
+    Task.OCR: "OCR:",
+    Task.TABLE: "Table Recognition:",
+    Task.FORMULA: "Formula Recognition:",
+    Task.CHART: "Chart Recognition:",
+}
 _NEW_PROMPTS = _BASE_PROMPTS | {Task.SPOTTING: "Spotting:", Task.SEAL: "Seal Recognition:"}
 
 # Files a directory must hold before a server can load it, whatever wrote it.
 SERVED_FILES = (
-    "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
-    "preprocessor_config.json", "processor_config.json", "chat_template.jinja", "inference.yml",
-)  # fmt: skip
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "chat_template.jinja",
+    "inference.yml",
+)
 # What a downloaded release must hold before a trainer can load it; `model*.safetensors` is checked apart.
-RELEASED_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json", "chat_template.jinja", "inference.yml")
+RELEASED_FILES = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "preprocessor_config.json",
+    "chat_template.jinja",
+    "inference.yml",
+)
 
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """A released PaddleOCR-VL. `name` is what the user types, `served_name` what the PaddleOCR client asks a server for."""
+    """A released PaddleOCR-VL.
+
+    `name` is what the user types, `served_name` what the PaddleOCR client asks a server for.
+    """
 
     name: str
     hub_id: str

@@ -1,7 +1,7 @@
 """Answers as what they mean: OTSL as a table, LaTeX as a formula (MathML), chart rows as a table, text as text.
 
-What is rendered was written by strangers or by a model. Tables are built here from cells, formulas are MathML of which only
-known elements are kept; whatever does not parse is shown as text, with the reason.
+What is rendered was written by strangers or by a model. Tables are built here from cells, formulas are MathML of which
+only known elements are kept; whatever does not parse is shown as text, with the reason.
 """
 
 from __future__ import annotations
@@ -23,11 +23,43 @@ MAX_CELLS = 2000
 _INLINE = re.compile(r"\\\((.{1,500}?)\\\)", re.DOTALL)
 # elements and attributes of MathML Core that a formula needs; links, scripts and foreign content are none of them
 KEPT = {
-    *("math", "mrow", "mi", "mn", "mo", "ms", "mtext", "mspace", "mfrac", "msqrt", "mroot", "mstyle", "mpadded", "mphantom", "menclose", "msub", "msup", "msubsup"),
+    *(
+        "math",
+        "mrow",
+        "mi",
+        "mn",
+        "mo",
+        "ms",
+        "mtext",
+        "mspace",
+        "mfrac",
+        "msqrt",
+        "mroot",
+        "mstyle",
+        "mpadded",
+        "mphantom",
+        "menclose",
+        "msub",
+        "msup",
+        "msubsup",
+    ),
     *("munder", "mover", "munderover", "mmultiscripts", "mprescripts", "none", "mtable", "mtr", "mtd", "mlabeledtr"),
 }
 ATTRIBUTES = {
-    *("mathvariant", "displaystyle", "scriptlevel", "stretchy", "fence", "form", "lspace", "rspace", "linethickness", "columnalign", "rowspacing", "columnspacing"),
+    *(
+        "mathvariant",
+        "displaystyle",
+        "scriptlevel",
+        "stretchy",
+        "fence",
+        "form",
+        "lspace",
+        "rspace",
+        "linethickness",
+        "columnalign",
+        "rowspacing",
+        "columnspacing",
+    ),
     *("accent", "accentunder", "display", "width", "notation"),
 }
 
@@ -46,7 +78,9 @@ def answer(task: Task | None, text: str) -> Rendered:
         return Rendered(plain(text[:MAX_SHOWN]), f"{len(text) - MAX_SHOWN:,} more characters are not shown")
     try:
         if task is Task.TABLE:
-            return Rendered(grid_html(parse_otsl(text, lenient=True)), "" if _strict(text) else "repaired as the pipeline would")
+            return Rendered(
+                grid_html(parse_otsl(text, lenient=True)), "" if _strict(text) else "repaired as the pipeline would"
+            )
         if task is Task.FORMULA:
             return Rendered(formula_html(text))
         if task is Task.CHART:
@@ -65,7 +99,11 @@ def _strict(text: str) -> bool:
 
 def plain(text: str) -> Markup:
     """Text as it stands, line ends kept, in its own direction."""
-    return Markup('<div class="text" dir="auto">{}</div>').format(text) if text else Markup('<span class="nothing">empty</span>')
+    return (
+        Markup('<div class="text" dir="auto">{}</div>').format(text)
+        if text
+        else Markup('<span class="nothing">empty</span>')
+    )
 
 
 def grid_html(grid: Grid) -> Markup:
@@ -75,7 +113,11 @@ def grid_html(grid: Grid) -> Markup:
         raise MarkupError("target.otsl", f"{rows} x {columns} cells, at most {MAX_CELLS} are drawn")
     lines: list[list[Markup]] = [[] for _ in range(rows)]
     for row, _, cell in grid.cells:
-        lines[row].append(Markup('<td dir="auto" rowspan="{}" colspan="{}">{}</td>').format(cell.rowspan, cell.colspan, _cell(cell.text)))
+        lines[row].append(
+            Markup('<td dir="auto" rowspan="{}" colspan="{}">{}</td>').format(
+                cell.rowspan, cell.colspan, _cell(cell.text)
+            )
+        )
     body = Markup("").join(Markup("<tr>") + Markup("").join(line) + Markup("</tr>") for line in lines)
     return Markup('<table class="grid">') + body + Markup("</table>")
 
@@ -100,7 +142,10 @@ def formula_html(text: str, *, display: str = "block") -> Markup:
     if len(inner) > MAX_FORMULA:
         raise MarkupError("target.latex", f"more than {MAX_FORMULA:,} characters are not drawn")
     try:
-        root = etree.fromstring(convert(inner, display=display).encode("utf-8", "replace"), etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True))
+        root = etree.fromstring(
+            convert(inner, display=display).encode("utf-8", "replace"),
+            etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True),
+        )
     except Exception as error:  # the converter raises whatever it stumbles over
         raise MarkupError("target.latex", f"not drawn ({type(error).__name__}: {str(error)[:80]})") from error
     return Markup(etree.tostring(_kept(root), encoding="unicode"))  # noqa: S704  (known elements, and text that the parser has read)
@@ -123,5 +168,7 @@ def _kept(root: Any) -> Any:
 def page(template: str, **values: object) -> bytes:
     """A template of this folder or of the reports, filled; UTF-8."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     return environment.get_template(template).render(**values).encode("utf-8", "replace")

@@ -1,7 +1,9 @@
-"""What every report is made from: the samples with all runs' answers and scores side by side, and the figures over them.
+"""What every report is made from: the samples with all runs' answers and scores side by side, and the figures over
+them.
 
-`gather` puts the runs together and scores them, unless the caller has the scores already; `Data.summary` holds a figure with
-its interval per task, score and run, and per slice. HTML, Markdown, CSV, TensorBoard and JUnit are written from the same `Data`.
+`gather` puts the runs together and scores them, unless the caller has the scores already; `Data.summary` holds a figure
+with its interval per task, score and run, and per slice. HTML, Markdown, CSV, TensorBoard and JUnit are written from
+the same `Data`.
 """
 
 from __future__ import annotations
@@ -18,14 +20,36 @@ from pathlib import Path
 import numpy as np
 
 from sft.errors import UsageError
-from sft.evaluation import DIMENSIONS, FEWEST, HEADLINE, OPEN, OTHER, SCORES, Interval, Kind, Measured, Pair, Table, corrected, facts, intervals, measure, pairs_of, score, task_of, verdict_of
+from sft.evaluation import (
+    DIMENSIONS,
+    FEWEST,
+    HEADLINE,
+    OPEN,
+    OTHER,
+    SCORES,
+    Interval,
+    Kind,
+    Measured,
+    Pair,
+    Table,
+    corrected,
+    facts,
+    intervals,
+    measure,
+    pairs_of,
+    score,
+    task_of,
+    verdict_of,
+)
 from sft.metrics import worst_share
 from sft.types import Prediction, Task
 
 Scores = Mapping[str, Pair]
 Runs = Sequence[tuple[str, Sequence[Prediction]]]
 TASKS = (*(task.value for task in Task), OTHER)
-_STEP = re.compile(r"(?:^s?|(?:step|checkpoint|ckpt|iter)[-_ ]?)([0-9]{1,12})$", re.IGNORECASE)  # 200, s200, step 200, mine-checkpoint-200
+_STEP = re.compile(
+    r"(?:^s?|(?:step|checkpoint|ckpt|iter)[-_ ]?)([0-9]{1,12})$", re.IGNORECASE
+)  # 200, s200, step 200, mine-checkpoint-200
 _BEGINNINGS = ("base", "before")  # names of the run that training starts from: step 0 of a curve
 
 
@@ -58,7 +82,9 @@ class Sample:
         return above / max(below, 1.0)
 
     def error(self, run: int) -> float | None:
-        """How wrong the answer is by the score that stands for its task: 0 is right; None where it is lost or was not asked."""
+        """How wrong the answer is by the score that stands for its task: 0 is right; None where it is lost or was not
+        asked.
+        """
         name = HEADLINE[self.task]
         value = self.value(run, name)
         return None if value is None else 1 - value if SCORES[name].higher_is_better else value
@@ -66,7 +92,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class Figure:
-    """One score of one run over the samples of a task, or over one slice of them (`dimension`, `label`); over those that all runs answered."""
+    """One score of one run over the samples of a task, or over one slice of them (`dimension`, `label`); over those
+    that all runs answered.
+    """
 
     run: int
     task: str
@@ -79,9 +107,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Change:
-    """A run against the first, over the samples of a task or of one slice of them. won: samples it is better on, worse on, and neither.
+    """A run against the first, over the samples of a task or of one slice of them. won: samples it is better on, worse
+    on, and neither.
 
-    p_holm: p with the number of lines that are looked at taken into account. verdict: better or worse beyond chance, else ""; few: too few samples for more than a hint.
+    p_holm: p with the number of lines that are looked at taken into account. verdict: better or worse beyond chance,
+    else ""; few: too few samples for more than a hint.
     """
 
     run: int
@@ -104,7 +134,9 @@ class Change:
 
 @dataclass(frozen=True)
 class Carried:
-    """How the error of a run's answers to a task is spread: the shares of the worst 1 % and of the worst one, its number, and the score without it."""
+    """How the error of a run's answers to a task is spread: the shares of the worst 1 % and of the worst one, its
+    number, and the score without it.
+    """
 
     percent: float
     one: float
@@ -139,7 +171,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Data:
-    """Runs put side by side. `samples` in the order of the data; `steps`: of training, per run, None where a run is no checkpoint."""
+    """Runs put side by side.
+
+    `samples` in the order of the data; `steps`: of training, per run, None where a run is no checkpoint.
+    """
 
     names: tuple[str, ...]
     steps: tuple[int | None, ...]
@@ -182,14 +217,20 @@ class Data:
 
 
 def gather(
-    runs: Runs, *, base: Path | None = None, pairs: Sequence[Sequence[Scores | None]] | None = None, labels: Mapping[int, Mapping[str, str]] | None = None,
-    steps: Mapping[str, int] | None = None, seed: int = 1,
-) -> Data:  # fmt: skip
+    runs: Runs,
+    *,
+    base: Path | None = None,
+    pairs: Sequence[Sequence[Scores | None]] | None = None,
+    labels: Mapping[int, Mapping[str, str]] | None = None,
+    steps: Mapping[str, int] | None = None,
+    seed: int = 1,
+) -> Data:
     """Put runs side by side, by the ids of their predictions.
 
-    runs: (name, predictions), the first is what the last is compared with. pairs: `sample_scores.pairs_of` of each run, if the caller
-    has them. labels: id → dimension → slice; what `slices.facts` says of the predictions unless given, `base` being the folder that
-    images count from. steps: name of a run → training step; read from names such as "step 200" or "200" unless given. UsageError: no runs, or runs over different data.
+    runs: (name, predictions), the first is what the last is compared with. pairs: `sample_scores.pairs_of` of each run,
+    if the caller has them. labels: id → dimension → slice; what `slices.facts` says of the predictions unless given,
+    `base` being the folder that images count from. steps: name of a run → training step; read from names such as "step
+    200" or "200" unless given. UsageError: no runs, or runs over different data.
     ProblemsFound: a run without predictions. EngineError: a run in which every request is lost.
     """
     if not runs:
@@ -201,15 +242,24 @@ def gather(
     notes: tuple[str, ...] = ()
     if pairs is None:
         pairs, notes = _scored(runs)
-    answers = [{pred.id: Answer(pred, scores) for pred, scores in zip(preds, found, strict=True)} for (_, preds), found in zip(runs, pairs, strict=True)]
+    answers = [
+        {pred.id: Answer(pred, scores) for pred, scores in zip(preds, found, strict=True)}
+        for (_, preds), found in zip(runs, pairs, strict=True)
+    ]
     text_only = bool(notes)
     samples = []
     for number in sorted(groups):
         pred = groups[number]
         task = task_of(pred.prompt)
         task = OTHER if text_only and task == Task.CHART.value else task
-        found = labels.get(number, {}) if labels is not None else facts(prompt=pred.prompt, ref=pred.ref, image=pred.image, base=base).slices
-        samples.append(Sample(number, pred.image, pred.prompt, task, pred.ref, found, tuple(run.get(number) for run in answers)))
+        found = (
+            labels.get(number, {})
+            if labels is not None
+            else facts(prompt=pred.prompt, ref=pred.ref, image=pred.image, base=base).slices
+        )
+        samples.append(
+            Sample(number, pred.image, pred.prompt, task, pred.ref, found, tuple(run.get(number) for run in answers))
+        )
     names = tuple(name for name, _ in runs)
     return Data(names, _steps(names, steps), tuple(samples), notes, seed)
 
@@ -221,7 +271,10 @@ def _side_by_side(runs: Runs) -> dict[int, Prediction]:
         for pred in preds:
             first = groups.setdefault(pred.id, pred)
             if (first.ref.strip(), first.image) != (pred.ref.strip(), pred.image):
-                raise UsageError(f"run {name!r} is over other data: its sample {pred.id} differs", hint="predict both runs over the same file")
+                raise UsageError(
+                    f"run {name!r} is over other data: its sample {pred.id} differs",
+                    hint="predict both runs over the same file",
+                )
     return groups
 
 
@@ -241,7 +294,10 @@ def _steps(names: Sequence[str], given: Mapping[str, int] | None) -> tuple[int |
         return tuple(given.get(name) for name in names)
     found = [int(match[1]) if (match := _STEP.search(name)) else None for name in names]
     known = any(step is not None for step in found)
-    return tuple(0 if known and step is None and name.lower() in _BEGINNINGS else step for name, step in zip(names, found, strict=True))
+    return tuple(
+        0 if known and step is None and name.lower() in _BEGINNINGS else step
+        for name, step in zip(names, found, strict=True)
+    )
 
 
 MAX_LABELS = 12  # of one dimension, the most frequent ones
@@ -256,7 +312,11 @@ def summarise(data: Data) -> Summary:
     sets: list[tuple[str, str, str, Measured]] = []
     worst = {}
     for task in data.tasks:
-        samples = [sample for sample in data.samples if sample.task == task and all(answer and answer.scores for answer in sample.answers)]
+        samples = [
+            sample
+            for sample in data.samples
+            if sample.task == task and all(answer and answer.scores for answer in sample.answers)
+        ]
         if not samples:
             continue
         for item in _measured(data, samples):
@@ -267,7 +327,10 @@ def summarise(data: Data) -> Summary:
         for dimension, label, part in slices(samples):
             if dimension == SETS and len(data.names) > 1:
                 item = next(item for item in _measured(data, part, HEADLINE[task]))
-                figures += [Figure(run, task, item.metric, interval, item.n, dimension, label) for run, interval in enumerate(item.scores)]
+                figures += [
+                    Figure(run, task, item.metric, interval, item.n, dimension, label)
+                    for run, interval in enumerate(item.scores)
+                ]
                 sets.append((task, dimension, label, item))
             else:
                 figures += _slice(part, task, dimension, label, data.seed)
@@ -277,7 +340,12 @@ def summarise(data: Data) -> Summary:
 def _measured(data: Data, samples: Sequence[Sample], only: str = "") -> list[Measured]:
     """Every score of these samples, or one."""
     scored = [
-        [{name: pair for name, pair in (answer.scores or {}).items() if not only or name == only} for sample in samples if (answer := sample.answers[run])] for run in range(len(data.names))
+        [
+            {name: pair for name, pair in (answer.scores or {}).items() if not only or name == only}
+            for sample in samples
+            if (answer := sample.answers[run])
+        ]
+        for run in range(len(data.names))
     ]
     return measure(Table(scored, _groups(samples), data.seed), range(len(samples)))
 
@@ -288,19 +356,25 @@ def _changes(rows: Sequence[tuple[str, str, str, Measured]]) -> list[Change]:
     for (task, dimension, label, item), ps in zip(rows, corrected([row[3] for row in rows]), strict=True):
         for column, (delta, p, p_holm, won) in enumerate(zip(item.deltas, item.ps, ps, item.won, strict=True), 1):
             said = verdict_of(delta.low, delta.high, p_holm, few=delta.few, higher=SCORES[item.metric].higher_is_better)
-            verdict = "" if said in OPEN or said.startswith("changed") else said.partition(",")[0]  # a length is neither better nor worse
+            verdict = (
+                "" if said in OPEN or said.startswith("changed") else said.partition(",")[0]
+            )  # a length is neither better nor worse
             found.append(Change(column, task, item.metric, delta, p, p_holm, won, verdict, delta.few, dimension, label))
     return found
 
 
 def _carried(samples: Sequence[Sample], run: int, name: str) -> Carried:
-    """Where the error of the score that stands for a task is: as it counts in the score of all, a long text for more than a short one."""
+    """Where the error of the score that stands for a task is: as it counts in the score of all, a long text for more
+    than a short one.
+    """
     pairs = [answer.scores[name] for sample in samples if (answer := sample.answers[run]) and answer.scores]
     upwards = SCORES[name].higher_is_better
     errors = [max(below - above, 0.0) if upwards else above for above, below in pairs]
     total, worst = math.fsum(errors), max(range(len(errors)), key=lambda place: errors[place])
     above, below = (math.fsum(pair[side] for pair in pairs) - pairs[worst][side] for side in (0, 1))
-    return Carried(worst_share(errors), errors[worst] / total if total > 0 else 0.0, samples[worst].id, above / max(below, 1.0))
+    return Carried(
+        worst_share(errors), errors[worst] / total if total > 0 else 0.0, samples[worst].id, above / max(below, 1.0)
+    )
 
 
 def _groups(samples: Sequence[Sample]) -> list[str] | None:
@@ -310,19 +384,30 @@ def _groups(samples: Sequence[Sample]) -> list[str] | None:
 
 
 def slices(samples: Sequence[Sample]) -> list[tuple[str, str, list[Sample]]]:
-    """(dimension, slice, its samples), slices of some size only; a dimension of one slice tells nothing. Numbers in order, words by frequency."""
+    """(dimension, slice, its samples), slices of some size only; a dimension of one slice tells nothing. Numbers in
+    order, words by frequency.
+    """
     found = []
-    for dimension in sorted({name for sample in samples for name in sample.labels}, key=lambda name: (name not in DIMENSIONS, DIMENSIONS.index(name) if name in DIMENSIONS else 0, name)):
+    for dimension in sorted(
+        {name for sample in samples for name in sample.labels},
+        key=lambda name: (name not in DIMENSIONS, DIMENSIONS.index(name) if name in DIMENSIONS else 0, name),
+    ):
         counts = Counter(label for sample in samples if (label := sample.labels.get(dimension)) is not None)
         if len(counts) > 1:
             for label in ordered([label for label, count in counts.most_common(MAX_LABELS) if count >= FEWEST]):
-                found.append((dimension, label, [sample for sample in samples if sample.labels.get(dimension) == label]))
+                found.append(
+                    (dimension, label, [sample for sample in samples if sample.labels.get(dimension) == label])
+                )
     return found
 
 
 def ordered(labels: list[str]) -> list[str]:
     """Labels with a number in each, by that number; others as they come."""
-    numbers = {label: float(match[1]) for label in labels if (match := re.match(r"[a-z ]{0,12}([0-9]{1,12}(?:[.][0-9]{1,6})?)", label))}
+    numbers = {
+        label: float(match[1])
+        for label in labels
+        if (match := re.match(r"[a-z ]{0,12}([0-9]{1,12}(?:[.][0-9]{1,6})?)", label))
+    }
     if len(numbers) < len(labels):
         return labels
     return sorted(labels, key=lambda label: (numbers[label], label.startswith("from"), label))
@@ -331,7 +416,10 @@ def ordered(labels: list[str]) -> list[str]:
 def _slice(samples: Sequence[Sample], task: str, dimension: str, label: str, seed: int) -> list[Figure]:
     """The score that stands for the task, of every run."""
     name = HEADLINE[task]
-    pairs = np.array([[answer.scores[name] for answer in sample.answers if answer and answer.scores] for sample in samples], np.float64)
+    pairs = np.array(
+        [[answer.scores[name] for answer in sample.answers if answer and answer.scores] for sample in samples],
+        np.float64,
+    )
     kind: Kind = "bounded" if SCORES[name].kind == "bounded" else "rate"
     found = intervals(pairs[:, :, 0], pairs[:, :, 1], groups=_groups(samples), kinds=kind, draws=SLICE_DRAWS, seed=seed)
     return [Figure(run, task, name, interval, len(samples), dimension, label) for run, interval in enumerate(found)]

@@ -25,45 +25,106 @@ WORST = 10  # samples of a pull request
 PAIR = 2  # runs whose change has a column of its own; of more, it stands behind each score
 NOTHING = 1e-12
 SHOWN = 80  # characters of one text in a table
-COLUMNS = ("run", "step", "task", "dimension", "slice", "score", "version", "n", "independent", "value", "low", "high", "few", "delta", "delta_low", "delta_high", "p", "p_holm",
-           "wins", "losses", "verdict")  # fmt: skip
+COLUMNS = (
+    "run",
+    "step",
+    "task",
+    "dimension",
+    "slice",
+    "score",
+    "version",
+    "n",
+    "independent",
+    "value",
+    "low",
+    "high",
+    "few",
+    "delta",
+    "delta_low",
+    "delta_high",
+    "p",
+    "p_holm",
+    "wins",
+    "losses",
+    "verdict",
+)
 _NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for a formula
 
 
 def write_markdown(
-    path: Path, data: Data, *, title: str, gates: Sequence[Outcome] = (), worst: int = WORST, conditions: Sequence[Condition] = (), notes: Sequence[tuple[str, str]] = (),
-) -> None:  # fmt: skip
-    """`report.md`: what the gates say, the findings, a table per task, the `worst` samples of the last run, and the conditions. Whole or not at all."""
+    path: Path,
+    data: Data,
+    *,
+    title: str,
+    gates: Sequence[Outcome] = (),
+    worst: int = WORST,
+    conditions: Sequence[Condition] = (),
+    notes: Sequence[tuple[str, str]] = (),
+) -> None:
+    """`report.md`: what the gates say, the findings, a table per task, the `worst` samples of the last run, and the
+    conditions. Whole or not at all.
+    """
     lines = [f"# {_inline(title)}", ""]
     if broken := sum(not gate.passed for gate in gates):
         lines += [f"**Gates: {broken} of {len(gates)} broken**", ""]
     for run, name in enumerate(data.names):
         scored, lost = data.counts(run)
         if lost:
-            lines += [f"> **Incomplete:** {lost:,} of {scored + lost:,} answers of {_inline(name)} are lost; the scores leave them out.", ""]
+            lines += [
+                (
+                    f"> **Incomplete:** {lost:,} of {scored + lost:,} answers of {_inline(name)} are lost; the scores"
+                    " leave them out."
+                ),
+                "",
+            ]
     lines += [f"> {_inline(note)}\n" for note in (*data.notes, *(value for key, value in notes if key == WARNING))]
     lines += [f"**Gates: all {len(gates)} kept**", ""] if gates and not broken else []
     if gates:
-        lines += _table(["", "gate", "run", "measured"], [["kept" if gate.passed else "**broken**", _inline(gate.gate), _inline(gate.run), _inline(gate.reason)] for gate in gates])
+        lines += _table(
+            ["", "gate", "run", "measured"],
+            [
+                ["kept" if gate.passed else "**broken**", _inline(gate.gate), _inline(gate.run), _inline(gate.reason)]
+                for gate in gates
+            ],
+        )
     lines += [f"- **{item.title}** {_inline(item.text)}" for item in found] + [""] if (found := findings(data)) else []
-    head = ["", *(_inline(name) for name in data.names), *([_inline(f"change: {data.names[1]} − {data.names[0]}")] if len(data.names) == PAIR else [])]
+    head = [
+        "",
+        *(_inline(name) for name in data.names),
+        *([_inline(f"change: {data.names[1]} − {data.names[0]}")] if len(data.names) == PAIR else []),
+    ]
     for task in data.tasks:
         lines += [f"## {words.task_name(task)} ({words.counted(*data.asked(task))})", ""]
         names = sorted(SCORES, key=lambda name: name != HEADLINE[task])
         lines += _table(head, [row for name in names if (row := _scores(data, task, name))])
     keys = dict.fromkeys((item.label, item.task, item.score) for item in data.summary.figures if item.dimension == SETS)
     if keys:
-        sets = [[f"{_inline(label)}: {row[0]}", *row[1:]] for label, task, name in keys if (row := _scores(data, task, name, SETS, label))]
+        sets = [
+            [f"{_inline(label)}: {row[0]}", *row[1:]]
+            for label, task, name in keys
+            if (row := _scores(data, task, name, SETS, label))
+        ]
         lines += [f"## By {words.dimension_name(SETS)}", "", *_table(head, sets)]
     lines += _worst(data, worst)
     if conditions:
-        rows = [[_inline(item.name), *map(_inline, item.values), "**differs**" if item.differs else ""] for item in conditions]
+        rows = [
+            [_inline(item.name), *map(_inline, item.values), "**differs**" if item.differs else ""]
+            for item in conditions
+        ]
         lines += ["## Conditions", "", *_table(["", *(_inline(name) for name in data.names), "differs"], rows)]
     lines += ["A change is that to the first run."] if len(data.names) > 1 else []
-    lines += ["Limits are 95 % intervals (?: cannot be estimated; *: a single sample carries more than half of the spread)."]
+    lines += [
+        "Limits are 95 % intervals (?: cannot be estimated; *: a single sample carries more than half of the spread)."
+    ]
     lines += ["pp are percentage points; ↑ higher is better, ↓ lower is better."]
-    lines += [f"**better** and **worse** are beyond chance; p is corrected for how many lines were looked at (Holm). Normalisation: {text_metrics.RAW}.", ""]
+    lines += [
+        (
+            "**better** and **worse** are beyond chance; p is corrected for how many lines were looked at (Holm)."
+            f" Normalisation: {text_metrics.RAW}."
+        ),
+        "",
+    ]
     with atomic_write(path) as stream:
         stream.write("\n".join(lines).encode("utf-8", "replace"))
 
@@ -74,8 +135,14 @@ def _scores(data: Data, task: str, name: str, dimension: str = "", part: str = "
         return []  # nobody has to read that nothing was empty
     label = words.with_arrow(name)
     row = [f"**{label}**" if name == HEADLINE[task] else label]
-    row += [f"{words.value(name, item.interval.value)} ({words.span(name, item.interval)})" if item else "–" for item in found]
-    changes = [_moved(change) if (change := data.summary.change(run, task, name, dimension, part)) else "" for run in range(len(data.names))]
+    row += [
+        f"{words.value(name, item.interval.value)} ({words.span(name, item.interval)})" if item else "–"
+        for item in found
+    ]
+    changes = [
+        _moved(change) if (change := data.summary.change(run, task, name, dimension, part)) else ""
+        for run in range(len(data.names))
+    ]
     if len(data.names) == PAIR:
         return [*row, changes[-1] or "–"]
     return [row[0], *(f"{cell}; {change}" if change else cell for cell, change in zip(row[1:], changes, strict=True))]
@@ -83,7 +150,9 @@ def _scores(data: Data, task: str, name: str, dimension: str = "", part: str = "
 
 def _moved(change: Change) -> str:
     limits = f"({words.between(change.score, change.interval)}; {words.p_value(change.p_holm).replace('<', '&lt;')})"
-    return f"{words.change(change.score, change.interval.value)} {limits}" + (f" **{change.words}**" if change.verdict else "")
+    return f"{words.change(change.score, change.interval.value)} {limits}" + (
+        f" **{change.words}**" if change.verdict else ""
+    )
 
 
 def _worst(data: Data, count: int) -> list[str]:
@@ -94,8 +163,21 @@ def _worst(data: Data, count: int) -> list[str]:
     rows = []
     for sample in wrong:
         pred = sample.answers[-1].pred.pred if sample.answers[-1] else ""
-        rows.append([str(sample.id), words.task_name(sample.task), _headline(sample), _code(sample.image), _code(text_metrics.normalise(sample.ref)), _code(text_metrics.normalise(pred))])
-    return [f"## The worst {len(rows)}" + (f" of {_inline(data.names[-1])}" if len(data.names) > 1 else ""), "", *_table(["sample", "task", "score", "image", "truth", "answer"], rows)]
+        rows.append(
+            [
+                str(sample.id),
+                words.task_name(sample.task),
+                _headline(sample),
+                _code(sample.image),
+                _code(text_metrics.normalise(sample.ref)),
+                _code(text_metrics.normalise(pred)),
+            ]
+        )
+    return [
+        f"## The worst {len(rows)}" + (f" of {_inline(data.names[-1])}" if len(data.names) > 1 else ""),
+        "",
+        *_table(["sample", "task", "score", "image", "truth", "answer"], rows),
+    ]
 
 
 def _headline(sample: Sample) -> str:
@@ -123,7 +205,9 @@ def _code(text: str) -> str:
 
 
 def write_csv(path: Path, data: Data) -> None:
-    """`metrics.csv`: a row per run, task, slice and score; the change columns hold the change to the first run. Fractions, not percent."""
+    """`metrics.csv`: a row per run, task, slice and score; the change columns hold the change to the first run.
+    Fractions, not percent.
+    """
     stream = io.StringIO()
     table = csv.writer(stream, lineterminator="\n")
     table.writerow(COLUMNS)
@@ -132,17 +216,50 @@ def write_csv(path: Path, data: Data) -> None:
         step = data.steps[item.run]
         moved: list[object] = [""] * 8
         if change:
-            moved = [*map(_number, (change.interval.value, change.interval.low, change.interval.high, change.p, change.p_holm)), change.won[0], change.won[1], change.words]
-        names = [_cell(text) for text in (data.names[item.run], "" if step is None else str(step), item.task, item.dimension, item.label, item.score)]
+            moved = [
+                *map(
+                    _number, (change.interval.value, change.interval.low, change.interval.high, change.p, change.p_holm)
+                ),
+                change.won[0],
+                change.won[1],
+                change.words,
+            ]
+        names = [
+            _cell(text)
+            for text in (
+                data.names[item.run],
+                "" if step is None else str(step),
+                item.task,
+                item.dimension,
+                item.label,
+                item.score,
+            )
+        ]
         figure = item.interval
-        table.writerow([*names, SCORES[item.score].version, item.n, figure.n, *map(_number, (figure.value, figure.low, figure.high)), int(figure.few), *moved])
+        table.writerow(
+            [
+                *names,
+                SCORES[item.score].version,
+                item.n,
+                figure.n,
+                *map(_number, (figure.value, figure.low, figure.high)),
+                int(figure.few),
+                *moved,
+            ]
+        )
     with atomic_write(path) as out:
         out.write(stream.getvalue().encode("utf-8", "replace"))
 
 
 def _number(value: float) -> str:
     """Six significant digits; what rounding leaves of nothing is 0, and what is not known is empty."""
-    return "" if not math.isfinite(value) else "0" if abs(value) < NOTHING else repr(float(f"{value:.6g}")).removesuffix(".0")
+    return (
+        ""
+        if not math.isfinite(value)
+        else "0"
+        if abs(value) < NOTHING
+        else repr(float(f"{value:.6g}")).removesuffix(".0")
+    )
 
 
 def _cell(text: str) -> str:
@@ -151,7 +268,9 @@ def _cell(text: str) -> str:
 
 
 def write_junit(path: Path, data: Data, *, title: str, gates: Sequence[Outcome] = ()) -> None:
-    """`junit.xml`: a case per gate, failed where it is broken; one per run, failed where answers are lost; the scores as properties."""
+    """`junit.xml`: a case per gate, failed where it is broken; one per run, failed where answers are lost; the scores
+    as properties.
+    """
     root = ElementTree.Element("testsuites", name=_xml(title))
     complete = ElementTree.SubElement(root, "testsuite", name="answers", tests=str(len(data.names)))
     failed = 0
@@ -167,9 +286,13 @@ def write_junit(path: Path, data: Data, *, title: str, gates: Sequence[Outcome] 
         ElementTree.SubElement(properties, "property", name=_xml(name), value=_number(figure.interval.value))
     complete.insert(0, properties)
     if gates:
-        suite = ElementTree.SubElement(root, "testsuite", name="gates", tests=str(len(gates)), failures=str(sum(not gate.passed for gate in gates)))
+        suite = ElementTree.SubElement(
+            root, "testsuite", name="gates", tests=str(len(gates)), failures=str(sum(not gate.passed for gate in gates))
+        )
         for gate in gates:
-            case = ElementTree.SubElement(suite, "testcase", classname="gates", name=_xml(f"{gate.gate} ({gate.run})" if gate.run else gate.gate))
+            case = ElementTree.SubElement(
+                suite, "testcase", classname="gates", name=_xml(f"{gate.gate} ({gate.run})" if gate.run else gate.gate)
+            )
             if not gate.passed:
                 ElementTree.SubElement(case, "failure", message=_xml(gate.reason))
     root.set("tests", str(len(data.names) + len(gates)))
@@ -196,12 +319,16 @@ EVENTS = "events.out.tfevents.*"
 def write_tensorboard(folder: Path, data: Data) -> int:
     """Write the scores of every run that has a training step (`Data.steps`); gives how many scalars there are.
 
-    folder: of these scores alone, such as RUN/tensorboard/eval; what an earlier call wrote there is replaced. Tags: `eval_ocr/cer`, and
-    `eval_ocr/cer_low`, `eval_ocr/cer_high` for its interval. UsageError: TensorBoard is missing, or no run has a step.
+    folder: of these scores alone, such as RUN/tensorboard/eval; what an earlier call wrote there is replaced. Tags:
+    `eval_ocr/cer`, and `eval_ocr/cer_low`, `eval_ocr/cer_high` for its interval. UsageError: TensorBoard is missing, or
+    no run has a step.
     """
     steps = sorted((step, run) for run, step in enumerate(data.steps) if step is not None)
     if not steps:
-        raise UsageError("no run has a training step, so there is no curve", hint='name the runs after their steps ("step 200"), or give the steps')
+        raise UsageError(
+            "no run has a training step, so there is no curve",
+            hint='name the runs after their steps ("step 200"), or give the steps',
+        )
     try:
         from tensorboard.summary import Writer  # type: ignore[import-untyped]
     except ImportError as error:
@@ -214,7 +341,11 @@ def write_tensorboard(folder: Path, data: Data) -> int:
         for step, run in steps:
             for item in data.summary.figures:
                 if item.run == run and not item.dimension:
-                    for suffix, value in (("", item.interval.value), ("_low", item.interval.low), ("_high", item.interval.high)):
+                    for suffix, value in (
+                        ("", item.interval.value),
+                        ("_low", item.interval.low),
+                        ("_high", item.interval.high),
+                    ):
                         if math.isfinite(value):
                             writer.add_scalar(f"eval_{item.task}/{item.score}{suffix}", value, step)
                             count += 1

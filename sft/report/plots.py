@@ -1,4 +1,6 @@
-"""Where the points of the pictures lie: slices, and learning curves over checkpoints. The template draws them as SVG."""
+"""Where the points of the pictures lie: slices, and learning curves over checkpoints. The template draws
+them as SVG.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ ROUND = 1000  # from here on a tick has no decimals
 
 @dataclass(frozen=True)
 class Mark:
-    """One run's figure on a line: place and limits in percent of the width, and in words; cuts: (place, outline of an arrow) where it goes on beyond the scale."""
+    """One run's figure on a line: place and limits in percent of the width, and in words; cuts: (place, outline of an
+    arrow) where it goes on beyond the scale.
+    """
 
     run: int
     x: float
@@ -79,12 +83,16 @@ class Curve:
     @property
     def band(self) -> str:
         """The outline of the intervals."""
-        edge = [(point.x, point.high) for point in self.points] + [(point.x, point.low) for point in reversed(self.points)]
+        edge = [(point.x, point.high) for point in self.points] + [
+            (point.x, point.low) for point in reversed(self.points)
+        ]
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in edge)
 
 
 def scale(values: Sequence[float]) -> tuple[float, float, float]:
-    """(low, high, step) of an axis that holds all values, with round ends; from 0 where that wastes no more than half."""
+    """(low, high, step) of an axis that holds all values, with round ends; from 0 where that wastes no more
+    than half.
+    """
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
     low = 0.0 if 0 <= low <= (high - low) or high - low < 1e-9 else low
@@ -110,7 +118,15 @@ def panels(data: Data) -> list[Panel]:
             labels = ordered(list(dict.fromkeys(item.label for item in mine)))
             lines = tuple(_line(label, [item for item in mine if item.label == label], low, high) for label in labels)
             name = HEADLINE[task]
-            found.append(Panel(words.task_name(task), words.name_of(name), words.dimension_name(dimension), (_tick(name, low), _tick(name, high)), lines))
+            found.append(
+                Panel(
+                    words.task_name(task),
+                    words.name_of(name),
+                    words.dimension_name(dimension),
+                    (_tick(name, low), _tick(name, high)),
+                    lines,
+                )
+            )
     return found
 
 
@@ -118,7 +134,9 @@ def _shown(items: Sequence[Interval]) -> list[float]:
     """What an axis holds: values and limits, but not those of a runaway, which would flatten all others."""
     values = sorted(item.value for item in items)
     most = max(OUTLIER * values[(len(values) - 1) // 2], SMALL)
-    found = [min(limit, most) for item in items for limit in (item.value, item.low, min(item.high, 2 * item.value + 0.1))]
+    found = [
+        min(limit, most) for item in items for limit in (item.value, item.low, min(item.high, 2 * item.value + 0.1))
+    ]
     return [limit for limit in found if limit < most] or found
 
 
@@ -131,11 +149,15 @@ def _line(label: str, figures: Sequence[Figure], low: float, high: float) -> Lin
         cuts = tuple((x, arrow) for x, arrow, cut in ends if cut)
         text = f"{words.value(item.score, item.interval.value)} ({words.span(item.score, item.interval)})"
         marks.append(Mark(item.run, places[0], places[1], places[2], text, cuts))
-    return Line(label.removesuffix(f", {figures[0].task}") or "none", figures[0].n, tuple(marks))  # a panel is of one task
+    return Line(
+        label.removesuffix(f", {figures[0].task}") or "none", figures[0].n, tuple(marks)
+    )  # a panel is of one task
 
 
 def curves(data: Data) -> list[Curve]:
-    """Every task's score over the checkpoints; none for fewer than three runs. By step where all have one, else in the order of the runs."""
+    """Every task's score over the checkpoints; none for fewer than three runs. By step where all have one, else in the
+    order of the runs.
+    """
     if len(data.names) < FEWEST_RUNS:
         return []
     known = [(step, run) for run, step in enumerate(data.steps) if step is not None]
@@ -150,7 +172,9 @@ def _curve(data: Data, task: str, places: Sequence[tuple[int, int]], *, by_step:
     if len(found) < FEWEST_RUNS:
         return None
     limits = [limit for _, _, item in found for limit in (item.value, item.low, min(item.high, 2 * item.value + 0.1))]
-    cut = SCORES[name].kind == "rate" and max(limits) > 1 and min(item.value for _, _, item in found) < 1  # an untrained model may have 2000 %, and flatten all others
+    cut = (
+        SCORES[name].kind == "rate" and max(limits) > 1 and min(item.value for _, _, item in found) < 1
+    )  # an untrained model may have 2000 %, and flatten all others
     low, high, step = scale([min(limit, 1.0) for limit in limits] if cut else limits)
     first, last = found[0][0], found[-1][0]
 
@@ -161,13 +185,22 @@ def _curve(data: Data, task: str, places: Sequence[tuple[int, int]], *, by_step:
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - _clipped(value, low, high))
 
     points = tuple(
-        Point(across(place), up(item.value), up(item.low), up(item.high), f"{data.names[run]}: {words.value(name, item.value)} ({words.span(name, item)})")
+        Point(
+            across(place),
+            up(item.value),
+            up(item.low),
+            up(item.high),
+            f"{data.names[run]}: {words.value(name, item.value)} ({words.span(name, item)})",
+        )
         for place, run, item in found
     )
     shown = found if len(found) <= 6 else [found[round(index * (len(found) - 1) / 5)] for index in range(6)]
     below = tuple((across(place), f"{place:,}" if by_step else data.names[run][:12]) for place, run, _ in shown)
     ticks = round((high - low) / step)
-    beside = tuple((up(low + index * step), ("≥" if cut and index == ticks else "") + _tick(name, low + index * step)) for index in range(ticks + 1))
+    beside = tuple(
+        (up(low + index * step), ("≥" if cut and index == ticks else "") + _tick(name, low + index * step))
+        for index in range(ticks + 1)
+    )
     return Curve(words.task_name(task), words.name_of(name), points, below, beside)
 
 

@@ -1,9 +1,10 @@
 """The samples of a page as data: what the sample browser of `report.html.jinja` draws from, one at a time.
 
-One JSON object; its keys are short because there are thousands of each. A sample: i id, k task, n image, p prompt, t truth,
-l code points of the truth, h how many of them are not shown, s slices, u picture, w why there is none, f address of the file,
-g grid of the truth, m formula of the truth, a answers. An answer: e error, v scores, d edits that make it from the truth, l its code
-points, h how many are not shown, r reasons (bits), x why it is lost, g and m as above, q what the grid leaves out. Null: not asked.
+One JSON object; its keys are short because there are thousands of each. A sample: i id, k task, n image, p prompt, t
+truth, l code points of the truth, h how many of them are not shown, s slices, u picture, w why there is none, f address
+of the file, g grid of the truth, m formula of the truth, a answers. An answer: e error, v scores, d edits that make it
+from the truth, l its code points, h how many are not shown, r reasons (bits), x why it is lost, g and m as above, q
+what the grid leaves out. Null: not asked.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ TEXT_TASKS = ("ocr", "spotting", "seal", "other")
 
 @dataclass
 class Page:
-    """What is collected while the samples are turned into data, worst first. `confusions`: per run, of its text answers that are no runaways."""
+    """What is collected while the samples are turned into data, worst first.
+
+    `confusions`: per run, of its text answers that are no runaways.
+    """
 
     data: Data
     confusions: list[Confusions]
@@ -60,25 +64,58 @@ def collect(data: Data, base: Path, path: Path) -> tuple[dict[str, Any], Picture
     images = pictures([sample.image for sample in shown], base, path)
     page = Page(data, [Confusions() for _ in data.names])
     tasks = list(data.tasks)
-    scores = {task: [name for name in SCORES if any(sample.task == task and sample.value(run, name) is not None for sample in shown for run in range(len(data.names)))] for task in tasks}
+    scores = {
+        task: [
+            name
+            for name in SCORES
+            if any(
+                sample.task == task and sample.value(run, name) is not None
+                for sample in shown
+                for run in range(len(data.names))
+            )
+        ]
+        for task in tasks
+    }
     dimensions = list(dict.fromkeys(name for sample in shown for name in sample.labels))
     labels: list[dict[str, int]] = [{} for _ in dimensions]
     rows = []
     for sample in shown:
         row = _sample(page, sample, tasks.index(sample.task), scores[sample.task], images)
-        row["s"] = [known.setdefault(sample.labels[name], len(known)) if name in sample.labels else -1 for name, known in zip(dimensions, labels, strict=True)]
+        row["s"] = [
+            known.setdefault(sample.labels[name], len(known)) if name in sample.labels else -1
+            for name, known in zip(dimensions, labels, strict=True)
+        ]
         rows.append(row)
     content = {
-        "runs": [clean(name) for name in data.names], "tasks": [{"name": task_name(task), "headline": scores[task].index(HEADLINE[task]) if HEADLINE[task] in scores[task] else 0,
-                                       "scores": [[name_of(name), SCORES[name].kind != "number", SCORES[name].definition, name in REASONS] for name in scores[task]]} for task in tasks],
-        "dimensions": [[clean(dimension_name(name)), [clean(label) for label in known]] for name, known in zip(dimensions, labels, strict=True)], "prompts": list(page.prompts),
-        "reasons": REASON_NAMES, "math": page.drawn, "samples": rows, "left": len(ranked) - len(shown),
-    }  # fmt: skip
+        "runs": [clean(name) for name in data.names],
+        "tasks": [
+            {
+                "name": task_name(task),
+                "headline": scores[task].index(HEADLINE[task]) if HEADLINE[task] in scores[task] else 0,
+                "scores": [
+                    [name_of(name), SCORES[name].kind != "number", SCORES[name].definition, name in REASONS]
+                    for name in scores[task]
+                ],
+            }
+            for task in tasks
+        ],
+        "dimensions": [
+            [clean(dimension_name(name)), [clean(label) for label in known]]
+            for name, known in zip(dimensions, labels, strict=True)
+        ],
+        "prompts": list(page.prompts),
+        "reasons": REASON_NAMES,
+        "math": page.drawn,
+        "samples": rows,
+        "left": len(ranked) - len(shown),
+    }
     return content, images, page.confusions
 
 
 def encoded(content: object) -> str:
-    """JSON that may stand inside <script>: nothing in it can end the element or begin a comment. ASCII signs only where it matters."""
+    """JSON that may stand inside <script>: nothing in it can end the element or begin a comment. ASCII signs only
+    where it matters.
+    """
     text = msgspec.json.encode(content).decode()
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
@@ -95,7 +132,15 @@ def _sample(page: Page, sample: Sample, task: int, names: Sequence[str], images:
     cut = ref[: page.room]
     page.texts += len(cut)
     place, why, address = images.places[sample.image]
-    row: dict[str, Any] = {"i": sample.id, "k": task, "n": clean(sample.image[:500]), "p": page.prompts.setdefault(clean(sample.prompt[:500]), len(page.prompts)), "t": cut, "l": len(ref), "u": place}
+    row: dict[str, Any] = {
+        "i": sample.id,
+        "k": task,
+        "n": clean(sample.image[:500]),
+        "p": page.prompts.setdefault(clean(sample.prompt[:500]), len(page.prompts)),
+        "t": cut,
+        "l": len(ref),
+        "u": place,
+    }
     row |= {key: value for key, value in (("h", len(ref) - len(cut)), ("w", why), ("f", address)) if value}
     grid = table_diff.read(sample.task, ref) if sample.task in ("table", "chart") and page.cells < CELLS else None
     if sample.task == "formula" and (number := _formula(page, ref)) is not None:
@@ -112,7 +157,11 @@ def _sample(page: Page, sample: Sample, task: int, names: Sequence[str], images:
 def _compare(page: Page, row: dict[str, Any], grid: Any, sample: Sample) -> None:
     """Grids of the answers; the marks in the truth are those of the last run."""
     for answer, shown in zip(sample.answers, row["a"], strict=True):
-        found = table_diff.read(sample.task, clean(text_metrics.normalise(answer.pred.pred))) if answer and answer.scores is not None else None
+        found = (
+            table_diff.read(sample.task, clean(text_metrics.normalise(answer.pred.pred)))
+            if answer and answer.scores is not None
+            else None
+        )
         if found is None:
             continue
         page.cells += found.shape[0] * found.shape[1]
@@ -124,7 +173,9 @@ def _compare(page: Page, row: dict[str, Any], grid: Any, sample: Sample) -> None
             row["g"] = compared.ref
 
 
-def _answer(page: Page, sample: Sample, run: int, answer: Answer | None, ref: str, names: Sequence[str]) -> dict[str, Any] | None:
+def _answer(
+    page: Page, sample: Sample, run: int, answer: Answer | None, ref: str, names: Sequence[str]
+) -> dict[str, Any] | None:
     if answer is None:
         return None
     if answer.scores is None:
@@ -135,9 +186,11 @@ def _answer(page: Page, sample: Sample, run: int, answer: Answer | None, ref: st
     reasons = sum(1 << bit for bit, name in enumerate(REASONS) if sample.value(run, name))
     counted = sample.task in TEXT_TASKS and not sample.value(run, "runaway")
     found: dict[str, Any] = {
-        "e": round(sample.error(run) or 0.0, 4), "v": [None if (value := sample.value(run, name)) is None else round(value, 4) for name in names],
-        "d": edits(ref, cut, page.confusions[run] if counted else None), "l": len(text),
-    }  # fmt: skip
+        "e": round(sample.error(run) or 0.0, 4),
+        "v": [None if (value := sample.value(run, name)) is None else round(value, 4) for name in names],
+        "d": edits(ref, cut, page.confusions[run] if counted else None),
+        "l": len(text),
+    }
     found |= {key: value for key, value in (("r", reasons), ("h", len(text) - len(cut))) if value}
     if sample.task == "formula" and (number := _formula(page, text)) is not None:
         found["m"] = number
@@ -161,7 +214,9 @@ def _formula(page: Page, text: str) -> int | None:
     return page.formulas[text]
 
 
-def confused(confusions: Sequence[Confusions], kinds: Iterable[str] = ("substituted", "deleted", "inserted"), *, number: int = 12) -> dict[str, list[dict[str, Any]]]:
+def confused(
+    confusions: Sequence[Confusions], kinds: Iterable[str] = ("substituted", "deleted", "inserted"), *, number: int = 12
+) -> dict[str, list[dict[str, Any]]]:
     """The most frequent confusions of the last run, each with its count in every run."""
     from sft.report.text_diff import names, top, visible
 
@@ -171,6 +226,21 @@ def confused(confusions: Sequence[Confusions], kinds: Iterable[str] = ("substitu
         for key, count in top(getattr(confusions[-1], kind).items(), number):
             parts = list(key) if isinstance(key, tuple) else [str(key)]
             counts = [getattr(item, kind)[key] for item in confusions]
-            gone, new = (parts[0], parts[1]) if kind == "substituted" else (parts[0], "") if kind == "deleted" else ("", parts[0])
-            found[kind].append({"shown": [visible(part) for part in parts], "codes": " → ".join(names(part) for part in parts), "count": count, "counts": counts, "gone": gone, "new": new})
+            gone, new = (
+                (parts[0], parts[1])
+                if kind == "substituted"
+                else (parts[0], "")
+                if kind == "deleted"
+                else ("", parts[0])
+            )
+            found[kind].append(
+                {
+                    "shown": [visible(part) for part in parts],
+                    "codes": " → ".join(names(part) for part in parts),
+                    "count": count,
+                    "counts": counts,
+                    "gone": gone,
+                    "new": new,
+                }
+            )
     return found

@@ -1,7 +1,8 @@
 """Tables and charts as grids for the page, with the cells marked that differ from the truth.
 
-A grid is a list of rows of cells; a cell is [text, row span, column span, mark, text of the truth]. mark: 0 as in the truth,
-1 another text or span, 2 not in the truth; in the truth itself 1 is a cell that the answer has otherwise or not at all.
+A grid is a list of rows of cells; a cell is [text, row span, column span, mark, text of the truth]. mark: 0 as in the
+truth, 1 another text or span, 2 not in the truth; in the truth itself 1 is a cell that the answer has otherwise or not
+at all.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ def plain(grid: Grid) -> Cells:
 
 
 def compare(ref: Grid, pred: Grid) -> Compared:
-    """Both grids with the differing cells marked; rows and columns are aligned in order, so that one too few costs its own cells only."""
+    """Both grids with the differing cells marked; rows and columns are aligned in order, so that one too few costs its
+    own cells only.
+    """
     columns = _columns(ref, pred)
     rows = _paired(_equal_cells(ref, pred, columns))
     left: dict[tuple[int, int], tuple[int, str]] = {}
@@ -66,9 +69,15 @@ def compare(ref: Grid, pred: Grid) -> Compared:
             elif not _same(ref, pred, (here, back[column]), (there, column)):
                 right[there, column] = OTHER, ref.rows[here][back[column]] or ""
     known, seen = {here for here, _ in rows}, {there for _, there in rows}
-    left |= {(row, column): (OTHER, "") for row in range(ref.shape[0]) if row not in known for column in range(ref.shape[1])}
-    right |= {(row, column): (ADDED, "") for row in range(pred.shape[0]) if row not in seen for column in range(pred.shape[1])}
-    return Compared(_cells(ref, left), _cells(pred, right), _note(ref.shape[0] - len(rows), ref.shape[1] - len(columns)))
+    left |= {
+        (row, column): (OTHER, "") for row in range(ref.shape[0]) if row not in known for column in range(ref.shape[1])
+    }
+    right |= {
+        (row, column): (ADDED, "") for row in range(pred.shape[0]) if row not in seen for column in range(pred.shape[1])
+    }
+    return Compared(
+        _cells(ref, left), _cells(pred, right), _note(ref.shape[0] - len(rows), ref.shape[1] - len(columns))
+    )
 
 
 def _note(rows: int, columns: int) -> str:
@@ -97,7 +106,9 @@ def _columns(ref: Grid, pred: Grid) -> list[tuple[int, int]]:
     """Pairs of columns: as they stand where both have as many, else by what they have in common."""
     if ref.shape[1] == pred.shape[1]:
         return [(column, column) for column in range(ref.shape[1])]
-    left, right = ([{row[column] for row in grid.rows} - {None, ""} for column in range(grid.shape[1])] for grid in (ref, pred))
+    left, right = (
+        [{row[column] for row in grid.rows} - {None, ""} for column in range(grid.shape[1])] for grid in (ref, pred)
+    )
     return _paired(np.array([[len(a & b) for b in right] for a in left], np.float64))
 
 

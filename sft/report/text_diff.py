@@ -1,4 +1,6 @@
-"""What differs between a truth and an answer: edits between letters as they are drawn, and which letters are confused."""
+"""What differs between a truth and an answer: edits between letters as they are drawn, and which letters are
+confused.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def diff(ref: str, pred: str) -> Iterator[Piece]:
 
 
 def edits(ref: str, pred: str, confusions: Confusions | None = None) -> list[Edit]:
-    """The edits that turn `ref` into `pred`, in order; none for equal texts. `confusions` is counted on, letter by letter."""
+    """The edits that turn `ref` into `pred`, in order; none for equal texts. `confusions` is counted on, letter by
+    letter.
+    """
     if ref == pred:
         return []
     before, after = clusters(ref), clusters(pred)

@@ -42,7 +42,12 @@ def thumbnail(path: Path) -> str:
     Raises ImageProblem where it is not an image, and what Pillow raises where it cannot be decoded.
     """
     header = probe(path)
-    if header.format in BROWSER_FORMATS and header.width <= MAX_WIDTH and header.height <= MAX_HEIGHT and path.stat().st_size <= MAX_INLINE:
+    if (
+        header.format in BROWSER_FORMATS
+        and header.width <= MAX_WIDTH
+        and header.height <= MAX_HEIGHT
+        and path.stat().st_size <= MAX_INLINE
+    ):
         return data_uri(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's own bomb warning; `probe` has looked at the size
@@ -67,7 +72,10 @@ def picture(path: Path) -> tuple[str, str]:
 
 
 def pictures(names: Sequence[str], base: Path, page: Path, *, limit: int = PAGE_BYTES) -> Pictures:
-    """Pictures in the order of `names` until they fill `limit` characters. base: folder that names count from; page: the file to be."""
+    """Pictures in the order of `names` until they fill `limit` characters.
+
+    base: folder that names count from; page: the file to be.
+    """
     found = Pictures()
     different = list(dict.fromkeys(names))
     size = 0

@@ -7,14 +7,47 @@ import math
 from sft.evaluation import SCORES, Interval
 
 NAMES = {
-    "cer": "CER", "wer": "WER", "ned": "NED", "exact": "Exact", "teds": "TEDS", "teds_s": "TEDS-S", "teds_strict": "TEDS, strict", "cell_f1": "Cell F1",
-    "similarity": "Similarity", "cdm": "CDM", "parses": "Parses", "rms_f1": "RMS-F1", "rnss": "RNSS", "empty": "Empty answers", "truncated": "Cut off at max_tokens",
-    "runaway": "Runaway (repetition)", "wrong_format": "Wrong format", "length_ratio": "Length / truth",
-    "cer_graphemes": "CER of graphemes", "cer_lines": "CER, lines in any order", "cer_unspaced": "CER without spaces", "ned_omnidocbench": "NED (OmniDocBench)", "ned_paddle": "NED (Paddle)",
-    "script_share": "Right script", "cell_f1_fuzzy": "Cell F1, fuzzy", "grits_top": "GriTS-Top", "grits_con": "GriTS-Con", "formula_token_ned": "NED of tokens", "formula_bleu": "BLEU",
-    "scrm": "SCRM", "replacements": "U+FFFD",
-}  # fmt: skip
-TASKS = {"ocr": "Text", "table": "Tables", "formula": "Formulas", "chart": "Charts", "spotting": "Spotting", "seal": "Seals", "other": "Other prompts"}
+    "cer": "CER",
+    "wer": "WER",
+    "ned": "NED",
+    "exact": "Exact",
+    "teds": "TEDS",
+    "teds_s": "TEDS-S",
+    "teds_strict": "TEDS, strict",
+    "cell_f1": "Cell F1",
+    "similarity": "Similarity",
+    "cdm": "CDM",
+    "parses": "Parses",
+    "rms_f1": "RMS-F1",
+    "rnss": "RNSS",
+    "empty": "Empty answers",
+    "truncated": "Cut off at max_tokens",
+    "runaway": "Runaway (repetition)",
+    "wrong_format": "Wrong format",
+    "length_ratio": "Length / truth",
+    "cer_graphemes": "CER of graphemes",
+    "cer_lines": "CER, lines in any order",
+    "cer_unspaced": "CER without spaces",
+    "ned_omnidocbench": "NED (OmniDocBench)",
+    "ned_paddle": "NED (Paddle)",
+    "script_share": "Right script",
+    "cell_f1_fuzzy": "Cell F1, fuzzy",
+    "grits_top": "GriTS-Top",
+    "grits_con": "GriTS-Con",
+    "formula_token_ned": "NED of tokens",
+    "formula_bleu": "BLEU",
+    "scrm": "SCRM",
+    "replacements": "U+FFFD",
+}
+TASKS = {
+    "ocr": "Text",
+    "table": "Tables",
+    "formula": "Formulas",
+    "chart": "Charts",
+    "spotting": "Spotting",
+    "seal": "Seals",
+    "other": "Other prompts",
+}
 DIMENSIONS = {"length": "length of the truth", "size": "size of the image", "group": "document"}
 ARROWS = {True: "↑", False: "↓", None: ""}  # where better is
 MANY = 10.0  # from 1000 % on, what stands behind the point tells nothing
@@ -23,17 +56,17 @@ HEALTH = ("empty", "truncated", "runaway", "wrong_format", "length_ratio")
 
 
 def name_of(score: str) -> str:
-    """"cer" → "CER"."""
+    """ "cer" → "CER"."""
     return NAMES.get(score, score.replace("_", " ").capitalize())
 
 
 def with_arrow(score: str) -> str:
-    """"cer" → "CER ↓": where better is."""
+    """ "cer" → "CER ↓": where better is."""
     return f"{name_of(score)} {ARROWS[SCORES[score].higher_is_better]}".rstrip()
 
 
 def task_name(task: str) -> str:
-    """"ocr" → "Text"."""
+    """ "ocr" → "Text"."""
     return TASKS.get(task, task)
 
 
@@ -73,7 +106,9 @@ def span(score: str, interval: Interval) -> str:
 
 def between(score: str, interval: Interval) -> str:
     """The limits of a change: "−3.1 to +0.2 *"."""
-    return " to ".join(change(score, limit).removesuffix(" pp") for limit in (interval.low, interval.high)) + star(interval)
+    return " to ".join(change(score, limit).removesuffix(" pp") for limit in (interval.low, interval.high)) + star(
+        interval
+    )
 
 
 def counted(scored: int, lost: int) -> str:
@@ -92,5 +127,5 @@ def star(interval: Interval) -> str:
 
 
 def dimension_name(dimension: str) -> str:
-    """"length" → "length of the truth"."""
+    """ "length" → "length of the truth"."""
     return DIMENSIONS.get(dimension, dimension)

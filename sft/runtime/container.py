@@ -1,10 +1,11 @@
 """The trainer's container: which image, how it is built, and the command that runs something in it.
 
     docker run --rm --init --name sft-demo --gpus all --shm-size=16g --user 1000:1000 --workdir /data/run
-        --mount type=bind,source=/data,target=/data … paddleocr-vl-sft-trainer:cuda12.6 erniekit train /data/run/train.yaml
+        --mount type=bind,source=/data,target=/data … paddleocr-vl-sft-trainer:cuda12.6 erniekit train
+        /data/run/train.yaml
 
-Every mount has the same path inside as outside, so a configuration file means the same in both. Building a command starts
-nothing; `find_docker` and `find_gpus` ask what is there and never raise.
+Every mount has the same path inside as outside, so a configuration file means the same in both. Building a command
+starts nothing; `find_docker` and `find_gpus` ask what is there and never raise.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ GPU_QUERY = ("--query-gpu=name,compute_cap,memory.total,driver_version", "--form
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU as its driver describes it. `memory_mib` is 0 where the driver does not say (memory shared with the CPU)."""
+    """One GPU as its driver describes it.
+
+    `memory_mib` is 0 where the driver does not say (memory shared with the CPU).
+    """
 
     name: str
     compute_capability: tuple[int, int]
@@ -63,7 +67,17 @@ def choose_cuda(compute_capability: tuple[int, int]) -> Cuda:
 
 def build_command(repo_root: Path, cuda: Cuda) -> list[str]:
     """`docker build` of Dockerfile.train; BuildKit, docker's default since 23, fetches the chosen base image only."""
-    return ["docker", "build", "--file", str(repo_root / DOCKERFILE), "--build-arg", f"CUDA={cuda}", "--tag", image_name(cuda), str(repo_root)]
+    return [
+        "docker",
+        "build",
+        "--file",
+        str(repo_root / DOCKERFILE),
+        "--build-arg",
+        f"CUDA={cuda}",
+        "--tag",
+        image_name(cuda),
+        str(repo_root),
+    ]
 
 
 def run_command(
@@ -80,18 +94,32 @@ def run_command(
 ) -> list[str]:
     """`docker run` of `command` in the trainer's image, as the calling user, whose files the outputs become.
 
-    `gpus` is "all", "none" or indices like "0,2". The network is docker's bridge: nothing inside is reachable from outside,
-    and the trainers of one machine meet on localhost. "none" would do for one GPU, but leaves the container without an entry
-    for its own host name, and with loopback as the only interface NCCL can bind to. "host" is for several machines.
+    `gpus` is "all", "none" or indices like "0,2". The network is docker's bridge: nothing inside is reachable from
+    outside, and the trainers of one machine meet on localhost. "none" would do for one GPU, but leaves the container
+    without an entry for its own host name, and with loopback as the only interface NCCL can bind to. "host" is for
+    several machines.
 
     UsageError for a path or name that docker would misread, and for a `workdir` outside of every writable mount: what
     a trainer wrote there would be lost with the container.
     """
     _check(workdir, mounts, env, name)
     uid, gid = user or (os.getuid(), os.getgid())
-    argv = ["docker", "run", "--rm", "--init", "--name", name, *_gpu_option(gpus), f"--shm-size={SHM_SIZE}", f"--network={network}"]
+    argv = [
+        "docker",
+        "run",
+        "--rm",
+        "--init",
+        "--name",
+        name,
+        *_gpu_option(gpus),
+        f"--shm-size={SHM_SIZE}",
+        f"--network={network}",
+    ]
     argv += ["--user", f"{uid}:{gid}", "--workdir", str(workdir)]
-    for path, access in mounts:  # --mount, not --volume: a folder that is missing is an error, not a new folder owned by root
+    for (
+        path,
+        access,
+    ) in mounts:  # --mount, not --volume: a folder that is missing is an error, not a new folder owned by root
         argv += ["--mount", f"type=bind,source={path},target={path}" + (",readonly" if access == "ro" else "")]
     for key, value in {**ENVIRONMENT, **env}.items():
         argv += ["--env", f"{key}={value}"]
@@ -99,10 +127,12 @@ def run_command(
 
 
 def common_mounts(mounts: Sequence[tuple[Path, Access]], *, most: int = 16) -> list[tuple[Path, Access]]:
-    """The same folders with fewer mounts: none inside another of the same or wider access, and at most `most` read-only ones.
+    """The same folders with fewer mounts: none inside another of the same or wider access, and at most `most` read-only
+    ones.
 
-    Where there are more, those below a common folder are replaced by it, deepest first, so that as little as possible comes
-    along. Never by `/x` or `/`, nor by a folder that holds a writable mount; so there can be more than `most` after all. Pure.
+    Where there are more, those below a common folder are replaced by it, deepest first, so that as little as possible
+    comes along. Never by `/x` or `/`, nor by a folder that holds a writable mount; so there can be more than `most`
+    after all. Pure.
 
     >>> common_mounts([(Path(f"/data/images/{number}"), "ro") for number in range(256)])
     [(PosixPath('/data/images'), 'ro')]
@@ -137,10 +167,11 @@ def common_mounts(mounts: Sequence[tuple[Path, Access]], *, most: int = 16) -> l
 
 
 def link_targets(folder: Path) -> list[Path]:
-    """The folders outside `folder` that its symbolic links lead to or through; without them the links dangle in a container.
+    """The folders outside `folder` that its symbolic links lead to or through; without them the links dangle in a
+    container.
 
-    A hub cache keeps a model as links to ../../blobs/<hash>: mount `folder`, resolved, and these, all read-only. Links that
-    lead nowhere are left out.
+    A hub cache keeps a model as links to ../../blobs/<hash>: mount `folder`, resolved, and these, all read-only. Links
+    that lead nowhere are left out.
     """
     root = folder.resolve()
     found: set[Path] = set()
@@ -165,7 +196,15 @@ def server_image(compute_capability: tuple[int, int]) -> str:
 
 
 def serve_command(
-    image: str, *, model_name: str, model_dir: Path, backend_config: Path, host: str, port: int, name: str, links: Sequence[Path] = ()
+    image: str,
+    *,
+    model_name: str,
+    model_dir: Path,
+    backend_config: Path,
+    host: str,
+    port: int,
+    name: str,
+    links: Sequence[Path] = (),
 ) -> list[str]:
     """docker run of `paddleocr genai_server` on a model directory; the port is published on `host` only. Pure.
 
@@ -177,11 +216,34 @@ def serve_command(
     mounts = [f"type=bind,source={path},target={path},readonly" for path in paths]
     published = f"[{host}]" if ":" in host else host
     return [
-        "docker", "run", "--rm", "--init", "--name", name, "--gpus", "all", f"--shm-size={SHM_SIZE}", "--publish", f"{published}:{port}:{port}",
-        *(word for mount in mounts for word in ("--mount", mount)), image,
-        "paddleocr", "genai_server", "--model_name", model_name, "--model_dir", str(model_dir), "--host", "0.0.0.0", "--port", str(port),
-        "--backend", "vllm", "--backend_config", str(backend_config),
-    ]  # fmt: skip
+        "docker",
+        "run",
+        "--rm",
+        "--init",
+        "--name",
+        name,
+        "--gpus",
+        "all",
+        f"--shm-size={SHM_SIZE}",
+        "--publish",
+        f"{published}:{port}:{port}",
+        *(word for mount in mounts for word in ("--mount", mount)),
+        image,
+        "paddleocr",
+        "genai_server",
+        "--model_name",
+        model_name,
+        "--model_dir",
+        str(model_dir),
+        "--host",
+        "0.0.0.0",
+        "--port",
+        str(port),
+        "--backend",
+        "vllm",
+        "--backend_config",
+        str(backend_config),
+    ]
 
 
 def stop_command(name: str) -> list[str]:
@@ -203,7 +265,11 @@ def _check(workdir: Path, mounts: Sequence[tuple[Path, Access]], env: Mapping[st
     _check_paths([workdir, *(path for path, _ in mounts)])
     writable = [path for path, access in mounts if access == "rw"]
     if not any(workdir == path or path in workdir.parents for path in writable):
-        raise UsageError("the working directory lies in no writable mount", where=str(workdir), hint="mount it, or a folder above it, as rw")
+        raise UsageError(
+            "the working directory lies in no writable mount",
+            where=str(workdir),
+            hint="mount it, or a folder above it, as rw",
+        )
     bad = [key for key in env if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key)]
     if bad:
         raise UsageError(f"not the name of a variable: {bad[0]!r}")
@@ -211,19 +277,27 @@ def _check(workdir: Path, mounts: Sequence[tuple[Path, Access]], env: Mapping[st
 
 def _check_name(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]+", name):
-        raise UsageError(f"docker takes no container name {name!r}", hint="letters, digits, _ . - and at least two of them")
+        raise UsageError(
+            f"docker takes no container name {name!r}", hint="letters, digits, _ . - and at least two of them"
+        )
 
 
 def _check_paths(paths: Sequence[Path]) -> None:
     for path in paths:
         if not path.is_absolute():
             raise UsageError("a path for the container must be absolute", where=str(path))
-        if any(sign in str(path) for sign in ":,\n\""):
-            raise UsageError("docker cannot mount a path with a colon, a comma or a quote in it", where=str(path), hint="rename or move the folder")
+        if any(sign in str(path) for sign in ':,\n"'):
+            raise UsageError(
+                "docker cannot mount a path with a colon, a comma or a quote in it",
+                where=str(path),
+                hint="rename or move the folder",
+            )
 
 
 def find_docker() -> str | None:
-    """The docker program, where an engine answers it; None for no docker, an engine that is down, or no right to use it."""
+    """The docker program, where an engine answers it; None for no docker, an engine that is down, or no right to use
+    it.
+    """
     docker = shutil.which("docker")
     answer = _ask([docker, "info", "--format", "{{.ServerVersion}}"]) if docker else ""
     return docker if answer.strip() else None
@@ -244,8 +318,9 @@ def parse_gpus(text: str) -> list[Gpu]:
     found = (re.fullmatch(r"\s*(.+?), *(\d+)\.(\d+), *(\d+|\[.*\]), *([\w.]+)\s*", line) for line in text.splitlines())
     return [
         Gpu(match[1], (int(match[2]), int(match[3])), int(match[4]) if match[4].isdigit() else 0, match[5])
-        for match in found if match
-    ]  # fmt: skip
+        for match in found
+        if match
+    ]
 
 
 def _ask(command: Sequence[str]) -> str:

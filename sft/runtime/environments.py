@@ -1,7 +1,7 @@
 """The other environments: the trainer's and the server's, made when first needed and again when their pins change.
 
-Paddle and vLLM cannot share one (numpy, torch and CUDA pins differ), and the workbench needs neither. Each stands beside
-the workbench's own `.venv` and carries a stamp with the hash of what was installed; the stamp is written last.
+Paddle and vLLM cannot share one (numpy, torch and CUDA pins differ), and the workbench needs neither. Each stands
+beside the workbench's own `.venv` and carries a stamp with the hash of what was installed; the stamp is written last.
 """
 
 from __future__ import annotations
@@ -46,7 +46,14 @@ ENVIRONMENTS: dict[str, Environment] = {
     "trainer": Environment("trainer", "trainer-cpu.txt", ((3, 11), (3, 12)), probe="import paddle, tensorboardX"),
     # torch alone first: an index that offers the CPU build gives that one (it sorts above the plain version), any other
     # index gives the CUDA build with what it needs; either carries vLLM's CPU kernels
-    "server": Environment("server", "server-cpu.txt", ((3, 11), (3, 12), (3, 13)), first=("torch==2.13.0",), resolve=False, probe="import torch, transformers"),
+    "server": Environment(
+        "server",
+        "server-cpu.txt",
+        ((3, 11), (3, 12), (3, 13)),
+        first=("torch==2.13.0",),
+        resolve=False,
+        probe="import torch, transformers",
+    ),
 }
 
 
@@ -91,7 +98,10 @@ def is_ready(name: str) -> bool:
 
 
 def ensure(name: str) -> Ready:
-    """The interpreter of an environment, made first if need be. EngineError where it cannot be made, with pip's last lines."""
+    """The interpreter of an environment, made first if need be.
+
+    EngineError where it cannot be made, with pip's last lines.
+    """
     override = os.environ.get(PYTHON_OVERRIDE[name])
     if override:
         if not shutil.which(override):
@@ -109,7 +119,8 @@ def ensure(name: str) -> Ready:
 
 @contextmanager
 def _lock(place: Path) -> Iterator[int]:
-    """Two commands that need the same environment: the second waits for the first. Yields the lock's file descriptor, which
+    """Two commands that need the same environment: the second waits for the first. Yields the lock's file descriptor,
+    which
     the installers inherit: where this process is killed, the lock lives until the last of them has ended."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with place.with_name(f"{place.name}.lock").open("w") as stream:
@@ -133,19 +144,32 @@ def _make(environment: Environment, place: Path, lock: int) -> None:
             steps.append([python, "-c", environment.probe])
         for step in steps:
             _step(environment, step, log, lock)
-    write_json(place / STAMP, {"pins": pin_hash(environment), "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "base": base})
+    write_json(
+        place / STAMP,
+        {"pins": pin_hash(environment), "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "base": base},
+    )
 
 
 def _step(environment: Environment, command: list[str], log: Path, lock: int) -> None:
     with log.open("ab") as stream:
-        code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=clean_environment({}), pass_fds=(lock,), check=False).returncode
+        code = subprocess.run(
+            command,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=clean_environment({}),
+            pass_fds=(lock,),
+            check=False,
+        ).returncode
     if code == 0:
         return
     last = [line for line in tail(log, 60) if line.strip() and not line.startswith("WARNING")][-6:]
     hint = "check the network or pip's configuration and run the same command again"
     if "ensurepip" in "".join(last):
         hint = "Debian and Ubuntu keep venv in a package of its own: install python3-venv"
-    raise EngineError(f"the {environment.name}'s environment could not be made:\n  " + "\n  ".join(last), where=str(log), hint=hint)
+    raise EngineError(
+        f"the {environment.name}'s environment could not be made:\n  " + "\n  ".join(last), where=str(log), hint=hint
+    )
 
 
 def _interpreter(environment: Environment) -> str:
@@ -159,7 +183,10 @@ def _interpreter(environment: Environment) -> str:
     wanted = ", ".join(f"{major}.{minor}" for major, minor in environment.pythons)
     raise EngineError(
         f"the {environment.name}'s environment needs Python {wanted}, this is {platform.python_version()}",
-        hint=f"install one of them so that it is on the PATH, or set {PYTHON_OVERRIDE[environment.name]} to an interpreter that has the packages",
+        hint=(
+            f"install one of them so that it is on the PATH, or set {PYTHON_OVERRIDE[environment.name]} to an"
+            " interpreter that has the packages"
+        ),
     )
 
 

@@ -1,8 +1,8 @@
 """One function over many shards: in this process, on all cores, or on a Ray cluster; results come back in order.
 
 Workers of this machine are fresh Python processes (spawn). They ignore Ctrl-C, which is their parent's to act on, and
-end at once when the parent dies of whatever, SIGKILL included. A worker that is killed ends the run with an EngineError;
-what the function wrote to disk until then stays, so a verb that skips finished shards goes on from there.
+end at once when the parent dies of whatever, SIGKILL included. A worker that is killed ends the run with an
+EngineError; what the function wrote to disk until then stays, so a verb that skips finished shards goes on from there.
 
 On Ray the shards are tasks that are run again elsewhere when their node dies. Function and files must be the same
 everywhere: the package installed on every node, inputs and outputs on a file system that all nodes share.
@@ -30,7 +30,8 @@ R = TypeVar("R")
 
 
 def run(function: Callable[[P], R], shards: Iterable[P], runner: Runner) -> Iterator[R]:
-    """`function(shard)` for every shard, in the order of the shards. Function, shards and results must be picklable and small.
+    """`function(shard)` for every shard, in the order of the shards. Function, shards and results must be picklable and
+    small.
 
     An error of the function is raised here, after the results before it. EngineError where a worker was killed.
     """
@@ -107,8 +108,8 @@ class _Pool:
         context = get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, self.function), daemon=True)
-        # Ctrl-C goes to the whole group: a worker that is only starting would print a traceback. It inherits the blocked signal,
-        # and never needs it: the parent ends its workers.
+        # Ctrl-C goes to the whole group: a worker that is only starting would print a traceback. It inherits the
+        # blocked signal, and never needs it: the parent ends its workers.
         resource_tracker.ensure_running()  # here, since its own start would unblock the signal again
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -156,4 +157,7 @@ class _Pool:
 
 def _killed(code: int | None) -> EngineError:
     name = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
-    return EngineError(f"a worker process was killed ({name})", hint="out of memory? the same command goes on from here; --workers 1 needs the least")
+    return EngineError(
+        f"a worker process was killed ({name})",
+        hint="out of memory? the same command goes on from here; --workers 1 needs the least",
+    )

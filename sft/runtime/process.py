@@ -29,8 +29,20 @@ TAIL_LINES = 400
 PR_SET_PDEATHSIG = 1
 # Set by launchers and schedulers, read by Paddle's launcher, and overriding what the command says.
 FORGET = (
-    "NNODES", "RANK", "MASTER_ADDR", "MASTER_PORT", "PADDLE_RANK", "PADDLE_LOG_DIR", "PADDLE_LOG_OVERWRITE", "PADDLE_DEVICES",
-    "PADDLE_NPROC_PER_NODE", "PDC_INIT_STEP", "FLAG_LLM_PDC", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME",
+    "NNODES",
+    "RANK",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "PADDLE_RANK",
+    "PADDLE_LOG_DIR",
+    "PADDLE_LOG_OVERWRITE",
+    "PADDLE_DEVICES",
+    "PADDLE_NPROC_PER_NODE",
+    "PDC_INIT_STEP",
+    "FLAG_LLM_PDC",
+    "VIRTUAL_ENV",
+    "PYTHONPATH",
+    "PYTHONHOME",
 )
 
 
@@ -46,7 +58,9 @@ def shell_line(command: list[str], env: Mapping[str, str]) -> str:
 
 @dataclass
 class Process:
-    """A running command on a leash; its output goes to `log` line by line and to `on_line`. A context manager: leaving ends it."""
+    """A running command on a leash; its output goes to `log` line by line and to `on_line`. A context manager: leaving
+    ends it.
+    """
 
     command: list[str]
     log: Path
@@ -65,14 +79,20 @@ class Process:
             raise disk_error(error, self.log) from error
         self._popen = subprocess.Popen(
             [sys.executable, str(LEASH), "--", *self.command],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=clean_environment(self.env), cwd=self.cwd, start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=clean_environment(self.env),
+            cwd=self.cwd,
+            start_new_session=True,
+        )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def _read(self) -> None:
@@ -151,26 +171,47 @@ def tail(log: Path, lines: int = TAIL_LINES) -> list[str]:
 def stop_container(name: str) -> None:
     """End a container that may still run; one that is gone already is fine."""
     with suppress(OSError, subprocess.TimeoutExpired):
-        subprocess.run(container.stop_command(name), capture_output=True, timeout=container.STOP_SECONDS + STOP_SECONDS, check=False)
+        subprocess.run(
+            container.stop_command(name),
+            capture_output=True,
+            timeout=container.STOP_SECONDS + STOP_SECONDS,
+            check=False,
+        )
 
 
 def _die_with_parent() -> None:
-    """In the child, before it becomes the worker: no worker outlives the workbench (Linux; elsewhere nothing happens)."""
+    """In the child, before it becomes the worker: no worker outlives the workbench (Linux; elsewhere nothing
+    happens).
+    """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def run_json(command: list[str], *, log: Path, stdin: bytes = b"", env: Mapping[str, str] | None = None, what: str) -> list[str]:
-    """Run a short worker to its end; returns the lines of its stdout. Its stderr goes to `log`; failure is an EngineError."""
+def run_json(
+    command: list[str], *, log: Path, stdin: bytes = b"", env: Mapping[str, str] | None = None, what: str
+) -> list[str]:
+    """Run a short worker to its end; returns the lines of its stdout. Its stderr goes to `log`; failure is an
+    EngineError.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as errors:
         try:
             done = subprocess.run(
-                command, input=stdin, stdout=subprocess.PIPE, stderr=errors, env=clean_environment(env or {}), check=False, preexec_fn=_die_with_parent
+                command,
+                input=stdin,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=clean_environment(env or {}),
+                check=False,
+                preexec_fn=_die_with_parent,
             )
         except OSError as error:
             raise EngineError(f"{what}: cannot start {command[0]} ({error.strerror})") from error
     if done.returncode:
         last = "\n  ".join(tail(log, 8))
-        raise EngineError(f"{what} failed with exit code {done.returncode}:\n  {last}", where=str(log), hint="the log has the whole story")
+        raise EngineError(
+            f"{what} failed with exit code {done.returncode}:\n  {last}",
+            where=str(log),
+            hint="the log has the whole story",
+        )
     return done.stdout.decode("utf-8", "replace").splitlines()

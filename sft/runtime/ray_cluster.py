@@ -20,7 +20,8 @@ CONNECT_SECONDS = 10.0
 
 
 def run_on_ray(function: Callable[[Any], Any], shards: Iterable[Any], runner: Runner) -> Iterator[Any]:
-    """As `sft.runtime.parallel.run`, on the cluster at `runner.address`, or on one that is started here and ended with the last result.
+    """As `sft.runtime.parallel.run`, on the cluster at `runner.address`, or on one that is started here and ended with
+    the last result.
 
     A shard whose node or process dies is run again, up to RAY_RETRIES times; then it is an EngineError.
     """
@@ -86,7 +87,11 @@ def _connect(ray: Any, runner: Runner) -> None:
     except (OSError, ValueError, RuntimeError, OverflowError) as error:
         where = runner.address or "this machine"
         hint = "`ray status --address HOST:PORT` must answer; Ray and Python must be of the same version everywhere"
-        raise EngineError(f"no Ray cluster to be had on {where}: {str(error).splitlines()[0] if str(error) else type(error).__name__}", hint=hint) from error
+        raise EngineError(
+            f"no Ray cluster to be had on {where}:"
+            f" {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            hint=hint,
+        ) from error
 
 
 def _knock(address: str) -> None:
@@ -105,10 +110,15 @@ def _result(ray: Any, reference: Any) -> Any:
     try:
         result, error = ray.get(reference)
     except ray.exceptions.RayTaskError as problem:  # the function itself never raises: it could not be loaded there
-        hint = "the package must be installed, in the same version, on every node; inputs and outputs on a file system that all share"
+        hint = (
+            "the package must be installed, in the same version, on every node; inputs and outputs on a file system"
+            " that all share"
+        )
         raise UsageError(f"a node cannot run this: {str(problem).strip().splitlines()[-1]}", hint=hint) from problem
     except ray.exceptions.RayError as problem:
-        raise EngineError(f"the cluster lost a shard: {str(problem).splitlines()[0]}", hint="the same command goes on from here") from problem
+        raise EngineError(
+            f"the cluster lost a shard: {str(problem).splitlines()[0]}", hint="the same command goes on from here"
+        ) from problem
     if error is not None:
         raise error
     return result

@@ -15,7 +15,9 @@ FOREIGN = {"messages": "messages", "llava": "conversations"}  # formats of chats
 
 @cache
 def _schema_validator() -> Any:
-    """The published schema, with one thing it cannot say: 1.0 is no integer here, a trainer could not use it as an index."""
+    """The published schema, with one thing it cannot say: 1.0 is no integer here, a trainer could not use it as an
+    index.
+    """
     from jsonschema import Draft202012Validator, validators
 
     extend: Any = validators.extend  # without types
@@ -29,11 +31,23 @@ def explain_structure(raw: object, line: int) -> list[Problem]:
     other = _other_format(raw)
     if other:
         hint = f"`sft convert {other} FILE -o OUT.jsonl` makes samples of such rows"
-        return [make("structure.object", f"this is a row of the format {other}: it has {FOREIGN[other]!r}, but no 'text_info'", line, hint)]
+        return [
+            make(
+                "structure.object",
+                f"this is a row of the format {other}: it has {FOREIGN[other]!r}, but no 'text_info'",
+                line,
+                hint,
+            )
+        ]
     problems = []
     for error in _schema_validator().iter_errors(raw):
-        place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path).lstrip(".") or "the row"
-        problems.append(make(error.schema["x-code"], f"{place}: {shorten(error.message)}", line, error.schema["x-hint"]))
+        place = (
+            "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path).lstrip(".")
+            or "the row"
+        )
+        problems.append(
+            make(error.schema["x-code"], f"{place}: {shorten(error.message)}", line, error.schema["x-hint"])
+        )
     return problems
 
 

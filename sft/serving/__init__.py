@@ -8,7 +8,18 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.serving.parity import Parity, check_parity
-    from sft.serving.server import ANSWER_TOKENS, DEFAULT_PORT, ServerOptions, free_port, require_free_port, running, server_command, server_options, serving, version_of
+    from sft.serving.server import (
+        ANSWER_TOKENS,
+        DEFAULT_PORT,
+        ServerOptions,
+        free_port,
+        require_free_port,
+        running,
+        server_command,
+        server_options,
+        serving,
+        version_of,
+    )
 else:
     __getattr__ = names_of(__name__)
 

@@ -59,14 +59,25 @@ def server_command(model_dir: Path, version: models.ModelVersion, options: Serve
         argv += ["--max-model-len", str(context), "--max-num-batched-tokens", str(max(context, CPU_BATCHED_TOKENS))]
         argv += ["--dtype", "float32", "--enforce-eager"]
     else:
-        argv += ["--max-num-batched-tokens", str(BATCHED_TOKENS), "--gpu-memory-utilization", f"{options.gpu_memory:g}", "--dtype", "bfloat16"]
+        argv += [
+            "--max-num-batched-tokens",
+            str(BATCHED_TOKENS),
+            "--gpu-memory-utilization",
+            f"{options.gpu_memory:g}",
+            "--dtype",
+            "bfloat16",
+        ]
         argv += ["--max-model-len", str(options.max_model_len)] if options.max_model_len else []
     return [*argv, "--trust-remote-code"] if options.trust_remote_code else argv
 
 
 def backend_config(options: ServerOptions) -> dict[str, Any]:
     """vLLM's settings inside the server container: its own default of 131072 batched tokens takes 30 GB and more."""
-    settings: dict[str, Any] = {"gpu-memory-utilization": options.gpu_memory, "max-num-batched-tokens": BATCHED_TOKENS, "mm-processor-cache-gb": 0}
+    settings: dict[str, Any] = {
+        "gpu-memory-utilization": options.gpu_memory,
+        "max-num-batched-tokens": BATCHED_TOKENS,
+        "mm-processor-cache-gb": 0,
+    }
     return {**settings, **({"max-model-len": options.max_model_len} if options.max_model_len else {})}
 
 
@@ -77,9 +88,15 @@ def container_command(model_dir: Path, version: models.ModelVersion, options: Se
         stream.write(yaml.safe_dump(backend_config(options)).encode())
     image = options.image or ""
     return container.serve_command(
-        image, model_name=version.served_name, model_dir=model_dir, backend_config=path, host=options.host, port=options.port,
-        name=_container_name(options), links=container.link_targets(model_dir),
-    )  # fmt: skip
+        image,
+        model_name=version.served_name,
+        model_dir=model_dir,
+        backend_config=path,
+        host=options.host,
+        port=options.port,
+        name=_container_name(options),
+        links=container.link_targets(model_dir),
+    )
 
 
 def _container_name(options: ServerOptions) -> str:
@@ -88,9 +105,20 @@ def _container_name(options: ServerOptions) -> str:
 
 def server_environment(options: ServerOptions) -> dict[str, str]:
     """No look-ups on a hub, no usage reports; on a CPU, all cores and a small cache."""
-    common = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
+    common = {
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONUTF8": "1",
+    }
     if options.device == "cpu":
-        return {**common, "VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": str(os.cpu_count() or 1), "CUDA_VISIBLE_DEVICES": ""}
+        return {
+            **common,
+            "VLLM_CPU_KVCACHE_SPACE": "1",
+            "OMP_NUM_THREADS": str(os.cpu_count() or 1),
+            "CUDA_VISIBLE_DEVICES": "",
+        }
     return common
 
 
@@ -101,7 +129,10 @@ def require_free_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except (OSError, UnicodeError) as error:  # the latter for a name that is too long
-            raise UsageError(f"cannot listen on {host}:{port} ({getattr(error, 'strerror', None) or error})", hint=f"stop what runs there, or give another port: --port {free_port()}") from error
+            raise UsageError(
+                f"cannot listen on {host}:{port} ({getattr(error, 'strerror', None) or error})",
+                hint=f"stop what runs there, or give another port: --port {free_port()}",
+            ) from error
 
 
 def free_port() -> int:
@@ -128,14 +159,28 @@ class Running:
 
 
 @contextmanager
-def serving(model_dir: Path, version: models.ModelVersion, options: ServerOptions, *, log: Path, say: Callable[[str], None] = lambda _: None) -> Iterator[str]:
+def serving(
+    model_dir: Path,
+    version: models.ModelVersion,
+    options: ServerOptions,
+    *,
+    log: Path,
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator[str]:
     """As `running`; yields the URL alone."""
     with running(model_dir, version, options, log=log, say=say) as server:
         yield server.url
 
 
 @contextmanager
-def running(model_dir: Path, version: models.ModelVersion, options: ServerOptions, *, log: Path, say: Callable[[str], None] = lambda _: None) -> Iterator[Running]:
+def running(
+    model_dir: Path,
+    version: models.ModelVersion,
+    options: ServerOptions,
+    *,
+    log: Path,
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator[Running]:
     """A server that has answered once. Leaving the block ends it and everything it started."""
     verify_served(model_dir, version)
     require_free_port(options.host, options.port)
@@ -144,7 +189,11 @@ def running(model_dir: Path, version: models.ModelVersion, options: ServerOption
     with suppress(OSError):
         log.unlink()  # one server, one log: the tail of an older one would mislead
     folder = model_dir.resolve()
-    argv = container_command(folder, version, options, log.parent) if options.image else server_command(folder, version, options)
+    argv = (
+        container_command(folder, version, options, log.parent)
+        if options.image
+        else server_command(folder, version, options)
+    )
     with Process(argv, log, server_environment(options), cwd=log.parent if log.parent.is_dir() else None) as process:
         try:
             _wait_healthy(process, url, log, say)
@@ -179,22 +228,37 @@ def _failure(what: str, log: Path) -> EngineError:
 def warm_up(url: str, version: models.ModelVersion, model_dir: Path) -> None:
     """Send one image, wait for an answer, and compare the length of the prompt with the one that was trained.
 
-    A server can be healthy and still fail on every image; or answer, and put a newline or a "Picture 1:" into the prompt.
+    A server can be healthy and still fail on every image; or answer, and put a newline or a "Picture 1:" into the
+    prompt.
     """
     low, high = pixel_limits(model_dir)
     side = max(models.FACTOR, int(low**0.5))
     prompt = version.prompts[Task.OCR]
     body = {
-        "model": version.served_name, "max_tokens": 1, "temperature": 0,
-        "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": _blank(side)}}, {"type": "text", "text": prompt}]}],
-    }  # fmt: skip
+        "model": version.served_name,
+        "max_tokens": 1,
+        "temperature": 0,
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": _blank(side)}},
+                    {"type": "text", "text": prompt},
+                ],
+            }
+        ],
+    }
     try:
         answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=WARM_UP_SECONDS, trust_env=False)
     except httpx.HTTPError as error:
         raise EngineError(f"the server is healthy, but the first image got no answer ({error})") from error
     if answer.status_code != httpx.codes.OK:
         raise EngineError(f"the server is healthy, but refuses an image with {answer.status_code}: {answer.text[:300]}")
-    text = load_tokenizer(model_dir / "tokenizer.json").encode(models.render_prompt(version, prompt), add_special_tokens=False).ids
+    text = (
+        load_tokenizer(model_dir / "tokenizer.json")
+        .encode(models.render_prompt(version, prompt), add_special_tokens=False)
+        .ids
+    )
     trained = len(text) - 1 + image_tokens(side, side, min_pixels=low, max_pixels=high)  # one placeholder becomes N
     try:
         served = answer.json()["usage"]["prompt_tokens"]
@@ -202,9 +266,14 @@ def warm_up(url: str, version: models.ModelVersion, model_dir: Path) -> None:
         raise EngineError(f"what answers at {url} is not vLLM: {answer.text[:300]}") from error
     if served != trained:
         raise EngineError(
-            f"the server's prompt has {served} tokens, the trained one {trained}: the answers would be worse than the model",
-            where=str(model_dir), hint="another chat template or other pixel limits are in use; export the model again and serve that directory",
-        )  # fmt: skip
+            f"the server's prompt has {served} tokens, the trained one {trained}: the answers would be worse than the"
+            " model",
+            where=str(model_dir),
+            hint=(
+                "another chat template or other pixel limits are in use; export the model again and serve that"
+                " directory"
+            ),
+        )
 
 
 def _blank(side: int) -> str:
@@ -222,24 +291,37 @@ def version_of(model_dir: Path) -> models.ModelVersion:
         raise UsageError("no such model directory", where=str(model_dir), hint="`sft export RUN -o DIR` writes one")
     path = model_dir / "inference.yml"
     if not os.path.lexists(path):
-        raise ProblemsFound("no inference.yml here: this is no exported model", where=str(model_dir), hint="`sft export RUN -o DIR` writes one; a run has it under runs/NAME/model")
+        raise ProblemsFound(
+            "no inference.yml here: this is no exported model",
+            where=str(model_dir),
+            hint="`sft export RUN -o DIR` writes one; a run has it under runs/NAME/model",
+        )
     try:
         name = plain_yaml.load(read_bounded(path, max_bytes=64 * 1024))["Global"]["model_name"]
         if not isinstance(name, str) or len(name) > 200:
             raise TypeError("no name")
     except (ProblemsFound, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ProblemsFound("inference.yml does not say which model this is", where=str(path), hint="`sft export RUN -o DIR` writes it") from error
+        raise ProblemsFound(
+            "inference.yml does not say which model this is", where=str(path), hint="`sft export RUN -o DIR` writes it"
+        ) from error
     return models.get(name)
 
 
 def server_options(device: str, machine: Machine, *, port: int, **more: Any) -> ServerOptions:
-    """Who serves: vLLM's CPU build, an interpreter that was named, or the server container where Docker and a GPU are."""
+    """Who serves: vLLM's CPU build, an interpreter that was named, or the server container where Docker and
+    a GPU are.
+    """
     named = os.environ.get(environments.PYTHON_OVERRIDE["server"])
     if named or device == "cpu":
         return ServerOptions(environments.ensure("server").python, port=port, device=device, **more)
     if machine.docker and machine.gpus:
-        return ServerOptions("python", container.server_image(machine.gpus[0].compute_capability), port=port, device=device, **more)
+        return ServerOptions(
+            "python", container.server_image(machine.gpus[0].compute_capability), port=port, device=device, **more
+        )
     raise UsageError(
         "serving on a GPU needs Docker, or an environment with vLLM",
-        hint=f"start Docker with the NVIDIA container toolkit, or set {environments.PYTHON_OVERRIDE['server']} to a Python that has vLLM",
+        hint=(
+            f"start Docker with the NVIDIA container toolkit, or set {environments.PYTHON_OVERRIDE['server']} to a"
+            " Python that has vLLM"
+        ),
     )

@@ -57,7 +57,10 @@ def texts(*, seed: int, split: str, count: int) -> Iterator[str]:
             misses = 0
             yield text
         elif (misses := misses + 1) > MISSES:
-            raise UsageError(f"{count} different texts were asked for, but there are only about {len(seen)} for {split}", hint="ask for fewer")
+            raise UsageError(
+                f"{count} different texts were asked for, but there are only about {len(seen)} for {split}",
+                hint="ask for fewer",
+            )
 
 
 def draw(text: str, rng: random.Random) -> NDArray[np.uint8]:

@@ -18,14 +18,31 @@ from sft.synth.chart_plan import Chart
 
 DPI = 100
 POINT = DPI / 72  # pixels
-SETTINGS = {"font", "text", "axes", "figure", "lines", "legend", "xtick", "ytick", "grid", "hatch", "patch", "path", "axisbelow", "mathtext", "scatter"}
+SETTINGS = {
+    "font",
+    "text",
+    "axes",
+    "figure",
+    "lines",
+    "legend",
+    "xtick",
+    "ytick",
+    "grid",
+    "hatch",
+    "patch",
+    "path",
+    "axisbelow",
+    "mathtext",
+    "scatter",
+}
 EDGE = 1.5  # pixels that a text keeps from the edge
 MEASURED_WITH = "DejaVu Sans"  # matplotlib measures the height of a line by Latin letters, which the font may lack
 OVERLAP = 1.5  # pixels that two texts may share
 PALETTES = (
-    ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f"), ("#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#9c755f"),
+    ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f"),
+    ("#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#9c755f"),
     ("#003f5c", "#bc5090", "#ffa600", "#58508d", "#ff6361", "#7a9e9f", "#3d5a80", "#98c1d9"),
-)  # fmt: skip
+)
 MARKERS, DASHES = ("o", "s", "^", "D", "v"), ("-", "--", "-.", ":")
 
 
@@ -49,9 +66,16 @@ class Look:
         palette = list(rng.choice(PALETTES))
         turn = rng.randrange(len(palette))
         return Look(
-            fonts, size=rng.uniform(9, 13), width=rng.uniform(4.5, 8), height=rng.uniform(3.2, 5), colours=(*palette[turn:], *palette[:turn]),
-            grid=rng.random() < 0.6, frame=rng.random() < 0.6, legend=rng.choice(("edge", "above", "beside")), hatch=rng.random() < 0.1,
-        )  # fmt: skip
+            fonts,
+            size=rng.uniform(9, 13),
+            width=rng.uniform(4.5, 8),
+            height=rng.uniform(3.2, 5),
+            colours=(*palette[turn:], *palette[:turn]),
+            grid=rng.random() < 0.6,
+            frame=rng.random() < 0.6,
+            legend=rng.choice(("edge", "above", "beside")),
+            hatch=rng.random() < 0.1,
+        )
 
 
 def draw(chart: Chart, look: Look) -> Pixels | None:
@@ -62,7 +86,9 @@ def draw(chart: Chart, look: Look) -> Pixels | None:
         from matplotlib.figure import Figure
         from matplotlib.font_manager import fontManager
     except ImportError as error:
-        raise UsageError("charts are drawn by matplotlib, which is not installed", hint="pip install 'paddleocr-vl-sft[synth]'") from error
+        raise UsageError(
+            "charts are drawn by matplotlib, which is not installed", hint="pip install 'paddleocr-vl-sft[synth]'"
+        ) from error
     families = []
     for font in look.fonts:
         if not any(entry.fname == str(font) for entry in fontManager.ttflist):
@@ -70,10 +96,23 @@ def draw(chart: Chart, look: Look) -> Pixels | None:
         families.append(next(entry for entry in fontManager.ttflist if entry.fname == str(font)))
     from matplotlib import rcParamsDefault
 
-    settings = {key: value for key, value in rcParamsDefault.items() if key.split(".")[0] in SETTINGS}  # not those of the user's matplotlibrc
+    settings = {
+        key: value for key, value in rcParamsDefault.items() if key.split(".")[0] in SETTINGS
+    }  # not those of the user's matplotlibrc
     first = families[0]
-    settings |= {"font.family": [*(entry.name for entry in families), MEASURED_WITH], "font.size": look.size, "font.weight": first.weight, "font.style": first.style, "text.parse_math": False}
-    settings |= {"axes.titlesize": look.size * 1.15, "axes.titleweight": first.weight, "axes.labelweight": first.weight, "legend.fontsize": look.size}
+    settings |= {
+        "font.family": [*(entry.name for entry in families), MEASURED_WITH],
+        "font.size": look.size,
+        "font.weight": first.weight,
+        "font.style": first.style,
+        "text.parse_math": False,
+    }
+    settings |= {
+        "axes.titlesize": look.size * 1.15,
+        "axes.titleweight": first.weight,
+        "axes.labelweight": first.weight,
+        "legend.fontsize": look.size,
+    }
     with rc_context(settings), warnings.catch_warnings():
         warnings.simplefilter("error")  # a missing glyph or a layout without room is told by a warning only
         figure = Figure(figsize=(look.width, look.height), dpi=DPI, layout="constrained")
@@ -87,8 +126,13 @@ def draw(chart: Chart, look: Look) -> Pixels | None:
             if not _clear(figure, axes, canvas, chart):
                 return None
         except UserWarning as warning:
-            if "missing from" in str(warning):  # the fonts were asked before: matplotlib took another file of the same family
-                raise UsageError(f"matplotlib does not draw with {', '.join(font.name for font in look.fonts)}: {warning}", hint="give another --font") from warning
+            if "missing from" in str(
+                warning
+            ):  # the fonts were asked before: matplotlib took another file of the same family
+                raise UsageError(
+                    f"matplotlib does not draw with {', '.join(font.name for font in look.fonts)}: {warning}",
+                    hint="give another --font",
+                ) from warning
             return None
         pixels = np.asarray(canvas.buffer_rgba())
     image: Pixels = cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGR).astype(np.uint8)
@@ -96,7 +140,9 @@ def draw(chart: Chart, look: Look) -> Pixels | None:
 
 
 def _clear(figure: Any, axes: Any, canvas: Any, chart: Chart) -> bool:
-    """Whether every text stands inside the picture and none on another; slanted labels are tried where level ones meet."""
+    """Whether every text stands inside the picture and none on another; slanted labels are tried where level ones
+    meet.
+    """
     if _apart(figure, canvas):
         return True
     if chart.kind in ("pie", "horizontal"):
@@ -166,7 +212,14 @@ def _bars(axes: Any, chart: Chart, look: Look) -> None:
     width = 0.8 / len(chart.series)
     for number, (name, values) in enumerate(zip(chart.series, chart.values, strict=True)):
         places = [index + (number - (len(chart.series) - 1) / 2) * width for index in range(len(values))]
-        bars = axes.bar(places, values, width * 0.92, label=name, color=look.colours[number], hatch="//" if look.hatch and number % 2 else None)
+        bars = axes.bar(
+            places,
+            values,
+            width * 0.92,
+            label=name,
+            color=look.colours[number],
+            hatch="//" if look.hatch and number % 2 else None,
+        )
         if chart.printed:
             axes.bar_label(bars, [chart.scale.show(value) for value in values], padding=2, fontsize=look.size * 0.85)
     axes.set_xticks(range(len(chart.labels)), chart.labels)
@@ -193,7 +246,9 @@ def _stacked(axes: Any, chart: Chart, look: Look) -> None:
     base = [0.0] * len(chart.labels)
     for number, (name, values) in enumerate(zip(chart.series, chart.values, strict=True)):
         bars = axes.bar(range(len(values)), values, 0.7, bottom=base, label=name, color=look.colours[number])
-        for text in axes.bar_label(bars, [chart.scale.show(value) for value in values], label_type="center", fontsize=look.size * 0.85):
+        for text in axes.bar_label(
+            bars, [chart.scale.show(value) for value in values], label_type="center", fontsize=look.size * 0.85
+        ):
             text.set_color(_on(look.colours[number]))
         base = [low + value for low, value in zip(base, values, strict=True)]
     axes.set_xticks(range(len(chart.labels)), chart.labels)
@@ -204,11 +259,29 @@ def _stacked(axes: Any, chart: Chart, look: Look) -> None:
 def _lines(axes: Any, chart: Chart, look: Look) -> None:
     """One line or several, with a mark at every value."""
     for number, (name, values) in enumerate(zip(chart.series, chart.values, strict=True)):
-        axes.plot(range(len(values)), values, label=name, color=look.colours[number], marker=MARKERS[number], linestyle=DASHES[number] if look.hatch else "-", linewidth=1.6)
+        axes.plot(
+            range(len(values)),
+            values,
+            label=name,
+            color=look.colours[number],
+            marker=MARKERS[number],
+            linestyle=DASHES[number] if look.hatch else "-",
+            linewidth=1.6,
+        )
         if chart.printed:
             for index, value in enumerate(values):
-                below = all(near > value for near in (*values[max(0, index - 1) : index], *values[index + 1 : index + 2]))  # where the lines come from above
-                axes.annotate(chart.scale.show(value), (index, value), (0, -7 if below else 6), textcoords="offset points", ha="center", va="top" if below else "bottom", fontsize=look.size * 0.85)
+                below = all(
+                    near > value for near in (*values[max(0, index - 1) : index], *values[index + 1 : index + 2])
+                )  # where the lines come from above
+                axes.annotate(
+                    chart.scale.show(value),
+                    (index, value),
+                    (0, -7 if below else 6),
+                    textcoords="offset points",
+                    ha="center",
+                    va="top" if below else "bottom",
+                    fontsize=look.size * 0.85,
+                )
     axes.set_xticks(range(len(chart.labels)), chart.labels)
     axes.set_xlim(-0.4, len(chart.labels) - 0.6)
     _values_axis(axes, chart, look, vertical=True, top=chart.scale.step * chart.scale.steps)
@@ -222,9 +295,17 @@ def _pie(axes: Any, chart: Chart, look: Look) -> None:
     shown = iter(chart.scale.show(value) for value in values)
     ring = {"width": 0.55} if look.hatch else {}
     parts = axes.pie(
-        values, labels=chart.labels if beside else None, colors=look.colours, autopct=lambda _: next(shown), startangle=90, counterclock=False,
-        pctdistance=0.72, labeldistance=1.08, wedgeprops={"edgecolor": "white", "linewidth": 1, **ring}, normalize=True,
-    )  # fmt: skip
+        values,
+        labels=chart.labels if beside else None,
+        colors=look.colours,
+        autopct=lambda _: next(shown),
+        startangle=90,
+        counterclock=False,
+        pctdistance=0.72,
+        labeldistance=1.08,
+        wedgeprops={"edgecolor": "white", "linewidth": 1, **ring},
+        normalize=True,
+    )
     for number, text in enumerate(parts[2]):
         text.set(color=_on(look.colours[number]), fontsize=look.size * 0.9)
     if not beside:
@@ -238,5 +319,11 @@ def _on(colour: str) -> str:
 
 
 PAINTERS: dict[str, Callable[[Any, Chart, Look], None]] = {
-    "bars": _bars, "grouped": _bars, "stacked": _stacked, "horizontal": _horizontal, "line": _lines, "lines": _lines, "pie": _pie,
-}  # fmt: skip
+    "bars": _bars,
+    "grouped": _bars,
+    "stacked": _stacked,
+    "horizontal": _horizontal,
+    "line": _lines,
+    "lines": _lines,
+    "pie": _pie,
+}

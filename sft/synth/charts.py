@@ -36,9 +36,14 @@ def _try(rng: random.Random, setting: Setting) -> Drawn | None:
     """One plan, drawn larger and larger until no texts overlap; None where they still do."""
     chart = plan(rng, setting)
     _require_shaping("".join((chart.title, *chart.labels, *chart.series)))
-    look = Look.random(rng, font_files.order(setting.fonts, "".join((chart.title, *chart.labels, *chart.series)), rng.randrange(1 << 16)))
+    look = Look.random(
+        rng,
+        font_files.order(setting.fonts, "".join((chart.title, *chart.labels, *chart.series)), rng.randrange(1 << 16)),
+    )
     for growth in GROWTH:
-        image = chart_drawing.draw(chart, replace(look, width=look.width * growth, height=look.height * (1 + (growth - 1) * 0.6)))
+        image = chart_drawing.draw(
+            chart, replace(look, width=look.width * growth, height=look.height * (1 + (growth - 1) * 0.6))
+        )
         if image is not None:
             return Drawn(image, chart_markup.to_target(chart.rows()), look.size * chart_drawing.POINT)
     return None
@@ -63,7 +68,10 @@ def plan(rng: random.Random, setting: Setting) -> Chart:
     elif kind == "pie":
         values, scale = _shares(rng, len(labels), scale)
     elif printed:  # no grid line is needed
-        values = [[round(value - rng.random() * 0.9 * scale.step, scale.decimals) or scale.step for value in row] for row in values]
+        values = [
+            [round(value - rng.random() * 0.9 * scale.step, scale.decimals) or scale.step for value in row]
+            for row in values
+        ]
     named_by = "title" if kind == "pie" else rng.choice(("legend", "axis", "title"))
     title = series[0] if named_by == "title" and not several else maker.label(4) if rng.random() < 0.6 else ""
     return Chart(kind, title, labels, series, tuple(tuple(row) for row in values), scale, printed, named_by)
@@ -79,8 +87,13 @@ def _names(maker: words.Words, count: int, rng: random.Random) -> tuple[str, ...
         if len(found) == count:
             return tuple(found)
     if not maker.given:
-        return tuple(f"{name} {maker.digits(str(rng.randint(1, 99)))}" for name in (maker.label(1) for _ in range(count)))
-    raise UsageError(f"a chart needs {count} different short texts without '|'", hint=f"give a file of more texts of at most {MAX_LABEL} characters")
+        return tuple(
+            f"{name} {maker.digits(str(rng.randint(1, 99)))}" for name in (maker.label(1) for _ in range(count))
+        )
+    raise UsageError(
+        f"a chart needs {count} different short texts without '|'",
+        hint=f"give a file of more texts of at most {MAX_LABEL} characters",
+    )
 
 
 def _labels(maker: words.Words, count: int, rng: random.Random, *, timely: bool) -> tuple[str, ...]:
@@ -119,4 +132,6 @@ def _require_shaping(text: str) -> None:
         return
     scripts = {layout.script_of(char) for char in text} - SIMPLE_SCRIPTS - {""}
     if scripts:
-        raise UsageError(f"this matplotlib cannot shape {', '.join(sorted(scripts))}", hint="pip install 'matplotlib>=3.11'")
+        raise UsageError(
+            f"this matplotlib cannot shape {', '.join(sorted(scripts))}", hint="pip install 'matplotlib>=3.11'"
+        )

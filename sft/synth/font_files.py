@@ -15,23 +15,36 @@ from sft.synth.glyphs import BENGALI_FONT
 
 MAX_FONT_BYTES = 64 * 1024 * 1024  # the largest CJK collections have 20 MB
 SHIPPED = {"bengali": BENGALI_FONT}  # names that --font knows besides those of matplotlib's own fonts
-LATIN = ("DejaVuSans", "DejaVuSerif", "DejaVuSans-Bold", "DejaVuSansMono", "DejaVuSerif-Italic")  # what is drawn with where no font is given
+LATIN = (
+    "DejaVuSans",
+    "DejaVuSerif",
+    "DejaVuSans-Bold",
+    "DejaVuSansMono",
+    "DejaVuSerif-Italic",
+)  # what is drawn with where no font is given
 IGNORABLE = {"Cf", "Cc", "Zs", "Zl", "Zp"}  # categories without ink
-INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u3164\uffa0") | {chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))}
+INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u3164\uffa0") | {
+    chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
+}
 
 
 def matplotlib_fonts() -> Path:
-    """The folder of the fonts that matplotlib ships: DejaVu Sans, Serif and Mono (Latin, Greek, Cyrillic, Arabic, …)."""
+    """The folder of the fonts that matplotlib ships: DejaVu Sans, Serif and Mono (Latin, Greek, Cyrillic,
+    Arabic, …).
+    """
     try:
         import matplotlib
     except ImportError as error:
-        raise UsageError("the fonts for Latin text come with matplotlib, which is not installed", hint="pip install 'paddleocr-vl-sft[synth]', or give a --font") from error
+        raise UsageError(
+            "the fonts for Latin text come with matplotlib, which is not installed",
+            hint="pip install 'paddleocr-vl-sft[synth]', or give a --font",
+        ) from error
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 
 
 def find(names: Sequence[str]) -> tuple[Path, ...]:
     """The font files called so: a path, "bengali", or a DejaVu font such as "DejaVuSerif"; without names, DejaVu."""
-    paths = [_find(name) for name in (names or LATIN)]
+    paths = [_find(name) for name in names or LATIN]
     for path in paths:
         face(path)
     return tuple(dict.fromkeys(paths))
@@ -47,7 +60,9 @@ def _find(name: str) -> Path:
         candidate = matplotlib_fonts() / f"{name.removesuffix('.ttf')}.ttf"
         if candidate.is_file():
             return candidate
-    raise UsageError("no such font", where=name, hint=f"give a .ttf or .otf file, {', '.join(SHIPPED)}, or {', '.join(LATIN)}")
+    raise UsageError(
+        "no such font", where=name, hint=f"give a .ttf or .otf file, {', '.join(SHIPPED)}, or {', '.join(LATIN)}"
+    )
 
 
 @cache
@@ -82,7 +97,9 @@ def extents(path: Path) -> tuple[float, float]:
 
 
 def order(fonts: Sequence[Path], text: str, start: int) -> tuple[Path, ...]:
-    """The fonts with the one to draw `text` with in front: of those that cover most of it, number `start` (counted around)."""
+    """The fonts with the one to draw `text` with in front: of those that cover most of it, number `start` (counted
+    around).
+    """
     letters = set(text)
     score = {font: sum(covers(font, char) for char in letters) for font in fonts}
     best = [font for font in fonts if score[font] == max(score.values())]
@@ -99,6 +116,12 @@ def refuse_missing(chars: Sequence[str], fonts: Sequence[Path], *, where: str | 
     """Raise UsageError where a character is missing in all fonts; it names both."""
     if not chars:
         return
-    names = ", ".join(f"{char!r} (U+{ord(char):04X})" for char in chars[:20]) + (f" and {len(chars) - 20} more" if len(chars) > 20 else "")
+    names = ", ".join(f"{char!r} (U+{ord(char):04X})" for char in chars[:20]) + (
+        f" and {len(chars) - 20} more" if len(chars) > 20 else ""
+    )
     fonts_text = " and ".join(font.name for font in fonts[:4])
-    raise UsageError(f"font {fonts_text} has no glyph for {names}", where=where, hint="add a font that covers the script of the text: --font A.ttf --font B.ttf")
+    raise UsageError(
+        f"font {fonts_text} has no glyph for {names}",
+        where=where,
+        hint="add a font that covers the script of the text: --font A.ttf --font B.ttf",
+    )

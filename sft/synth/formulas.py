@@ -29,7 +29,10 @@ LONG = 180  # characters of a formula from the grammar
 MAX_LATEX = 2000  # characters of a given formula
 FONT_SETS = ("cm", "cm", "stix", "dejavuserif", "dejavusans", "stixsans")
 LETTERS = tuple("abcefghijkmnpqrstuwxyzABCDEFGHKLMNPQRSTUVWXYZ")
-GREEK_NAMES = "alpha beta gamma delta zeta eta theta lambda mu xi pi rho sigma tau psi omega Gamma Delta Theta Lambda Pi Sigma Phi Psi Omega"
+GREEK_NAMES = (
+    "alpha beta gamma delta zeta eta theta lambda mu xi pi rho sigma tau psi omega Gamma Delta Theta Lambda Pi Sigma"
+    " Phi Psi Omega"
+)
 GREEK = tuple(rf"\{name}" for name in GREEK_NAMES.split())
 RELATIONS = ("=", "=", "=", "=", "<", ">", r"\leq", r"\geq", r"\neq", r"\approx", r"\equiv", r"\sim", r"\in")
 SIGNS = ("+", "+", "-", "-", r"\cdot", r"\times", r"\pm")
@@ -67,7 +70,16 @@ class Grammar:
         if depth <= 0:
             return self.atom()
         small = (self.atom, self.scripted, self.scripted, self.derivative, self.accent, self.choose)
-        large = (self.fraction, self.fraction, self.root, self.bracket, self.function, self.large, self.integral, self.limit)
+        large = (
+            self.fraction,
+            self.fraction,
+            self.root,
+            self.bracket,
+            self.function,
+            self.large,
+            self.integral,
+            self.limit,
+        )
         return self.rng.choice(small + large)(depth - 1)
 
     def letter(self) -> str:
@@ -83,7 +95,9 @@ class Grammar:
         if kind < 0.35:
             return f"{rng.randint(2, 9)} {self.letter()}"
         if kind < 0.4:
-            return rng.choice((r"\infty", r"\mathbb{R}", r"\mathcal{L}", r"\mathbf{x}", r"\mathrm{e}", r"\hbar", r"\ell"))
+            return rng.choice(
+                (r"\infty", r"\mathbb{R}", r"\mathcal{L}", r"\mathbf{x}", r"\mathrm{e}", r"\hbar", r"\ell")
+            )
         return self.letter()
 
     def scripted(self, depth: int) -> str:
@@ -91,7 +105,9 @@ class Grammar:
         rng, letter = self.rng, self.letter()
         index = rng.choice((str(rng.randint(0, 9)), rng.choice("ijknm"), "i j", "n + 1"))
         power = rng.choice(("2", "3", "n", "-1", self.sum(0) if depth else "k"))
-        return rng.choice((f"{letter}_{{{index}}}", f"{letter}^{{{power}}}", f"{letter}_{{{index}}}^{{{power}}}", f"{letter}'"))
+        return rng.choice(
+            (f"{letter}_{{{index}}}", f"{letter}^{{{power}}}", f"{letter}_{{{index}}}^{{{power}}}", f"{letter}'")
+        )
 
     def fraction(self, depth: int) -> str:
         """One over the other."""
@@ -116,7 +132,10 @@ class Grammar:
     def large(self, depth: int) -> str:
         """A sum or product with its limits."""
         index = self.rng.choice("ijkn")
-        return rf"{self.rng.choice((chr(92) + 'sum', chr(92) + 'prod'))}_{{{index} = {self.rng.randint(0, 1)}}}^{{{self.rng.choice(('N', 'M', chr(92) + 'infty'))}}} {self.term(depth)}"
+        return (
+            rf"{self.rng.choice((chr(92) + 'sum', chr(92) + 'prod'))}_{{{index} ="
+            rf" {self.rng.randint(0, 1)}}}^{{{self.rng.choice(('N', 'M', chr(92) + 'infty'))}}} {self.term(depth)}"
+        )
 
     def integral(self, depth: int) -> str:
         """An integral with or without limits."""
@@ -125,7 +144,10 @@ class Grammar:
 
     def limit(self, depth: int) -> str:
         """The limit of a term."""
-        return rf"\lim_{{{self.rng.choice('xnh')} \to {self.rng.choice(('0', chr(92) + 'infty', 'a'))}}} {self.term(depth)}"
+        return (
+            rf"\lim_{{{self.rng.choice('xnh')} \to {self.rng.choice(('0', chr(92) + 'infty', 'a'))}}}"
+            rf" {self.term(depth)}"
+        )
 
     def derivative(self, _: int = 0) -> str:
         """A total or partial derivative."""
@@ -144,13 +166,20 @@ class Grammar:
 
     def matrix(self) -> str:
         """A small matrix in brackets."""
-        rows, columns, kind = self.rng.randint(2, 3), self.rng.randint(2, 3), self.rng.choice(("pmatrix", "bmatrix", "vmatrix"))
+        rows, columns, kind = (
+            self.rng.randint(2, 3),
+            self.rng.randint(2, 3),
+            self.rng.choice(("pmatrix", "bmatrix", "vmatrix")),
+        )
         body = r" \\ ".join(" & ".join(self.atom() for _ in range(columns)) for _ in range(rows))
         return rf"\begin{{{kind}}} {body} \end{{{kind}}}"
 
     def cases(self) -> str:
         """A function by cases."""
-        body = r" \\ ".join(rf"{self.sum(1)}, & x {self.rng.choice(('<', '>', '='))} {self.rng.randint(0, 9)}" for _ in range(self.rng.randint(2, 3)))
+        body = r" \\ ".join(
+            rf"{self.sum(1)}, & x {self.rng.choice(('<', '>', '='))} {self.rng.randint(0, 9)}"
+            for _ in range(self.rng.randint(2, 3))
+        )
         return rf"\begin{{cases}} {body} \end{{cases}}"
 
 
@@ -159,12 +188,16 @@ def _parser() -> Any:
     try:
         from matplotlib.mathtext import MathTextParser
     except ImportError as error:
-        raise UsageError("formulas are drawn by matplotlib, which is not installed", hint="pip install 'paddleocr-vl-sft[synth]'") from error
+        raise UsageError(
+            "formulas are drawn by matplotlib, which is not installed", hint="pip install 'paddleocr-vl-sft[synth]'"
+        ) from error
     return MathTextParser("agg")
 
 
 def mathtext(latex: str, em: float, font_set: str = "cm") -> Coverage:
-    """Ink of a formula (without delimiters), cut to its box; `em` in pixels. Raises `Unfit` where mathtext does not know a command."""
+    """Ink of a formula (without delimiters), cut to its box; `em` in pixels. Raises `Unfit` where mathtext does not
+    know a command.
+    """
     from matplotlib.font_manager import FontProperties
 
     if "$" in latex or "\n" in latex:
@@ -204,7 +237,10 @@ def draw_formula(rng: random.Random, setting: Setting) -> Drawn:
             break
         em *= 0.97 * MAX_SIDE / max(ink.shape)
     if em < LEAST_EM:
-        raise Unfit("image.aspect", f"a formula that is {max(ink.shape) / em:.0f} letters long or high is too small in {MAX_SIDE} px")
+        raise Unfit(
+            "image.aspect",
+            f"a formula that is {max(ink.shape) / em:.0f} letters long or high is too small in {MAX_SIDE} px",
+        )
     try:
         target = latex_markup.to_target(latex)
     except MarkupError as error:

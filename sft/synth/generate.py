@@ -4,8 +4,9 @@
      "text_info": [{"text": "Table Recognition:", "tag": "mask"}, {"text": "<fcel>Rate<ecel><nl>", "tag": "no_mask"}],
      "source": "synth:table:0:12"}
 
-Every sample has random numbers of its own, made of task, seed and index, so that the first ten of twenty are the same as
-ten. Parts of PART samples wait in the work folder (`sft.files.staging`) until all are there; after a kill those that are whole are kept.
+Every sample has random numbers of its own, made of task, seed and index, so that the first ten of twenty are the same
+as ten. Parts of PART samples wait in the work folder (`sft.files.staging`) until all are there; after a kill those that
+are whole are kept.
 """
 
 from __future__ import annotations
@@ -82,11 +83,14 @@ class _Part:
     texts: tuple[tuple[str, ...], ...]
 
 
-def synth(order: SynthRequest, out: Path, *, on_progress: Callable[[int], object] = lambda done: None) -> dict[str, Any]:
+def synth(
+    order: SynthRequest, out: Path, *, on_progress: Callable[[int], object] = lambda done: None
+) -> dict[str, Any]:
     """Draw `order.count` samples into `out` and its images beside it; returns the manifest, which is also written.
 
-    Raises UsageError for fonts that lack a character, texts that cannot be read, and a folder of images that is somebody
-    else's; EngineError where LaTeX is asked for and is not there. Texts that cannot be drawn are rejected with a reason.
+    Raises UsageError for fonts that lack a character, texts that cannot be read, and a folder of images that is
+    somebody else's; EngineError where LaTeX is asked for and is not there. Texts that cannot be drawn are rejected with
+    a reason.
     """
     _check(order, out)
     fonts = font_files.find(order.fonts)
@@ -101,7 +105,9 @@ def synth(order: SynthRequest, out: Path, *, on_progress: Callable[[int], object
         on_progress(order.count)
         return known
     _refuse_foreign(out, images)
-    with Work(out, manifest.fingerprint("synth", inputs, {**options, "n": None})) as work:  # parts of fewer samples are good for more
+    with Work(
+        out, manifest.fingerprint("synth", inputs, {**options, "n": None})
+    ) as work:  # parts of fewer samples are good for more
         if not work.resumed:
             shutil.rmtree(images, ignore_errors=True)
         write(_begun(images), b"")
@@ -112,7 +118,16 @@ def synth(order: SynthRequest, out: Path, *, on_progress: Callable[[int], object
             on_progress(done)
         counts = _assemble(order, out, work)
         outputs = {path.name: manifest.output(path) for path in (out, rejects_of(out)) if path.is_file()}
-        account = manifest.make("synth", mark, inputs, options, counts, outputs, images=_images(images), **({"texts": given.counts} if given else {}))
+        account = manifest.make(
+            "synth",
+            mark,
+            inputs,
+            options,
+            counts,
+            outputs,
+            images=_images(images),
+            **({"texts": given.counts} if given else {}),
+        )
         write_json(work.path("manifest"), account)
         work.move("manifest", manifest_path(out))
         _begun(images).unlink(missing_ok=True)
@@ -164,7 +179,9 @@ def _check(order: SynthRequest, out: Path) -> None:
     if order.count < 1:
         raise UsageError(f"{order.count} samples", hint="-n takes a number from 1")
     if order.degrade not in degrade.LEVELS:
-        raise UsageError(f"no level of degradation called {order.degrade!r}", hint=f"one of {', '.join(degrade.LEVELS)}")
+        raise UsageError(
+            f"no level of degradation called {order.degrade!r}", hint=f"one of {', '.join(degrade.LEVELS)}"
+        )
     if out.suffix != ".jsonl":
         raise UsageError("the output is a .jsonl file", where=str(out), hint=f"-o {out.with_suffix('.jsonl')}")
     if order.latex and order.task != "formula":
@@ -175,7 +192,9 @@ def _check(order: SynthRequest, out: Path) -> None:
 
 def _inputs(fonts: tuple[Path, ...], given: Given | None) -> list[dict[str, Any]]:
     """Fonts and texts by name and hash, without where they lie on this machine."""
-    return [{"font": font.name, "sha256": sha256(font)} for font in fonts] + ([{"texts": given.name, "sha256": given.sha256}] if given else [])
+    return [{"font": font.name, "sha256": sha256(font)} for font in fonts] + (
+        [{"texts": given.name, "sha256": given.sha256}] if given else []
+    )
 
 
 def _options(order: SynthRequest) -> dict[str, Any]:
@@ -189,13 +208,21 @@ def _options(order: SynthRequest) -> dict[str, Any]:
         except PackageNotFoundError:
             libraries[name] = ""
     return {
-        "task": order.task, "n": order.count, "seed": order.seed, "degrade": order.degrade, "model": models.get(order.model).name, "latex": order.latex,
-        "drawing": DRAWING, "libraries": libraries,
-    }  # fmt: skip
+        "task": order.task,
+        "n": order.count,
+        "seed": order.seed,
+        "degrade": order.degrade,
+        "model": models.get(order.model).name,
+        "latex": order.latex,
+        "drawing": DRAWING,
+        "libraries": libraries,
+    }
 
 
 def _begun(images: Path) -> Path:
-    """A mark beside the images while they are drawn: a run that was stopped before its first part was whole is known by it."""
+    """A mark beside the images while they are drawn: a run that was stopped before its first part was whole is known
+    by it.
+    """
     return images.with_name(f".{images.name}.begun")
 
 
@@ -206,16 +233,33 @@ def _refuse_foreign(out: Path, images: Path) -> None:
         account = json.loads(manifest_path(out).read_bytes())
         ours = ours or (isinstance(account, dict) and account.get("verb") == "synth")
     if not ours and images.exists() and not (images.is_dir() and not any(images.iterdir())):
-        raise UsageError("this is there already, and nothing says that `sft synth` drew it", where=str(images), hint="give another -o, or remove it")
+        raise UsageError(
+            "this is there already, and nothing says that `sft synth` drew it",
+            where=str(images),
+            hint="give another -o, or remove it",
+        )
 
 
-def _parts(order: SynthRequest, fonts: tuple[Path, ...], given: Given | None, images: Path, folder: Path) -> Iterator[_Part]:
+def _parts(
+    order: SynthRequest, fonts: tuple[Path, ...], given: Given | None, images: Path, folder: Path
+) -> Iterator[_Part]:
     task = TASKS[order.task][1]
     prompt = models.get(order.model).prompts[task]
     for start in range(0, order.count, PART):
         stop = min(start + PART, order.count)
         texts = tuple(given.for_sample(index, order.seed) for index in range(start, stop)) if given else ()
-        yield _Part(_part_path(folder, start, stop), images, start, stop, order.task, order.seed, order.degrade, prompt, Setting(fonts, latex=order.latex), texts)
+        yield _Part(
+            _part_path(folder, start, stop),
+            images,
+            start,
+            stop,
+            order.task,
+            order.seed,
+            order.degrade,
+            prompt,
+            Setting(fonts, latex=order.latex),
+            texts,
+        )
 
 
 def _part_path(folder: Path, start: int, stop: int) -> Path:
@@ -240,7 +284,12 @@ def _draw_one(part: _Part, index: int) -> bytes:
     try:
         image, target = picture(part.task, index, part.seed, part.level, setting)
     except Unfit as error:
-        reject = {"where": source, "code": error.code, "message": error.message, "raw": setting.texts[0] if setting.texts else ""}
+        reject = {
+            "where": source,
+            "code": error.code,
+            "message": error.message,
+            "raw": setting.texts[0] if setting.texts else "",
+        }
         return f"{error.code}\t{json.dumps(reject, ensure_ascii=False)}\n".encode()
     path = part.images / f"{index // FOLDER:02d}" / f"{index:06d}.png"
     ok, png = cv2.imencode(".png", image, PNG)
@@ -253,8 +302,9 @@ def _draw_one(part: _Part, index: int) -> bytes:
         raise disk_error(error, path) from error
     row = {
         "image_info": [{"image_url": path.relative_to(part.images.parent).as_posix(), "matched_text_index": 0}],
-        "text_info": [{"text": part.prompt, "tag": "mask"}, {"text": target, "tag": "no_mask"}], "source": source,
-    }  # fmt: skip
+        "text_info": [{"text": part.prompt, "tag": "mask"}, {"text": target, "tag": "no_mask"}],
+        "source": source,
+    }
     return f"row\t{json.dumps(row, ensure_ascii=False)}\n".encode()
 
 
@@ -262,11 +312,15 @@ def picture(task: str, index: int, seed: int, level: str, setting: Setting) -> t
     """Sample `index` of a task: (image as it is written, answer). The same arguments give the same pixels."""
     rng = random.Random(f"{task}/{seed}/{index}")
     drawn = TASKS[task][0](rng, setting)
-    noise = np.random.default_rng(int.from_bytes(hashlib.sha256(f"degrade/{task}/{seed}/{index}".encode()).digest()[:8], "big"))
+    noise = np.random.default_rng(
+        int.from_bytes(hashlib.sha256(f"degrade/{task}/{seed}/{index}".encode()).digest()[:8], "big")
+    )
     image = degrade.apply(drawn.image, noise, level, drawn.em)
     image = formulas.trimmed(image) if task == "formula" else image
     image = pad_to(image, LEAST_SIDE, LEAST_SIDE)
     height, width = image.shape[:2]
     if max(height, width) > MAX_ASPECT * min(height, width):
-        raise Unfit("image.aspect", f"a picture of {width} x {height} px is longer than {MAX_ASPECT} times its other side")
+        raise Unfit(
+            "image.aspect", f"a picture of {width} x {height} px is longer than {MAX_ASPECT} times its other side"
+        )
     return image, drawn.target

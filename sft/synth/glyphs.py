@@ -100,7 +100,9 @@ def outline(text: str, font: Path = BENGALI_FONT) -> Outline:
     missing = sorted({text[info.cluster] for info in buffer.glyph_infos if info.codepoint == 0})
     if missing:
         names = ", ".join(f"{char!r} (U+{ord(char):04X})" for char in missing)
-        raise UsageError(f"font {font.name} has no glyph for {names}", hint="give a font that covers the script of the text")
+        raise UsageError(
+            f"font {font.name} has no glyph for {names}", hint="give a font that covers the script of the text"
+        )
     glyphs: list[list[NDArray[np.float64]]] = []
     pen = 0.0
     for info, position in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
@@ -110,8 +112,12 @@ def outline(text: str, font: Path = BENGALI_FONT) -> Outline:
     return Outline(glyphs, hb_font.face.upem)
 
 
-def draw_line(text: str, *, width: int, height: int, em: float, left: float, baseline: float, font: Path = BENGALI_FONT) -> NDArray[np.float32]:
-    """Coverage of the ink, (height, width) in 0..1. `em`, `left` and `baseline` are pixels; baseline counts from the top."""
+def draw_line(
+    text: str, *, width: int, height: int, em: float, left: float, baseline: float, font: Path = BENGALI_FONT
+) -> NDArray[np.float32]:
+    """Coverage of the ink, (height, width) in 0..1. `em`, `left` and `baseline` are pixels; baseline counts from the
+    top.
+    """
     shape = outline(text, font)
     scale = em / shape.units_per_em * OVERSAMPLE
     canvas = np.zeros((height * OVERSAMPLE, width * OVERSAMPLE), dtype=np.uint8)
@@ -123,7 +129,8 @@ def draw_line(text: str, *, width: int, height: int, em: float, left: float, bas
 
 
 def _ink(canvas: NDArray[np.uint8], contours: list[NDArray[np.int32]]) -> None:
-    """Add one glyph: solids are filled one by one, so that overlapping ones do not cut each other, then its holes are cut.
+    """Add one glyph: solids are filled one by one, so that overlapping ones do not cut each other, then its holes are
+    cut.
 
     TrueType winds outlines clockwise and holes the other way; the sign of the area tells which is which.
     """

@@ -42,7 +42,9 @@ class Glyph:
 
 @dataclass(frozen=True)
 class Line:
-    """A shaped line. `left`, `right`, `top` and `bottom` bound its ink, `ascent` and `descent` (positive) are the fonts' own."""
+    """A shaped line. `left`, `right`, `top` and `bottom` bound its ink, `ascent` and `descent` (positive) are the
+    fonts' own.
+    """
 
     glyphs: tuple[Glyph, ...]
     advance: float
@@ -88,7 +90,9 @@ def levels(text: str, base: int) -> list[int]:
 
 
 def breaks(text: str) -> list[int]:
-    """Where a word may be cut: the ends of its letters with their marks, joiners and conjuncts; the last is its length."""
+    """Where a word may be cut: the ends of its letters with their marks, joiners and conjuncts; the last is its
+    length.
+    """
     ends: list[int] = []
     for index in range(1, len(text)):
         char, before = text[index], text[index - 1]
@@ -122,7 +126,12 @@ def _fonts(text: str, fonts: Sequence[Path]) -> list[Path]:
     refuse_missing(missing(text, fonts), fonts)
     result: list[Path] = []
     for char in text:
-        stays = char in INVISIBLE or unicodedata.category(char) in IGNORABLE or unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Mc")
+        stays = (
+            char in INVISIBLE
+            or unicodedata.category(char) in IGNORABLE
+            or unicodedata.combining(char)
+            or unicodedata.category(char) in ("Mn", "Mc")
+        )
         if result and stays and covers(result[-1], char):
             result.append(result[-1])
         else:
@@ -170,10 +179,15 @@ def _shape(text: str, fonts: tuple[Path, ...], base: int, space: float) -> Line:
         pen = _shape_run(text, run, pen, space, glyphs)
     boxes = [(glyph, *_box(glyph.font, glyph.number)) for glyph in glyphs if outlines(glyph.font, glyph.number)]
     return Line(
-        tuple(glyphs), pen, ascent, descent,
-        left=min((glyph.x + left for glyph, left, _, _, _ in boxes), default=0.0), right=max((glyph.x + right for glyph, _, right, _, _ in boxes), default=0.0),
-        top=max((glyph.y + top for glyph, _, _, _, top in boxes), default=0.0), bottom=min((glyph.y + bottom for glyph, _, _, bottom, _ in boxes), default=0.0),
-    )  # fmt: skip
+        tuple(glyphs),
+        pen,
+        ascent,
+        descent,
+        left=min((glyph.x + left for glyph, left, _, _, _ in boxes), default=0.0),
+        right=max((glyph.x + right for glyph, _, right, _, _ in boxes), default=0.0),
+        top=max((glyph.y + top for glyph, _, _, _, top in boxes), default=0.0),
+        bottom=min((glyph.y + bottom for glyph, _, _, bottom, _ in boxes), default=0.0),
+    )
 
 
 def _shape_run(text: str, run: _Run, pen: float, space: float, into: list[Glyph]) -> float:
@@ -190,7 +204,10 @@ def _shape_run(text: str, run: _Run, pen: float, space: float, into: list[Glyph]
         if info.codepoint == 0:
             refuse_missing([text[info.cluster]], (run.font,))
         if circle and info.codepoint == circle:
-            raise Unfit("source.shape", f"{text[info.cluster]!r} (U+{ord(text[info.cluster]):04X}) stands without the letter that carries it")
+            raise Unfit(
+                "source.shape",
+                f"{text[info.cluster]!r} (U+{ord(text[info.cluster]):04X}) stands without the letter that carries it",
+            )
         into.append(Glyph(run.font, info.codepoint, pen + position.x_offset / upem, position.y_offset / upem))
         if outlines(run.font, info.codepoint):
             inked.add(info.cluster)
@@ -202,7 +219,9 @@ def _shape_run(text: str, run: _Run, pen: float, space: float, into: list[Glyph]
 def _refuse_blank(text: str, run: _Run, clusters: list[int], inked: set[int]) -> None:
     """A font of pictures or bitmaps has a glyph but no outline; nothing would be drawn for it."""
     for cluster, end in zip(clusters, [*clusters[1:], run.end], strict=True):
-        letters = [char for char in text[cluster:end] if char not in INVISIBLE and unicodedata.category(char) not in IGNORABLE]
+        letters = [
+            char for char in text[cluster:end] if char not in INVISIBLE and unicodedata.category(char) not in IGNORABLE
+        ]
         if letters and cluster not in inked:
             refuse_missing(letters[:1], (run.font,))
 
@@ -233,7 +252,9 @@ def paint(canvas: Coverage, line: Line, *, x: float, baseline: float, em: float)
         if contours:
             shift = np.array([x - left + glyph.x * em, baseline - top - glyph.y * em]) * OVERSAMPLE
             _fill(patch, [contour * scale + shift for contour in contours], _signs(glyph.font, glyph.number))
-    small = cv2.resize(patch, (right - left, bottom - top), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
+    small = cv2.resize(patch, (right - left, bottom - top), interpolation=cv2.INTER_AREA).astype(
+        np.float32
+    ) / np.float32(255)
     stamp(canvas, small, left, top)
 
 

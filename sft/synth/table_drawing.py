@@ -47,8 +47,22 @@ def picture(plan: Plan, rng: random.Random, fonts: Sequence[Path]) -> tuple[Pixe
     """(picture, size of its letters in pixels). Raises `Unfit` where the texts make it larger than MAX_SIDE."""
     look = _look(rng, fonts, "".join(box.text for box in plan.boxes if not box.math))
     contents = [_content(box, look) for box in plan.boxes]
-    columns = _sizes(plan.columns, [(box.column, box.columns, content.width + 2 * look.pad_x) for box, content in zip(plan.boxes, contents, strict=True)], look.em * 1.6)
-    rows = _sizes(plan.rows, [(box.row, box.rows, content.height + 2 * look.pad_y) for box, content in zip(plan.boxes, contents, strict=True)], look.em * look.pitch + 2 * look.pad_y)
+    columns = _sizes(
+        plan.columns,
+        [
+            (box.column, box.columns, content.width + 2 * look.pad_x)
+            for box, content in zip(plan.boxes, contents, strict=True)
+        ],
+        look.em * 1.6,
+    )
+    rows = _sizes(
+        plan.rows,
+        [
+            (box.row, box.rows, content.height + 2 * look.pad_y)
+            for box, content in zip(plan.boxes, contents, strict=True)
+        ],
+        look.em * look.pitch + 2 * look.pad_y,
+    )
     margin = round(look.em * rng.uniform(0.2, 1.0)) + look.rule
     x, y = _edges(columns, margin), _edges(rows, margin)
     width, height = x[-1] + margin, y[-1] + margin
@@ -69,9 +83,15 @@ def _look(rng: random.Random, fonts: Sequence[Path], text: str) -> Look:
     chosen = font_files.order(fonts, text, rng.randrange(1 << 16))
     bold = font_files.order(fonts, text, rng.randrange(1 << 16)) if rng.random() < 0.4 else chosen
     return Look(
-        em=rng.uniform(*EM), pad_x=rng.uniform(6, 18), pad_y=rng.uniform(2, 10), pitch=rng.uniform(1.2, 1.45), rule=rng.choice((1, 1, 2, 3)),
-        wrap=rng.choice((6.0, 9.0, 40.0, 40.0)), fonts=chosen, bold=bold,
-    )  # fmt: skip
+        em=rng.uniform(*EM),
+        pad_x=rng.uniform(6, 18),
+        pad_y=rng.uniform(2, 10),
+        pitch=rng.uniform(1.2, 1.45),
+        rule=rng.choice((1, 1, 2, 3)),
+        wrap=rng.choice((6.0, 9.0, 40.0, 40.0)),
+        fonts=chosen,
+        bold=bold,
+    )
 
 
 def _content(box: Box, look: Look) -> Content:
@@ -80,8 +100,13 @@ def _content(box: Box, look: Look) -> Content:
         return Content((), ink, float(ink.shape[1]), float(ink.shape[0]))
     fonts = look.bold if box.header else look.fonts
     base = layout.base_level(box.text)
-    lines = tuple(layout.shape(row, fonts, base=base) for row in text.wrap(box.text, fonts, look.wrap * box.columns, base, whole_words=True))
-    return Content(lines, None, max((line.advance for line in lines), default=0.0) * look.em, len(lines) * look.pitch * look.em)
+    lines = tuple(
+        layout.shape(row, fonts, base=base)
+        for row in text.wrap(box.text, fonts, look.wrap * box.columns, base, whole_words=True)
+    )
+    return Content(
+        lines, None, max((line.advance for line in lines), default=0.0) * look.em, len(lines) * look.pitch * look.em
+    )
 
 
 def _sizes(count: int, needs: list[tuple[int, int, float]], least: float) -> list[float]:
@@ -113,7 +138,9 @@ def _print(canvas: Coverage, box: Box, content: Content, look: Look, x: list[int
     for number, line in enumerate(content.lines):
         up, down = max(line.ascent, line.top), max(line.descent, -line.bottom)
         baseline = begin + look.em * (number * look.pitch + (look.pitch + up - down) / 2)
-        layout.paint(canvas, line, x=left + share * (right - left - line.advance * look.em), baseline=baseline, em=look.em)
+        layout.paint(
+            canvas, line, x=left + share * (right - left - line.advance * look.em), baseline=baseline, em=look.em
+        )
 
 
 def _rules(canvas: Coverage, plan: Plan, rule: int, x: list[int], y: list[int]) -> None:
@@ -124,9 +151,15 @@ def _rules(canvas: Coverage, plan: Plan, rule: int, x: list[int], y: list[int]) 
         for column in range(plan.columns):
             if edge or owner[row - 1][column] != owner[row][column]:
                 thick = _horizontal(plan, row, edge, rule)
-                short = round((x[column + 1] - x[column]) * 0.08) if plan.style == "three-line" and row == 1 and plan.head == 2 else 0
+                short = (
+                    round((x[column + 1] - x[column]) * 0.08)
+                    if plan.style == "three-line" and row == 1 and plan.head == 2
+                    else 0
+                )
                 begin = x[column] + (short if column == 0 or owner[0][column] != owner[0][column - 1] else 0)
-                end = x[column + 1] - (short if column == plan.columns - 1 or owner[0][column] != owner[0][column + 1] else 0)
+                end = x[column + 1] - (
+                    short if column == plan.columns - 1 or owner[0][column] != owner[0][column + 1] else 0
+                )
                 _line(canvas, begin, end, y[row], y[row], thick)
     for column in range(plan.columns + 1):
         edge = column in (0, plan.columns)
@@ -153,7 +186,9 @@ def _line(canvas: Coverage, left: int, right: int, top: int, bottom: int, thick:
         canvas[top - before : bottom - before + thick, left - before : right - before + thick] = 1
 
 
-def _shade(image: Pixels, plan: Plan, rng: random.Random, y: list[int], x: list[int], ink: Colour, paper: Colour) -> Pixels:
+def _shade(
+    image: Pixels, plan: Plan, rng: random.Random, y: list[int], x: list[int], ink: Colour, paper: Colour
+) -> Pixels:
     """A tint behind the header, or behind every other row where nothing spans rows."""
     if grey(ink) > grey(paper):
         return image

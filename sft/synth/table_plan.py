@@ -10,7 +10,9 @@ from sft.synth.base import Unfit
 
 @dataclass(frozen=True)
 class Box:
-    """One cell of the plan: place, spans, what it says, and how it stands. `math`: the text is LaTeX without delimiters."""
+    """One cell of the plan: place, spans, what it says, and how it stands. `math`: the text is LaTeX without
+    delimiters.
+    """
 
     row: int
     column: int
@@ -43,7 +45,19 @@ class Plan:
 
     def target(self) -> str:
         """The OTSL that the model is to write."""
-        cells = [(box.row, box.column, Cell(latex.to_target(box.text, delimiters=r"\( \)") if box.math else box.text, box.rows, box.columns, box.header)) for box in self.boxes]
+        cells = [
+            (
+                box.row,
+                box.column,
+                Cell(
+                    latex.to_target(box.text, delimiters=r"\( \)") if box.math else box.text,
+                    box.rows,
+                    box.columns,
+                    box.header,
+                ),
+            )
+            for box in self.boxes
+        ]
         try:
             return Grid.from_cells(self.rows, self.columns, cells).to_otsl()
         except MarkupError as error:

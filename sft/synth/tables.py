@@ -29,7 +29,10 @@ def draw_table(rng: random.Random, setting: Setting) -> Drawn:
 def plan(rng: random.Random, setting: Setting) -> Plan:
     """A random table."""
     style = rng.choice(STYLES)
-    rows, columns = rng.choice((2, 3, 4, 5, 6, 7, 8, 10, MAX_ROWS)), rng.randint(2, rng.choice((3, 4, 5, 6, MAX_COLUMNS)))
+    rows, columns = (
+        rng.choice((2, 3, 4, 5, 6, 7, 8, 10, MAX_ROWS)),
+        rng.randint(2, rng.choice((3, 4, 5, 6, MAX_COLUMNS))),
+    )
     math = not setting.texts and rng.random() < 0.12
     maker = words.make(rng, setting.fonts, setting.texts, dollars=not math)
     head = _header(rng, rows, columns, style)
@@ -37,15 +40,23 @@ def plan(rng: random.Random, setting: Setting) -> Plan:
     boxes = _fill_header(rng, maker, head, columns) + body.boxes()
     made = Plan(rows, columns, len(head), style, tuple(boxes))
     if not visible(made):
-        made = Plan(rows, columns, len(head), style, tuple(_fill_header(rng, maker, head, columns) + body.boxes(spans=False)))
+        made = Plan(
+            rows, columns, len(head), style, tuple(_fill_header(rng, maker, head, columns) + body.boxes(spans=False))
+        )
     return made
 
 
 def visible(made: Plan) -> bool:
     """Whether each boundary between two rows and two columns can be seen somewhere."""
     owner = made.owners()
-    rows = all(any(owner[row - 1][column] != owner[row][column] for column in range(made.columns)) for row in range(1, made.rows))
-    return rows and all(any(owner[row][column - 1] != owner[row][column] for row in range(made.rows)) for column in range(1, made.columns))
+    rows = all(
+        any(owner[row - 1][column] != owner[row][column] for column in range(made.columns))
+        for row in range(1, made.rows)
+    )
+    return rows and all(
+        any(owner[row][column - 1] != owner[row][column] for row in range(made.rows))
+        for column in range(1, made.columns)
+    )
 
 
 Span = tuple[int, int, int, int]  # row, column, rows, columns
@@ -85,10 +96,24 @@ def _fill_header(rng: random.Random, maker: words.Words, head: list[list[Span]],
 class _Body:
     """The rows below the header: each column has a kind; the first one may name groups of rows."""
 
-    def __init__(self, rng: random.Random, maker: words.Words, rows: int, columns: int, head: int, style: str, math: bool) -> None:
+    def __init__(
+        self, rng: random.Random, maker: words.Words, rows: int, columns: int, head: int, style: str, math: bool
+    ) -> None:
         self.rng, self.maker, self.rows, self.columns, self.head, self.style = rng, maker, rows, columns, head, style
-        self.kinds = ["label", *(rng.choice(("number", "number", "number", "word", "label", "date", "math" if math else "number")) for _ in range(columns - 1))]
-        self.aligns = [rng.choice(("left", "left", "centre")), *(rng.choice(("right", "right", "centre")) if kind == "number" else rng.choice(("left", "centre")) for kind in self.kinds[1:])]
+        self.kinds = [
+            "label",
+            *(
+                rng.choice(("number", "number", "number", "word", "label", "date", "math" if math else "number"))
+                for _ in range(columns - 1)
+            ),
+        ]
+        self.aligns = [
+            rng.choice(("left", "left", "centre")),
+            *(
+                rng.choice(("right", "right", "centre")) if kind == "number" else rng.choice(("left", "centre"))
+                for kind in self.kinds[1:]
+            ),
+        ]
         self.blank = rng.choice((0.0, 0.0, 0.06, 0.15))
 
     def boxes(self, *, spans: bool = True) -> list[Box]:
@@ -122,9 +147,19 @@ class _Body:
     def _box(self, row: int, column: int, down: int, across: int) -> Box:
         kind, align = self.kinds[column], self.aligns[column]
         plain = down == across == 1
-        if plain and column and self.rng.random() < self.blank and not (self.style in ("none", "three-line") and row in (self.head, self.rows - 1)):
+        if (
+            plain
+            and column
+            and self.rng.random() < self.blank
+            and not (self.style in ("none", "three-line") and row in (self.head, self.rows - 1))
+        ):
             return Box(row, column, 1, 1, "", False, align)
         if kind == "math":
             return Box(row, column, down, across, formulas.small_formula(self.rng), False, align, math=True)
-        make: dict[str, Callable[[], str]] = {"number": self.maker.number, "word": self.maker.word, "label": lambda: self.maker.label(3), "date": self.maker.date}
+        make: dict[str, Callable[[], str]] = {
+            "number": self.maker.number,
+            "word": self.maker.word,
+            "label": lambda: self.maker.label(3),
+            "date": self.maker.date,
+        }
         return Box(row, column, down, across, make[kind](), False, "centre" if across > 1 else align)

@@ -27,7 +27,10 @@ def draw_line(rng: random.Random, setting: Setting) -> Drawn:
     line = layout.shape(text, font_files.order(setting.fonts, text, rng.randrange(1 << 16)))
     em = min(rng.uniform(*EM), MAX_WIDTH / max(line.advance, 1.0))
     if em < EM[0]:
-        raise Unfit("image.aspect", f"a text of {len(text):,} characters is too long for one line; `sft synth paragraph` wraps lines")
+        raise Unfit(
+            "image.aspect",
+            f"a text of {len(text):,} characters is too long for one line; `sft synth paragraph` wraps lines",
+        )
     return Drawn(_set(rng, [(line, "left")], em, rng.uniform(1.0, 1.4), 0.0), text, em)
 
 

@@ -35,7 +35,9 @@ class Given:
     counts: dict[str, Any] = field(default_factory=dict)
 
     def for_sample(self, index: int, seed: int) -> tuple[str, ...]:
-        """The texts of one sample: every text is used once before one is used again, in an order that the seed decides."""
+        """The texts of one sample: every text is used once before one is used again, in an order that the seed
+        decides.
+        """
         if not self.many:
             turn, place = divmod(index, len(self.texts))
             return (self.texts[_order(len(self.texts), f"{seed}/{turn}")[place]],)
@@ -71,14 +73,26 @@ def read_texts(path: Path, task: str, fonts: Sequence[Path]) -> Given:
             skipped[code] += 1
         elif text:
             if task != "formula":
-                font_files.refuse_missing(font_files.missing(set(text) - {"\n"}, fonts), fonts, where=f"{path}:{number}")
+                font_files.refuse_missing(
+                    font_files.missing(set(text) - {"\n"}, fonts), fonts, where=f"{path}:{number}"
+                )
             texts.append(text)
         if len(texts) > MAX_TEXTS:
             raise UsageError(f"more than {MAX_TEXTS:,} texts", where=str(path), hint="give a smaller file")
     if not texts:
         reasons = ", ".join(f"{code} x {count}" for code, count in sorted(skipped.items()))
-        raise UsageError(f"no text that can be drawn{f' ({reasons})' if reasons else ''}", where=str(path), hint="one text a line, UTF-8")
-    return Given(path.name, atomic.sha256(path), tuple(texts), task in ("table", "chart"), {"lines": number, "used": len(texts), "skipped": dict(sorted(skipped.items()))})
+        raise UsageError(
+            f"no text that can be drawn{f' ({reasons})' if reasons else ''}",
+            where=str(path),
+            hint="one text a line, UTF-8",
+        )
+    return Given(
+        path.name,
+        atomic.sha256(path),
+        tuple(texts),
+        task in ("table", "chart"),
+        {"lines": number, "used": len(texts), "skipped": dict(sorted(skipped.items()))},
+    )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str | None]]:
@@ -105,9 +119,15 @@ def _from_json(line: str, path: Path, number: int) -> str:
         elif isinstance(value, dict):
             value = value.get("text")
     except (ValueError, RecursionError, TypeError, KeyError) as error:
-        raise UsageError(f"not JSON with a text: {error}", where=f"{path}:{number}", hint='{"text": "…"} a line, or a file with one text a line and another name than .jsonl') from error
+        raise UsageError(
+            f"not JSON with a text: {error}",
+            where=f"{path}:{number}",
+            hint='{"text": "…"} a line, or a file with one text a line and another name than .jsonl',
+        ) from error
     if not isinstance(value, str):
-        raise UsageError("no text in this row", where=f"{path}:{number}", hint='{"text": "…"} a line, or samples with text_info')
+        raise UsageError(
+            "no text in this row", where=f"{path}:{number}", hint='{"text": "…"} a line, or samples with text_info'
+        )
     return value
 
 

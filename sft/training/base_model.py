@@ -36,22 +36,42 @@ def _require_template(path: Path, version: models.ModelVersion) -> None:
     """A directory whose own chat template contradicts the version it is trained as would be tuned away from itself."""
     from sft.models import check_model
 
-    faults = [fault for fault in check_model(path, version) if fault.startswith(("chat_template.jinja", "inference.yml"))]
+    faults = [
+        fault for fault in check_model(path, version) if fault.startswith(("chat_template.jinja", "inference.yml"))
+    ]
     if faults:
-        raise ProblemsFound("; ".join(faults), where=str(path), hint=f"say which version it is: --model-version, one of {', '.join(models.MODELS)}")
+        raise ProblemsFound(
+            "; ".join(faults),
+            where=str(path),
+            hint=f"say which version it is: --model-version, one of {', '.join(models.MODELS)}",
+        )
 
 
 def _tiny_dir(settled: Settled, request: Request, data: Path, say: Callable[[str], None]) -> Path:
-    """models/tiny-…, named by what it is made of: the data its tokenizer learns, the version, the seed and the recipe."""
+    """models/tiny-…, named by what it is made of: the data its tokenizer learns, the version, the seed and
+    the recipe.
+    """
     import hashlib
 
     recipe = (Path(tiny.__file__).read_bytes(), tiny.WORKER.read_bytes())
-    parts = [fingerprint(data), settled.version.name, str(settled.config.seed), *(hashlib.sha256(text).hexdigest() for text in recipe)]
+    parts = [
+        fingerprint(data),
+        settled.version.name,
+        str(settled.config.seed),
+        *(hashlib.sha256(text).hexdigest() for text in recipe),
+    ]
     path = request.models / f"tiny-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:8]}"
     with locked(path.with_name(f".{path.name}.lock")):  # a second command waits and then finds it
         if path.is_dir():
             return path
         say(f"building a tiny PaddleOCR-VL with random weights in {path}")
         python = environments.ensure("trainer").python
-        tiny.make_tiny_model(path, data, settled.version, trainer_python=python, seed=settled.config.seed, log=path.with_name(f"{path.name}.log"))
+        tiny.make_tiny_model(
+            path,
+            data,
+            settled.version,
+            trainer_python=python,
+            seed=settled.config.seed,
+            log=path.with_name(f"{path.name}.log"),
+        )
     return path

@@ -36,14 +36,18 @@ class RunConfig(BaseModel):
     gpus: int = Field(1, ge=1, description="G: GPUs of this machine")
     batch: int = Field(8, ge=1, description="B: samples per micro-step (ERNIEKit: packing_size)")
     accum: int = Field(8, ge=1, description="A: micro-steps per update")
-    learning_rate: float = Field(BASE_LEARNING_RATE, gt=0, lt=1, description="peak; 5e-6 suits full tuning at 64 samples per update")
+    learning_rate: float = Field(
+        BASE_LEARNING_RATE, gt=0, lt=1, description="peak; 5e-6 suits full tuning at 64 samples per update"
+    )
     max_steps: int | None = Field(None, ge=1, description="upper limit of updates; none: as the epochs need")
     save_steps: int | None = Field(None, ge=1, description="steps between checkpoints; none: planned")
     max_seq_len: int = Field(16384, ge=64, description="longest sample in tokens; longer ones are refused, never cut")
     min_pixels: int | None = Field(None, ge=784, description="none: the model's own limit")
     max_pixels: int | None = Field(None, ge=784, description="none: the model's own limit; more pixels, more memory")
     workers: int = Field(4, ge=0, description="processes that load data")
-    seed: int = Field(23, ge=0, description="of weights that are drawn and of the trainer; ERNIEKit's data order ignores it")
+    seed: int = Field(
+        23, ge=0, description="of weights that are drawn and of the trainer; ERNIEKit's data order ignores it"
+    )
 
 
 # What a rehearsal changes: sizes at which a model with random weights learns to read on two CPU cores in minutes.
@@ -66,7 +70,9 @@ def load_file(path: Path) -> dict[str, Any]:
     try:
         values = plain_yaml.load(path.read_text("utf-8"))
     except OSError as error:
-        raise UsageError(f"cannot read this configuration ({error.strerror})", where=str(path), hint="configs/train/ holds examples") from error
+        raise UsageError(
+            f"cannot read this configuration ({error.strerror})", where=str(path), hint="configs/train/ holds examples"
+        ) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"not YAML: {error}", where=str(path)) from error
     if values is None:
@@ -88,7 +94,9 @@ def resolve(layers: list[tuple[str, Mapping[str, Any]]]) -> tuple[RunConfig, dic
         for key, value in layer.items():
             if key not in RunConfig.model_fields:
                 close = get_close_matches(key, RunConfig.model_fields, n=1)
-                faults.append(f"{origin}: unknown setting {key!r}" + (f", did you mean {close[0]!r} ?" if close else ""))
+                faults.append(
+                    f"{origin}: unknown setting {key!r}" + (f", did you mean {close[0]!r} ?" if close else "")
+                )
             elif value is not None:
                 values[key] = _fraction(value) if RunConfig.model_fields[key].annotation is float else value
                 origins[key] = origin
@@ -100,14 +108,19 @@ def resolve(layers: list[tuple[str, Mapping[str, Any]]]) -> tuple[RunConfig, dic
             faults.append(f"{origins.get(key, 'default')}: {key} is {fault.get('input')!r}: {fault['msg'].lower()}")
         config = None
     if config and config.min_pixels and config.max_pixels and config.min_pixels > config.max_pixels:
-        faults.append(f"{origins['min_pixels']}: min_pixels is {config.min_pixels}, above max_pixels, which is {config.max_pixels}")
+        faults.append(
+            f"{origins['min_pixels']}: min_pixels is {config.min_pixels}, above max_pixels, which is"
+            f" {config.max_pixels}"
+        )
     if faults or config is None:
         raise UsageError("; ".join(faults), hint=f"settings: {', '.join(RunConfig.model_fields)}")
     return config, origins
 
 
 def _fraction(value: object) -> object:
-    """A float where a whole number or a number as text was given; anything else as it is, for the check that follows."""
+    """A float where a whole number or a number as text was given; anything else as it is, for the check that
+    follows.
+    """
     if type(value) is int or isinstance(value, str):
         with suppress(ValueError, OverflowError):
             return float(value)
@@ -115,7 +128,9 @@ def _fraction(value: object) -> object:
 
 
 def dump(config: RunConfig, origins: Mapping[str, str]) -> str:
-    """The resolved configuration as YAML, one value a line with its origin and meaning; loads back to the same values."""
+    """The resolved configuration as YAML, one value a line with its origin and meaning; loads back to the
+    same values.
+    """
     lines = ["# The configuration of this run as it was resolved. Each value: where it came from; what it means."]
     for name, field in RunConfig.model_fields.items():
         line = yaml.safe_dump({name: getattr(config, name)}, width=math.inf).removesuffix("\n")

@@ -43,7 +43,9 @@ class Plan:
     @property
     def wanted_steps(self) -> int:
         """max_steps before any limit."""
-        return math.ceil(Fraction(str(self.epochs)) * self.samples / self.samples_per_update)  # str: 0.1 is what was typed, not its binary neighbour
+        return math.ceil(
+            Fraction(str(self.epochs)) * self.samples / self.samples_per_update
+        )  # str: 0.1 is what was typed, not its binary neighbour
 
     @property
     def max_steps(self) -> int:
@@ -76,31 +78,54 @@ class Plan:
         return self.max_steps * self.samples_per_update / self.samples
 
 
-def make_plan(*, samples: int, epochs: float, gpus: int, batch: int, accum: int, learning_rate: float = BASE_LEARNING_RATE, limit: int | None = None) -> Plan:
+def make_plan(
+    *,
+    samples: int,
+    epochs: float,
+    gpus: int,
+    batch: int,
+    accum: int,
+    learning_rate: float = BASE_LEARNING_RATE,
+    limit: int | None = None,
+) -> Plan:
     """A checked `Plan`; every number that makes no sense is named in one error."""
-    faults = [f"{name} is {value:g}, must be {least}" for name, value, least, bad in (
-        ("samples (D)", samples, "at least 1", samples < 1),
-        ("epochs (E)", epochs, "above 0 and finite", not (0 < epochs < math.inf)),
-        ("gpus (G)", gpus, "at least 1", gpus < 1),
-        ("batch (B)", batch, "at least 1", batch < 1),
-        ("accum (A)", accum, "at least 1", accum < 1),
-        ("learning rate", learning_rate, "above 0 and below 1", not (0 < learning_rate < 1)),
-        ("max steps", 1 if limit is None else limit, "at least 1", limit is not None and limit < 1),
-    ) if bad]  # fmt: skip
+    faults = [
+        f"{name} is {value:g}, must be {least}"
+        for name, value, least, bad in (
+            ("samples (D)", samples, "at least 1", samples < 1),
+            ("epochs (E)", epochs, "above 0 and finite", not (0 < epochs < math.inf)),
+            ("gpus (G)", gpus, "at least 1", gpus < 1),
+            ("batch (B)", batch, "at least 1", batch < 1),
+            ("accum (A)", accum, "at least 1", accum < 1),
+            ("learning rate", learning_rate, "above 0 and below 1", not (0 < learning_rate < 1)),
+            ("max steps", 1 if limit is None else limit, "at least 1", limit is not None and limit < 1),
+        )
+        if bad
+    ]
     if faults:
-        raise UsageError("; ".join(faults), hint="`sft plan --samples 29605 --epochs 2 --gpus 1 --batch 8 --accum 8` is a plan that works")
+        raise UsageError(
+            "; ".join(faults),
+            hint="`sft plan --samples 29605 --epochs 2 --gpus 1 --batch 8 --accum 8` is a plan that works",
+        )
     plan = Plan(samples, epochs, gpus, batch, accum, learning_rate, limit)
     if plan.samples_per_update > samples:
         raise UsageError(
-            f"one update takes G·B·A = {gpus}·{batch}·{accum} = {plan.samples_per_update} samples, but there are only D = {samples}",
+            f"one update takes G·B·A = {gpus}·{batch}·{accum} = {plan.samples_per_update} samples, but there are only D"
+            f" = {samples}",
             hint=f"choose {'batch and accum' if gpus <= samples else 'gpus'} so that G·B·A is at most {samples}, "
-            + (f"for example --batch {min(batch, samples // gpus)} --accum 1" if gpus <= samples else f"for example --gpus {samples} --batch 1 --accum 1"),
+            + (
+                f"for example --batch {min(batch, samples // gpus)} --accum 1"
+                if gpus <= samples
+                else f"for example --gpus {samples} --batch 1 --accum 1"
+            ),
         )
     return plan
 
 
 def fit_batch(samples: int, *, gpus: int, batch: int, accum: int) -> tuple[int, int]:
-    """(batch, accum) made smaller until one update fits into `samples`; for defaults only, never for what a user asked for."""
+    """(batch, accum) made smaller until one update fits into `samples`; for defaults only, never for what a user asked
+    for.
+    """
     accum = max(1, min(accum, samples // (gpus * batch)))
     return max(1, min(batch, samples // (gpus * accum))), accum
 
@@ -111,10 +136,26 @@ def sums(plan: Plan) -> list[tuple[str, str, str]]:
     factors = f"{plan.gpus}·{plan.batch}·{plan.accum}"
     rows = [
         ("samples per update", f"G·B·A = {factors}", f"{plan.samples_per_update}"),
-        ("max_steps", f"ceil(D·E / (G·B·A)) = ceil({plan.samples}·{plan.epochs:g} / {plan.samples_per_update}) = ceil({ratio:.2f})", f"{plan.wanted_steps}"),
+        (
+            "max_steps",
+            (
+                f"ceil(D·E / (G·B·A)) = ceil({plan.samples}·{plan.epochs:g} / {plan.samples_per_update}) ="
+                f" ceil({ratio:.2f})"
+            ),
+            f"{plan.wanted_steps}",
+        ),
     ]
     if plan.limit is not None and plan.limit < plan.wanted_steps:
-        rows.append(("max_steps, limited", f"min({plan.wanted_steps}, {plan.limit}); each sample is seen {plan.epochs_seen:.2f} times instead of {plan.epochs:g}", f"{plan.max_steps}"))
+        rows.append(
+            (
+                "max_steps, limited",
+                (
+                    f"min({plan.wanted_steps}, {plan.limit}); each sample is seen {plan.epochs_seen:.2f} times instead"
+                    f" of {plan.epochs:g}"
+                ),
+                f"{plan.max_steps}",
+            )
+        )
     rows += [
         ("warmup_steps", f"ceil(1 % · {plan.max_steps}) = ceil({plan.max_steps / 100:.2f})", f"{plan.warmup_steps}"),
         ("save_steps", f"min({SAVE_EVERY_AT_MOST}, ceil({plan.max_steps} / {SAVES_PER_RUN}))", f"{plan.save_steps}"),
@@ -124,7 +165,8 @@ def sums(plan: Plan) -> list[tuple[str, str, str]]:
 
 
 def keep_update(plan: Plan, gpus: int) -> list[Plan]:
-    """First way to another number of GPUs: the same G·B·A, by dividing B by x and A by y with x·y = N. All whole solutions.
+    """First way to another number of GPUs: the same G·B·A, by dividing B by x and A by y with x·y = N. All whole
+    solutions.
 
     Works both ways: with fewer GPUs, B and A are multiplied. Empty where no whole numbers fit.
     """
@@ -136,17 +178,35 @@ def keep_update(plan: Plan, gpus: int) -> list[Plan]:
     smaller = gpus > plan.gpus  # then neither B nor A may grow; otherwise neither may shrink
     batches = range(1, plan.batch + 1) if smaller else range(plan.batch, product // plan.accum + 1)
     fits = [(batch, product // batch) for batch in batches if product % batch == 0]
-    return [replace(plan, gpus=gpus, batch=batch, accum=accum) for batch, accum in fits if not smaller or accum <= plan.accum]
+    return [
+        replace(plan, gpus=gpus, batch=batch, accum=accum)
+        for batch, accum in fits
+        if not smaller or accum <= plan.accum
+    ]
 
 
 def scale_rate(plan: Plan, gpus: int) -> Plan:
     """Second way: keep B and A, and scale the learning rate with the number of GPUs (linear rule)."""
     return make_plan(
-        samples=plan.samples, epochs=plan.epochs, gpus=gpus, batch=plan.batch, accum=plan.accum, learning_rate=plan.learning_rate * gpus / plan.gpus, limit=plan.limit
-    )  # fmt: skip
+        samples=plan.samples,
+        epochs=plan.epochs,
+        gpus=gpus,
+        batch=plan.batch,
+        accum=plan.accum,
+        learning_rate=plan.learning_rate * gpus / plan.gpus,
+        limit=plan.limit,
+    )
 
 
 def as_dict(plan: Plan) -> dict[str, float | int | None]:
     """Inputs and results, for `--json` and for the run folder."""
-    derived = ("samples_per_update", "max_steps", "warmup_steps", "save_steps", "logging_steps", "min_learning_rate", "epochs_seen")
+    derived = (
+        "samples_per_update",
+        "max_steps",
+        "warmup_steps",
+        "save_steps",
+        "logging_steps",
+        "min_learning_rate",
+        "epochs_seen",
+    )
     return {**asdict(plan), **{name: getattr(plan, name) for name in derived}}

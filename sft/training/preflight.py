@@ -41,16 +41,24 @@ def check_lengths(data: Path, base: Path, settled: Settled) -> Lengths:
         longest, total, count = max(longest, (tokens, line)), total + tokens, count + 1
     if longest[0] > budget.max_seq_len:
         hint = f"split the sample, or raise max_seq_len to at least {longest[0]}; it would be skipped silently"
-        raise ProblemsFound(f"[trainer.too_long] {longest[0]} tokens, max_seq_len is {budget.max_seq_len}", where=f"{data}:{longest[1]}", hint=hint)
+        raise ProblemsFound(
+            f"[trainer.too_long] {longest[0]} tokens, max_seq_len is {budget.max_seq_len}",
+            where=f"{data}:{longest[1]}",
+            hint=hint,
+        )
     return Lengths(*longest, total / max(count, 1))
 
 
 def packing_note(lengths: Lengths, settled: Settled) -> str:
-    """What to know where fewer than B samples fit into ERNIEKit's packs: fewer are seen per step than the plan counts."""
+    """What to know where fewer than B samples fit into ERNIEKit's packs: fewer are seen per step than the
+    plan counts.
+    """
     fits = int(settled.config.max_seq_len // lengths.mean)
     if settled.config.engine != "erniekit" or fits >= settled.config.batch:
         return ""
     return (
-        f"samples have {lengths.mean:.0f} tokens on average, so about {fits} fit into a pack of {settled.config.max_seq_len}, not B = {settled.config.batch}: "
-        f"about {settled.config.epochs * fits / settled.config.batch:.2g} of {settled.config.epochs:g} epochs would be trained; give --batch {max(fits, 1)}"
+        f"samples have {lengths.mean:.0f} tokens on average, so about {fits} fit into a pack of"
+        f" {settled.config.max_seq_len}, not B = {settled.config.batch}: about"
+        f" {settled.config.epochs * fits / settled.config.batch:.2g} of {settled.config.epochs:g} epochs would be"
+        f" trained; give --batch {max(fits, 1)}"
     )

@@ -24,7 +24,9 @@ def export_run(run: Run, out: Path, *, fresh: bool = False) -> Path:
 
 @contextmanager
 def _alone(run: Run, out: Path) -> Iterator[None]:
-    """`sft curve --watch` and `sft run` both want the model of a run at the moment that training ends: the second waits, and finds it there."""
+    """`sft curve --watch` and `sft run` both want the model of a run at the moment that training ends: the second
+    waits, and finds it there.
+    """
     if run.folder not in out.resolve().parents:
         yield
         return
@@ -50,7 +52,11 @@ def export_checkpoint(run: Run, out: Path, step: int | None) -> dict[str, Any]:
     wanted = [checkpoint for checkpoint in found if step in (None, checkpoint.step)]
     if not wanted:
         have = ", ".join(str(checkpoint.step) for checkpoint in found) or "none"
-        raise UsageError("no such checkpoint" if step else "this run has not ended and has no checkpoint", where=str(run.folder), hint=f"complete checkpoints: {have}")
+        raise UsageError(
+            "no such checkpoint" if step else "this run has not ended and has no checkpoint",
+            where=str(run.folder),
+            hint=f"complete checkpoints: {have}",
+        )
     if step is None:
         ui.say(f"the run has not ended; exporting its newest checkpoint, step {wanted[-1].step}")
     return _export(run, wanted[-1].path, out, {"run": run.folder.name, "checkpoint": wanted[-1].step})
@@ -73,7 +79,9 @@ def trained_from(run: Run) -> tuple[Path, models.ModelVersion, tuple[int, int]]:
 
 
 def servable(run: Run) -> Path:
-    """The base model of a run as it is, if a server can load it; else a copy with the files completed as an export completes them."""
+    """The base model of a run as it is, if a server can load it; else a copy with the files completed as an export
+    completes them.
+    """
     base, version, pixels = trained_from(run)
     try:
         models.verify_served(base, version)

@@ -42,8 +42,12 @@ NOT_IDENTITY = frozenset({"workers", "save_steps"})
 def run_name(name: str, data_fingerprint: str, config: RunConfig, model_fingerprint: str) -> str:
     """The folder's name: the data's name, the engine and a hash of what decides the result."""
     identity = {key: value for key, value in config.model_dump().items() if key not in NOT_IDENTITY | {"model"}}
-    digest = hashlib.sha256(json.dumps([identity, data_fingerprint, model_fingerprint], sort_keys=True).encode()).hexdigest()[:8]
-    safe = "".join(char if (char.isalnum() and char.isascii()) or char in "-_." else "-" for char in name)[:40] or "data"
+    digest = hashlib.sha256(
+        json.dumps([identity, data_fingerprint, model_fingerprint], sort_keys=True).encode()
+    ).hexdigest()[:8]
+    safe = (
+        "".join(char if (char.isalnum() and char.isascii()) or char in "-_." else "-" for char in name)[:40] or "data"
+    )
     return f"{safe}-{config.engine}-{digest}"
 
 
@@ -67,7 +71,9 @@ class Run:
         """An existing run, with suggestions where the name is wrong."""
         if (folder / "config.yaml").is_file():
             return cls(folder)
-        others = sorted((path.parent for path in folder.parent.glob("*/config.yaml")), key=lambda path: path.stat().st_mtime)
+        others = sorted(
+            (path.parent for path in folder.parent.glob("*/config.yaml")), key=lambda path: path.stat().st_mtime
+        )
         hint = f"runs there: {', '.join(str(path) for path in others[-5:])}" if others else "`sft train DATA` makes one"
         raise UsageError("not a run folder", where=str(folder), hint=hint)
 
@@ -80,7 +86,11 @@ class Run:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 who = self.state().get("pid", "?")
-                raise UsageError(f"another sft works on this run (process {who})", where=str(self.folder), hint="wait for it, or stop it; the same command then goes on") from error
+                raise UsageError(
+                    f"another sft works on this run (process {who})",
+                    where=str(self.folder),
+                    hint="wait for it, or stop it; the same command then goes on",
+                ) from error
             yield
 
     @property
@@ -123,7 +133,13 @@ def now() -> str:
 
 def machine() -> dict[str, Any]:
     """What a result has to be read with: workbench, Python, system, cores."""
-    return {"sft": __version__, "python": platform.python_version(), "system": platform.platform(), "machine": platform.machine(), "cores": os.cpu_count()}
+    return {
+        "sft": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+    }
 
 
 CURVE = "curve"  # folder of `sft curve` in a run

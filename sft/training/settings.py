@@ -65,23 +65,42 @@ def settle(request: Request, machine: Machine, samples: int) -> Settled:
         _require_small(config.model)
         gpus = flags.get("gpus") or given.get("gpus") or 1
         if gpus != 1:
-            raise UsageError(f"{gpus} GPUs are asked for, and this is a rehearsal on the CPU", hint="leave GPUS out; `sft plan --to-gpus N` shows what changes")
+            raise UsageError(
+                f"{gpus} GPUs are asked for, and this is a rehearsal on the CPU",
+                hint="leave GPUS out; `sft plan --to-gpus N` shows what changes",
+            )
     elif machine.gpus and config.gpus > len(machine.gpus):
-        raise UsageError(f"{config.gpus} GPUs are asked for, this machine has {len(machine.gpus)}", hint=f"GPUS={len(machine.gpus)}, with BATCH or ACCUM raised to keep G·B·A")
+        raise UsageError(
+            f"{config.gpus} GPUs are asked for, this machine has {len(machine.gpus)}",
+            hint=f"GPUS={len(machine.gpus)}, with BATCH or ACCUM raised to keep G·B·A",
+        )
     if rehearsal and config.engine != "paddleformers":
-        raise UsageError("ERNIEKit trains on NVIDIA GPUs only, and this is a rehearsal on the CPU", hint="leave ENGINE out, or see what would run: `sft train DATA --engine erniekit --dry-run`")
+        raise UsageError(
+            "ERNIEKit trains on NVIDIA GPUs only, and this is a rehearsal on the CPU",
+            hint="leave ENGINE out, or see what would run: `sft train DATA --engine erniekit --dry-run`",
+        )
     batch, accum = fit_batch(samples, gpus=config.gpus, batch=config.batch, accum=config.accum)
     asked = {"flag", str(request.config_file)} & {origins["batch"], origins["accum"]}
     if (batch, accum) != (config.batch, config.accum) and not asked:
         config = config.model_copy(update={"batch": batch, "accum": accum})
         origins["batch"] = origins["accum"] = f"made to fit {samples} samples"
-    mode = "asked for" if request.rehearsal else "no NVIDIA GPU here" if rehearsal else ", ".join(gpu.name for gpu in machine.gpus)
+    mode = (
+        "asked for"
+        if request.rehearsal
+        else "no NVIDIA GPU here"
+        if rehearsal
+        else ", ".join(gpu.name for gpu in machine.gpus)
+    )
     return Settled(config, origins, version, rehearsal, {"engine": why, "device": mode})
 
 
 def _require_small(model: str) -> None:
     """A rehearsal trains the tiny model, or a directory of its size; a released model on a CPU would take months."""
-    size = sum(path.stat().st_size for path in Path(model).glob("*.safetensors")) if Path(model).is_dir() else MOST_BYTES_ON_CPU + 1
+    size = (
+        sum(path.stat().st_size for path in Path(model).glob("*.safetensors"))
+        if Path(model).is_dir()
+        else MOST_BYTES_ON_CPU + 1
+    )
     if model != TINY and size > MOST_BYTES_ON_CPU:
         raise UsageError(
             f"{model} cannot be trained on a CPU, and there is no NVIDIA GPU here",
@@ -105,14 +124,26 @@ def _version(model: str | None, stated: str | None) -> models.ModelVersion:
         claimed = identify(path)
         if claimed:
             return claimed
-        raise UsageError("cannot tell which version this model is", where=str(path), hint=f"say it: --model-version, one of {', '.join(models.MODELS)}")
+        raise UsageError(
+            "cannot tell which version this model is",
+            where=str(path),
+            hint=f"say it: --model-version, one of {', '.join(models.MODELS)}",
+        )
     return models.get(str(model))
 
 
 def plan_for(settled: Settled, samples: int) -> Plan:
     """The arithmetic for these samples."""
     config = settled.config
-    return make_plan(samples=samples, epochs=config.epochs, gpus=config.gpus, batch=config.batch, accum=config.accum, learning_rate=config.learning_rate, limit=config.max_steps)
+    return make_plan(
+        samples=samples,
+        epochs=config.epochs,
+        gpus=config.gpus,
+        batch=config.batch,
+        accum=config.accum,
+        learning_rate=config.learning_rate,
+        limit=config.max_steps,
+    )
 
 
 def open_run(settled: Settled, request: Request, data: Path, base: Path, *, name: str) -> Run:

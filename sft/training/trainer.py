@@ -1,4 +1,6 @@
-"""Trains: writes a run folder, starts the trainer in its environment, follows its log, resumes from the last checkpoint."""
+"""Trains: writes a run folder, starts the trainer in its environment, follows its log, resumes from the last
+checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -48,12 +50,24 @@ class Prepared:
     first_rows: list[bytes]
 
 
-def prepare(run_dir: Path, data: Path, model_dir: Path, version: ModelVersion, config: RunConfig, plan: Plan) -> Prepared:
+def prepare(
+    run_dir: Path, data: Path, model_dir: Path, version: ModelVersion, config: RunConfig, plan: Plan
+) -> Prepared:
     """Everything that `--dry-run` shows; raises where the engine cannot carry the job out."""
-    job = Job(run_dir.resolve(), data.resolve(), model_dir.resolve(), version, config, plan, config.save_steps or plan.save_steps)
+    job = Job(
+        run_dir.resolve(),
+        data.resolve(),
+        model_dir.resolve(),
+        version,
+        config,
+        plan,
+        config.save_steps or plan.save_steps,
+    )
     engine = engines.get(config.engine)
     extra = engine.extra_files(job)
-    rows = [engine.row(sample, job.data.parent) for _, (_, sample) in zip(range(2), read_samples(job.data), strict=False)]
+    rows = [
+        engine.row(sample, job.data.parent) for _, (_, sample) in zip(range(2), read_samples(job.data), strict=False)
+    ]
     return Prepared(job, engine, to_yaml(engine.settings(job)), extra, rows)
 
 
@@ -66,13 +80,26 @@ def write_run(prepared: Prepared, run: Run, origins: Mapping[str, str]) -> int:
             stream.write(prepared.engine.row(sample, job.data.parent) + b"\n")
             count += 1
     if count != job.plan.samples:
-        raise EngineError(f"planned for {job.plan.samples} samples, but the data has {count} now", where=str(job.data), hint="run the same command again")
+        raise EngineError(
+            f"planned for {job.plan.samples} samples, but the data has {count} now",
+            where=str(job.data),
+            hint="run the same command again",
+        )
     texts = {"config.yaml": dump(job.config, origins), "train.yaml": prepared.settings, **prepared.extra}
     for name, text in texts.items():
         with atomic_write(run.folder / name) as stream:
             stream.write(text.encode())
     write_json(run.folder / "plan.json", as_dict(job.plan))
-    write_json(run.folder / "data.json", {"path": str(job.data), "sha256": sha256(job.data), "rows": count, "model_dir": str(job.model_dir), "model_version": job.version.name})
+    write_json(
+        run.folder / "data.json",
+        {
+            "path": str(job.data),
+            "sha256": sha256(job.data),
+            "rows": count,
+            "model_dir": str(job.model_dir),
+            "model_version": job.version.name,
+        },
+    )
     return count
 
 
@@ -85,9 +112,17 @@ def command(prepared: Prepared, runtime: Runtime, resume: Checkpoint | None) -> 
         return argv, env
     folders = [job.model_dir, *container.link_targets(job.model_dir), *image_folders(job.data)]
     mounts: list[tuple[Path, container.Access]] = [(job.run_dir, "rw"), *((folder, "ro") for folder in folders)]
-    return container.run_command(
-        runtime.cuda, argv, workdir=job.run_dir, mounts=container.common_mounts(mounts), env=env, name=_container_name(job)
-    ), {}  # fmt: skip
+    return (
+        container.run_command(
+            runtime.cuda,
+            argv,
+            workdir=job.run_dir,
+            mounts=container.common_mounts(mounts),
+            env=env,
+            name=_container_name(job),
+        ),
+        {},
+    )
 
 
 def _container_name(job: Job) -> str:
@@ -96,27 +131,51 @@ def _container_name(job: Job) -> str:
 
 def image_folders(data: Path) -> list[Path]:
     """The folders that hold the images of a data set."""
-    return sorted({(data.parent / image.image_url).resolve().parent for _, sample in read_samples(data) for image in sample.image_info})
+    return sorted(
+        {
+            (data.parent / image.image_url).resolve().parent
+            for _, sample in read_samples(data)
+            for image in sample.image_info
+        }
+    )
 
 
 def build_image(cuda: container.Cuda, repo: Path, log: Path, say: Callable[[str], None]) -> None:
     """Build the training image, or let Docker find that it is built already. The first time fetches many gigabytes."""
     if not (repo / container.DOCKERFILE).is_file():
-        raise UsageError(f"no {container.DOCKERFILE} here", where=str(repo), hint="run this from a checkout of the workbench")
+        raise UsageError(
+            f"no {container.DOCKERFILE} here", where=str(repo), hint="run this from a checkout of the workbench"
+        )
     say(f"building {container.image_name(cuda)} (the first time fetches the Paddle CUDA image); log {log}")
     with Process(container.build_command(repo, cuda), log) as process:
         code = process.wait()
     if code:
         lines = "\n  ".join(last_errors(tail(log)))
-        raise EngineError(f"the training image could not be built (exit code {code}):\n  {lines}", where=str(log), hint="the log has the whole story")
+        raise EngineError(
+            f"the training image could not be built (exit code {code}):\n  {lines}",
+            where=str(log),
+            hint="the log has the whole story",
+        )
 
 
 def versions(python: str) -> dict[str, str]:
     """The packages of the trainer's environment that decide a result."""
     import subprocess
 
-    names = ("paddlepaddle", "paddlepaddle-gpu", "paddleformers", "erniekit", "numpy", "tokenizers", "transformers", "safetensors")
-    code = "import importlib.metadata as m, json, sys\nprint(json.dumps({d.metadata['Name'].lower(): d.version for d in m.distributions()}))"
+    names = (
+        "paddlepaddle",
+        "paddlepaddle-gpu",
+        "paddleformers",
+        "erniekit",
+        "numpy",
+        "tokenizers",
+        "transformers",
+        "safetensors",
+    )
+    code = (
+        "import importlib.metadata as m, json, sys\nprint(json.dumps({d.metadata['Name'].lower(): d.version for d in"
+        " m.distributions()}))"
+    )
     try:
         done = subprocess.run([python, "-c", code], capture_output=True, timeout=60, check=True)
         found = json.loads(done.stdout)
@@ -125,7 +184,14 @@ def versions(python: str) -> dict[str, str]:
     return {name: found[name] for name in names if name in found}
 
 
-def train(prepared: Prepared, run: Run, runtime: Runtime, *, on_progress: Callable[[Progress], None], say: Callable[[str], None]) -> dict[str, Any]:
+def train(
+    prepared: Prepared,
+    run: Run,
+    runtime: Runtime,
+    *,
+    on_progress: Callable[[Progress], None],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
     """Train to the end, from the last complete checkpoint if there is one; returns the manifest.
 
     EngineError with the trainer's last lines where it fails; KeyboardInterrupt is passed on after all processes have
@@ -134,14 +200,24 @@ def train(prepared: Prepared, run: Run, runtime: Runtime, *, on_progress: Callab
     job = prepared.job
     found = prepared.engine.checkpoints(job.output_dir)
     resume = found[-1] if found else None
-    if resume and resume.step >= job.plan.max_steps:  # killed between the last checkpoint and the end: nothing is left to train
+    if (
+        resume and resume.step >= job.plan.max_steps
+    ):  # killed between the last checkpoint and the end: nothing is left to train
         say(f"{resume.path.name} is the last step; its weights are the result")
         return _finish(prepared, run, resume.path, Watcher(job, on_progress, resume.step), resume, 0.0)
     _clear_partial(job.output_dir, {checkpoint.path for checkpoint in found})
     argv, env = command(prepared, runtime, resume)
     with atomic_write(run.folder / "command.txt") as stream:
         stream.write(f"{shell_line(argv, env)}\n".encode())
-    write_json(run.folder / "environment.json", {**machine(), "trainer": versions(runtime.python) if runtime.cuda is None else {"image": container.image_name(runtime.cuda)}})
+    write_json(
+        run.folder / "environment.json",
+        {
+            **machine(),
+            "trainer": (
+                versions(runtime.python) if runtime.cuda is None else {"image": container.image_name(runtime.cuda)}
+            ),
+        },
+    )
     if resume:
         say(f"resuming from step {resume.step} ({resume.path.name})")
     started = time.monotonic()
@@ -178,7 +254,9 @@ class Watcher:
         self.skipped = 0
 
     def __call__(self, line: str, engine: Engine) -> None:
-        """One line. EngineError when more rows are skipped than can be an accident; the caller's block ends the trainer."""
+        """One line. EngineError when more rows are skipped than can be an accident; the caller's block ends the
+        trainer.
+        """
         progress = engine.progress(line)
         if progress:
             self.step, self.loss = progress.step, progress.loss
@@ -188,8 +266,9 @@ class Watcher:
             if self.skipped > self.job.plan.samples * SKIPPED_SHARE:
                 raise EngineError(
                     f"the trainer skips rows ({self.skipped} so far): {plain(line)[-200:]}",
-                    where=str(self.job.rows), hint="this row passed `sft validate` and should not have; the log says which it was",
-                )  # fmt: skip
+                    where=str(self.job.rows),
+                    hint="this row passed `sft validate` and should not have; the log says which it was",
+                )
 
 
 def _fault(code: int, job: Job) -> str:
@@ -208,7 +287,9 @@ def _fault(code: int, job: Job) -> str:
 
 
 def _clear_partial(output_dir: Path, keep: set[Path]) -> None:
-    """Remove what a killed trainer left unfinished: a half-written checkpoint must not be resumed, nor stop a fresh start."""
+    """Remove what a killed trainer left unfinished: a half-written checkpoint must not be resumed, nor stop a fresh
+    start.
+    """
     for path in output_dir.glob("*") if output_dir.is_dir() else ():
         if path not in keep:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -221,11 +302,17 @@ def _newest(prepared: Prepared) -> int | None:
 
 def _failure(fault: str, run: Run, checkpoint: int | None) -> EngineError:
     lines = "\n  ".join(last_errors(tail(run.log)))
-    again = f"the same command goes on from step {checkpoint}" if checkpoint else "no checkpoint was written yet, the same command starts again"
+    again = (
+        f"the same command goes on from step {checkpoint}"
+        if checkpoint
+        else "no checkpoint was written yet, the same command starts again"
+    )
     return EngineError(f"the trainer {fault}; its last lines:\n  {lines}", where=str(run.log), hint=again)
 
 
-def _finish(prepared: Prepared, run: Run, weights: Path, watcher: Watcher, resume: Checkpoint | None, seconds: float) -> dict[str, Any]:
+def _finish(
+    prepared: Prepared, run: Run, weights: Path, watcher: Watcher, resume: Checkpoint | None, seconds: float
+) -> dict[str, Any]:
     job = prepared.job
     manifest = {
         "finished": now(),
@@ -250,7 +337,9 @@ def _finish(prepared: Prepared, run: Run, weights: Path, watcher: Watcher, resum
 
 
 def runtime(settled: Settled, machine: Machine) -> Runtime:
-    """Where the trainer runs: on a CPU in its environment, on a GPU in the container, or in an interpreter that was named."""
+    """Where the trainer runs: on a CPU in its environment, on a GPU in the container, or in an interpreter that was
+    named.
+    """
     if settled.config.device == "cpu":
         return Runtime(environments.ensure("trainer").python)
     named = os.environ.get(environments.PYTHON_OVERRIDE["trainer"])
@@ -261,6 +350,12 @@ def runtime(settled: Settled, machine: Machine) -> Runtime:
     if settled.config.engine == "erniekit":
         raise UsageError(
             "ERNIEKit runs in the Paddle CUDA container, and no Docker engine answers here",
-            hint=f"start Docker with the NVIDIA container toolkit, or set {environments.PYTHON_OVERRIDE['trainer']} to a Python that has ERNIEKit",
+            hint=(
+                f"start Docker with the NVIDIA container toolkit, or set {environments.PYTHON_OVERRIDE['trainer']} to a"
+                " Python that has ERNIEKit"
+            ),
         )
-    raise UsageError("PaddleFormers on a GPU needs an environment with paddlepaddle-gpu", hint=f"set {environments.PYTHON_OVERRIDE['trainer']} to its Python; docs/environments.md has the pins")
+    raise UsageError(
+        "PaddleFormers on a GPU needs an environment with paddlepaddle-gpu",
+        hint=f"set {environments.PYTHON_OVERRIDE['trainer']} to its Python; docs/environments.md has the pins",
+    )

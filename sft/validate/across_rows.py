@@ -1,8 +1,9 @@
-"""Checks of a set as a whole: the same image twice, with one truth or with two, and images of the test set among those of training.
+"""Checks of a set as a whole: the same image twice, with one truth or with two, and images of the test set among those
+of training.
 
-While the rows are read, every image leaves one entry of 24 bytes (32 with its looks): where it stands, a fingerprint of its
-file, one of its path. Sorting the entries tells which rows may share an image; only those are read once more, and only files
-whose fingerprints agree are hashed. Memory is small and time is linear, however many rows there are.
+While the rows are read, every image leaves one entry of 24 bytes (32 with its looks): where it stands, a fingerprint of
+its file, one of its path. Sorting the entries tells which rows may share an image; only those are read once more, and
+only files whose fingerprints agree are hashed. Memory is small and time is linear, however many rows there are.
 """
 
 from __future__ import annotations
@@ -25,15 +26,24 @@ from sft.files import CHUNK, bounded_lines, decode, open_input
 from sft.reasons import make, shorten
 from sft.types import Problem, Sample
 
-# line: of the row, from 1. file: fingerprint of the image file (of its path where files are not opened). path: of the path alone.
+# line: of the row, from 1. file: fingerprint of the image file (of its path where files are not opened). path: of the
+# path alone.
 ENTRY = np.dtype([("line", "u4"), ("path", "u4"), ("file", "u8")])
 # looks: 64 bit of how the image looks (`sft.images.perceptual_hash`). says: of the prompt and the answer.
 LOOK = np.dtype([("line", "u4"), ("says", "u4"), ("looks", "u8"), ("file", "u8")])
 Table = npt.NDArray[Any]
-BANDS = ((0, 13), (13, 26), (26, 39), (39, 52), (52, 64))  # two looks that differ in at most 4 bits are equal in one of 5 bands
+BANDS = (
+    (0, 13),
+    (13, 26),
+    (26, 39),
+    (39, 52),
+    (52, 64),
+)  # two looks that differ in at most 4 bits are equal in one of 5 bands
 NEAR = 4  # bits of 64
 COMPARED = 8  # earlier images of a band that one is compared with
-_ODD_STEP = re.compile(r"(?:\A|/)\.\.(?:/|\Z)|/\.?\Z")  # whose short spelling may be another file: up out of a link, or a file as a folder
+_ODD_STEP = re.compile(
+    r"(?:\A|/)\.\.(?:/|\Z)|/\.?\Z"
+)  # whose short spelling may be another file: up out of a link, or a file as a folder
 SAME = "one of them adds nothing; `sft dedupe` takes it out"
 
 
@@ -78,21 +88,32 @@ def says_print(prompt: str, answer: str) -> int:
 
 
 def check_set(entries: Entries, tests: Sequence[Entries]) -> Iterator[tuple[int, bytes, list[Problem]]]:
-    """(line, row, findings) of the rows of one file that have one, in order. `tests`: files whose images must not be in it."""
-    shared, leaked = _shared(entries.images), [np.intersect1d(entries.images["file"], test.images["file"]) for test in tests]
+    """(line, row, findings) of the rows of one file that have one, in order.
+
+    `tests`: files whose images must not be in it.
+    """
+    shared, leaked = (
+        _shared(entries.images),
+        [np.intersect1d(entries.images["file"], test.images["file"]) for test in tests],
+    )
     near = _near(entries, tests)
     if not (shared.size or near or any(common.size for common in leaked)):
         return
     places = _Places([entries, *tests])
     held = [_held(test, common, places) for test, common in zip(tests, leaked, strict=True)]
     several = np.unique(np.concatenate([shared, *leaked]))
-    wanted = np.union1d(entries.images["line"][np.isin(entries.images["file"], several)], np.fromiter(near, np.uint32, len(near)))
+    wanted = np.union1d(
+        entries.images["line"][np.isin(entries.images["file"], several)], np.fromiter(near, np.uint32, len(near))
+    )
     twice = set(shared.tolist())
     seen: dict[bytes, tuple[int, bytes]] = {}
     for line, text, sample, files in _rows(entries, wanted):
         problems = list(near.get(line, ()))
         if len(sample.image_info) == len(files):
-            images = [(place_of(entries.base, image.image_url), file) for image, file in zip(sample.image_info, files, strict=True)]
+            images = [
+                (place_of(entries.base, image.image_url), file)
+                for image, file in zip(sample.image_info, files, strict=True)
+            ]
             problems += [*_leaks(line, images, held, tests, places)]
             if twice.issuperset(files):
                 problems += _twice(line, sample, [places.identity(*image) for image in images], seen)
@@ -134,7 +155,9 @@ class _Places:
         self._ambiguous = set(files[1:][files[1:] == files[:-1]].tolist())
 
     def identity(self, path: str, file: int) -> bytes:
-        """A digest of the file's content; of its path where no other file can be the same, or where it cannot be read."""
+        """A digest of the file's content; of its path where no other file can be the same, or where it
+        cannot be read.
+        """
         if path not in self._digests:
             digest = blake2b(digest_size=16)
             try:
@@ -171,7 +194,12 @@ def _twice(line: int, sample: Sample, images: list[bytes], seen: dict[bytes, tup
     if answer == other:
         yield make("set.duplicate", f"the image and the answer of line {first} again", line, SAME)
     else:
-        yield make("set.contradiction", f"the image of line {first} with another answer", line, "one of the two is wrong; look at the image")
+        yield make(
+            "set.contradiction",
+            f"the image of line {first} with another answer",
+            line,
+            "one of the two is wrong; look at the image",
+        )
 
 
 def _packed(texts: list[str]) -> bytes:
@@ -188,11 +216,18 @@ def _held(test: Entries, common: npt.NDArray[np.uint64], places: _Places) -> dic
     return found
 
 
-def _leaks(line: int, images: list[tuple[str, int]], held: list[dict[bytes, int]], tests: Sequence[Entries], places: _Places) -> Iterator[Problem]:
+def _leaks(
+    line: int, images: list[tuple[str, int]], held: list[dict[bytes, int]], tests: Sequence[Entries], places: _Places
+) -> Iterator[Problem]:
     for test, known in zip(tests, held, strict=True):
         for name, file in images if known else ():
             if other := known.get(places.identity(name, file)):
-                yield make("set.leak", f"{shorten(os.path.basename(name), 80)} is also in {test.path.name}:{other}", line, "take it out of one of the two; `sft split` makes sets that share no image")
+                yield make(
+                    "set.leak",
+                    f"{shorten(os.path.basename(name), 80)} is also in {test.path.name}:{other}",
+                    line,
+                    "take it out of one of the two; `sft split` makes sets that share no image",
+                )
                 break
 
 
@@ -200,29 +235,43 @@ def _near(entries: Entries, tests: Sequence[Entries]) -> dict[int, list[Problem]
     """Line → findings about images that look the same, and say the same, but are not the same file."""
     found: dict[int, list[Problem]] = {}
     for line, other in _alike(entries.looks, entries.looks, within=True).items():
-        found.setdefault(line, []).append(make("set.near_duplicate", f"looks like the image of line {other}, and says the same", line, SAME))
+        found.setdefault(line, []).append(
+            make("set.near_duplicate", f"looks like the image of line {other}, and says the same", line, SAME)
+        )
     for test in tests:
         for line, other in _alike(entries.looks, test.looks, within=False).items():
             message = f"looks like the image of {test.path.name}:{other}, and says the same"
-            found.setdefault(line, []).append(make("set.near_leak", message, line, "if it is the same crop, take it out of one of the two"))
+            found.setdefault(line, []).append(
+                make("set.near_leak", message, line, "if it is the same crop, take it out of one of the two")
+            )
     return found
 
 
 def _alike(looks: Table, others: Table, *, within: bool) -> dict[int, int]:
-    """Line of `looks` → line of `others` with the nearest look, where there is one within NEAR bits that says the same."""
+    """Line of `looks` → line of `others` with the nearest look, where there is one within NEAR bits that says the
+    same.
+    """
     both = looks if within else np.concatenate([others, looks])
     found: dict[int, tuple[int, int]] = {}
     split = 0 if within else len(others)
     for low, high in BANDS:
-        key = both["says"].astype(np.uint64) << np.uint64(13) | both["looks"] >> np.uint64(low) & np.uint64((1 << high - low) - 1)
+        key = both["says"].astype(np.uint64) << np.uint64(13) | both["looks"] >> np.uint64(low) & np.uint64(
+            (1 << high - low) - 1
+        )
         order = np.argsort(key, kind="stable")
         key = key[order]
         for back in range(1, COMPARED + 1):
             same = np.flatnonzero(key[back:] == key[:-back])
             left, right = order[same], order[same + back]  # left stands before right in `both`
             bits = _bits(both["looks"][left] ^ both["looks"][right])
-            good = (bits <= NEAR) & (both["file"][left] != both["file"][right]) & (both["line"][left] != both["line"][right] if within else (left < split) & (right >= split))
-            for a, b, count in zip(both["line"][left[good]].tolist(), both["line"][right[good]].tolist(), bits[good].tolist(), strict=True):
+            good = (
+                (bits <= NEAR)
+                & (both["file"][left] != both["file"][right])
+                & (both["line"][left] != both["line"][right] if within else (left < split) & (right >= split))
+            )
+            for a, b, count in zip(
+                both["line"][left[good]].tolist(), both["line"][right[good]].tolist(), bits[good].tolist(), strict=True
+            ):
                 found[b] = min(found.get(b, (65, 0)), (count, a))
     return {line: other for line, (_, other) in found.items()}
 

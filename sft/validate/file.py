@@ -1,8 +1,8 @@
 """Checks of a whole file: every line once, in order, with its number; errors stop a training, warnings are counted.
 
-The file is cut into stretches of whole lines, which are checked in this process, on all cores or on a Ray cluster, and put
-together in their order: the report is the same, byte for byte, wherever they were checked. Then the rows are compared with
-each other. Memory holds some 20 bytes for each image, and a bounded number of findings.
+The file is cut into stretches of whole lines, which are checked in this process, on all cores or on a Ray cluster, and
+put together in their order: the report is the same, byte for byte, wherever they were checked. Then the rows are
+compared with each other. Memory holds some 20 bytes for each image, and a bounded number of findings.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def validate(
 ) -> Report:
     """Read a JSONL file and check every row, then the rows as a set.
 
-    `progress` is called with the bytes read so far. `rejects` is given every row with an error. `against`: what `scan` found
-    in files whose images must not be in this one.
+    `progress` is called with the bytes read so far. `rejects` is given every row with an error. `against`: what `scan`
+    found in files whose images must not be in this one.
     """
     report = Report(path)
     if problem := _unusable(path):
@@ -116,7 +116,9 @@ def validate(
     return report
 
 
-def scan(path: Path, context: Context, *, runner: Runner = ONE_PROCESS, progress: Callable[[int], None] | None = None) -> Entries:
+def scan(
+    path: Path, context: Context, *, runner: Runner = ONE_PROCESS, progress: Callable[[int], None] | None = None
+) -> Entries:
     """What is known of the images of a file, to validate others against it."""
     if _unusable(path):
         return Entries(path, context.base)
@@ -126,15 +128,27 @@ def scan(path: Path, context: Context, *, runner: Runner = ONE_PROCESS, progress
 def _unusable(path: Path) -> Problem | None:
     """Why a file cannot be read line by line at all."""
     if path.suffix != ".jsonl":
-        return make("file.extension", f"{path.name} does not end in .jsonl", 0, "rename it, or convert it to one JSON object per line")
+        return make(
+            "file.extension",
+            f"{path.name} does not end in .jsonl",
+            0,
+            "rename it, or convert it to one JSON object per line",
+        )
     with open_input(path) as stream:
         head = stream.read(4)
     if head.startswith(_WIDE):
-        return make("file.encoding", "this file is UTF-16 or UTF-32", 0, f"save it as UTF-8: `iconv -f UTF-16 -t UTF-8 {path.name} > utf8.jsonl`")
+        return make(
+            "file.encoding",
+            "this file is UTF-16 or UTF-32",
+            0,
+            f"save it as UTF-8: `iconv -f UTF-16 -t UTF-8 {path.name} > utf8.jsonl`",
+        )
     return None
 
 
-def _rows(report: Report, context: Context, progress: Callable[[int], None] | None, runner: Runner, rejects: Rejects | None) -> tuple[Entries, array[int]]:
+def _rows(
+    report: Report, context: Context, progress: Callable[[int], None] | None, runner: Runner, rejects: Rejects | None
+) -> tuple[Entries, array[int]]:
     """Check the rows one by one; what is known of their images, and which lines are bad."""
     before, bad = 0, array("L")
     images, looks = [np.empty(0, ENTRY)], [np.empty(0, LOOK)]
@@ -155,7 +169,11 @@ def _rows(report: Report, context: Context, progress: Callable[[int], None] | No
 
 
 def _holds(lines: array[int], line: int) -> bool:
-    at = int(np.searchsorted(np.frombuffer(lines, np.uint64 if lines.itemsize == 8 else np.uint32), line)) if lines else 0
+    at = (
+        int(np.searchsorted(np.frombuffer(lines, np.uint64 if lines.itemsize == 8 else np.uint32), line))
+        if lines
+        else 0
+    )
     return at < len(lines) and lines[at] == line
 
 

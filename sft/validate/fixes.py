@@ -50,9 +50,13 @@ def fix(path: Path, out: Path) -> Counter[str]:
 
 
 def _reorder(text: bytes) -> bytes:
-    """The same JSON with its keys in the usual order; the same bytes where that cannot be had without a change of meaning."""
+    """The same JSON with its keys in the usual order; the same bytes where that cannot be had without a change of
+    meaning.
+    """
     try:
-        msgspec.json.decode(text)  # stricter than json.loads: no NaN, no number beyond a float, no half of a surrogate pair
+        msgspec.json.decode(
+            text
+        )  # stricter than json.loads: no NaN, no number beyond a float, no half of a surrogate pair
         value = json.loads(text, object_pairs_hook=_distinct)
         ordered = _sorted(value)
         if json.dumps(ordered) == json.dumps(value):

@@ -1,4 +1,5 @@
-"""The rows with errors, written as one file: `{"file", "line", "codes", "problems", "row"}` a line, in the order of the rows.
+"""The rows with errors, written as one file: `{"file", "line", "codes", "problems", "row"}` a line, in the order of the
+rows.
 
 Rows in = good rows + rows in this file.
 """
@@ -21,7 +22,10 @@ SHOWN = 2000  # characters of a row that is no JSON
 
 
 class Rejects:
-    """Writes the rejected rows of one file after the other. Findings of single rows come first, in order, then those of the whole set."""
+    """Writes the rejected rows of one file after the other.
+
+    Findings of single rows come first, in order, then those of the whole set.
+    """
 
     def __init__(self, stream: IO[bytes], *, name_files: bool) -> None:
         self._stream, self._name_files = stream, name_files
@@ -42,7 +46,9 @@ class Rejects:
         """Write what was collected about `path`; returns how many rows."""
         count = 0
         for record in _merged(_records(self._rows), _records(self._set)):
-            self._stream.write(msgspec.json.encode({"file": str(path), **record} if self._name_files else record) + b"\n")
+            self._stream.write(
+                msgspec.json.encode({"file": str(path), **record} if self._name_files else record) + b"\n"
+            )
             count += 1
         for spool in (self._rows, self._set):
             spool.seek(0)
@@ -68,7 +74,17 @@ def rejects_file(path: Path, *, name_files: bool) -> Iterator[Rejects]:
 
 def _encode(line: int, problems: list[Problem], text: bytes) -> bytes:
     told = [{key: value for key, value in asdict(problem).items() if key != "line"} for problem in problems]
-    return msgspec.json.encode({"line": line, "codes": sorted({problem.code for problem in problems if problem.severity == "error"}), "problems": told, "row": _row(text)}) + b"\n"
+    return (
+        msgspec.json.encode(
+            {
+                "line": line,
+                "codes": sorted({problem.code for problem in problems if problem.severity == "error"}),
+                "problems": told,
+                "row": _row(text),
+            }
+        )
+        + b"\n"
+    )
 
 
 def _row(text: bytes) -> Any:
@@ -97,7 +113,11 @@ def _merged(rows: Iterator[dict[str, Any]], others: Iterator[dict[str, Any]]) ->
     left, right = next(rows, None), next(others, None)
     while left or right:
         if left and right and left["line"] == right["line"]:
-            yield {**left, "codes": sorted({*left["codes"], *right["codes"]}), "problems": left["problems"] + right["problems"]}
+            yield {
+                **left,
+                "codes": sorted({*left["codes"], *right["codes"]}),
+                "problems": left["problems"] + right["problems"],
+            }
             left, right = next(rows, None), next(others, None)
         elif left and (not right or left["line"] < right["line"]):
             yield left

@@ -39,7 +39,10 @@ Table = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Shard:
-    """Bytes `start` to `end` of a file, which begin and end where lines do. `bad`: the rows with errors are wanted, too."""
+    """Bytes `start` to `end` of a file, which begin and end where lines do.
+
+    `bad`: the rows with errors are wanted, too.
+    """
 
     path: Path
     start: int
@@ -86,7 +89,10 @@ def check_shard(shard: Shard) -> Part:
         for chunk, too_long in _read(stream, shard.start, shard.end):
             chunks.check(chunk, too_long)
     part = chunks.part
-    part.images, part.looks = [np.concatenate([np.empty(0, ENTRY), *part.images])], [np.concatenate([np.empty(0, LOOK), *part.looks])]
+    part.images, part.looks = (
+        [np.concatenate([np.empty(0, ENTRY), *part.images])],
+        [np.concatenate([np.empty(0, LOOK), *part.looks])],
+    )
     return part
 
 
@@ -148,9 +154,20 @@ class _Chunks:
                 if self.shard.bad:
                     self.part.bad.append(Bad(number, problems, text))
             if sample is not None:
-                places = [place_of(self.shard.context.base, image.image_url) for image in sample.image_info if "\0" not in image.image_url]
-                says = says_print(sample.prompt, "\0".join(item.text for item in sample.text_info if item.tag == "no_mask"))
-                self._note([number] * len(places), places, list(self._map(partial(_file, self.shard.context), places)), [says] * len(places))
+                places = [
+                    place_of(self.shard.context.base, image.image_url)
+                    for image in sample.image_info
+                    if "\0" not in image.image_url
+                ]
+                says = says_print(
+                    sample.prompt, "\0".join(item.text for item in sample.text_info if item.tag == "no_mask")
+                )
+                self._note(
+                    [number] * len(places),
+                    places,
+                    list(self._map(partial(_file, self.shard.context), places)),
+                    [says] * len(places),
+                )
 
     def _images(self, proof: Proof, number: int) -> list[int]:
         """Rows that are not sure, or whose image is not; the images of the others are noted."""
@@ -159,13 +176,24 @@ class _Chunks:
         rows = [row for row, sure in enumerate(proof.sure) if sure] if doubts else range(len(proof.sure))
         urls = [proof.urls[row] for row in rows] if doubts else proof.urls
         if not context.look:
-            self._note_paths((np.asarray(rows, np.uint32) if doubts else np.arange(len(rows), dtype=np.uint32)) + number, urls)
+            self._note_paths(
+                (np.asarray(rows, np.uint32) if doubts else np.arange(len(rows), dtype=np.uint32)) + number, urls
+            )
             return doubts
         places = [place_of(context.base, url) for url in urls]
         seen = list(self._map(partial(_see, context), places))
-        sound = [at for at, (row, (header, _, _)) in enumerate(zip(rows, seen, strict=True)) if header and _fits(header, proof.prompts[row], proof.answers[row], context.budget)]
+        sound = [
+            at
+            for at, (row, (header, _, _)) in enumerate(zip(rows, seen, strict=True))
+            if header and _fits(header, proof.prompts[row], proof.answers[row], context.budget)
+        ]
         says = [says_print(proof.prompts[rows[at]], proof.answers[rows[at]]) if context.alike else 0 for at in sound]
-        self._note([number + rows[at] for at in sound], [places[at] for at in sound], [(seen[at][1], seen[at][2]) for at in sound], says)
+        self._note(
+            [number + rows[at] for at in sound],
+            [places[at] for at in sound],
+            [(seen[at][1], seen[at][2]) for at in sound],
+            says,
+        )
         left = set(range(len(proof.sure))).difference([rows[at] for at in sound])
         return sorted(left)
 
@@ -175,11 +203,25 @@ class _Chunks:
         table["path"] = table["file"] = _path_prints(self.shard.context.base, urls)
         self.part.images.append(table)
 
-    def _note(self, lines: Sequence[int], places: Sequence[str], files: Sequence[tuple[int | None, int | None]], says: Sequence[int]) -> None:
+    def _note(
+        self,
+        lines: Sequence[int],
+        places: Sequence[str],
+        files: Sequence[tuple[int | None, int | None]],
+        says: Sequence[int],
+    ) -> None:
         """Keep what the checks of the whole set need of some images."""
-        found = [(line, path_print(place), file) for line, place, (file, _) in zip(lines, places, files, strict=True) if file is not None]
+        found = [
+            (line, path_print(place), file)
+            for line, place, (file, _) in zip(lines, places, files, strict=True)
+            if file is not None
+        ]
         self.part.images.append(np.array(found, ENTRY))
-        looks = [(line, said, look, file) for line, said, (file, look) in zip(lines, says, files, strict=True) if file is not None and look is not None]
+        looks = [
+            (line, said, look, file)
+            for line, said, (file, look) in zip(lines, says, files, strict=True)
+            if file is not None and look is not None
+        ]
         self.part.looks.append(np.array(looks, LOOK))
 
     def _map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -207,10 +249,17 @@ def _path_prints(base: Path, urls: Sequence[str]) -> Table:
 
 
 def _see(context: Context, path: str) -> tuple[ImageHeader | None, int | None, int | None]:
-    """(header, fingerprint, look) of an image that nothing is wrong with as a file; no header where it has to be looked at closely."""
+    """(header, fingerprint, look) of an image that nothing is wrong with as a file; no header where it has to be
+    looked at closely.
+    """
     if not context.decode:
         found = peek(path)
-        if found is None or not found.whole or found.size > MAX_FILE_BYTES or found.header.width * found.header.height > MAX_IMAGE_PIXELS:
+        if (
+            found is None
+            or not found.whole
+            or found.size > MAX_FILE_BYTES
+            or found.header.width * found.header.height > MAX_IMAGE_PIXELS
+        ):
             return None, None, None
         return found.header, found.fingerprint, None
     try:
@@ -248,14 +297,24 @@ def _fits(header: ImageHeader, prompt: str, answer: str, budget: Budget | None) 
         tokens = image_tokens(header.height, header.width, min_pixels=budget.min_pixels, max_pixels=budget.max_pixels)
     except ValueError:
         return False
-    return tokens + LONGEST_TOKEN_RUN * (len(answer.encode("utf-8", "surrogatepass")) + len(prompt) + 2) <= budget.max_seq_len
+    return (
+        tokens + LONGEST_TOKEN_RUN * (len(answer.encode("utf-8", "surrogatepass")) + len(prompt) + 2)
+        <= budget.max_seq_len
+    )
 
 
-def _line(context: Context, beginning: bool, too_long: bool, line: tuple[int, bytes]) -> tuple[int, int, list[Problem], Sample | None]:
+def _line(
+    context: Context, beginning: bool, too_long: bool, line: tuple[int, bytes]
+) -> tuple[int, int, list[Problem], Sample | None]:
     """(rows, good rows, findings, sample) of one physical line."""
     number, text = line
     if too_long:
-        return 1, 0, [make("structure.json", f"more than {MAX_LINE_BYTES:,} bytes in one line", number, "one sample per line")], None
+        return (
+            1,
+            0,
+            [make("structure.json", f"more than {MAX_LINE_BYTES:,} bytes in one line", number, "one sample per line")],
+            None,
+        )
     body = text.removeprefix(codecs.BOM_UTF8) if number == 1 and beginning else text
     problems = list(_file_level(text, body, number))
     if not body.strip(BLANK):

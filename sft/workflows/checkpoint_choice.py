@@ -1,8 +1,9 @@
 """Which checkpoint to take: the earliest that cannot be told from the best, and whether training went on for too long.
 
-The best value of several is partly luck, so the best is held against every other step, paired sample by sample, with p corrected for
-looking at all of them (Holm): what is not worse beyond chance then could be the best ("multiple comparisons with the best", Hsu 1996).
-Of these, the earliest has been trained least; the rule of one standard error (Breiman et al. 1984) chooses in the same spirit.
+The best value of several is partly luck, so the best is held against every other step, paired sample by sample, with p
+corrected for looking at all of them (Holm): what is not worse beyond chance then could be the best ("multiple
+comparisons with the best", Hsu 1996). Of these, the earliest has been trained least; the rule of one standard error
+(Breiman et al. 1984) chooses in the same spirit.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ class Change:
 
 @dataclass(frozen=True)
 class Step:
-    """One step's score with its interval (`high` None: unknown), its change from the step before, and whether it could be the best."""
+    """One step's score with its interval (`high` None: unknown), its change from the step before, and whether it could
+    be the best.
+    """
 
     step: int
     value: float
@@ -41,8 +44,8 @@ class Step:
 class Course:
     """One task's headline score over the steps, over the n samples that all of them answered, of which `independent`.
 
-    best: the step of the best value; earliest: the first that could be the best; worse_later: steps after the best that are
-    worse beyond chance, as over-fitting makes them. few: too few independent samples to tell steps apart.
+    best: the step of the best value; earliest: the first that could be the best; worse_later: steps after the best that
+    are worse beyond chance, as over-fitting makes them. few: too few independent samples to tell steps apart.
     """
 
     task: str
@@ -70,7 +73,11 @@ def courses(data: Data) -> list[Course]:
     order = [run for _, run in sorted((step, run) for run, step in enumerate(data.steps) if step is not None)]
     found = []
     for task in data.tasks if order else ():
-        samples = [sample for sample in data.samples if sample.task == task and all(answer and answer.scores for answer in sample.answers)]
+        samples = [
+            sample
+            for sample in data.samples
+            if sample.task == task and all(answer and answer.scores for answer in sample.answers)
+        ]
         if samples:
             found.append(_course(data, task, samples, order))
     return found
@@ -79,7 +86,10 @@ def courses(data: Data) -> list[Course]:
 def _course(data: Data, task: str, samples: Sequence[Sample], order: Sequence[int]) -> Course:
     metric = HEADLINE[task]
     up = bool(SCORES[metric].higher_is_better)
-    scored = [[{metric: answer.scores[metric]} for sample in samples if (answer := sample.answers[run]) and answer.scores] for run in order]
+    scored = [
+        [{metric: answer.scores[metric]} for sample in samples if (answer := sample.answers[run]) and answer.scores]
+        for run in order
+    ]
     documents = [sample.labels.get("group") or f"\0{place}" for place, sample in enumerate(samples)]
     groups = documents if len(set(documents)) < len(documents) else None
 
@@ -92,29 +102,43 @@ def _course(data: Data, task: str, samples: Sequence[Sample], order: Sequence[in
     others = [place for place in range(len(order)) if place != best]
     against = held(best, *others)
     worse = {
-        place for place, delta, p in zip(others, against.deltas, corrected([against])[0], strict=True)
+        place
+        for place, delta, p in zip(others, against.deltas, corrected([against])[0], strict=True)
         if p < ALPHA and (delta.high < 0 if up else delta.low > 0)
-    }  # fmt: skip
+    }
     numbers = [data.steps[run] or 0 for run in order]
     changes = [None, *(_change(held(place - 1, place), up=up) for place in range(1, len(order)))]
     steps = tuple(
-        Step(number, found.value, found.low, found.high if found.high < float("inf") else None, change, place not in worse)
+        Step(
+            number,
+            found.value,
+            found.low,
+            found.high if found.high < float("inf") else None,
+            change,
+            place not in worse,
+        )
         for place, (number, found, change) in enumerate(zip(numbers, values, changes, strict=True))
-    )  # fmt: skip
+    )
     earliest = min(place for place in range(len(order)) if place not in worse)
     later = tuple(numbers[place] for place in sorted(worse) if place > best)
-    return Course(task, metric, up, len(samples), values[0].n, values[0].n < FEW, steps, numbers[best], numbers[earliest], later)
+    return Course(
+        task, metric, up, len(samples), values[0].n, values[0].n < FEW, steps, numbers[best], numbers[earliest], later
+    )
 
 
 def _change(item: Measured, *, up: bool) -> Change:
     """The second run against the first."""
     delta, p = item.deltas[0], item.ps[0]
     beyond = p < ALPHA and (delta.low > 0 or delta.high < 0)
-    return Change(delta.value, delta.low, delta.high, p, ("better" if (delta.low > 0) == up else "worse") if beyond else "")
+    return Change(
+        delta.value, delta.low, delta.high, p, ("better" if (delta.low > 0) == up else "worse") if beyond else ""
+    )
 
 
 def choose(found: Sequence[Course]) -> Choice:
-    """One step for all tasks: the earliest that could be the best in each of them. Tasks with too few samples have no say, unless there are no others."""
+    """One step for all tasks: the earliest that could be the best in each of them. Tasks with too few samples have no
+    say, unless there are no others.
+    """
     sure = [course for course in found if not course.few]
     if not sure:
         least = min((course.independent for course in found), default=0)

@@ -1,4 +1,5 @@
-"""The learning curve of a training run: each saved checkpoint is exported, served, scored on the same held-out data, and compared.
+"""The learning curve of a training run: each saved checkpoint is exported, served, scored on the same held-out data,
+and compared.
 
     RUN/curve/
       step-200/          what `sft eval` leaves; its results.json says which weights and which data it is of
@@ -39,9 +40,11 @@ WATCH_SECONDS = 10.0  # between two looks for new checkpoints
 
 @dataclass(frozen=True)
 class CurveRequest:
-    """What `sft curve RUN` is told. data: None is the run's own held-out file; label: what other data is called, a part of a folder's name.
+    """What `sft curve RUN` is told. data: None is the run's own held-out file; label: what other data is called, a part
+    of a folder's name.
 
-    base: score the base model too, if `sft run` has not. max_tokens: longest answer; None: as `sft run` asks. watch: until training has ended.
+    base: score the base model too, if `sft run` has not. max_tokens: longest answer; None: as `sft run` asks. watch:
+    until training has ended.
     metrics: scores beyond the usual ones, as of `sft eval`; those that a suite names come without being said.
     """
 
@@ -68,7 +71,10 @@ class CurveRequest:
 
 @dataclass(frozen=True)
 class Curve:
-    """What is known at the end. found: all scores of all steps; courses: the headline scores, one per task; scored: how many steps just now."""
+    """What is known at the end.
+
+    found: all scores of all steps; courses: the headline scores, one per task; scored: how many steps just now.
+    """
 
     out: Path
     found: Comparison
@@ -82,16 +88,25 @@ class Curve:
 
     def as_file(self) -> dict[str, Any]:
         """The content of curve.json: the same however often the work was stopped on the way."""
-        runs = [{"name": run.name, "predictions": run.path, "answered": run.answered, "lost": run.lost} for run in self.found.runs]
+        runs = [
+            {"name": run.name, "predictions": run.path, "answered": run.answered, "lost": run.lost}
+            for run in self.found.runs
+        ]
         return {
-            "report": str(self.out / "report.html"), "complete": self.found.complete, "runs": runs, "tasks": msgspec.to_builtins(self.courses),
+            "report": str(self.out / "report.html"),
+            "complete": self.found.complete,
+            "runs": runs,
+            "tasks": msgspec.to_builtins(self.courses),
             "choice": msgspec.to_builtins(self.choice),
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)
 class Work:
-    """An order with what the run folder says. context: of a server on a CPU, in tokens; conditions: what the scores of all steps have in common."""
+    """An order with what the run folder says.
+
+    context: of a server on a CPU, in tokens; conditions: what the scores of all steps have in common.
+    """
 
     order: CurveRequest
     run: Run
@@ -111,41 +126,70 @@ class Work:
 
     def points(self) -> list[Point]:
         """The models that the order wants."""
-        return checkpoints.chosen(checkpoints.find(self.run, self.out, self.conditions, base=self.order.base), self.order.checkpoints)
+        return checkpoints.chosen(
+            checkpoints.find(self.run, self.out, self.conditions, base=self.order.base), self.order.checkpoints
+        )
 
 
 def run_curve(order: CurveRequest) -> Curve:
     """Score what is not scored yet, and compare.
 
-    UsageError: no run, no such checkpoints, no data. EngineError: no server can run here, or one failed; what is scored stays.
+    UsageError: no run, no such checkpoints, no data. EngineError: no server can run here, or one failed; what is scored
+    stays.
     """
     fresh: set[int] = set()  # steps that were scored just now, some perhaps without all answers
     curve = None
-    with Run(_place(order).out).locked():  # before the rows of a limit are chosen: another `sft curve` may be asking for them
+    with Run(
+        _place(order).out
+    ).locked():  # before the rows of a limit are chosen: another `sft curve` may be asking for them
         work = prepare(order)
         Run(work.out).set_state("scoring")
         _sweep(work.out)
         while True:
-            going_on = order.watch and checkpoints.training(work.run)  # before looking for checkpoints: none may come between
+            going_on = order.watch and checkpoints.training(
+                work.run
+            )  # before looking for checkpoints: none may come between
             todo = [point for point in work.points() if not point.scored and point.step not in fresh]
             fresh |= _score_all(work, todo)
-            done = [(point.name, point.step, point.scored or work.folder(point)) for point in work.points() if point.scored or point.step in fresh]
+            done = [
+                (point.name, point.step, point.scored or work.folder(point))
+                for point in work.points()
+                if point.scored or point.step in fresh
+            ]
             if done and (todo or not curve):
                 notes = [("run", work.run.folder.name), ("data", str(work.data))]
                 title = f"{work.run.folder.name}: over training"
-                curve = write(work.out, done, work.data, work.version, events=work.events, title=title, notes=notes, seed=order.seed, scored=len(fresh), extras=order.extras)
+                curve = write(
+                    work.out,
+                    done,
+                    work.data,
+                    work.version,
+                    events=work.events,
+                    title=title,
+                    notes=notes,
+                    seed=order.seed,
+                    scored=len(fresh),
+                    extras=order.extras,
+                )
             if not going_on:
                 break
             time.sleep(WATCH_SECONDS)
         Run(work.out).set_state("finished")
     if curve is None:
-        raise UsageError("this run has no complete checkpoint", where=str(work.run.folder), hint="train on; --watch waits for checkpoints while a run trains")
+        raise UsageError(
+            "this run has no complete checkpoint",
+            where=str(work.run.folder),
+            hint="train on; --watch waits for checkpoints while a run trains",
+        )
     return curve
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the scores of an order go. told: the longest answer that `sft run` asks for, where its held-out rows are scored."""
+    """Where the scores of an order go.
+
+    told: the longest answer that `sft run` asks for, where its held-out rows are scored.
+    """
 
     run: Run
     data: Path
@@ -162,13 +206,21 @@ def _place(order: CurveRequest) -> _Place:
     require(order.extras)
     run = Run.open(order.run)
     data, told = (order.data, None) if order.data else checkpoints.held_out(run)
-    label = "-".join([*([order.label or data.stem] if order.data or order.limit else []), *([str(order.limit)] if order.limit else [])])
+    label = "-".join(
+        [
+            *([order.label or data.stem] if order.data or order.limit else []),
+            *([str(order.limit)] if order.limit else []),
+        ]
+    )
     label = f"data-{label}" if label.startswith("step-") else label  # whose scores must not land among those of a step
     return _Place(run, data, told, label, order.out or run.folder / run_folder.CURVE / label)
 
 
 def prepare(order: CurveRequest) -> Work:
-    """What is to be done, before anything is written but the rows of a limit. UsageError: no run, no data, or a score that cannot be had here."""
+    """What is to be done, before anything is written but the rows of a limit.
+
+    UsageError: no run, no data, or a score that cannot be had here.
+    """
     place = _place(order)
     run, data = place.run, place.data
     config = load_file(run.folder / "config.yaml")
@@ -181,11 +233,25 @@ def prepare(order: CurveRequest) -> Work:
     longest = length if type(length) is int else 2 * serving.ANSWER_TOKENS
     asked = order.max_tokens or (None if order.suite else place.told or min(longest // 2, serving.ANSWER_TOKENS))
     events = run.folder / TENSORBOARD / place.label
-    return Work(order, run, place.out, events, data, version, machine, device, longest if device == "cpu" else None, asked, conditions_of(data, asked, order.suite))
+    return Work(
+        order,
+        run,
+        place.out,
+        events,
+        data,
+        version,
+        machine,
+        device,
+        longest if device == "cpu" else None,
+        asked,
+        conditions_of(data, asked, order.suite),
+    )
 
 
 def _sweep(out: Path) -> None:
-    """Remove the exported models that a kill has left: gigabytes each, perhaps of checkpoints that are gone and whose turn never comes again."""
+    """Remove the exported models that a kill has left: gigabytes each, perhaps of checkpoints that are gone and whose
+    turn never comes again.
+    """
     for pattern in ("step-*/model", "step-*/.model.*.tmp"):
         for left in out.glob(pattern):
             shutil.rmtree(left, ignore_errors=True)
@@ -196,7 +262,13 @@ def _score_all(work: Work, todo: Sequence[Point]) -> set[int]:
     if not todo:
         return set()
     if reason := environments.no_cpu_server() if work.device == "cpu" else "":
-        raise EngineError(reason, hint="score the checkpoints on a machine that can serve them (docs/serving.md); `sft curve FOLDER` then draws the curve of their evaluations")
+        raise EngineError(
+            reason,
+            hint=(
+                "score the checkpoints on a machine that can serve them (docs/serving.md); `sft curve FOLDER` then"
+                " draws the curve of their evaluations"
+            ),
+        )
     done, stages = set(), ui.Stages()
     with ui.Follow("answers of all checkpoints", _rows(work.data) * len(todo)) as bar:
         for number, point in enumerate(todo, 1):
@@ -207,8 +279,13 @@ def _score_all(work: Work, todo: Sequence[Point]) -> set[int]:
                     continue
                 done.add(point.step)
             if results["stopped"]:
-                missing = f"{point.name}: {results['counts']['lost']} of {results['counts']['in']} answers are missing: {results['stopped']}"
-                raise EngineError(missing, where=str(work.out), hint="nothing is lost: the same command goes on from here")
+                missing = (
+                    f"{point.name}: {results['counts']['lost']} of {results['counts']['in']} answers are missing:"
+                    f" {results['stopped']}"
+                )
+                raise EngineError(
+                    missing, where=str(work.out), hint="nothing is lost: the same command goes on from here"
+                )
     return done
 
 
@@ -218,9 +295,13 @@ def _rows(path: Path) -> int:
 
 
 def score(work: Work, point: Point, bar: ui.Follow) -> dict[str, Any] | None:
-    """Export, serve, ask, stop; gives what results.json of the step holds. None: the trainer removed the checkpoint before it was exported."""
+    """Export, serve, ask, stop; gives what results.json of the step holds. None: the trainer removed the checkpoint
+    before it was exported.
+    """
     folder = work.folder(point)
-    weights = checkpoints.signature(point.weights)  # before they are read: what is written meanwhile is another checkpoint
+    weights = checkpoints.signature(
+        point.weights
+    )  # before they are read: what is written meanwhile is another checkpoint
     try:
         try:
             model = _model(work, point, folder / "model")
@@ -228,13 +309,30 @@ def score(work: Work, point: Point, bar: ui.Follow) -> dict[str, Any] | None:
             if point.kind == "checkpoint" and (not weights or checkpoints.signature(point.weights) != weights):
                 return None
             raise
-        options = serving.server_options(work.device, work.machine, port=serving.free_port(), max_model_len=work.context, gpu_memory=work.order.gpu_memory)
+        options = serving.server_options(
+            work.device,
+            work.machine,
+            port=serving.free_port(),
+            max_model_len=work.context,
+            gpu_memory=work.order.gpu_memory,
+        )
         return evaluate_model(
-            model, work.version, work.data, folder, options, sampling={"max_tokens": work.max_tokens} if work.max_tokens else {}, fingerprint=models.fingerprint(model),
-            conditions=work.conditions | {"weights": weights}, suite=work.order.suite, on_done=bar.one, say=ui.say,
-        )  # fmt: skip
+            model,
+            work.version,
+            work.data,
+            folder,
+            options,
+            sampling={"max_tokens": work.max_tokens} if work.max_tokens else {},
+            fingerprint=models.fingerprint(model),
+            conditions=work.conditions | {"weights": weights},
+            suite=work.order.suite,
+            on_done=bar.one,
+            say=ui.say,
+        )
     finally:
-        shutil.rmtree(folder / "model", ignore_errors=True)  # gigabytes that `sft export RUN --checkpoint STEP` makes again
+        shutil.rmtree(
+            folder / "model", ignore_errors=True
+        )  # gigabytes that `sft export RUN --checkpoint STEP` makes again
 
 
 def _model(work: Work, point: Point, own: Path) -> Path:
@@ -247,25 +345,57 @@ def _model(work: Work, point: Point, own: Path) -> Path:
     return own
 
 
-def write(out: Path, runs: Sequence[tuple[str, int, Path]], data: Path | None, version: models.ModelVersion, *, events: Path, title: str,
-          notes: Sequence[tuple[str, str]] = (), seed: int = 1, scored: int = 0, extras: Collection[str] = ()) -> Curve:  # fmt: skip
+def write(
+    out: Path,
+    runs: Sequence[tuple[str, int, Path]],
+    data: Path | None,
+    version: models.ModelVersion,
+    *,
+    events: Path,
+    title: str,
+    notes: Sequence[tuple[str, str]] = (),
+    seed: int = 1,
+    scored: int = 0,
+    extras: Collection[str] = (),
+) -> Curve:
     """Compare the steps and write all reports into `out`, and the points for TensorBoard into `events`.
 
-    runs: (name, step, folder with predictions.jsonl); extras: scores beyond the usual ones. Errors as of `compare_runs`.
+    runs: (name, step, folder with predictions.jsonl); extras: scores beyond the usual ones. Errors as of
+    `compare_runs`.
     """
     with ui.Follow("scoring", sum(_rows(folder / PREDICTIONS) for _, _, folder in runs)) as bar:
-        compared = compare_runs([(name, folder) for name, _, folder in runs], data=data, version=version, seed=seed, runner=Runner(), progress=bar.update, extras=extras)
+        compared = compare_runs(
+            [(name, folder) for name, _, folder in runs],
+            data=data,
+            version=version,
+            seed=seed,
+            runner=Runner(),
+            progress=bar.update,
+            extras=extras,
+        )
     found = compared.found
-    gathered = gather(compared.runs, pairs=compared.pairs, labels=compared.labels, steps={name: step for name, step, _ in runs}, seed=seed)
+    gathered = gather(
+        compared.runs,
+        pairs=compared.pairs,
+        labels=compared.labels,
+        steps={name: step for name, step, _ in runs},
+        seed=seed,
+    )
     courses_of = courses(gathered)
     curve = Curve(out, found, courses_of, choose(courses_of), scored)
     base = data.parent if data else images_of([Path(run.path) for run in found.runs])
     told = [*notes, *(("note", note) for note in found.notes), ("step to take", _said(curve.choice))]
-    taken = "" if curve.choice.step is None else f"; take {f'step {curve.choice.step}' if curve.choice.step else 'the base model'}"
+    taken = (
+        ""
+        if curve.choice.step is None
+        else f"; take {f'step {curve.choice.step}' if curve.choice.step else 'the base model'}"
+    )
     report.write_all(out, gathered, title=title + taken, base=base, notes=told, conditions=found.conditions)
     write_json(out / "curve.json", curve.as_file())
     write_curves(events, gathered, ui.say)
-    write_json(out / "compare.json", msgspec.to_builtins(found) | {"gates": []})  # last: its presence says that the points are there
+    write_json(
+        out / "compare.json", msgspec.to_builtins(found) | {"gates": []}
+    )  # last: its presence says that the points are there
     ui.say(f"report: {out / 'report.html'}")
     return curve
 
@@ -274,11 +404,30 @@ def _said(choice: Choice) -> str:
     return choice.why if choice.step is None else f"{choice.step or 'the base model'}: {choice.why}"
 
 
-def curve_of(folder: Path, *, out: Path | None = None, version: models.ModelVersion, data: Path | None = None, seed: int = 1, extras: Collection[str] = ()) -> Curve | None:
-    """The curve of evaluations that are there, in folders named after their steps; None where `folder` holds none. Errors as of `write`."""
+def curve_of(
+    folder: Path,
+    *,
+    out: Path | None = None,
+    version: models.ModelVersion,
+    data: Path | None = None,
+    seed: int = 1,
+    extras: Collection[str] = (),
+) -> Curve | None:
+    """The curve of evaluations that are there, in folders named after their steps; None where `folder` holds none.
+    Errors as of `write`.
+    """
     require(extras)
     runs = checkpoints.evaluated(folder)
     if not runs:
         return None
     place = out or folder / run_folder.CURVE
-    return write(place, runs, data, version, events=place / TENSORBOARD, title=f"{folder.resolve().name}: over training", seed=seed, extras=extras)
+    return write(
+        place,
+        runs,
+        data,
+        version,
+        events=place / TENSORBOARD,
+        title=f"{folder.resolve().name}: over training",
+        seed=seed,
+        extras=extras,
+    )

@@ -1,4 +1,7 @@
-"""The main job: validate → plan → train → export → serve → score before and after → report. Each stage can be run again."""
+"""The main job: validate → plan → train → export → serve → score before and after → report.
+
+Each stage can be run again.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,26 @@ from sft.files import read_json, sha256, write_json
 from sft.inference import predict
 from sft.runtime import Machine, environments
 from sft.serving import Parity, check_parity
-from sft.training import CURVE, HELD_OUT, Plan, Run, export_run, machine, model_dir, preflight, servable, settings, sums, trainer
+from sft.training import (
+    CURVE,
+    HELD_OUT,
+    Plan,
+    Run,
+    export_run,
+    machine,
+    model_dir,
+    preflight,
+    servable,
+    settings,
+    sums,
+    trainer,
+)
 from sft.validate import Context, Report, validate
 from sft.workflows.evaluate import TENSORBOARD, evaluate_model, side_by_side, write_curves
 
 REUSED_SECONDS = 1.0  # a stage this short found its result ready
-REHEARSAL_TOKENS = 64  # longest answer asked of a tiny model, or twice the longest training sample; random weights never stop by themselves
+# longest answer asked of a tiny model, or twice the longest training sample; random weights never stop by themselves
+REHEARSAL_TOKENS = 64
 
 
 @dataclass
@@ -42,13 +59,19 @@ def first_line(settled: settings.Settled) -> str:
     """What this is, before anything else is said."""
     if settled.rehearsal:
         return (
-            f"REHEARSAL ({settled.reasons['device']}): a tiny PaddleOCR-VL with random weights learns on the CPU, with the real trainer, exporter and server. "
-            "It shows that your data goes through; its scores say nothing about the real model."
+            f"REHEARSAL ({settled.reasons['device']}): a tiny PaddleOCR-VL with random weights learns on the CPU, with"
+            " the real trainer, exporter and server. It shows that your data goes through; its scores say nothing"
+            " about the real model."
         )
-    return f"Training PaddleOCR-VL {settled.config.model} with {settled.config.engine} on {settled.config.gpus} GPU ({settled.reasons['device']})"
+    return (
+        f"Training PaddleOCR-VL {settled.config.model} with {settled.config.engine} on {settled.config.gpus} GPU"
+        f" ({settled.reasons['device']})"
+    )
 
 
-def run_loop(request: settings.Request, data_name: str, test: Path | None, *, setup_seconds: float = 0.0, port: int | None = None) -> Outcome:
+def run_loop(
+    request: settings.Request, data_name: str, test: Path | None, *, setup_seconds: float = 0.0, port: int | None = None
+) -> Outcome:
     """Do everything; raises as soon as a stage finds that going on makes no sense."""
     stages = ui.Stages()
     hardware = Machine.look()
@@ -66,7 +89,9 @@ def run_loop(request: settings.Request, data_name: str, test: Path | None, *, se
     with stages.stage("validate"):
         reports = [check_file(path, preview) for path in (found.train, *([test] if test else []))]
         train_data, test_data = _split(found, test, request, preview)
-    if preview.config.device == "cpu":  # after the data was found good: an error there should not cost the minutes of an installation
+    if (
+        preview.config.device == "cpu"
+    ):  # after the data was found good: an error there should not cost the minutes of an installation
         _set_up(stages, ["trainer"] if no_server else ["trainer", "server"])
     samples = reports[0].good if test else sum(1 for _ in train_data.open("rb"))
     settled = settings.settle(request, hardware, samples)
@@ -76,10 +101,24 @@ def run_loop(request: settings.Request, data_name: str, test: Path | None, *, se
         return _work(stages, settled, hardware, run, train_data, test_data, base, plan, lengths, no_server, port)
 
 
-def _work(stages: ui.Stages, settled: settings.Settled, hardware: Machine, run: Run, train_data: Path, test_data: Path, base: Path, plan: Plan,
-          lengths: preflight.Lengths, no_server: str, port: int | None) -> Outcome:  # fmt: skip
+def _work(
+    stages: ui.Stages,
+    settled: settings.Settled,
+    hardware: Machine,
+    run: Run,
+    train_data: Path,
+    test_data: Path,
+    base: Path,
+    plan: Plan,
+    lengths: preflight.Lengths,
+    no_server: str,
+    port: int | None,
+) -> Outcome:
     """From training to the report, alone on the run."""
-    answers = min(settled.config.max_seq_len // 2, max(REHEARSAL_TOKENS, 2 * lengths.longest) if settled.config.device == "cpu" else serving.ANSWER_TOKENS)
+    answers = min(
+        settled.config.max_seq_len // 2,
+        max(REHEARSAL_TOKENS, 2 * lengths.longest) if settled.config.device == "cpu" else serving.ANSWER_TOKENS,
+    )
     write_json(run.folder / HELD_OUT, {"path": str(test_data.resolve()), "max_tokens": answers})
     with stages.stage("train"):
         train_run(settled, hardware, run, train_data, base, plan)
@@ -95,14 +134,21 @@ def _work(stages: ui.Stages, settled: settings.Settled, hardware: Machine, run: 
     return outcome
 
 
-def plan_run(settled: settings.Settled, request: settings.Request, data: Path, samples: int, name: str) -> tuple[Plan, Path, preflight.Lengths, Run]:
-    """The plan, the base model, the checked lengths of the samples and the run folder; the sums and reasons are said."""
+def plan_run(
+    settled: settings.Settled, request: settings.Request, data: Path, samples: int, name: str
+) -> tuple[Plan, Path, preflight.Lengths, Run]:
+    """The plan, the base model, the checked lengths of the samples and the run folder; the sums and reasons
+    are said.
+    """
     plan = settings.plan_for(settled, samples)
     ui.sums(sums(plan))
     ui.say(f"  engine               {settled.config.engine}: {settled.reasons['engine']}")
     base = model_dir(settled, request, data, say=ui.say)
     lengths = preflight.check_lengths(data, base, settled)
-    ui.say(f"  longest sample       {lengths.longest} tokens (line {lengths.line}) of max_seq_len {settled.config.max_seq_len}; mean {lengths.mean:.0f}")
+    ui.say(
+        f"  longest sample       {lengths.longest} tokens (line {lengths.line}) of max_seq_len"
+        f" {settled.config.max_seq_len}; mean {lengths.mean:.0f}"
+    )
     note = preflight.packing_note(lengths, settled)
     if note:
         ui.say(f"  warning: {note}")
@@ -152,7 +198,9 @@ def check_file(path: Path, settled: settings.Settled) -> Report:
     return found
 
 
-def _split(found: datasets.DataSet, test: Path | None, request: settings.Request, settled: settings.Settled) -> tuple[Path, Path]:
+def _split(
+    found: datasets.DataSet, test: Path | None, request: settings.Request, settled: settings.Settled
+) -> tuple[Path, Path]:
     """Training and held-out file; a leak between them is an error."""
     if test is None:
         folder = request.runs / "held-out" / f"{found.name}-{sha256(found.train)[:8]}-{settled.config.seed}"
@@ -162,9 +210,11 @@ def _split(found: datasets.DataSet, test: Path | None, request: settings.Request
     shared = holdout.shared_images(found.train, test)
     if shared:
         raise ProblemsFound(
-            f"[set.leak] {len(shared)} images are in the training and in the test file, the first in line {shared[0][0]} and in line {shared[0][1]}",
-            where=str(test), hint="remove them from one of the two; a score on trained images is worth nothing",
-        )  # fmt: skip
+            f"[set.leak] {len(shared)} images are in the training and in the test file, the first in line"
+            f" {shared[0][0]} and in line {shared[0][1]}",
+            where=str(test),
+            hint="remove them from one of the two; a score on trained images is worth nothing",
+        )
     return found.train, test
 
 
@@ -183,30 +233,63 @@ def train_run(settled: settings.Settled, hardware: Machine, run: Run, data: Path
         trainer.train(prepared, run, where, on_progress=bar.step, say=ui.say)
 
 
-def _score(outcome: Outcome, stages: ui.Stages, settled: settings.Settled, hardware: Machine, data: Path, answer_tokens: int, port: int | None) -> None:
+def _score(
+    outcome: Outcome,
+    stages: ui.Stages,
+    settled: settings.Settled,
+    hardware: Machine,
+    data: Path,
+    answer_tokens: int,
+    port: int | None,
+) -> None:
     count = sum(1 for _ in data.open("rb"))
     base = servable(outcome.run)
     for name, folder in (("before", base), ("after", outcome.model or base)):
         with stages.stage(f"serve and score {name}"), ui.Follow(f"answers {name}", count) as bar:
             context = settled.config.max_seq_len if settled.config.device == "cpu" else None
-            options = serving.server_options(settled.config.device, hardware, port=port or serving.free_port(), max_model_len=context)
+            options = serving.server_options(
+                settled.config.device, hardware, port=port or serving.free_port(), max_model_len=context
+            )
             results = evaluate_model(
-                folder, settled.version, data, outcome.run.folder / "scores" / name, options,
-                sampling={"max_tokens": answer_tokens}, fingerprint=models.fingerprint(folder), on_done=bar.one, say=ui.say,
-            )  # fmt: skip
+                folder,
+                settled.version,
+                data,
+                outcome.run.folder / "scores" / name,
+                options,
+                sampling={"max_tokens": answer_tokens},
+                fingerprint=models.fingerprint(folder),
+                on_done=bar.one,
+                say=ui.say,
+            )
         setattr(outcome, name, results)
     if settled.config.device == "cpu":
         with stages.stage("Transformers check"):
             preds = predict.read_predictions(outcome.run.folder / "scores" / "after" / "predictions.jsonl")
             log = outcome.run.folder / "log" / "transformers.log"
-            outcome.parity = check_parity(outcome.model or base, data, preds, server_python=environments.ensure("server").python, max_tokens=answer_tokens, log=log)
+            outcome.parity = check_parity(
+                outcome.model or base,
+                data,
+                preds,
+                server_python=environments.ensure("server").python,
+                max_tokens=answer_tokens,
+                log=log,
+            )
 
 
 def _report(outcome: Outcome, data: Path, settled: settings.Settled) -> Path:
     """The reports, results.json and the scores' points beside the training curves, in the run folder."""
     scores = outcome.run.folder / "scores"
-    runs = [(name, predict.read_predictions(scores / name / "predictions.jsonl")) for name in ("before", "after") if getattr(outcome, name)]
-    notes = [("data", str(data)), ("model", f"{settled.config.model} ({settled.version.served_name})"), ("engine", settled.config.engine), ("run", outcome.run.folder.name)]
+    runs = [
+        (name, predict.read_predictions(scores / name / "predictions.jsonl"))
+        for name in ("before", "after")
+        if getattr(outcome, name)
+    ]
+    notes = [
+        ("data", str(data)),
+        ("model", f"{settled.config.model} ({settled.version.served_name})"),
+        ("engine", settled.config.engine),
+        ("run", outcome.run.folder.name),
+    ]
     if settled.rehearsal:
         notes.insert(0, ("rehearsal", "tiny model, random weights, CPU: the scores say nothing about the real model"))
     if outcome.parity:
@@ -217,7 +300,14 @@ def _report(outcome: Outcome, data: Path, settled: settings.Settled) -> Path:
     if runs:
         steps = {"before": 0, "after": int(outcome.run.manifest()["max_steps"])}
         found = side_by_side(runs, data, steps=steps)
-        report.write_all(outcome.run.folder, found, title=f"{outcome.run.folder.name}: before and after", base=data.parent, notes=notes, timings=outcome.stages)
+        report.write_all(
+            outcome.run.folder,
+            found,
+            title=f"{outcome.run.folder.name}: before and after",
+            base=data.parent,
+            notes=notes,
+            timings=outcome.stages,
+        )
         if not (outcome.run.folder / CURVE / "compare.json").is_file():  # that of `sft curve` has these points and more
             write_curves(outcome.run.folder / TENSORBOARD, found, ui.say)
     write_json(outcome.run.folder / "results.json", summary(outcome))
@@ -230,14 +320,23 @@ def _with_earlier(outcome: Outcome) -> list[tuple[str, float]]:
         earlier = read_json(outcome.run.folder / "results.json")["seconds"]
     except (SftError, KeyError, TypeError):
         return outcome.stages
-    return [(f"{name} (earlier)", earlier[name]) if seconds < REUSED_SECONDS < earlier.get(name, 0) else (name, seconds) for name, seconds in outcome.stages]
+    return [
+        (f"{name} (earlier)", earlier[name]) if seconds < REUSED_SECONDS < earlier.get(name, 0) else (name, seconds)
+        for name, seconds in outcome.stages
+    ]
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:
     """The job's end as data."""
     return {
-        "run": str(outcome.run.folder), "model": str(outcome.model) if outcome.model else None, "report": str(outcome.report) if outcome.report else None,
-        "before": outcome.before, "after": outcome.after, "transformers": asdict(outcome.parity) if outcome.parity else None,
-        "left_out": outcome.left_out, "training": outcome.run.manifest(), "seconds": {name.removesuffix(" (earlier)"): round(seconds, 1) for name, seconds in outcome.stages},
+        "run": str(outcome.run.folder),
+        "model": str(outcome.model) if outcome.model else None,
+        "report": str(outcome.report) if outcome.report else None,
+        "before": outcome.before,
+        "after": outcome.after,
+        "transformers": asdict(outcome.parity) if outcome.parity else None,
+        "left_out": outcome.left_out,
+        "training": outcome.run.manifest(),
+        "seconds": {name.removesuffix(" (earlier)"): round(seconds, 1) for name, seconds in outcome.stages},
         "machine": machine(),
-    }  # fmt: skip
+    }

@@ -7,8 +7,9 @@
       tables: {draw: table, count: 16, seed: 7}                      # drawn by `sft synth`
       pages: {data: OmniDocBench.json, format: omnidocbench, tasks: [table], metrics: [teds, teds_s]}
 
-A suite becomes one data file, `data.jsonl`, in a folder beside the results: its rows are those of all sets in order, each with
-`meta.source` (the set's name). Two models that are asked the same suite are asked the same file, so that `sft compare` pairs them.
+A suite becomes one data file, `data.jsonl`, in a folder beside the results: its rows are those of all sets in order,
+each with `meta.source` (the set's name). Two models that are asked the same suite are asked the same file, so that `sft
+compare` pairs them.
 """
 
 from __future__ import annotations
@@ -79,8 +80,14 @@ class SetRule(_Record):
     seed: int = Field(0, ge=0, description="of what is drawn, and of the choice where there is a limit")
     degrade: Literal["none", "light", "medium", "strong"] = "light"
     fonts: list[str] = []
-    tasks: list[Literal["ocr", "table", "formula", "chart", "spotting", "seal", "other"]] = Field([], description="keep these only")
-    prompt: str | None = Field(None, min_length=1, description="asked instead of each sample's own; one that no model version has is scored as text")
+    tasks: list[Literal["ocr", "table", "formula", "chart", "spotting", "seal", "other"]] = Field(
+        [], description="keep these only"
+    )
+    prompt: str | None = Field(
+        None,
+        min_length=1,
+        description="asked instead of each sample's own; one that no model version has is scored as text",
+    )
     limit: int | None = Field(None, ge=1, description="so many rows, chosen by `seed`")
     metrics: list[str] = Field([], description="scores that are shown; none named: all of the task")
     sampling: SamplingRule = SamplingRule()
@@ -164,11 +171,23 @@ def load(path: Path) -> Suite:
             raise UsageError(f"more than {MAX_BYTES:,} bytes", where=str(path), hint="this is no suite")
         values = plain_yaml.load(text)
         if not isinstance(values, dict):
-            raise UsageError(f"a list of `name: value` lines is expected, found a {type(values).__name__}", where=str(path), hint="eval/smoke.yaml is an example")
+            raise UsageError(
+                f"a list of `name: value` lines is expected, found a {type(values).__name__}",
+                where=str(path),
+                hint="eval/smoke.yaml is an example",
+            )
         return Suite.model_validate(values)
     except ValidationError as error:
-        raise UsageError("; ".join(_fault(fault) for fault in error.errors()[:MAX_FAULTS]), where=str(path), hint="eval/smoke.yaml is an example") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no text, the 99th of a month, a number of 5,000 digits
+        raise UsageError(
+            "; ".join(_fault(fault) for fault in error.errors()[:MAX_FAULTS]),
+            where=str(path),
+            hint="eval/smoke.yaml is an example",
+        ) from error
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: no text, the 99th of a month, a number of 5,000 digits
         raise UsageError(f"not YAML: {error}", where=str(path)) from error
 
 
@@ -177,13 +196,22 @@ def _fault(fault: Any) -> str:
     where, message = shown(".".join(place)), str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] != "extra_forbidden":
         return f"{where or 'the suite'}: {message[:1].lower()}{message[1:]}"
-    fields = SamplingRule.model_fields if "sampling" in place[:-1] else SetRule.model_fields if place[0] == "sets" else Suite.model_fields
+    fields = (
+        SamplingRule.model_fields
+        if "sampling" in place[:-1]
+        else SetRule.model_fields
+        if place[0] == "sets"
+        else Suite.model_fields
+    )
     return f"{where}: unknown key{_meant(place[-1], list(fields))}"
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A suite whose data lie on this disk. set_of: line of `data` → name of its set; sources: set → the file its rows are from."""
+    """A suite whose data lie on this disk.
+
+    set_of: line of `data` → name of its set; sources: set → the file its rows are from.
+    """
 
     suite: Suite
     data: Path
@@ -192,9 +220,11 @@ class Ready:
 
 
 def make_ready(suite: Suite, home: Path, folder: Path, *, say: Callable[[str], None] = lambda _: None) -> Ready:
-    """Draw, convert and choose; writes data.jsonl into `folder`. home: what paths in the suite count from where they are relative.
+    """Draw, convert and choose; writes data.jsonl into `folder`. home: what paths in the suite count from where they
+    are relative.
 
-    What was drawn or converted before is used again. UsageError: a source that is not there; ProblemsFound: a set without rows.
+    What was drawn or converted before is used again. UsageError: a source that is not there; ProblemsFound: a set
+    without rows.
     """
     rows: list[bytes] = []
     set_of: dict[int, str] = {}
@@ -221,13 +251,30 @@ def _source(name: str, rule: SetRule, suite: Suite, home: Path, folder: Path, sa
 
         mark = _mark(rule.draw, rule.count, rule.seed, rule.degrade, rule.fonts, suite.model)
         out = folder / f"{name}-{mark}.jsonl"
-        synth(Drawing(rule.draw, rule.count, tuple(rule.fonts), None, rule.seed, rule.degrade, models.get(suite.model).name, False, 0), out)
+        synth(
+            Drawing(
+                rule.draw,
+                rule.count,
+                tuple(rule.fonts),
+                None,
+                rule.seed,
+                rule.degrade,
+                models.get(suite.model).name,
+                False,
+                0,
+            ),
+            out,
+        )
         return out
     given = home / (rule.data or "")
     if rule.format == HUB:
         if (given / "test.jsonl").is_file():
             return given / "test.jsonl"
-        if not given.exists() and not Path(rule.data or "").exists() and not (datasets.DATASETS / (rule.data or "")).exists():
+        if (
+            not given.exists()
+            and not Path(rule.data or "").exists()
+            and not (datasets.DATASETS / (rule.data or "")).exists()
+        ):
             raise _not_there(name, rule, given)
         found = datasets.find(str(given) if given.exists() else rule.data or "", say=say)
         return found.train if given.is_file() else found.test or found.train
@@ -237,17 +284,31 @@ def _source(name: str, rule: SetRule, suite: Suite, home: Path, folder: Path, sa
     tasks = [Task(task) for task in rule.tasks if task != "other"]
     out = folder / f"{name}-{_mark(str(source.resolve()), rule.format, suite.model)}.jsonl"
     options = Options(task=tasks[0] if len(tasks) == 1 and len(rule.tasks) == 1 else None)
-    order = ConvertRequest(rule.format, source, out if options.task is None else out.with_name(f"{out.stem}-{tasks[0].value}.jsonl"), options, model=suite.model)
+    order = ConvertRequest(
+        rule.format,
+        source,
+        out if options.task is None else out.with_name(f"{out.stem}-{tasks[0].value}.jsonl"),
+        options,
+        model=suite.model,
+    )
     result = convert.convert(order, Runner())
     counts = result.manifest["counts"]
     if counts["rejected"]:
-        say(f"  {name}: {counts['in']} in = {counts['out']} out + {counts['rejected']} rejected, see {convert.rejects_path(order.out)}")
+        say(
+            f"  {name}: {counts['in']} in = {counts['out']} out + {counts['rejected']} rejected, see"
+            f" {convert.rejects_path(order.out)}"
+        )
     return order.out
 
 
 def _not_there(name: str, rule: SetRule, given: Path) -> UsageError:
-    places = f"neither beside the suite ({given}) nor in the current directory" + (f", nor is it a name under {datasets.DATASETS}/" if rule.format == HUB else "")
-    return UsageError(f"the data of the set {name}, {rule.data}, is {places}", hint="correct the path in the suite, or bring the data there")
+    places = f"neither beside the suite ({given}) nor in the current directory" + (
+        f", nor is it a name under {datasets.DATASETS}/" if rule.format == HUB else ""
+    )
+    return UsageError(
+        f"the data of the set {name}, {rule.data}, is {places}",
+        hint="correct the path in the suite, or bring the data there",
+    )
 
 
 def _mark(*what: object) -> str:
@@ -266,7 +327,11 @@ def _chosen(name: str, rule: SetRule, source: Path, folder: Path) -> list[bytes]
         keep = sorted(random.Random(f"{name}/{rule.seed}").sample(range(len(rows)), rule.limit))
         rows = [rows[index] for index in keep]
     if not rows:
-        raise ProblemsFound(f"the set {name} has no rows", where=str(source), hint="look at its tasks, and at what was rejected when it was converted")
+        raise ProblemsFound(
+            f"the set {name} has no rows",
+            where=str(source),
+            hint="look at its tasks, and at what was rejected when it was converted",
+        )
     return [_placed(name, rule, msgspec.json.decode(row), source.parent, folder) for row in rows]
 
 

@@ -118,12 +118,24 @@ def check(case: Case, folder: Path) -> Outcome:
 def check_account(case: Case, found: Outcome, folder: Path) -> None:
     told = found.told()
     assert {one["code"] for one in found.rejects} <= REASONS.keys(), told
-    assert all(list(one) == ["where", "code", "message", "raw"] and one["where"] and one["message"] for one in found.rejects), told
+    assert all(
+        list(one) == ["where", "code", "message", "raw"] and one["where"] and one["message"] for one in found.rejects
+    ), told
     if found.error is None:
-        assert found.counts["in"] == found.counts["out"] + found.counts["rejected"] == len(found.rows) + len(found.rejects), told
+        assert (
+            found.counts["in"] == found.counts["out"] + found.counts["rejected"] == len(found.rows) + len(found.rejects)
+        ), told
         assert found.counts["in"] >= case.at_least, f"{case.at_least} rows went in; {told}"
-        assert len(found.rows) == found.counts["out"] and sum(found.counts["reasons"].values()) == len(found.rejects), told
-        allowed = {"out.jsonl", "out.manifest.json", "out_images", ".out.jsonl.images", *(["out.rejects.jsonl"] if found.rejects else [])}
+        assert len(found.rows) == found.counts["out"] and sum(found.counts["reasons"].values()) == len(found.rejects), (
+            told
+        )
+        allowed = {
+            "out.jsonl",
+            "out.manifest.json",
+            "out_images",
+            ".out.jsonl.images",
+            *(["out.rejects.jsonl"] if found.rejects else []),
+        }
         if "source.remote" in found.counts["reasons"]:  # hosts that did not answer may answer another time
             allowed.add(".out.jsonl.work")
         assert manifest_path(folder / "out.jsonl").exists()
@@ -132,7 +144,9 @@ def check_account(case: Case, found: Outcome, folder: Path) -> None:
         allowed = {"out.rejects.jsonl", "out_images"}
     assert {path.name for path in folder.iterdir()} <= allowed, told
     assert not [path for path in folder.rglob("*") if path.name.endswith((".tmp", ".part", ".arriving"))], told
-    assert not [one for one in found.rejects if "the rest of this part cannot be read" in one["message"]], f"a format raised; {told}"
+    assert not [one for one in found.rejects if "the rest of this part cannot be read" in one["message"]], (
+        f"a format raised; {told}"
+    )
     assert not Path("UNPICKLED").exists(), told
 
 
@@ -161,11 +175,16 @@ def baseline(kit: Kit, folder: Path) -> dict[str, tuple[str, str]]:
         case = Case(kit, "whole", lambda kit, folder: (kit.write(folder, good_rows()), MARKED))
         found = outcome(case, case.build(kit, place / "source")[0], place / "out")
         rows = by_mark(found.rows, place / "out")
-        assert all(len(rows.get(mark, [])) == 1 for mark in MARKED) and not found.rejects, f"the undamaged source of {kit.name} is not good: {found.told()}"
+        assert all(len(rows.get(mark, [])) == 1 for mark in MARKED) and not found.rejects, (
+            f"the undamaged source of {kit.name} is not good: {found.told()}"
+        )
         _baselines[kit.name] = {mark: rows[mark][0] for mark in MARKED}
     return _baselines[kit.name]
 
 
 def listing(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)).encode("utf-8", "backslashreplace").decode() for base, folders, files in os.walk(folder) for path in (Path(base) / name for name in folders + files))
-
+    return sorted(
+        str(path.relative_to(folder)).encode("utf-8", "backslashreplace").decode()
+        for base, folders, files in os.walk(folder)
+        for path in (Path(base) / name for name in folders + files)
+    )

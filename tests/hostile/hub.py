@@ -37,7 +37,9 @@ def cases() -> Iterator[Case]:
 def run_validate(path: Path, out: Path, kept: set[str], *, deep: bool) -> None:
     report = validate(path, Context(path.parent, VERSION, decode=deep))
     assert {problem.code for problem in report.problems} <= REASONS.keys()
-    assert 0 <= report.good <= report.rows and report.good >= len(kept), f"{report.good} good of {report.rows}, expected {len(kept)}: {report.problems[:5]}"
+    assert 0 <= report.good <= report.rows and report.good >= len(kept), (
+        f"{report.good} good of {report.rows}, expected {len(kept)}: {report.problems[:5]}"
+    )
     assert all(problem.message and problem.line >= 0 for problem in report.problems)
 
 
@@ -61,7 +63,9 @@ def found_in(rows: list[dict[str, Any]]) -> set[str]:
 
 
 def run_split(path: Path, out: Path, kept: set[str]) -> None:
-    account(curate.split_set(path, out, parts=[("test", 1)], keys=Keys(strata=("task", "script")), runner=ONE), out, kept)
+    account(
+        curate.split_set(path, out, parts=[("test", 1)], keys=Keys(strata=("task", "script")), runner=ONE), out, kept
+    )
 
 
 def run_dedupe(path: Path, out: Path, kept: set[str], *, near: bool) -> None:
@@ -97,13 +101,16 @@ def check(case: Case, verb: str, folder: Path) -> None:
     source, kept = case.build(case.kit, folder)
     out = folder / "out"
     out.mkdir()
-    good = set(kept) - ({"alpha"} if "byte order mark" in case.name else set())  # the trainer dies of the mark: `sft validate --fix`
+    good = set(kept) - (
+        {"alpha"} if "byte order mark" in case.name else set()
+    )  # the trainer dies of the mark: `sft validate --fix`
     with harness.time_limit(harness.SECONDS):
         try:
             VERBS[verb](source, out, good)
         except SftError as error:
-            few = "to hold out of" in error.message or "no group fits" in error.message  # a file of one good row, or of one image, cannot be split
+            few = (
+                "to hold out of" in error.message or "no group fits" in error.message
+            )  # a file of one good row, or of one image, cannot be split
             assert error.message and (not good or few), f"{verb}: {error}, but {sorted(good)} are good"
     left = [path.name for path in out.iterdir() if path.name.endswith((".tmp", ".work"))]
     assert not left, left
-

@@ -1,4 +1,6 @@
-"""What several source formats share: rows, regions of a page, targets, bounded readers of JSON, XML, Parquet, LMDB and tar files."""
+"""What several source formats share: rows, regions of a page, targets, bounded readers of JSON, XML, Parquet, LMDB and
+tar files.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,43 @@ from typing import TYPE_CHECKING
 from sft.lazy import names_of
 
 if TYPE_CHECKING:
-    from sft.formats.shared import datasets_library, json_stream, lmdb_file, parquet, regions, rows, webdataset, xml_safe
-    from sft.formats.shared.conversations import MARK, Inline, Json, from_messages, inexpressible, misshapen, to_messages
+    from sft.formats.shared import (
+        datasets_library,
+        json_stream,
+        lmdb_file,
+        parquet,
+        regions,
+        rows,
+        webdataset,
+        xml_safe,
+    )
+    from sft.formats.shared.conversations import (
+        MARK,
+        Inline,
+        Json,
+        from_messages,
+        inexpressible,
+        misshapen,
+        to_messages,
+    )
     from sft.formats.shared.delimited_text import Record, records
     from sft.formats.shared.hub_files import DataFile, data_files, is_output
-    from sft.formats.shared.rows import BOM, IMAGE_SUFFIXES, RAW, begin, decode_line, from_base64, item, json_rows, json_units, picture, prompt_tasks, source_file, text_lines, with_suffix
+    from sft.formats.shared.rows import (
+        BOM,
+        IMAGE_SUFFIXES,
+        RAW,
+        begin,
+        decode_line,
+        from_base64,
+        item,
+        json_rows,
+        json_units,
+        picture,
+        prompt_tasks,
+        source_file,
+        text_lines,
+        with_suffix,
+    )
     from sft.formats.shared.targets import make
 else:
     __getattr__ = names_of(__name__)

@@ -1,6 +1,7 @@
 """Conversations as hub rows: texts and tags, images and the texts that they precede, and the shape of what is left.
 
-`parse` reads a row as PaddleFormers, ms-swift and LLaMA-Factory write it; `sft.formats.shared.conversations` holds the way back.
+`parse` reads a row as PaddleFormers, ms-swift and LLaMA-Factory write it; `sft.formats.shared.conversations` holds the
+way back.
 """
 
 from __future__ import annotations
@@ -60,7 +61,11 @@ def parse(row: Json) -> tuple[Json, list[str | Inline]]:
     meta = row.get("meta")
     if not isinstance(meta, dict) or not meta or any(own in meta for own in OWN):
         meta = None  # it is part of the shape
-    shape = {name: value for name, value in row.items() if name not in ("messages", key, *PASS) and (name != "meta" or meta is None)}
+    shape = {
+        name: value
+        for name, value in row.items()
+        if name not in ("messages", key, *PASS) and (name != "meta" or meta is None)
+    }
     shape["messages"] = [found.message(number, message) for number, message in enumerate(messages)]
     if len(found.from_pool) < len(found.pool):
         raise misshapen(f"{len(found.pool) - len(found.from_pool)} more images than {MARK} marks")
@@ -70,8 +75,15 @@ def parse(row: Json) -> tuple[Json, list[str | Inline]]:
         raise misshapen("no message of a user or an assistant")
     if key in row:
         shape[key] = _shape_paths(row[key], iter(found.from_pool))
-    hub: Json = {**{name: row[name] for name in PASS if name in row}, "image_info": found.image_info, "text_info": found.text_info}
-    usual = {"messages": [{"role": TAGS[item["tag"]]} for item in found.text_info], "images": list(range(len(found.images)))}
+    hub: Json = {
+        **{name: row[name] for name in PASS if name in row},
+        "image_info": found.image_info,
+        "text_info": found.text_info,
+    }
+    usual = {
+        "messages": [{"role": TAGS[item["tag"]]} for item in found.text_info],
+        "images": list(range(len(found.images))),
+    }
     if meta is not None or not same(shape, usual):
         hub["meta"] = {**(meta or {}), **({} if same(shape, usual) else {"messages": shape})}
     return hub, found.images
@@ -109,7 +121,10 @@ def _shape_paths(value: Any, indices: Iterator[int]) -> Any:
     if isinstance(value, list):
         return [_shape_paths(entry, indices) for entry in value]
     if isinstance(value, dict):
-        return {**{key: inner for key, inner in value.items() if key != "bytes" or inner is None}, "path": next(indices)}
+        return {
+            **{key: inner for key, inner in value.items() if key != "bytes" or inner is None},
+            "path": next(indices),
+        }
     return value if value is None else next(indices)
 
 
@@ -133,7 +148,11 @@ class _Found:
                 raise inexpressible(f"{where} is a system prompt", "put the instruction into the prompt, or remove it")
             return message
         if not isinstance(role, str) or role not in ROLES:
-            raise inexpressible(f"{where} has the role {raw(role)}") if role in _OTHER_ROLES else misshapen(f"{where}: role {raw(role)}")
+            raise (
+                inexpressible(f"{where} has the role {raw(role)}")
+                if role in _OTHER_ROLES
+                else misshapen(f"{where}: role {raw(role)}")
+            )
         self._refuse(where, role, message)
         self.begun = False
         shape = {key: value for key, value in message.items() if key != "content"}
@@ -201,12 +220,17 @@ class _Found:
             return {**block, key: index}
         self._add(_url(value), role, where)
         if "data" in value:  # Anthropic's base64; it becomes a file
-            value = {"type": "url", **{name: inner for name, inner in value.items() if name not in ("data", "media_type", "type")}}
+            value = {
+                "type": "url",
+                **{name: inner for name, inner in value.items() if name not in ("data", "media_type", "type")},
+            }
         return {**block, key: {**value, "url": index}}
 
 
 def source_key(block: Json) -> str | None:
-    """The key of a block under which its image stands: OpenAI's image_url, Anthropic's source, image or url elsewhere."""
+    """The key of a block under which its image stands: OpenAI's image_url, Anthropic's source, image or url
+    elsewhere.
+    """
     return next((key for key in ("image_url", "source", "image", "url", "path") if block.get(key) is not None), None)
 
 
@@ -236,8 +260,13 @@ def to_messages(row: Json) -> Json:
     plain = _canonical(row, turns)
     rest = {key: value for key, value in row.items() if key not in ("text_info", "image_info", *PASS)}
     rest["text_info"] = [{key: value for key, value in item.items() if key != "text"} for item in row["text_info"]]
-    rest["image_info"] = [{key: value for key, value in image.items() if key != "image_url"} for image in row["image_info"]]
-    canonical = {"text_info": [{"tag": item["tag"]} for item in row["text_info"]], "image_info": [{"matched_text_index": turn} for turn, item in enumerate(turns) for _ in item.images]}
+    rest["image_info"] = [
+        {key: value for key, value in image.items() if key != "image_url"} for image in row["image_info"]
+    ]
+    canonical = {
+        "text_info": [{"tag": item["tag"]} for item in row["text_info"]],
+        "image_info": [{"matched_text_index": turn} for turn, item in enumerate(turns) for _ in item.images],
+    }
     return plain if same(rest, canonical) else {**plain, "meta": {"erniekit": rest}}
 
 
@@ -270,7 +299,11 @@ def _turns(row: Json) -> list[_Turn]:
     except (KeyError, TypeError, AttributeError) as error:
         raise misshapen(f"not a row of the hub: {error!r}") from error
     for number, turn in enumerate(turns):
-        if turn.tag not in TAGS or not isinstance(turn.text, str) or not all(isinstance(path, str) for path in turn.images):
+        if (
+            turn.tag not in TAGS
+            or not isinstance(turn.text, str)
+            or not all(isinstance(path, str) for path in turn.images)
+        ):
             raise misshapen(f"not a row of the hub: text_info[{number}] or its image")
         if MARK in turn.text:
             raise inexpressible(f"text_info[{number}] contains {MARK}, which would be taken for an image")
@@ -281,7 +314,11 @@ def _turns(row: Json) -> list[_Turn]:
 
 def _canonical(row: Json, turns: list[_Turn]) -> Json:
     messages = [{"role": TAGS[turn.tag], "content": MARK * len(turn.images) + turn.text} for turn in turns]
-    return {**{key: row[key] for key in PASS if key in row}, "messages": messages, "images": [path for turn in turns for path in turn.images]}
+    return {
+        **{key: row[key] for key in PASS if key in row},
+        "messages": messages,
+        "images": [path for turn in turns for path in turn.images],
+    }
 
 
 def _filled(row: Json, turns: list[_Turn]) -> Json | None:
@@ -309,7 +346,9 @@ def _fill(shape: Json, turns: list[_Turn]) -> Json:
             continue
         turn = next(rest)
         blocks = message.get("content")
-        content = MARK * len(turn.images) + turn.text if blocks is None else list(_fill_blocks(blocks, turn.text, paths))
+        content = (
+            MARK * len(turn.images) + turn.text if blocks is None else list(_fill_blocks(blocks, turn.text, paths))
+        )
         messages.append({**message, "content": content})
     filled = {**shape, "messages": messages}
     for key in ("images", "image"):
@@ -327,7 +366,9 @@ def _fill_paths(value: Any, paths: list[str]) -> Any:
 
 
 def _fill_blocks(blocks: list[Json], text: str, paths: list[str]) -> Iterator[Json]:
-    """Blocks with the text in its old portions; where the text has another length by now, the caller sees that they do not fit."""
+    """Blocks with the text in its old portions; where the text has another length by now, the caller sees that they do
+    not fit.
+    """
     position = 0
     for block in blocks:
         if block["type"] == "text":
@@ -346,7 +387,9 @@ def _fill_blocks(blocks: list[Json], text: str, paths: list[str]) -> Iterator[Js
 
 
 def from_messages(row: Json) -> tuple[Json, list[str | Inline]]:
-    """(hub row, its images in the order of image_info); MarkupError with source.shape, source.inexpressible or trainer.no_image."""
+    """(hub row, its images in the order of image_info); MarkupError with source.shape, source.inexpressible or
+    trainer.no_image.
+    """
     meta = row.get("meta")
     rest = meta.get("erniekit") if isinstance(meta, dict) and len(meta) == 1 else None
     if isinstance(rest, dict) and row.keys() - set(PASS) == {"messages", "images", "meta"}:

@@ -79,7 +79,9 @@ class _Feed:
 
 
 def records(path: Path, name: str, delimiter: str) -> Iterator[Record | Reject]:
-    """Every record of a file, the header too; blank lines are none. A record that cannot be read is a Reject, by its first line."""
+    """Every record of a file, the header too; blank lines are none. A record that cannot be read is a Reject, by its
+    first line.
+    """
     with open_input(path) as stream:
         feed = _Feed(_lines(stream, name))
         while (found := feed.peek()) is not None:
@@ -94,14 +96,20 @@ def records(path: Path, name: str, delimiter: str) -> Iterator[Record | Reject]:
 
 def _record(feed: _Feed, name: str, delimiter: str) -> Record | Reject:
     feed.begin()
-    usual = csv.field_size_limit(MAX_LINE_BYTES)  # of this process, so only for this record; a field may hold a whole table
+    usual = csv.field_size_limit(
+        MAX_LINE_BYTES
+    )  # of this process, so only for this record; a field may hold a whole table
     try:
         fields = next(csv.reader(feed, delimiter=delimiter, strict=True))
         line, raw = feed.taken[0]
         return Record(line, tuple(fields), begin(raw[:800].encode()))
     except (csv.Error, _Endless, StopIteration) as error:
         line, raw = feed.give_back()
-        said = "a quote that does not end" if isinstance(error, (_Endless, StopIteration)) or "unexpected end" in str(error) else str(error)
+        said = (
+            "a quote that does not end"
+            if isinstance(error, (_Endless, StopIteration)) or "unexpected end" in str(error)
+            else str(error)
+        )
         return Reject(f"{name}:{line}", "source.syntax", f"not a record: {said}", begin(raw[:800].encode()))
     finally:
         csv.field_size_limit(usual)
@@ -112,7 +120,10 @@ def _lines(stream: object, name: str) -> Iterator[tuple[int, str | Reject]]:
     for number, line, too_long in bounded_lines(stream):  # type: ignore[arg-type]
         where = f"{name}:{number}"
         if too_long:
-            yield number, Reject(where, "source.too_large", f"more than {MAX_LINE_BYTES:,} bytes in one line", begin(line))
+            yield (
+                number,
+                Reject(where, "source.too_large", f"more than {MAX_LINE_BYTES:,} bytes in one line", begin(line)),
+            )
             continue
         text = decode_line(where, line.removeprefix(BOM) if number == 1 else line)
         yield number, text if isinstance(text, Reject) else text + "\n"

@@ -1,9 +1,11 @@
-"""Which files a Hugging Face data set consists of: a file, a folder in any of the library's layouts, or a name on the hub.
+"""Which files a Hugging Face data set consists of: a file, a folder in any of the library's layouts, or a name on the
+hub.
 
 Nothing is executed and nothing unpacked: a repository that needs a loading script or holds archives is refused, but for
-the tar files of a WebDataset, which are read where they stand (`sft.formats.shared.webdataset`). The files are read as they are
-(Parquet, Arrow, JSON lines, CSV, the metadata file of an image folder), so that no second copy of the data is written to the
-library's cache, and a broken row costs one row. Which files belong to which configuration and split is asked of README.md.
+the tar files of a WebDataset, which are read where they stand (`sft.formats.shared.webdataset`). The files are read as
+they are (Parquet, Arrow, JSON lines, CSV, the metadata file of an image folder), so that no second copy of the data is
+written to the library's cache, and a broken row costs one row. Which files belong to which configuration and split is
+asked of README.md.
 """
 
 from __future__ import annotations
@@ -49,8 +51,16 @@ def data_files(source: Path, split: str) -> list[DataFile]:
     """
     if source.is_file():
         if source.suffix.lower() in (*_ARCHIVES, ".pkl", ".pickle", ".py"):
-            hint = "the tar files of a WebDataset are read where they stand: give their folder; otherwise unpack it" if source.suffix.lower() == ".tar" else "unpack it"
-            raise UsageError("archives, pickles and scripts are not opened", where=str(source), hint=f"{hint}, and give the folder or a .parquet or .jsonl file")
+            hint = (
+                "the tar files of a WebDataset are read where they stand: give their folder; otherwise unpack it"
+                if source.suffix.lower() == ".tar"
+                else "unpack it"
+            )
+            raise UsageError(
+                "archives, pickles and scripts are not opened",
+                where=str(source),
+                hint=f"{hint}, and give the folder or a .parquet or .jsonl file",
+            )
         return [DataFile(source.name, source)]
     if not source.exists():
         source = _from_hub(source, split)
@@ -59,14 +69,21 @@ def data_files(source: Path, split: str) -> list[DataFile]:
         raise UsageError(
             "this data set needs its loading script, which would be executed",
             where=str(script),
-            hint="give one of its data files by itself, or owner/name@refs/convert/parquet, where the hub keeps a copy as Parquet",
+            hint=(
+                "give one of its data files by itself, or owner/name@refs/convert/parquet, where the hub keeps a copy"
+                " as Parquet"
+            ),
         )
     return _configured(source, split) or [DataFile(*file) for file in _folder(source, split)]
 
 
 def _configured(source: Path, split: str) -> list[DataFile]:
     """The files of a configuration that README.md names; [] where it names none."""
-    if (source / "dataset_dict.json").is_file() or (source / "state.json").is_file() or not (configs := read_configs(source)):
+    if (
+        (source / "dataset_dict.json").is_file()
+        or (source / "state.json").is_file()
+        or not (configs := read_configs(source))
+    ):
         return []
     config, split = choose_config(configs, split, str(source))
     patterns = patterns_of(config, split, str(source))
@@ -82,7 +99,11 @@ def _configured(source: Path, split: str) -> list[DataFile]:
 def _folder(source: Path, split: str) -> Files:
     if (source / "dataset_dict.json").is_file():
         splits = _state(source / "dataset_dict.json").get("splits")
-        names = [name for name in splits if isinstance(name, str) and "/" not in name and name != ".."] if isinstance(splits, list) else []
+        names = (
+            [name for name in splits if isinstance(name, str) and "/" not in name and name != ".."]
+            if isinstance(splits, list)
+            else []
+        )
         if split and split not in names:
             raise UsageError(f"no split called {split!r}", where=str(source), hint=f"the splits are {', '.join(names)}")
         return [file for name in names if not split or name == split for file in _saved(source / name, f"{name}/")]
@@ -95,8 +116,20 @@ def _folder(source: Path, split: str) -> Files:
 
 def _rows_of(found: Files) -> Files:
     """Those of the files that hold the rows: of the first kind of which there are any."""
-    for wanted in (_named(".parquet"), _metadata, _named(".jsonl", ".ndjson"), _named(".arrow"), _named(".csv"), _named(".tsv"), _named(".json"), _named(".tar"), _named(".txt")):
-        if files := [(name, path) for name, path in found if wanted(path) and path.name not in _NO_ROWS and not is_output(path)]:
+    for wanted in (
+        _named(".parquet"),
+        _metadata,
+        _named(".jsonl", ".ndjson"),
+        _named(".arrow"),
+        _named(".csv"),
+        _named(".tsv"),
+        _named(".json"),
+        _named(".tar"),
+        _named(".txt"),
+    ):
+        if files := [
+            (name, path) for name, path in found if wanted(path) and path.name not in _NO_ROWS and not is_output(path)
+        ]:
             return files if files[0][1].suffix.lower() != ".txt" or not any(_picture(path) for _, path in found) else []
     return []
 
@@ -106,7 +139,9 @@ def _picture(path: Path) -> bool:
 
 
 def is_output(path: Path) -> bool:
-    """Whether a verb of the workbench wrote this file: its manifest lies beside it. Such a file is no label file of the folder."""
+    """Whether a verb of the workbench wrote this file: its manifest lies beside it. Such a file is no label file of
+    the folder.
+    """
     stem = path.name.removesuffix(".jsonl").removesuffix(".json").removesuffix(".rejects").removesuffix(".manifest")
     return path.suffix in (".json", ".jsonl") and path.with_name(f"{stem}.manifest.json").is_file()
 
@@ -134,8 +169,16 @@ def _nothing(source: Path, found: Iterable[Path]) -> Files:
     if suffixes & set(_ARCHIVES):
         raise UsageError("only archives here, which are not opened", where=str(source), hint="unpack them first")
     if suffixes & set(_PICTURES):
-        raise UsageError("images, but no labels", where=str(source), hint="an image folder needs metadata.jsonl with file_name and text")
-    raise UsageError("no .parquet, metadata.jsonl, .jsonl or .arrow files", where=str(source), hint="give the folder of the data, a file, or a name on the hub such as owner/name")
+        raise UsageError(
+            "images, but no labels",
+            where=str(source),
+            hint="an image folder needs metadata.jsonl with file_name and text",
+        )
+    raise UsageError(
+        "no .parquet, metadata.jsonl, .jsonl or .arrow files",
+        where=str(source),
+        hint="give the folder of the data, a file, or a name on the hub such as owner/name",
+    )
 
 
 def _state(path: Path) -> dict[str, Any]:
@@ -152,12 +195,24 @@ def _saved(folder: Path, prefix: str) -> Files:
     """The files of one data set that `Dataset.save_to_disk` wrote, in the order of its state.json."""
     state = _state(folder / "state.json")
     if state.get("_indices_files") or state.get("_indices_data_files"):
-        raise UsageError("the rows are kept in another order than they are stored", where=str(folder), hint="save it again with ds.flatten_indices().save_to_disk(…)")
+        raise UsageError(
+            "the rows are kept in another order than they are stored",
+            where=str(folder),
+            hint="save it again with ds.flatten_indices().save_to_disk(…)",
+        )
     entries = state.get("_data_files")
-    names = [entry.get("filename") if isinstance(entry, dict) else None for entry in entries] if isinstance(entries, list) else [None]
+    names = (
+        [entry.get("filename") if isinstance(entry, dict) else None for entry in entries]
+        if isinstance(entries, list)
+        else [None]
+    )
     good = [name for name in names if isinstance(name, str) and Path(name).name == name and name.endswith(".arrow")]
     if not good or len(good) != len(names):
-        raise UsageError("_data_files are not the names of .arrow files", where=str(folder / "state.json"), hint="save the data set again")
+        raise UsageError(
+            "_data_files are not the names of .arrow files",
+            where=str(folder / "state.json"),
+            hint="save the data set again",
+        )
     return [(prefix + name, folder / name) for name in good]
 
 
@@ -173,14 +228,22 @@ def _from_hub(source: Path, split: str) -> Path:
     """A folder with the files of a data set on the hub; what has been downloaded before is not downloaded again."""
     name = source.as_posix()
     if not _HUB_NAME.fullmatch(name):
-        raise UsageError("no such file or folder, and no name on the hub", where=name, hint="check the path; a name on the hub looks like owner/name or owner/name@revision")
+        raise UsageError(
+            "no such file or folder, and no name on the hub",
+            where=name,
+            hint="check the path; a name on the hub looks like owner/name or owner/name@revision",
+        )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     repository, _, revision = name.partition("@")
 
     def download(patterns: Iterable[str], revision: str) -> Path:
-        return Path(snapshot_download(repository, repo_type="dataset", revision=revision or None, allow_patterns=[*patterns, *_STATE]))
+        return Path(
+            snapshot_download(
+                repository, repo_type="dataset", revision=revision or None, allow_patterns=[*patterns, *_STATE]
+            )
+        )
 
     try:
         folder = download((), revision)
@@ -188,19 +251,41 @@ def _from_hub(source: Path, split: str) -> Path:
         if configs := read_configs(folder):
             config, split = choose_config(configs, split, name)
             patterns = patterns_of(config, split, name)
-            words = [f"{config.folder}/*"] if patterns is None and config.folder else [*_DATA, "*.tar"] if patterns is None else [*map(_downloaded, patterns), *_pictures_beside(patterns)]
+            words = (
+                [f"{config.folder}/*"]
+                if patterns is None and config.folder
+                else (
+                    [*_DATA, "*.tar"]
+                    if patterns is None
+                    else [*map(_downloaded, patterns), *_pictures_beside(patterns)]
+                )
+            )
             return download(words, commit)
         folder = download([f"*{split}*"] if split else _DATA, commit)
-        return folder if split or any(path.suffix.lower() in _TABLES and path.name not in _NO_ROWS for _, path in _below(folder)) else download(["*.tar"], commit)
+        return (
+            folder
+            if split or any(path.suffix.lower() in _TABLES and path.name not in _NO_ROWS for _, path in _below(folder))
+            else download(["*.tar"], commit)
+        )
     except UsageError:
         raise
     except GatedRepoError as error:
-        raise EngineError("this data set is given only to those who accepted its terms", where=name, hint="accept them on its page on the hub, and set HF_TOKEN") from error
+        raise EngineError(
+            "this data set is given only to those who accepted its terms",
+            where=name,
+            hint="accept them on its page on the hub, and set HF_TOKEN",
+        ) from error
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
-        raise UsageError("no file or folder here, and no such data set on the hub", where=name, hint="check the path, or the name and the revision") from error
+        raise UsageError(
+            "no file or folder here, and no such data set on the hub",
+            where=name,
+            hint="check the path, or the name and the revision",
+        ) from error
     except Exception as error:  # the network, a proxy, a certificate, HF_HUB_OFFLINE
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-        raise EngineError(f"no file or folder here, and the hub cannot be asked ({reason})", where=name, hint=_offline_hint()) from error
+        raise EngineError(
+            f"no file or folder here, and the hub cannot be asked ({reason})", where=name, hint=_offline_hint()
+        ) from error
 
 
 def _downloaded(pattern: str) -> str:

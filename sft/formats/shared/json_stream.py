@@ -1,9 +1,10 @@
-"""Large JSON arrays, one element at a time, and small JSON documents: bounded in size and depth, and mended where one element is broken.
+"""Large JSON arrays, one element at a time, and small JSON documents: bounded in size and depth, and mended where one
+element is broken.
 
 An incremental parser loses everything behind the first wrong byte. Here the array is first cut into its elements by its
-brackets and strings alone, and each element is then decoded by itself: a wrong byte, a `NaN` or a bracket too many costs
-one element, and the others keep their index. A bracket too few costs one element where every element has a line of its own;
-where lines do not tell, all that follows is one fault, which says how many bytes are lost.
+brackets and strings alone, and each element is then decoded by itself: a wrong byte, a `NaN` or a bracket too many
+costs one element, and the others keep their index. A bracket too few costs one element where every element has a line
+of its own; where lines do not tell, all that follows is one fault, which says how many bytes are lost.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ LATIN = "iso-8859-1"
 GUESSED = 4096  # bytes of a value that a guess at its encoding looks at
 RAW = 200  # characters of a broken element that are kept
 LARGE = 4 << 20  # bytes of one value from which memory counts more than time
-# A string holds no raw line end: one that seems to is broken, and ends there. Linear: no two parts can match the same byte.
+# A string holds no raw line end: one that seems to is broken, and ends there. Linear: no two parts can match the same
+# byte.
 STRING = rb'"[^"\\\n]*(?:\\[^\n][^"\\\n]*)*"'
 TOKEN = re.compile(STRING + rb'|["\[\]{}]')
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
@@ -36,7 +38,9 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 @dataclass(frozen=True)
 class Fault:
-    """Stands in a unit where an element could not be read; `code` is one of `sft.reasons`, `raw` how the element begins."""
+    """Stands in a unit where an element could not be read; `code` is one of `sft.reasons`, `raw` how the element
+    begins.
+    """
 
     code: str
     message: str
@@ -58,7 +62,11 @@ def decode(raw: bytes) -> Any:
             json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair can be escaped, but never written
             return value
     except UnicodeDecodeError as error:
-        return Fault("source.encoding", f"not UTF-8: {error.reason} at byte {error.start} of this object{likely_encoding(raw)}", begin(raw))
+        return Fault(
+            "source.encoding",
+            f"not UTF-8: {error.reason} at byte {error.start} of this object{likely_encoding(raw)}",
+            begin(raw),
+        )
     except UnicodeEncodeError:
         return Fault("source.encoding", "half of a surrogate pair", begin(raw))
     except (ValueError, RecursionError) as error:
@@ -66,7 +74,9 @@ def decode(raw: bytes) -> Any:
 
 
 def likely_encoding(raw: bytes) -> str:
-    """What bytes that are not UTF-8 probably are, as the rest of a sentence; "" where nothing fits. A guess from characters alone."""
+    """What bytes that are not UTF-8 probably are, as the rest of a sentence; "" where nothing fits. A guess from
+    characters alone.
+    """
     for name, fits in _ENCODINGS:
         try:
             text = raw[:GUESSED].decode(name, "ignore" if len(raw) > GUESSED else "strict")
@@ -79,7 +89,9 @@ def likely_encoding(raw: bytes) -> str:
 
 
 def _has_kana(text: str) -> bool:
-    return sum("\u3041" <= character <= "\u30ff" for character in text) * 5 >= len(text) and not any("\uff61" <= character <= "\uff9f" for character in text)
+    return sum("\u3041" <= character <= "\u30ff" for character in text) * 5 >= len(text) and not any(
+        "\uff61" <= character <= "\uff9f" for character in text
+    )
 
 
 def _is_common_chinese(text: str) -> bool:
@@ -88,11 +100,17 @@ def _is_common_chinese(text: str) -> bool:
 
 
 def _is_latin(text: str) -> bool:
-    return sum(character.isalpha() for character in text) * 2 > len(text) and not any("\x80" <= character <= "\x9f" for character in text)
+    return sum(character.isalpha() for character in text) * 2 > len(text) and not any(
+        "\x80" <= character <= "\x9f" for character in text
+    )
 
 
 # in this order: Shift JIS is rarely read as anything else, and any bytes are Latin-1
-_ENCODINGS: tuple[tuple[str, Callable[[str], bool]], ...] = (("shift_jis", _has_kana), ("gb18030", _is_common_chinese), (LATIN, _is_latin))
+_ENCODINGS: tuple[tuple[str, Callable[[str], bool]], ...] = (
+    ("shift_jis", _has_kana),
+    ("gb18030", _is_common_chinese),
+    (LATIN, _is_latin),
+)
 
 
 def raw(value: object) -> str:
@@ -122,8 +140,12 @@ def _bracket_depth(raw: bytes) -> int:
 
 
 def _valid_depth(raw: bytes) -> int:
-    """As `_bracket_depth`, for bytes that are known to be JSON: without a step of Python for every bracket, some 9 times as fast."""
-    outside = b"".join(raw.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]).translate(_ONE_KIND, _NO_BRACKETS)
+    """As `_bracket_depth`, for bytes that are known to be JSON: without a step of Python for every bracket, some 9
+    times as fast.
+    """
+    outside = b"".join(raw.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]).translate(
+        _ONE_KIND, _NO_BRACKETS
+    )
     depth = 0
     while outside and depth <= MAX_DEPTH:
         outside = outside.replace(b"[]", b"")
@@ -142,16 +164,18 @@ _TREE = _FLAT + rb"(?:(?:" + _LEAF + rb")" + _FLAT + rb")*"
 _BLOCK = re.compile(rb"\{" + _TREE + rb"\}|\[" + _TREE + rb"\]|(?:" + STRING + rb'[^"\[\]{}]*)+|["\[\]{}]')
 _STRING_END = re.compile(rb'[^"\\\n]*(?:\\[^\n][^"\\\n]*)*(?:"|\\?\n)')
 _OPENER = {ord("]"): ord("["), ord("}"): ord("{")}
-# What can follow a closing bracket only if the array has not ended there: of an array that is the file, of one in an object.
+# What can follow a closing bracket only if the array has not ended there: of an array that is the file, of one in an
+# object.
 _GOES_ON = {True: re.compile(rb"[ \t\r\n]*[,}]"), False: re.compile(rb"[ \t\r\n]*(?:,[ \t\r\n]*[{\[]|\}[ \t\r\n]*,)")}
 LOOK_AHEAD = 4096  # bytes that are read further where a chunk ends in a closing bracket
 
 
 def object_units(path: Path, prefix: str = "item", name: str = "") -> Iterator[Unit]:
-    """Units of a JSON array; the payload is a tuple of (index from 0, element). An element is a JSON value or a `Fault`.
+    """Units of a JSON array; the payload is a tuple of (index from 0, element). An element is a JSON value or a
+    `Fault`.
 
-    `prefix`: "item" for an array that is the whole file, "key.item" for the array at `key` of the outermost object, which
-    must begin in the first MiB. Raises UsageError where no such array begins.
+    `prefix`: "item" for an array that is the whole file, "key.item" for the array at `key` of the outermost object,
+    which must begin in the first MiB. Raises UsageError where no such array begins.
     """
     batch: list[tuple[int, Any]] = []
     size = 0
@@ -208,12 +232,19 @@ class _Lines:
 
     def closes(self, element: bytes | Fault) -> None:
         """It has ended."""
-        if isinstance(element, Fault) or self.begin is None or b"\n" in element or self.indent not in (None, self.begin):
+        if (
+            isinstance(element, Fault)
+            or self.begin is None
+            or b"\n" in element
+            or self.indent not in (None, self.begin)
+        ):
             self.other = True
         self.indent = None if self.other else self.begin
 
     def starts_anew(self, chunk: bytes, place: int) -> bool:
-        """Whether the bracket at `place`, inside an element, must be the next element: the one before it was never closed."""
+        """Whether the bracket at `place`, inside an element, must be the next element: the one before it was never
+        closed.
+        """
         return self.indent is not None and chunk[place] == 0x7B and self.before(chunk, place) == self.indent
 
     def anew_inside(self, chunk: bytes, begin: int, end: int) -> bool:
@@ -223,7 +254,9 @@ class _Lines:
 
 @dataclass
 class _Cut:
-    """Cuts the bytes behind the opening bracket of an array into elements; chunks come in, elements and faults go out."""
+    """Cuts the bytes behind the opening bracket of an array into elements; chunks come in, elements and
+    faults go out.
+    """
 
     alone: bool = True  # nothing is to stand behind the array
     stack: bytearray = field(default_factory=lambda: bytearray(b"["))
@@ -293,7 +326,9 @@ class _Cut:
         stack = self.stack
         if self.deeper:
             self.deeper -= 1
-        elif _OPENER[byte] in (stack if len(stack) == 1 else stack[1:]):  # a stray one inside an element does not end the array
+        elif _OPENER[byte] in (
+            stack if len(stack) == 1 else stack[1:]
+        ):  # a stray one inside an element does not end the array
             del stack[stack.rindex(_OPENER[byte]) :]  # what was left open inside is broken, and decoding says so
             return len(stack) <= 1
         return False
@@ -303,7 +338,11 @@ class _Cut:
         del self.stack[1:]
         self.deeper = 0
         element = self._take()
-        return element if isinstance(element, Fault) else Fault("source.syntax", "a bracket is missing in this object", begin(element.rstrip(b", \t\r\n")))
+        return (
+            element
+            if isinstance(element, Fault)
+            else Fault("source.syntax", "a bracket is missing in this object", begin(element.rstrip(b", \t\r\n")))
+        )
 
     def _string(self, chunk: bytes, position: int) -> int:
         """Where the string that began earlier ends in `chunk`."""
@@ -341,7 +380,13 @@ class _Cut:
         if self.behind is None:
             said = f"; {self.size:,} bytes behind the last whole element are lost" if self.size > RAW else ""
             left = self._take()
-            yield left if isinstance(left, Fault) else Fault("source.syntax", f"the file ends before its array does{said}", begin(left.strip(b", \t\r\n")))
+            yield (
+                left
+                if isinstance(left, Fault)
+                else Fault(
+                    "source.syntax", f"the file ends before its array does{said}", begin(left.strip(b", \t\r\n"))
+                )
+            )
 
 
 def _elements(stream: IO[bytes], path: Path, prefix: str) -> Iterator[bytes | Fault]:
@@ -349,7 +394,11 @@ def _elements(stream: IO[bytes], path: Path, prefix: str) -> Iterator[bytes | Fa
     head = stream.read(UNIT_BYTES)
     start = _array_start(head, prefix)
     if start is None:
-        raise UsageError("no JSON array begins here" if prefix == "item" else f"no array {prefix.removesuffix('.item')!r}", where=str(path), hint=_hint(head))
+        raise UsageError(
+            "no JSON array begins here" if prefix == "item" else f"no array {prefix.removesuffix('.item')!r}",
+            where=str(path),
+            hint=_hint(head),
+        )
     cut = _Cut(prefix == "item")
     chunk = head[start:] or stream.read(UNIT_BYTES)
     while chunk and cut.behind is None:
@@ -360,7 +409,9 @@ def _elements(stream: IO[bytes], path: Path, prefix: str) -> Iterator[bytes | Fa
     behind = ((cut.behind or b"") + chunk).strip()
     if cut.alone and behind and cut.behind is not None:
         lost = len(behind) + os.fstat(stream.fileno()).st_size - stream.tell()
-        yield Fault("source.syntax", f"something stands behind the end of the array: {lost:,} bytes are lost", begin(behind))
+        yield Fault(
+            "source.syntax", f"something stands behind the end of the array: {lost:,} bytes are lost", begin(behind)
+        )
     yield from cut.end()
 
 

@@ -3,7 +3,8 @@
 The library maps the file and follows its page numbers and offsets as they are; one wrong byte in a page that was copied
 badly, or written to do harm, ends the process (SIGBUS, SIGSEGV). Here every offset is checked before it is used.
 
-The layout is that of LMDB 0.9 (`mdb.c` of OpenLDAP; data version 1), little-endian with 64 bits, as on every machine that
+The layout is that of LMDB 0.9 (`mdb.c` of OpenLDAP; data version 1), little-endian with 64 bits, as on every machine
+that
 trains: two meta pages, of which the one with the larger transaction counts; branch and leaf pages of nodes in the order
 of their keys; values that do not fit into a page on overflow pages in a row. Sets with several values for one key, and
 named databases inside, do not occur in recognition data: such values are not read.
@@ -158,7 +159,9 @@ def _key(page: bytes, index: int) -> bytes:
 
 
 def _search(page: bytes, key: bytes, count: int, *, first: int = 0) -> int:
-    """The index of the first node whose key is not smaller; the first key of a branch page stands for all smaller ones."""
+    """The index of the first node whose key is not smaller; the first key of a branch page stands for all smaller
+    ones.
+    """
     low, high = first, count
     while low < high:
         middle = (low + high) // 2
@@ -203,6 +206,12 @@ def _meta(head: bytes, start: int) -> tuple[int, int, int, int, int] | None:
     page_size = _DB.unpack_from(page, HEADER + _META.size)[0]
     main = _DB.unpack_from(page, HEADER + _META.size + _DB.size)
     last_page, transaction = struct.unpack_from("<QQ", page, HEADER + _META.size + 2 * _DB.size)
-    if magic != MAGIC or version != VERSION or page_size & (page_size - 1) or not 256 <= page_size <= MAX_PAGE or last_page >= 1 << 48:
+    if (
+        magic != MAGIC
+        or version != VERSION
+        or page_size & (page_size - 1)
+        or not 256 <= page_size <= MAX_PAGE
+        or last_page >= 1 << 48
+    ):
         return None
     return transaction, main[6], page_size, main[7], last_page

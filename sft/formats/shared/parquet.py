@@ -1,7 +1,8 @@
-"""Rows of Parquet and Arrow files, a few at a time: what `hf` and `otsl-parquet` share. Nothing is executed, nothing unpickled.
+"""Rows of Parquet and Arrow files, a few at a time: what `hf` and `otsl-parquet` share. Nothing is executed, nothing
+unpickled.
 
-A unit is a row group of a Parquet file, or a record batch of an Arrow file that `Dataset.save_to_disk` wrote. What cannot
-be decoded is one Reject for the rows that are lost with it, and the other row groups go on.
+A unit is a row group of a Parquet file, or a record batch of an Arrow file that `Dataset.save_to_disk` wrote. What
+cannot be decoded is one Reject for the rows that are lost with it, and the other row groups go on.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def library() -> Any:
         import pyarrow.ipc
         import pyarrow.parquet
     except ImportError as error:
-        raise UsageError("reading Parquet and Arrow files needs pyarrow", hint="pip install 'paddleocr-vl-sft[data]'") from error
+        raise UsageError(
+            "reading Parquet and Arrow files needs pyarrow", hint="pip install 'paddleocr-vl-sft[data]'"
+        ) from error
     return pyarrow
 
 
@@ -61,14 +64,32 @@ def parquet_file(path: Path) -> Iterator[Any]:
         stream.seek(max(0, size - 8))
         tail = stream.read(8)
         if size < 12 or tail[4:] != b"PAR1":
-            raise UsageError("this is not a whole Parquet file: its last bytes are not PAR1", where=str(path), hint=_not_parquet(path, tail))
+            raise UsageError(
+                "this is not a whole Parquet file: its last bytes are not PAR1",
+                where=str(path),
+                hint=_not_parquet(path, tail),
+            )
         if int.from_bytes(tail[:4], "little") > min(size, MAX_FOOTER_BYTES):
-            raise UsageError("the footer of this Parquet file is larger than can be", where=str(path), hint="copy or download it again")
+            raise UsageError(
+                "the footer of this Parquet file is larger than can be",
+                where=str(path),
+                hint="copy or download it again",
+            )
         stream.seek(0)
         try:
-            file = pyarrow.parquet.ParquetFile(stream, pre_buffer=False, buffer_size=1 << 20, thrift_string_size_limit=MAX_FOOTER_BYTES, thrift_container_size_limit=MAX_GROUPS)
+            file = pyarrow.parquet.ParquetFile(
+                stream,
+                pre_buffer=False,
+                buffer_size=1 << 20,
+                thrift_string_size_limit=MAX_FOOTER_BYTES,
+                thrift_container_size_limit=MAX_GROUPS,
+            )
         except Exception as error:  # a decoder that meets nonsense may raise anything
-            raise UsageError(f"this Parquet file cannot be read ({_first_line(error)})", where=str(path), hint="copy or download it again") from error
+            raise UsageError(
+                f"this Parquet file cannot be read ({_first_line(error)})",
+                where=str(path),
+                hint="copy or download it again",
+            ) from error
         with file:
             yield file
 
@@ -80,13 +101,19 @@ def _not_parquet(path: Path, tail: bytes) -> str:
 
 
 def columns_of(path: Path) -> tuple[list[str], list[str]]:
-    """The names of all columns of a Parquet or Arrow file, and of those that hold images; UsageError where it has no schema."""
+    """The names of all columns of a Parquet or Arrow file, and of those that hold images; UsageError where it has no
+    schema.
+    """
     with _arrow_stream(path) if path.suffix == ".arrow" else parquet_file(path) as file:
         try:
             schema = file.schema if path.suffix == ".arrow" else file.schema_arrow
             return list(schema.names), _image_columns(schema)
         except Exception as error:  # as above; a name that is not UTF-8
-            raise UsageError(f"the columns of this file cannot be read ({_first_line(error)})", where=str(path), hint="copy or download it again") from error
+            raise UsageError(
+                f"the columns of this file cannot be read ({_first_line(error)})",
+                where=str(path),
+                hint="copy or download it again",
+            ) from error
 
 
 def _image_columns(schema: Any) -> list[str]:
@@ -112,7 +139,9 @@ def _is_image_type(arrow_type: Any) -> bool:
     if types.is_list(arrow_type) or types.is_large_list(arrow_type):
         arrow_type = arrow_type.value_type
     if types.is_struct(arrow_type):
-        return {"bytes", "path"} >= {arrow_type.field(i).name for i in range(arrow_type.num_fields)} and arrow_type.get_field_index("bytes") >= 0
+        return {"bytes", "path"} >= {
+            arrow_type.field(i).name for i in range(arrow_type.num_fields)
+        } and arrow_type.get_field_index("bytes") >= 0
     return bool(types.is_binary(arrow_type) or types.is_large_binary(arrow_type))
 
 
@@ -131,7 +160,9 @@ def units(path: Path, name: str, columns: Sequence[str]) -> Iterator[Unit]:
 
 
 def _arrow_units(path: Path, name: str, columns: Sequence[str]) -> Iterator[Unit]:
-    """Record batches can only be found one after the other, and reading them is what takes the time: one unit per file."""
+    """Record batches can only be found one after the other, and reading them is what takes the time: one unit per
+    file.
+    """
     with _arrow_stream(path):
         yield Unit(path, name, Rows(0, 1, 0, tuple(columns), arrow=True))
 
@@ -148,9 +179,13 @@ def _arrow_stream(path: Path) -> Iterator[Any]:
         except pyarrow.ArrowInvalid:
             source.seek(0)
             reader = pyarrow.ipc.open_file(source)  # older versions wrote the other Arrow layout
-            reader = pyarrow.RecordBatchReader.from_batches(reader.schema, (reader.get_batch(i) for i in range(reader.num_record_batches)))
+            reader = pyarrow.RecordBatchReader.from_batches(
+                reader.schema, (reader.get_batch(i) for i in range(reader.num_record_batches))
+            )
     except Exception as error:  # as above
-        raise UsageError(f"this Arrow file cannot be read ({_first_line(error)})", where=str(path), hint="save the data set again") from error
+        raise UsageError(
+            f"this Arrow file cannot be read ({_first_line(error)})", where=str(path), hint="save the data set again"
+        ) from error
     with source:
         yield reader
 
@@ -173,7 +208,9 @@ def rows(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
         yield Reject(f"{unit.name}:{number}", "source.syntax", error.message)
     except Exception as error:  # as above
         last = part.first + part.count - 1
-        lost = f"rows {number} to {last}" if last > number else "this row and those after it" if part.arrow else "this row"
+        lost = (
+            f"rows {number} to {last}" if last > number else "this row and those after it" if part.arrow else "this row"
+        )
         yield Reject(f"{unit.name}:{number}", "source.syntax", f"{lost} cannot be decoded ({_first_line(error)})")
 
 
@@ -197,10 +234,12 @@ def _batches(path: Path, part: Rows) -> Iterator[Any]:
                 yield batch.select([name for name in batch.schema.names if not part.columns or name in part.columns])
         return
     with parquet_file(path) as file:
-        # A value that stands once in the dictionary of a column can stand in every row: so few rows at a time as that needs.
-        # (Not the sizes of the single columns: pyarrow ends the process where their statistics are damaged.)
+        # A value that stands once in the dictionary of a column can stand in every row: so few rows at a time as that
+        # needs. (Not the sizes of the single columns: pyarrow ends the process where their statistics are damaged.)
         size = min(MAX_ROWS, max(MIN_ROWS, BATCH_BYTES // max(1, file.metadata.row_group(part.index).total_byte_size)))
-        yield from file.iter_batches(size, row_groups=[part.index], columns=list(part.columns) or None, use_threads=False)
+        yield from file.iter_batches(
+            size, row_groups=[part.index], columns=list(part.columns) or None, use_threads=False
+        )
 
 
 def _first_line(error: Exception) -> str:
@@ -208,14 +247,18 @@ def _first_line(error: Exception) -> str:
 
 
 def split_files(files: list[tuple[str, Path]], split: str) -> list[tuple[str, Path]]:
-    """Those (name, path) whose name has `split` as a word of it ("data/train-00000-of-00002.parquet"); all without a split."""
+    """Those (name, path) whose name has `split` as a word of it ("data/train-00000-of-00002.parquet"); all without a
+    split.
+    """
     if not split:
         return files
     word = re.compile(rf"(?:^|[^A-Za-z0-9]){re.escape(split)}(?:[^A-Za-z0-9]|$)", re.IGNORECASE)
     found = [(name, path) for name, path in files if word.search(name)]
     if not found:
         names = ", ".join(name for name, _ in files[:8])
-        raise UsageError(f"no file of a split called {split!r}", hint=f"the files are {names}{', …' if len(files) > 8 else ''}")
+        raise UsageError(
+            f"no file of a split called {split!r}", hint=f"the files are {names}{', …' if len(files) > 8 else ''}"
+        )
     return found
 
 
@@ -227,7 +270,9 @@ def picture(value: Any, folder: Path, options: Options) -> Picture:
     """
     if isinstance(value, list):
         if len(value) != 1:
-            raise MarkupError("source.inexpressible" if value else "image.missing", f"{len(value)} images in one row, expected 1")
+            raise MarkupError(
+                "source.inexpressible" if value else "image.missing", f"{len(value)} images in one row, expected 1"
+            )
         value = value[0]
     name = value
     if isinstance(value, dict):
@@ -236,7 +281,9 @@ def picture(value: Any, folder: Path, options: Options) -> Picture:
         if not value:
             raise MarkupError("image.missing", "an image of no bytes")
         if len(value) > MAX_FILE_BYTES:
-            raise MarkupError("image.too_large", f"an image of {len(value):,} bytes, at most {MAX_FILE_BYTES:,} are read")
+            raise MarkupError(
+                "image.too_large", f"an image of {len(value):,} bytes, at most {MAX_FILE_BYTES:,} are read"
+            )
         return Picture(data=bytes(value))
     if name is None:
         raise MarkupError("image.missing", "no image in this row")

@@ -33,20 +33,32 @@ def files(source: Path, suffixes: Sequence[str]) -> tuple[Path, list[Path]]:
     """(root, documents in order): the file itself, or every file below a folder with one of `suffixes`."""
     if not source.is_dir():
         return source.parent, [source]
-    found = sorted(path for path in source.rglob("*") if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith("."))
+    found = sorted(
+        path
+        for path in source.rglob("*")
+        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
+    )
     if not found:
-        raise UsageError(f"no {' or '.join(suffixes)} here", where=str(source), hint="name a file, or a folder with such files in it")
+        raise UsageError(
+            f"no {' or '.join(suffixes)} here", where=str(source), hint="name a file, or a folder with such files in it"
+        )
     return source, found
 
 
 def xml_units(source: Path, suffixes: Sequence[str]) -> Iterator[Unit]:
     """XML pages: the file, or every one below a folder (METS files, which list pages, are left out)."""
     root, paths = files(source, suffixes)
-    yield from file_units((path for path in paths if source == path or path.name.lower() not in ("mets.xml", "metadata.xml")), root)
+    yield from file_units(
+        (path for path in paths if source == path or path.name.lower() not in ("mets.xml", "metadata.xml")), root
+    )
 
 
-def read_pages(path: Path, name: str, page: str, items: Callable[[list[_Element], xml_safe.Document], Iterator[Read]]) -> Iterator[Read]:
-    """What `items` makes of the elements called `page` (at least one) of an XML file, and the faults of the file around it."""
+def read_pages(
+    path: Path, name: str, page: str, items: Callable[[list[_Element], xml_safe.Document], Iterator[Read]]
+) -> Iterator[Read]:
+    """What `items` makes of the elements called `page` (at least one) of an XML file, and the faults of the file
+    around it.
+    """
     document = xml_safe.read_xml(path)
     if isinstance(document, xml_safe.Fault):
         yield Reject(name, document.code, document.message)
@@ -103,12 +115,15 @@ def box(left: float, top: float, right: float, bottom: float) -> Quad:
 
 
 def polygon(points: Sequence[tuple[float, float]], *, ordered: bool = False) -> Quad:
-    """A polygon with its points clockwise; MarkupError where nothing is in it. Two points are corners of a box, three a triangle in its box.
+    """A polygon with its points clockwise; MarkupError where nothing is in it. Two points are corners of a box, three a
+    triangle in its box.
 
     `ordered`: the first point is the top left of the text, whichever way the text stands. Otherwise the one nearest to
     the top left of the page comes first.
     """
-    area = math.fsum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(points, [*points[1:], *points[:1]], strict=True)) / 2
+    area = (
+        math.fsum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(points, [*points[1:], *points[:1]], strict=True)) / 2
+    )
     if len(points) < 4 or not area:
         if len(points) < 2:
             raise MarkupError("source.geometry", f"{len(points)} points are no region")
@@ -134,16 +149,21 @@ def size_of(picture: Picture) -> tuple[int, int] | None:
 
 
 def scale(picture: Picture, width: float, height: float, where: str = "the page") -> tuple[float, float]:
-    """Pixels per unit of a page of `width` x `height`, across and down; (1, 1) where the page or the image has no known size.
+    """Pixels per unit of a page of `width` x `height`, across and down; (1, 1) where the page or the image has no known
+    size.
 
-    MarkupError (source.geometry) where page and image differ in shape: the image is not that of this page, or is rotated.
+    MarkupError (source.geometry) where page and image differ in shape: the image is not that of this page, or is
+    rotated.
     """
     actual = size_of(picture)
     if not actual or width <= 0 or height <= 0:
         return 1.0, 1.0
     across, down = actual[0] / width, actual[1] / height
     if abs(across / down - 1) > SAME_SHAPE:
-        raise MarkupError("source.geometry", f"{where} is {width:g} x {height:g}, its image {actual[0]} x {actual[1]} px: not the same shape")
+        raise MarkupError(
+            "source.geometry",
+            f"{where} is {width:g} x {height:g}, its image {actual[0]} x {actual[1]} px: not the same shape",
+        )
     return across, down
 
 
@@ -158,8 +178,13 @@ def crop(picture: Picture, quad: Quad) -> Picture:
     return replace(picture, quad=quad)
 
 
-def item(where: str, raw: str, label: str, picture: Picture, *, task: Task, group: str, markup: str = "auto") -> Item | Reject:
-    """An Item with its finished target, or the Reject that says why the label is none. The format knows how its labels are written; --markup does not count."""
+def item(
+    where: str, raw: str, label: str, picture: Picture, *, task: Task, group: str, markup: str = "auto"
+) -> Item | Reject:
+    """An Item with its finished target, or the Reject that says why the label is none.
+
+    The format knows how its labels are written; --markup does not count.
+    """
     try:
         if not label.strip():
             raise MarkupError("target.empty", "no label")
@@ -169,31 +194,50 @@ def item(where: str, raw: str, label: str, picture: Picture, *, task: Task, grou
 
 
 def image_beside(name: str, document: Path, root: Path, options: Options, *, folders: Iterable[str] = ()) -> Picture:
-    """The image that a document calls `name`: an address, or a file under `--images`, beside the document, or in one of `folders` there.
+    """The image that a document calls `name`: an address, or a file under `--images`, beside the document, or in one of
+    `folders` there.
 
     Documents keep names from the machine they were written on, so that a path which leads nowhere is also looked for by
-    its last part, and then by the name of the document with any image suffix. The folder above counts where the document
-    lies in one called page or alto, as Transkribus and eScriptorium export. What is not found is given as it was written.
+    its last part, and then by the name of the document with any image suffix. The folder above counts where the
+    document lies in one called page or alto, as Transkribus and eScriptorium export. What is not found is given as it
+    was written.
     """
     if name.startswith(("http://", "https://", "data:")):
         return replace(rows.picture(name, root), turn=options.turn)
     if "://" in name and not name.startswith("file://"):
-        raise MarkupError("source.address", f"{name[:100]!r} is not fetched", hint="download the images, and name their folder with --images")
-    written = unquote("/" + name[len("file://") :].partition("/")[2]) if name.startswith("file://") else name.replace("\\", "/")
+        raise MarkupError(
+            "source.address",
+            f"{name[:100]!r} is not fetched",
+            hint="download the images, and name their folder with --images",
+        )
+    written = (
+        unquote("/" + name[len("file://") :].partition("/")[2])
+        if name.startswith("file://")
+        else name.replace("\\", "/")
+    )
     last = written.rsplit("/", 1)[-1]
     bases = [options.images] if options.images else [document.parent, *(document.parent / folder for folder in folders)]
     if not options.images and document.parent.name.lower() in ("page", "alto", "hocr", "xml"):
         bases.append(document.parent.parent)
-    candidates = [path for spelling in dict.fromkeys((written, last)) for base in bases if (path := inside(base, spelling))]
+    candidates = [
+        path for spelling in dict.fromkeys((written, last)) for base in bases if (path := inside(base, spelling))
+    ]
     for path in candidates:
         if os.path.isfile(path):
             return Picture(path=path, turn=options.turn)
-    stems = [stem for stem in dict.fromkeys((Path(last).stem, document.stem, document.name.split(".")[0])) if stem and inside(document.parent, stem)]
+    stems = [
+        stem
+        for stem in dict.fromkeys((Path(last).stem, document.stem, document.name.split(".")[0]))
+        if stem and inside(document.parent, stem)
+    ]
     for stem in stems:
         for base in bases:
             found = base / rows.with_suffix(base, stem)
             if os.path.isfile(found):
                 return Picture(path=found, turn=options.turn)
     if not candidates:
-        raise MarkupError("image.missing" if not name else "source.outside", f"no image called {name[:100]!r}" if name else "no image is named")
+        raise MarkupError(
+            "image.missing" if not name else "source.outside",
+            f"no image called {name[:100]!r}" if name else "no image is named",
+        )
     return Picture(path=candidates[0], turn=options.turn, others=tuple(candidates[1:]))

@@ -27,7 +27,9 @@ BOM = b"\xef\xbb\xbf"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm", ".jp2")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _BASE64_IMAGE = ("/9j/", "iVBORw0KGgo", "UklGR", "R0lGOD")  # how JPEG, PNG, WebP and GIF begin in base64
-_ODD_NUMBER = re.compile(rb"NaN|Infinity|[0-9][eE]\+?[0-9]{3}|[0-9]{300}")  # what Python may read as no number of JSON's, or may not
+_ODD_NUMBER = re.compile(
+    rb"NaN|Infinity|[0-9][eE]\+?[0-9]{3}|[0-9]{300}"
+)  # what Python may read as no number of JSON's, or may not
 _SHORTEST_IMAGE = 80  # characters of base64; a 1x1 PNG has more, and hardly any path begins like one and is so long
 
 
@@ -41,7 +43,8 @@ def json_units(path: Path) -> Iterator[Unit]:
 def json_rows(unit: Unit, *, unique_keys: bool = False) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
     """("file:line" or "file[index]", object) of a unit of `json_units`; a blank line is no row.
 
-    `unique_keys`: a line with a key twice in one object is a Reject (an array was decoded when it was cut, and keeps the last).
+    `unique_keys`: a line with a key twice in one object is a Reject (an array was decoded when it was cut, and keeps
+    the last).
     """
     if not isinstance(unit.payload, tuple):
         yield from _json_lines(unit, unique_keys)
@@ -65,7 +68,9 @@ def _json_lines(unit: Unit, unique_keys: bool) -> Iterator[tuple[str, dict[str, 
         elif not isinstance(value, dict):
             yield Reject(where, "source.shape", f"expected an object, found {type(value).__name__}", begin(content))
         elif unique_keys and (key := _twice(content)) is not None:
-            yield Reject(where, "structure.duplicate_key", f"key {key[:RAW]!r} stands twice in one object", begin(content))
+            yield Reject(
+                where, "structure.duplicate_key", f"key {key[:RAW]!r} stands twice in one object", begin(content)
+            )
         elif _ODD_NUMBER.search(content):
             yield _writable(where, value)
         else:
@@ -77,7 +82,9 @@ def _writable(where: str, value: dict[str, Any]) -> tuple[str, dict[str, Any]] |
     try:
         json.dumps(value, allow_nan=False)
     except (ValueError, RecursionError) as error:
-        return Reject(where, "source.syntax", f"a number that JSON has no place for: {error}", json_stream.raw(str(value)[:RAW]))
+        return Reject(
+            where, "source.syntax", f"a number that JSON has no place for: {error}", json_stream.raw(str(value)[:RAW])
+        )
     return where, value
 
 
@@ -118,7 +125,12 @@ def decode_line(where: str, line: bytes, *, latin: bool = False) -> str | Reject
         text = line.decode()
     except UnicodeDecodeError as error:
         if not latin:
-            return Reject(where, "source.encoding", f"not UTF-8: {error.reason} at byte {error.start} of the line{likely_encoding(line)}", begin(line))
+            return Reject(
+                where,
+                "source.encoding",
+                f"not UTF-8: {error.reason} at byte {error.start} of the line{likely_encoding(line)}",
+                begin(line),
+            )
         text = line.decode("iso-8859-1")
     if "\0" in text:
         return Reject(where, "source.encoding", "a NUL byte; is this UTF-16 or a binary file?", begin(line))
@@ -131,10 +143,12 @@ def begin(raw: bytes) -> str:
 
 
 def picture(name: object, root: Path, *, below: bool = False, turn: bool = False) -> Picture:
-    """Where the image called `name` in a row is: a path that counts from `root`, an address, a data: URI or bare base64.
+    """Where the image called `name` in a row is: a path that counts from `root`, an address, a data: URI or bare
+    base64.
 
-    Absolute paths and `..` are followed, as trainers do: of what is there only images are ever opened. `below`: the path must
-    lie below `root`, as in data sets that are published whole. Raises MarkupError: source.shape, source.outside, image.unreadable.
+    Absolute paths and `..` are followed, as trainers do: of what is there only images are ever opened. `below`: the
+    path must lie below `root`, as in data sets that are published whole. Raises MarkupError: source.shape,
+    source.outside, image.unreadable.
     """
     if not isinstance(name, str) or not name.strip():
         raise MarkupError("source.shape", f"expected the path of an image, found {json_stream.raw(name)}")
@@ -150,7 +164,11 @@ def picture(name: object, root: Path, *, below: bool = False, turn: bool = False
         raise MarkupError("source.outside", f"{name[:RAW]!r} holds a NUL byte and is no path")
     path = root / name  # an absolute name stays what it is
     if below and (".." in path.parts or not path.is_relative_to(root.absolute() if os.path.isabs(name) else root)):
-        raise MarkupError("source.outside", f"{name[:RAW]!r} leads out of {root}", hint="--images FOLDER names the folder that paths count from")
+        raise MarkupError(
+            "source.outside",
+            f"{name[:RAW]!r} leads out of {root}",
+            hint="--images FOLDER names the folder that paths count from",
+        )
     return Picture(path=path, turn=turn)
 
 
@@ -169,8 +187,22 @@ def from_base64(text: str) -> bytes:
         raise MarkupError("image.unreadable", f"not base64: {error}") from error
 
 
-def item(where: str, raw: str, label: str, image: Picture, options: Options, *, task: Task, group: str = "", prompt: str = "", usual: str = "auto") -> Read:
-    """An Item with its finished target, or the Reject that says why the label is none. `usual`: how the format writes labels."""
+def item(
+    where: str,
+    raw: str,
+    label: str,
+    image: Picture,
+    options: Options,
+    *,
+    task: Task,
+    group: str = "",
+    prompt: str = "",
+    usual: str = "auto",
+) -> Read:
+    """An Item with its finished target, or the Reject that says why the label is none.
+
+    `usual`: how the format writes labels.
+    """
     if not label.strip():
         return Reject(where, "target.empty", "no label", raw[:RAW])
     try:
@@ -187,7 +219,9 @@ def prompt_tasks() -> dict[str, Task]:
 
 
 def source_file(source: Path, names: Iterable[str], format_name: str) -> Path:
-    """`source` itself, or the one file in this folder that has one of `names`; UsageError where none has or several have."""
+    """`source` itself, or the one file in this folder that has one of `names`; UsageError where none has or several
+    have.
+    """
     if not source.is_dir():
         return source
     wanted = list(names)
@@ -195,11 +229,17 @@ def source_file(source: Path, names: Iterable[str], format_name: str) -> Path:
     if len(found) == 1:
         return found[0]
     said = ", ".join(path.name for path in found) if found else "none of " + ", ".join(wanted)
-    raise UsageError(f"which file of this folder? found {said}", where=str(source), hint=f"name the label file itself: sft convert {format_name} {source / 'FILE'}")
+    raise UsageError(
+        f"which file of this folder? found {said}",
+        where=str(source),
+        hint=f"name the label file itself: sft convert {format_name} {source / 'FILE'}",
+    )
 
 
 def with_suffix(folder: Path, name: str, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> str:
-    """`name`, or `name` with the suffix under which there is a file in `folder`; the first suffix where there is none."""
+    """`name`, or `name` with the suffix under which there is a file in `folder`; the first suffix where
+    there is none.
+    """
     if name.lower().endswith(IMAGE_SUFFIXES):
         return name
     tried = list(suffixes)

@@ -1,4 +1,6 @@
-"""From a label, as some source writes it, to the finished target that the model is trained on: one function for every task."""
+"""From a label, as some source writes it, to the finished target that the model is trained on: one function for every
+task.
+"""
 
 from __future__ import annotations
 
@@ -41,17 +43,22 @@ _RULER = re.compile(r"^\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)+\|?\s*$", re.MULTILI
 
 
 def make(task: Task, label: str, *, markup: str = "auto") -> str:
-    """`label` as the target of `task`. `markup`: one of MARKUPS[task], or "auto" to find out. A finished target makes itself.
+    """`label` as the target of `task`. `markup`: one of MARKUPS[task], or "auto" to find out. A finished target makes
+    itself.
 
-    Raises MarkupError with a code of `sft.reasons`: `target.empty` if nothing is left, `target.control`, and what the markup
-    itself says (`target.html`, `target.otsl`, `target.latex`, `target.chart`, `source.syntax`, `source.inexpressible` …).
-    Raises UsageError for a markup that the task does not have.
+    Raises MarkupError with a code of `sft.reasons`: `target.empty` if nothing is left, `target.control`, and what the
+    markup itself says (`target.html`, `target.otsl`, `target.latex`, `target.chart`, `source.syntax`,
+    `source.inexpressible` …). Raises UsageError for a markup that the task does not have.
     """
     if markup != "auto" and markup not in MARKUPS[task]:
-        raise UsageError(f"no markup called {markup!r} for {task.value} labels", hint=f"known: auto, {', '.join(MARKUPS[task])}")
+        raise UsageError(
+            f"no markup called {markup!r} for {task.value} labels", hint=f"known: auto, {', '.join(MARKUPS[task])}"
+        )
     target = _MAKERS[task](label, markup)
     if found := text.controls(label.translate(_LINE_ENDS)) or text.controls(target):
-        raise MarkupError("target.control", f"{found} in the label", hint="the file was read with the wrong encoding, or is damaged")
+        raise MarkupError(
+            "target.control", f"{found} in the label", hint="the file was read with the wrong encoding, or is damaged"
+        )
     if not target.strip():
         raise MarkupError("target.empty", "nothing is left of the label")
     return target
@@ -89,7 +96,9 @@ def _table(label: str, markup: str) -> str:
 
 
 def table_markup(label: str) -> str:
-    """How a table is written, by its first sign of markup: a key of MARKUPS[Task.TABLE]; MarkupError `source.syntax` if there is none."""
+    """How a table is written, by its first sign of markup: a key of MARKUPS[Task.TABLE]; MarkupError `source.syntax`
+    if there is none.
+    """
     html, otsl, docling = _HTML.search(label), _OTSL.search(label), _DOCLING.search(label)
     if html and not (otsl and otsl.start() < html.start()):
         return "html"
@@ -97,13 +106,19 @@ def table_markup(label: str) -> str:
         return "docling-otsl"
     if otsl:
         return "otsl"
-    if "|" in label and (_RULER.search(label) or all(line.strip().startswith("|") for line in label.splitlines() if line.strip())):
+    if "|" in label and (
+        _RULER.search(label) or all(line.strip().startswith("|") for line in label.splitlines() if line.strip())
+    ):
         return "markdown"
     if "\t" in label:
         return "tsv"
     if "," in label and "\n" in label.strip():
         return "csv"
-    raise MarkupError("source.syntax", "neither HTML, OTSL, Markdown nor CSV: no table", hint="say how labels are written with --markup")
+    raise MarkupError(
+        "source.syntax",
+        "neither HTML, OTSL, Markdown nor CSV: no table",
+        hint="say how labels are written with --markup",
+    )
 
 
 _MAKERS: dict[Task, Callable[[str, str], str]] = {

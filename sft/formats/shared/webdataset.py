@@ -1,11 +1,13 @@
-"""WebDataset shards: uncompressed tar files in which consecutive members with one name and several extensions are one sample.
+"""WebDataset shards: uncompressed tar files in which consecutive members with one name and several extensions are one
+sample.
 
     0001.png  0001.txt  0002.png  0002.txt …        columns png and txt, or image for the only picture of a sample
 
 https://github.com/webdataset/webdataset. A tar is read where it stands: the heads of its members are walked over once,
 nothing is unpacked, and only the members of the columns asked for are read, each of a bounded size. Links, sparse
 members (a small file of any length) and compressed archives are refused; so is whatever holds Python objects, as only
-pictures and UTF-8 text are taken. The `datasets` library would read members of any size, and decode them by their names.
+pictures and UTF-8 text are taken. The `datasets` library would read members of any size, and decode them by their
+names.
 """
 
 from __future__ import annotations
@@ -46,14 +48,18 @@ class Member:
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples of one shard: (key, ((field, member), …)) each, or a Reject for a damaged stretch. `columns`: those to read."""
+    """Samples of one shard: (key, ((field, member), …)) each, or a Reject for a damaged stretch. `columns`: those to
+    read.
+    """
 
     samples: tuple[tuple[str, tuple[tuple[str, Member], ...]] | Reject, ...]
     columns: tuple[str, ...] = ()
 
 
 def members(stream: IO[bytes], name: str) -> Iterator[Member | Reject]:
-    """Every regular member in order, with its place; where a head is damaged, one Reject, and the search for the next whole one."""
+    """Every regular member in order, with its place; where a head is damaged, one Reject, and the search for the next
+    whole one.
+    """
     size = stream.seek(0, os.SEEK_END)
     place, longer, damaged = 0, "", -1
     while place + BLOCK <= size:
@@ -66,7 +72,11 @@ def members(stream: IO[bytes], name: str) -> Iterator[Member | Reject]:
             place += BLOCK
             continue
         if damaged >= 0:
-            yield Reject(f"{name}@{damaged}", "source.syntax", f"{place - damaged:,} bytes of this archive are damaged; what lay there is lost")
+            yield Reject(
+                f"{name}@{damaged}",
+                "source.syntax",
+                f"{place - damaged:,} bytes of this archive are damaged; what lay there is lost",
+            )
             damaged, longer = -1, ""
         kind, start = head[156:157], place + BLOCK
         place = start + (length + BLOCK - 1) // BLOCK * BLOCK
@@ -76,12 +86,23 @@ def members(stream: IO[bytes], name: str) -> Iterator[Member | Reject]:
         if kind in (b"g", b"K", b"5"):
             continue
         prefix = head[345:500].split(b"\0")[0] if head[257:263] == b"ustar\0" else b""
-        found = longer or "/".join(part.decode("utf-8", "replace") for part in (prefix, head[:100].split(b"\0")[0]) if part)
+        found = longer or "/".join(
+            part.decode("utf-8", "replace") for part in (prefix, head[:100].split(b"\0")[0]) if part
+        )
         longer = ""
         problem = "" if kind in (b"0", b"\0", b"7") else "not a plain file of the archive, but a link or sparse"
-        yield Member(found, start, length, problem or ("the archive ends before this member does" if start + length > size else ""))
+        yield Member(
+            found,
+            start,
+            length,
+            problem or ("the archive ends before this member does" if start + length > size else ""),
+        )
     if damaged >= 0:
-        yield Reject(f"{name}@{damaged}", "source.syntax", f"{size - damaged:,} bytes of this archive are damaged; what lay there is lost")
+        yield Reject(
+            f"{name}@{damaged}",
+            "source.syntax",
+            f"{size - damaged:,} bytes of this archive are damaged; what lay there is lost",
+        )
 
 
 def _length(head: bytes) -> int | None:
@@ -113,7 +134,9 @@ def _long_name(content: bytes, kind: bytes) -> str:
 
 
 def samples(stream: IO[bytes], name: str) -> Iterator[tuple[str, tuple[tuple[str, Member], ...]] | Reject]:
-    """Members grouped by their name without its extensions; those without an extension and hidden ones are none of a sample."""
+    """Members grouped by their name without its extensions; those without an extension and hidden ones are none of a
+    sample.
+    """
     key, fields = "", dict[str, Member]()
     for member in members(stream, name):
         if isinstance(member, Reject):
@@ -138,7 +161,9 @@ def samples(stream: IO[bytes], name: str) -> Iterator[tuple[str, tuple[tuple[str
 
 
 def columns_of(path: Path) -> tuple[list[str], list[str]]:
-    """(columns, those of pictures) of the first samples; UsageError where no sample has a picture and something else."""
+    """(columns, those of pictures) of the first samples; UsageError where no sample has a picture and
+    something else.
+    """
     names: dict[str, None] = {}
     several = pair = False
     with open_input(path) as stream:
@@ -152,8 +177,12 @@ def columns_of(path: Path) -> tuple[list[str], list[str]]:
     if not pair:
         raise UsageError(
             "archives are not opened, but for a WebDataset: this one has no picture and label under one name",
-            where=str(path), hint="unpack it, and give the folder; a WebDataset has members like 0001.png and 0001.txt, one after the other",
-        )  # fmt: skip
+            where=str(path),
+            hint=(
+                "unpack it, and give the folder; a WebDataset has members like 0001.png and 0001.txt, one after the"
+                " other"
+            ),
+        )
     pictures = [field for field in names if _is_picture(field)]
     return ([*names], pictures) if several or IMAGE in names else ([IMAGE, *names], [IMAGE])
 
@@ -182,7 +211,9 @@ def rows(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
             yield _row(stream, f"{unit.name}:{key}", dict(fields), part.columns)
 
 
-def _row(stream: IO[bytes], where: str, fields: dict[str, Member], columns: Collection[str]) -> tuple[str, dict[str, Any]] | Reject:
+def _row(
+    stream: IO[bytes], where: str, fields: dict[str, Member], columns: Collection[str]
+) -> tuple[str, dict[str, Any]] | Reject:
     pictures = [field for field in fields if _is_picture(field)]
     row: dict[str, Any] = {}
     for column in columns:
@@ -192,9 +223,17 @@ def _row(stream: IO[bytes], where: str, fields: dict[str, Member], columns: Coll
             continue
         limit = MAX_FILE_BYTES if _is_picture(field) else MAX_LINE_BYTES
         if member.problem:
-            return Reject(where, "source.refused" if member.size >= 0 and "link" in member.problem else "source.shape", f"{member.name[:200]}: {member.problem}")
+            return Reject(
+                where,
+                "source.refused" if member.size >= 0 and "link" in member.problem else "source.shape",
+                f"{member.name[:200]}: {member.problem}",
+            )
         if member.size > limit:
-            return Reject(where, "image.too_large" if _is_picture(field) else "source.too_large", f"{member.name[:200]} has {member.size:,} bytes, at most {limit:,} are read")
+            return Reject(
+                where,
+                "image.too_large" if _is_picture(field) else "source.too_large",
+                f"{member.name[:200]} has {member.size:,} bytes, at most {limit:,} are read",
+            )
         stream.seek(member.offset)
         content = stream.read(member.size)
         try:

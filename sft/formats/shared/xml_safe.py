@@ -1,4 +1,6 @@
-"""XML and HTML of strangers: no entities, no DTD, no network; bounded in bytes and elements, and by libxml2 in depth (256) and text (10 MB); what is whole before an error is kept."""
+"""XML and HTML of strangers: no entities, no DTD, no network; bounded in bytes and elements, and by libxml2 in depth
+(256) and text (10 MB); what is whole before an error is kept.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +111,13 @@ def parse_html(content: bytes) -> Document | Fault:
         return Fault("source.encoding", str(error))
     if "\0" in text:
         return Fault("source.syntax", "a NUL byte in the text")
-    options: dict[str, Any] = {"no_network": True, "huge_tree": False, "remove_comments": True, "remove_pis": True, "encoding": "utf-8"}
+    options: dict[str, Any] = {
+        "no_network": True,
+        "huge_tree": False,
+        "remove_comments": True,
+        "remove_pis": True,
+        "encoding": "utf-8",
+    }
     parser = etree.HTMLParser(**options)
     try:
         root = etree.fromstring(text.encode("utf-8", "replace"), parser)
@@ -155,9 +163,15 @@ def _content(path: Path) -> bytes | Fault:
 
 def _options() -> dict[str, Any]:
     return {
-        "resolve_entities": False, "no_network": True, "load_dtd": False, "dtd_validation": False, "attribute_defaults": False,
-        "huge_tree": False, "remove_comments": True, "remove_pis": True,
-    }  # fmt: skip
+        "resolve_entities": False,
+        "no_network": True,
+        "load_dtd": False,
+        "dtd_validation": False,
+        "attribute_defaults": False,
+        "huge_tree": False,
+        "remove_comments": True,
+        "remove_pis": True,
+    }
 
 
 def _entities(root: _Element) -> Fault | None:
@@ -174,5 +188,11 @@ def _entities(root: _Element) -> Fault | None:
 
 def _fault(error: Exception) -> Fault:
     message = str(getattr(error, "msg", "") or error)
-    code = "source.too_large" if _TOO_LARGE.search(message) else "source.encoding" if _ENCODING.search(message) else "source.syntax"
+    code = (
+        "source.too_large"
+        if _TOO_LARGE.search(message)
+        else "source.encoding"
+        if _ENCODING.search(message)
+        else "source.syntax"
+    )
     return Fault(code, message.replace("\n", " "))

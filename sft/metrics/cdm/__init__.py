@@ -2,24 +2,29 @@
 
     cdm(ref=r"\\\\frac{2}{30}", pred="2/30")  →  0.5
 
-Wang et al., arXiv 2409.03643; UniMERNet's cdm/ and OmniDocBench's cdm_metric.py. Both formulas are set by LaTeX, every visible sign gets
-the box that it covers, boxes are paired by name, place and order, and pairs that do not go together are dropped. Needs a LaTeX
-installation (`cdm_render`) and scipy (extra `metrics`); None without.
+Wang et al., arXiv 2409.03643; UniMERNet's cdm/ and OmniDocBench's cdm_metric.py. Both formulas are set by LaTeX, every
+visible sign gets the box that it covers, boxes are paired by name, place and order, and pairs that do not go together
+are dropped. Needs a LaTeX installation (`cdm_render`) and scipy (extra `metrics`); None without.
 
 | ref                          | pred                          | cdm  |
 |------------------------------|-------------------------------|------|
 | empty, or LaTeX cannot set it| anything                      | None |
 | formula                      | empty, or LaTeX cannot set it | 0    |
 
-Known faults of the definition, kept because published figures have them: up to three pairs are never doubted (`a=b` against `b=a`
-is 1); fonts do not count (`\\\\mathbb{R}` is `R`), and `\\\\cdot` is a full stop; the scale of RANSAC is taken about the middle of all pairs.
+Known faults of the definition, kept because published figures have them: up to three pairs are never doubted (`a=b`
+against `b=a` is 1); fonts do not count (`\\\\mathbb{R}` is `R`), and `\\\\cdot` is a full stop; the scale of RANSAC is
+taken about the middle of all pairs.
 
-What differs from the published code, which starts LaTeX and ImageMagick for each formula and looks for colours in a picture:
+What differs from the published code, which starts LaTeX and ImageMagick for each formula and looks for colours in a
+picture:
 
-- boxes come from LaTeX's own DVI output and the fonts' metrics: no drawing, no colours that run into each other, no sign lost beyond the edge of the paper;
-- what KaTeX would normalise is read by our own reader; a command that is not known is a box of that name (there: an error, or nothing),
+- boxes come from LaTeX's own DVI output and the fonts' metrics: no drawing, no colours that run into each other, no
+  sign lost beyond the edge of the paper;
+- what KaTeX would normalise is read by our own reader; a command that is not known is a box of that name (there: an
+  error, or nothing),
   and so is a letter of another script (there: Chinese only);
-- all names of functions go letter by letter (there `\\\\lim` and `\\\\sup` are one sign); `\\\\neq` and `\\\\not=` are one sign;
+- all names of functions go letter by letter (there `\\\\lim` and `\\\\sup` are one sign); `\\\\neq` and `\\\\not=` are
+  one sign;
 - the brackets of `pmatrix` and `cases` count as those of `\\\\left( … \\\\right)` do; `\\\\top` is no T;
 - nothing is rounded, and RANSAC is seeded in any version of any library.
 """
@@ -51,12 +56,17 @@ def require() -> None:
 
 
 def cdm(*, ref: str, pred: str) -> float | None:
-    """F1 of the signs, 0 to 1; None where `ref` cannot be set, or where LaTeX or scipy is not there. Many pairs: `cdm_many`, which is much faster."""
+    """F1 of the signs, 0 to 1; None where `ref` cannot be set, or where LaTeX or scipy is not there. Many pairs:
+    `cdm_many`, which is much faster.
+    """
     return cdm_many([ref], [pred])[0]
 
 
 def cdm_many(refs: Sequence[str], preds: Sequence[str]) -> list[float | None]:
-    """`cdm` of each pair; LaTeX is started once for some hundred formulas. ValueError: not as many of both. EngineError: LaTeX is there but sets nothing."""
+    """`cdm` of each pair; LaTeX is started once for some hundred formulas.
+
+    ValueError: not as many of both. EngineError: LaTeX is there but sets nothing.
+    """
     pairs = list(zip(refs, preds, strict=True))
     if missing():
         return [None] * len(pairs)

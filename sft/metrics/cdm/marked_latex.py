@@ -2,11 +2,11 @@ r"""A formula as LaTeX in which each visible sign says its number: what CDM give
 
     marked(r"\frac{a}{2}")  →  names ("\frac", "a", "2") and `\Z{1}\frac{\Z{2}a\Z{1}}{\Z{3}2}`
 
-`\Z` is a \special: it is nothing to LaTeX and stands in the DVI file just before the ink that it names, so spacing stays what
-it is. The formula is not passed on but read and written anew, from commands in `cdm_symbols` only. So no formula can
-define a macro, loop, read or write a file, or take another down with it; a command that is not known becomes a box of
-that name. Everything written is linear in what was read: the kernel's macros that set an argument several times (`\root`,
-`\mathpalette`) are not used.
+`\Z` is a \special: it is nothing to LaTeX and stands in the DVI file just before the ink that it names, so spacing
+stays what it is. The formula is not passed on but read and written anew, from commands in `cdm_symbols` only. So no
+formula can define a macro, loop, read or write a file, or take another down with it; a command that is not known
+becomes a box of that name. Everything written is linear in what was read: the kernel's macros that set an argument
+several times (`\root`, `\mathpalette`) are not used.
 """
 
 from __future__ import annotations
@@ -85,7 +85,10 @@ def substack(reader: Reader) -> str:
 
 
 def rows(reader: Reader, columns: str, large: bool, *, padded: bool) -> str:
-    r"""Cells parted by `&`, rows by `\\`. columns: l, c or r of each, over and over; padded: with space between them."""
+    r"""Cells parted by `&`, rows by `\\`.
+
+    columns: l, c or r of each, over and over; padded: with space between them.
+    """
     written, place = [""], 0
     style = "\\displaystyle " if large else ""
     gap = "\\kern5pt" if padded else ""
@@ -173,7 +176,9 @@ def _stretched(reader: Reader, word: str) -> str:
 def _arrow(reader: Reader, word: str) -> str:
     mark = reader.mark(word)
     below = reader.optional()
-    return f"{{\\mathop{{{mark}{known.LONG_ARROWS[word]}}}\\limits^{{{reader.argument()}}}" + (f"_{{{below}}}}}" if below else "}")
+    return f"{{\\mathop{{{mark}{known.LONG_ARROWS[word]}}}\\limits^{{{reader.argument()}}}" + (
+        f"_{{{below}}}}}" if below else "}"
+    )
 
 
 def _stacked(reader: Reader, word: str) -> str:
@@ -208,7 +213,10 @@ def _left(reader: Reader, _: str) -> str:
     parts = [f"{left and reader.mark(left)}\\left{known.DELIMITERS.get(left, '.')} ", reader.sequence(("\\middle",))]
     while reader.take("\\middle"):
         middle = _delimiter(reader)
-        parts += [f"{middle and reader.mark(middle)}\\middle{known.DELIMITERS.get(middle, '.')} ", reader.sequence(("\\middle",))]
+        parts += [
+            f"{middle and reader.mark(middle)}\\middle{known.DELIMITERS.get(middle, '.')} ",
+            reader.sequence(("\\middle",)),
+        ]
     if not reader.peek():  # the answer was cut off: LaTeX closes what is open, and so do the published scores
         return "".join(parts) + "\\right. "
     if not reader.take("\\right"):
@@ -257,14 +265,32 @@ def _lines(reader: Reader, _: str) -> str:
 
 
 WRITERS: tuple[tuple[Container[str], Callable[[Reader, str], str]], ...] = (
-    (known.PLAIN, _plain), (known.SYMBOLS, _symbol), (known.ESCAPED, _escaped), (("\\frac", "\\binom"), _fraction), (("\\left",), _left),
+    (known.PLAIN, _plain),
+    (known.SYMBOLS, _symbol),
+    (known.ESCAPED, _escaped),
+    (("\\frac", "\\binom"), _fraction),
+    (("\\left",), _left),
     (("\\sqrt",), _root),
-    (("\\operatorname", "\\operatorname*"), _named), (known.FONTS, _font), (known.LARGE, _large), (known.INTEGRALS, _integral), (known.DOTS, _dots), (known.NAMES | known.LIMITS, _letters),
+    (("\\operatorname", "\\operatorname*"), _named),
+    (known.FONTS, _font),
+    (known.LARGE, _large),
+    (known.INTEGRALS, _integral),
+    (known.DOTS, _dots),
+    (known.NAMES | known.LIMITS, _letters),
     (known.ACCENTS, _accent),
-    (known.STRETCHED, _stretched), (known.SPACES, _itself), (known.STYLES, _itself), (known.SIZES, _sized), (known.HIDDEN, _hidden),
-    (("\\not",), _not), (known.LONG_ARROWS, _arrow), (known.STACKED, _stacked), (known.CLASSES, _class), (known.MODULO, _modulo), (("\\substack",), _lines),
+    (known.STRETCHED, _stretched),
+    (known.SPACES, _itself),
+    (known.STYLES, _itself),
+    (known.SIZES, _sized),
+    (known.HIDDEN, _hidden),
+    (("\\not",), _not),
+    (known.LONG_ARROWS, _arrow),
+    (known.STACKED, _stacked),
+    (known.CLASSES, _class),
+    (known.MODULO, _modulo),
+    (("\\substack",), _lines),
     (known.DELIMITERS, _bracket),
-)  # fmt: skip
+)
 
 
 MAX_LENGTH = 20_000  # characters of a formula
@@ -335,7 +361,12 @@ class _Writer:
         if self.depth > MAX_DEPTH:
             raise Unreadable(f"nested more than {MAX_DEPTH} deep")
         parts: list[str] = []
-        while (word := self.peek()) and word not in ends and word not in ("}", "\\right") and not word.startswith("\\end{"):
+        while (
+            (word := self.peek())
+            and word not in ends
+            and word not in ("}", "\\right")
+            and not word.startswith("\\end{")
+        ):
             if word in known.INFIX:
                 self.words.pop()
                 mark = self.mark(known.INFIX_NAMES.get(word, word)) if word != "\\atop" else ""
@@ -350,7 +381,9 @@ class _Writer:
         return "".join(parts)
 
     def scripted(self) -> str:
-        """One thing with its indices and exponents, each kind gathered; a line of its own, as no line may be endless."""
+        """One thing with its indices and exponents, each kind gathered; a line of its own, as no line may be
+        endless.
+        """
         base = "{}" if self.peek() in ("_", "^", "'") else self.atom()
         below: list[str] = []
         above: list[str] = []

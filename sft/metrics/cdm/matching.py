@@ -1,8 +1,9 @@
 """Signs of two formulas paired by name, place and order; pairs whose places do not go together are dropped.
 
-As published (UniMERNet, cdm/evaluation.py and cdm/modules/visual_matcher.py; parameters and seed as in OmniDocBench's cdm_metric.py):
-the cheapest assignment by 1 · name + 0.05 · place + 0.15 · order; then, where there are more than three pairs, up to three
-rounds of RANSAC with a shift and one scale; what lies within 25 px (at 200 dpi, 12 pt letters) of the best of 50 guesses stays.
+As published (UniMERNet, cdm/evaluation.py and cdm/modules/visual_matcher.py; parameters and seed as in OmniDocBench's
+cdm_metric.py): the cheapest assignment by 1 · name + 0.05 · place + 0.15 · order; then, where there are more than three
+pairs, up to three rounds of RANSAC with a shift and one scale; what lies within 25 px (at 200 dpi, 12 pt letters) of
+the best of 50 guesses stays.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def _centres(boxes: Floats) -> Floats:
     return np.stack([(boxes[:, 1] + boxes[:, 3]) / 2, (boxes[:, 0] + boxes[:, 2]) / 2], axis=1)
 
 
-def _assigned(left: Floats, right: Floats, other: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _assigned(
+    left: Floats, right: Floats, other: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     from scipy.optimize import linear_sum_assignment
 
     def shares(boxes: Floats) -> Floats:
@@ -93,7 +96,10 @@ def _ransac(src: Floats, dst: Floats) -> npt.NDArray[np.bool_]:
     draws = np.random.default_rng(SEED)
     few = np.array([draws.choice(len(src), LEAST, replace=False) for _ in range(TRIALS)])
     start, end = src[few].mean(axis=1), dst[few].mean(axis=1)  # (TRIALS, 2)
-    spread, wanted = (np.linalg.norm(points[few] - middle[:, None], axis=2).mean(axis=1) for points, middle in ((src, start), (dst, end)))
+    spread, wanted = (
+        np.linalg.norm(points[few] - middle[:, None], axis=2).mean(axis=1)
+        for points, middle in ((src, start), (dst, end))
+    )
     scale = wanted / (spread + 1e-10)
     middle = src.mean(axis=0)
     off = np.linalg.norm(scale[:, None, None] * (src - middle) + middle + (end - start)[:, None] - dst, axis=2)

@@ -1,8 +1,9 @@
 r"""Formulas → the boxes of their signs, by one run of LaTeX for many of them.
 
-Only `latex` and fonts that come with it are used (Debian: texlive-latex-base); nothing is drawn. LaTeX runs in a private folder
-without a shell, may open files below that folder only, and is bounded in time, memory and output. If a run does not give
-all pages or complains of anything, its halves are tried, so that one formula never costs another its score.
+Only `latex` and fonts that come with it are used (Debian: texlive-latex-base); nothing is drawn. LaTeX runs in a
+private folder without a shell, may open files below that folder only, and is bounded in time, memory and output. If a
+run does not give all pages or complains of anything, its halves are tried, so that one formula never costs another its
+score.
 """
 
 from __future__ import annotations
@@ -197,7 +198,10 @@ class _Reader:
 
 
 def read_pages(data: bytes, font: Callable[[str], Metrics]) -> dict[int, dict[int, Box]]:
-    r"""Page (`\count0`) → sign → its box in sp. font: the metrics of a font by name. A file that breaks off gives the pages before."""
+    r"""Page (`\count0`) → sign → its box in sp.
+
+    font: the metrics of a font by name. A file that breaks off gives the pages before.
+    """
     reader = _Reader(data, font)
     with suppress(Damaged):
         reader.whole()
@@ -225,7 +229,10 @@ def missing() -> str:
 
 
 def boxes(formulas: Sequence[Marked]) -> list[dict[int, Box] | None]:
-    """Of each formula: sign (from 1) → box in sp, for the signs that leave ink. None: LaTeX cannot set it. EngineError: LaTeX sets nothing at all."""
+    """Of each formula: sign (from 1) → box in sp, for the signs that leave ink.
+
+    None: LaTeX cannot set it. EngineError: LaTeX sets nothing at all.
+    """
     found: list[dict[int, Box] | None] = [None] * len(formulas)
     todo = [list(range(start, min(start + BATCH, len(formulas)))) for start in range(0, len(formulas), BATCH)]
     while todo:
@@ -243,15 +250,22 @@ def boxes(formulas: Sequence[Marked]) -> list[dict[int, Box] | None]:
 
 
 def require() -> None:
-    """EngineError where LaTeX cannot set a page without any formula of ours: amssymb is missing, or a disk is full. Else answers would get a 0 for that."""
+    """EngineError where LaTeX cannot set a page without any formula of ours: amssymb is missing, or a disk is full.
+    Else answers would get a 0 for that.
+    """
     _, clean = _run([])
     if not clean:
-        hint = "install all of it (Debian: texlive-latex-base), and see that the temporary folder can be written; `latex` alone says what it lacks"
+        hint = (
+            "install all of it (Debian: texlive-latex-base), and see that the temporary folder can be written; `latex`"
+            " alone says what it lacks"
+        )
         raise EngineError("LaTeX does not work here: it cannot even set x_0+1", hint=hint)
 
 
 def _run(formulas: Sequence[Marked]) -> tuple[dict[int, dict[int, Box]], bool]:
-    """Page → boxes, for the pages that LaTeX finished; and whether it finished all, without a complaint. EngineError: no room for its files."""
+    """Page → boxes, for the pages that LaTeX finished; and whether it finished all, without a complaint. EngineError:
+    no room for its files.
+    """
     pages = "".join(f"\\P{{{number}}}{{{formula.latex}}}\n" for number, formula in enumerate(formulas, 1))
     try:
         with tempfile.TemporaryDirectory(prefix="sft-cdm-") as name:
@@ -267,7 +281,15 @@ def _set(folder: Path, count: int) -> tuple[dict[int, dict[int, Box]], bool]:
     limits = f'ulimit -t {int(seconds) + 1}; ulimit -v {MEMORY_KB}; ulimit -f {OUTPUT_BLOCKS}; exec "$@"'
     command = ["/bin/sh", "-c", limits, "sh", "latex", "-no-shell-escape", "-interaction=batchmode", "f.tex"]
     try:
-        subprocess.run(command, cwd=folder, env={**os.environ, **_PARANOID}, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False)
+        subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, **_PARANOID},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=seconds,
+            check=False,
+        )
         found = read_pages((folder / "f.dvi").read_bytes(), _metrics)
         began = found.pop(0, None) is not None
         return found, began and len(found) == count and b"\n! " not in (folder / "f.log").read_bytes()
@@ -279,11 +301,14 @@ def _set(folder: Path, count: int) -> tuple[dict[int, dict[int, Box]], bool]:
 def _metrics(font: str) -> Metrics:
     """Of an installed font; of one that is not there, none: its letters leave no box.
 
-    OSError, TimeoutExpired: it could not be looked for. That is never remembered, since all later scores would be wrong.
+    OSError, TimeoutExpired: it could not be looked for. That is never remembered, since all later scores would be
+    wrong.
     """
     if not font.isalnum():
         return Metrics({})
-    done = subprocess.run(["kpsewhich", f"{font}.tfm"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        ["kpsewhich", f"{font}.tfm"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False
+    )
     if not (path := done.stdout.strip()):
         return Metrics({})
     try:

@@ -4,7 +4,8 @@
 
 When the pipe closes, because the parent closed it or died of whatever (SIGKILL included), the command and all of its
 descendants get SIGTERM, and SIGKILL ten seconds later. The exit code is the command's own, 128 + n for signal n.
-Linux: orphans of the command come back here (subreaper), so a server's helpers are ended with it. Standard library only.
+Linux: orphans of the command come back here (subreaper), so a server's helpers are ended with it. Standard library
+only.
 """
 
 from __future__ import annotations
@@ -93,7 +94,9 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.append(True))
     try:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=lambda: _prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, preexec_fn=lambda: _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        )
     except OSError as error:
         print(f"cannot start {command[0]}: {error.strerror}", flush=True)
         sys.exit(127)

@@ -24,14 +24,26 @@ def main() -> None:
     processor = AutoProcessor.from_pretrained(model_dir, local_files_only=True)
     model = AutoModelForImageTextToText.from_pretrained(model_dir, local_files_only=True, dtype=torch.float32).eval()
     for item in order:
-        content = [{"type": "image", "image": Image.open(item["image"]).convert("RGB")}, {"type": "text", "text": item["prompt"]}]
+        content = [
+            {"type": "image", "image": Image.open(item["image"]).convert("RGB")},
+            {"type": "text", "text": item["prompt"]},
+        ]
         messages = [{"role": "user", "content": content}]
-        inputs = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt")
+        inputs = processor.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        )
         with torch.inference_mode():
-            output = model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False, return_dict_in_generate=True, output_scores=True)
+            output = model.generate(
+                **inputs, max_new_tokens=max_tokens, do_sample=False, return_dict_in_generate=True, output_scores=True
+            )
         text = processor.tokenizer.decode(output.sequences[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         best = [scores[0].topk(2).values for scores in output.scores]
-        print(json.dumps({"text": text, "margin": min(float(first - second) for first, second in best)}, ensure_ascii=False), flush=True)
+        print(
+            json.dumps(
+                {"text": text, "margin": min(float(first - second) for first, second in best)}, ensure_ascii=False
+            ),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

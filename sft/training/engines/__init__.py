@@ -37,7 +37,10 @@ def get(name: str) -> Engine:
     if name in ENGINES:
         return ENGINES[name]
     close = get_close_matches(name, ENGINES, n=1, cutoff=0.4)
-    raise UsageError(f"no engine called {name!r}", hint=(f"did you mean {close[0]} ? " if close else "") + f"engines: {', '.join(ENGINES)}")
+    raise UsageError(
+        f"no engine called {name!r}",
+        hint=(f"did you mean {close[0]} ? " if close else "") + f"engines: {', '.join(ENGINES)}",
+    )
 
 
 def choose(wanted: str | None, version: ModelVersion, *, gpu: bool) -> tuple[str, str]:
@@ -48,4 +51,7 @@ def choose(wanted: str | None, version: ModelVersion, *, gpu: bool) -> tuple[str
         return "paddleformers", "no NVIDIA GPU here, and it is the only trainer that runs on a CPU"
     if "erniekit" in version.engines:
         return "erniekit", f"the named trainer for PaddleOCR-VL {version.name}"
-    return "paddleformers", f"ERNIEKit v1.4 writes the prompt ending of 0.9B, not the one of PaddleOCR-VL {version.name}"
+    return (
+        "paddleformers",
+        f"ERNIEKit v1.4 writes the prompt ending of 0.9B, not the one of PaddleOCR-VL {version.name}",
+    )

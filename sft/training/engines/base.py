@@ -108,7 +108,9 @@ def check_keys(settings: Mapping[str, Any], known: Mapping[str, Any], trainer: s
     for key in unknown:
         close = get_close_matches(key, known, n=1)
         named.append(f"{key!r}" + (f" (did you mean {close[0]!r} ?)" if close else ""))
-    raise UsageError(f"{trainer} does not know {', '.join(named)}", hint="the trainer would ignore the setting silently")
+    raise UsageError(
+        f"{trainer} does not know {', '.join(named)}", hint="the trainer would ignore the setting silently"
+    )
 
 
 def to_yaml(settings: Mapping[str, Any]) -> str:
@@ -145,6 +147,10 @@ def _whole(path: Path) -> bool:
     with suppress(ProblemsFound, OSError, ValueError, KeyError, TypeError, AttributeError):
         for file in path.glob("*.safetensors"):
             safetensors_header(file)
-        shards = {path / shard for index in path.glob("*.safetensors.index.json") for shard in json.loads(index.read_bytes())["weight_map"].values()}
+        shards = {
+            path / shard
+            for index in path.glob("*.safetensors.index.json")
+            for shard in json.loads(index.read_bytes())["weight_map"].values()
+        }
         return all(shard.is_file() for shard in shards)
     return False

@@ -23,7 +23,13 @@ from sft.training.engines.base import Checkpoint, Job, absolute_image, check_key
 from sft.training.engines.logs import read_progress
 from sft.types import Image, Progress, Sample
 
-CHECKPOINT_FILES = ("*.safetensors", "optimizer*.safetensors", "trainer_state.json", "scheduler.pdparams", "config.json")
+CHECKPOINT_FILES = (
+    "*.safetensors",
+    "optimizer*.safetensors",
+    "trainer_state.json",
+    "scheduler.pdparams",
+    "config.json",
+)
 
 
 @cache
@@ -40,14 +46,19 @@ class ErnieKit:
 
     def row(self, sample: Sample, base: Path) -> bytes:
         """The hub row, images made absolute: ERNIEKit would join relative ones with the folder of its own data file."""
-        images = tuple(Image(absolute_image(image.image_url, base), image.matched_text_index) for image in sample.image_info)
+        images = tuple(
+            Image(absolute_image(image.image_url, base), image.matched_text_index) for image in sample.image_info
+        )
         return encode(Sample(sample.text_info, images))
 
     def settings(self, job: Job) -> dict[str, Any]:
         """The complete YAML of a run, key by key as a table of `docs/engines.md` explains."""
         for path in (job.rows, job.output_dir, job.model_dir):
             if " " in str(path) or "," in str(path):
-                raise UsageError(f"ERNIEKit cannot use the path {str(path)!r}", hint="it removes spaces and splits at commas; use a folder whose path has neither")
+                raise UsageError(
+                    f"ERNIEKit cannot use the path {str(path)!r}",
+                    hint="it removes spaces and splits at commas; use a folder whose path has neither",
+                )
         settings = {**_model(job), **_data(job), **_schedule(job), **_compute(job), **_files(job)}
         check_keys(settings, known_keys(), "ERNIEKit v1.4")
         return settings
@@ -56,7 +67,8 @@ class ErnieKit:
         """None: the prompt ending is a constant of ERNIEKit's, the one of version 0.9B."""
         if self.name not in job.version.engines:
             raise UsageError(
-                f"ERNIEKit v1.4 writes the prompt ending of 0.9B, PaddleOCR-VL {job.version.name} was trained with {job.version.prompt_end!r}",
+                f"ERNIEKit v1.4 writes the prompt ending of 0.9B, PaddleOCR-VL {job.version.name} was trained with"
+                f" {job.version.prompt_end!r}",
                 hint="use ENGINE=paddleformers for this version; a model tuned with the wrong ending hallucinates",
             )
         return {}
@@ -99,7 +111,11 @@ def _model(job: Job) -> dict[str, Any]:
         "recompute_granularity": "full",
     }
     if job.config.min_pixels or job.config.max_pixels:
-        settings |= {"variable_resolution": True, "min_pixels": job.config.min_pixels, "max_pixels": job.config.max_pixels}
+        settings |= {
+            "variable_resolution": True,
+            "min_pixels": job.config.min_pixels,
+            "max_pixels": job.config.max_pixels,
+        }
         settings = {key: value for key, value in settings.items() if value is not None}
     return settings
 
@@ -120,7 +136,9 @@ def _data(job: Job) -> dict[str, Any]:
         "image_dtype": "float32",
         "drop_untrainble_sample": True,  # default False: such a row kills the run (the key is spelt like this)
         # every worker needs at least one sample, or it waits for ever
-        "dataloader_num_workers": min(job.config.workers, max(0, job.plan.samples // (job.plan.gpus * job.plan.batch) - 1)),
+        "dataloader_num_workers": min(
+            job.config.workers, max(0, job.plan.samples // (job.plan.gpus * job.plan.batch) - 1)
+        ),
         "prefetch_factor": 10,
     }
 

@@ -1,7 +1,7 @@
 """Reads the step lines that both trainers print.
 
-    [INFO] - loss: 1.98685532, learning_rate: 0.0008726, global_step: 360, interval_runtime: 1.9633,
-    interval_samples_per_second: 81.4968, interval_steps_per_second: 5.0936, ppl: 7.29, progress_or_epoch: 0.24
+[INFO] - loss: 1.98685532, learning_rate: 0.0008726, global_step: 360, interval_runtime: 1.9633,
+interval_samples_per_second: 81.4968, interval_steps_per_second: 5.0936, ppl: 7.29, progress_or_epoch: 0.24
 """
 
 from __future__ import annotations

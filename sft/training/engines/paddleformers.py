@@ -27,7 +27,13 @@ from sft.types import Progress, Sample
 IMAGE_MARK = "<image>"  # where an image stands in the text of a message
 TEMPLATE_NAME = "paddleocr_vl_record"
 TEMPLATE_FILE = "template.py"
-CHECKPOINT_FILES = ("model*.safetensors", "optimizer*.safetensors", "trainer_state.*", "scheduler.pdparams", "training_args.bin")
+CHECKPOINT_FILES = (
+    "model*.safetensors",
+    "optimizer*.safetensors",
+    "trainer_state.*",
+    "scheduler.pdparams",
+    "training_args.bin",
+)
 
 _TEMPLATE = '''"""The prompt of PaddleOCR-VL {version}, registered with the trainer; generated from the model record."""
 
@@ -50,7 +56,9 @@ register_template(
 @cache
 def known_keys() -> dict[str, str]:
     """The fields PaddleFormers' `train` reads, name → type."""
-    keys: dict[str, str] = json.loads(resources.files("sft.training.engines").joinpath("paddleformers-1.2.0-keys.json").read_text("utf-8"))
+    keys: dict[str, str] = json.loads(
+        resources.files("sft.training.engines").joinpath("paddleformers-1.2.0-keys.json").read_text("utf-8")
+    )
     return keys
 
 
@@ -77,7 +85,13 @@ class PaddleFormers:
                 "PaddleFormers takes the pixel limits from the model directory and ignores min_pixels and max_pixels",
                 hint=f"leave them out, and set them in a copy of {job.model_dir / 'preprocessor_config.json'}",
             )
-        settings = {**_model(job), **_data(job), **_schedule(job), **(_cpu() if job.config.device == "cpu" else _gpu()), **_files(job)}
+        settings = {
+            **_model(job),
+            **_data(job),
+            **_schedule(job),
+            **(_cpu() if job.config.device == "cpu" else _gpu()),
+            **_files(job),
+        }
         known = {**known_keys(), "custom_register_path": "str"}
         check_keys(settings, known, "PaddleFormers 1.2.0")
         return settings
@@ -86,8 +100,13 @@ class PaddleFormers:
         """The template with this version's prompt ending."""
         version = job.version
         text = _TEMPLATE.format(
-            version=version.name, name=TEMPLATE_NAME, user=f"User: {{{{content}}}}{version.prompt_end}", begin=BEGIN, turn_end=TURN_END, image_token=IMAGE_TOKEN
-        )  # fmt: skip
+            version=version.name,
+            name=TEMPLATE_NAME,
+            user=f"User: {{{{content}}}}{version.prompt_end}",
+            begin=BEGIN,
+            turn_end=TURN_END,
+            image_token=IMAGE_TOKEN,
+        )
         return {TEMPLATE_FILE: text}
 
     def command(self, job: Job, python: str, resume: Checkpoint | None) -> list[str]:
@@ -103,7 +122,11 @@ class PaddleFormers:
         common = {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"}
         if job.config.device == "cpu":
             return {**common, "OMP_NUM_THREADS": str(os.cpu_count() or 1), "CUDA_VISIBLE_DEVICES": ""}
-        return {**common, "CUDA_VISIBLE_DEVICES": visible_cards(job.config.gpus), "PADDLEFORMERS_DIST_LOG": str(job.run_dir / "log" / "workers")}
+        return {
+            **common,
+            "CUDA_VISIBLE_DEVICES": visible_cards(job.config.gpus),
+            "PADDLEFORMERS_DIST_LOG": str(job.run_dir / "log" / "workers"),
+        }
 
     def progress(self, line: str) -> Progress | None:
         """Step lines; the total is filled in by the caller's plan."""

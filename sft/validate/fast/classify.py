@@ -1,8 +1,8 @@
 """Rows that are surely good, told apart a chunk at a time: what `sft.validate.row` would find nothing in.
 
-A row is sure if it has the usual shape (one image before one known prompt, one answer; `source`, `id` and `meta` beside them)
-and none of its texts leaves a trace that a check could follow. Everything else is handed to `check_line`, which alone
-decides and explains. So both paths give the same verdicts, and only their speed differs; tests compare them.
+A row is sure if it has the usual shape (one image before one known prompt, one answer; `source`, `id` and `meta` beside
+them) and none of its texts leaves a trace that a check could follow. Everything else is handed to `check_line`, which
+alone decides and explains. So both paths give the same verdicts, and only their speed differs; tests compare them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of glibc's malloc.h
 _QUOTE, _NEWLINE, _BRACE, _UNBRACE = 0x22, 0x0A, 0x7B, 0x7D
 _STARTS = ("http", "data:", *BASE64_STARTS)  # of what is no path of a file
 _SUSPECT = re.compile(rf"\n(?:{'|'.join(map(re.escape, _STARTS))}|\n)")  # a line that begins so, or is empty
-_QUOTES = 24  # of text_info, image_info, image_url and its value, and two texts and tags with theirs: without matched_text_index
+# of text_info, image_info, image_url and its value, and two texts and tags with theirs: without matched_text_index
+_QUOTES = 24
 
 
 PIECE_BYTES = 128 * 1024  # decoded together: more would leave the cache of a core
@@ -40,7 +41,10 @@ _JUDGES = {Task.TABLE: doubtful_tables, Task.FORMULA: doubtful_formulas, Task.CH
 
 @dataclass
 class Proof:
-    """What was found in a chunk. `sure[row]`: nothing is wrong with it but perhaps its image; the lists have an entry for each line."""
+    """What was found in a chunk.
+
+    `sure[row]`: nothing is wrong with it but perhaps its image; the lists have an entry for each line.
+    """
 
     sure: list[bool] = field(default_factory=list)
     urls: list[str] = field(default_factory=list)
@@ -59,26 +63,42 @@ class _Shape:
 
 @lru_cache(maxsize=8)
 def _shapes(prompts: tuple[str, ...]) -> tuple[_Shape, ...]:
-    """The commonest first: without further keys; with `source`, as `sft convert` writes it; with any of the keys that are known."""
+    """The commonest first: without further keys; with `source`, as `sft convert` writes it; with any of the keys that
+    are known.
+    """
     options: dict[str, Any] = {"forbid_unknown_fields": True, "gc": False}
     unset = msgspec.UNSET
     sure_image = msgspec.defstruct("Image", [("image_url", str), ("matched_text_index", Literal[0])], **options)
-    image = msgspec.defstruct("Image", [("image_url", str), ("matched_text_index", Literal[0] | msgspec.UnsetType, unset)], **options)
+    image = msgspec.defstruct(
+        "Image", [("image_url", str), ("matched_text_index", Literal[0] | msgspec.UnsetType, unset)], **options
+    )
     prompt = msgspec.defstruct("Prompt", [("text", Literal[prompts]), ("tag", Literal["mask"])], **options)
     answer = msgspec.defstruct("Answer", [("text", str), ("tag", Literal["no_mask"])], **options)
-    more = [("source", str | msgspec.UnsetType, unset), ("id", str | int | msgspec.UnsetType, unset), ("meta", dict[str, str] | msgspec.UnsetType, unset)]
+    more = [
+        ("source", str | msgspec.UnsetType, unset),
+        ("id", str | int | msgspec.UnsetType, unset),
+        ("meta", dict[str, str] | msgspec.UnsetType, unset),
+    ]
 
     def shape(kind: Any, others: list[Any], quotes: int | None) -> _Shape:
-        row = msgspec.defstruct("Row", [("image_info", tuple[kind]), ("text_info", tuple[prompt, answer]), *others], **options)  # type: ignore[valid-type]
+        row = msgspec.defstruct(
+            "Row", [("image_info", tuple[kind]), ("text_info", tuple[prompt, answer]), *others], **options
+        )  # type: ignore[valid-type]
         nothing = row((kind("", 0),), (prompt(prompts[0], "mask"), answer("", "no_mask")), *([""] * len(others)))
         return _Shape(msgspec.json.Decoder(row), quotes, nothing)
 
-    return shape(sure_image, [], _QUOTES + 2), shape(sure_image, [("source", str)], _QUOTES + 6), shape(image, more, None)
+    return (
+        shape(sure_image, [], _QUOTES + 2),
+        shape(sure_image, [("source", str)], _QUOTES + 6),
+        shape(image, more, None),
+    )
 
 
 @lru_cache(maxsize=1)
 def keep_memory() -> None:
-    """Have the C library keep what is freed, instead of giving pages back and fetching them anew for every array: a fifth of the time."""
+    """Have the C library keep what is freed, instead of giving pages back and fetching them anew for every array: a
+    fifth of the time.
+    """
     with suppress(AttributeError, OSError):  # other C libraries do as they please
         tune = ctypes.CDLL(None).mallopt
         tune(_MMAP_THRESHOLD, 1 << 26)
@@ -116,7 +136,9 @@ def _pieces(chunk: bytes) -> Iterator[memoryview]:
 
 
 def _rows(piece: memoryview, shapes: tuple[_Shape, ...]) -> list[Any]:
-    """A row for every line; a row without an image's name for those that cannot be read, or may be wrong in what was read."""
+    """A row for every line; a row without an image's name for those that cannot be read, or may be wrong in what was
+    read.
+    """
     codes = np.frombuffer(piece, np.uint8)
     breaks = where(codes == _NEWLINE)
     lines = breaks.size + int(codes[-1] != _NEWLINE)
@@ -140,8 +162,8 @@ def _rows(piece: memoryview, shapes: tuple[_Shape, ...]) -> list[Any]:
 def _parted(codes: npt.NDArray[np.uint8], breaks: npt.NDArray[np.intp]) -> bool:
     """Whether every line break stands between an object and the next one, or at the end.
 
-    `decode_lines` does not care for lines: it skips empty ones, and takes two objects from one line or half of one. Inside of an object
-    a break can stand behind `}` or before `{`, but not between them.
+    `decode_lines` does not care for lines: it skips empty ones, and takes two objects from one line or half of one.
+    Inside of an object a break can stand behind `}` or before `{`, but not between them.
     """
     inner = breaks[:-1] if codes[-1] == _NEWLINE else breaks
     return bool(codes[0] == _BRACE and (codes[inner - 1] == _UNBRACE).all() and (codes[inner + 1] == _BRACE).all())
@@ -157,7 +179,9 @@ def _row(shape: _Shape, line: bytes) -> Any:
 
 
 def _expected_quotes(rows: list[Any]) -> int:
-    """How many quotation marks the rows were written with, if no key stood twice: JSON readers keep the last value and say nothing."""
+    """How many quotation marks the rows were written with, if no key stood twice: JSON readers keep the last value and
+    say nothing.
+    """
     unset = msgspec.UNSET
     images = [row.image_info[0] for row in rows]
     total = _QUOTES * len(rows) + 2 * sum([image.matched_text_index is not unset for image in images])

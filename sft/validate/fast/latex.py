@@ -1,8 +1,8 @@
 """Which formulas are surely sound, decided for all of a chunk at once by their tokens.
 
-The language that is accepted is small: letters, digits, known commands, groups, `\\frac` and its like with two groups, accents
-and alphabets with one, `\\left` … `\\right`, at most one script of each kind behind a base. All of it passes `sft.markup.latex.check`
-(tests compare the two); everything else is only doubtful.
+The language that is accepted is small: letters, digits, known commands, groups, `\\frac` and its like with two groups,
+accents and alphabets with one, `\\left` … `\\right`, at most one script of each kind behind a base. All of it passes
+`sft.markup.latex.check` (tests compare the two); everything else is only doubtful.
 """
 
 from __future__ import annotations
@@ -19,7 +19,28 @@ from sft.validate.fast.markup import repeating
 Table = npt.NDArray[Any]
 
 # Kinds of tokens. LETTER may be a script; OPEN, CLOSE and EITHER may stand behind \left or \right.
-BAD, LETTER, SIGN, BRACE, UNBRACE, UPPER, LOWER, TWO, ONE, LEFT, RIGHT, END, OPEN, CLOSE, EITHER, BLANK, START, STOP, FENCE, UNFENCE = range(20)
+(
+    BAD,
+    LETTER,
+    SIGN,
+    BRACE,
+    UNBRACE,
+    UPPER,
+    LOWER,
+    TWO,
+    ONE,
+    LEFT,
+    RIGHT,
+    END,
+    OPEN,
+    CLOSE,
+    EITHER,
+    BLANK,
+    START,
+    STOP,
+    FENCE,
+    UNFENCE,
+) = range(20)
 _BASE = np.isin(np.arange(20), [LETTER, SIGN, UNBRACE, OPEN, CLOSE, EITHER, UNFENCE])  # what a script can stand behind
 _AFTER_LEFT, _AFTER_RIGHT = np.isin(np.arange(20), [OPEN, EITHER]), np.isin(np.arange(20), [CLOSE, EITHER])
 _DEEPEST = 12  # groups in groups; deeper formulas are judged one by one
@@ -35,16 +56,40 @@ def _kinds(default: int, groups: dict[int, str]) -> Table:
 
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_SINGLE = {LETTER: f"{_LETTERS}0123456789", SIGN: "/=<>+*,;:!?-", BRACE: "{", UNBRACE: "}", UPPER: "^", LOWER: "_", END: "\0", OPEN: "([", CLOSE: ")]", EITHER: "|.", BLANK: " "}
+_SINGLE = {
+    LETTER: f"{_LETTERS}0123456789",
+    SIGN: "/=<>+*,;:!?-",
+    BRACE: "{",
+    UNBRACE: "}",
+    UPPER: "^",
+    LOWER: "_",
+    END: "\0",
+    OPEN: "([",
+    CLOSE: ")]",
+    EITHER: "|.",
+    BLANK: " ",
+}
 _KIND = _kinds(BAD, _SINGLE).tobytes()
-_ESCAPE = _kinds(BAD, {SIGN: ",;:! ", OPEN: "{", CLOSE: "}", START: "[", STOP: "]"})  # a backslash and what is no letter
+_ESCAPE = _kinds(
+    BAD, {SIGN: ",;:! ", OPEN: "{", CLOSE: "}", START: "[", STOP: "]"}
+)  # a backslash and what is no letter
 _NAMES = {
-    LETTER: "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi varpi rho varrho sigma varsigma tau upsilon phi varphi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega infty partial nabla ell hbar forall exists emptyset cdots ldots dots vdots ddots",
-    SIGN: "cdot times div pm mp leq geq le ge neq ne approx equiv sim simeq cong propto in notin subset subseteq supset supseteq cup cap wedge vee oplus otimes circ bullet ast star "
-    "to rightarrow leftarrow Rightarrow Leftarrow leftrightarrow Leftrightarrow mapsto longrightarrow perp parallel mid angle triangle prime "
-    "sum prod int iint oint sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln exp lim max min sup inf det dim ker gcd quad qquad ll gg",
-    ONE: "sqrt hat bar tilde vec dot ddot overline underline widehat widetilde mathbf mathrm mathcal mathbb mathit mathsf mathfrak boldsymbol",
+    LETTER: (
+        "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi varpi rho"
+        " varrho sigma varsigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi"
+        " Psi Omega infty partial nabla ell hbar forall exists emptyset cdots ldots dots vdots ddots"
+    ),
+    SIGN: (
+        "cdot times div pm mp leq geq le ge neq ne approx equiv sim simeq cong propto in notin subset subseteq supset"
+        " supseteq cup cap wedge vee oplus otimes circ bullet ast star to rightarrow leftarrow Rightarrow Leftarrow"
+        " leftrightarrow Leftrightarrow mapsto longrightarrow perp parallel mid angle triangle prime sum prod int iint"
+        " oint sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln exp lim max min sup inf det dim ker"
+        " gcd quad qquad ll gg"
+    ),
+    ONE: (
+        "sqrt hat bar tilde vec dot ddot overline underline widehat widetilde mathbf mathrm mathcal mathbb mathit"
+        " mathsf mathfrak boldsymbol"
+    ),
     TWO: "frac dfrac tfrac binom",
     LEFT: "left",
     RIGHT: "right",
@@ -58,9 +103,16 @@ _SLOTS = np.uint64(64 - 13)  # shift that leaves the slot of a command in its ke
 
 
 def _known() -> tuple[Table, Table, Table, np.uint64]:
-    """(first eight letters, next eight, kind) of the known command in each slot, and the factor that gives every one a slot of its own."""
-    names = [(name.encode().ljust(_LONGEST_NAME, b"\0"), kind) for kind, text in _NAMES.items() for name in text.split()]
-    first, second = (np.array([int.from_bytes(name[at : at + _BYTES], "little") for name, _ in names], np.uint64) for at in (0, _BYTES))
+    """(first eight letters, next eight, kind) of the known command in each slot, and the factor that gives every one a
+    slot of its own.
+    """
+    names = [
+        (name.encode().ljust(_LONGEST_NAME, b"\0"), kind) for kind, text in _NAMES.items() for name in text.split()
+    ]
+    first, second = (
+        np.array([int.from_bytes(name[at : at + _BYTES], "little") for name, _ in names], np.uint64)
+        for at in (0, _BYTES)
+    )
     factor = next(odd for odd in _odd_numbers() if np.unique(_slots(first, second, odd)).size == len(names))
     slots = _slots(first, second, factor)
     tables = np.zeros((2, 1 << 64 - int(_SLOTS)), np.uint64)
@@ -99,7 +151,10 @@ def doubtful_formulas(texts: list[str]) -> list[bool]:
     rows = np.zeros(len(texts), bool)
     rows[np.maximum(np.searchsorted(ends, np.flatnonzero(wrong)), 1) - 1] = True
     rows |= unmatched | (np.add.reduceat(tokens == LETTER, ends[:-1], dtype=np.int32) == 0)
-    return [wrong or repeated or len(text) >= latex.MAX_LENGTH for text, wrong, repeated in zip(texts, rows.tolist(), repeating(texts), strict=True)]
+    return [
+        wrong or repeated or len(text) >= latex.MAX_LENGTH
+        for text, wrong, repeated in zip(texts, rows.tolist(), repeating(texts), strict=True)
+    ]
 
 
 def _tokens(content: bytes, codes: Table) -> Table:
@@ -110,7 +165,10 @@ def _tokens(content: bytes, codes: Table) -> Table:
     lengths = np.diff(others)[codes[others[:-1]] == 0x5C] - 1  # the last character is a NUL, and no slash
     words = np.ndarray((len(content) + 1,), "<u8", content + bytes(2 * _BYTES), strides=(1,))
     first = words[slashes + 1] & _MASKS[np.minimum(lengths, _BYTES)]
-    second = words[np.minimum(slashes + 1 + _BYTES, len(content))] & _MASKS[np.minimum(np.maximum(lengths - _BYTES, 0), _BYTES)]
+    second = (
+        words[np.minimum(slashes + 1 + _BYTES, len(content))]
+        & _MASKS[np.minimum(np.maximum(lengths - _BYTES, 0), _BYTES)]
+    )
     at = _slots(first, second, _FACTOR)
     known = (_FIRST[at] == first) & (_SECOND[at] == second) & (lengths <= _LONGEST_NAME)
     kinds[slashes] = np.where(lengths == 0, _ESCAPE[codes[slashes + 1]], np.where(known, _KIND_OF[at], BAD))
@@ -126,7 +184,9 @@ def _tokens(content: bytes, codes: Table) -> Table:
 
 
 def _neighbours(tokens: Table) -> Table:
-    """Where a token is not what may stand beside the one before it; the signs behind \\left and \\right become FENCE and UNFENCE."""
+    """Where a token is not what may stand beside the one before it; the signs behind \\left and \\right become FENCE
+    and UNFENCE.
+    """
     wrong: Table = tokens == BAD
     left, right = np.flatnonzero(tokens == LEFT), np.flatnonzero(tokens == RIGHT)
     wrong[left] = ~_AFTER_LEFT[tokens[left + 1]]
@@ -139,7 +199,11 @@ def _neighbours(tokens: Table) -> Table:
     commands = np.flatnonzero((tokens == TWO) | (tokens == ONE))
     wrong[commands] = tokens[commands + 1] != BRACE
     here, after = tokens[:-1], tokens[1:]
-    wrong[:-1] |= ((here == BRACE) & (after == UNBRACE)) | ((here == FENCE) & (after == RIGHT)) | ((here == START) & (after == STOP))
+    wrong[:-1] |= (
+        ((here == BRACE) & (after == UNBRACE))
+        | ((here == FENCE) & (after == RIGHT))
+        | ((here == START) & (after == STOP))
+    )
     wrong[1:] |= (here == END) ^ (after == START)  # a formula begins and ends with its delimiters, and has no others
     wrong[:-1] |= (here == STOP) ^ (after == END)
     return wrong
@@ -159,7 +223,9 @@ def _brackets(tokens: Table, ends: Table) -> tuple[Table, Table]:
     unmatched[rows[(level < 1) | (level > _DEEPEST)]] = True
     kept = ~unmatched[rows]
     keys = rows[kept] * (_DEEPEST + 2) + level[kept]
-    order = np.argsort(keys.astype(np.uint16) if ends.size * (_DEEPEST + 2) < 1 << 16 else keys, kind="stable")  # of 16 bits, by radix
+    order = np.argsort(
+        keys.astype(np.uint16) if ends.size * (_DEEPEST + 2) < 1 << 16 else keys, kind="stable"
+    )  # of 16 bits, by radix
     pairs = places[kept][order]
     opening, closing = pairs[0::2], pairs[1::2]
     match[opening] = closing

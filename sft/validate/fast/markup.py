@@ -1,7 +1,7 @@
 """Which tables and charts are surely sound, decided for many of them at once; the others are for the checks to judge.
 
-A table is reduced to the sequence of its tokens, and a sequence is judged once, by the reader of OTSL itself. Only what the
-checks of `sft.validate.row` accept is sound here; formulas have a module of their own.
+A table is reduced to the sequence of its tokens, and a sequence is judged once, by the reader of OTSL itself. Only what
+the checks of `sft.validate.row` accept is sound here; formulas have a module of their own.
 """
 
 from __future__ import annotations
@@ -15,10 +15,24 @@ from sft.markup import MIN_LENGTH, MIN_LENGTH_TABLE, MarkupError, repetition_cut
 
 # --- tables, as bytes of UTF-8
 _PAD = "        "  # behind the last table, so that looking at the bytes after a token never ends outside
-_CELL_MASK, _CELL_WORD, _END_MASK, _END_WORD = (np.uint64(int.from_bytes(word, "little")) for word in (b"\xff\0\xff\xff\xff\xff", b"<\0cel>", b"\xff\xff\xff\xff", b"<nl>"))
+_CELL_MASK, _CELL_WORD, _END_MASK, _END_WORD = (
+    np.uint64(int.from_bytes(word, "little"))
+    for word in (b"\xff\0\xff\xff\xff\xff", b"<\0cel>", b"\xff\xff\xff\xff", b"<nl>")
+)
 _CELL_KIND = np.isin(np.arange(256), list(b"felux"))
-_VISIBLE = np.zeros(256, bool)  # by the first byte of a text: ASCII that is printed, and what leads no blank and no combining mark
-_VISIBLE[[*range(0x21, 0x3C), *range(0x3D, 0x7F), *range(0xC3, 0xCC), *range(0xCE, 0xD8), *range(0xD9, 0xE1), *range(0xE4, 0xEE)]] = True
+_VISIBLE = np.zeros(
+    256, bool
+)  # by the first byte of a text: ASCII that is printed, and what leads no blank and no combining mark
+_VISIBLE[
+    [
+        *range(0x21, 0x3C),
+        *range(0x3D, 0x7F),
+        *range(0xC3, 0xCC),
+        *range(0xCE, 0xD8),
+        *range(0xD9, 0xE1),
+        *range(0xE4, 0xEE),
+    ]
+] = True
 _KANA = (np.arange(256) > 0x80) & (np.arange(256) != 0x85)  # second bytes after E3: neither U+3000 nor U+3164
 _TOKEN_OF = dict(zip(b"feluxn", ("<fcel>a", "<ecel>", "<lcel>", "<ucel>", "<xcel>", "<nl>"), strict=True))
 _LINES, _TAIL = 9, 8  # line feeds of ten lines; characters of the shortest unit
@@ -45,9 +59,13 @@ def doubtful_tables(texts: list[str]) -> list[bool]:
     whole = (stops[1:] > stops[:-1]) & (codes[ends[:-1] + 1] == ord("<"))
     closing = np.maximum(stops[1:] - 1, 0)
     after[closing] = ends[1:]
-    sound = (cells & _CELL_KIND[kinds] & np.where(full, visible & (after > less + 6), after == less + 6)) | (row_ends & (after == less + 4))
+    sound = (cells & _CELL_KIND[kinds] & np.where(full, visible & (after > less + 6), after == less + 6)) | (
+        row_ends & (after == less + 4)
+    )
     whole[whole] = row_ends[closing[whole]]
-    sequence = np.where(sound, np.where(kinds == ord("e"), ord("f"), kinds), 0).astype(np.uint8).tobytes()  # blank or not, a cell is a cell
+    sequence = (
+        np.where(sound, np.where(kinds == ord("e"), ord("f"), kinds), 0).astype(np.uint8).tobytes()
+    )  # blank or not, a cell is a cell
     bounds = stops.tolist()
     sizes = np.diff(ends).tolist()
     return [
@@ -71,7 +89,9 @@ def _is_grid(sequence: bytes) -> bool:
 
 
 def doubtful_charts(texts: list[str]) -> list[bool]:
-    """For each text, False if it surely is a chart that nothing is wrong with: lines with as many pipes each, and no ruler."""
+    """For each text, False if it surely is a chart that nothing is wrong with: lines with as many pipes each, and no
+    ruler.
+    """
     codes = np.frombuffer("\0".join(["", *texts, ""]).encode("utf-8", "surrogatepass"), np.uint8)
     ends = np.flatnonzero(codes == 0)
     if ends.size != len(texts) + 1:
@@ -89,15 +109,19 @@ def doubtful_charts(texts: list[str]) -> list[bool]:
 def repeating(texts: list[str]) -> list[bool]:
     """For each text that is no table, False if the pipeline surely cuts no repetition out of it.
 
-    It cuts equal lines, and lines that end in a unit five times: the last characters then stand once more in the last fifth.
-    A text without either is sound; of the others, the rule itself is asked.
+    It cuts equal lines, and lines that end in a unit five times: the last characters then stand once more in the last
+    fifth. A text without either is sound; of the others, the rule itself is asked.
     """
     return [
-        size >= MIN_LENGTH and (_of_one_line(text) if "\n" in text else text.find(tail, size - _TAIL - size // 5, size - _TAIL) >= 0) and repetition_cut(text) != text
+        size >= MIN_LENGTH
+        and (_of_one_line(text) if "\n" in text else text.find(tail, size - _TAIL - size // 5, size - _TAIL) >= 0)
+        and repetition_cut(text) != text
         for text, size, tail in zip(texts, map(len, texts), map(_tail, texts), strict=True)
     ]
 
 
 def _of_one_line(text: str) -> bool:
-    """Whether a text may be one line again and again: then under half of its lines, as the pipeline sees them, are different."""
+    """Whether a text may be one line again and again: then under half of its lines, as the pipeline sees them, are
+    different.
+    """
     return text.count("\n") >= _LINES and len({line.strip() for line in text.split("\n")}) * 2 < text.count("\n")

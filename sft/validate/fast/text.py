@@ -1,8 +1,9 @@
 """Which of many texts may hold damaged or doubtful characters, decided for all of them at once.
 
-The texts are looked at as one array of code points. Every code point has a word of bits, looked up in a table that fills
-itself as characters appear; what the checks of `sft.validate.row` could accuse leaves a trace in these bits or in those of
-two neighbours. A text without a trace is clean; one with a trace is only doubtful, and the checks themselves decide.
+The texts are looked at as one array of code points. Every code point has a word of bits, looked up in a table that
+fills itself as characters appear; what the checks of `sft.validate.row` could accuse leaves a trace in these bits or in
+those of two neighbours. A text without a trace is clean; one with a trace is only doubtful, and the checks themselves
+decide.
 """
 
 from __future__ import annotations
@@ -23,8 +24,13 @@ Rows = npt.NDArray[np.intp]
 
 # FIRST stands one bit above SECOND, and TWIN above LATIN, so that neighbours are compared by a shift
 NEEDY, KNOWN, BAD, SPACE, ORDERED, SECOND, FIRST, LATIN, TWIN = (np.uint16(1 << bit) for bit in range(9))
-MARKED = np.uint16(1 << 15)  # the sign of an int16: "<", "|", "$", NUL and controls: signs that are looked at in every text
-SCRIPT_BIT, LAST_BIT = 9, 13  # one for each script that needs marks; the last one for all that come after the first four
+MARKED = np.uint16(
+    1 << 15
+)  # the sign of an int16: "<", "|", "$", NUL and controls: signs that are looked at in every text
+SCRIPT_BIT, LAST_BIT = (
+    9,
+    13,
+)  # one for each script that needs marks; the last one for all that come after the first four
 MARK = np.uint16(1 << 14)  # far from NEEDY: the sum over a text counts both, up to _COUNTED characters
 _COUNTED = (1 << 14) - 1
 _SCRIPTS = (1 << LAST_BIT - SCRIPT_BIT + 1) - 1
@@ -35,7 +41,9 @@ _MARKED_BYTES = bytes(code in (0, _DOLLAR, _LESS, _PIPE) or bool(_CONTROL[code])
 _OTHERS = bytes([1, 0, *bytes(254)])
 _NARROW, _WIDE = 2048, 512  # texts looked at together, in ASCII and others: more would leave the cache of a core
 _SPARSE = 20  # places for one that is true; where they are more, eights do not pay
-_GOES_ON = np.isin(np.arange(256), [ord(sign) for sign in "|/siva"])  # how the control tokens of the model and of the trainers go on after "<"
+_GOES_ON = np.isin(
+    np.arange(256), [ord(sign) for sign in "|/siva"]
+)  # how the control tokens of the model and of the trainers go on after "<"
 
 
 class Characters:
@@ -59,13 +67,20 @@ class Characters:
 
     def _classify(self, character: str) -> np.uint16:
         bits = KNOWN
-        if maybe_suspicious(character) or character == "\ufffd" or not unicodedata.is_normalized("NFC", character) or "\u1100" <= character <= "\u11ff":
+        if (
+            maybe_suspicious(character)
+            or character == "\ufffd"
+            or not unicodedata.is_normalized("NFC", character)
+            or "\u1100" <= character <= "\u11ff"
+        ):
             bits |= BAD  # the last: letters of Hangul that compose by rule
         if character.isspace():
             bits |= SPACE
         if unicodedata.combining(character):
             bits |= ORDERED
-        bits |= (FIRST if character in self.firsts else np.uint16(0)) | (SECOND if character in _second_characters() else np.uint16(0))
+        bits |= (FIRST if character in self.firsts else np.uint16(0)) | (
+            SECOND if character in _second_characters() else np.uint16(0)
+        )
         code = ord(character)
         if code < _LATIN_END and character.isalpha():
             bits |= LATIN
@@ -117,7 +132,8 @@ def characters() -> Characters:
 
 
 def doubtful(texts: list[str]) -> set[int]:
-    """Indices of the texts that one of the checks of single characters, of control tokens or of the ends of a text may accuse.
+    """Indices of the texts that one of the checks of single characters, of control tokens or of the ends of a text may
+    accuse.
 
     Never empty where a check finds something; a row too many costs time only.
     """
@@ -152,7 +168,8 @@ def where(mask: npt.NDArray[np.bool_]) -> Rows:
 
 
 def _doubtful_signs(texts: list[str], codes: Codes, places: Rows) -> tuple[set[int], Rows]:
-    """What any text can have: control characters, control tokens, pipes that begin a line, dollars; and where the texts end.
+    """What any text can have: control characters, control tokens, pipes that begin a line, dollars; and where the texts
+    end.
 
     `places`: of all controls, DEL, "<", "|" and "$" in `codes`.
     """

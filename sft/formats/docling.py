@@ -34,8 +34,8 @@ from typing import Any
 
 from sft.files import Unit, file_units
 from sft.formats.base import Format, Options, Picture, Read, Reject
-from sft.formats.shared import json_stream, regions
-from sft.markup import Cell, Grid, MarkupError
+from sft.formats.shared import json_stream, page_images, regions
+from sft.markup import Cell, Grid, MarkupError, join_words
 from sft.types import Task
 
 MAX_CELLS = 100_000  # of one table
@@ -153,7 +153,7 @@ def _cell(cell: Mapping[str, Any], document: Mapping[str, Any]) -> Cell:
     header = cell.get("column_header") is True or cell.get("row_header") is True
     text = _string(cell, "text")
     if not text.strip() and cell.get("ref"):
-        text = " ".join(_referred(cell["ref"], document))
+        text = join_words([part for part in _referred(cell["ref"], document) if part.strip()])
     return Cell(
         " ".join(text.split("\n")), max(1, _whole(cell, "row_span", 1)), max(1, _whole(cell, "col_span", 1)), header
     )
@@ -384,7 +384,7 @@ class _Pages:
     def _page(self, page: Mapping[str, Any]) -> tuple[Picture, tuple[float, float]]:
         picture = self._image(page)
         if picture is None and len(self.pages) == 1:
-            picture = regions.image_beside(f"{self.path.stem}.png", self.path, self.root, self.options)
+            picture = page_images.image_beside(f"{self.path.stem}.png", self.path, self.root, self.options)
             picture = picture if regions.size_of(picture) else None
         if picture is None:
             raise MarkupError(
@@ -406,7 +406,7 @@ class _Pages:
         image = owner.get("image")
         if not isinstance(image, dict) or not isinstance(image.get("uri"), str):
             return None
-        return regions.image_beside(image["uri"], self.path, self.root, self.options)
+        return page_images.image_beside(image["uri"], self.path, self.root, self.options)
 
 
 FORMATS = {

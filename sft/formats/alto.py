@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 UNITS = ("pixel", "mm10", "inch1200")
+HEIGHT_OF_LETTERS = 1.25  # heights of a line's box; so much is Tesseract's x_size, which ALTO lacks, in the median
 
 
 def units(source: Path, options: Options) -> Iterator[Unit]:
@@ -140,7 +141,7 @@ def _text(line: _Element, tesseract: bool) -> str:
         elif content := (child.get("CONTENT") or _glyphs(child)).strip():
             words.append(content)
             boxes.append(child)
-    return join_words(words, _gaps(line, boxes) if tesseract else ())
+    return join_words(words, partial(_gaps, line, boxes) if tesseract else None)
 
 
 def _glyphs(string: _Element) -> str:
@@ -148,11 +149,11 @@ def _glyphs(string: _Element) -> str:
 
 
 def _gaps(line: _Element, boxes: list[_Element]) -> list[float | None]:
-    """The space before each string, in heights of the line; None where it is not known."""
+    """The space before each string, in heights of the letters (HEIGHT_OF_LETTERS); None where it is not known."""
     gaps: list[float | None] = [None]
     for left, right in zip(boxes, boxes[1:], strict=False):
         try:
-            size = regions.number(line.get("HEIGHT"), "HEIGHT")
+            size = HEIGHT_OF_LETTERS * regions.number(line.get("HEIGHT"), "HEIGHT")
             (start, _, _, _), (_, _, end, _) = _sides(right), _sides(left)
             gaps.append((start - end) / size if size > 0 else None)
         except MarkupError:

@@ -28,7 +28,6 @@ from sft.types import Task
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-LINES = {"ocr_line", "ocrx_line", "ocr_header", "ocr_footer", "ocr_caption", "ocr_textfloat", "ocr_pageno"}
 _IMAGE = re.compile(r"""(?:^|;)\s*image\s+(?:"([^"]*)"|'([^']*)'|([^;"']+))""")
 
 
@@ -64,11 +63,11 @@ def _file(source: page_images.Document, name: str, root: Path, options: Options)
         except MarkupError as error:
             yield Reject(where, error.code, str(error), page.get("title", "")[: rows.RAW])
             continue
-        for index, line in enumerate(_lines(page)):
+        reader = hocr_text.Page(page, tesseract=tesseract)
+        for index, line in enumerate(reader.lines()):
             if line not in document.open:
-                yield _item(
-                    f"{name}#{line.get('id') or f'{number}.{index}'}", line, picture, factors, name, options, tesseract
-                )
+                where = f"{name}#{line.get('id') or f'{number}.{index}'}"
+                yield _item(where, line, reader, picture, factors, name, options)
     if not number:
         yield Reject(name, "source.shape", "no element of class ocr_page")
     if document.fault:
@@ -81,18 +80,6 @@ def _by_tesseract(root: _Element) -> bool:
         for meta in root.iter("meta")
         if meta.get("name") == "ocr-system"
     )
-
-
-def _lines(page: _Element) -> Iterator[_Element]:
-    """The lines of a page; of lines within each other, the innermost that have a place."""
-    found = {
-        line: [above for above in line.iterancestors() if hocr_text.has_class(above, LINES)]
-        for line in hocr_text.of_class(page, LINES)
-    }
-    frames = {above for line, frame in found.items() if frame and hocr_text.box_of(line) for above in frame}
-    for line, frame in found.items():
-        if line not in frames and (not frame or hocr_text.box_of(line)):
-            yield line
 
 
 def _image(page: _Element) -> str:
@@ -113,16 +100,14 @@ def _factors(page: _Element, picture: Picture) -> tuple[float, float]:
 def _item(
     where: str,
     line: _Element,
+    page: hocr_text.Page,
     picture: Picture,
     factors: tuple[float, float],
     group: str,
     options: Options,
-    tesseract: bool,
 ) -> Read:
     try:
-        if any(hocr_text.struck(above) for above in (line, *line.iterancestors())):
-            raise MarkupError("source.ignored", "another reading of a line, or a hidden one")
-        text = hocr_text.line_text(line, tesseract=tesseract)
+        text = page.text(line)
         sides = hocr_text.box_of(line)
         if sides is None:
             raise MarkupError("source.geometry", "no bbox in the title")

@@ -5,7 +5,7 @@ a blank on the page, or nothing. One rule for all formats (`join_words`), from t
 
 | left and right of the seam | between them |
 |---|---|
-| anything, then a combining mark or a soft hyphen; a soft hyphen, then anything | nothing |
+| anything, then a combining mark or a soft hyphen | nothing |
 | two characters of scripts that put no blanks between words | nothing |
 | Han, kana, Yi and a digit or a bracket or a mark of punctuation, either way round | nothing |
 | another of these scripts, then a closing mark (`.` `)` `”`); an opening one (`(` `“`), then such a script | nothing |
@@ -17,15 +17,16 @@ it is lost.
 
 Where a program is known to cut at other places than blanks, the space between the boxes decides (`gaps`). Tesseract
 takes Han, kana, Thai and Hangul for scripts without blanks and cuts them anywhere, all others at blanks only
-(`IsSpaceDelimited` in its unicharset.h). On 40 drawn lines of each language, read by Tesseract 5.3.0, the rule above
-and the boxes get that many seams wrong: Thai 54 and 2 of 693, Korean 161 and 5 of 208, Chinese 6 and 3 of 303,
-Japanese 7 and 3 of 332, Khmer, Lao and Tibetan 127 and 3 of 134.
+(`IsSpaceDelimited` in its unicharset.h). Of the seams in lines that were drawn in up to four sizes and read by
+Tesseract 5.3.0, the rule above and the boxes get wrong: Thai 210 and 36 of 2,774, Korean 643 and 25 of 830, Chinese 26
+and 12 of 1,197, Japanese 29 and 19 of 1,323, Khmer, Lao and Tibetan 127 and 3 of 134.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import lru_cache
 
@@ -34,10 +35,10 @@ from sft.markup.unicode_scripts import EAST_ASIAN, UNSPACED
 SOFT_HYPHEN = "\N{SOFT HYPHEN}"
 HYPHENS = "-\u2010\u2011\u2e17\u2e40\u00ac"  # also the oblique double hyphen of Fraktur, and ¬ of transcriptions
 # heights of the letters: the least space that is a blank in scripts that Tesseract cuts anywhere, and in others
-WIDE, NARROW = 0.3, 0.1
+WIDE, NARROW = 0.28, 0.1
 # what may stand behind a soft hyphen at the end of a line
 _UNSEEN_END = " \t\u200b\u200e\u200f\u2060\ufeff" + SOFT_HYPHEN
-_LATIN_END = "\u0300"  # below it: no combining mark, no script without blanks
+_NOT_LATIN = re.compile("[\u00ad\u0300-\U0010ffff]")  # soft hyphens, combining marks, and all scripts without blanks
 
 
 class Side(Enum):
@@ -57,24 +58,27 @@ class Side(Enum):
 
 _WITHOUT_BLANKS = (Side.EAST, Side.THAI, Side.SOUTH)
 _CUT_ANYWHERE = (Side.EAST, Side.THAI, Side.HANGUL)
+_ITSELF = (Side.OTHER, Side.HANGUL)  # beside which even Han and kana keep a blank
+_UNDER_A_LETTER = (Side.MARK, Side.NOTHING)
 
 
-def join_words(words: Sequence[str], gaps: Sequence[float | None] = ()) -> str:
+def join_words(words: Sequence[str], gaps: Callable[[], Sequence[float | None]] | None = None) -> str:
     """The text of a line from its words in reading order; words without ink must be left out.
 
-    `gaps[i]`: the space before `words[i]`, in heights of the letters, where the boxes are Tesseract's; None where it is
-    not known.
+    `gaps`, where the boxes are Tesseract's: asked for the space before each word, in heights of the letters, None where
+    it is not known, and only if the scripts leave something open.
 
     >>> join_words(["東京", "の", "天気"]), join_words(["rainy", "day"])
     ('東京の天気', 'rainy day')
     """
     joined = " ".join(words)
-    if joined.isascii() or (max(joined) < _LATIN_END and SOFT_HYPHEN not in joined):
+    if not _NOT_LATIN.search(joined):
         return joined
+    known = gaps() if gaps else None
     parts: list[str] = []
     left = Side.NOTHING
     for index, word in enumerate(words):
-        if parts and _parted(left, _first(word), gaps[index] if gaps else None):
+        if parts and _parted(left, _first(word), known[index] if known else None):
             parts.append(" ")
         parts.append(word)
         left = _last(word, left)
@@ -105,30 +109,34 @@ def _ink_hyphen(line: str) -> str:
 
 def _parted(left: Side, right: Side, gap: float | None) -> bool:
     """Whether there is a blank between two words."""
-    if right is Side.MARK or left in (Side.MARK, Side.NOTHING) or (left is Side.EAST and right is Side.EAST):
+    if right in _UNDER_A_LETTER or left is Side.NOTHING:
         return False
-    sides = (left, right)
-    if gap is not None and any(side in _CUT_ANYWHERE for side in sides):
-        return gap >= WIDE
-    inside = left in _WITHOUT_BLANKS, right in _WITHOUT_BLANKS
-    if all(inside):
-        return gap is not None and gap >= NARROW
-    if gap is not None or not any(inside):
-        return True
-    if Side.EAST in sides:
-        return Side.OTHER in sides or Side.HANGUL in sides
-    return not (right is Side.CLOSING or left is Side.OPENING)
+    if left in _WITHOUT_BLANKS and right in _WITHOUT_BLANKS:
+        if gap is None or (left is Side.EAST and right is Side.EAST):
+            return False
+        return gap >= (WIDE if left in _CUT_ANYWHERE or right in _CUT_ANYWHERE else NARROW)
+    if gap is not None:
+        return gap >= WIDE if left in _CUT_ANYWHERE or right in _CUT_ANYWHERE else True
+    if left is Side.EAST or right is Side.EAST:
+        return left in _ITSELF or right in _ITSELF
+    return not (
+        (left in _WITHOUT_BLANKS and right is Side.CLOSING) or (left is Side.OPENING and right in _WITHOUT_BLANKS)
+    )
 
 
 def _first(word: str) -> Side:
-    return next((side for side in map(_side, word) if side is not Side.NOTHING), Side.OTHER)
+    side = _side(word[0])
+    if side is not Side.NOTHING:
+        return side
+    return next((side for side in map(_side, word) if side is not Side.NOTHING), Side.NOTHING)
 
 
 def _last(word: str, before: Side) -> Side:
-    """What the last letter is, whatever marks it has; `before` where there are only marks. A soft hyphen is a MARK."""
-    if word.endswith(SOFT_HYPHEN):
-        return Side.MARK
-    return next((side for side in map(_side, reversed(word)) if side not in (Side.NOTHING, Side.MARK)), before)
+    """What the last letter is, whatever marks it has; `before` where there are only marks."""
+    side = _side(word[-1])
+    if side not in _UNDER_A_LETTER:
+        return side
+    return next((side for side in map(_side, reversed(word)) if side not in _UNDER_A_LETTER), before)
 
 
 @lru_cache(maxsize=1 << 14)

@@ -30,6 +30,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -93,10 +94,9 @@ def image_beside(
         raise MarkupError("source.outside", f"{name[:100]!r} holds a NUL byte and is no path")
     if name and not search.ends:
         raise MarkupError("source.outside", f"{name[:100]!r} names no file")
-    places = list(dict.fromkeys(search.by_path()))
-    found = next(filter(os.path.isfile, (*places, *search.by_name())), None)
+    found = next(filter(os.path.isfile, chain(search.by_path(), search.by_name())), None)
     if found is None:
-        first = search.as_written()
+        first, places = search.as_written(), dict.fromkeys(search.by_path())
         return Picture(
             path=first, turn=options.turn, others=tuple(path for path in places if path != first)[:LOOKED_FOR]
         )
@@ -136,24 +136,26 @@ class _Search:
 
     def by_path(self) -> Iterator[Path]:
         """The files that the path can mean, the likeliest first."""
-        own = [base / self.written for base in self.own if self.written]
         if self.images is None:
-            yield from own
+            yield from self._as_written()
             yield from (base / end for end in self.ends for base in self.own)
         elif self._of_another_book(self.images):
-            yield from (*own, *self._in_images(self.images))
+            yield from chain(self._as_written(), self._in_images(self.images))
         else:
-            yield from (*self._in_images(self.images), *own)
+            yield from chain(self._in_images(self.images), self._as_written())
+
+    def _as_written(self) -> Iterator[Path]:
+        if self.written:
+            yield self.document.parent / self.written
+            yield from (base / self.written for base in self.own[1:])
 
     def _of_another_book(self, images: Path) -> bool:
         mine, its = _workspace(self.document), _workspace(images / "image")
         return mine is not None and its is not None and mine != its
 
     def _in_images(self, images: Path) -> Iterator[Path]:
-        if ".." in self.written.split("/") and not os.path.isabs(self.written):
-            yield from (base / self.written for base in self.repeated)
-            if self.ends[0] not in self.contested:
-                yield images / self.written
+        if ".." in self.written.split("/") and not os.path.isabs(self.written) and self.ends[0] not in self.contested:
+            yield images / self.written
         for end in self.ends:
             yield from (base / end for base in self.repeated)
             if end not in self.contested:
@@ -170,19 +172,23 @@ class _Search:
 
     def as_written(self) -> Path:
         """Where the image should have been; MarkupError where nothing says so, or several books share the place."""
+        if self.images is not None and (shared := next(self._shared(self.images), None)):
+            raise MarkupError(
+                "image.missing",
+                f"{shared} may be that of any of several documents that name a {shared.name}",
+                hint="keep the images of each book in a folder named as that of its documents",
+            )
         if not self.written:
             raise MarkupError("image.missing", "no image is named, and none has the name of the document")
         if self.images is None:
-            return (_workspace(self.document) or self.own[0]) / self.written
-        for end in self.ends:
-            if end in self.contested and os.path.isfile(self.images / end):
-                said = f"{self.images / end} may be that of any of several documents that name a {end}"
-                raise MarkupError(
-                    "image.missing",
-                    said,
-                    hint="keep the images of each book in a folder named as that of its documents",
-                )
+            return (_workspace(self.document) or self.document.parent) / self.written
         return self.images / self.written.lstrip("/")
+
+    def _shared(self, images: Path) -> Iterator[Path]:
+        """Files that are there, and that several books could mean."""
+        places = [images / end for end in self.ends if end in self.contested]
+        stems = [stem for stem in _stems(self.written, self.document) if _key(stem) in self.contested]
+        yield from filter(os.path.isfile, [*places, *(images / rows.with_suffix(images, stem) for stem in stems)])
 
 
 def _written(name: str) -> str:

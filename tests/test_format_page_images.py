@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,9 @@ def test_a_folder_of_images_is_not_shared_by_books(image: str, tmp_path: Path) -
         book(tmp_path / "labels", f"{one}/p1", image)
     paired = pairs(tmp_path / "labels", images=tmp_path / "scans")
     assert len(paired) == 2
-    assert all("may be that of any of several documents" in str(found) for found in paired.values())
+    assert all(
+        str(found).startswith("image.missing: ") and "several documents" in str(found) for found in paired.values()
+    )
     assert pairs(tmp_path / "labels" / "a", images=tmp_path / "scans") == {"a/p1": tmp_path / "scans" / "p1.png"}
     tree(tmp_path, "scans/a/p1.png")
     assert pairs(tmp_path / "labels", images=tmp_path / "scans")["a/p1"] == tmp_path / "scans" / "a" / "p1.png"
@@ -215,3 +218,35 @@ def test_any_path(name: str, images: bool, tmp_path_factory: pytest.TempPathFact
         assert error.code in ("source.outside", "source.address", "image.missing") and str(error)
         return
     assert isinstance(found, Picture) and found.path is not None and "\0" not in str(found.path)
+
+
+def docling(path: Path, *uris: str) -> None:
+    """A document whose pages name these images, with one text on each page."""
+    pages = {
+        str(number): {"size": {"width": 9, "height": 9}, "image": {"uri": uri, "size": {"width": 9, "height": 9}}}
+        for number, uri in enumerate(uris, 1)
+    }
+    box = {"l": 1, "t": 1, "r": 9, "b": 9, "coord_origin": "TOPLEFT"}
+    texts = [
+        {"label": "text", "text": f"{path.parent.name} {number}", "prov": [{"page_no": int(number), "bbox": box}]}
+        for number in pages
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"pages": pages, "texts": texts}), "utf-8")
+
+
+def test_docling_documents_with_the_same_names(tmp_path: Path) -> None:
+    labels, scans = tmp_path / "labels", tmp_path / "scans"
+    for one in "ab":
+        docling(labels / one / "doc.json", "page_1.png")
+    tree(scans, "page_1.png")
+    assert "several documents" in str(pairs(labels, "docling", images=scans))
+    tree(scans, "a/page_1.png", "b/page_1.png")
+    assert pairs(labels, "docling", images=scans) == {f"{one} 1": scans / one / "page_1.png" for one in "ab"}
+
+
+def test_an_image_with_the_name_of_the_document_is_that_of_its_only_page(tmp_path: Path) -> None:
+    tree(tmp_path, "a/doc.png", "b/doc.png")
+    docling(tmp_path / "a" / "doc.json", "gone.png")
+    docling(tmp_path / "b" / "doc.json", "gone_1.png", "gone_2.png")
+    assert pairs(tmp_path, "docling") == {"a 1": tmp_path / "a" / "doc.png", "b 1": None, "b 2": None}

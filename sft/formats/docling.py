@@ -32,7 +32,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sft.files import Unit, file_units
+from sft.files import Unit
 from sft.formats.base import Format, Options, Picture, Read, Reject
 from sft.formats.shared import json_stream, page_images, regions
 from sft.markup import Cell, Grid, MarkupError, join_words
@@ -278,14 +278,14 @@ LISTS = ("texts", "tables", "pictures", "key_value_items", "form_items")
 def units(source: Path, options: Options) -> Iterator[Unit]:
     """Documents: the file, or every .json below a folder."""
     root, paths = regions.files(source, (".json",))
-    yield from file_units(paths, root, per=1)
+    yield from page_images.units(paths, root, options, per=1)
 
 
 def read(unit: Unit, options: Options) -> Iterator[Read]:
     """One item per text, table, chart and form field."""
-    for path in unit.payload:
-        name = regions.relative(path, unit.path)
-        document = json_stream.document(path)
+    for source in unit.payload:
+        name = regions.relative(source.path, unit.path)
+        document = json_stream.document(source.path)
         if isinstance(document, json_stream.Fault):
             yield Reject(name, document.code, document.message, document.raw)
         elif not isinstance(document, dict) or not any(isinstance(document.get(key), list) for key in LISTS):
@@ -296,11 +296,13 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
                 json_stream.raw(document),
             )
         else:
-            yield from _document(document, path, name, unit.path, options)
+            yield from _document(document, source, name, unit.path, options)
 
 
-def _document(document: Mapping[str, Any], path: Path, name: str, root: Path, options: Options) -> Iterator[Read]:
-    pages = _Pages(document, path, root, options)
+def _document(
+    document: Mapping[str, Any], source: page_images.Document, name: str, root: Path, options: Options
+) -> Iterator[Read]:
+    pages = _Pages(document, source, root, options)
     for kind in LISTS:
         items = document.get(kind) or []
         if not isinstance(items, list):
@@ -347,10 +349,10 @@ def _item(
 class _Pages:
     """The images of one document."""
 
-    def __init__(self, document: Mapping[str, Any], path: Path, root: Path, options: Options) -> None:
+    def __init__(self, document: Mapping[str, Any], source: page_images.Document, root: Path, options: Options) -> None:
         pages = document.get("pages")
         self.pages: dict[str, Any] = pages if isinstance(pages, dict) else {}
-        self.path, self.root, self.options = path, root, options
+        self.source, self.root, self.options = source, root, options
         self.known: dict[str, tuple[Picture, tuple[float, float]]] = {}  # page → image, pixels per unit
 
     def crop(self, place: Any, item: Mapping[str, Any]) -> Picture:
@@ -384,7 +386,7 @@ class _Pages:
     def _page(self, page: Mapping[str, Any]) -> tuple[Picture, tuple[float, float]]:
         picture = self._image(page)
         if picture is None and len(self.pages) == 1:
-            picture = page_images.image_beside(f"{self.path.stem}.png", self.path, self.root, self.options)
+            picture = self._beside(f"{self.source.path.stem}.png")
             picture = picture if regions.size_of(picture) else None
         if picture is None:
             raise MarkupError(
@@ -406,7 +408,12 @@ class _Pages:
         image = owner.get("image")
         if not isinstance(image, dict) or not isinstance(image.get("uri"), str):
             return None
-        return page_images.image_beside(image["uri"], self.path, self.root, self.options)
+        return self._beside(image["uri"])
+
+    def _beside(self, name: str) -> Picture:
+        one_page = len(self.pages) == 1
+        path, contested = self.source.path, self.source.contested
+        return page_images.image_beside(name, path, self.root, self.options, contested=contested, one_page=one_page)
 
 
 FORMATS = {

@@ -56,7 +56,9 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             if not isinstance(blocks, list):
                 raise MarkupError("source.shape", "neither layout_dets nor blocks in this page")
             name, width, height = _page(page)
-            picture = page_images.image_beside(name, unit.path, unit.path.parent, options, folders=("images",))
+            picture = page_images.image_beside(
+                name, unit.path, unit.path.parent, options, folders=("images",), one_page=False
+            )
         except MarkupError as error:
             yield Reject(where, error.code, str(error), json_stream.raw(page))
             continue

@@ -78,18 +78,20 @@ def image_beside(
     *,
     folders: Iterable[str] = (),
     contested: frozenset[str] = frozenset(),
+    one_page: bool = True,
 ) -> Picture:
     """The image that a document calls `name`: an address, or a file that is looked for as the docstring above says.
 
-    `folders`: names of further folders beside the document. What is not found is given as it was written. Raises
-    MarkupError: image.missing where no image is named or two books could mean it, source.outside, source.address.
+    `folders`: names of further folders beside the document. `one_page`: an image with the name of the document can be
+    that of this page. What is not found is given as it was written. Raises MarkupError: image.missing where no image is
+    named or two books could mean it, source.outside, source.address.
     """
     if name.startswith(("http://", "https://", "data:")):
         return replace(rows.picture(name, root), turn=options.turn)
     if "://" in name and not name.startswith("file://"):
         hint = "download the images, and name their folder with --images"
         raise MarkupError("source.address", f"{name[:100]!r} is not fetched", hint=hint)
-    search = _Search(_written(name), document, root, options.images, tuple(folders), contested)
+    search = _Search(_written(name), document, root, options.images, tuple(folders), contested, one_page)
     if "\0" in name:
         raise MarkupError("source.outside", f"{name[:100]!r} holds a NUL byte and is no path")
     if name and not search.ends:
@@ -115,11 +117,17 @@ class _Search:
     images: Path | None
     folders: tuple[str, ...]
     contested: frozenset[str]
+    one_page: bool
 
     @cached_property
     def ends(self) -> list[str]:
         """The path from its first folder, from its second …, to its last part alone."""
         return _ends(self.written)
+
+    @cached_property
+    def stems(self) -> list[str]:
+        """Names without suffix that the image may have."""
+        return _stems(self.written, self.document if self.one_page else None)
 
     @cached_property
     def own(self) -> list[Path]:
@@ -164,7 +172,7 @@ class _Search:
     def by_name(self) -> Iterator[Path]:
         """Files with the name of the image or of the document, and any image suffix."""
         inner = os.path.dirname(self.written)
-        for stem in _stems(self.written, self.document):
+        for stem in self.stems:
             bases = [*self.own, *(base / inner for base in self.own if inner)]
             if self.images is not None:
                 bases = [*self.repeated, *([] if _key(stem) in self.contested else [self.images])]
@@ -173,11 +181,8 @@ class _Search:
     def as_written(self) -> Path:
         """Where the image should have been; MarkupError where nothing says so, or several books share the place."""
         if self.images is not None and (shared := next(self._shared(self.images), None)):
-            raise MarkupError(
-                "image.missing",
-                f"{shared} may be that of any of several documents that name a {shared.name}",
-                hint="keep the images of each book in a folder named as that of its documents",
-            )
+            said = f"{shared} may be that of any of several documents that name a {shared.name}"
+            raise MarkupError("image.missing", f"{said}; keep the images of each book in a folder named as it is")
         if not self.written:
             raise MarkupError("image.missing", "no image is named, and none has the name of the document")
         if self.images is None:
@@ -187,7 +192,7 @@ class _Search:
     def _shared(self, images: Path) -> Iterator[Path]:
         """Files that are there, and that several books could mean."""
         places = [images / end for end in self.ends if end in self.contested]
-        stems = [stem for stem in _stems(self.written, self.document) if _key(stem) in self.contested]
+        stems = [stem for stem in self.stems if _key(stem) in self.contested]
         yield from filter(os.path.isfile, [*places, *(images / rows.with_suffix(images, stem) for stem in stems)])
 
 
@@ -222,13 +227,11 @@ def _workspace(document: Path) -> Path | None:
     return next((folder for folder in list(document.parents)[: UP + 1] if os.path.isfile(folder / "mets.xml")), None)
 
 
-def _stems(written: str, document: Path) -> list[str]:
-    last = written.rsplit("/", 1)[-1]
-    return [
-        stem
-        for stem in dict.fromkeys((Path(last).stem, document.stem, document.name.split(".")[0]))
-        if stem not in ("", ".", "..")
-    ]
+def _stems(written: str, document: Path | None) -> list[str]:
+    """The names without suffix of the image, and of the document."""
+    last = Path(written.rsplit("/", 1)[-1])
+    stems = [last.stem, *([document.stem, document.name.split(".")[0]] if document else [])]
+    return [stem for stem in dict.fromkeys(stems) if stem not in ("", ".", "..")]
 
 
 def _key(stem: str) -> str:

@@ -185,10 +185,14 @@ class Results(msgspec.Struct):
 
 def schema() -> dict[str, Any]:
     """JSON Schema of results.json, as `sft/schema/results.schema.json` publishes it."""
+    made = msgspec.json.schema(Results)
+    for part in made["$defs"].values():
+        if "description" in part:  # a docstring, whose line ends mean nothing
+            part["description"] = " ".join(part["description"].split())
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "results.json of sft eval",
-        **msgspec.json.schema(Results),
+        **made,
     }
 
 

@@ -45,7 +45,12 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
     """One item per line."""
     for path in unit.payload:
         name = regions.relative(path, unit.path)
-        yield from regions.read_pages(path, name, "Page", partial(_items, path, name, unit.path, options))
+        yield from regions.read_pages(
+            path,
+            name,
+            "Page",
+            partial(_items, path, name, unit.path, options),
+        )
 
 
 def _items(
@@ -63,7 +68,14 @@ def _items(
         return
     for line in pages[0].iter("{*}TextLine"):
         if line not in document.open:
-            yield _item(f"{name}#{line.get('ID', '')}", line, picture, factors, name, options)
+            yield _item(
+                f"{name}#{line.get('ID', '')}",
+                line,
+                picture,
+                factors,
+                name,
+                options,
+            )
 
 
 def hint_of(page: _Element) -> str:
@@ -84,7 +96,10 @@ def _file_name(root: _Element) -> str:
 def _factors(root: _Element, page: _Element, picture: Picture) -> tuple[float, float]:
     unit = _first(root, "MeasurementUnit") or "pixel"
     if unit not in UNITS:
-        raise MarkupError("source.shape", f"MeasurementUnit is {unit[:40]!r}, expected {', '.join(UNITS)}")
+        raise MarkupError(
+            "source.shape",
+            f"MeasurementUnit is {unit[:40]!r}, expected {', '.join(UNITS)}",
+        )
     width, height = (regions.number(page.get(key, "0"), key) for key in ("WIDTH", "HEIGHT"))
     if unit != "pixel" and not (width > 0 and height > 0 and regions.size_of(picture)):
         missing = "the page has no WIDTH and HEIGHT" if not (width > 0 and height > 0) else "the image cannot be read"
@@ -99,8 +114,20 @@ def _item(
     try:
         quad = regions.scaled(_outline(line), factors)
     except MarkupError as error:
-        return Reject(where, error.code, str(error), text[: rows.RAW])
-    return regions.item(where, text, text, regions.crop(picture, quad), task=options.task or Task.OCR, group=group)
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            text[: rows.RAW],
+        )
+    return regions.item(
+        where,
+        text,
+        text,
+        regions.crop(picture, quad),
+        task=options.task or Task.OCR,
+        group=group,
+    )
 
 
 def _text(line: _Element) -> str:
@@ -131,7 +158,12 @@ def _outline(line: _Element) -> regions.Quad:
     if not sides:
         raise MarkupError("source.geometry", "neither the line nor its strings have a place")
     lefts, tops, rights, bottoms = zip(*sides, strict=True)
-    return regions.box(min(lefts), min(tops), max(rights), max(bottoms))
+    return regions.box(
+        min(lefts),
+        min(tops),
+        max(rights),
+        max(bottoms),
+    )
 
 
 def _sides(element: _Element) -> tuple[float, float, float, float]:

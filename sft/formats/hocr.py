@@ -42,7 +42,12 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
 def read(unit: Unit, options: Options) -> Iterator[Read]:
     """One item per line."""
     for path in unit.payload:
-        yield from _file(path, regions.relative(path, unit.path), unit.path, options)
+        yield from _file(
+            path,
+            regions.relative(path, unit.path),
+            unit.path,
+            options,
+        )
 
 
 def _file(path: Path, name: str, root: Path, options: Options) -> Iterator[Read]:
@@ -62,11 +67,23 @@ def _file(path: Path, name: str, root: Path, options: Options) -> Iterator[Read]
             seen.add(key)
             factors = _factors(page, picture)
         except MarkupError as error:
-            yield Reject(where, error.code, str(error), page.get("title", "")[: rows.RAW])
+            yield Reject(
+                where,
+                error.code,
+                str(error),
+                page.get("title", "")[: rows.RAW],
+            )
             continue
         for index, line in enumerate(_of_class(page, LINES)):
             if line not in document.open:
-                yield _item(f"{name}#{line.get('id') or f'{number}.{index}'}", line, picture, factors, name, options)
+                yield _item(
+                    f"{name}#{line.get('id') or f'{number}.{index}'}",
+                    line,
+                    picture,
+                    factors,
+                    name,
+                    options,
+                )
     if not number:
         yield Reject(name, "source.shape", "no element of class ocr_page")
     if document.fault:
@@ -113,8 +130,20 @@ def _item(
             raise MarkupError("source.geometry", "no bbox in the title")
         quad = regions.scaled(regions.box(*sides), factors)
     except MarkupError as error:
-        return Reject(where, error.code, str(error), text[: rows.RAW])
-    return regions.item(where, text, text, regions.crop(picture, quad), task=options.task or Task.OCR, group=group)
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            text[: rows.RAW],
+        )
+    return regions.item(
+        where,
+        text,
+        text,
+        regions.crop(picture, quad),
+        task=options.task or Task.OCR,
+        group=group,
+    )
 
 
 FORMATS = {

@@ -47,7 +47,12 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
     """One item per line, one per table."""
     for path in unit.payload:
         name = regions.relative(path, unit.path)
-        yield from regions.read_pages(path, name, "Page", partial(_items, path, name, unit.path, options))
+        yield from regions.read_pages(
+            path,
+            name,
+            "Page",
+            partial(_items, path, name, unit.path, options),
+        )
 
 
 def _items(
@@ -67,7 +72,15 @@ def _items(
             continue
         task = Task.TABLE if kind == "TableRegion" else Task.OCR
         if options.task in (None, task) or (task is Task.OCR and options.task is Task.FORMULA):
-            item = _item(f"{name}#{element.get('id', '')}", element, task, picture, factors, name, options)
+            item = _item(
+                f"{name}#{element.get('id', '')}",
+                element,
+                task,
+                picture,
+                factors,
+                name,
+                options,
+            )
             if item is not None:
                 yield item
 
@@ -92,7 +105,12 @@ def _item(
             label = _text(element)
         quad = regions.scaled(_outline(element), factors)
     except MarkupError as error:
-        return Reject(where, error.code, str(error), label[: rows.RAW])
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            label[: rows.RAW],
+        )
     markup = "otsl" if task is Task.TABLE else "auto"
     return regions.item(
         where, label, label, regions.crop(picture, quad), task=options.task or task, group=group, markup=markup
@@ -164,7 +182,10 @@ def _cells(table: _Element) -> Iterator[tuple[int, int, Cell]]:
 
 
 def _whole(element: _Element, name: str, default: int | None = None) -> int:
-    value = element.get(name, "" if default is None else str(default))
+    value = element.get(
+        name,
+        "" if default is None else str(default),
+    )
     if not value.isdecimal() or len(value) > 4:
         raise MarkupError("source.shape", f"{name} of a table cell is {value[:20]!r}")
     return max(int(value), default or 0)

@@ -117,7 +117,13 @@ REASONS: dict[str, tuple[Severity, str]] = {
 
 def make(code: str, message: str, line: int, hint: str = "") -> Problem:
     """A `Problem` with the severity that REASONS gives its code."""
-    return Problem(code, REASONS[code][0], message, line, hint)
+    return Problem(
+        code,
+        REASONS[code][0],
+        message,
+        line,
+        hint,
+    )
 
 
 def shorten(text: str, limit: int = 160) -> str:

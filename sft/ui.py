@@ -118,7 +118,10 @@ class Follow:
     def step(self, progress: Progress) -> None:
         """A trainer's step line."""
         rate = f", {progress.samples_per_second:.0f} samples/s" if progress.samples_per_second else ""
-        self.update(progress.step, f"loss {progress.loss:.3f}{rate}")
+        self.update(
+            progress.step,
+            f"loss {progress.loss:.3f}{rate}",
+        )
 
 
 class Phases:
@@ -168,7 +171,10 @@ def lost(results: dict[str, Any]) -> None:
 def sums(rows: list[tuple[str, str, str]], *, to: Console = err) -> None:
     """Derived numbers with their factors, one a line."""
     for name, text, result in rows:
-        to.print(f"  {name:<20} {text} = {result}", markup=False)
+        to.print(
+            f"  {name:<20} {text} = {result}",
+            markup=False,
+        )
 
 
 def flush() -> None:

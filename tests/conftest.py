@@ -53,7 +53,6 @@ def served(tmp_path: Path) -> Iterator[Served]:
     """The server of `eval_server.py`, listening."""
     server = Served(tmp_path / "log.jsonl")
     server.start()
-    server.listening()
     yield server
     server.kill()
 

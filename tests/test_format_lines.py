@@ -71,7 +71,7 @@ def line_of(content: str, *, tesseract: bool = False) -> str:
     document = xml_safe.parse_html(f"<html><body><div class='ocr_page'>{line}</div></body></html>".encode())
     assert not isinstance(document, xml_safe.Fault)
     (found,) = hocr_text.of_class(document.root, {"ocr_page"})
-    reader = hocr_text.Page(found, tesseract=tesseract)
+    reader = hocr_text.HocrPage(found, tesseract=tesseract)
     (only,) = reader.lines()
     return reader.text(only)
 
@@ -170,17 +170,21 @@ def test_hocr_boxes_count_only_where_tesseract_drew_them(title: str, expected: s
 
 KOREAN = {
     "hocr": (
-        "<html><head>{}</head><body><div class='ocr_page' title='image \"a.png\"'>"
-        "<span class='ocr_line' title='bbox 0 0 90 10; x_size 10'>"
-        "<span class='ocrx_word' title='bbox 0 0 10 10'>오</span> "
-        "<span class='ocrx_word' title='bbox 11 0 20 10'>늘</span>"
-        "</span></div></body></html>",
+        (
+            "<html><head>{}</head><body><div class='ocr_page' title='image \"a.png\"'>"
+            "<span class='ocr_line' title='bbox 0 0 90 10; x_size 10'>"
+            "<span class='ocrx_word' title='bbox 0 0 10 10'>오</span> "
+            "<span class='ocrx_word' title='bbox 11 0 20 10'>늘</span>"
+            "</span></div></body></html>"
+        ),
         "<meta name='ocr-system' content='tesseract 5.3.0'/>",
     ),
     "alto": (
-        "<alto><Description>{}</Description><Layout><Page><TextLine HPOS='0' VPOS='0' WIDTH='90' HEIGHT='10'>"
-        "<String HPOS='0' VPOS='0' WIDTH='10' HEIGHT='10' CONTENT='오'/><SP/>"
-        "<String HPOS='11' VPOS='0' WIDTH='9' HEIGHT='10' CONTENT='늘'/></TextLine></Page></Layout></alto>",
+        (
+            "<alto><Description>{}</Description><Layout><Page><TextLine HPOS='0' VPOS='0' WIDTH='90' HEIGHT='10'>"
+            "<String HPOS='0' VPOS='0' WIDTH='10' HEIGHT='10' CONTENT='오'/><SP/>"
+            "<String HPOS='11' VPOS='0' WIDTH='9' HEIGHT='10' CONTENT='늘'/></TextLine></Page></Layout></alto>"
+        ),
         "<OCRProcessing><softwareName>tesseract 5.3.0</softwareName></OCRProcessing>",
     ),
 }

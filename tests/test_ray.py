@@ -6,14 +6,15 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 from tiny_format import ROWS_PER_UNIT, TINY
+from waiting import PATIENCE, wait_for
 
 from sft.convert.driver import convert
 from sft.convert.worker import ConvertRequest
@@ -46,7 +47,7 @@ def cluster(notes: Path) -> Iterator[Any]:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
         found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         second = found.add_node(num_cpus=1)
-        found.wait_for_nodes()
+        found.wait_for_nodes(timeout=PATIENCE)
     yield found, second
     stop: Any = found.shutdown  # without types
     stop()
@@ -107,7 +108,7 @@ def test_the_command_line_writes_the_same_files_on_a_cluster(cluster: Any, tmp_p
             "--fresh",
             *words,
         ]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=PATIENCE)
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[-1].endswith("rec.rejects.jsonl") and "ray" not in done.stdout
         found.append(outcome(tmp_path / "out"))
@@ -120,28 +121,42 @@ def test_a_node_that_dies_costs_time_and_nothing_else(
     nodes, second = cluster
     order = ConvertRequest("tiny", source(tmp_path), tmp_path / "one" / "out.jsonl")
     convert(order, Runner(workers=1), source_format=TINY)
-    killed: list[str] = []
+    holds = [notes / f"hold-{node.node_id}" for node in (nodes.head_node, second)]
+    killing: list[Future[str]] = []
 
-    def kill_one(done: int, total: int) -> None:
-        if done < 8 or killed:
-            return
-        (notes / f"hold-{second.node_id}").touch()
-        deadline = time.monotonic() + 60
-        while not killed and time.monotonic() < deadline:  # until the second node is in the middle of a unit
-            killed.extend(path.name.removeprefix("held-") for path in notes.glob("held-*"))
-        nodes.remove_node(second, allow_graceful=False)
+    def held() -> list[str]:
+        return [path.name.split("-")[1] for path in notes.glob(f"held-*-{second.node_id}")]
 
-    result = convert(
-        ConvertRequest("tiny", order.source, tmp_path / "two" / "out.jsonl"),
-        Runner("ray", address=nodes.address),
-        progress=kill_one,
-        source_format=TINY,
-    )
+    def kill_in_a_unit() -> str:
+        """Which of the second node.
+
+        Both nodes hold the next unit that they begin, so that one is left for the second however late it comes.
+        """
+        try:
+            (unit,) = wait_for(held, "the second node to be in the middle of a unit")
+            nodes.remove_node(second, allow_graceful=False)
+        finally:
+            holds[0].unlink()  # the other one stays: a worker may outlive its node for a moment
+        return unit
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def watch(done: int, total: int) -> None:
+            if done >= 8 and not killing:
+                for hold in holds:
+                    hold.touch()
+                killing.append(pool.submit(kill_in_a_unit))
+
+        result = convert(
+            ConvertRequest("tiny", order.source, tmp_path / "two" / "out.jsonl"),
+            Runner("ray", address=nodes.address),
+            progress=watch,
+            source_format=TINY,
+        )
+    killed = killing[0].result()
     assert result.manifest["counts"]["in"] == UNITS * ROWS_PER_UNIT
     assert outcome(tmp_path / "two") == outcome(tmp_path / "one")
-    assert killed and all(len(list(notes.glob(f"{unit}-*"))) == 2 for unit in killed), (
-        "the unit of the dead node was read again by the other"
-    )
+    assert len(list(notes.glob(f"{killed}-*"))) == 2, "the unit of the dead node was read again by the other"
     assert "Raylet is terminated" not in capfd.readouterr().out
 
 

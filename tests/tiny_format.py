@@ -7,10 +7,11 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from waiting import wait_for
 
 from sft.errors import UsageError
 from sft.files.atomic import open_input
@@ -50,19 +51,18 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 
 def note(unit: Unit) -> None:
-    """Where a test asks for it: leave a mark of who reads what, and take a while."""
-    folder = os.environ.get("TINY_NOTES")
-    if not folder:
+    """Where a test asks for it: leave a mark of who reads what, and wait in the middle of the unit while this node is
+    to hold.
+    """
+    folder = Path(os.environ.get("TINY_NOTES", "none"))
+    if not folder.is_dir():
         return
     node = sys.modules["ray"].get_runtime_context().get_node_id() if "ray" in sys.modules else "here"
-    (Path(folder) / f"{unit.payload.line:04}-{node}").touch()
-    time.sleep(0.25)
-    hold, deadline = Path(folder) / f"hold-{node}", time.monotonic() + 60
-    while (
-        hold.exists() and time.monotonic() < deadline
-    ):  # until the test has killed this node in the middle of the unit
-        (Path(folder) / f"held-{unit.payload.line:04}").touch()
-        time.sleep(0.1)
+    (folder / f"{unit.payload.line:04}-{node}").touch()
+    hold = folder / f"hold-{node}"
+    if hold.exists():
+        (folder / f"held-{unit.payload.line:04}-{node}").touch()
+        wait_for(lambda: not hold.exists(), "the test to go on")
 
 
 def one(where: str, row: dict[str, Any], base: Path) -> Item | HubRow:

@@ -117,7 +117,12 @@ def write(out: Path, compared: Compared, content: dict[str, Any], outcomes: list
     found = compared.found
     write_json(out / "compare.json", content)
     base = Path(found.data["path"]).parent if found.data else images_of([Path(run.path) for run in found.runs])
-    data = gather(compared.runs, pairs=compared.pairs, labels=compared.labels, seed=seed)
+    data = gather(
+        compared.runs,
+        pairs=compared.pairs,
+        labels=compared.labels,
+        seed=seed,
+    )
     title = (
         f"{found.runs[0].name} and {', '.join(run.name for run in found.runs[1:])}"
         if len(found.runs) > 1
@@ -171,9 +176,16 @@ def show(found: Comparison, *, all_slices: bool) -> None:
         ui.out.print(f"CAREFUL: {note}", markup=False)
     if found.forgetting:
         columns = ["run", "task", "score", "n", "base", "now", "drop [95 %]", "p_holm", "verdict"]
-        ui.table("\nforgetting: every task of the base model", columns, [_forgotten(row) for row in found.forgetting])
+        ui.table(
+            "\nforgetting: every task of the base model",
+            columns,
+            [_forgotten(row) for row in found.forgetting],
+        )
     elif found.tasks_without_data:
-        ui.out.print(f"no data for: {', '.join(found.tasks_without_data)}", markup=False)
+        ui.out.print(
+            f"no data for: {', '.join(found.tasks_without_data)}",
+            markup=False,
+        )
     shown = [line for line in found.lines if all_slices or _worth_a_line(line, found)]
     _lines("\nscores", found, shown)
     slices = [line for line in found.lines if line.scope not in ("all", "task")]
@@ -221,7 +233,17 @@ def _worth_a_line(line: Line, found: Comparison) -> bool:
 
 def _forgotten(row: Any) -> list[str]:
     if row.drop is None:
-        return [row.run, row.task, row.metric, "0", "", "", "", "", "no data"]
+        return [
+            row.run,
+            row.task,
+            row.metric,
+            "0",
+            "",
+            "",
+            "",
+            "",
+            "no data",
+        ]
     return [
         row.run,
         row.task,
@@ -242,7 +264,11 @@ def _lines(title: str, found: Comparison, lines: list[Line]) -> None:
     columns = ["part", "score", "n", *runs]
     for run in runs[1:]:
         columns += [f"{run} - {runs[0]}", "p_holm", "won/lost/tied", "verdict"]
-    ui.table(title, columns, [_cells(line) for line in lines])
+    ui.table(
+        title,
+        columns,
+        [_cells(line) for line in lines],
+    )
     if any(line.one for line in lines):
         ui.out.print(
             "* a single sample carries more than half of the spread: look at it before the score", markup=False
@@ -252,8 +278,15 @@ def _lines(title: str, found: Comparison, lines: list[Line]) -> None:
 
 
 def _cells(line: Line) -> list[str]:
-    name = {"all": "all", "task": line.name}.get(line.scope, f"{line.scope}={line.name}")
-    cells = [name, f"{line.metric} {_ARROWS[line.higher_is_better]}{'*' if line.one else ''}", str(line.n)]
+    name = {"all": "all", "task": line.name}.get(
+        line.scope,
+        f"{line.scope}={line.name}",
+    )
+    cells = [
+        name,
+        f"{line.metric} {_ARROWS[line.higher_is_better]}{'*' if line.one else ''}",
+        str(line.n),
+    ]
     cells += [_sure(score.value, score.low, score.high) for score in line.scores]
     for delta in line.deltas:
         cells += [

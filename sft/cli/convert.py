@@ -178,7 +178,12 @@ def convert(
         deep=given["deep"],
     )
     _warn(prompt, models.get(model_name))
-    result = _run(order, Runner("ray" if runner == "ray" else "local", workers, address), fresh=fresh, as_json=as_json)
+    result = _run(
+        order,
+        Runner("ray" if runner == "ray" else "local", workers, address),
+        fresh=fresh,
+        as_json=as_json,
+    )
     _report(result, out, own_prompt=bool(prompt), as_json=as_json)
     reasons = result.manifest["counts"]["reasons"]
     if strict and any(code != "source.ignored" for code in reasons):
@@ -240,7 +245,11 @@ def _report(result: Result, out: Path, *, own_prompt: bool, as_json: bool) -> No
         print_json(result.manifest)
         return
     if counts["reasons"]:
-        ui.table("", ["reason", "count"], [[code, str(count)] for code, count in counts["reasons"].items()])
+        ui.table(
+            "",
+            ["reason", "count"],
+            [[code, str(count)] for code, count in counts["reasons"].items()],
+        )
     where = f"; they are in {out.with_name(f'{out.stem}.rejects.jsonl')}" if counts["rejected"] else ""
     already = "already done, nothing to do: " if result.reused else ""
     ui.out.print(
@@ -275,10 +284,19 @@ def _as_dict(one: Format) -> dict[str, Any]:
 
 
 def _show(one: Format) -> None:
-    ui.out.print(f"{one.name}: {one.title}", markup=False)
-    ui.out.print(f"tasks: {', '.join(task.value for task in one.tasks)}\norigin: {one.origin}", markup=False)
+    ui.out.print(
+        f"{one.name}: {one.title}",
+        markup=False,
+    )
+    ui.out.print(
+        f"tasks: {', '.join(task.value for task in one.tasks)}\norigin: {one.origin}",
+        markup=False,
+    )
     if one.splits:
         ui.out.print(f"--split: {one.splits}", markup=False)
     if one.columns:
-        ui.out.print(f"columns for --map: {', '.join(one.columns)}", markup=False)
+        ui.out.print(
+            f"columns for --map: {', '.join(one.columns)}",
+            markup=False,
+        )
     ui.out.print(f"example:\n{one.example}", markup=False)

@@ -114,7 +114,11 @@ def split(
     _tell(outcome.manifest, outcome.fresh, out, as_json)
     if not as_json:
         names = outcome.manifest["parts"]
-        ui.table("", ["stratum", *names], [[name, *map(str, counts)] for name, counts in outcome.strata])
+        ui.table(
+            "",
+            ["stratum", *names],
+            [[name, *map(str, counts)] for name, counts in outcome.strata],
+        )
 
 
 @click.command()
@@ -176,7 +180,11 @@ def mix(
     counts = outcome.manifest["counts"]
     if not as_json:
         columns = ["source", "in", "share", "out", "distinct", "left_out"]
-        ui.table("", columns, [[str(row[column]) for column in columns] for row in outcome.manifest["sources"]])
+        ui.table(
+            "",
+            columns,
+            [[str(row[column]) for column in columns] for row in outcome.manifest["sources"]],
+        )
         for row in outcome.manifest["sources"]:
             if row["left_out"]:
                 ui.say(
@@ -251,4 +259,7 @@ def _tell(found: dict[str, Any], fresh: bool, out: Path, as_json: bool) -> None:
         ui.say(f"rejected: {count} x {reason}")
     files = ", ".join(f"{name} {count}" for name, count in counts["files"].items())
     more = f"; {counts['left_out']} left out, {counts['repeated']} repeated" if "left_out" in counts else ""
-    ui.out.print(f"{counts['in']} rows in; out: {files}; {counts['rejected']} rejected{more}", markup=False)
+    ui.out.print(
+        f"{counts['in']} rows in; out: {files}; {counts['rejected']} rejected{more}",
+        markup=False,
+    )

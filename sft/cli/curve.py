@@ -137,10 +137,19 @@ def _ordered(order: CurveRequest, name: str | None) -> CurveRequest:
         return order
     suite = suite_to_score(name, SUITES.parent / "curve")
     if suite:
-        return replace(order, data=suite.data, suite=suite, label=suite.suite.name)
+        return replace(
+            order,
+            data=suite.data,
+            suite=suite,
+            label=suite.suite.name,
+        )
     data = rows_to_score(name)
     parent = data.resolve().parent.name  # ../test.jsonl has one, too
-    return replace(order, data=data, label=parent if data.name == "test.jsonl" and parent else data.stem)
+    return replace(
+        order,
+        data=data,
+        label=parent if data.name == "test.jsonl" and parent else data.stem,
+    )
 
 
 def show(found: Curve) -> None:
@@ -165,13 +174,19 @@ def show(found: Curve) -> None:
                 markup=False,
             )
     if found.choice.step == 0:
-        ui.out.print(f"step to take: none, the base model ({found.choice.why})", markup=False)
+        ui.out.print(
+            f"step to take: none, the base model ({found.choice.why})",
+            markup=False,
+        )
     else:
         ui.out.print(
             f"step to take: {'not decided' if found.choice.step is None else found.choice.step} ({found.choice.why})",
             markup=False,
         )
-    ui.out.print(f"report: {found.out / 'report.html'}", markup=False)
+    ui.out.print(
+        f"report: {found.out / 'report.html'}",
+        markup=False,
+    )
 
 
 def _course(course: Course, chosen: int | None) -> None:
@@ -194,7 +209,11 @@ def _course(course: Course, chosen: int | None) -> None:
         )
     samples = f"{course.n} samples" + (f" of {course.independent} documents" if course.independent < course.n else "")
     title = f"\n{course.task}: {course.metric}, {'higher' if course.higher_is_better else 'lower'} is better; {samples}"
-    ui.table(title, ["step", f"{course.metric} [95 %]", "change from the step before", "", ""], rows)
+    ui.table(
+        title,
+        ["step", f"{course.metric} [95 %]", "change from the step before", "", ""],
+        rows,
+    )
 
 
 def _moved(change: Change | None) -> str:

@@ -195,7 +195,12 @@ def suite_to_score(name: str, out: Path) -> suites.Ready | None:
         return None
     suite = suites.load(path)
     ui.say(f"suite {suite.name}" + (f": {suite.title}" if suite.title else ""))
-    return suites.make_ready(suite, path.parent, out.absolute().parent / "suites" / suite.name, say=ui.say)
+    return suites.make_ready(
+        suite,
+        path.parent,
+        out.absolute().parent / "suites" / suite.name,
+        say=ui.say,
+    )
 
 
 def rows_to_score(name: str) -> Path:
@@ -229,7 +234,8 @@ def show(results: dict[str, Any], written: Path) -> None:
     """The scores as a table; those that were asked for by name, too."""
     from sft.evaluation import EXTRAS
 
-    scores, counts = results["scores"], results["counts"]
+    scores = results["scores"]
+    counts = results["counts"]
     title = f"{counts['in']} samples = {counts['scored']} scored + {counts['lost']} lost"
     parts = results.get("sets") or results.get("tasks") or {}
     if set(parts) <= {"ocr"}:

@@ -20,7 +20,11 @@ KINDS_SHOWN = 8
 def _page(path: Path) -> Path:
     """Where a page goes: a name that ends with .html, so that no data can be meant."""
     if path.suffix.lower() not in (".html", ".htm"):
-        raise UsageError("a page is an .html file", where=str(path), hint=f"{path.with_suffix('.html')}")
+        raise UsageError(
+            "a page is an .html file",
+            where=str(path),
+            hint=f"{path.with_suffix('.html')}",
+        )
     return path
 
 
@@ -139,9 +143,16 @@ def view(name: Path, model_name: str, out: Path | None, rows: int, suspicious: i
     version = models.get(model_name)
     size = max(path.stat().st_size, 1)
     with ui.Follow(f"checking {path.name}", size, unit=" bytes") as bar:
-        report = validate(path, Context(path.parent, version, decode=False), progress=bar.update)
+        report = validate(
+            path,
+            Context(path.parent, version, decode=False),
+            progress=bar.update,
+        )
     findings: dict[int, list[Problem]] = {}
-    for problem in sorted(report.problems, key=lambda item: (item.severity != "error", item.line)):
+    for problem in sorted(
+        report.problems,
+        key=lambda item: (item.severity != "error", item.line),
+    ):
         findings.setdefault(problem.line, []).append(problem)
     findings.pop(0, None)
     lines = sorted(list(findings)[:suspicious])
@@ -160,7 +171,12 @@ def view(name: Path, model_name: str, out: Path | None, rows: int, suspicious: i
     notes = [f"{len(named)} rows with findings, then rows drawn at random (seed {seed})"] + (
         [f"{unread} more rows with findings are no samples and cannot be drawn"] if unread else []
     )
-    write_view(out, f"{path.name}: {len(cards)} of {report.rows:,} rows", cards, notes)
+    write_view(
+        out,
+        f"{path.name}: {len(cards)} of {report.rows:,} rows",
+        cards,
+        notes,
+    )
     click.echo(out)
     if show:
         webbrowser.open(out.resolve().as_uri())
@@ -172,7 +188,8 @@ def _lines(path: Path, wanted: list[int]) -> list[tuple[int, Sample]]:
 
     from sft.files import bounded_lines, decode, open_input
 
-    found, left = [], set(wanted)
+    found = []
+    left = set(wanted)
     with open_input(path) as stream:
         for number, text, _ in bounded_lines(stream):
             if number in left:

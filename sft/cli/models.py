@@ -56,5 +56,10 @@ def fetch_model(name: str, source: str, revision: str | None, out: Path | None) 
 
     version = models.get(name)
     out = out or Path("models") / version.hub_id.rpartition("/")[2]
-    models.fetch_model(version.name, out, "modelscope" if source == "modelscope" else "huggingface", revision)
+    models.fetch_model(
+        version.name,
+        out,
+        "modelscope" if source == "modelscope" else "huggingface",
+        revision,
+    )
     click.echo(out)

@@ -127,12 +127,18 @@ def request(options: dict[str, Any]) -> Request:
 
     options = dict(options)
     known = {name: options.pop(name) for name in ("config_file", "rehearsal", "runs", "models")}
-    return Request(flags={key: value for key, value in options.items() if value is not None}, **known)
+    return Request(
+        flags={key: value for key, value in options.items() if value is not None},
+        **known,
+    )
 
 
 def list_problems(found: Any, limit: int) -> None:
     """The findings of a report, one line each, errors first."""
-    problems = sorted(found.problems, key=lambda problem: (problem.severity != "error", problem.line))
+    problems = sorted(
+        found.problems,
+        key=lambda problem: (problem.severity != "error", problem.line),
+    )
     for problem in problems[:limit]:
         where = f"{found.path}:{problem.line}" if problem.line else str(found.path)
         ui.out.print(
@@ -144,4 +150,7 @@ def list_problems(found: Any, limit: int) -> None:
         )
     total = sum(found.counts.values())
     if total > limit:
-        ui.out.print(f"… and {total - min(limit, len(problems))} more; --limit shows more", markup=False)
+        ui.out.print(
+            f"… and {total - min(limit, len(problems))} more; --limit shows more",
+            markup=False,
+        )

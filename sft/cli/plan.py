@@ -59,7 +59,10 @@ def plan(
         )
         print_json({**planning.as_dict(made), **ways})
         return
-    ui.out.print(f"D={samples} E={epochs:g} G={gpus} B={batch} A={accum}", style="bold")
+    ui.out.print(
+        f"D={samples} E={epochs:g} G={gpus} B={batch} A={accum}",
+        style="bold",
+    )
     ui.sums(planning.sums(made), to=ui.out)
     if scaled:
         _ways(made, same, scaled)

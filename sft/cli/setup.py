@@ -52,5 +52,10 @@ def image(cuda: container.Cuda | None, dry_run: bool) -> None:
         raise EngineError(
             "no Docker engine answers here", hint="start Docker, or see what would run: `sft image --dry-run`"
         )
-    trainer.build_image(chosen, Path.cwd(), Path("runs") / "image.log", ui.say)
+    trainer.build_image(
+        chosen,
+        Path.cwd(),
+        Path("runs") / "image.log",
+        ui.say,
+    )
     click.echo(container.image_name(chosen))

@@ -86,7 +86,17 @@ def synth(
     from sft.synth import SynthRequest, manifest_path
     from sft.synth import synth as draw
 
-    order = SynthRequest(TASKS[task], count, fonts, texts, seed, degrade, models.get(model_name).name, latex, workers)
+    order = SynthRequest(
+        TASKS[task],
+        count,
+        fonts,
+        texts,
+        seed,
+        degrade,
+        models.get(model_name).name,
+        latex,
+        workers,
+    )
     started = time.monotonic()
     with ui.Follow(f"drawing {TASKS[task]}", count) as bar:
         manifest = draw(order, out, on_progress=bar.update)

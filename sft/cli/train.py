@@ -53,7 +53,8 @@ def run(name: str, test: Path | None, port: int | None, setup_seconds: float, as
 def _show(outcome: Outcome) -> None:
     """The two tables of the end, and where everything is."""
     if outcome.before and outcome.after:
-        old, new = outcome.before["scores"], outcome.after["scores"]
+        old = outcome.before["scores"]
+        new = outcome.after["scores"]
         names = [
             ("cer", "CER", False),
             ("wer", "WER", False),
@@ -74,16 +75,26 @@ def _show(outcome: Outcome) -> None:
         )
     for results in (outcome.before, outcome.after):
         ui.lost(results or {})
-    ui.table("\nSeconds", ["stage", "s"], [[stage, f"{seconds:.1f}"] for stage, seconds in outcome.stages])
+    ui.table(
+        "\nSeconds",
+        ["stage", "s"],
+        [[stage, f"{seconds:.1f}"] for stage, seconds in outcome.stages],
+    )
     after_setup = sum(seconds for stage, seconds in outcome.stages if not stage.startswith("set-up"))
     ui.out.print(f"after set-up: {after_setup:.0f} s in all", markup=False)
     if outcome.parity:
         ui.out.print(f"Transformers gives the same text as vLLM on {outcome.parity} held-out images", markup=False)
     for stage, why in outcome.left_out.items():
-        ui.out.print(f"left out: {stage} ({why})", markup=False)
+        ui.out.print(
+            f"left out: {stage} ({why})",
+            markup=False,
+        )
     if outcome.left_out:
         ui.out.print("serve the model directory in the container instead: see docs/serving.md", markup=False)
-    ui.out.print(f"model:  {outcome.model}\nreport: {outcome.report}", markup=False)
+    ui.out.print(
+        f"model:  {outcome.model}\nreport: {outcome.report}",
+        markup=False,
+    )
 
 
 @click.command()
@@ -103,7 +114,12 @@ def train(name: str, dry_run: bool, as_json: bool, **options: Any) -> None:
     """
     asked = request(options)
     if dry_run:
-        _dry_run(asked, Machine.look(), locate.find(name, say=ui.say).train, as_json)
+        _dry_run(
+            asked,
+            Machine.look(),
+            locate.find(name, say=ui.say).train,
+            as_json,
+        )
         return
     folder = train_only(asked, name)
     if as_json:
@@ -123,14 +139,27 @@ def _dry_run(asked: settings.Request, machine: Machine, path: Path, as_json: boo
     """Rows, configuration and command, as they would be written and started on a machine that can run them."""
     samples = sum(1 for _ in read_samples(path))
     if asked.rehearsal is None and not machine.gpus and _wants_gpu(asked):
-        asked = settings.Request({"device": "gpu", **asked.flags}, asked.config_file, False, asked.runs, asked.models)
+        asked = settings.Request(
+            {"device": "gpu", **asked.flags},
+            asked.config_file,
+            False,
+            asked.runs,
+            asked.models,
+        )
     settled = settings.settle(asked, machine, samples)
     plan = settings.plan_for(settled, samples)
     given = Path(settled.config.model)
     known = models.find(settled.config.model)
     base = given if given.is_dir() else asked.models / (known.hub_id.rpartition("/")[2] if known else settings.TINY)
     folder = asked.runs / f"{path.stem}-{settled.config.engine}-dry"
-    prepared = training.prepare(folder, path, base, settled.version, settled.config, plan)
+    prepared = training.prepare(
+        folder,
+        path,
+        base,
+        settled.version,
+        settled.config,
+        plan,
+    )
     argv, env = training.command(prepared, training.Runtime("python"), None)
     cuda = container.choose_cuda(machine.gpus[0].compute_capability) if machine.gpus else "12.6"
     boxed, _ = training.command(prepared, training.Runtime("python", cuda), None)

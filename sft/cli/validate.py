@@ -105,8 +105,21 @@ def validate(
     if fix:
         paths = [_mend(path, out) for path in paths]
     budget = Budget(base / "tokenizer.json", *pixel_limits(base), max_seq_len) if base else None
-    like = Context(Path(), models.get(model_name), deep, budget, not no_images, deep)
-    reports = _check(paths, like, _runner(runner, workers, address), [_find(given) for given in against], rejects)
+    like = Context(
+        Path(),
+        models.get(model_name),
+        deep,
+        budget,
+        not no_images,
+        deep,
+    )
+    reports = _check(
+        paths,
+        like,
+        _runner(runner, workers, address),
+        [_find(given) for given in against],
+        rejects,
+    )
     if as_json:
         print_json([_as_dict(found) for found in reports])
     else:
@@ -171,7 +184,14 @@ def _check(
         )
         for path in tests:
             with ui.Follow(f"reading {path.name}", max(path.stat().st_size, 1), unit=" bytes") as bar:
-                known.append(scan(path, _for(path, like), runner=runner, progress=bar.update))
+                known.append(
+                    scan(
+                        path,
+                        _for(path, like),
+                        runner=runner,
+                        progress=bar.update,
+                    )
+                )
         for path in paths:
             size = path.stat().st_size if path.is_file() else 0
             with ui.Follow(f"checking {path.name}", max(size, 1), unit=" bytes") as bar:
@@ -183,7 +203,14 @@ def _check(
 
 def _for(path: Path, like: Context) -> Context:
     """Relative image paths count from the folder of their file."""
-    return Context(path.parent, like.model, like.decode, like.budget, like.look, like.alike)
+    return Context(
+        path.parent,
+        like.model,
+        like.decode,
+        like.budget,
+        like.look,
+        like.alike,
+    )
 
 
 def _as_dict(found: Report) -> dict[str, object]:

@@ -150,8 +150,20 @@ def convert(
         def pieces(missing: list[int]) -> Iterator[Piece]:
             return (Piece(order, place.folder, index, _unpacked(units[index]), source_format) for index in missing)
 
-        tally = _run(len(units), pieces, place, runner, progress or (lambda done, total: None))
-        return _assemble(place, len(units), tally, order, (mark, inputs, options))
+        tally = _run(
+            len(units),
+            pieces,
+            place,
+            runner,
+            progress or (lambda done, total: None),
+        )
+        return _assemble(
+            place,
+            len(units),
+            tally,
+            order,
+            (mark, inputs, options),
+        )
 
 
 def _checked(order: ConvertRequest, source_format: Format) -> ConvertRequest:
@@ -159,7 +171,8 @@ def _checked(order: ConvertRequest, source_format: Format) -> ConvertRequest:
     if order.out.suffix != ".jsonl":
         raise UsageError("the output must end in .jsonl", where=str(order.out), hint="the trainers read nothing else")
     out = Path(os.path.abspath(order.out))
-    source, options = order.source, order.options
+    source = order.source
+    options = order.options
     if source.exists() or order.format not in HUB_NAMES:
         if not source.exists():
             with open_input(source):  # raises, with the names beside it
@@ -177,7 +190,10 @@ def _checked(order: ConvertRequest, source_format: Format) -> ConvertRequest:
                 where=str(options.images),
                 hint="--images names the folder that image paths count from",
             )
-        options = replace(options, images=Path(os.path.abspath(options.images)))
+        options = replace(
+            options,
+            images=Path(os.path.abspath(options.images)),
+        )
     if options.task is not None and options.task not in source_format.tasks:
         known = ", ".join(task.value for task in source_format.tasks)
         raise UsageError(
@@ -210,7 +226,8 @@ def _spelled_below(source: Path, out: Path) -> Path:
     """`out`, spelled as a path below the folder `source` where it is in it by way of a link: what is ours is known by
     its path.
     """
-    real, parent = Path(os.path.realpath(source)), Path(os.path.realpath(out.parent))
+    real = Path(os.path.realpath(source))
+    parent = Path(os.path.realpath(out.parent))
     return (
         source / parent.relative_to(real) / out.name
         if source.is_dir() and (parent == real or real in parent.parents)
@@ -256,7 +273,11 @@ def _finished(out: Path, mark: str) -> dict[str, Any] | None:
     found = manifest.finished(manifest_path(out), mark)
     changed = snapshot.changed(snapshot.list_path(out), out.parent) if found else None
     if changed:
-        snapshot.forget_changed(out, changed, out.with_name(f"{out.stem}_images"))
+        snapshot.forget_changed(
+            out,
+            changed,
+            out.with_name(f"{out.stem}_images"),
+        )
     return found if changed == [] else None
 
 
@@ -267,7 +288,14 @@ def _with_neighbours(
     if not order.source.is_dir() or order.options.split:
         return inputs
     names = [name for name in not_read(read, _ours(order.out)) if not name.startswith(NOT_OURS)]
-    return [{**inputs[0], "not_read": names}, *inputs[1:]] if names else inputs
+    return (
+        [
+            {**inputs[0], "not_read": names},
+            *inputs[1:],
+        ]
+        if names
+        else inputs
+    )
 
 
 def _list_units(source_format: Format, order: ConvertRequest, read: dict[Path, None]) -> list[bytes]:
@@ -286,7 +314,10 @@ def _list_units(source_format: Format, order: ConvertRequest, read: dict[Path, N
             if inside and not foreign(unit.path):
                 continue
             if inside and isinstance(unit.payload, tuple) and all(isinstance(path, Path) for path in unit.payload):
-                unit = replace(unit, payload=tuple(path for path in unit.payload if foreign(path)))
+                unit = replace(
+                    unit,
+                    payload=tuple(path for path in unit.payload if foreign(path)),
+                )
                 if not unit.payload:
                     continue
             read.update(dict.fromkeys(files_of(unit)))
@@ -318,14 +349,20 @@ def _run(
     total = Tally()
     missing = []
     for index in range(count):
-        found = read_tally(place.folder / f"{index:08}", place.out.parent)
+        found = read_tally(
+            place.folder / f"{index:08}",
+            place.out.parent,
+        )
         if found is None:
             missing.append(index)
         else:
             total.add(found)
     kept = count - len(missing)
     progress(kept, count)
-    for done, tally in enumerate(parallel.run(convert_unit, pieces(missing), runner), kept + 1):
+    for done, tally in enumerate(
+        parallel.run(convert_unit, pieces(missing), runner),
+        kept + 1,
+    ):
         total.add(tally)
         progress(done, count)
     return total
@@ -339,7 +376,8 @@ def _assemble(
     described: tuple[str, list[dict[str, Any]], dict[str, Any]],
 ) -> Result:
     """Join the pieces, check that nothing vanished, and put the files in place, the manifest last."""
-    out, rejects = order.out, rejects_path(order.out)
+    out = order.out
+    rejects = rejects_path(order.out)
     stems = [place.folder / f"{index:08}" for index in range(count)]
     rejected = sum(tally.reasons.values())
     written = {}
@@ -385,9 +423,20 @@ def _assemble(
         **({rejects.name: manifest.output(rejects)} if rejected else {}),
     }
     place.move("joined.rows", out)
-    atomic.join(place.path("joined.images"), (path for stem in stems if (path := stem.with_suffix(".images")).exists()))
+    atomic.join(
+        place.path("joined.images"),
+        (path for stem in stems if (path := stem.with_suffix(".images")).exists()),
+    )
     place.move("joined.images", snapshot.list_path(out))
-    account = manifest.make("convert", mark, inputs, options, counts, outputs, **more)
+    account = manifest.make(
+        "convert",
+        mark,
+        inputs,
+        options,
+        counts,
+        outputs,
+        **more,
+    )
     write_json(place.path("manifest"), account)
     place.move("manifest", manifest_path(out))
     _leave(place, stems, tally)

@@ -113,12 +113,20 @@ class Store:
                 name = self._write_pixels(look.pixels)
             else:
                 content = picture.data if picture.data is not None else (picture.path or Path()).read_bytes()
-                name = self._name(hashlib.sha256(content).hexdigest(), look.extension)
+                name = self._name(
+                    hashlib.sha256(content).hexdigest(),
+                    look.extension,
+                )
                 self._write(name, content)
         except OSError as error:
             code = "image.unreadable" if isinstance(error, PermissionError) else "image.missing"
             raise ImageProblem(code, f"cannot be read ({error.strerror or error})") from error
-        return Placed(name, look.width, look.height, "copied" if look.pixels is None else "drawn")
+        return Placed(
+            name,
+            look.width,
+            look.height,
+            "copied" if look.pixels is None else "drawn",
+        )
 
     def _write_pixels(self, pixels: Pixels) -> str:
         import io
@@ -174,7 +182,10 @@ class Store:
             self._download(url, target)
         except ImageProblem as problem:
             code = "later" if isinstance(problem, NotFetched) else problem.code
-            atomic.write(failure, f"{code} {problem}".encode("utf-8", "replace"))
+            atomic.write(
+                failure,
+                f"{code} {problem}".encode("utf-8", "replace"),
+            )
             raise
         return target
 

@@ -89,7 +89,12 @@ class Eye:
             import numpy as np
 
             page = np.ascontiguousarray(np.rot90(page))
-        return Look(page.shape[1], page.shape[0], "png", page)
+        return Look(
+            page.shape[1],
+            page.shape[0],
+            "png",
+            page,
+        )
 
     def _decoded(self, picture: Picture) -> Pixels:
         key: object = picture.data
@@ -117,14 +122,21 @@ def _glance(path: str) -> Look | None:
         or not 0 < header.width * header.height <= MAX_IMAGE_PIXELS
     ):
         return None
-    return Look(header.width, header.height, EXTENSIONS.get(header.format, header.format.lower()))
+    return Look(
+        header.width,
+        header.height,
+        EXTENSIONS.get(header.format, header.format.lower()),
+    )
 
 
 def _stream(picture: Picture) -> IO[bytes]:
     """The bytes of a picture, bounded."""
     if picture.data is not None:
         if len(picture.data) > MAX_FILE_BYTES:
-            raise ImageProblem("image.too_large", f"{len(picture.data):,} bytes, at most {MAX_FILE_BYTES:,} are read")
+            raise ImageProblem(
+                "image.too_large",
+                f"{len(picture.data):,} bytes, at most {MAX_FILE_BYTES:,} are read",
+            )
         return io.BytesIO(picture.data)
     if picture.path is None:
         raise ImageProblem("image.missing", "no image is given")
@@ -189,7 +201,10 @@ def _verify(stream: IO[bytes]) -> None:
 def _whole(stream: IO[bytes], deep: bool) -> Look:
     """A picture that is used as a whole: as it is, or mended."""
     with _open(stream) as image:
-        extension = EXTENSIONS.get(image.format or "", (image.format or "").lower())
+        extension = EXTENSIONS.get(
+            image.format or "",
+            (image.format or "").lower(),
+        )
         width, height = image.size
         see_through = image.mode in ALPHA_MODES or (image.mode == "P" and "transparency" in image.info)
         change = orientation(image) != 1 or image.mode.startswith("I;16") or image.mode in DEEP_MODES
@@ -199,7 +214,12 @@ def _whole(stream: IO[bytes], deep: bool) -> Look:
             _verify(stream)
         if change or (see_through and _alpha_minimum(image) < 255):
             pixels = _upright(image)
-            return Look(pixels.shape[1], pixels.shape[0], "png", pixels)
+            return Look(
+                pixels.shape[1],
+                pixels.shape[0],
+                "png",
+                pixels,
+            )
         return Look(width, height, extension)
 
 
@@ -281,7 +301,11 @@ def _deep_grey(image: Pillow.Image) -> Pillow.Image:
     """16 bits lose their lower half, as in ERNIEKit; floats from 0 to 1 and larger integers are scaled to 255."""
     import numpy as np
 
-    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
+    values = np.nan_to_num(
+        np.asarray(image).astype(np.float64),
+        posinf=0.0,
+        neginf=0.0,
+    )
     top = float(values.max(initial=0.0))
     if image.mode == "F" and top <= 1:
         values = values * 255

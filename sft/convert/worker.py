@@ -98,7 +98,10 @@ def read_tally(stem: Path, base: Path | None = None) -> Tally | None:
     images has changed.
     """
     try:
-        tally = msgspec.json.decode(stem.with_suffix(".done").read_bytes(), type=Tally)
+        tally = msgspec.json.decode(
+            stem.with_suffix(".done").read_bytes(),
+            type=Tally,
+        )
         sizes = [path.stat().st_size if path.exists() else 0 for path in map(stem.with_suffix, PIECES)]
     except (OSError, msgspec.MsgspecError):
         return None
@@ -110,9 +113,13 @@ def read_tally(stem: Path, base: Path | None = None) -> Tally | None:
 def convert_unit(piece: Piece) -> Tally:
     """Read one unit and write its files; the tally comes last, so its existence means: finished."""
     order = piece.order
-    source, version = piece.source or formats.get(order.format), models.get(order.model)
+    source = piece.source or formats.get(order.format)
+    version = models.get(order.model)
     store = _store(order, piece.folder)
-    tally, rows, rejects, seen = Tally(), [], [], Seen(order.out.parent)
+    tally = Tally()
+    rows = []
+    rejects = []
+    seen = Seen(order.out.parent)
     for read in _ahead(_reads(source, piece.unit, order.options), store):
         tally.seen += 1
         for path in _files(read):
@@ -124,14 +131,21 @@ def convert_unit(piece: Piece) -> Tally:
         else:
             tally.out += 1
             rows.append(row)
-    contents = [b"".join(rows), b"".join(rejects), seen.packed()]
+    contents = [
+        b"".join(rows),
+        b"".join(rejects),
+        seen.packed(),
+    ]
     tally.sizes = [len(content) for content in contents]
     for ending, content in zip(PIECES, contents, strict=True):
         path = piece.stem.with_suffix(ending)
         path.unlink(missing_ok=True)  # of an earlier attempt
         if content:
             atomic.write(path, content)
-    atomic.write(piece.stem.with_suffix(".done"), msgspec.json.encode(tally))
+    atomic.write(
+        piece.stem.with_suffix(".done"),
+        msgspec.json.encode(tally),
+    )
     return tally
 
 
@@ -152,7 +166,13 @@ def _store(order: ConvertRequest, folder: Path) -> Store:
     stores = _stores()
     if key not in stores:
         stores.clear()
-        stores[key] = Store(order.out, folder, copy=order.copy, deep=order.deep, allow_private=order.allow_private)
+        stores[key] = Store(
+            order.out,
+            folder,
+            copy=order.copy,
+            deep=order.deep,
+            allow_private=order.allow_private,
+        )
     return stores[key]
 
 
@@ -186,7 +206,9 @@ def _ahead(reads: Iterator[Read], store: Store) -> Iterator[Read]:
         if len(batch) >= BATCH or size >= BATCH_BYTES:
             store.fetch(urls)
             yield from batch
-            batch, urls, size = [], [], 0
+            batch = []
+            urls = []
+            size = 0
     store.fetch(urls)
     yield from batch
 
@@ -223,11 +245,26 @@ def _row(
         line = _encode(row)
     except NotFetched as problem:
         tally.later += 1
-        return Reject(read.where, problem.code, str(problem), _raw(read))
+        return Reject(
+            read.where,
+            problem.code,
+            str(problem),
+            _raw(read),
+        )
     except ImageProblem as problem:
-        return Reject(read.where, problem.code, f"{problem}{_hint(read, problem)}", _raw(read))
+        return Reject(
+            read.where,
+            problem.code,
+            f"{problem}{_hint(read, problem)}",
+            _raw(read),
+        )
     except MarkupError as error:
-        return Reject(read.where, error.code, str(error), _raw(read))
+        return Reject(
+            read.where,
+            error.code,
+            str(error),
+            _raw(read),
+        )
     except UnicodeEncodeError:
         return Reject(read.where, "source.encoding", "a text holds half of a character (a lone surrogate)", _raw(read))
     except (TypeError, ValueError, KeyError, RecursionError, AttributeError, IndexError) as error:
@@ -301,7 +338,11 @@ def _encode(row: dict[str, Any]) -> bytes:
 def _raw(read: Item | HubRow) -> str:
     """What there is to recognise a rejected row by: the row itself, or its label with its image and place in it."""
     try:
-        return json.dumps(_piece_of(read) if isinstance(read, Item) else read.row, ensure_ascii=False, default=str)
+        return json.dumps(
+            _piece_of(read) if isinstance(read, Item) else read.row,
+            ensure_ascii=False,
+            default=str,
+        )
     except (ValueError, RecursionError):
         return ""
 
@@ -309,7 +350,11 @@ def _raw(read: Item | HubRow) -> str:
 def _piece_of(item: Item) -> dict[str, Any]:
     picture = item.picture
     image = picture.url or (str(picture.path) if picture.path else f"{len(picture.data or b'')} bytes")
-    return {"image": image, **({"points": picture.quad} if picture.quad else {}), "text": item.target}
+    return {
+        "image": image,
+        **({"points": picture.quad} if picture.quad else {}),
+        "text": item.target,
+    }
 
 
 def _hint(read: Item | HubRow, problem: ImageProblem) -> str:
@@ -330,5 +375,10 @@ def looks_like(item: Item) -> str:
 
 
 def _reject_line(reject: Reject) -> bytes:
-    texts = {"where": reject.where, "code": reject.code, "message": reject.message[:RAW], "raw": reject.raw[:RAW]}
+    texts = {
+        "where": reject.where,
+        "code": reject.code,
+        "message": reject.message[:RAW],
+        "raw": reject.raw[:RAW],
+    }
     return msgspec.json.encode({key: text.encode("utf-8", "replace").decode() for key, text in texts.items()}) + b"\n"

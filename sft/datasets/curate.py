@@ -44,7 +44,11 @@ def _check_keys(index: Index, keys: Keys, data: Path) -> None:
     """A key that no row has would split without groups, or as if all rows were alike, and leak without a word."""
     for key in keys.asked:
         if key not in index.seen and key not in STRATA:
-            close = get_close_matches(key, [*index.seen, *STRATA], n=1)
+            close = get_close_matches(
+                key,
+                [*index.seen, *STRATA],
+                n=1,
+            )
             known = ", ".join(sorted(index.seen)[:12]) or "none"
             raise UsageError(
                 f"no row has the key {key!r}",
@@ -102,7 +106,13 @@ def split_set(
 
     UsageError: sizes that leave no training rows. ProblemsFound: a part came out empty, since its groups are too large.
     """
-    options = {"parts": list(parts), "group": keys.group, "stratify": keys.strata, "near": near, "seed": seed}
+    options = {
+        "parts": list(parts),
+        "group": keys.group,
+        "stratify": keys.strata,
+        "near": near,
+        "seed": seed,
+    }
 
     def decide(index: Index, folder_of_work: staging.Work) -> Decided:
         _check_keys(index, keys, data)
@@ -113,7 +123,10 @@ def split_set(
                 where=str(data),
                 hint="leave rows to train on",
             )
-        groups = splitting.components(index, alike=alike(index, folder_of_work, runner or Runner()) if near else ())
+        groups = splitting.components(
+            index,
+            alike=alike(index, folder_of_work, runner or Runner()) if near else (),
+        )
         part_of = splitting.deal(index, groups, sizes, seed=seed)
         empty = [name for at, (name, _) in enumerate(parts, 1) if sizes[at - 1] and not (part_of == at).any()]
         if empty:
@@ -129,7 +142,10 @@ def split_set(
             "strata": splitting.strata_table(index, part_of, len(names)),
             "parts": names,
         }
-        return Decided({f"{name}.jsonl": np.flatnonzero(part_of == at) for at, name in enumerate(names)}, more=more)
+        return Decided(
+            {f"{name}.jsonl": np.flatnonzero(part_of == at) for at, name in enumerate(names)},
+            more=more,
+        )
 
     return _verb(
         "split",
@@ -164,9 +180,23 @@ def dedupe_set(
             for left, right in alike(index, folder_of_work, runner or Runner()):
                 if verdict[left] == verdict[right] == duplicates.KEEP:
                     verdict[right], other[right] = duplicates.NEAR, left
-        return Decided({out.name: np.flatnonzero(verdict == duplicates.KEEP)}, verdict, other)
+        return Decided(
+            {out.name: np.flatnonzero(verdict == duplicates.KEEP)},
+            verdict,
+            other,
+        )
 
-    return _verb("dedupe", [data], _Place(out.parent, out.stem), [out.name], options, Keys(), decide, runner, progress)
+    return _verb(
+        "dedupe",
+        [data],
+        _Place(out.parent, out.stem),
+        [out.name],
+        options,
+        Keys(),
+        decide,
+        runner,
+        progress,
+    )
 
 
 def mix_sets(
@@ -196,7 +226,12 @@ def mix_sets(
         wanted = mixing.quotas(
             parts, rows or sum(size for size, source in zip(sizes, sources, strict=True) if not source.replay)
         )
-        order = mixing.draw(index, wanted, [source.replay for source in sources], seed=seed)
+        order = mixing.draw(
+            index,
+            wanted,
+            [source.replay for source in sources],
+            seed=seed,
+        )
         used = [len(np.unique(order[index.rows["file"][order] == number])) for number in range(len(files))]
         table = [
             {
@@ -216,7 +251,17 @@ def mix_sets(
             counts={"distinct": distinct, "repeated": len(order) - distinct, "left_out": len(index.rows) - distinct},
         )
 
-    return _verb("mix", list(files), _Place(out.parent, out.stem), [out.name], options, keys, decide, runner, progress)
+    return _verb(
+        "mix",
+        list(files),
+        _Place(out.parent, out.stem),
+        [out.name],
+        options,
+        keys,
+        decide,
+        runner,
+        progress,
+    )
 
 
 Decide = Callable[[Index, staging.Work], Decided]
@@ -280,7 +325,11 @@ def _refuse_stale(place: _Place, targets: Sequence[str]) -> None:
         ]
     if stale:
         message = f"this part of an earlier cut may share rows with the new {targets[0]}"
-        raise UsageError(message, where=str(place.folder / stale[0]), hint="remove it, or give another -o")
+        raise UsageError(
+            message,
+            where=str(place.folder / stale[0]),
+            hint="remove it, or give another -o",
+        )
 
 
 def _carry_out(
@@ -313,7 +362,10 @@ def _carry_out(
     text = json.dumps(
         manifest.make(name, mark, inputs, options, counts, stated, **decided.more), ensure_ascii=False, indent=2
     )
-    atomic.write(folder.path(place.manifest.name), text.encode() + b"\n")
+    atomic.write(
+        folder.path(place.manifest.name),
+        text.encode() + b"\n",
+    )
     folder.move(place.manifest.name, place.manifest)
     folder.clear()
     found: dict[str, Any] = json.loads(text)
@@ -330,7 +382,10 @@ def _write(index: Index, folder: staging.Work, place: _Place, decided: Decided) 
             stream.write(part.read_bytes())
         for row in np.flatnonzero(decided.verdict):
             code, message = duplicates.REASON[int(decided.verdict[row])]
-            raw = read_line(index, row, files)[:RAW_BYTES].decode("utf-8", "replace")
+            raw = read_line(index, row, files)[:RAW_BYTES].decode(
+                "utf-8",
+                "replace",
+            )
             reject = {
                 "where": _where(index, row),
                 "code": code,
@@ -346,7 +401,9 @@ def _counts(index: Index, decided: Decided, written: dict[str, int]) -> dict[str
     for verdict, (code, _) in duplicates.REASON.items():
         if count := int((decided.verdict == verdict).sum()):
             reasons[code] = reasons.get(code, 0) + count
-    rows, out, lost = len(index.rows) + sum(index.rejected.values()), sum(written.values()), sum(reasons.values())
+    rows = len(index.rows) + sum(index.rejected.values())
+    out = sum(written.values())
+    lost = sum(reasons.values())
     # a mixture leaves rows out and repeats others: in = distinct + left_out + rejected, out = distinct + repeated
     if rows != out - decided.counts.get("repeated", 0) + decided.counts.get("left_out", 0) + lost:
         raise EngineError(

@@ -24,12 +24,24 @@ def verdicts(index: Index, *, keep_first: bool = False) -> tuple[Ints, Ints]:
     """(verdict of every row, the row that it repeats or contradicts; itself where it is kept)."""
     rows = index.rows
     count = len(rows)
-    verdict, other = np.zeros(count, np.int64), np.arange(count)
-    first = _first_of(rows["images"][:, 0], rows["images"][:, 1], rows["texts"][:, 0], rows["texts"][:, 1])
+    verdict = np.zeros(count, np.int64)
+    other = np.arange(count)
+    first = _first_of(
+        rows["images"][:, 0],
+        rows["images"][:, 1],
+        rows["texts"][:, 0],
+        rows["texts"][:, 1],
+    )
     repeated = first != np.arange(count)
     verdict[repeated], other[repeated] = DUPLICATE, first[repeated]
     kept = np.flatnonzero(~repeated)
-    question = kept[_first_of(rows["images"][kept, 0], rows["images"][kept, 1], rows["prompt"][kept])]
+    question = kept[
+        _first_of(
+            rows["images"][kept, 0],
+            rows["images"][kept, 1],
+            rows["prompt"][kept],
+        )
+    ]
     later = question != kept
     wrong = kept[later] if keep_first else kept[np.isin(question, question[later])]
     verdict[wrong] = CONTRADICTION
@@ -48,7 +60,14 @@ def _first_of(*keys: npt.NDArray[np.uint64]) -> Ints:
     count = len(keys[0])
     order = np.lexsort((np.arange(count), *keys))
     fresh = np.ones(count, bool)
-    fresh[1:] = np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0) if count > 1 else fresh[1:]
+    fresh[1:] = (
+        np.any(
+            [key[order][1:] != key[order][:-1] for key in keys],
+            axis=0,
+        )
+        if count > 1
+        else fresh[1:]
+    )
     leader = np.maximum.accumulate(np.where(fresh, np.arange(count), 0))
     first = np.empty(count, np.int64)
     first[order] = order[leader]

@@ -106,9 +106,16 @@ def _bring(card: Card, out: Path, workers: int, allow_private: bool, tell: OnPro
     (out / "manifest.json").unlink(missing_ok=True)  # only now: an earlier, smaller result stays usable until here
     splits: dict[str, dict[str, Any]] = {}
     for name, source in sources.items():
-        stated = {"url": card.files[name].url, "rows_stated": card.files[name].rows}
+        stated = {
+            "url": card.files[name].url,
+            "rows_stated": card.files[name].rows,
+        }
         splits[name] = stated | _rewrite(source, out / f"{name}.jsonl", files, failed)
-    images = {"wanted": len(urls), "fetched": len(urls) - len(failed), "failed": len(failed)}
+    images = {
+        "wanted": len(urls),
+        "fetched": len(urls) - len(failed),
+        "failed": len(failed),
+    }
     about = card.model_dump(mode="json", include={"name", "task", "language", "licence", "note"})
     return {**about, "splits": splits, "images": images}
 
@@ -180,15 +187,20 @@ def _fetch_images(
     """(address → local file, address → why there is none). The index grows as images arrive."""
     index = out / "images" / "index.jsonl"
     failed: dict[str, str] = {}
-    files, silent = _read_index(index, out), 0
+    files = _read_index(index, out)
+    silent = 0
     index.parent.mkdir(parents=True, exist_ok=True)
     with index.open("ab") as stream, ThreadPoolExecutor(workers) as pool:
         if index.stat().st_size and not index.read_bytes().endswith(b"\n"):
             stream.write(b"\n")  # a killed run left half a line
         futures = {pool.submit(_fetch_image, url, out, client, allow_private): url for url in urls if url not in files}
         try:
-            for count, future in enumerate(as_completed(futures), len(urls) - len(futures) + 1):
-                url, problem = futures[future], _problem(future)
+            for count, future in enumerate(
+                as_completed(futures),
+                len(urls) - len(futures) + 1,
+            ):
+                url = futures[future]
+                problem = _problem(future)
                 silent = silent + 1 if isinstance(problem, Unreachable) else 0
                 if silent == GIVE_UP_AFTER:
                     raise EngineError(
@@ -273,7 +285,12 @@ def _rewrite(source: Path, target: Path, files: Mapping[str, str], failed: Mappi
             hint=f"{rejects_path} names every reason" if rejects else None,
         )
     reasons = Counter(reject["reason"] for reject in rejects)
-    counts = {"rows": rows, "written": written, "rejected": len(rejects), "reasons": dict(reasons)}
+    counts = {
+        "rows": rows,
+        "written": written,
+        "rejected": len(rejects),
+        "reasons": dict(reasons),
+    }
     return {**counts, "source_sha256": sha256(source), "sha256": sha256(target)}
 
 
@@ -295,7 +312,10 @@ def _usable(
                     }
                 )
                 continue
-            missing = next((image.image_url for image in sample.image_info if image.image_url not in files), None)
+            missing = next(
+                (image.image_url for image in sample.image_info if image.image_url not in files),
+                None,
+            )
             if missing is None:
                 yield replace(
                     sample,

@@ -31,19 +31,40 @@ def hold_out(data: Path, folder: Path, *, seed: int) -> tuple[Path, Path, int]:
             where=str(data),
             hint="add different images, or give TEST=file.jsonl",
         )
-    wanted = max(1, min(HELD_OUT_MOST, round(len(rows) * HELD_OUT_SHARE)))
+    wanted = max(
+        1,
+        min(HELD_OUT_MOST, round(len(rows) * HELD_OUT_SHARE)),
+    )
     held: set[str] = set()
     count = 0
-    for group in sorted(sizes, key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest()):
+    for group in sorted(
+        sizes,
+        key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest(),
+    ):
         if count + sizes[group] <= wanted:
             held.add(group)
             count += sizes[group]
-    held = held or {min(sizes, key=lambda group: (sizes[group], group))}
-    train, test = folder / "train.hub.jsonl", folder / "test.hub.jsonl"
-    kept = write_samples(train, (sample for sample, group in zip(rows, group_of, strict=True) if group not in held))
-    out = write_samples(test, (sample for sample, group in zip(rows, group_of, strict=True) if group in held))
+    held = held or {
+        min(
+            sizes,
+            key=lambda group: (sizes[group], group),
+        )
+    }
+    train = folder / "train.hub.jsonl"
+    test = folder / "test.hub.jsonl"
+    kept = write_samples(
+        train,
+        (sample for sample, group in zip(rows, group_of, strict=True) if group not in held),
+    )
+    out = write_samples(
+        test,
+        (sample for sample, group in zip(rows, group_of, strict=True) if group in held),
+    )
     if kept + out != len(rows):
-        raise ProblemsFound(f"{len(rows)} rows in, {kept} + {out} out", where=str(data))
+        raise ProblemsFound(
+            f"{len(rows)} rows in, {kept} + {out} out",
+            where=str(data),
+        )
     return train, test, out
 
 
@@ -71,7 +92,8 @@ def _groups(rows: list[Sample]) -> list[str]:
 
 def shared_images(train: Path, test: Path) -> list[tuple[int, int]]:
     """(line in train, line in test) of images that are byte for byte the same: a leak makes a score worthless."""
-    left, right = _by_size(train), _by_size(test)
+    left = _by_size(train)
+    right = _by_size(test)
     found = []
     for size in left.keys() & right.keys():
         hashes = {sha256(path): line for line, path in left[size]}

@@ -134,7 +134,8 @@ def _joined(files: tuple[Path, ...], pieces: list[Path]) -> Index:
         names.update({int(key): name for key, name in summary["names"].items()})
         for code, number in summary["rejected"].items():
             rejected[code] = rejected.get(code, 0) + number
-    empty_rows, empty_images = np.empty(0, ROW), np.empty(0, IMAGE)
+    empty_rows = np.empty(0, ROW)
+    empty_images = np.empty(0, IMAGE)
     rejects, looked_at = (tuple(piece.with_suffix(ending) for piece in pieces) for ending in (".rejects", ".images"))
     return Index(
         files,
@@ -158,8 +159,17 @@ def index_shard(job: Job) -> tuple[int, Path]:
     with atomic.piece(rejects) as stream:
         for reject in shard.read():
             stream.write(msgspec.json.encode(reject) + b"\n")
-    atomic.write(job.piece.with_suffix(".images"), shard.looked_at.packed())
-    summary = json.dumps({"names": shard.names, "rejected": shard.rejected, "seen": sorted(shard.seen)}).encode()
+    atomic.write(
+        job.piece.with_suffix(".images"),
+        shard.looked_at.packed(),
+    )
+    summary = json.dumps(
+        {
+            "names": shard.names,
+            "rejected": shard.rejected,
+            "seen": sorted(shard.seen),
+        }
+    ).encode()
     with atomic.piece(job.piece) as stream:
         np.savez(
             stream,
@@ -194,7 +204,11 @@ class _Shard:
                 try:
                     if too_long:
                         raise ImageProblem("source.too_large", f"a line of more than {MAX_LINE_BYTES:,} bytes")
-                    self._take(text.rstrip(b"\r\n"), span.line + number - 1, end - len(text))
+                    self._take(
+                        text.rstrip(b"\r\n"),
+                        span.line + number - 1,
+                        end - len(text),
+                    )
                 except ImageProblem as problem:
                     self.rejected[problem.code] = self.rejected.get(problem.code, 0) + 1
                     where = f"{self.job.unit.name}:{span.line + number - 1}"
@@ -275,7 +289,13 @@ def wide_hash(content: bytes) -> tuple[int, int]:
 
 def short_hash(text: str) -> int:
     """64 bit of a text, never 0."""
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") or 1
+    return (
+        int.from_bytes(
+            blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(),
+            "little",
+        )
+        or 1
+    )
 
 
 def _two(digest: bytes) -> tuple[int, int]:

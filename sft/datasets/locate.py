@@ -37,7 +37,12 @@ def find(name: str, *, say: Callable[[str], None] = lambda _: None) -> DataSet:
             name = (
                 path.resolve().parent.name if path.name == "train.jsonl" else path.stem
             )  # a folder says more than "train"
-            return DataSet(name, path, test if path.name == "train.jsonl" and test.is_file() else None, str(path))
+            return DataSet(
+                name,
+                path,
+                test if path.name == "train.jsonl" and test.is_file() else None,
+                str(path),
+            )
         if (path / "dataset.yaml").is_file():
             return _carded(path, say)
         if (path / "train.jsonl").is_file():
@@ -72,9 +77,19 @@ def _carded(folder: Path, say: Callable[[str], None]) -> DataSet:
     full = folder / "full"
     if (full / "manifest.json").is_file() and (full / "train.jsonl").is_file():
         test = full / "test.jsonl"
-        return DataSet(folder.name, full / "train.jsonl", test if test.is_file() else None, f"the public set in {full}")
+        return DataSet(
+            folder.name,
+            full / "train.jsonl",
+            test if test.is_file() else None,
+            f"the public set in {full}",
+        )
     sample = draw_sample(folder, say=say)
-    return DataSet(folder.name, sample / "train.jsonl", sample / "test.jsonl", f"the drawn sample in {sample}")
+    return DataSet(
+        folder.name,
+        sample / "train.jsonl",
+        sample / "test.jsonl",
+        f"the drawn sample in {sample}",
+    )
 
 
 def draw_sample(folder: Path, *, say: Callable[[str], None] = lambda _: None) -> Path:
@@ -98,7 +113,13 @@ def draw_sample(folder: Path, *, say: Callable[[str], None] = lambda _: None) ->
     prompt = models.MODELS[models.DEFAULT_MODEL].prompts[Task.OCR]  # what is drawn are lines of text
     manifest.unlink(missing_ok=True)
     for split in ("train", "test"):
-        bengali_sample.write_split(sample, seed=rule.seed, split=split, count=order[split], prompt=prompt)
+        bengali_sample.write_split(
+            sample,
+            seed=rule.seed,
+            split=split,
+            count=order[split],
+            prompt=prompt,
+        )
     write_json(
         manifest, {"order": order, "sha256": {split: sha256(sample / f"{split}.jsonl") for split in ("train", "test")}}
     )

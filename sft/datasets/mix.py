@@ -62,7 +62,10 @@ def quotas(parts: Sequence[float], total: int) -> list[int]:
     """Whole numbers with these shares that add up to `total` (largest remainders, the first of equals)."""
     exact = [part * total for part in parts]
     counts = [int(value) for value in exact]
-    order = sorted(range(len(parts)), key=lambda at: (counts[at] - exact[at], at))
+    order = sorted(
+        range(len(parts)),
+        key=lambda at: (counts[at] - exact[at], at),
+    )
     for at in order[: total - sum(counts)]:
         counts[at] += 1
     return counts
@@ -80,9 +83,19 @@ def draw(index: Index, wanted: Sequence[int], replays: Sequence[bool], *, seed: 
             continue
         strata = [rows[index.rows["stratum"][rows] == stratum] for stratum in np.unique(index.rows["stratum"][rows])]
         for at, (part, share) in enumerate(
-            zip(strata, quotas([1 / max(1, len(strata))] * len(strata), count), strict=True)
+            zip(
+                strata,
+                quotas([1 / max(1, len(strata))] * len(strata), count),
+                strict=True,
+            )
         ):
-            chosen.append(_repeat(part, share, _generator(seed, f"{number}/{at}")))
+            chosen.append(
+                _repeat(
+                    part,
+                    share,
+                    _generator(seed, f"{number}/{at}"),
+                )
+            )
     rows = np.concatenate([np.empty(0, np.int64), *chosen])
     return rows[_generator(seed, "order").permutation(len(rows))]
 
@@ -92,7 +105,12 @@ def _repeat(rows: Ints, count: int, generator: np.random.Generator) -> Ints:
     if not count:
         return np.empty(0, np.int64)
     whole, rest = divmod(count, len(rows))
-    return np.concatenate([np.tile(rows, whole), generator.permutation(rows)[:rest]])
+    return np.concatenate(
+        [
+            np.tile(rows, whole),
+            generator.permutation(rows)[:rest],
+        ]
+    )
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:

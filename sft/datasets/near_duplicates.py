@@ -44,7 +44,10 @@ def alike(index: Index, folder: staging.Work, runner: Runner) -> list[tuple[int,
     )
     found = []
     for group in groups:
-        of_group = np.array([hashes[int(row)] for row in group], np.uint64)
+        of_group = np.array(
+            [hashes[int(row)] for row in group],
+            np.uint64,
+        )
         found += [(int(group[left]), int(group[right])) for left, right in near_pairs(of_group)]
     return sorted(found)
 
@@ -64,14 +67,20 @@ def _batches(index: Index, rows: list[int], folder: staging.Work) -> Iterator[Ba
             for row in rows[begin : begin + BATCH]:
                 sample = _decoder.decode(read_line(index, row, files))
                 images.append(index.files[int(index.rows["file"][row])].parent / sample.image_info[0].image_url)
-            yield Batch(tuple(images), folder.path(f"{begin:012}.looks"))
+            yield Batch(
+                tuple(images),
+                folder.path(f"{begin:012}.looks"),
+            )
 
 
 def look(batch: Batch) -> Path:
     """Hash the images of one batch and leave the hashes; a piece that is there already is kept."""
     if not batch.piece.is_file():
         try:
-            hashes = np.array([dhash(path) for path in batch.images], np.uint64)
+            hashes = np.array(
+                [dhash(path) for path in batch.images],
+                np.uint64,
+            )
         except ImageProblem as problem:
             raise ProblemsFound(
                 f"[{problem.code}] {problem}", hint="`sft validate --deep` finds all of them"

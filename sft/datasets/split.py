@@ -32,22 +32,32 @@ def components(index: Index, *, alike: Sequence[tuple[int, int]] = ()) -> Ints:
         return row
 
     def join(left: int, right: int) -> None:
-        a, b = root(left), root(right)
+        a = root(left)
+        b = root(right)
         parent[max(a, b)] = min(a, b)
 
     images = index.images
     order = np.lexsort((images["row"], images["image"][:, 1], images["image"][:, 0]))
     same = (images["image"][order][1:] == images["image"][order][:-1]).all(axis=1)
     for at in np.flatnonzero(same):
-        join(int(images["row"][order[at]]), int(images["row"][order[at + 1]]))
+        join(
+            int(images["row"][order[at]]),
+            int(images["row"][order[at + 1]]),
+        )
     groups = index.rows["group"]
     order = np.lexsort((np.arange(len(groups)), groups))
     same = (groups[order][1:] == groups[order][:-1]) & (groups[order][1:] != NO_GROUP)
     for at in np.flatnonzero(same):
-        join(int(order[at]), int(order[at + 1]))
+        join(
+            int(order[at]),
+            int(order[at + 1]),
+        )
     for left, right in alike:
         join(left, right)
-    return np.array([root(row) for row in range(len(parent))], dtype=np.int64)
+    return np.array(
+        [root(row) for row in range(len(parent))],
+        dtype=np.int64,
+    )
 
 
 def deal(index: Index, groups: Ints, sizes: Sequence[int], *, seed: int) -> Ints:
@@ -94,6 +104,12 @@ def strata_table(index: Index, part_of: Ints, parts: int) -> list[tuple[str, lis
     """(name of a stratum, rows in every part), the largest stratum first."""
     found = []
     for stratum in np.unique(index.rows["stratum"]):
-        counts = np.bincount(part_of[index.rows["stratum"] == stratum], minlength=parts)
+        counts = np.bincount(
+            part_of[index.rows["stratum"] == stratum],
+            minlength=parts,
+        )
         found.append((index.names[int(stratum)] or "all", [int(count) for count in counts]))
-    return sorted(found, key=lambda item: (-sum(item[1]), item[0]))
+    return sorted(
+        found,
+        key=lambda item: (-sum(item[1]), item[0]),
+    )

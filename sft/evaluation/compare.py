@@ -272,7 +272,8 @@ def compare_runs(
     `pairs_of`, beside those that the runs have. UsageError: no runs, two of one name, runs over different data.
     ProblemsFound: a file that holds no predictions, nothing that all have answers to.
     """
-    names, given = [name for name, _ in runs], data
+    names = [name for name, _ in runs]
+    given = data
     if not runs or len(set(names)) < len(names):
         raise UsageError(
             "a comparison needs runs with different names",
@@ -296,7 +297,11 @@ def compare_runs(
             "no sample has an answer in every run",
             hint="see why answers were lost: the field `error` of the predictions",
         )
-    known = _facts([table[0][number] for number in common], rows, data)
+    known = _facts(
+        [table[0][number] for number in common],
+        rows,
+        data,
+    )
     rest = iter(
         pairs_of(
             [pred for found in preds for pred in found],
@@ -343,7 +348,13 @@ def compare_runs(
 
 def _info(name: str, path: Path, answers: dict[int, Prediction], numbers: Sequence[int]) -> RunInfo:
     answered = sum(not pred.error for pred in answers.values())
-    return RunInfo(name, str(path), sha256(path), answered, len(numbers) - answered)
+    return RunInfo(
+        name,
+        str(path),
+        sha256(path),
+        answered,
+        len(numbers) - answered,
+    )
 
 
 def _facts(preds: Sequence[Prediction], rows: dict[int, Row], data: Path | None) -> list[Facts]:

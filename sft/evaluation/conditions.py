@@ -99,7 +99,8 @@ def differences(names: Sequence[str], told: Sequence[Told], answers: Sequence[st
     for name, run in others:
         found += _data(first, (name, run))
         groups: dict[str, list[str]] = {}
-        here, there = dict(_leaves(first[1])), dict(_leaves(run))
+        here = dict(_leaves(first[1]))
+        there = dict(_leaves(run))
         for (kind, leaf), value in here.items():
             if (other := there.get((kind, leaf), value)) != value:
                 groups.setdefault(kind, []).append(
@@ -117,7 +118,13 @@ def table(told: Sequence[Told]) -> tuple[Condition, ...]:
     found = []
     for name in dict.fromkeys(name for column in columns for name in column):
         values = tuple((column.get(name) or "–")[:LONGEST] for column in columns)
-        found.append(Condition(name, values, name not in OWN and len(set(values)) > 1))
+        found.append(
+            Condition(
+                name,
+                values,
+                name not in OWN and len(set(values)) > 1,
+            )
+        )
     versions = [
         {name: str(item.get("version")) for name, item in _table(run, "metrics").items() if isinstance(item, dict)}
         for run in told
@@ -140,12 +147,17 @@ def _same(names: Sequence[str], told: Sequence[Told], answers: Sequence[str]) ->
     for place, run in enumerate(told):
         asked = _table(run, "endpoint")
         if asked.get("fingerprint"):
-            models.setdefault((str(asked.get("known_by")), str(asked["fingerprint"])), []).append(place)
-    found, said = [], set()
+            models.setdefault(
+                (str(asked.get("known_by")), str(asked["fingerprint"])),
+                [],
+            ).append(place)
+    found = []
+    said = set()
     for (known_by, mark), places in models.items():
         if len(places) > 1:
             said |= set(places)
-            who, model = _and([names[place] for place in places]), _table(told[places[0]], "endpoint").get("model")
+            who = _and([names[place] for place in places])
+            model = _table(told[places[0]], "endpoint").get("model")
             if known_by == "directory":
                 found.append(
                     f"the same model answered in {who} ({_text(model)}, fingerprint {mark[:SHOWN]}): was the other one"
@@ -175,7 +187,8 @@ def _and(names: Sequence[str]) -> str:
 
 def _data(first: tuple[str, Told], other: tuple[str, Told]) -> list[str]:
     """Other images under the same names, or another file."""
-    here, there = _table(first[1], "data"), _table(other[1], "data")
+    here = _table(first[1], "data")
+    there = _table(other[1], "data")
     if here.get("content") and there.get("content"):
         if here["content"] == there["content"]:
             return []

@@ -89,19 +89,43 @@ def measure(table: Table, places: Sequence[int]) -> list[Measured]:
 def _measure(table: Table, at: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, Measured]:
     """All metrics that exactly these samples have, from one set of draws."""
     runs = len(table.runs)
-    scores = np.concatenate([table.above[name][at] for name in names], axis=1)
-    deltas = np.concatenate([table.above[name][at, 1:] - table.above[name][at, :1] for name in names], axis=1)
-    lengths = np.stack([table.below[name][at] for name in names], axis=1)
-    below = np.concatenate([np.repeat(lengths, runs, axis=1), np.repeat(lengths, runs - 1, axis=1)], axis=1)
+    scores = np.concatenate(
+        [table.above[name][at] for name in names],
+        axis=1,
+    )
+    deltas = np.concatenate(
+        [table.above[name][at, 1:] - table.above[name][at, :1] for name in names],
+        axis=1,
+    )
+    lengths = np.stack(
+        [table.below[name][at] for name in names],
+        axis=1,
+    )
+    below = np.concatenate(
+        [np.repeat(lengths, runs, axis=1), np.repeat(lengths, runs - 1, axis=1)],
+        axis=1,
+    )
     kinds: list[statistics.Kind] = [_OF[SCORES[name].kind] for name in names for _ in range(runs)]
     kinds += [_KINDS[SCORES[name].kind] for name in names for _ in range(runs - 1)]
     groups = [table.groups[place] for place in at] if table.groups else None
-    sure = intervals(np.concatenate([scores, deltas], axis=1), below, groups=groups, kinds=kinds, seed=table.seed)
+    sure = intervals(
+        np.concatenate([scores, deltas], axis=1),
+        below,
+        groups=groups,
+        kinds=kinds,
+        seed=table.seed,
+    )
     ps = sign_flip(deltas, groups=groups, seed=table.seed) if runs > 1 else []
-    won = _won(deltas, np.repeat(lengths, runs - 1, axis=1))
+    won = _won(
+        deltas,
+        np.repeat(lengths, runs - 1, axis=1),
+    )
     found = {}
     for place, name in enumerate(names):
-        mine = slice(place * (runs - 1), (place + 1) * (runs - 1))
+        mine = slice(
+            place * (runs - 1),
+            (place + 1) * (runs - 1),
+        )
         sides = (
             won[mine]
             if SCORES[name].higher_is_better is not False
@@ -122,7 +146,8 @@ def _measure(table: Table, at: npt.NDArray[np.int64], names: Sequence[str]) -> d
 def _won(deltas: Floats, lengths: Floats) -> list[tuple[int, int, int]]:
     """Samples that went up, down, and neither."""
     each = deltas / np.maximum(lengths, 1.0)
-    up, down = (each > 1e-12).sum(axis=0), (each < -1e-12).sum(axis=0)
+    up = (each > 1e-12).sum(axis=0)
+    down = (each < -1e-12).sum(axis=0)
     return [(int(a), int(b), len(deltas) - int(a) - int(b)) for a, b in zip(up, down, strict=True)]
 
 

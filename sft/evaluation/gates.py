@@ -121,7 +121,11 @@ def _gate(key: str, limits: Any) -> Gate:
     model = _SPECIAL.get(key, MetricGate)
     if model is MetricGate:
         scope, name, metric = parse_key(key)
-        _known(metric, [*SCORES, *_SPECIAL] if scope == "all" else SCORES, "metric")
+        _known(
+            metric,
+            [*SCORES, *_SPECIAL] if scope == "all" else SCORES,
+            "metric",
+        )
         if scope == "task":
             _known(name, TASKS, "task")
         elif scope != "all":
@@ -157,7 +161,9 @@ def _shown(value: object) -> str:
 
 def _in_words(fault: Any) -> str:
     """What pydantic found, as the other messages are written."""
-    name, kind, given = str(fault["loc"][0]) if fault["loc"] else "", str(fault["type"]), fault["input"]
+    name = str(fault["loc"][0]) if fault["loc"] else ""
+    kind = str(fault["type"])
+    given = fault["input"]
     if kind == "missing":
         return f"{name} is missing"
     if kind == "value_error":
@@ -200,7 +206,8 @@ def _possible(key: str, gate: Gate) -> None:
                 f"{limit} {value:g}: {metric} is between 0 and 1, so it cannot change by more than 1{_fraction(value)}"
             )
     for low, high in (("min", "max"), ("min_delta", "max_delta")):
-        least, most = getattr(gate, low), getattr(gate, high)
+        least = getattr(gate, low)
+        most = getattr(gate, high)
         if least is not None and most is not None and least > most:
             raise ValueError(f"{low} {least:g} is above {high} {most:g}, which nothing can keep")
 
@@ -251,14 +258,33 @@ def _metric(key: str, gate: MetricGate, found: Comparison) -> Iterator[Outcome]:
         yield from (Outcome(key, run, False, None, f"no data: {_missing(key, found)}") for run in judged)
         return
     few = _few(line)
-    scores, deltas = {score.run: score for score in line.scores}, {delta.run: delta for delta in line.deltas}
+    scores = {score.run: score for score in line.scores}
+    deltas = {delta.run: delta for delta in line.deltas}
     for run in judged:
         score = scores[run]
         high = float("inf") if score.high is None else score.high
         if gate.max is not None:
-            yield _held(key, run, score.value, (score.low, high), "at most", gate.max, gate.confident, few=few)
+            yield _held(
+                key,
+                run,
+                score.value,
+                (score.low, high),
+                "at most",
+                gate.max,
+                gate.confident,
+                few=few,
+            )
         if gate.min is not None:
-            yield _held(key, run, score.value, (score.low, high), "at least", gate.min, gate.confident, few=few)
+            yield _held(
+                key,
+                run,
+                score.value,
+                (score.low, high),
+                "at least",
+                gate.min,
+                gate.confident,
+                few=few,
+            )
         for limit, word in ((gate.max_delta, "at most"), (gate.min_delta, "at least")):
             if limit is not None and run not in deltas:
                 yield Outcome(key, run, False, None, "no data: a difference needs a second run")
@@ -303,7 +329,13 @@ def _forgetting(key: str, gate: ForgettingGate, found: Comparison) -> Iterator[O
     rows = [row for row in found.forgetting if gate.tasks is None or row.task in gate.tasks]
     missing: Sequence[str] = [task for task in gate.tasks or () if task not in {row.task for row in rows}]
     for task in missing:
-        yield Outcome(f"{key} {task}", found.runs[-1].name, False, None, "no data for this task")
+        yield Outcome(
+            f"{key} {task}",
+            found.runs[-1].name,
+            False,
+            None,
+            "no data for this task",
+        )
     if not found.forgetting:
         yield Outcome(key, found.runs[0].name, False, None, "no data: forgetting needs a second run")
     for row in rows:
@@ -352,4 +384,10 @@ def _held(
         if confident
         else ""
     )
-    return Outcome(gate, run, passed, value, f"{shown}, {word} {limit:g}{asked}")
+    return Outcome(
+        gate,
+        run,
+        passed,
+        value,
+        f"{shown}, {word} {limit:g}{asked}",
+    )

@@ -185,10 +185,14 @@ class Results(msgspec.Struct):
 
 def schema() -> dict[str, Any]:
     """JSON Schema of results.json, as `sft/schema/results.schema.json` publishes it."""
+    made = msgspec.json.schema(Results)
+    for part in made["$defs"].values():
+        if "description" in part:  # a docstring, whose line ends mean nothing
+            part["description"] = " ".join(part["description"].split())
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "results.json of sft eval",
-        **msgspec.json.schema(Results),
+        **made,
     }
 
 
@@ -221,12 +225,17 @@ def build(
     known, unscored = pairs or scored(preds)
     overall = score(preds, known)
     numbers = asdict(overall)
-    n, lost = numbers.pop("n"), numbers.pop("lost")
+    n = numbers.pop("n")
+    lost = numbers.pop("lost")
     rows = list(zip(preds, known, strict=True))
     by_set = set_of or {}
     parts = dict(sets or {})
     for label, part in parts.items():
-        found = _part([row for row in rows if by_set.get(row[0].id) == label], unscored, part.rule.get("metrics") or ())
+        found = _part(
+            [row for row in rows if by_set.get(row[0].id) == label],
+            unscored,
+            part.rule.get("metrics") or (),
+        )
         part.counts, part.scores, part.unscored = found.counts, found.scores, found.unscored
     moment = (created or datetime.now(timezone.utc)).astimezone(timezone.utc)
     return Results(
@@ -312,7 +321,11 @@ def _part(
     why = next(
         (unscored[task] for task in dict.fromkeys(task_of(pred.prompt) for pred, _ in rows) if task in unscored), ""
     )
-    return Part(Counts(len(rows), len(rows) - lost, lost), scores, why)
+    return Part(
+        Counts(len(rows), len(rows) - lost, lost),
+        scores,
+        why,
+    )
 
 
 def _lost(preds: Sequence[Prediction]) -> list[LostReason]:
@@ -348,7 +361,11 @@ def pixels_of(sampling: Sampling, directory: Path | None) -> Pixels:
         with suppress(SftError, OSError):
             low, high = pixel_limits(directory)
     if sampling.min_pixels or sampling.max_pixels:
-        return Pixels(sampling.min_pixels or low, sampling.max_pixels or high, "request")
+        return Pixels(
+            sampling.min_pixels or low,
+            sampling.max_pixels or high,
+            "request",
+        )
     return Pixels(low, high, "model directory" if high else "server")
 
 
@@ -360,7 +377,10 @@ def template_of(directory: Path | None, server: Server) -> Template:
     if path and path.is_file():
         return Template(sha256(path), "model directory")
     if server.chat_template:
-        return Template(hashlib.sha256(server.chat_template.encode()).hexdigest(), "server")
+        return Template(
+            hashlib.sha256(server.chat_template.encode()).hexdigest(),
+            "server",
+        )
     return Template(server.probed, "token ids" if server.probed else "")
 
 
@@ -370,7 +390,14 @@ def timing_of(preds: Sequence[Prediction], *, asked: int, kept: int, retries: in
     if not seconds:
         return None
     cuts = quantiles(seconds, n=20, method="inclusive") if len(seconds) > 1 else seconds * 19
-    return Timing(round(cuts[9], 4), round(cuts[18], 4), round(seconds[-1], 4), asked, kept, retries)
+    return Timing(
+        round(cuts[9], 4),
+        round(cuts[18], 4),
+        round(seconds[-1], 4),
+        asked,
+        kept,
+        retries,
+    )
 
 
 def git(folder: Path) -> Git | None:

@@ -48,7 +48,10 @@ def _mean(name: str) -> Of:
 
 
 def _unspaced(*, ref: str, pred: str) -> text.Edits:
-    return text.char_edits(ref="".join(ref.split()), pred="".join(pred.split()))
+    return text.char_edits(
+        ref="".join(ref.split()),
+        pred="".join(pred.split()),
+    )
 
 
 TEXT, TABLE, FORMULA, CHART = "text", "table", "formula", "chart"
@@ -269,7 +272,8 @@ def pairs_one(
 
     Never raises for what stands in an answer. UsageError: a chart, and scipy is missing.
     """
-    wanted, found = text.normalise(ref), text.normalise(pred)
+    wanted = text.normalise(ref)
+    found = text.normalise(pred)
     pairs = _TASKS.get(task, text_pairs)(wanted, found)
     pairs |= _ones(
         empty=health.empty(pred=pred),
@@ -345,9 +349,14 @@ def totals(rows: Iterable[Mapping[str, Pair] | None]) -> dict[str, float]:
 
 def text_pairs(ref: str, pred: str) -> dict[str, Pair]:
     """The scores of normalised texts as texts, whatever their task."""
-    letters, words = text.char_edits(ref=ref, pred=pred), text.word_edits(ref=ref, pred=pred)
+    letters = text.char_edits(ref=ref, pred=pred)
+    words = text.word_edits(ref=ref, pred=pred)
     ned = letters.distance / max(len(ref), len(pred), 1)
-    return {"cer": _pair(letters), "wer": _pair(words), **_ones(ned=ned, exact=text.exact(ref=ref, pred=pred))}
+    return {
+        "cer": _pair(letters),
+        "wer": _pair(words),
+        **_ones(ned=ned, exact=text.exact(ref=ref, pred=pred)),
+    }
 
 
 def _pair(edits: text.Edits) -> Pair:
@@ -355,7 +364,8 @@ def _pair(edits: text.Edits) -> Pair:
 
 
 def _table(ref: str, pred: str) -> dict[str, Pair]:
-    wanted, found = read_table(ref).grid, read_table(pred)
+    wanted = read_table(ref).grid
+    found = read_table(pred)
     sizes = [sum(map(len, grid.rows)) for grid in (wanted, found.grid)]
     equal = (wanted.rows, wanted.spans) == (found.grid.rows, found.grid.spans) and (
         bool(wanted.rows) or ref == pred
@@ -383,7 +393,8 @@ def _formula(ref: str, pred: str) -> dict[str, Pair]:
 
 
 def _chart(ref: str, pred: str) -> dict[str, Pair]:
-    wanted, found = read_chart(ref), read_chart(pred)
+    wanted = read_chart(ref)
+    found = read_chart(pred)
     return _ones(
         rms_f1=cells.chart_rms_f1(ref=wanted, pred=found),
         rnss=cells.chart_rnss(ref=wanted, pred=found),
@@ -473,8 +484,12 @@ def _row(pred: Prediction, known: Mapping[str, Pair] | None) -> Mapping[str, Pai
     """The scores of one answer read as text; known already where that is its task."""
     if known and "cer" in known:
         return known
-    ref, answer = text.normalise(pred.ref), text.normalise(pred.pred)
-    health = {"empty": float(not answer), "truncated": float(pred.finish_reason == "length")}
+    ref = text.normalise(pred.ref)
+    answer = text.normalise(pred.pred)
+    health = {
+        "empty": float(not answer),
+        "truncated": float(pred.finish_reason == "length"),
+    }
     return (
         text_pairs(ref, answer)
         | {name: (value, 1.0) for name, value in health.items()}

@@ -78,7 +78,11 @@ def read_rows(path: Path) -> dict[int, Row]:
                 raise ProblemsFound(
                     f"not a sample: {error}", where=f"{path}:{number}", hint=f"run `sft validate {path}`"
                 ) from error
-            rows[number] = Row(sample, _ITS_PLACE.sub("", _said(raw, SOURCE_KEYS)), _said(raw, ("group",)))
+            rows[number] = Row(
+                sample,
+                _ITS_PLACE.sub("", _said(raw, SOURCE_KEYS)),
+                _said(raw, ("group",)),
+            )
     return rows
 
 
@@ -87,7 +91,10 @@ def _said(raw: dict[str, Any], keys: Sequence[str]) -> str:
     meta = raw.get("meta")
     for place in (meta, raw):
         for key in keys:
-            if isinstance(place, dict) and isinstance(value := place.get(key), (str, int)):
+            if isinstance(place, dict) and isinstance(
+                value := place.get(key),
+                (str, int),
+            ):
                 return str(value)
     return ""
 

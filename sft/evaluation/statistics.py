@@ -68,19 +68,42 @@ def draw(sums: Sums, draws: int, seed: int) -> tuple[Floats, Floats]:
     """Of every bootstrap sample: how far its value is from the observed one, and its own standard error; shape (draws,
     columns).
     """
-    n, rng = sums.n, np.random.default_rng(seed)
-    e, d = sums.residuals, sums.below
-    table = np.concatenate([e, d, e * e, e * d, d * d], axis=1)
+    n = sums.n
+    rng = np.random.default_rng(seed)
+    e = sums.residuals
+    d = sums.below
+    table = np.concatenate(
+        [e, d, e * e, e * d, d * d],
+        axis=1,
+    )
     rows = max(1, CHUNK // n)
     deltas, errors = [], []
     for begin in range(0, draws, rows):
         size = min(rows, draws - begin)
-        picked = rng.integers(0, n, (size, n), dtype=np.int32) + n * np.arange(size)[:, None]
-        weights = np.bincount(picked.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+        picked = (
+            rng.integers(
+                0,
+                n,
+                (size, n),
+                dtype=np.int32,
+            )
+            + n * np.arange(size)[:, None]
+        )
+        weights = (
+            np.bincount(picked.ravel(), minlength=size * n)
+            .reshape(
+                size,
+                n,
+            )
+            .astype(np.float64)
+        )
         se, sd, see, sed, sdd = np.split(weights @ table, 5, axis=1)
         sd = np.maximum(sd, 1.0)
         delta = se / sd
-        variance = np.maximum(see - 2 * delta * sed + delta * delta * sdd, 0.0)
+        variance = np.maximum(
+            see - 2 * delta * sed + delta * delta * sdd,
+            0.0,
+        )
         variance[variance < 1e-12 * see] = 0.0  # what rounding leaves of nothing
         deltas.append(delta)
         errors.append(np.sqrt(variance * (n / (n - 1))) / sd)
@@ -100,7 +123,12 @@ def bca(sums: Sums, deltas: Floats, errors: Floats, tail: float) -> tuple[Floats
         (deltas < 0).mean(axis=0) + 0.5 * (deltas == 0).mean(axis=0), 0.5 / len(deltas), 1 - 0.5 / len(deltas)
     )
     cubes = (sums.residuals**3).sum(axis=0)
-    acceleration = np.divide(cubes, 6 * sums.spread**3, out=np.zeros_like(cubes), where=sums.spread > 0)
+    acceleration = np.divide(
+        cubes,
+        6 * sums.spread**3,
+        out=np.zeros_like(cubes),
+        where=sums.spread > 0,
+    )
     limits = np.empty((2, deltas.shape[1]))
     for side, z in enumerate((normal.inv_cdf(tail), normal.inv_cdf(1 - tail))):
         for column in range(deltas.shape[1]):
@@ -118,7 +146,11 @@ def studentised(sums: Sums, deltas: Floats, errors: Floats, tail: float) -> tupl
     high = np.quantile(t, 1 - tail, axis=0, method="higher")
     with np.errstate(invalid="ignore"):
         found = sums.value - high * sums.error, sums.value - low * sums.error
-    return np.where(sums.error > 0, found[0], sums.value), np.where(sums.error > 0, found[1], sums.value)
+    return np.where(
+        sums.error > 0,
+        found[0],
+        sums.value,
+    ), np.where(sums.error > 0, found[1], sums.value)
 
 
 def symmetric_limits(
@@ -129,9 +161,18 @@ def symmetric_limits(
 
     more: how far one sample more on either side would move each value; see `one_more`.
     """
-    t = np.abs(deltas) / np.maximum(errors, np.where(sums.error > 0, FLOOR * sums.error, 1.0))
+    t = np.abs(deltas) / np.maximum(
+        errors,
+        np.where(sums.error > 0, FLOOR * sums.error, 1.0),
+    )
     half = np.quantile(t, level, axis=0, method="higher") * (
-        sums.error if more is None else np.where(sums.error > 0, np.sqrt(sums.error**2 + 2 * more**2), 0.0)
+        sums.error
+        if more is None
+        else np.where(
+            sums.error > 0,
+            np.sqrt(sums.error**2 + 2 * more**2),
+            0.0,
+        )
     )
     return sums.value - half, sums.value + half
 
@@ -142,14 +183,24 @@ def on_root_scale(sums: Sums, deltas: Floats, errors: Floats, tail: float) -> tu
     """
     drawn = np.maximum(sums.value + deltas, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(deltas == 0, 0.0, (np.sqrt(drawn) - np.sqrt(sums.value)) * 2 * np.sqrt(drawn) / errors)
-        t = np.where(np.isnan(t) | (drawn == 0), -np.inf, t)
+        t = np.where(
+            deltas == 0,
+            0.0,
+            (np.sqrt(drawn) - np.sqrt(sums.value)) * 2 * np.sqrt(drawn) / errors,
+        )
+        t = np.where(
+            np.isnan(t) | (drawn == 0),
+            -np.inf,
+            t,
+        )
         wide = sums.error / (2 * np.sqrt(sums.value))
         low = np.sqrt(sums.value) - np.quantile(t, 1 - tail, axis=0, method="higher") * wide
         high = np.sqrt(sums.value) - np.quantile(t, tail, axis=0, method="lower") * wide
-    return np.where(sums.error > 0, np.maximum(low, 0.0) ** 2, sums.value), np.where(
-        sums.error > 0, high**2, sums.value
-    )
+    return np.where(
+        sums.error > 0,
+        np.maximum(low, 0.0) ** 2,
+        sums.value,
+    ), np.where(sums.error > 0, high**2, sums.value)
 
 
 def one_more(above: Floats, total: Floats) -> Floats:
@@ -176,7 +227,8 @@ def most(sums: Sums) -> Floats:
 
 def lopsided(above: Floats) -> npt.NDArray[np.bool_]:
     """Differences that mostly go one way: few on the other side."""
-    up, down = (above > 0).sum(axis=0), (above < 0).sum(axis=0)
+    up = (above > 0).sum(axis=0)
+    down = (above < 0).sum(axis=0)
     found: npt.NDArray[np.bool_] = np.minimum(up, down) < MINORITY * (up + down)
     return found
 
@@ -198,22 +250,50 @@ def sided(above: Floats, below: Floats, *, draws: int, seed: int, tail: float) -
     low, high = studentised(parts, deltas, errors, tail)
     low_2, high_2 = on_root_scale(parts, deltas, errors, tail)
     known = np.isfinite(low) & np.isfinite(high)
-    low, high = np.where(known, low, low_2), np.where(known, high, high_2)
+    low = np.where(known, low, low_2)
+    high = np.where(known, high, high_2)
     unseen = NormalDist().inv_cdf(1 - tail) ** 2
     unseen *= parts.n / (parts.n + unseen)
-    more = np.tile(one_more(above, parts.total[:columns]), 2)
+    more = np.tile(
+        one_more(above, parts.total[:columns]),
+        2,
+    )
     open_end = ~np.isfinite(high) | (parts.error == 0)
-    high = np.where(open_end, parts.value + unseen * more, high)
-    low = np.clip(np.where(np.isfinite(low), low, 0.0), 0.0, parts.value)
-    high = np.maximum(np.where(parts.error > 0, np.minimum(high, most(parts)), high), parts.value)
+    high = np.where(
+        open_end,
+        parts.value + unseen * more,
+        high,
+    )
+    low = np.clip(
+        np.where(np.isfinite(low), low, 0.0),
+        0.0,
+        parts.value,
+    )
+    high = np.maximum(
+        np.where(parts.error > 0, np.minimum(high, most(parts)), high),
+        parts.value,
+    )
     covariance = (parts.residuals[:, :columns] * parts.residuals[:, columns:]).sum(axis=0)
     scale = parts.spread[:columns] * parts.spread[columns:]
-    together = np.divide(covariance, scale, out=np.zeros(columns), where=scale > 0)
-    gain, loss, value = slice(0, columns), slice(columns, 2 * columns), parts.value[:columns] - parts.value[columns:]
-    down, up = parts.value - low, high - parts.value
+    together = np.divide(
+        covariance,
+        scale,
+        out=np.zeros(columns),
+        where=scale > 0,
+    )
+    gain = slice(0, columns)
+    loss = slice(columns, 2 * columns)
+    value = parts.value[:columns] - parts.value[columns:]
+    down = parts.value - low
+    up = high - parts.value
 
     def joined(one: Floats, other: Floats) -> Floats:
-        far: Floats = np.sqrt(np.maximum(one**2 + other**2 - 2 * together * one * other, 0.0))
+        far: Floats = np.sqrt(
+            np.maximum(
+                one**2 + other**2 - 2 * together * one * other,
+                0.0,
+            )
+        )
         return far
 
     return value - joined(down[gain], up[loss]), value + joined(up[gain], down[loss])
@@ -238,7 +318,15 @@ def bonett_price(differences: Floats, n: float, variance: float, value: float, z
     better, worse = (float((differences == sign).sum()) / n * independent + 1 for sign in (1, -1))
     n = independent + 2
     middle = (better - worse) / n
-    half = z * float(np.sqrt(max((better + worse) / n - middle * middle, 0.0) / n))
+    half = z * float(
+        np.sqrt(
+            max(
+                (better + worse) / n - middle * middle,
+                0.0,
+            )
+            / n
+        )
+    )
     return max(-1.0, middle - half), min(1.0, middle + half)
 
 
@@ -311,7 +399,12 @@ def intervals(
     deltas, errors = (
         draw(sums, draws, seed) if sums.n > 1 else (np.zeros((1, above.shape[1])), np.zeros((1, above.shape[1])))
     )
-    low, high = _LIMITS[method](sums, deltas, errors, (1 - level) / 2)
+    low, high = _LIMITS[method](
+        sums,
+        deltas,
+        errors,
+        (1 - level) / 2,
+    )
     around = np.stack(symmetric_limits(sums, deltas, errors, level), axis=1)
     for column, limits in _differences(
         sums, deltas, errors, [place for place, kind in enumerate(each) if kind in EITHER_WAY], level, draws, seed
@@ -327,7 +420,15 @@ def intervals(
                 least, most = EITHER_WAY[kind]
                 limits = max(symmetric[0], least), min(symmetric[1], most)
             else:
-                limits = _mended(kind, sums, column, limits, symmetric, z, above[:, column])
+                limits = _mended(
+                    kind,
+                    sums,
+                    column,
+                    limits,
+                    symmetric,
+                    z,
+                    above[:, column],
+                )
         found.append(
             Interval(
                 float(sums.value[column]),
@@ -374,8 +475,16 @@ def holm(ps: Sequence[float]) -> list[float]:
     """p of a family of tests after Holm (1979): what stays below 0.05 is not just the luckiest of many comparisons."""
     result = [1.0] * len(ps)
     highest = 0.0
-    for rank, index in enumerate(sorted(range(len(ps)), key=lambda place: ps[place])):
-        highest = max(highest, min(1.0, ps[index] * (len(ps) - rank)))
+    for rank, index in enumerate(
+        sorted(
+            range(len(ps)),
+            key=lambda place: ps[place],
+        )
+    ):
+        highest = max(
+            highest,
+            min(1.0, ps[index] * (len(ps) - rank)),
+        )
         result[index] = highest
     return result
 
@@ -384,7 +493,10 @@ def _columns(numerators: npt.ArrayLike, denominators: npt.ArrayLike | None) -> t
     above = np.asarray(numerators, np.float64)
     above = above[:, None] if above.ndim == 1 else above
     below = np.ones_like(above) if denominators is None else np.asarray(denominators, np.float64)
-    below = np.broadcast_to(below[:, None] if below.ndim == 1 else below, above.shape)
+    below = np.broadcast_to(
+        below[:, None] if below.ndim == 1 else below,
+        above.shape,
+    )
     return above, below
 
 
@@ -396,7 +508,10 @@ def _summed(parts: list[Floats], groups: Sequence[object] | None, seed: int) -> 
         if len(groups) != n:
             raise ValueError(f"{len(groups)} groups for {n} samples")
         number: dict[object, int] = {}
-        keys = np.array([number.setdefault(group, len(number)) for group in groups], np.int64)
+        keys = np.array(
+            [number.setdefault(group, len(number)) for group in groups],
+            np.int64,
+        )
     count = int(keys.max()) + 1
     if count > MOST:
         keys = (np.random.default_rng(seed).permutation(count) % MOST)[keys]
@@ -417,12 +532,25 @@ def _differences(
     """Limits of the columns `at`, which are differences: alike on both sides, or each side on its own where nearly all
     differences are on one.
     """
-    above, below = sums.above[:, at], sums.below[:, at]
-    low, high = symmetric_limits(sums, deltas, errors, level, one_more(sums.above, sums.total))
+    above = sums.above[:, at]
+    below = sums.below[:, at]
+    low, high = symmetric_limits(
+        sums,
+        deltas,
+        errors,
+        level,
+        one_more(sums.above, sums.total),
+    )
     yield from ((column, (float(low[column]), float(high[column]))) for column in at)
     one_way = np.flatnonzero(lopsided(above) & (sums.error[at] > 0))
     if len(one_way) and sums.n > 1:
-        low, high = sided(above[:, one_way], below[:, one_way], draws=draws, seed=seed, tail=(1 - level) / 2)
+        low, high = sided(
+            above[:, one_way],
+            below[:, one_way],
+            draws=draws,
+            seed=seed,
+            tail=(1 - level) / 2,
+        )
         yield from ((at[place], (float(low[number]), float(high[number]))) for number, place in enumerate(one_way))
 
 
@@ -436,7 +564,8 @@ def _mended(
     above: Floats,
 ) -> tuple[float, float]:
     """The limits by what the kind of score is known to be."""
-    value, error = float(sums.value[column]), float(sums.error[column])
+    value = float(sums.value[column])
+    error = float(sums.error[column])
     total = float(sums.total[column])
     if kind == "share_difference":
         return bonett_price(above, total, variance_of(sums, column), value, z)
@@ -453,7 +582,10 @@ def _mended(
         limit if np.isfinite(limit) else other
         for limit, other in zip(limits, (around[0], max(around[1], wide[1])), strict=True)
     )
-    high = max(min(high, float(most(sums)[column])), value)
+    high = max(
+        min(high, float(most(sums)[column])),
+        value,
+    )
     return max(low, 0.0), float("inf") if sums.largest[column] > HALF and high > max(1.0, KNOWN * value) else high
 
 
@@ -464,13 +596,21 @@ def _as_far(sums: Floats, values: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _flipped(units: Floats, flips: int, seed: int) -> Floats:
-    n, rng = len(units), np.random.default_rng(seed)
+    n = len(units)
+    rng = np.random.default_rng(seed)
     rows = max(1, CHUNK // n)
     as_far = np.zeros(units.shape[1])
     for begin in range(0, flips, rows):
         size = min(rows, flips - begin)
-        bits = np.unpackbits(rng.integers(0, 256, (size, -(-n // 8)), dtype=np.uint8), axis=1, count=n)
-        as_far += _as_far(2 * (bits.astype(np.float64) @ units) - units.sum(axis=0), units).sum(axis=0)
+        bits = np.unpackbits(
+            rng.integers(0, 256, (size, -(-n // 8)), dtype=np.uint8),
+            axis=1,
+            count=n,
+        )
+        as_far += _as_far(
+            2 * (bits.astype(np.float64) @ units) - units.sum(axis=0),
+            units,
+        ).sum(axis=0)
     return np.array(
         [
             _tail(column[column != 0]) if count < MIN_FLIPS_BEYOND else (count + 1) / (flips + 1)
@@ -494,12 +634,14 @@ def _tail(values: Floats) -> float:
         else 0.0
     )
     scale = float(np.sqrt((sizes**2).sum()))
-    sizes, wanted = sizes / scale, (abs(float(values.sum())) - step) / scale
+    sizes = sizes / scale
+    wanted = (abs(float(values.sum())) - step) / scale
     if wanted >= sizes.sum() * (1 - 1e-9):
         return least
     low, high = 0.0, 1.0
     while float((sizes * np.tanh(high * sizes)).sum()) < wanted:
-        low, high = high, high * 2
+        low = high
+        high = high * 2
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if float((sizes * np.tanh(middle * sizes)).sum()) < wanted else (low, middle)
@@ -508,4 +650,9 @@ def _tail(values: Floats) -> float:
     root = float(np.sqrt(max(2 * (low * wanted - log_cosh), 1e-12)))
     slope = low * float(np.sqrt(((sizes / np.cosh(np.minimum(grown, 300))) ** 2).sum()))
     normal = NormalDist()
-    return float(min(max(2 * (normal.cdf(-root) + normal.pdf(root) * (1 / max(slope, 1e-300) - 1 / root)), least), 1.0))
+    return float(
+        min(
+            max(2 * (normal.cdf(-root) + normal.pdf(root) * (1 / max(slope, 1e-300) - 1 / root)), least),
+            1.0,
+        )
+    )

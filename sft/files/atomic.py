@@ -96,7 +96,11 @@ def disk_error(error: OSError, path: Path) -> SftError:
         hint = "free space on that disk, or give another folder, and run the same command again"
     else:
         hint = "check this path and its disk, or give another folder, and run the same command again"
-    return EngineError(f"writing failed ({error.strerror or error})", where=str(path), hint=hint)
+    return EngineError(
+        f"writing failed ({error.strerror or error})",
+        where=str(path),
+        hint=hint,
+    )
 
 
 def write_json(path: Path, value: Any) -> None:

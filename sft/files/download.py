@@ -59,7 +59,11 @@ def check_public(url: str, allow_private: bool = False) -> list[str]:
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise UsageError(f"only http and https addresses are fetched, found {url[:200]!r}")
     try:
-        found = socket.getaddrinfo(parsed.host, parsed.port or 443, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(
+            parsed.host,
+            parsed.port or 443,
+            type=socket.SOCK_STREAM,
+        )
     except (OSError, UnicodeError) as error:
         message = f"the host {parsed.host} cannot be found: there is no network, or no such host"
         raise Unreachable(message, where=url[:200], hint="check the connection and the address") from error
@@ -67,7 +71,11 @@ def check_public(url: str, allow_private: bool = False) -> list[str]:
     private = [] if allow_private else [address for address in addresses if not _is_public(address)]
     if private:
         hint = "an address inside a network is never fetched; copy the file by hand"
-        raise UsageError(f"{parsed.host} is {private[0]}, which is not a public address", where=url[:200], hint=hint)
+        raise UsageError(
+            f"{parsed.host} is {private[0]}, which is not a public address",
+            where=url[:200],
+            hint=hint,
+        )
     return addresses
 
 
@@ -161,7 +169,11 @@ def fetch_file(
         if sha256 and digest != sha256.lower():
             _forget(part)  # resuming would only lengthen the wrong file
             hint = "the published file has changed, or was altered on its way"
-            raise ProblemsFound(f"the file has SHA-256 {digest}, expected {sha256.lower()}", where=url[:200], hint=hint)
+            raise ProblemsFound(
+                f"the file has SHA-256 {digest}, expected {sha256.lower()}",
+                where=url[:200],
+                hint=hint,
+            )
         os.replace(part, dest)
         _forget(part)
     except OSError as error:
@@ -250,11 +262,15 @@ def _receive(response: httpx.Response, part: Path, have: int, max_bytes: int, on
 
 def _checked_start(response: httpx.Response, have: int) -> int:
     """Where in the file the body begins: `have` for the rest that was asked for, 0 for the whole file."""
-    status, where = response.status_code, str(response.request.url)[:200]
+    status = response.status_code
+    where = str(response.request.url)[:200]
     if status >= 500 or status in RETRY_STATUS:
         raise _Again(f"HTTP {status}")
     if status not in {200, 206}:
-        raise EngineError(f"the server answered HTTP {status} {response.reason_phrase}".rstrip(), where=where)
+        raise EngineError(
+            f"the server answered HTTP {status} {response.reason_phrase}".rstrip(),
+            where=where,
+        )
     if response.headers.get("content-encoding", "identity") != "identity":
         raise EngineError("the server compresses although it was asked not to; lengths cannot be checked", where=where)
     if status == 200:

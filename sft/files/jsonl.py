@@ -28,7 +28,10 @@ def encode(sample: Sample) -> bytes:
 
 def ocr_sample(image_url: str, prompt: str, ref: str) -> Sample:
     """The commonest sample: one image, one prompt, one answer."""
-    return Sample(text_info=(Text(prompt, "mask"), Text(ref, "no_mask")), image_info=(Image(image_url),))
+    return Sample(
+        text_info=(Text(prompt, "mask"), Text(ref, "no_mask")),
+        image_info=(Image(image_url),),
+    )
 
 
 def read_samples(path: Path) -> Iterator[tuple[int, Sample]]:

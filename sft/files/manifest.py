@@ -34,9 +34,18 @@ def describe(path: Path, base: Path, *, skip: Collection[Path] = ()) -> dict[str
     name = os.path.relpath(path, base)
     try:
         if path.is_dir():
-            return {"path": name, "kind": "folder", **_listing(path, {os.path.abspath(item) for item in skip})}
+            return {
+                "path": name,
+                "kind": "folder",
+                **_listing(path, {os.path.abspath(item) for item in skip}),
+            }
         if path.exists():
-            return {"path": name, "kind": "file", "bytes": path.stat().st_size, "sha256": sha256(path)}
+            return {
+                "path": name,
+                "kind": "file",
+                "bytes": path.stat().st_size,
+                "sha256": sha256(path),
+            }
     except OSError as error:
         raise UsageError(
             f"cannot read this ({error.strerror or error})",
@@ -65,7 +74,11 @@ def _listing(folder: Path, skip: set[str]) -> dict[str, Any]:
 
 def fingerprint(verb: str, inputs: list[dict[str, Any]], options: Mapping[str, Any]) -> str:
     """SHA-256 (hex) of everything that decides the output of a verb; `options` must be JSON."""
-    text = json.dumps([verb, __version__, inputs, options], sort_keys=True, default=str)
+    text = json.dumps(
+        [verb, __version__, inputs, options],
+        sort_keys=True,
+        default=str,
+    )
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -133,7 +146,11 @@ def refuse_foreign(out: Path, account: Path, *, hint: str = "give another name, 
     with suppress(SftError, OSError, KeyError, TypeError):
         if out.name in read_json(account)["outputs"]:
             return
-    raise UsageError(f"this file is there already, and {account.name} does not speak for it", where=str(out), hint=hint)
+    raise UsageError(
+        f"this file is there already, and {account.name} does not speak for it",
+        where=str(out),
+        hint=hint,
+    )
 
 
 def _is_foreign(account: Path) -> bool:

@@ -68,7 +68,10 @@ class Seen:
     def _relative(self, name: str) -> str:
         folder, _, last = name.rpartition("/")
         if folder not in self._ways:
-            way = os.path.relpath(os.path.realpath(folder or "/"), self._base)
+            way = os.path.relpath(
+                os.path.realpath(folder or "/"),
+                self._base,
+            )
             self._ways[folder] = "" if way == "." else f"{way}/"
         return self._ways[folder] + last
 

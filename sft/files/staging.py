@@ -98,13 +98,20 @@ def _take(lock: Path, out: Path) -> int:
     while True:
         lock.parent.mkdir(parents=True, exist_ok=True)
         try:
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            descriptor = os.open(
+                lock,
+                os.O_RDWR | os.O_CREAT | os.O_CLOEXEC,
+                0o666,
+            )
         except FileNotFoundError:
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(FileNotFoundError):
-                if os.path.samestat(os.stat(lock), os.fstat(descriptor)):
+                if os.path.samestat(
+                    os.stat(lock),
+                    os.fstat(descriptor),
+                ):
                     return descriptor
         except OSError as error:
             os.close(descriptor)

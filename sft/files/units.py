@@ -46,8 +46,13 @@ def line_units(path: Path, name: str = "") -> Iterator[Unit]:
                         lines += 1
                         break
             end = stream.tell()
-            yield Unit(path, name or path.name, Span(start, end, line))
-            start, line = end, line + lines
+            yield Unit(
+                path,
+                name or path.name,
+                Span(start, end, line),
+            )
+            start = end
+            line = line + lines
 
 
 def unit_lines(unit: Unit) -> Iterator[tuple[int, bytes, bool]]:

@@ -52,7 +52,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 
 def _items(
-    source: page_images.Document,
+    source: page_images.PageDocument,
     name: str,
     root: Path,
     options: Options,
@@ -95,7 +95,10 @@ def _file_name(root: _Element) -> str:
 def _factors(root: _Element, page: _Element, picture: Picture) -> tuple[float, float]:
     unit = _first(root, "MeasurementUnit") or "pixel"
     if unit not in UNITS:
-        raise MarkupError("source.shape", f"MeasurementUnit is {unit[:40]!r}, expected {', '.join(UNITS)}")
+        raise MarkupError(
+            "source.shape",
+            f"MeasurementUnit is {unit[:40]!r}, expected {', '.join(UNITS)}",
+        )
     width, height = (regions.number(page.get(key, "0"), key) for key in ("WIDTH", "HEIGHT"))
     if unit != "pixel" and not (width > 0 and height > 0 and regions.size_of(picture)):
         missing = "the page has no WIDTH and HEIGHT" if not (width > 0 and height > 0) else "the image cannot be read"
@@ -116,8 +119,20 @@ def _item(
     try:
         quad = regions.scaled(_outline(line), factors)
     except MarkupError as error:
-        return Reject(where, error.code, str(error), text[: rows.RAW])
-    return regions.item(where, text, text, regions.crop(picture, quad), task=options.task or Task.OCR, group=group)
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            text[: rows.RAW],
+        )
+    return regions.item(
+        where,
+        text,
+        text,
+        regions.crop(picture, quad),
+        task=options.task or Task.OCR,
+        group=group,
+    )
 
 
 def _by_tesseract(root: _Element) -> bool:
@@ -172,7 +187,12 @@ def _outline(line: _Element) -> regions.Quad:
     if not sides:
         raise MarkupError("source.geometry", "neither the line nor its strings have a place")
     lefts, tops, rights, bottoms = zip(*sides, strict=True)
-    return regions.box(min(lefts), min(tops), max(rights), max(bottoms))
+    return regions.box(
+        min(lefts),
+        min(tops),
+        max(rights),
+        max(bottoms),
+    )
 
 
 def _sides(element: _Element) -> tuple[float, float, float, float]:

@@ -96,7 +96,11 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
     """Items and rejects of one unit."""
     if unit.path.is_dir():
         for path in unit.payload:
-            yield _table(path, path.relative_to(unit.path).as_posix(), options)
+            yield _table(
+                path,
+                path.relative_to(unit.path).as_posix(),
+                options,
+            )
         return
     for found in json_stream.unit_objects(unit):
         yield found if isinstance(found, Reject) else _question(*found, unit.path.parent, options)
@@ -112,8 +116,18 @@ def _table(path: Path, where: str, options: Options) -> Item | Reject:
             raise MarkupError(code, str(error).splitlines()[0]) from error
         target = chart_target(_blank_nan(csv_rows(content)))
     except MarkupError as error:
-        return Reject(where, error.code, str(error), content[: json_stream.RAW].decode("utf-8", "replace"))
-    return Item(where, Picture(path=_image(path, options)), target, Task.CHART)
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            content[: json_stream.RAW].decode("utf-8", "replace"),
+        )
+    return Item(
+        where,
+        Picture(path=_image(path, options)),
+        target,
+        Task.CHART,
+    )
 
 
 def _image(table: Path, options: Options) -> Path:
@@ -124,7 +138,10 @@ def _image(table: Path, options: Options) -> Path:
         else [table.parent.parent / name for name in PAIRS.get(table.parent.name, ("png",))]
     )
     wanted = [folder / f"{table.stem}{suffix}" for folder in folders for suffix in SUFFIXES]
-    return next((path for path in wanted if path.is_file()), wanted[0])
+    return next(
+        (path for path in wanted if path.is_file()),
+        wanted[0],
+    )
 
 
 def csv_rows(content: bytes) -> list[list[str]]:
@@ -181,19 +198,38 @@ def chart_target(rows: list[list[str]]) -> str:
 
 
 def _question(where: str, row: dict[str, Any], folder: Path, options: Options) -> Item | Reject:
-    name, query, label = row.get("imgname"), row.get("query"), row.get("label")
+    name = row.get("imgname")
+    query = row.get("query")
+    label = row.get("label")
     if not (
         isinstance(name, str) and isinstance(query, str) and isinstance(label, (str, int, float)) and query.strip()
     ):
         return Reject(where, "source.shape", "expected imgname, query and label", json_stream.raw(row))
     path = inside(options.images or folder / "png", name)
     if path is None:
-        return Reject(where, "source.outside", f"{name[:200]!r} leads out of the source", json_stream.raw(row))
+        return Reject(
+            where,
+            "source.outside",
+            f"{name[:200]!r} leads out of the source",
+            json_stream.raw(row),
+        )
     try:
         target = make(Task.OCR, str(label), markup="text")
     except MarkupError as error:
-        return Reject(where, error.code, str(error), json_stream.raw(row))
-    return Item(where, Picture(path=path), target, Task.CHART, group=name, prompt=" ".join(query.split()))
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            json_stream.raw(row),
+        )
+    return Item(
+        where,
+        Picture(path=path),
+        target,
+        Task.CHART,
+        group=name,
+        prompt=" ".join(query.split()),
+    )
 
 
 FORMATS: dict[str, Format] = {

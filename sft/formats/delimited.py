@@ -73,7 +73,11 @@ _TRDG = re.compile(rf"\S+(?:{'|'.join(re.escape(suffix) for suffix in IMAGE_SUFF
 
 def units(source: Path, options: Options, delimiter: str) -> Iterator[Unit]:
     """Units of some hundred records; the payload is (columns, header, records and rejects)."""
-    path = source_file(source, FILES[delimiter == "\t"], "tsv" if delimiter == "\t" else "csv")
+    path = source_file(
+        source,
+        FILES[delimiter == "\t"],
+        "tsv" if delimiter == "\t" else "csv",
+    )
     with open_input(path) as stream:
         head = stream.readline(UNIT_BYTES).decode("utf-8-sig", "replace")
     if path.suffix.lower() == ".txt" and _TRDG.match(head):
@@ -92,10 +96,18 @@ def units(source: Path, options: Options, delimiter: str) -> Iterator[Unit]:
         batch.append(record)
         size += sum(map(len, record.fields)) if isinstance(record, Record) else RAW
         if len(batch) == UNIT_OBJECTS or size > UNIT_BYTES:
-            yield Unit(path, path.name, (columns, header, tuple(batch)))
+            yield Unit(
+                path,
+                path.name,
+                (columns, header, tuple(batch)),
+            )
             batch, size = [], 0
     if batch:
-        yield Unit(path, path.name, (columns, header, tuple(batch)))
+        yield Unit(
+            path,
+            path.name,
+            (columns, header, tuple(batch)),
+        )
 
 
 def _header(record: Record | Reject | None, path: Path) -> tuple[str, ...]:
@@ -120,13 +132,24 @@ def _columns(header: tuple[str, ...], given: Mapping[str, str], path: Path) -> d
             if not header:
                 columns[name] = int(given[name]) - 1
             elif given[name] not in header:
-                raise UsageError(f"no column {given[name]!r}", where=str(path), hint=said)
+                raise UsageError(
+                    f"no column {given[name]!r}",
+                    where=str(path),
+                    hint=said,
+                )
             else:
                 columns[name] = header.index(given[name])
-        elif found := next((usual for usual in USUAL[name] if usual in lower), None):
+        elif found := next(
+            (usual for usual in USUAL[name] if usual in lower),
+            None,
+        ):
             columns[name] = lower.index(found)
     if unknown := sorted(given.keys() - set(COLUMNS)):
-        raise UsageError(f"--map does not know {unknown[0]!r}", where=str(path), hint=f"known: {', '.join(COLUMNS)}")
+        raise UsageError(
+            f"--map does not know {unknown[0]!r}",
+            where=str(path),
+            hint=f"known: {', '.join(COLUMNS)}",
+        )
     if missing := [name for name in COLUMNS[:2] if columns.get(name, -1) < 0]:
         raise UsageError(
             f"which column holds the {missing[0]}?",
@@ -150,7 +173,8 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 def _item(
     unit: Unit, columns: dict[str, int], header: tuple[str, ...], record: Record, options: Options, root: Path
 ) -> Read:
-    where, fields = f"{unit.name}:{record.line}", record.fields
+    where = f"{unit.name}:{record.line}"
+    fields = record.fields
     if header == EASYOCR and len(fields) > 2:
         fields = (fields[0], ",".join(fields[1:]))
     if (header and len(fields) != len(header)) or len(fields) <= max(columns.values()):
@@ -202,9 +226,21 @@ def _trdg(unit: Unit, options: Options, root: Path) -> Iterator[Item | Read]:
         try:
             image = picture(name, root, turn=options.turn)
         except MarkupError as error:
-            yield Reject(where, error.code, str(error), line[:RAW])
+            yield Reject(
+                where,
+                error.code,
+                str(error),
+                line[:RAW],
+            )
             continue
-        yield item(where, line, label, image, options, task=options.task or Task.OCR)
+        yield item(
+            where,
+            line,
+            label,
+            image,
+            options,
+            task=options.task or Task.OCR,
+        )
 
 
 def csv_units(source: Path, options: Options) -> Iterator[Unit]:

@@ -93,7 +93,8 @@ def _string(item: Mapping[str, Any], key: str) -> str:
 
 def _text(item: Mapping[str, Any]) -> Iterator[Label]:
     task = task_of("texts", item)
-    text, original = _string(item, "text"), _string(item, "orig")
+    text = _string(item, "text")
+    original = _string(item, "orig")
     if item.get("content_layer") == "invisible":
         raise MarkupError("source.ignored", "an invisible text")
     if task is Task.FORMULA:
@@ -131,10 +132,19 @@ def _cells(data: Any, document: Mapping[str, Any]) -> tuple[int, int, list[tuple
     if not isinstance(cells, list):
         raise MarkupError("source.shape", "a table without table_cells")
     found = [(*_position(cell), _cell(cell, document)) for cell in cells]
-    rows, columns = _whole(data, "num_rows"), _whole(data, "num_cols")
-    rows, columns = (
-        max([rows, *(row + cell.rowspan for row, _, cell in found)]),
-        max([columns, *(column + cell.colspan for _, column, cell in found)]),
+    rows = _whole(data, "num_rows")
+    columns = _whole(data, "num_cols")
+    rows = max(
+        [
+            rows,
+            *(row + cell.rowspan for row, _, cell in found),
+        ]
+    )
+    columns = max(
+        [
+            columns,
+            *(column + cell.colspan for _, column, cell in found),
+        ]
     )
     if rows * columns > MAX_CELLS:
         raise MarkupError("source.too_large", f"a table of {rows} x {columns} cells")
@@ -161,7 +171,8 @@ def _cell(cell: Mapping[str, Any], document: Mapping[str, Any]) -> Cell:
 
 def _referred(reference: Any, document: Mapping[str, Any]) -> Iterator[str]:
     """The texts below what a cell of a form refers to (`{"$ref": "#/field_items/0"}`), in order."""
-    waiting, seen = [reference], 0
+    waiting = [reference]
+    seen = 0
     while waiting:
         seen += 1
         if seen > MAX_REFERENCES:
@@ -182,7 +193,10 @@ def _referred(reference: Any, document: Mapping[str, Any]) -> Iterator[str]:
 def _whole(item: Mapping[str, Any], key: str, default: int | None = 0) -> int:
     value = item.get(key, default)
     if type(value) is not int or not 0 <= value <= MAX_CELLS:
-        raise MarkupError("source.shape", f"{key} is {str(value)[:20]!r}")
+        raise MarkupError(
+            "source.shape",
+            f"{key} is {str(value)[:20]!r}",
+        )
     return value
 
 
@@ -248,9 +262,15 @@ def _lines(note: Mapping[str, Any]) -> list[list[Any]]:
         for x, y in values:
             table.setdefault(x, {})[index] = y
     if len(table) * len(lines) > MAX_CELLS:
-        raise MarkupError("source.too_large", f"a chart of {len(table)} x {len(lines)} values")
+        raise MarkupError(
+            "source.too_large",
+            f"a chart of {len(table)} x {len(lines)} values",
+        )
     return [
-        [note.get("x_axis_label", ""), *(line.get("label") for line in lines)],
+        [
+            note.get("x_axis_label", ""),
+            *(line.get("label") for line in lines),
+        ],
         *([x, *(ys.get(index, "") for index in range(len(lines)))] for x, ys in table.items()),
     ]
 
@@ -300,13 +320,18 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 
 def _document(
-    document: Mapping[str, Any], source: page_images.Document, name: str, root: Path, options: Options
+    document: Mapping[str, Any], source: page_images.PageDocument, name: str, root: Path, options: Options
 ) -> Iterator[Read]:
     pages = _Pages(document, source, root, options)
     for kind in LISTS:
         items = document.get(kind) or []
         if not isinstance(items, list):
-            yield Reject(f"{name}#/{kind}", "source.shape", f"{kind} is not a list", json_stream.raw(items))
+            yield Reject(
+                f"{name}#/{kind}",
+                "source.shape",
+                f"{kind} is not a list",
+                json_stream.raw(items),
+            )
             continue
         for index, item in enumerate(items):
             where = f"{name}#/{kind}/{index}"
@@ -339,17 +364,30 @@ def _item(
             continue
         here = f"{where}.{part}" if len(labels) > 1 else where
         try:
-            picture = pages.crop(place, item if kind in ("tables", "pictures") else {})
+            picture = pages.crop(
+                place,
+                item if kind in ("tables", "pictures") else {},
+            )
         except MarkupError as error:
             yield Reject(here, error.code, str(error), raw)
             continue
-        yield regions.item(here, raw, label, picture, task=task, group=name, markup=markup)
+        yield regions.item(
+            here,
+            raw,
+            label,
+            picture,
+            task=task,
+            group=name,
+            markup=markup,
+        )
 
 
 class _Pages:
     """The images of one document."""
 
-    def __init__(self, document: Mapping[str, Any], source: page_images.Document, root: Path, options: Options) -> None:
+    def __init__(
+        self, document: Mapping[str, Any], source: page_images.PageDocument, root: Path, options: Options
+    ) -> None:
         pages = document.get("pages")
         self.pages: dict[str, Any] = pages if isinstance(pages, dict) else {}
         self.source, self.root, self.options = source, root, options
@@ -380,8 +418,12 @@ class _Pages:
         box = place["bbox"]
         left, top, right, bottom = (regions.number(box.get(side), side) for side in "ltrb")
         if box.get("coord_origin", "TOPLEFT") == "BOTTOMLEFT":
-            top, bottom = height - top, height - bottom
-        return regions.crop(picture, regions.scaled(regions.box(left, top, right, bottom), factors))
+            top = height - top
+            bottom = height - bottom
+        return regions.crop(
+            picture,
+            regions.scaled(regions.box(left, top, right, bottom), factors),
+        )
 
     def _page(self, page: Mapping[str, Any]) -> tuple[Picture, tuple[float, float]]:
         picture = self._image(page)
@@ -393,10 +435,8 @@ class _Pages:
                 "image.missing", "the page has no image", hint="export the document with images of its pages"
             )
         size = page["size"]
-        width, height = (
-            regions.number(size.get("width"), "the width of the page"),
-            regions.number(size.get("height"), "the height of the page"),
-        )
+        width = regions.number(size.get("width"), "the width of the page")
+        height = regions.number(size.get("height"), "the height of the page")
         if regions.size_of(picture):
             return picture, regions.scale(picture, width, height, "the page")
         said = page["image"].get("size")

@@ -50,13 +50,22 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 def _row(where: str, row: Json, root: Path) -> HubRow | Reject:
     try:
         msgspec.convert(row, Sample)
-        return HubRow(where, row, tuple(picture(image["image_url"], root) for image in row["image_info"]))
+        return HubRow(
+            where,
+            row,
+            tuple(picture(image["image_url"], root) for image in row["image_info"]),
+        )
     except msgspec.ValidationError as error:
         problems = explain_structure(row, 0)
         code, message = (problems[0].code, problems[0].message) if problems else ("structure.object", str(error))
         return Reject(where, code, message, json_stream.raw(row))
     except MarkupError as error:
-        return Reject(where, error.code, str(error), json_stream.raw(row))
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            json_stream.raw(row),
+        )
 
 
 FORMATS = {

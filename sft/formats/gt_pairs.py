@@ -67,7 +67,10 @@ def _stem(name: str) -> str:
     if name.lower().endswith(GT):
         return name[: -len(GT)]
     stem = name.rsplit(".", 1)[0]
-    return next((stem.removesuffix(copy) for copy in COPIES if stem.endswith(copy)), stem)
+    return next(
+        (stem.removesuffix(copy) for copy in COPIES if stem.endswith(copy)),
+        stem,
+    )
 
 
 def _copy(name: str) -> int:
@@ -75,7 +78,10 @@ def _copy(name: str) -> int:
     if name.lower().endswith(GT):
         return 0
     stem = name.rsplit(".", 1)[0]
-    return next((rank for rank, copy in enumerate(COPIES, 2) if stem.endswith(copy)), 1)
+    return next(
+        (rank for rank, copy in enumerate(COPIES, 2) if stem.endswith(copy)),
+        1,
+    )
 
 
 def _rank(name: str) -> tuple[int, str]:
@@ -94,17 +100,31 @@ def _group(root: Path, folder: Path, stem: str, names: list[str], options: Optio
     text = names[0] if names[0].lower().endswith(GT) else ""
     images = names[1:] if text else names
     if text and images:
-        yield _pair(_where(root, folder / text), folder / text, folder / images[0], options)
+        yield _pair(
+            _where(root, folder / text),
+            folder / text,
+            folder / images[0],
+            options,
+        )
         for name in images[1:]:
             if _copy(name) == _copy(images[0]):
                 yield Reject(
                     _where(root, folder / name), "source.shape", f"a second image for {text}; {images[0]} is taken"
                 )
     elif text:
-        yield Reject(_where(root, folder / text), "source.shape", "no image beside it", _begin(folder / text))
+        yield Reject(
+            _where(root, folder / text),
+            "source.shape",
+            "no image beside it",
+            _begin(folder / text),
+        )
     else:
         for name in images:
-            yield Reject(_where(root, folder / name), "source.shape", f"no {stem}{GT} beside it")
+            yield Reject(
+                _where(root, folder / name),
+                "source.shape",
+                f"no {stem}{GT} beside it",
+            )
 
 
 def _where(root: Path, path: Path) -> str:

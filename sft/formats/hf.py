@@ -91,27 +91,42 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
 
 
 def _file_units(file: DataFile, options: Options) -> Iterator[Unit]:
-    name, path = file.name, file.path
-    suffix, separator = path.suffix.lower(), _separator(file)
+    name = file.name
+    path = file.path
+    suffix = path.suffix.lower()
+    separator = _separator(file)
     inner: Iterable[Unit]
     if suffix in (".parquet", ".arrow", ".tar"):
         module = webdataset if suffix == ".tar" else parquet
         names, images = module.columns_of(path)
         columns = choose(names, images, options, str(path))
-        inner = module.units(path, name, list(dict.fromkeys(_head(column, names) for column in columns.heads)))
+        inner = module.units(
+            path,
+            name,
+            list(dict.fromkeys(_head(column, names) for column in columns.heads)),
+        )
     elif separator:
         header = _csv_header(path, separator)
         columns = choose(list(header), [], options, str(path))
         inner = [Unit(path, name, Table(header, separator))]
     elif file.reading or suffix == ".txt":
         how = datasets_library.streamed(path, file.reading)
-        columns = choose(list(how.columns), [], options, str(path))
+        columns = choose(
+            list(how.columns),
+            [],
+            options,
+            str(path),
+        )
         inner = [Unit(path, name, how)]
     else:
         columns = choose(_first_keys(path), [], options, str(path))
         inner = (replace(unit, name=name) for unit in json_units(path))
     for unit in inner:
-        yield Unit(unit.path, unit.name, (columns, unit.payload))
+        yield Unit(
+            unit.path,
+            unit.name,
+            (columns, unit.payload),
+        )
 
 
 def _separator(file: DataFile) -> str:
@@ -160,16 +175,30 @@ def choose(names: list[str], images: list[str], options: Options, where: str) ->
     """
     for wanted in options.columns.values():
         if wanted not in names and wanted.split(".", 1)[0] not in names:
-            raise UsageError(f"no column {wanted!r}", where=where, hint=f"the columns are {', '.join(names)}")
+            raise UsageError(
+                f"no column {wanted!r}",
+                where=where,
+                hint=f"the columns are {', '.join(names)}",
+            )
     image = options.columns.get("image") or _one_image(names, images, where)
     text = options.columns.get("text") or _one_text(
         [name for name in names if name != image], options.task, names, where
     )
-    guessed, markup = TEXT_NAMES.get(text.rsplit(".", 1)[-1].lower(), (Task.OCR, "auto"))
+    guessed, markup = TEXT_NAMES.get(
+        text.rsplit(".", 1)[-1].lower(),
+        (Task.OCR, "auto"),
+    )
     task = options.task or guessed
     if options.markup != "auto" or task is not guessed:
         markup = options.markup
-    return Columns(image, text, options.columns.get("group", ""), options.columns.get("prompt", ""), task, markup)
+    return Columns(
+        image,
+        text,
+        options.columns.get("group", ""),
+        options.columns.get("prompt", ""),
+        task,
+        markup,
+    )
 
 
 def _one_image(names: list[str], images: list[str], where: str) -> str:
@@ -186,7 +215,10 @@ def _one_text(names: list[str], task: Task | None, every: list[str], where: str)
     candidates = {name: TEXT_NAMES[name.lower()][0] for name in names if name.lower() in TEXT_NAMES}
     of_task = [name for name, is_for in candidates.items() if task is None or is_for is task] or list(candidates)
     if of_task and len({candidates[name] for name in of_task}) == 1:
-        return min(of_task, key=lambda name: list(TEXT_NAMES).index(name.lower()))
+        return min(
+            of_task,
+            key=lambda name: list(TEXT_NAMES).index(name.lower()),
+        )
     what = f"{' and '.join(of_task)} could both be the label" if of_task else "no column that looks like a label"
     raise UsageError(
         what,
@@ -217,7 +249,11 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 def _csv_objects(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
     header: tuple[str, ...] = unit.payload.header
-    for row in islice(records(unit.path, unit.name, unit.payload.separator), 1, None):
+    for row in islice(
+        records(unit.path, unit.name, unit.payload.separator),
+        1,
+        None,
+    ):
         if isinstance(row, Reject):
             yield row
         elif len(row.fields) != len(header):
@@ -234,7 +270,11 @@ def _csv_objects(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
 def _item(where: str, row: Mapping[str, Any], columns: Columns, folder: Path, options: Options) -> Item | Reject:
     try:
         picture = parquet.picture(value_at(row, columns.image), folder, options)
-        target = make(columns.task, _label(value_at(row, columns.text), columns.text), markup=columns.markup)
+        target = make(
+            columns.task,
+            _label(value_at(row, columns.text), columns.text),
+            markup=columns.markup,
+        )
         group, prompt = (_word(value_at(row, name)) if name else "" for name in (columns.group, columns.prompt))
     except MarkupError as error:
         return Reject(

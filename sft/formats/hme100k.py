@@ -34,7 +34,13 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
             where=str(source),
             hint="draw the strokes first, and give the list of names and LaTeX",
         )
-    yield from line_units(source_file(source, (f"{options.split or 'train'}_labels.txt", "caption.txt"), "hme100k"))
+    yield from line_units(
+        source_file(
+            source,
+            (f"{options.split or 'train'}_labels.txt", "caption.txt"),
+            "hme100k",
+        )
+    )
 
 
 def read(unit: Unit, options: Options) -> Iterator[Read]:
@@ -51,11 +57,29 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             continue
         try:
             picture(name, folder, below=True)  # before its suffix is looked for on the disk
-            image = picture(with_suffix(folder, name, SUFFIXES), folder, below=True, turn=options.turn)
+            image = picture(
+                with_suffix(folder, name, SUFFIXES),
+                folder,
+                below=True,
+                turn=options.turn,
+            )
         except MarkupError as error:
-            yield Reject(where, error.code, str(error), line[:RAW])
+            yield Reject(
+                where,
+                error.code,
+                str(error),
+                line[:RAW],
+            )
             continue
-        yield item(where, line, label, image, options, task=Task.FORMULA, usual="latex-tokens")
+        yield item(
+            where,
+            line,
+            label,
+            image,
+            options,
+            task=Task.FORMULA,
+            usual="latex-tokens",
+        )
 
 
 def _images(path: Path) -> Path:

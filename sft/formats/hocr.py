@@ -43,7 +43,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         yield from _file(document, regions.relative(document.path, unit.path), unit.path, options)
 
 
-def _file(source: page_images.Document, name: str, root: Path, options: Options) -> Iterator[Read]:
+def _file(source: page_images.PageDocument, name: str, root: Path, options: Options) -> Iterator[Read]:
     document = xml_safe.read_html(source.path)
     if isinstance(document, xml_safe.Fault):
         yield Reject(name, document.code, document.message)
@@ -61,9 +61,14 @@ def _file(source: page_images.Document, name: str, root: Path, options: Options)
             seen.add(key)
             factors = _factors(page, picture)
         except MarkupError as error:
-            yield Reject(where, error.code, str(error), page.get("title", "")[: rows.RAW])
+            yield Reject(
+                where,
+                error.code,
+                str(error),
+                page.get("title", "")[: rows.RAW],
+            )
             continue
-        reader = hocr_text.Page(page, tesseract=tesseract)
+        reader = hocr_text.HocrPage(page, tesseract=tesseract)
         for index, line in enumerate(reader.lines()):
             if line not in document.open:
                 where = f"{name}#{line.get('id') or f'{number}.{index}'}"
@@ -100,7 +105,7 @@ def _factors(page: _Element, picture: Picture) -> tuple[float, float]:
 def _item(
     where: str,
     line: _Element,
-    page: hocr_text.Page,
+    page: hocr_text.HocrPage,
     picture: Picture,
     factors: tuple[float, float],
     group: str,

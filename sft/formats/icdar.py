@@ -47,7 +47,11 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
         if _is_list(source):
             yield from line_units(source)
         else:
-            yield Unit(source.parent, source.parent.name, ((source.name, _image(source, options, {})),))
+            yield Unit(
+                source.parent,
+                source.parent.name,
+                ((source.name, _image(source, options, {})),),
+            )
         return
     batch: list[tuple[str, str]] = []
     listed: dict[Path, dict[str, list[str]]] = {}
@@ -123,7 +127,10 @@ def _one(folder: Path, stems: dict[str, None], listed: dict[Path, dict[str, list
             names = []
         listed[folder] = {}
         for name in names:
-            listed[folder].setdefault(name.rsplit(".", 1)[0], []).append(name)
+            listed[folder].setdefault(
+                name.rsplit(".", 1)[0],
+                [],
+            ).append(name)
     for stem in stems:
         if len(names := listed[folder].get(stem, [])) == 1:
             return str(folder / names[0])
@@ -167,8 +174,20 @@ def _cropped(where: str, line: str, root: Path, options: Options) -> Read:
     try:
         image = picture(name, root, below=True, turn=options.turn)
     except MarkupError as error:
-        return Reject(where, error.code, str(error), line[:RAW])
-    return item(where, line, text, image, options, task=options.task or Task.OCR)
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            line[:RAW],
+        )
+    return item(
+        where,
+        line,
+        text,
+        image,
+        options,
+        task=options.task or Task.OCR,
+    )
 
 
 def _unquoted(text: str) -> str:
@@ -206,7 +225,14 @@ def _page(path: Path, name: str, image: str, options: Options) -> Iterator[Read]
                 where, "image.missing", "no image of that name, or several; --images FOLDER says where", row[:RAW]
             )
         else:
-            yield _word(where, row, Path(image), group if folder == "." else f"{folder}/{group}", mlt, options)
+            yield _word(
+                where,
+                row,
+                Path(image),
+                group if folder == "." else f"{folder}/{group}",
+                mlt,
+                options,
+            )
 
 
 def _word(where: str, line: str, image: Path, group: str, mlt: bool, options: Options) -> Read:
@@ -225,7 +251,12 @@ def _word(where: str, line: str, image: Path, group: str, mlt: bool, options: Op
             where, "source.shape", 'expected `x1,y1,…,x4,y4,text` or `left, top, right, bottom, "text"`', line[:RAW]
         )
     if text.strip() in IGNORED:
-        return Reject(where, "source.ignored", f"{text.strip()!r}: a word that nobody could read", line[:RAW])
+        return Reject(
+            where,
+            "source.ignored",
+            f"{text.strip()!r}: a word that nobody could read",
+            line[:RAW],
+        )
     if (area := _area(corners)) <= 0:
         said = (
             "no area" if math.isclose(area, 0) else "corners that run counter-clockwise, and would be cut out mirrored"

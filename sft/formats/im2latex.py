@@ -45,7 +45,10 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
     if path.suffix.lower() == ".csv":
         yield from delimited.csv_units(path, options)
         return
-    formulas = next((path.parent / name for name in _candidates(path) if (path.parent / name).is_file()), None)
+    formulas = next(
+        (path.parent / name for name in _candidates(path) if (path.parent / name).is_file()),
+        None,
+    )
     if formulas is None:
         raise UsageError(
             "no file of formulas beside this list", where=str(path), hint=f"expected one of {', '.join(FORMULAS)}"
@@ -121,7 +124,8 @@ def _formula(stream: IO[bytes], starts: array[int], line: str) -> bytes | None:
     found = _numbers(line)
     if found is None or found[1] + 1 >= len(starts):
         return None
-    begins, ends = starts[found[1]], starts[found[1] + 1]
+    begins = starts[found[1]]
+    ends = starts[found[1] + 1]
     stream.seek(begins)
     return stream.read(min(ends - begins, MAX_FORMULA_BYTES + 1))
 
@@ -150,16 +154,31 @@ def _item(where: str, line: str, raw: bytes | None, folder: Path, options: Optio
     if found is None:
         return Reject(where, "source.shape", "expected `NUMBER IMAGE TYPE` or `IMAGE NUMBER`", line[:RAW])
     if raw is None:
-        return Reject(where, "source.shape", f"there is no formula {found[1]}", line[:RAW])
+        return Reject(
+            where,
+            "source.shape",
+            f"there is no formula {found[1]}",
+            line[:RAW],
+        )
     if len(raw) > MAX_FORMULA_BYTES:
-        return Reject(where, "source.too_large", f"more than {MAX_FORMULA_BYTES:,} bytes in one formula", begin(raw))
+        return Reject(
+            where,
+            "source.too_large",
+            f"more than {MAX_FORMULA_BYTES:,} bytes in one formula",
+            begin(raw),
+        )
     text = decode_line(where, raw, latin=True)
     if isinstance(text, Reject):
         return text
     try:
         image = picture(found[0], folder, below=True, turn=options.turn)
     except MarkupError as error:
-        return Reject(where, error.code, str(error), line[:RAW])
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            line[:RAW],
+        )
     return item(where, text, text, image, options, task=Task.FORMULA)
 
 

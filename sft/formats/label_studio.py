@@ -65,17 +65,31 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             name = _image_key(data, options)
             found_regions = list(_regions(task, options))
         except MarkupError as error:
-            yield Reject(where, error.code, str(error), json_stream.raw(task))
+            yield Reject(
+                where,
+                error.code,
+                str(error),
+                json_stream.raw(task),
+            )
             continue
         for index, region in enumerate(found_regions):
-            yield _item(f"{where}#{region.get('id', index)}", region, data[name], unit.path.parent, options)
+            yield _item(
+                f"{where}#{region.get('id', index)}",
+                region,
+                data[name],
+                unit.path.parent,
+                options,
+            )
 
 
 def _image_key(data: Mapping[str, Any], options: Options) -> str:
     wanted = options.columns.get("image")
     if wanted:
         if wanted not in data:
-            raise MarkupError("source.shape", f"no key {wanted!r}; there are {', '.join(map(str, data))[:100]}")
+            raise MarkupError(
+                "source.shape",
+                f"no key {wanted!r}; there are {', '.join(map(str, data))[:100]}",
+            )
         return wanted
     for key in IMAGE_KEYS:
         if isinstance(data.get(key), (str, list)):
@@ -113,7 +127,10 @@ def _regions(task: Mapping[str, Any], options: Options) -> Iterator[dict[str, An
         raise MarkupError(
             "source.ignored", "no annotation" if not annotations else "every annotation was cancelled (skipped)"
         )
-    chosen = next((one for one in usable if one.get("ground_truth") is True), usable[-1])
+    chosen = next(
+        (one for one in usable if one.get("ground_truth") is True),
+        usable[-1],
+    )
     found: dict[Any, dict[str, Any]] = {}
     for row in chosen["result"]:
         if isinstance(row, dict) and row.get("type") != "relation":
@@ -126,7 +143,8 @@ def _regions(task: Mapping[str, Any], options: Options) -> Iterator[dict[str, An
 
 def _join(region: dict[str, Any], row: Mapping[str, Any], options: Options) -> None:
     """Put one row of `result` to what is known of its region."""
-    value, kind = row.get("value"), str(row.get("type", ""))
+    value = row.get("value")
+    kind = str(row.get("type", ""))
     if not isinstance(value, dict):
         region["problem"] = ("source.shape", "a region without a value")
         return
@@ -187,10 +205,21 @@ def _item(where: str, region: Mapping[str, Any], image: Any, root: Path, options
         group = str(picture.path) if picture.path else picture.url or where.partition("#")[0]
         group = group.removeprefix(f"{options.images or root}/")
         if "shape" in region:
-            picture = regions.crop(picture, _quad(region["shape"], region.get("turned", 0), picture))
+            picture = regions.crop(
+                picture,
+                _quad(region["shape"], region.get("turned", 0), picture),
+            )
     except MarkupError as error:
         return Reject(where, error.code, str(error), raw)
-    return rows.item(where, raw, "\n".join(lines), picture, options, task=options.task or Task.OCR, group=group)
+    return rows.item(
+        where,
+        raw,
+        "\n".join(lines),
+        picture,
+        options,
+        task=options.task or Task.OCR,
+        group=group,
+    )
 
 
 def _quad(shape: Any, turned: Any, picture: Picture) -> regions.Quad:
@@ -206,18 +235,34 @@ def _quad(shape: Any, turned: Any, picture: Picture) -> regions.Quad:
     )
     if "points" in shape:
         return regions.polygon([(x * width / 100, y * height / 100) for x, y in regions.pairs(shape["points"])])
-    left, top = regions.number(shape.get("x")) * width / 100, regions.number(shape.get("y")) * height / 100
+    left = regions.number(shape.get("x")) * width / 100
+    top = regions.number(shape.get("y")) * height / 100
     if "radiusX" in shape:
-        across, down = (
-            regions.number(shape["radiusX"]) * width / 100,
-            regions.number(shape.get("radiusY")) * height / 100,
+        across = regions.number(shape["radiusX"]) * width / 100
+        down = regions.number(shape.get("radiusY")) * height / 100
+        return regions.box(
+            left - across,
+            top - down,
+            left + across,
+            top + down,
         )
-        return regions.box(left - across, top - down, left + across, top + down)
-    wide, tall = regions.number(shape.get("width")) * width / 100, regions.number(shape.get("height")) * height / 100
-    regions.box(left, top, left + wide, top + tall)
+    wide = regions.number(shape.get("width")) * width / 100
+    tall = regions.number(shape.get("height")) * height / 100
+    regions.box(
+        left,
+        top,
+        left + wide,
+        top + tall,
+    )
     angle = math.radians(regions.number(shape.get("rotation") or 0, "the rotation"))
-    corners = [(0.0, 0.0), (wide, 0.0), (wide, tall), (0.0, tall)]
-    cos, sin = math.cos(angle), math.sin(angle)
+    corners = [
+        (0.0, 0.0),
+        (wide, 0.0),
+        (wide, tall),
+        (0.0, tall),
+    ]
+    cos = math.cos(angle)
+    sin = math.sin(angle)
     return tuple((round(left + x * cos - y * sin, 3), round(top + x * sin + y * cos, 3)) for x, y in corners)
 
 
@@ -251,8 +296,19 @@ def _picture(name: Any, root: Path, options: Options) -> Picture:
     hint = f"--images DIR names the folder in which {last[:100]} lies" + (
         ", of which nothing was found there" if options.images else ""
     )
-    there = next((below for below in found if os.path.isfile(below)), None)
-    return Picture(path=there) if there else Picture(path=found[0], hint=hint, others=tuple(found[1:]))
+    there = next(
+        (below for below in found if os.path.isfile(below)),
+        None,
+    )
+    return (
+        Picture(path=there)
+        if there
+        else Picture(
+            path=found[0],
+            hint=hint,
+            others=tuple(found[1:]),
+        )
+    )
 
 
 FORMATS = {

@@ -60,9 +60,19 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             continue
         where, row = found
         try:
-            yield _read(where, row, options, options.images or unit.path.parent)
+            yield _read(
+                where,
+                row,
+                options,
+                options.images or unit.path.parent,
+            )
         except MarkupError as error:
-            yield Reject(where, error.code, str(error), json_stream.raw(row))
+            yield Reject(
+                where,
+                error.code,
+                str(error),
+                json_stream.raw(row),
+            )
 
 
 def _read(where: str, row: Json, options: Options, root: Path) -> Read:
@@ -90,7 +100,11 @@ def _read(where: str, row: Json, options: Options, root: Path) -> Read:
     ]
     hub: Json = {"image_info": names, "text_info": texts}
     rest = {key: value for key, value in row.items() if key not in ("conversations", "image", "images")}
-    return HubRow(where, {**hub, "meta": {"llava": rest}} if rest else hub, pictures)
+    return HubRow(
+        where,
+        {**hub, "meta": {"llava": rest}} if rest else hub,
+        pictures,
+    )
 
 
 def _images(row: Json) -> list[Any]:
@@ -126,7 +140,12 @@ def _turns(row: Json) -> tuple[list[Json], list[int]]:
         if marks and _TAGS[sender] == "no_mask":
             raise inexpressible(f"conversations[{number}] has an image in an answer")
         indices += [number] * marks
-        texts.append({"text": value.replace(MARK, "").strip() if marks else value, "tag": _TAGS[sender]})
+        texts.append(
+            {
+                "text": value.replace(MARK, "").strip() if marks else value,
+                "tag": _TAGS[sender],
+            }
+        )
     return texts, indices
 
 

@@ -43,11 +43,16 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
                     where=str(path),
                     hint="copy or download it again; name the folder that holds data.mdb",
                 ) from error
-            count, problem = 0, ("source.syntax", f"not an LMDB set that can be read: {error}")
+            count = 0
+            problem = ("source.syntax", f"not an LMDB set that can be read: {error}")
         if problem:
             yield Unit(path, name, problem)
         for start in range(1, count + 1, UNIT_OBJECTS):
-            yield Unit(path, name, range(start, min(start + UNIT_OBJECTS, count + 1)))
+            yield Unit(
+                path,
+                name,
+                range(start, min(start + UNIT_OBJECTS, count + 1)),
+            )
 
 
 def _sets(source: Path) -> list[Path]:
@@ -78,10 +83,8 @@ def _count(base: lmdb_file.Base) -> tuple[int, tuple[str, str] | None]:
         return 0, ("source.shape", "no key num-samples")
     if isinstance(number, int) or not number.isdigit() or len(number) > 18:
         return 0, ("source.shape", f"num-samples is no number: {str(number)[:20]}")
-    count, entries = (
-        int(number),
-        min(base.entries, base.size),
-    )  # what a damaged set says of itself is no reason to count for ever
+    count = int(number)
+    entries = min(base.entries, base.size)  # what a damaged set says of itself is no reason to count for ever
     if count > entries:
         return entries, ("source.shape", f"num-samples says {count:,}, but there are only {entries:,} entries")
     return count, None
@@ -94,7 +97,12 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         return
     with lmdb_file.opened(_data(unit.path)) as base:
         for number in unit.payload:
-            yield _item(f"{unit.name}#{number}", number, base, options)
+            yield _item(
+                f"{unit.name}#{number}",
+                number,
+                base,
+                options,
+            )
 
 
 def _item(where: str, number: int, base: lmdb_file.Base, options: Options) -> Read:
@@ -104,10 +112,18 @@ def _item(where: str, number: int, base: lmdb_file.Base, options: Options) -> Re
     except lmdb_file.Corrupt as error:
         return Reject(where, "source.syntax", f"data.mdb is damaged here: {error}")
     if image is None or label is None:
-        return Reject(where, "source.shape", f"no key {'image' if image is None else 'label'}-{number:09d}")
+        return Reject(
+            where,
+            "source.shape",
+            f"no key {'image' if image is None else 'label'}-{number:09d}",
+        )
     if isinstance(image, int) or isinstance(label, int):
         sizes = [value if isinstance(value, int) else len(value) for value in (image, label)]
-        return Reject(where, "source.too_large", f"{sizes[0]:,} bytes of image, {sizes[1]:,} of label")
+        return Reject(
+            where,
+            "source.too_large",
+            f"{sizes[0]:,} bytes of image, {sizes[1]:,} of label",
+        )
     if _PICKLE.match(label):
         return Reject(where, "source.refused", "a pickled label; unpickling runs whatever the author wrote")
     text = rows.decode_line(where, label)

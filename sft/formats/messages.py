@@ -53,16 +53,32 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
 def read(unit: Unit, options: Options) -> Iterator[Read]:
     """A HubRow or a Reject for every row."""
     for found in json_rows(unit, unique_keys=True):
-        yield found if isinstance(found, Reject) else hub_row(*found, options.images or unit.path.parent)
+        yield (
+            found
+            if isinstance(found, Reject)
+            else hub_row(
+                *found,
+                options.images or unit.path.parent,
+            )
+        )
 
 
 def hub_row(where: str, row: Json, root: Path) -> HubRow | Reject:
     """One row of any of the shapes above; paths count from `root`."""
     try:
         hub, images = from_messages(usual(row))
-        return HubRow(where, hub, tuple(_picture(image, root) for image in images))
+        return HubRow(
+            where,
+            hub,
+            tuple(_picture(image, root) for image in images),
+        )
     except MarkupError as error:
-        return Reject(where, error.code, str(error), json_stream.raw(row))
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            json_stream.raw(row),
+        )
 
 
 def _picture(image: str | Inline, root: Path) -> Picture:
@@ -74,17 +90,26 @@ def usual(row: Json) -> Json:
     if "messages" in row:
         return row
     if "conversation" in row:
-        pairs, used = [_exchange(turn) for turn in _list(row, "conversation")], _SHAPES[0]
+        pairs = [_exchange(turn) for turn in _list(row, "conversation")]
+        used = _SHAPES[0]
     elif "response" in row:
-        pairs, used = [*_history(row), _pair(row.get("query"), row["response"], {})], _SHAPES[1]
+        pairs = [
+            *_history(row),
+            _pair(row.get("query"), row["response"], {}),
+        ]
+        used = _SHAPES[1]
     elif "output" in row:
-        texts = [row.get("instruction") or "", row.get("input") or ""]
+        texts = [
+            row.get("instruction") or "",
+            row.get("input") or "",
+        ]
         if not all(isinstance(text, str) for text in texts):
             raise misshapen("instruction or input is not a text")
-        pairs, used = (
-            [*_history(row), _pair("\n".join(filter(None, texts)), row["output"], {})],
-            _SHAPES[2] | {"history"},
-        )
+        pairs = [
+            *_history(row),
+            _pair("\n".join(filter(None, texts)), row["output"], {}),
+        ]
+        used = _SHAPES[2] | {"history"}
     else:
         hint = next(
             (
@@ -94,7 +119,11 @@ def usual(row: Json) -> Json:
             ),
             "",
         )
-        raise MarkupError("source.shape", f"no messages; keys: {', '.join(sorted(row))[: json_stream.RAW]}", hint=hint)
+        raise MarkupError(
+            "source.shape",
+            f"no messages; keys: {', '.join(sorted(row))[: json_stream.RAW]}",
+            hint=hint,
+        )
     rest = {key: value for key, value in row.items() if key not in used}
     return {**rest, "messages": [message for pair in pairs for message in pair]}
 

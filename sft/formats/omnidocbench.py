@@ -60,12 +60,24 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
                 name, unit.path, unit.path.parent, options, folders=("images",), one_page=False
             )
         except MarkupError as error:
-            yield Reject(where, error.code, str(error), json_stream.raw(page))
+            yield Reject(
+                where,
+                error.code,
+                str(error),
+                json_stream.raw(page),
+            )
             continue
         actual = regions.size_of(picture)
         size = (width or (actual or (0, 0))[0], height or (actual or (0, 0))[1])
         for index, block in enumerate(blocks):
-            item = _item(f"{where}#{index}", block, name, picture, size, options)
+            item = _item(
+                f"{where}#{index}",
+                block,
+                name,
+                picture,
+                size,
+                options,
+            )
             if item is not None:
                 yield item
 
@@ -87,7 +99,10 @@ def _item(
 ) -> Read | None:
     raw = json_stream.raw(block)
     try:
-        if not isinstance(block, dict) or not isinstance(kind := block.get("category_type", block.get("type")), str):
+        if not isinstance(block, dict) or not isinstance(
+            kind := block.get("category_type", block.get("type")),
+            str,
+        ):
             raise MarkupError("source.shape", "a block without a category")
         task = Task.TABLE if kind in TABLES else Task.FORMULA if kind in FORMULAS else Task.OCR
         if options.task not in (None, task):
@@ -111,7 +126,10 @@ def _label(block: Mapping[str, Any], task: Task) -> tuple[str, str]:
     """(label, how it is written)"""
     content = block.get("content")
     if task is Task.TABLE:
-        html = block.get("html", content if isinstance(content, str) and "<t" in content else None)
+        html = block.get(
+            "html",
+            content if isinstance(content, str) and "<t" in content else None,
+        )
         if not isinstance(html, str) or not html.strip():
             if block.get("latex") or content:
                 raise MarkupError("source.inexpressible", "a table in LaTeX alone", hint="give it in HTML")
@@ -135,7 +153,10 @@ def _quad(block: Mapping[str, Any], size: tuple[float, float]) -> regions.Quad:
     if max(left, top, right, bottom) <= 1:
         if not all(size):
             raise MarkupError("source.geometry", "a box in fractions of a page whose size is not known")
-        left, top, right, bottom = left * size[0], top * size[1], right * size[0], bottom * size[1]
+        left = left * size[0]
+        top = top * size[1]
+        right = right * size[0]
+        bottom = bottom * size[1]
     return regions.box(left, top, right, bottom)
 
 

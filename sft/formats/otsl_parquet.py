@@ -57,7 +57,11 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
                 where=str(path),
                 hint=f"the columns are {', '.join(found)}; other Parquet files are read with `sft convert hf`",
             )
-        yield from parquet.units(path, name, [column for column in COLUMNS if column in found])
+        yield from parquet.units(
+            path,
+            name,
+            [column for column in COLUMNS if column in found],
+        )
 
 
 def read(unit: Unit, options: Options) -> Iterator[Read]:
@@ -81,13 +85,17 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 def target(row: dict[str, Any]) -> str:
     """The OTSL of one row. Raises MarkupError."""
-    names, html = row["otsl"], row.get("html")
+    names = row["otsl"]
+    html = row.get("html")
     if not isinstance(names, list) or not names:
         raise MarkupError("source.shape", "otsl is not a list of tokens")
     unknown = next((name for name in names if name not in TOKENS), None)
     if unknown is not None:
         raise MarkupError("target.otsl", f"unknown token {str(unknown)[:40]!r}")
-    cells = _one_per_owner([name for name in names if name in OWNERS], _cells(row["cells"]))
+    cells = _one_per_owner(
+        [name for name in names if name in OWNERS],
+        _cells(row["cells"]),
+    )
     written = make(Task.TABLE, _otsl(names, cells), markup="otsl")
     if html:
         _compare(html, cells, written)
@@ -118,7 +126,10 @@ def _cells(value: Any) -> list[list[str]]:
     ):
         raise MarkupError("source.shape", "cells are not a list of {tokens, bbox}")
     if len(cells) > MAX_CELLS:
-        raise MarkupError("source.too_large", f"{len(cells):,} cells in one table, at most {MAX_CELLS:,} are read")
+        raise MarkupError(
+            "source.too_large",
+            f"{len(cells):,} cells in one table, at most {MAX_CELLS:,} are read",
+        )
     return [cell["tokens"] for cell in cells]
 
 

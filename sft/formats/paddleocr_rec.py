@@ -65,9 +65,21 @@ def _line(where: str, line: str, root: Path, options: Options) -> Iterator[Read]
         try:
             image = picture(name, root, turn=options.turn)
         except MarkupError as error:
-            yield Reject(place, error.code, str(error), line[:RAW])
+            yield Reject(
+                place,
+                error.code,
+                str(error),
+                line[:RAW],
+            )
             continue
-        yield item(place, line, label, image, options, task=options.task or Task.OCR)
+        yield item(
+            place,
+            line,
+            label,
+            image,
+            options,
+            task=options.task or Task.OCR,
+        )
 
 
 def _is_boxes(label: str) -> bool:

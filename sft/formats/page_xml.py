@@ -53,7 +53,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 
 def _items(
-    source: page_images.Document,
+    source: page_images.PageDocument,
     name: str,
     root: Path,
     options: Options,
@@ -103,7 +103,12 @@ def _item(
             label = _text(element, joined)
         quad = regions.scaled(_outline(element), factors)
     except MarkupError as error:
-        return Reject(where, error.code, str(error), label[: rows.RAW])
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            label[: rows.RAW],
+        )
     markup = "otsl" if task is Task.TABLE else "auto"
     return regions.item(
         where, label, label, regions.crop(picture, quad), task=options.task or task, group=group, markup=markup
@@ -199,7 +204,10 @@ def _cells(table: _Element) -> Iterator[tuple[int, int, Cell]]:
 
 
 def _whole(element: _Element, name: str, default: int | None = None) -> int:
-    value = element.get(name, "" if default is None else str(default))
+    value = element.get(
+        name,
+        "" if default is None else str(default),
+    )
     if not value.isdecimal() or len(value) > 4:
         raise MarkupError("source.shape", f"{name} of a table cell is {value[:20]!r}")
     return max(int(value), default or 0)

@@ -40,7 +40,10 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
     """The objects of `annotations.json`, or of each one in a folder of splits."""
     for name, path in _files(source, options.split):
         for unit in json_stream.object_units(path, "item", name):
-            yield replace(unit, payload=tuple((index, _slim(plot)) for index, plot in unit.payload))
+            yield replace(
+                unit,
+                payload=tuple((index, _slim(plot)) for index, plot in unit.payload),
+            )
 
 
 def _slim(plot: Any) -> Any:
@@ -99,16 +102,30 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             index = plot.get("image_index")
             if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < 10**12:
                 raise MarkupError("source.shape", "image_index is not a number")
-            yield Item(where, Picture(path=folder / f"{index}.png"), chart_target(rows(plot)), Task.CHART)
+            yield Item(
+                where,
+                Picture(path=folder / f"{index}.png"),
+                chart_target(rows(plot)),
+                Task.CHART,
+            )
         except MarkupError as error:
-            yield Reject(where, error.code, str(error), json_stream.raw(plot))
+            yield Reject(
+                where,
+                error.code,
+                str(error),
+                json_stream.raw(plot),
+            )
 
 
 def rows(plot: dict[str, Any]) -> list[list[str]]:
     """Header and rows of the table behind one plot. Raises MarkupError with source.shape or target.chart."""
-    kind, models = plot.get("type"), plot.get("models")
+    kind = plot.get("type")
+    models = plot.get("models")
     if kind not in TYPES:
-        raise MarkupError("source.shape", f"type {str(kind)[:40]!r} is none of {', '.join(TYPES)}")
+        raise MarkupError(
+            "source.shape",
+            f"type {str(kind)[:40]!r} is none of {', '.join(TYPES)}",
+        )
     if not isinstance(models, list) or not models or not all(isinstance(model, dict) for model in models):
         raise MarkupError("source.shape", "models are not a list of objects")
     of_category, of_value = ("y", "x") if kind == "hbar_categorical" else ("x", "y")
@@ -118,8 +135,14 @@ def rows(plot: dict[str, Any]) -> list[list[str]]:
     if any(place != places[0] for place in places) or any(len(values) != len(places[0]) for values in series):
         raise MarkupError("target.chart", "the models have different categories, or not one value for each")
     categories = _labels(axis, places[0]) if kind in ("line", "dot_line") else places[0]
-    header = [_text(axis.get("label")), *(_name(model) for model in models)]
-    return [header, *([category, *values] for category, *values in zip(categories, *series, strict=True))]
+    header = [
+        _text(axis.get("label")),
+        *(_name(model) for model in models),
+    ]
+    return [
+        header,
+        *([category, *values] for category, *values in zip(categories, *series, strict=True)),
+    ]
 
 
 def _axis(plot: dict[str, Any], name: str) -> dict[str, Any]:
@@ -148,7 +171,10 @@ def _labels(axis: dict[str, Any], places: list[str]) -> list[str]:
     if len(names) == 2 * len(places) and names[:half] == names[half:]:
         names = names[:half]
     if len(names) != len(places):
-        raise MarkupError("target.chart", f"{len(places)} points, but {len(names)} labels on their axis")
+        raise MarkupError(
+            "target.chart",
+            f"{len(places)} points, but {len(names)} labels on their axis",
+        )
     return names
 
 

@@ -69,10 +69,21 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
                 raise MarkupError("source.shape", f"the boxes are not a list, but {type(boxes).__name__}")
             picture = _picture(name, unit.path.parent, options)
         except MarkupError as error:
-            yield Reject(where, error.code, str(error), line[: rows.RAW])
+            yield Reject(
+                where,
+                error.code,
+                str(error),
+                line[: rows.RAW],
+            )
             continue
         for index, box in enumerate(boxes):
-            yield _item(f"{where}#{index}", box, name, picture, options)
+            yield _item(
+                f"{where}#{index}",
+                box,
+                name,
+                picture,
+                options,
+            )
 
 
 def _picture(name: str, folder: Path, options: Options) -> Picture:

@@ -115,7 +115,12 @@ def _lines(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
     for number, line, too_long in unit_lines(unit):
         where = f"{unit.name}:{number}"
         if too_long:
-            yield Reject(where, "source.too_large", f"more than {MAX_LINE_BYTES:,} bytes in one line", begin(line))
+            yield Reject(
+                where,
+                "source.too_large",
+                f"more than {MAX_LINE_BYTES:,} bytes in one line",
+                begin(line),
+            )
             continue
         text = line.removeprefix(BOM) if number == 1 else line
         if not text.strip():
@@ -129,7 +134,12 @@ def _lines(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
         elif isinstance(value, json_stream.Fault):
             yield Reject(where, value.code, value.message, value.raw)
         else:
-            yield Reject(where, "source.shape", f"expected an object, found {type(value).__name__}", begin(text))
+            yield Reject(
+                where,
+                "source.shape",
+                f"expected an object, found {type(value).__name__}",
+                begin(text),
+            )
 
 
 def _item(where: str, row: dict[str, Any], folder: Path, options: Options) -> Item | Reject:
@@ -137,7 +147,12 @@ def _item(where: str, row: dict[str, Any], folder: Path, options: Options) -> It
         picture = _picture(row, folder, options)
         target = make(Task.TABLE, _html(row), markup="html")
     except MarkupError as error:
-        return Reject(where, error.code, str(error), json_stream.raw(row))
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            json_stream.raw(row),
+        )
     return Item(where, picture, target, Task.TABLE)
 
 
@@ -149,7 +164,8 @@ def _picture(row: Mapping[str, Any], folder: Path, options: Options) -> Picture:
         raise MarkupError(
             "image.unreadable", f"{name} is a page of a PDF, and holds no pixels", hint="render the pages first"
         )
-    root, split = options.images or folder, row.get("split")
+    root = options.images or folder
+    split = row.get("split")
     if inside(root, name) is None:
         raise MarkupError("source.outside", f"{name!r} leads out of the source")
     places = (
@@ -158,8 +174,18 @@ def _picture(row: Mapping[str, Any], folder: Path, options: Options) -> Picture:
         else [name, f"images/{name}"]
     )
     paths = [path for place in places if (path := inside(root, place)) is not None]
-    there = next((path for path in paths if os.path.isfile(path)), None)  # Path.is_file raises where a name is too long
-    return Picture(path=there) if there else Picture(path=paths[0], others=tuple(paths[1:]))
+    there = next(
+        (path for path in paths if os.path.isfile(path)),
+        None,
+    )  # Path.is_file raises where a name is too long
+    return (
+        Picture(path=there)
+        if there
+        else Picture(
+            path=paths[0],
+            others=tuple(paths[1:]),
+        )
+    )
 
 
 def _html(row: Mapping[str, Any]) -> str:
@@ -176,7 +202,10 @@ def _html(row: Mapping[str, Any]) -> str:
     tokens = structure.get("tokens") if isinstance(structure, dict) else None
     if not isinstance(tokens, list) or not isinstance(cells, list):
         raise MarkupError("source.shape", "html.structure.tokens or html.cells is missing, or is not a list")
-    return build(tokens, [cell.get("tokens", []) if isinstance(cell, dict) else None for cell in cells])
+    return build(
+        tokens,
+        [cell.get("tokens", []) if isinstance(cell, dict) else None for cell in cells],
+    )
 
 
 def build(structure: list[Any], cells: list[Any]) -> str:
@@ -191,13 +220,20 @@ def build(structure: list[Any], cells: list[Any]) -> str:
     if not all(isinstance(token, str) for token in structure):
         raise MarkupError("source.shape", "a structure token is not a string")
     if len(cells) > MAX_CELLS or len(structure) > 20 * MAX_CELLS:
-        raise MarkupError("source.too_large", f"{len(cells):,} cells in one table, at most {MAX_CELLS:,} are read")
+        raise MarkupError(
+            "source.too_large",
+            f"{len(cells):,} cells in one table, at most {MAX_CELLS:,} are read",
+        )
     joined = "".join(structure)
-    out, position, used, is_open = ["<table>"], 0, 0, False
+    out = ["<table>"]
+    position = 0
+    used = 0
+    is_open = False
     for match in _STRUCTURE.finditer(joined):
         _nothing_between(joined[position : match.start()])
         position = match.end()
-        closing, tag = match[1], match[2].lower()
+        closing = match[1]
+        tag = match[2].lower()
         if tag in ("table", "html", "body"):
             continue
         if tag in ("td", "th"):

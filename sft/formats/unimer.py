@@ -37,12 +37,21 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
     """An Item or a Reject for every line that holds a formula or has an image."""
     folder = options.images or _images(unit.path)
     for number, line, too_long in unit_lines(unit):
-        image, where = folder / f"{number - 1:0{DIGITS}}.png", f"{unit.name}:{number}"
+        image = folder / f"{number - 1:0{DIGITS}}.png"
+        where = f"{unit.name}:{number}"
         there = os.path.isfile(image)
         if too_long:
-            yield Reject(where, "source.too_large", f"more than {MAX_LINE_BYTES:,} bytes in one line", begin(line))
+            yield Reject(
+                where,
+                "source.too_large",
+                f"more than {MAX_LINE_BYTES:,} bytes in one line",
+                begin(line),
+            )
             continue
-        text = decode_line(where, line.removeprefix(BOM) if number == 1 else line)
+        text = decode_line(
+            where,
+            line.removeprefix(BOM) if number == 1 else line,
+        )
         if isinstance(text, Reject):
             yield text
         elif there:
@@ -56,7 +65,13 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
                 usual="latex-tokens",
             )
         elif text.strip():
-            yield Reject(where, "image.missing", f"no image {image.name}", begin(line), missing=image)
+            yield Reject(
+                where,
+                "image.missing",
+                f"no image {image.name}",
+                begin(line),
+                missing=image,
+            )
 
 
 def _images(path: Path) -> Path:

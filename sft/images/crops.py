@@ -31,15 +31,38 @@ def crop(page: Pixels, quad: tuple[Point, ...]) -> Pixels:
     import cv2
     import numpy as np
 
-    corners = _corners(quad, page.shape[1], page.shape[0])
-    width = int(max(math.dist(corners[0], corners[1]), math.dist(corners[2], corners[3])))
-    height = int(max(math.dist(corners[0], corners[3]), math.dist(corners[1], corners[2])))
+    corners = _corners(
+        quad,
+        page.shape[1],
+        page.shape[0],
+    )
+    width = int(
+        max(
+            math.dist(corners[0], corners[1]),
+            math.dist(corners[2], corners[3]),
+        )
+    )
+    height = int(
+        max(
+            math.dist(corners[0], corners[3]),
+            math.dist(corners[1], corners[2]),
+        )
+    )
     if width < 1 or height < 1:
         raise ImageProblem("source.geometry", f"the box is {width} x {height} px")
-    target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    target = np.array(
+        [[0, 0], [width, 0], [width, height], [0, height]],
+        np.float32,
+    )
     try:
         matrix = cv2.getPerspectiveTransform(np.array(corners, np.float32), target)
-        cut = cv2.warpPerspective(page, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE, flags=cv2.INTER_CUBIC)
+        cut = cv2.warpPerspective(
+            page,
+            matrix,
+            (width, height),
+            borderMode=cv2.BORDER_REPLICATE,
+            flags=cv2.INTER_CUBIC,
+        )
     except cv2.error as error:
         raise ImageProblem("source.geometry", f"the box cannot be cut out ({width} x {height} px)") from error
     return np.asarray(cut, np.uint8)
@@ -51,7 +74,8 @@ def _corners(quad: tuple[Point, ...], width: int, height: int) -> list[Point]:
         raise ImageProblem("source.geometry", f"an outline of {len(quad)} points")
     if not all(math.isfinite(value) for point in quad for value in point):
         raise ImageProblem("source.geometry", "a corner that is no number")
-    xs, ys = [x for x, _ in quad], [y for _, y in quad]
+    xs = [x for x, _ in quad]
+    ys = [y for _, y in quad]
     if max(xs) <= 0 or max(ys) <= 0 or min(xs) >= width or min(ys) >= height:
         raise ImageProblem("source.geometry", f"the box lies outside of the image of {width} x {height} px")
     if min(xs) < -width or min(ys) < -height or max(xs) > 2 * width or max(ys) > 2 * height:
@@ -63,7 +87,10 @@ def _corners(quad: tuple[Point, ...], width: int, height: int) -> list[Point]:
     if abs(area) < MIN_AREA:
         raise ImageProblem("source.geometry", "the box encloses nothing")
     if area < 0:
-        start = min(range(4), key=lambda index: (corners[index][0] + corners[index][1], corners[index][0]))
+        start = min(
+            range(4),
+            key=lambda index: (corners[index][0] + corners[index][1], corners[index][0]),
+        )
         corners = [corners[start - step] for step in range(4)]  # backwards
     return corners
 

@@ -81,7 +81,16 @@ def peek(path: str) -> Peek | None:
             header = _jpeg(longer[1])
     else:
         header = _other(head)
-    return None if header is None else Peek(header, size, _is_whole(size, head, tail), fingerprint(size, head, tail))
+    return (
+        None
+        if header is None
+        else Peek(
+            header,
+            size,
+            _is_whole(size, head, tail),
+            fingerprint(size, head, tail),
+        )
+    )
 
 
 def is_whole(path: str) -> bool:
@@ -210,7 +219,10 @@ def _turned_late(path: str, size: int, place: int) -> bool:
     if place + 12 >= size:  # and then the end: most small files
         return False
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(
+            path,
+            os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC,
+        )
         try:
             read = os.pread
             for _ in range(MAX_CHUNKS):  # without the function below, for there may be very many
@@ -232,7 +244,8 @@ def _jpeg(head: bytes) -> ImageHeader | None:
     for _ in range(MAX_SEGMENTS):
         if place + 4 > len(head) or head[place] != 0xFF:
             return None
-        marker, length = head[place + 1], head[place + 2] << 8 | head[place + 3]
+        marker = head[place + 1]
+        length = head[place + 2] << 8 | head[place + 3]
         if marker == 0xDA:
             return header
         if marker in _JPEG_FRAMES:
@@ -258,10 +271,8 @@ def _bmp(head: bytes) -> tuple[int, int] | None:
     """(width, height) of a BMP of 24 bits a pixel that is not packed."""
     if len(head) < 54 or head[14:18] != b"\x28\0\0\0" or head[26:34] != b"\1\0\x18\0\0\0\0\0":
         return None
-    width, height = (
-        int.from_bytes(head[18:22], "little", signed=True),
-        int.from_bytes(head[22:26], "little", signed=True),
-    )
+    width = int.from_bytes(head[18:22], "little", signed=True)
+    height = int.from_bytes(head[22:26], "little", signed=True)
     return (width, height) if width > 0 and height > 0 and int.from_bytes(head[10:14], "little") >= 54 else None
 
 
@@ -272,6 +283,7 @@ def _other(head: bytes) -> ImageHeader | None:
     if (
         head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8 " and head[23:26] == b"\x9d\x01\x2a" and not head[20] & 1
     ):  # one key frame
-        width, height = int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
+        width = int.from_bytes(head[26:28], "little") & 0x3FFF
+        height = int.from_bytes(head[28:30], "little") & 0x3FFF
         return ImageHeader(width, height, "WEBP", "RGB") if width and height else None
     return None

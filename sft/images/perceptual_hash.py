@@ -25,13 +25,19 @@ def dhash(path: Path) -> int:
 
     probe(path)  # limits of size, before anything is decoded
     try:
-        grey = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
+        grey = cv2.imdecode(
+            np.fromfile(path, np.uint8),
+            cv2.IMREAD_GRAYSCALE,
+        )
     except (cv2.error, OSError) as error:
         raise ImageProblem("image.truncated", f"{path} cannot be decoded ({error})") from error
     if grey is None:
         raise ImageProblem("image.truncated", f"{path} cannot be decoded")
     small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA).astype(np.int16)
-    return int.from_bytes(np.packbits(small[:, :-1] < small[:, 1:]).tobytes(), "big")
+    return int.from_bytes(
+        np.packbits(small[:, :-1] < small[:, 1:]).tobytes(),
+        "big",
+    )
 
 
 def near_pairs(hashes: Hashes, *, limit: int = LIMIT) -> list[tuple[int, int]]:
@@ -43,7 +49,11 @@ def near_pairs(hashes: Hashes, *, limit: int = LIMIT) -> list[tuple[int, int]]:
     unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     found = {(int(first[at]), row) for row, at in enumerate(inverse.tolist()) if first[at] != row}
     edges = np.linspace(0, 64, limit + 2).astype(int)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in zip(
+        edges[:-1],
+        edges[1:],
+        strict=True,
+    ):
         stretch = (unique >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
         order = np.argsort(stretch, kind="stable")
         cuts = np.flatnonzero(np.diff(stretch[order])) + 1
@@ -90,6 +100,12 @@ def _close(
 
 def _bits(values: Hashes) -> npt.NDArray[np.uint8]:
     """Bits that are set, for numpy below 2.0."""
-    table = np.array([value.bit_count() for value in range(256)], np.uint8)
-    counted: npt.NDArray[np.uint8] = table[values[..., None].view(np.uint8)].sum(axis=-1, dtype=np.uint8)
+    table = np.array(
+        [value.bit_count() for value in range(256)],
+        np.uint8,
+    )
+    counted: npt.NDArray[np.uint8] = table[values[..., None].view(np.uint8)].sum(
+        axis=-1,
+        dtype=np.uint8,
+    )
     return counted

@@ -57,7 +57,10 @@ def probe(path: Path, *, decode: bool = False) -> ImageHeader:
     if not path.is_file():
         raise ImageProblem("image.missing", f"{path} is not a file")
     if size > MAX_FILE_BYTES:
-        raise ImageProblem("image.too_large", f"{path} has {size:,} bytes, at most {MAX_FILE_BYTES:,} are read")
+        raise ImageProblem(
+            "image.too_large",
+            f"{path} has {size:,} bytes, at most {MAX_FILE_BYTES:,} are read",
+        )
     return _open(path, decode)
 
 
@@ -77,7 +80,13 @@ def _open(path: Path, decode: bool) -> ImageHeader:
                 "image.too_large",
                 f"{path} is {image.width} x {image.height} px, at most {MAX_IMAGE_PIXELS:,} pixels are read",
             )
-        header = ImageHeader(image.width, image.height, image.format or "", image.mode, orientation(image))
+        header = ImageHeader(
+            image.width,
+            image.height,
+            image.format or "",
+            image.mode,
+            orientation(image),
+        )
         if decode:
             try:
                 image.load()
@@ -94,7 +103,12 @@ def orientation(image: Pillow.Image) -> int:
     """
     try:
         late = image.format == "PNG" and "exif" not in image.info and _behind_pixels(image)
-        value = int((image.getexif() if late else Pillow.Image.getexif(image)).get(EXIF_ORIENTATION, 1))
+        value = int(
+            (image.getexif() if late else Pillow.Image.getexif(image)).get(
+                EXIF_ORIENTATION,
+                1,
+            )
+        )
     except Exception:  # broken EXIF is no EXIF
         return 1
     return value if 1 <= value <= 8 else 1

@@ -77,7 +77,12 @@ def prepare(
         except (ImageProblem, OSError, UsageError) as error:
             found.append(replace(item, fault=str(error)))
             continue
-        found.append(replace(item, images=tuple(hashes[path] for path in item.question.images)))
+        found.append(
+            replace(
+                item,
+                images=tuple(hashes[path] for path in item.question.images),
+            )
+        )
     return found
 
 
@@ -112,7 +117,11 @@ class AnswerCache:
         self._answers: dict[str, Answer] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._file = os.open(
+                path,
+                os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC,
+                0o666,
+            )
         except OSError as error:
             raise disk_error(error, path) from error
         if not stat.S_ISREG(os.fstat(self._file).st_mode):  # a pipe would wait for ever, a device never end
@@ -123,7 +132,10 @@ class AnswerCache:
                 hint="move it away, or give another -o",
             )
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(
+                self._file,
+                fcntl.LOCK_EX | fcntl.LOCK_NB,
+            )
         except OSError as error:
             os.close(self._file)
             raise UsageError(
@@ -148,7 +160,15 @@ class AnswerCache:
 
     def put(self, key: str, answer: Answer, where: str) -> None:
         """Keep an answer; it is in the file when this returns. EngineError where the disk is full."""
-        rest = msgspec.json.encode(_Row(key, answer.text, answer.finish_reason, round(answer.seconds, 4), where))[1:]
+        rest = msgspec.json.encode(
+            _Row(
+                key,
+                answer.text,
+                answer.finish_reason,
+                round(answer.seconds, 4),
+                where,
+            )
+        )[1:]
         line = _HEAD + f"{zlib.crc32(rest):08x}".encode() + b'",' + rest + b"\n"
         self._write(line)
         self._answers[key] = answer
@@ -185,7 +205,9 @@ class AnswerCache:
 def _read(line: bytes) -> _Row | None:
     """A line that is whole and says what was written; else None."""
     start = len(_HEAD) + _CHECK
-    check, comma, rest = line[len(_HEAD) : start], line[start : start + 2], line[start + 2 : -1]
+    check = line[len(_HEAD) : start]
+    comma = line[start : start + 2]
+    rest = line[start + 2 : -1]
     if (
         not line.endswith(b"\n")
         or line[: len(_HEAD)] != _HEAD

@@ -149,7 +149,8 @@ class LostError(Exception):
 
 def http_client(endpoint: Endpoint, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
     """A client for one server; UsageError for an address or a key that cannot be used. transport: for tests."""
-    root, key = endpoint.root, endpoint.api_key or ""
+    root = endpoint.root
+    key = endpoint.api_key or ""
     if not (key.isascii() and key.isprintable()):
         raise UsageError(
             "the API key has characters that no header can carry",

@@ -52,11 +52,17 @@ class Limit:
         self._best = felt if self._best is None else min(felt, self._best)
         if felt > STRAINED * self._best:
             self.climbing = False
-            self.value = max(min(self.value, float(self.start)), self.value * 0.75)
+            self.value = max(
+                min(self.value, float(self.start)),
+                self.value * 0.75,
+            )
         elif felt > PATIENT * self._best:
             self.climbing = False
         elif full:
-            self.value = min(float(self.most), self.value * 1.5 if self.climbing else self.value + 1)
+            self.value = min(
+                float(self.most),
+                self.value * 1.5 if self.climbing else self.value + 1,
+            )
 
     def overloaded(self, *, sent: float, now: float) -> None:
         """A request sent at `sent` was refused or timed out. Those sent before the last cut say nothing new."""

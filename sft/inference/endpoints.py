@@ -193,7 +193,10 @@ def _chosen(endpoint: Endpoint, listed: list[dict[str, Any]], status: int, hint:
             hint=advice,
         )
     told = listed[names.index(name)] if names else {"id": name}
-    facts = json.dumps({key: told[key] for key in TOLD if told.get(key) is not None}, sort_keys=True)
+    facts = json.dumps(
+        {key: told[key] for key in TOLD if told.get(key) is not None},
+        sort_keys=True,
+    )
     limit = told.get("max_model_len")
     return Server(
         replace(endpoint, model=name),
@@ -227,7 +230,10 @@ async def _more(client: httpx.AsyncClient, model: str | None) -> dict[str, Any]:
             status, _, content = await asyncio.wait_for(exchange(client, "GET", page), CONNECT_TIMEOUT)
             told = msgspec.json.decode(content) if status == httpx.codes.OK else None
             if isinstance(told, dict) and isinstance(told.get("version"), str):
-                return {"version": f"vLLM {shown(told['version'])}"[:200], "probed": await _probe(client, model)}
+                return {
+                    "version": f"vLLM {shown(told['version'])}"[:200],
+                    "probed": await _probe(client, model),
+                }
             if isinstance(told, dict) and isinstance(told.get("build_info"), str):
                 template = told.get("chat_template")
                 return {

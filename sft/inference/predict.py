@@ -94,8 +94,17 @@ def predict(
     chosen = options(concurrency, timeout, patience, backoff)
     if sampling.max_tokens < 1:
         raise UsageError(f"max_tokens {sampling.max_tokens} must be above 0")
-    served = survey([endpoint] if isinstance(endpoint, Endpoint) else endpoint, transport=transport)
-    return ask(prepare(samples, base, sampling), served, chosen, on_done=on_done, transport=transport).preds
+    served = survey(
+        [endpoint] if isinstance(endpoint, Endpoint) else endpoint,
+        transport=transport,
+    )
+    return ask(
+        prepare(samples, base, sampling),
+        served,
+        chosen,
+        on_done=on_done,
+        transport=transport,
+    ).preds
 
 
 def options(concurrency: int | None, timeout: float, patience: float, backoff: float = BACKOFF) -> Options:
@@ -108,7 +117,13 @@ def options(concurrency: int | None, timeout: float, patience: float, backoff: f
         raise UsageError(
             f"concurrency {concurrency} and timeout {timeout:g} must be above 0, patience {patience:g} not below"
         )
-    return Options(START, MOST if concurrency is None else concurrency, timeout, backoff, patience)
+    return Options(
+        START,
+        MOST if concurrency is None else concurrency,
+        timeout,
+        backoff,
+        patience,
+    )
 
 
 def require_answers(samples: Sequence[tuple[int, Sample]]) -> None:
@@ -168,7 +183,13 @@ def ask(
     questions = [(number, prepared[places[key][0]].question) for number, key in enumerate(keys) if key not in known]
     if questions:
         asyncio.run(pool.run(questions))
-    return Pass([pred for pred in results if pred is not None], asked, len(known), pool.retries, pool.stopped)
+    return Pass(
+        [pred for pred in results if pred is not None],
+        asked,
+        len(known),
+        pool.retries,
+        pool.stopped,
+    )
 
 
 def _prediction(item: Prepared, what: Answer | Lost) -> Prediction:
@@ -183,7 +204,12 @@ def _prediction(item: Prepared, what: Answer | Lost) -> Prediction:
     )
     if isinstance(what, Lost):
         return replace(pred, error=what.message, reason=what.code)
-    return replace(pred, pred=what.text, finish_reason=what.finish_reason, seconds=what.seconds)
+    return replace(
+        pred,
+        pred=what.text,
+        finish_reason=what.finish_reason,
+        seconds=what.seconds,
+    )
 
 
 def write_predictions(path: Path, preds: Iterable[Prediction]) -> None:

@@ -133,7 +133,8 @@ def _chat_answer(content: bytes) -> Answer:
     choices = _shaped(content, _Chat, "a chat completion").choices
     if not choices:
         raise LostError("answer.choices", "the answer has no choices")
-    said, reason = choices[0].message, choices[0].finish_reason or ""
+    said = choices[0].message
+    reason = choices[0].finish_reason or ""
     if reason in BROKEN_OFF:
         raise LostError("answer.http", f"the server broke the answer off (finish_reason {reason})")
     if not said.content and (said.reasoning_content or said.reasoning):
@@ -215,13 +216,19 @@ class _Pipeline(msgspec.Struct):
 def _pipeline_answer(content: bytes) -> Answer:
     reply: _Pipeline = _shaped(content, _Pipeline, "a reply of the layout-parsing service")
     if reply.errorCode:
-        raise LostError("answer.http", f"{reply.errorCode}: {shown(reply.errorMsg)}")
+        raise LostError(
+            "answer.http",
+            f"{reply.errorCode}: {shown(reply.errorMsg)}",
+        )
     if reply.result is None:
         raise LostError("answer.schema", "the answer has no result")
     pages = reply.result.layoutParsingResults
     if not pages:
         raise LostError("answer.choices", "the answer has no pages")
-    return Answer("\n".join(_page_text(page) for page in pages), "")
+    return Answer(
+        "\n".join(_page_text(page) for page in pages),
+        "",
+    )
 
 
 def _page_text(page: _Page) -> str:

@@ -120,7 +120,13 @@ class Pool:
         async with AsyncExitStack() as stack:
             for server in self.servers:
                 client = await stack.enter_async_context(http_client(server.endpoint, self.transport))
-                self._stations.append(_Station(server, client, Limit(self.options.start, self.options.most)))
+                self._stations.append(
+                    _Station(
+                        server,
+                        client,
+                        Limit(self.options.start, self.options.most),
+                    )
+                )
             try:
                 while self._tasks or (not self.stopped and (self._ready or self._later or self._suspects)):
                     if not self.stopped:
@@ -130,9 +136,17 @@ class Pool:
             finally:
                 for task in self._tasks | self._watchers:
                     task.cancel()
-                await asyncio.gather(*self._tasks, *self._watchers, return_exceptions=True)
+                await asyncio.gather(
+                    *self._tasks,
+                    *self._watchers,
+                    return_exceptions=True,
+                )
         for job in (*self._ready, *(entry[2] for entry in self._later), *self._suspects):
-            self.tell(job.index, Lost("answer.not_asked", f"not tried: {self.stopped}"), "")
+            self.tell(
+                job.index,
+                Lost("answer.not_asked", f"not tried: {self.stopped}"),
+                "",
+            )
 
     def _dispatch(self) -> None:
         """Give every free place to a question."""
@@ -148,7 +162,10 @@ class Pool:
                 self._alone = True
             else:
                 return
-            station = min(free, key=lambda each: each.flying / each.limit.allowed)
+            station = min(
+                free,
+                key=lambda each: each.flying / each.limit.allowed,
+            )
             station.flying += 1
             self._tasks.add(asyncio.ensure_future(self._ask(job, station)))
 
@@ -189,7 +206,11 @@ class Pool:
         else:
             self._in_a_row = self._downs = 0
             self._victims.clear()
-            station.limit.answered(answer.seconds, full=full, length=len(answer.text))
+            station.limit.answered(
+                answer.seconds,
+                full=full,
+                length=len(answer.text),
+            )
             self._done(job, answer, station)
         finally:
             station.flying -= 1
@@ -198,13 +219,32 @@ class Pool:
     async def _request(self, job: _Job, station: _Station) -> Answer:
         endpoint = station.server.endpoint
         wire = WIRES[endpoint.kind]
-        body = await asyncio.to_thread(wire.body, job.question, endpoint.model or "")
+        body = await asyncio.to_thread(
+            wire.body,
+            job.question,
+            endpoint.model or "",
+        )
         sent = time.perf_counter()
-        answer = wire.read(await post(station.client, wire.path, body, self.options.timeout))
-        return Answer(answer.text, answer.finish_reason, time.perf_counter() - sent)
+        answer = wire.read(
+            await post(
+                station.client,
+                wire.path,
+                body,
+                self.options.timeout,
+            )
+        )
+        return Answer(
+            answer.text,
+            answer.finish_reason,
+            time.perf_counter() - sent,
+        )
 
     def _done(self, job: _Job, what: Answer | Lost, station: _Station) -> None:
-        self.tell(job.index, what, station.server.endpoint.public)
+        self.tell(
+            job.index,
+            what,
+            station.server.endpoint.public,
+        )
 
     def _failed(self, job: _Job, lost: LostError, station: _Station, sent: float) -> None:
         """Try again where that can help, else it is lost."""
@@ -215,13 +255,23 @@ class Pool:
         job.tries += 1
         if lost.code in ("answer.busy", "answer.timeout"):
             station.limit.overloaded(sent=sent, now=now)
-        pause = min(self.options.backoff * 2 ** (job.tries - 1), LONGEST_BACKOFF) if lost.wait is None else lost.wait
+        pause = (
+            min(
+                self.options.backoff * 2 ** (job.tries - 1),
+                LONGEST_BACKOFF,
+            )
+            if lost.wait is None
+            else lost.wait
+        )
         too_long = pause > MAX_WAIT
         if lost.wait and not too_long:
             station.rests_until = max(station.rests_until, now + lost.wait)
         if job.tries < TRIES.get(lost.code, 1) and not _final(lost) and not too_long:
             self.retries += 1
-            heapq.heappush(self._later, (now + pause, job.index, job))
+            heapq.heappush(
+                self._later,
+                (now + pause, job.index, job),
+            )
             return
         self._done(
             job, Lost(lost.code, f"{lost} (to be asked again after {pause:g} s)" if too_long else str(lost)), station
@@ -245,7 +295,11 @@ class Pool:
                 )
         job.cuts += lost.code == "answer.cut"
         if job.cuts >= CUTS:
-            self._done(job, Lost(lost.code, f"{job.cuts} times: {lost}"), station)
+            self._done(
+                job,
+                Lost(lost.code, f"{job.cuts} times: {lost}"),
+                station,
+            )
             return
         self.retries += 1
         if job.cuts >= SUSPECT:
@@ -259,7 +313,10 @@ class Pool:
         """
         for station in self._stations if not self.stopped else ():
             with suppress(SftError, httpx.HTTPError, asyncio.TimeoutError):
-                found = await asyncio.wait_for(look(station.client, station.server.endpoint), PROBE_LONGEST)
+                found = await asyncio.wait_for(
+                    look(station.client, station.server.endpoint),
+                    PROBE_LONGEST,
+                )
                 if found.record != station.server.record:
                     self.stopped = (
                         f"{found.endpoint.public} serves another model now than at the start, which may have given some"
@@ -268,12 +325,19 @@ class Pool:
 
     async def _watch(self, station: _Station) -> None:
         """Look whether a server is back, ever more rarely, until it is; with another model it must not go on."""
-        pause = min(PROBE_FIRST * 2 ** min(self._downs, 3), PROBE_LONGEST, self.options.patience / 4)
+        pause = min(
+            PROBE_FIRST * 2 ** min(self._downs, 3),
+            PROBE_LONGEST,
+            self.options.patience / 4,
+        )
         while True:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, PROBE_LONGEST)
             with suppress(SftError, httpx.HTTPError, asyncio.TimeoutError):
-                found = await asyncio.wait_for(look(station.client, station.server.endpoint), CONNECT_TIMEOUT)
+                found = await asyncio.wait_for(
+                    look(station.client, station.server.endpoint),
+                    CONNECT_TIMEOUT,
+                )
                 if found.record != station.server.record:
                     self.stopped = f"{found.endpoint.public} came back with another model"
                 break

@@ -61,7 +61,10 @@ def formulas(text: str) -> str:
     if "$" not in text:
         return text
     if "$$" in text:
-        text = _DISPLAY.sub(lambda found: f"\\( {found[1].strip()} \\)", text)
+        text = _DISPLAY.sub(
+            lambda found: f"\\( {found[1].strip()} \\)",
+            text,
+        )
     return text if "$$" in text else inline_to_paren(text)
 
 

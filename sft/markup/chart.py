@@ -161,7 +161,11 @@ def _checked(rows: Rows, *, forbidden: tuple[str, ...] = ("|",)) -> Rows:
         raise MarkupError("target.chart", "a single column; labels and numbers need at least two", place="row 1")
     for number, row in enumerate(rows, 1):
         if len(row) != width:
-            raise MarkupError("target.chart", f"{len(row)} cells, but row 1 has {width}", place=f"row {number}")
+            raise MarkupError(
+                "target.chart",
+                f"{len(row)} cells, but row 1 has {width}",
+                place=f"row {number}",
+            )
         for column, cell in enumerate(row, 1):
             if sign := next((sign for sign in forbidden if sign in cell), ""):
                 raise MarkupError(
@@ -185,7 +189,13 @@ def to_markdown(rows: Rows) -> str:
     """A Markdown table with outer pipes and a ruler; a `|` in a cell is written `\\|`."""
     rows = [[cell.replace("|", _ESCAPED_PIPE) for cell in row] for row in _checked(rows, forbidden=(_ESCAPED_PIPE,))]
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]])
+    return "\n".join(
+        [
+            lines[0],
+            f"|{' --- |' * len(rows[0])}",
+            *lines[1:],
+        ]
+    )
 
 
 def to_csv(rows: Rows) -> str:

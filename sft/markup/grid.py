@@ -83,7 +83,9 @@ class Grid:
         taken = bytearray(rows * columns)
         spans, headers = {}, set()
         for row, column, cell in cells:
-            place, height, width = f"row {row + 1}, column {column + 1}", cell.rowspan, cell.colspan
+            place = f"row {row + 1}, column {column + 1}"
+            height = cell.rowspan
+            width = cell.colspan
             if height < 1 or width < 1 or row < 0 or column < 0 or row + height > rows or column + width > columns:
                 raise MarkupError(
                     "source.shape",
@@ -101,7 +103,12 @@ class Grid:
                 spans[row, column] = (height, width)
             if cell.header:
                 headers.add((row, column))
-        return cls(tuple(map(tuple, slots)), spans, frozenset(headers), tuple(warnings))
+        return cls(
+            tuple(map(tuple, slots)),
+            spans,
+            frozenset(headers),
+            tuple(warnings),
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -111,7 +118,8 @@ class Grid:
     @property
     def cells(self) -> tuple[tuple[int, int, Cell], ...]:
         """(row, column, cell) of every cell, at the slot where it begins, in reading order."""
-        spans, headers = self.spans, self.headers
+        spans = self.spans
+        headers = self.headers
         return tuple(
             (r, c, Cell(text, *spans.get((r, c), (1, 1)), (r, c) in headers))
             for r, row in enumerate(self.rows)
@@ -205,7 +213,10 @@ class Grid:
 def check_size(rows: int, columns: int, code: str) -> None:
     """Raises MarkupError `code` if a table of that size is too large to be one."""
     if rows * columns > SLOTS or max(rows, columns) > SLOTS:
-        raise MarkupError(code, f"a table of {rows} × {columns} slots; at most {SLOTS} are read")
+        raise MarkupError(
+            code,
+            f"a table of {rows} × {columns} slots; at most {SLOTS} are read",
+        )
 
 
 def check_literal(rows: Rows) -> bool:
@@ -281,7 +292,11 @@ def settled(grid: Grid) -> Grid:
             if not free[r][c]:
                 continue
             height, width = grid.spans.get((r, c), (1, 1)) if row[c] is not None else (1, 1)
-            taken = free[r].find(0, c, min(c + width, columns))
+            taken = free[r].find(
+                0,
+                c,
+                min(c + width, columns),
+            )
             width = (taken if taken >= 0 else min(c + width, columns)) - c
             height = min(height, rows - r)  # rows further down are free where this one is: owners come in reading order
             for line in free[r : r + height]:
@@ -289,7 +304,12 @@ def settled(grid: Grid) -> Grid:
             slots[r][c] = visible(row[c] or "")
             if (height, width) != (1, 1):
                 spans[r, c] = (height, width)
-    return Grid(tuple(map(tuple, slots)), spans, grid.headers, grid.warnings)
+    return Grid(
+        tuple(map(tuple, slots)),
+        spans,
+        grid.headers,
+        grid.warnings,
+    )
 
 
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)

@@ -63,7 +63,12 @@ class _Placer:
         for row in self.rows:
             if len(row) < width:
                 row += [""] * (width - len(row))
-        return Grid(tuple(map(tuple, self.rows)), self.spans, frozenset(self.headers), tuple(self.source.warnings))
+        return Grid(
+            tuple(map(tuple, self.rows)),
+            self.spans,
+            frozenset(self.headers),
+            tuple(self.source.warnings),
+        )
 
     def group(self, group: list[list[Piece]]) -> None:
         down: dict[int, int] = {}  # column → rows that a cell from above still covers there
@@ -78,7 +83,8 @@ class _Placer:
 
     def place(self, pieces: list[Piece], down: dict[int, int], left: int) -> list[str | None]:
         """One row; `left`: rows of the group from here on. Counts `down`."""
-        number, above = len(self.rows), down.copy()
+        number = len(self.rows)
+        above = down.copy()
         row: list[str | None] = []
         for column in above:
             down[column] -= 1
@@ -90,7 +96,10 @@ class _Placer:
             column = len(row)
             height = min(height or left, left)
             if width > 1 and above:
-                free = next((offset for offset in range(1, width) if column + offset in above), width)
+                free = next(
+                    (offset for offset in range(1, width) if column + offset in above),
+                    width,
+                )
                 if free < width:
                     self.source.warn(
                         f"row {number + 1}, column {column + 1}: the cell overlaps one from above; its column span is"
@@ -105,7 +114,12 @@ class _Placer:
                         "source.too_large", f"a row of more than {SLOTS} slots", place=f"row {number + 1}"
                     )
             if height > 1:
-                down.update(dict.fromkeys(range(column, column + width), height - 1))
+                down.update(
+                    dict.fromkeys(
+                        range(column, column + width),
+                        height - 1,
+                    )
+                )
             if height > 1 or width > 1:
                 self.spans[number, column] = (height, width)
             if heading:

@@ -42,7 +42,9 @@ def otsl_lines(group: str, width: int) -> tuple[int, int, str] | None:
     if group[:7] != "<tr><td" or group[-10:] != "</td></tr>":
         return None
     rows = group[7:-10].split("</td></tr><tr><td")
-    out, tags, left = [], 2 * len(rows), len(rows)
+    out = []
+    tags = 2 * len(rows)
+    left = len(rows)
     above: list[Span] = []
     for row in rows:
         if not above and "</td><td " not in row and row[:1] == ">":
@@ -123,7 +125,9 @@ class GridRows:
 
     def add(self, rows: list[str], heading: bool) -> int:
         """Puts the rows of one group below; how many tags there should be in it, 0 if it is not ordinary."""
-        tags, left, width = 2 * len(rows), len(rows), len(self.rows[0]) if self.rows else 0
+        tags = 2 * len(rows)
+        left = len(rows)
+        width = len(self.rows[0]) if self.rows else 0
         above: list[Span] | None = []
         for row in rows:
             if not above and row[:1] == ">" and "</td><td " not in row:
@@ -171,7 +175,8 @@ class GridRows:
             column = len(line)
             text, *others = texts.split("</td><td>")
             line.append(text)
-            height, width = min(span[0] or left, left), span[1]
+            height = min(span[0] or left, left)
+            width = span[1]
             if height > 1:
                 below.append((column, height - 1, width))
             if width > 1:
@@ -247,7 +252,16 @@ def _tried(text: str, sub_sup: SubSup, convert: Callable[[list[str], int], T | N
         return None
     body: str | None = text[opened:-8]
     tags = _tags_of_tidy(text)
-    if tags and (done := convert([text[opened:-8]], tags - 2)) is not None:
+    if (
+        tags
+        and (
+            done := convert(
+                [text[opened:-8]],
+                tags - 2,
+            )
+        )
+        is not None
+    ):
         return done
     body = _even(text[opened:-8], heading)
     done = convert(_split(body), 0) if body else None
@@ -258,7 +272,10 @@ def _tried(text: str, sub_sup: SubSup, convert: Callable[[list[str], int], T | N
         and (_INLINE.search(body) or _BREAK.search(body))
         and not ("&" in body and _SPLIT_REFERENCE.search(body))
     ):
-        body = _even(_BREAK.sub("\n", _INLINE.sub("", keep_numbers(text[opened:-8]))), heading)
+        body = _even(
+            _BREAK.sub("\n", _INLINE.sub("", keep_numbers(text[opened:-8]))),
+            heading,
+        )
         done = convert(_split(body), 0) if body else None
     return done
 
@@ -275,7 +292,9 @@ def _tags_of_tidy(text: str) -> int:
     import numpy
 
     characters = numpy.frombuffer(text.encode("utf-8", "surrogatepass"), numpy.uint8)
-    space, opens, ends = characters == 32, characters == 60, characters == 62  # " ", "<", ">"
+    space = characters == 32
+    opens = characters == 60
+    ends = characters == 62  # " ", "<", ">"
     if (space[1:] & (space[:-1] | ends[:-1])).any() or (space[:-1] & opens[1:]).any():
         return 0
     tags = int(numpy.count_nonzero(opens))
@@ -312,7 +331,10 @@ def _grid(groups: list[str], counted: int) -> Grid | None:
         rows = group[heading:]
         if rows[:7] != "<tr><td" or rows[-10:] != "</td></tr>":
             return None
-        tags = grid.add(rows[7:-10].split("</td></tr><tr><td"), heading)
+        tags = grid.add(
+            rows[7:-10].split("</td></tr><tr><td"),
+            heading,
+        )
         if not tags or (counted != tags and (counted or rows.count("<") != tags or rows.count(">") != tags)):
             return None
     texts = "<".join(["<".join(filter(None, row)) for row in grid.rows])
@@ -325,7 +347,11 @@ def _grid(groups: list[str], counted: int) -> Grid | None:
                     row[column] = _read_references(text)
                     if row[column] is None:
                         return None
-    return Grid(tuple(map(tuple, grid.rows)), grid.spans, frozenset(grid.headers))
+    return Grid(
+        tuple(map(tuple, grid.rows)),
+        grid.spans,
+        frozenset(grid.headers),
+    )
 
 
 def _even(body: str, heading: str) -> str | None:
@@ -333,7 +359,14 @@ def _even(body: str, heading: str) -> str | None:
     need care.
     """
     if "<th" in body:
-        body = body.replace("<th>", heading).replace("<th ", heading[:-1] + " ").replace("</th>", "</td>")
+        body = (
+            body.replace("<th>", heading)
+            .replace("<th ", heading[:-1] + " ")
+            .replace(
+                "</th>",
+                "</td>",
+            )
+        )
     if "&nbsp;" in body:
         body = body.replace(">&nbsp;<", "><").replace("&nbsp;", "\xa0")
     if not body.isascii() and _BREAK_WITHOUT_BLANK.search(body):
@@ -367,7 +400,8 @@ def _split(body: str) -> list[str]:
     if pieces[0]:
         groups.append(pieces[0])
     for piece in pieces[1:]:
-        code, rows = piece[:1], piece[1:]
+        code = piece[:1]
+        rows = piece[1:]
         if kind:  # an open group is ended by its own tag
             if (kind, code) not in (("0", "2"), ("1", "3")):
                 return [""]

@@ -133,7 +133,10 @@ def spans_of(attributes: str) -> tuple[int, int]:
         key = name.lower()
         if key in ("rowspan", "colspan"):
             number = _NUMBER.match(html.unescape(double or single or bare))
-            found.setdefault(key, int(number[1]) if number else 1)
+            found.setdefault(
+                key,
+                int(number[1]) if number else 1,
+            )
     return min(found.get("rowspan", 1), 65534), min(found.get("colspan", 1) or 1, 1000)
 
 

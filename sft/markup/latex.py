@@ -70,7 +70,8 @@ def _nesting(body: str) -> None:
     stack: list[tuple[str, int]] = []
     comment_end = 0
     for found in _MARK.finditer(body):
-        mark, start = found[0], found.start()
+        mark = found[0]
+        start = found.start()
         if start < comment_end:
             continue
         if mark == "%":
@@ -85,10 +86,16 @@ def _nesting(body: str) -> None:
             if not stack:
                 raise _wrong(f"{mark} without {opening}", start)
             if stack[-1][0] != opening:
-                raise _wrong(f"{mark} closes {stack[-1][0]} of offset {stack[-1][1]}", start)
+                raise _wrong(
+                    f"{mark} closes {stack[-1][0]} of offset {stack[-1][1]}",
+                    start,
+                )
             stack.pop()
     if stack:
-        raise _wrong(f"{stack[-1][0]} is never closed", stack[-1][1])
+        raise _wrong(
+            f"{stack[-1][0]} is never closed",
+            stack[-1][1],
+        )
 
 
 def _pylatexenc(body: str) -> None:
@@ -204,8 +211,12 @@ def inline_to_paren(text: str) -> str:
             index += size
             continue
         body = trim(without_dollars(text[start + size : places[closing]]))
-        parts += [text[done:start], f"\\( {body} \\)" if size == 1 else f"\\[{body}\\]"]
-        done, index = places[closing] + size, closing + size
+        parts += [
+            text[done:start],
+            f"\\( {body} \\)" if size == 1 else f"\\[{body}\\]",
+        ]
+        done = places[closing] + size
+        index = closing + size
     return "".join([*parts, text[done:]])
 
 
@@ -214,7 +225,10 @@ def _closing(text: str, places: list[int], index: int, size: int) -> int | None:
     None if no formula does.
     """
     start = places[index] + size
-    for other in range(index + size, min(index + size + TRIES, len(places))):
+    for other in range(
+        index + size,
+        min(index + size + TRIES, len(places)),
+    ):
         end = places[other]
         if end == _PARAGRAPH or end - start > LONGEST:
             return None
@@ -229,7 +243,8 @@ def _closing(text: str, places: list[int], index: int, size: int) -> int | None:
 def _is_formula(text: str, start: int, end: int, size: int) -> bool:
     body = text[start:end]
     core = body.strip()
-    before, after = text[max(0, start - size - 1) : start - size], text[end + size : end + size + 1]
+    before = text[max(0, start - size - 1) : start - size]
+    after = text[end + size : end + size + 1]
     if not core or any(delimiter in core for delimiter in _DELIMITERS):
         return False
     if size == 2:
@@ -238,7 +253,12 @@ def _is_formula(text: str, start: int, end: int, size: int) -> bool:
         return False
     if _TEX.search(core):
         return _mostly_tex(core)
-    return _is_plain_math(core, spaced=body[0].isspace(), before=before, after=after)
+    return _is_plain_math(
+        core,
+        spaced=body[0].isspace(),
+        before=before,
+        after=after,
+    )
 
 
 def _mostly_tex(core: str) -> bool:

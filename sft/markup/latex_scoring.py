@@ -153,7 +153,11 @@ class _Reader:
             self.items.pop()
         known = 1 if item in _ONE else 2 * (item in _TWO)
         for _ in range(known):
-            found += ["{", *([] if self.peek() in SCRIPTS else self.take()), "}"]
+            found += [
+                "{",
+                *([] if self.peek() in SCRIPTS else self.take()),
+                "}",
+            ]
         if not known and item[0] == "\\" and item[-1].isalpha():
             while self.items and isinstance(self.items[-1], list):  # arguments of a command that is not known here
                 found += ["{", *self.take(), "}"]

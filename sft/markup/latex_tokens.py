@@ -39,7 +39,12 @@ def trim(formula: str) -> str:
 def collapse(formula: str) -> str:
     """Each run of white space as one blank; lines stay lines where a comment (an unescaped %) ends with its line."""
     if not _commented(formula):
-        return trim(_SPACE.sub(lambda found: found[1] or ("\\ " if found[0][0] == "\\" else " "), formula))
+        return trim(
+            _SPACE.sub(
+                lambda found: found[1] or ("\\ " if found[0][0] == "\\" else " "),
+                formula,
+            )
+        )
     return trim("\n".join(trim(re.sub(r"[^\S\n]+", " ", line)) for line in formula.split("\n")))
 
 
@@ -125,7 +130,10 @@ def without_row_skips(formula: str) -> str:
         end = after = found.end()
         while (bracket := _BRACKET.match(formula, after)) and _LENGTH.fullmatch("".join(bracket[1].split())):
             after = bracket.end()
-        parts += [formula[done:end], " " if formula[after : after + 1] in ("[", "]", "(", ")") else ""]
+        parts += [
+            formula[done:end],
+            " " if formula[after : after + 1] in ("[", "]", "(", ")") else "",
+        ]
         done = after
     return "".join([*parts, formula[done:]])
 

@@ -101,13 +101,18 @@ def parse_csv(text: str, delimiter: str | None = None) -> Grid:
     check_length(text)
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if found := re.match(r"sep=(.)\n", text):
-        text, delimiter = text[found.end() :], delimiter or found[1]
+        text = text[found.end() :]
+        delimiter = delimiter or found[1]
     if delimiter is None:
         delimiter = sniffed(text)
     if len(delimiter) != 1 or delimiter in '"\n ':
         raise MarkupError("source.syntax", f"{delimiter!r} cannot delimit cells", hint="one character, such as a comma")
     rows, slots = [], 0
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        strict=True,
+    )
     try:
         for row in reader:
             if row:
@@ -125,7 +130,8 @@ def parse_csv(text: str, delimiter: str | None = None) -> Grid:
 def sniffed(text: str) -> str:
     """The delimiter under which the first lines have more than one cell, most evenly; a comma if none does."""
     sample = text[:65536]
-    best, score = ",", (0, 0)
+    best = ","
+    score = (0, 0)
     for delimiter in _DELIMITERS:
         counts: dict[int, int] = {}
         try:
@@ -135,9 +141,14 @@ def sniffed(text: str) -> str:
                 counts[len(row)] = counts.get(len(row), 0) + (len(row) > 1)
         except csv.Error:
             continue
-        width, rows = max(counts.items(), key=lambda item: (item[1], item[0]), default=(0, 0))
+        width, rows = max(
+            counts.items(),
+            key=lambda item: (item[1], item[0]),
+            default=(0, 0),
+        )
         if rows and (rows, width) > score:
-            best, score = delimiter, (rows, width)
+            best = delimiter
+            score = (rows, width)
     return best
 
 

@@ -97,13 +97,24 @@ def _slots_slowly(text: str) -> tuple[Slots, Places, Places, Places, tuple[str, 
     pieces = _TOKEN.split(text)
     if pieces[0].strip():
         raise _error(0, 0, f"text before the first token: {_shown(pieces[0])}", docling=True)
-    for name, behind in zip(pieces[1::2], pieces[2::2], strict=True):
-        row, column, content = len(rows) - 1, len(rows[-1]), behind.strip()
+    for name, behind in zip(
+        pieces[1::2],
+        pieces[2::2],
+        strict=True,
+    ):
+        row = len(rows) - 1
+        column = len(rows[-1])
+        content = behind.strip()
         if name == "nl":
             if not rows[-1]:
                 raise _error(row, 0, "a row without cells; the pipeline drops it")
             if content:
-                raise _error(row + 1, 0, f"text before the first token of the row: {_shown(content)}", docling=True)
+                raise _error(
+                    row + 1,
+                    0,
+                    f"text before the first token of the row: {_shown(content)}",
+                    docling=True,
+                )
             rows.append([])
             continue
         if name == "fcel":
@@ -114,7 +125,11 @@ def _slots_slowly(text: str) -> tuple[Slots, Places, Places, Places, tuple[str, 
                     " <ecel>, since the pipeline takes the next token for the text"
                 )
         elif content:
-            raise _error(row, column, f"text behind <{name}>, which the pipeline drops: {_shown(content)}")
+            raise _error(
+                row,
+                column,
+                f"text behind <{name}>, which the pipeline drops: {_shown(content)}",
+            )
         if name in places:
             places[name].add((row, column))
         rows[-1].append(content)
@@ -189,7 +204,11 @@ def _docling(text: str, lenient: bool) -> Grid:
     headings: set[tuple[int, int]] = set()
     rows: list[list[list[str]]] = [[]]  # [token, text] of every slot
     pieces = re.split(r"<([felux]cel|nl|ched|rhed|srow)>", text)
-    for name, behind in zip(pieces[1::2], pieces[2::2], strict=True):
+    for name, behind in zip(
+        pieces[1::2],
+        pieces[2::2],
+        strict=True,
+    ):
         if name == "nl":
             rows.append([])
             continue
@@ -197,7 +216,12 @@ def _docling(text: str, lenient: bool) -> Grid:
             headings.add((len(rows) - 1, len(rows[-1])))
         cell = visible(behind)
         full = name in ("fcel", "ched", "rhed", "srow")
-        rows[-1].append([("fcel" if cell else "ecel") if full else name, cell if full or not lenient else ""])
+        rows[-1].append(
+            [
+                ("fcel" if cell else "ecel") if full else name,
+                cell if full or not lenient else "",
+            ]
+        )
     if rows and not rows[-1]:
         rows.pop()
     _square_up(rows)
@@ -253,4 +277,9 @@ def _shown(text: str) -> str:
 
 def _error(row: int, column: int, rule: str, *, docling: bool = False) -> MarkupError:
     hint = 'OTSL of docling (<ched>, <rhed>, <srow>) is read with dialect="docling"' if docling else _HINT
-    return MarkupError("target.otsl", rule, place=f"row {row + 1}, column {column + 1}", hint=hint)
+    return MarkupError(
+        "target.otsl",
+        rule,
+        place=f"row {row + 1}, column {column + 1}",
+        hint=hint,
+    )

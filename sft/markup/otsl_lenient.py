@@ -30,7 +30,11 @@ def parse_lenient(text: str) -> Grid:
     """
     notes: list[str] = []
     rows = _squared(text.strip(), notes)
-    check_size(len(rows), len(rows[0]) if rows else 0, "source.too_large")
+    check_size(
+        len(rows),
+        len(rows[0]) if rows else 0,
+        "source.too_large",
+    )
     cells = _cells(rows, notes)
     if not cells:
         notes.append("no cells: the pipeline shows the raw text")
@@ -76,7 +80,13 @@ def _squared(text: str, notes: list[str]) -> list[Row]:
     """The rows as (token, text), all of one width."""
     if "<nl>" not in text:
         pieces = _TOKEN.split(text)
-        row = list(zip(pieces[1::2], pieces[2::2], strict=True))
+        row = list(
+            zip(
+                pieces[1::2],
+                pieces[2::2],
+                strict=True,
+            )
+        )
         notes.append("row 1: the last <nl> is missing")
         if pieces[0].strip() and row:  # the pipeline loses its place then, and with it every text
             notes.append("row 1: text before the first token; all texts are lost")
@@ -91,7 +101,15 @@ def _squared(text: str, notes: list[str]) -> list[Row]:
         if pieces[0].strip():
             notes.append(f"row {number}: text before the first token is dropped")
         if len(pieces) > 1:
-            rows.append(list(zip(pieces[1::2], pieces[2::2], strict=True)))
+            rows.append(
+                list(
+                    zip(
+                        pieces[1::2],
+                        pieces[2::2],
+                        strict=True,
+                    )
+                )
+            )
         elif number < len(lines):
             notes.append(f"row {number}: a row without cells is dropped")
     return _fitted(rows, notes)
@@ -105,7 +123,10 @@ def _fitted(rows: list[Row], notes: list[str]) -> list[Row]:
         return []
     lengths = sorted(map(len, rows))
     full = max(max((c + 1 for c, (token, _) in enumerate(row) if token == "<fcel>"), default=0) for row in rows)  # noqa: S105 - a token of OTSL
-    width = max(full, lengths[(len(lengths) - 1) // 2])
+    width = max(
+        full,
+        lengths[(len(lengths) - 1) // 2],
+    )
     for r, row in enumerate(rows):
         if len(row) > width:
             notes.append(f"row {r + 1}: {len(row)} slots cut to {width}")
@@ -133,9 +154,11 @@ def _cells(rows: list[Row], notes: list[str]) -> list[tuple[int, int, str, int, 
         stream.append("<nl>")
     cells = []
     for index, r, c in places:
-        content, ahead = "", index + 1
+        content = ""
+        ahead = index + 1
         if stream[index] == "<fcel>":
-            content, ahead = stream[index + 1].strip(), index + 2
+            content = stream[index + 1].strip()
+            ahead = index + 2
             if content in _TOKENS:
                 notes.append(f"row {r + 1}, column {c + 1}: <fcel> without text; {content} is taken for its text")
         height = width = 1

@@ -86,11 +86,19 @@ def _longest_period(line: str, longest: int) -> int:
     same = [0] * size  # same[i]: how many characters from i on equal those from 0 on
     left = right = best = 0
     for index in range(1, size):
-        count = min(right - index, same[index - left]) if index < right else 0
+        count = (
+            min(
+                right - index,
+                same[index - left],
+            )
+            if index < right
+            else 0
+        )
         if index + count >= right:
             while index + count < size and text[count] == text[index + count]:
                 count += 1
-            left, right = index, index + count
+            left = index
+            right = index + count
         same[index] = count
         if _UNIT <= index <= longest and count >= (_UNITS - 1) * index:
             best = index
@@ -101,7 +109,14 @@ def _repeated_unit(line: str) -> str | None:
     """The shortest unit that makes up `line`, where it does so ten times or more."""
     size = len(line)
     longest = size // _WHOLE
-    if line.find(line[:_WHOLE], 1, longest + _WHOLE) < 0:
+    if (
+        line.find(
+            line[:_WHOLE],
+            1,
+            longest + _WHOLE,
+        )
+        < 0
+    ):
         return None
     period = (line + line).find(line, 1, size + longest)
     return line[:period] if period > 0 else None

@@ -86,13 +86,21 @@ def nfc(text: str) -> str:
     400,000 minutes. Here long runs come sorted already, which by definition changes nothing.
     """
     if len(text) > LONG and not text.isascii():
-        text = _long_runs().sub(lambda run: "".join(sorted(run[0], key=unicodedata.combining)), text)
+        text = _long_runs().sub(
+            lambda run: "".join(sorted(run[0], key=unicodedata.combining)),
+            text,
+        )
     return unicodedata.normalize("NFC", text)
 
 
 @cache
 def _long_runs() -> re.Pattern[str]:
-    marks = "".join(map(chr, filter(lambda code: unicodedata.combining(chr(code)), range(0x300, 0x20000))))
+    marks = "".join(
+        map(
+            chr,
+            filter(lambda code: unicodedata.combining(chr(code)), range(0x300, 0x20000)),
+        )
+    )
     return re.compile(f"[{re.escape(marks)}]{{{LONG_RUN},}}")
 
 
@@ -119,7 +127,8 @@ def _shapes(left: str, joiner: str, right: str) -> bool:
     """ZWNJ parts two letters; ZWJ shapes the one beside it, even at the end of a word (Arabic ه‍, half forms), or
     glues emoji.
     """
-    before, after = bool(left) and joins(left), bool(right) and joins(right)
+    before = bool(left) and joins(left)
+    after = bool(right) and joins(right)
     if joiner == "\u200c":
         return before and after
     return before or after or bool(left and right and _EMOJI.match(left) and _EMOJI.match(right))
@@ -175,7 +184,8 @@ def _is_mixed(word: str) -> bool:
     for letter in word:
         parts.setdefault(script_of(letter), []).append(letter)
     for other, (latin_twins, other_twins, fewest) in _TWINS.items():
-        latin, foreign = parts["Latin"], parts[other]
+        latin = parts["Latin"]
+        foreign = parts[other]
         if not latin or not foreign or max(len(latin), len(foreign)) < fewest:
             continue
         if (len(latin) > len(foreign) and other_twins.issuperset(foreign)) or (
@@ -221,10 +231,8 @@ def _cluster() -> re.Pattern[str]:
     codes = [
         code for code in (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0)) if unicodedata.category(chr(code))[0] == "M"
     ]
-    marks, viramas = (
-        character_class(codes),
-        character_class([code for code in codes if unicodedata.combining(chr(code)) == 9]),
-    )
+    marks = character_class(codes)
+    viramas = character_class([code for code in codes if unicodedata.combining(chr(code)) == 9])
     skins, emoji = "\U0001f3fb-\U0001f3ff", "\u203c-\u3299\U0001f000-\U0001faff"
     return re.compile(
         f"[\U0001f1e6-\U0001f1ff]{{2}}|\n|[^\n](?:[{marks}\u200c\u200d{skins}{_TAGS}]|(?<=\u200d)(?:[^\\W\\d_]|[{emoji}])|(?<=[{viramas}])[^\\W\\d_])*"

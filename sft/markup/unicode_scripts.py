@@ -190,7 +190,8 @@ def _build() -> tuple[dict[str, _Script], re.Pattern[str]]:
         marks[name] = [code for code in codes if unicodedata.category(chr(code))[0] == "M"]
     found = {}
     for name in _MARKED:
-        letter, mark = character_class(letters[name]), character_class(marks[name])
+        letter = character_class(letters[name])
+        mark = character_class(marks[name])
         others = "".join(character_class(codes) for other, codes in letters.items() if other != name)
         stretch = f"(?:[{letter}][^{letter}{mark}]*){{{STRETCH}}}"
         found[name] = _Script(

@@ -72,7 +72,10 @@ def check_parts(file: Path) -> None:
         with zipfile.ZipFile(file) as packed:
             parts = packed.infolist()
             if len(parts) > PARTS or sum(part.file_size for part in parts) > UNPACKED:
-                raise MarkupError("source.too_large", f"unpacks to more than {PARTS} parts or {UNPACKED // 2**20} MiB")
+                raise MarkupError(
+                    "source.too_large",
+                    f"unpacks to more than {PARTS} parts or {UNPACKED // 2**20} MiB",
+                )
             for part in parts:
                 if part.filename.endswith((".xml", ".rels")):
                     head = packed.open(part).read(4096)  # a document type stands in front of the root element
@@ -106,17 +109,25 @@ def read_sheet(sheet: Any, file: Path) -> Grid | None:
                 filled[cell.row, cell.column] = text
     if not filled:
         return None
-    top, left = min(row for row, _ in filled), min(column for _, column in filled)
-    height, width = max(row for row, _ in filled) - top + 1, max(column for _, column in filled) - left + 1
+    top = min(row for row, _ in filled)
+    left = min(column for _, column in filled)
+    height = max(row for row, _ in filled) - top + 1
+    width = max(column for _, column in filled) - left + 1
     check_size(height, width, "source.too_large")
     ranges, notes = merged(file, sheet)
     cells = {(row - top, column - left): Cell(text) for (row, column), text in filled.items()}
     slots = 0
     for place, span in ranges.items():
-        row, column = place[0] - top, place[1] - left
+        row = place[0] - top
+        column = place[1] - left
         if 0 <= row < height and 0 <= column < width:
-            tall, wide = min(span[0], height - row), min(span[1], width - column)
-            cells[row, column] = Cell(cells[row, column].text if (row, column) in cells else "", tall, wide)
+            tall = min(span[0], height - row)
+            wide = min(span[1], width - column)
+            cells[row, column] = Cell(
+                cells[row, column].text if (row, column) in cells else "",
+                tall,
+                wide,
+            )
             slots += tall * wide
             if slots > 4 * SLOTS:
                 raise MarkupError("source.too_large", f"merged ranges over more than {4 * SLOTS} slots")
@@ -174,13 +185,14 @@ def merged(file: Path, sheet: Any) -> tuple[dict[tuple[int, int], tuple[int, int
                     notes.append(f"cell {element.get('r', '?')[:10]}: a formula without a stored value; blank")
                 continue  # its row is cleared as a whole
             if name == "mergeCell" and (area := _RANGE.fullmatch(element.get("ref", ""))):
-                left, right, top, bottom = (
-                    column_index_from_string(area[1]),
-                    column_index_from_string(area[3]),
-                    int(area[2]),
-                    int(area[4]),
+                left = column_index_from_string(area[1])
+                right = column_index_from_string(area[3])
+                top = int(area[2])
+                bottom = int(area[4])
+                found.setdefault(
+                    (top, left),
+                    (max(bottom - top, 0) + 1, max(right - left, 0) + 1),
                 )
-                found.setdefault((top, left), (max(bottom - top, 0) + 1, max(right - left, 0) + 1))
             if len(found) > SLOTS or len(notes) > SLOTS:
                 raise MarkupError("source.too_large", f"more than {SLOTS} merged ranges or formulas")
             element.clear()

@@ -93,7 +93,11 @@ def _otsl(text: str) -> tuple[Grid, bool]:
     except MarkupError:
         inner = _unfenced(text)
         first = _OTSL.search(inner)
-        return parse_otsl(inner[first.start() if first else 0 :], lenient=True, dialect=dialect), False
+        return parse_otsl(
+            inner[first.start() if first else 0 :],
+            lenient=True,
+            dialect=dialect,
+        ), False
 
 
 def _html(text: str) -> tuple[Grid, bool]:

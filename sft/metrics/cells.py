@@ -61,12 +61,20 @@ def teds(*, ref: str | Grid, pred: str | Grid, variant: Variant = "pubtabnet") -
     """`table.teds` of two answers in OTSL, HTML or Markdown, read leniently and written alike: no th, thead, tbody, no
     inline tags.
     """
-    return table.teds(ref=_html(ref), pred=_html(pred), variant=variant)
+    return table.teds(
+        ref=_html(ref),
+        pred=_html(pred),
+        variant=variant,
+    )
 
 
 def teds_s(*, ref: str | Grid, pred: str | Grid, variant: Variant = "pubtabnet") -> float:
     """`table.teds_s` of the same."""
-    return table.teds_s(ref=_html(ref), pred=_html(pred), variant=variant)
+    return table.teds_s(
+        ref=_html(ref),
+        pred=_html(pred),
+        variant=variant,
+    )
 
 
 def teds_strict(*, ref: str | Grid, pred: str, variant: Variant = "pubtabnet") -> float:
@@ -85,7 +93,8 @@ def shape(*, ref: str | Grid, pred: str | Grid) -> float:
 
 def structure(*, ref: str | Grid, pred: str | Grid) -> float:
     """1 where both have the same cells with the same spans in the same places, whatever is in them; else 0."""
-    left, right = _grid(ref), _grid(pred)
+    left = _grid(ref)
+    right = _grid(pred)
     return float(left.shape == right.shape and left.spans == right.spans and _holes(left) == _holes(right))
 
 
@@ -140,7 +149,11 @@ def _alike(ref: Grid, pred: Grid, column: int, fuzzy: bool) -> Floats:
         np.array([known.setdefault(cell, len(known)) for cell in _column(grid, column)]) for grid in (ref, pred)
     )
     if not fuzzy:
-        equal: Floats = np.where((left[:, None] == right) & (left[:, None] > 0), 1.0, 0.0)
+        equal: Floats = np.where(
+            (left[:, None] == right) & (left[:, None] > 0),
+            1.0,
+            0.0,
+        )
         return equal
     cells = [cell or ("", (0, 0)) for cell in known]
     (rows, down), (others, across) = (np.unique(side, return_inverse=True) for side in (left, right))
@@ -166,7 +179,10 @@ def _aligned(scores: Floats) -> float:
     """The most that pairs of rows can score, each row in at most one, in order."""
     best = np.zeros(scores.shape[1] + 1)
     for row in scores:
-        best[1:] = np.maximum(best[1:], best[:-1] + row)
+        best[1:] = np.maximum(
+            best[1:],
+            best[:-1] + row,
+        )
         np.maximum.accumulate(best, out=best)
     return float(best[-1])
 

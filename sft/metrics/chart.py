@@ -51,7 +51,8 @@ def rms(*, ref: str | Rows, pred: str | Rows, as_published: bool = False) -> Rms
     >>> rms(ref="year | argentina | brazil\\n1999 | 200 | 158", pred="year | argentina | brazil\\n1999 | 202 | 0").f1
     0.495
     """
-    wanted, answer = _mappings(_cells(ref), transposed=False), _cells(pred)
+    wanted = _mappings(_cells(ref), transposed=False)
+    answer = _cells(pred)
     return max(
         (_matched(wanted, _mappings(answer, transposed=turned), as_published) for turned in (True, False)),
         key=lambda found: found.f1,
@@ -71,11 +72,15 @@ def rnss(*, ref: str | Rows, pred: str | Rows) -> float:
     """
     from scipy.optimize import linear_sum_assignment
 
-    wanted, found = _numbers(ref), _numbers(pred)
+    wanted = _numbers(ref)
+    found = _numbers(pred)
     if not len(wanted) or not len(found):
         return float(len(wanted) == len(found))
     scale = np.where(wanted == 0, 1.0, np.abs(wanted))[:, None]
-    costs = np.minimum(np.abs(wanted[:, None] - found[None, :]) / scale, 1.0)
+    costs = np.minimum(
+        np.abs(wanted[:, None] - found[None, :]) / scale,
+        1.0,
+    )
     costs[wanted == 0] = found != 0  # nothing is near to nothing
     rows, columns = linear_sum_assignment(costs)
     return float(1 - costs[rows, columns].sum() / max(len(wanted), len(found)))
@@ -111,8 +116,15 @@ def _matched(wanted: list[tuple[str, str]], found: list[tuple[str, str]], as_pub
     from scipy.optimize import linear_sum_assignment
 
     if not wanted or not found:
-        return Rms(float(bool(wanted) or not found), float(bool(found) or not wanted), float(not wanted and not found))
-    keys = _anls([key for key, _ in wanted], [key for key, _ in found])
+        return Rms(
+            float(bool(wanted) or not found),
+            float(bool(found) or not wanted),
+            float(not wanted and not found),
+        )
+    keys = _anls(
+        [key for key, _ in wanted],
+        [key for key, _ in found],
+    )
     rows, columns = linear_sum_assignment(1 - keys)
     fits = keys[rows, columns].tolist()
     score = sum(
@@ -122,8 +134,13 @@ def _matched(wanted: list[tuple[str, str]], found: list[tuple[str, str]], as_pub
     )
     if not score:
         return Rms(0.0, 0.0, 0.0)
-    precision, recall = float(score / len(found)), float(score / len(wanted))
-    return Rms(precision, recall, 2 * precision * recall / (precision + recall))
+    precision = float(score / len(found))
+    recall = float(score / len(wanted))
+    return Rms(
+        precision,
+        recall,
+        2 * precision * recall / (precision + recall),
+    )
 
 
 def _anls(left: list[str], right: list[str]) -> Floats:
@@ -137,7 +154,8 @@ def _anls(left: list[str], right: list[str]) -> Floats:
 def _value(wanted: str, found: str, as_published: bool) -> float:
     if wanted == found:
         return 1.0
-    number, other = _number(wanted), _number(found)
+    number = _number(wanted)
+    other = _number(found)
     if other is not None and number:
         error = min(abs((number - other) / number), 1)
         return 1 - error if error < NUMBER_THETA else 0.0
@@ -158,4 +176,7 @@ def _number(text: str) -> float | None:
 
 def _numbers(text: str | Rows) -> Floats:
     numbers = (_number(cell) for row in _cells(text)[1] for cell in row)
-    return np.array([number for number in numbers if number is not None], np.float64)
+    return np.array(
+        [number for number in numbers if number is not None],
+        np.float64,
+    )

@@ -43,8 +43,12 @@ def ned(*, ref: str, pred: str) -> float:
 
 def token_edits(*, ref: str, pred: str) -> text.Edits:
     """Edits between tokens (`\\frac` is one), and the tokens of the longer formula."""
-    wanted, found = scoring_form(ref), scoring_form(pred)
-    return text.Edits(text.word_edits(ref=wanted, pred=found).distance, max(len(wanted.split()), len(found.split())))
+    wanted = scoring_form(ref)
+    found = scoring_form(pred)
+    return text.Edits(
+        text.word_edits(ref=wanted, pred=found).distance,
+        max(len(wanted.split()), len(found.split())),
+    )
 
 
 def token_ned(*, ref: str, pred: str) -> float:
@@ -62,7 +66,8 @@ def bleu(*, ref: str, pred: str) -> float:
 
     Raises: UsageError where sacrebleu is missing.
     """
-    wanted, found = scoring_form(ref), scoring_form(pred)
+    wanted = scoring_form(ref)
+    found = scoring_form(pred)
     if wanted == found:
         return 1.0
     return (

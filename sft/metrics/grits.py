@@ -48,7 +48,8 @@ def grits_top(*, ref: str | Grid, pred: str | Grid) -> float:
     >>> grits_top(ref="<fcel>a<fcel>b<nl>", pred="<fcel>a<lcel><nl>")
     0.5
     """
-    left, right = _grid(ref), _grid(pred)
+    left = _grid(ref)
+    right = _grid(pred)
     if not _comparable(left, right):
         return float(not left.rows and not right.rows)
     (boxes, a), (others, b) = _boxes(left), _boxes(right)
@@ -61,7 +62,8 @@ def grits_con(*, ref: str | Grid, pred: str | Grid) -> float:
     >>> grits_con(ref="<fcel>ab<fcel>cd<nl>", pred="<fcel>ab<fcel>c<nl>")
     0.8333333333333333
     """
-    left, right = _grid(ref), _grid(pred)
+    left = _grid(ref)
+    right = _grid(pred)
     if not _comparable(left, right):
         return float(not left.rows and not right.rows)
     (texts, a), (others, b) = _texts(left), _texts(right)
@@ -70,7 +72,11 @@ def grits_con(*, ref: str | Grid, pred: str | Grid) -> float:
         return 0.0
     both = lengths[:, None] + heights
     common = cdist(texts, others, scorer=LCSseq.similarity, dtype=np.int32)
-    return _score(np.where(both == 0, 1.0, 2.0 * common / np.maximum(both, 1)), a, b)
+    return _score(
+        np.where(both == 0, 1.0, 2.0 * common / np.maximum(both, 1)),
+        a,
+        b,
+    )
 
 
 def _grid(answer: str | Grid) -> Grid:
@@ -101,7 +107,10 @@ def _boxes(grid: Grid) -> tuple[list[Box], Codes]:
 def _texts(grid: Grid) -> tuple[list[str], Codes]:
     """The different texts, and which one the cell of each slot has."""
     known: dict[str, int] = {}
-    codes = np.array([[known.setdefault(text or "", len(known)) for text in row] for row in grid.rows], np.int64)
+    codes = np.array(
+        [[known.setdefault(text or "", len(known)) for text in row] for row in grid.rows],
+        np.int64,
+    )
     for (row, column), (height, width) in grid.spans.items():
         codes[row : row + height, column : column + width] = codes[row, column]
     return list(known), codes
@@ -109,8 +118,16 @@ def _texts(grid: Grid) -> tuple[list[str], Codes]:
 
 def _overlap(left: list[Box], right: list[Box]) -> Floats:
     """Intersection / union of each box with each other; all of them cover the slot they are seen from."""
-    a, b = np.array(left, np.int64)[:, None], np.array(right, np.int64)[None]
-    low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
+    a = np.array(left, np.int64)[:, None]
+    b = np.array(right, np.int64)[None]
+    low = np.maximum(
+        a[..., :2],
+        b[..., :2],
+    )
+    high = np.minimum(
+        a[..., 2:],
+        b[..., 2:],
+    )
     common = (high - low).prod(-1)
     overlap: Floats = common / ((a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - common)
     return overlap
@@ -135,8 +152,16 @@ def _rewards(alike: Floats, left: Codes, right: Codes) -> Floats:
         best = np.zeros((len(rows), len(right), right.shape[1] + 1))
         for column in rows.T:
             found = best[..., :-1] + alike[column][:, right]
-            np.maximum(found, best[..., 1:], out=found)
-            np.maximum.accumulate(found, axis=-1, out=best[..., 1:])
+            np.maximum(
+                found,
+                best[..., 1:],
+                out=found,
+            )
+            np.maximum.accumulate(
+                found,
+                axis=-1,
+                out=best[..., 1:],
+            )
         rewards[begin : begin + step] = best[..., -1]
     return rewards
 
@@ -148,12 +173,18 @@ def _aligned(rewards: Floats) -> tuple[list[int], list[int]]:
     """
     best = np.zeros((rewards.shape[0] + 1, rewards.shape[1] + 1))
     for number, row in enumerate(rewards):
-        best[number + 1, 1:] = np.maximum.accumulate(np.maximum(best[number, 1:], best[number, :-1] + row))
+        best[number + 1, 1:] = np.maximum.accumulate(
+            np.maximum(
+                best[number, 1:],
+                best[number, :-1] + row,
+            )
+        )
     pairs = []
     i, j = rewards.shape
     while i and j:
         if best[i - 1, j - 1] + rewards[i - 1, j - 1] == best[i, j]:
-            i, j = i - 1, j - 1
+            i = i - 1
+            j = j - 1
             pairs.append((i, j))
         elif best[i - 1, j] == best[i, j]:
             i -= 1

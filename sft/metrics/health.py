@@ -47,17 +47,33 @@ def repeated_end(text: str) -> int:
     """
     line = text.strip()[-LONGEST:]
     size = len(line)
-    if size < SHORTEST or line.rfind(line[-SHORTEST // UNITS :], 0, size - 1) < 0:
+    if (
+        size < SHORTEST
+        or line.rfind(
+            line[-SHORTEST // UNITS :],
+            0,
+            size - 1,
+        )
+        < 0
+    ):
         return 0
     backwards = line[::-1]
     same = [0] * size  # Z algorithm: how many characters from here on equal those from the end on
     left = right = best = 0
     for index in range(1, size // UNITS + 1):
-        count = min(right - index, same[index - left]) if index < right else 0
+        count = (
+            min(
+                right - index,
+                same[index - left],
+            )
+            if index < right
+            else 0
+        )
         if index + count >= right:
             while index + count < size and backwards[count] == backwards[index + count]:
                 count += 1
-            left, right = index, index + count
+            left = index
+            right = index + count
         same[index] = count
         if count + index > best and count >= (UNITS - 1) * index:
             best = count + index
@@ -68,7 +84,10 @@ def repetition(*, pred: str) -> float:
     """The share of `pred` that is one unit over and over at its end, 0 to 1; see `repeated_end`. Truths can have it:
     dot leaders, columns of N/A.
     """
-    return min(repeated_end(pred) / max(min(len(pred.strip()), LONGEST), 1), 1.0)
+    return min(
+        repeated_end(pred) / max(min(len(pred.strip()), LONGEST), 1),
+        1.0,
+    )
 
 
 def runaway(*, ref: str, pred: str) -> float:
@@ -122,7 +141,10 @@ def worst_share(errors: Sequence[float], *, share: float = 0.01) -> float:
     errors: 0.
     """
     total = math.fsum(errors)
-    count = max(math.ceil(len(errors) * share - 1e-9), 1)
+    count = max(
+        math.ceil(len(errors) * share - 1e-9),
+        1,
+    )
     return math.fsum(sorted(errors, reverse=True)[:count]) / total if total > 0 else 0.0
 
 

@@ -62,7 +62,9 @@ def omnidocbench(text: str) -> str:
 
 
 def _formulas_as_unicode(text: str) -> str:
-    parts, done, left = [], 0, MAX_FORMULAS
+    parts = []
+    done = 0
+    left = MAX_FORMULAS
     for start, end, body in _formulas(text):
         body = _ESCAPED.sub("", body)
         if len(body) > min(MAX_FORMULA, left) or not any(sign in body for sign in "\\^_"):
@@ -83,7 +85,8 @@ def _formulas(text: str) -> Iterator[tuple[int, int, str]]:
         start, place = opening.span()
         if start >= line_end:
             line_end = text.find("\n", start)
-            line_end, closed = len(text) if line_end < 0 else line_end, True
+            line_end = len(text) if line_end < 0 else line_end
+            closed = True
         closing = "$" if opening[0] == "$" else "\\)"
         end = text.find(closing, place, line_end) if closing == "$" or closed else -1
         if end >= 0:

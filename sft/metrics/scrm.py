@@ -64,7 +64,11 @@ class _Triples(NamedTuple):
     numbers: npt.NDArray[np.float64]  # nan for a word
 
     def first(self, count: int) -> _Triples:
-        return _Triples(self.keys[:count], self.words[:count], self.numbers[:count])
+        return _Triples(
+            self.keys[:count],
+            self.words[:count],
+            self.numbers[:count],
+        )
 
 
 def scrm(*, ref: Rows, pred: Rows) -> Scrm:
@@ -72,9 +76,15 @@ def scrm(*, ref: Rows, pred: Rows) -> Scrm:
 
     Both without triples: 1 everywhere; one without: 0. Raises: UsageError where scipy is missing.
     """
-    wanted, found = _triples(ref), _triples(pred)
+    wanted = _triples(ref)
+    found = _triples(pred)
     strict, slight, high = (_similarity(wanted, found, tolerance) for tolerance in TOLERANCES)
-    return Scrm(_precision(strict), _precision(slight), _precision(high), float(strict == 1))
+    return Scrm(
+        _precision(strict),
+        _precision(slight),
+        _precision(high),
+        float(strict == 1),
+    )
 
 
 def similarity(*, ref: Rows, pred: Rows, tolerance: Tolerance = "strict") -> float:
@@ -102,8 +112,15 @@ def _triples(rows: Rows) -> _Triples:
             number = _number(text)
             found[_BORDER.join(sorted((entity, column))), text if number is None else number] = None
     keys = [key for key, _ in found]
-    numbers = np.array([value if isinstance(value, float) else np.nan for _, value in found], np.float64)
-    return _Triples(keys, [f"{key}{_BORDER}{value}" for key, value in found], numbers)
+    numbers = np.array(
+        [value if isinstance(value, float) else np.nan for _, value in found],
+        np.float64,
+    )
+    return _Triples(
+        keys,
+        [f"{key}{_BORDER}{value}" for key, value in found],
+        numbers,
+    )
 
 
 def _number(text: str) -> float | None:
@@ -134,7 +151,8 @@ def _matched(wanted: _Triples, found: _Triples, edits: int, share: float) -> int
         from scipy.sparse.csgraph import maximum_bipartite_matching
     except ImportError as error:
         raise UsageError("SCRM needs scipy", hint="pip install 'paddleocr-vl-sft[metrics]'") from error
-    labels, numbers = wanted.numbers[:, None], found.numbers[None, :]
+    labels = wanted.numbers[:, None]
+    numbers = found.numbers[None, :]
     both = ~np.isnan(labels) & ~np.isnan(numbers)
     near = both & (np.abs(labels - numbers) <= share * np.abs(labels)) & _within(wanted.keys, found.keys, edits)
     near |= ~both & _within(wanted.words, found.words, edits)

@@ -42,10 +42,12 @@ def teds_s(*, ref: str, pred: str, variant: Variant = "pubtabnet") -> float:
 
 
 def _score(ref: str, pred: str, variant: Variant, *, structure_only: bool) -> float:
-    left, right = first_table(ref), first_table(pred)
+    left = first_table(ref)
+    right = first_table(pred)
     if left is None or right is None:
         return float(left is None and right is None)
-    a, b = tree(left, structure_only=structure_only), tree(right, structure_only=structure_only)
+    a = tree(left, structure_only=structure_only)
+    b = tree(right, structure_only=structure_only)
     nodes = (
         max(len(a), len(b))
         if variant == "trm"
@@ -63,7 +65,10 @@ def first_table(text: str) -> Any:
     if "<table" not in clean and "<TABLE" not in clean.upper():
         return None
     try:
-        root = etree.fromstring(f"<html><body>{clean}</body></html>" if "<body" not in clean else clean, parser)
+        root = etree.fromstring(
+            f"<html><body>{clean}</body></html>" if "<body" not in clean else clean,
+            parser,
+        )
     except (etree.LxmlError, ValueError):
         return None
     return None if root is None else next(iter(root.xpath("body/table")), None)
@@ -119,7 +124,10 @@ def _content(cell: Any) -> str:
             if open_tags:
                 tokens.extend(open_tags.pop())
             continue
-        tokens += [_tag(f"<{child.tag}>"), child.text or ""]
+        tokens += [
+            _tag(f"<{child.tag}>"),
+            child.text or "",
+        ]
         # a <td> inside a cell has no tail in the reference
         closing = "" if child.tag == "unk" else _tag(f"</{child.tag}>")
         open_tags.append((closing, "" if child.tag == "td" else child.tail or ""))

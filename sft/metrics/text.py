@@ -117,7 +117,10 @@ def ned(*, ref: str, pred: str) -> float:
 
 def ned_edits(*, ref: str, pred: str) -> Edits:
     """Edits against the longer text's length: `pooled` over them is the page score of OmniDocBench, sum / sum."""
-    return Edits(_distance(ref, pred), max(len(ref), len(pred)))
+    return Edits(
+        _distance(ref, pred),
+        max(len(ref), len(pred)),
+    )
 
 
 def exact(*, ref: str, pred: str) -> float:
@@ -127,7 +130,10 @@ def exact(*, ref: str, pred: str) -> float:
 
 def pooled(edits: Sequence[Edits]) -> float:
     """Corpus rate: sum of distances / max(sum of reference lengths, 1); long samples weigh more. No samples: 0."""
-    return Edits(sum(item.distance for item in edits), sum(item.length for item in edits)).rate
+    return Edits(
+        sum(item.distance for item in edits),
+        sum(item.length for item in edits),
+    ).rate
 
 
 def cluster_edits(*, ref: str, pred: str) -> Edits:
@@ -148,7 +154,10 @@ def cer_graphemes(*, ref: str, pred: str) -> float:
 
 def cer_unspaced(*, ref: str, pred: str) -> float:
     """As `cer`, without any white space in either text. Edges: as `cer`, for what is left."""
-    return cer(ref="".join(ref.split()), pred="".join(pred.split()))
+    return cer(
+        ref="".join(ref.split()),
+        pred="".join(pred.split()),
+    )
 
 
 def line_edits(*, ref: str, pred: str) -> Edits:
@@ -162,9 +171,13 @@ def line_edits(*, ref: str, pred: str) -> Edits:
     wanted, found = (Counter(filter(None, map(str.strip, text.splitlines()))) for text in (ref, pred))
     total = sum(len(line) * count for line, count in wanted.items())
     # pairing equal lines first loses nothing: the distance is a metric
-    left, right = list((wanted - found).elements()), list((found - wanted).elements())
+    left = list((wanted - found).elements())
+    right = list((found - wanted).elements())
     alone = sum(map(len, left)) + sum(map(len, right))
-    return Edits(alone - _saved(left[:MAX_LINES], right[:MAX_LINES]), total)
+    return Edits(
+        alone - _saved(left[:MAX_LINES], right[:MAX_LINES]),
+        total,
+    )
 
 
 def _saved(left: list[str], right: list[str]) -> int:
@@ -178,7 +191,10 @@ def _saved(left: list[str], right: list[str]) -> int:
         from scipy.optimize import linear_sum_assignment
     except ImportError as error:
         raise UsageError("pairing lines needs scipy", hint="pip install 'paddleocr-vl-sft[metrics]'") from error
-    lengths = np.add.outer([len(line) for line in left], [len(line) for line in right])
+    lengths = np.add.outer(
+        [len(line) for line in left],
+        [len(line) for line in right],
+    )
     saved = lengths - cdist(left, right, scorer=Levenshtein.distance, dtype=np.int32)
     return int(saved[linear_sum_assignment(saved, maximize=True)].sum())
 
@@ -191,7 +207,14 @@ def cer_lines(*, ref: str, pred: str) -> float:
 def main_script(text: str) -> str | None:
     """The script that most letters of `text` belong to ("Bengali"); None if there are no letters."""
     found = _letters(text)
-    return max(found, key=lambda name: (found[name], name)) if found else None
+    return (
+        max(
+            found,
+            key=lambda name: (found[name], name),
+        )
+        if found
+        else None
+    )
 
 
 def script_share(*, ref: str, pred: str, script: str | None = None) -> float | None:
@@ -293,7 +316,10 @@ def distances(*, refs: Sequence[Sequence[str]], preds: Sequence[Sequence[str]], 
 
 def cer_batch(*, refs: Sequence[str], preds: Sequence[str], workers: int = 1) -> Batch:
     """`cer` of many samples."""
-    return Batch(lambda: map(len, refs), distances=distances(refs=refs, preds=preds, workers=workers))
+    return Batch(
+        lambda: map(len, refs),
+        distances=distances(refs=refs, preds=preds, workers=workers),
+    )
 
 
 def wer_batch(*, refs: Sequence[str], preds: Sequence[str]) -> Batch:
@@ -310,7 +336,10 @@ def wer_batch(*, refs: Sequence[str], preds: Sequence[str]) -> Batch:
         words = _words(ref)
         counts.append(len(words))
         found.append(Levenshtein.distance(words, _words(pred)))
-    return Batch(lambda: counts, distances=np.array(found, np.int64))
+    return Batch(
+        lambda: counts,
+        distances=np.array(found, np.int64),
+    )
 
 
 def ned_batch(*, refs: Sequence[str], preds: Sequence[str], workers: int = 1) -> Batch:
@@ -319,7 +348,11 @@ def ned_batch(*, refs: Sequence[str], preds: Sequence[str], workers: int = 1) ->
     from rapidfuzz.process import cpdist
 
     def longer() -> Iterable[int]:
-        return map(max, map(len, refs), map(len, preds))
+        return map(
+            max,
+            map(len, refs),
+            map(len, preds),
+        )
 
     if _hint(refs):  # which is in edits
         return Batch(longer, distances=distances(refs=refs, preds=preds, workers=workers))

@@ -131,7 +131,8 @@ def _write_weights(trained: Path, base: Path, out: Path) -> list[str]:
     faults = [f"{name} is missing" for name in lost if name not in filled]
     faults += [f"{name} is not in the base model" for name in sorted(found.keys() - wanted.keys())]
     for name in sorted(wanted.keys() & found.keys()):
-        theirs, ours = wanted[name][1]["shape"], found[name][1]["shape"]
+        theirs = wanted[name][1]["shape"]
+        ours = found[name][1]["shape"]
         if theirs != ours:
             faults.append(
                 f"{name} is {ours}, the base has {theirs}" + (" (transposed)" if ours == theirs[::-1] else "")
@@ -143,7 +144,10 @@ def _write_weights(trained: Path, base: Path, out: Path) -> list[str]:
             where=str(trained),
             hint="export with the base model that was trained, by the trainer version that the pins name",
         )
-    join({**{name: wanted[name] for name in filled}, **found}, out)
+    join(
+        {**{name: wanted[name] for name in filled}, **found},
+        out,
+    )
     return filled
 
 

@@ -68,7 +68,12 @@ def present_or_fetch(version: ModelVersion, out: Path, source: Source = "hugging
             there[name].replace(aside)
         except OSError as error:
             raise disk_error(error, aside) from error
-    return _fetch(version, out, source, str(kept["revision"]) if kept and kept["source"] == source else None)
+    return _fetch(
+        version,
+        out,
+        source,
+        str(kept["revision"]) if kept and kept["source"] == source else None,
+    )
 
 
 def _record(out: Path, version: ModelVersion) -> dict[str, Any] | None:
@@ -128,7 +133,12 @@ def _from_huggingface(hub_id: str, out: Path, revision: str) -> str:
 
     try:
         commit = huggingface_hub.HfApi().model_info(hub_id, revision=revision).sha
-        huggingface_hub.snapshot_download(hub_id, revision=commit, local_dir=out, ignore_patterns=list(PICKLES))
+        huggingface_hub.snapshot_download(
+            hub_id,
+            revision=commit,
+            local_dir=out,
+            ignore_patterns=list(PICKLES),
+        )
     except Exception as error:  # the library and the HTTP client below it raise from a dozen families
         raise _hub_error(hub_id, revision, error, _other_hub(hub_id, out, "modelscope")) from error
     return str(commit)
@@ -144,7 +154,12 @@ def _from_modelscope(hub_id: str, out: Path, revision: str) -> str:
     except ImportError as error:
         raise UsageError("the package modelscope is not installed", hint="pip install modelscope") from error
     try:
-        modelscope.snapshot_download(hub_id, revision=revision, local_dir=str(out), ignore_patterns=list(PICKLES))
+        modelscope.snapshot_download(
+            hub_id,
+            revision=revision,
+            local_dir=str(out),
+            ignore_patterns=list(PICKLES),
+        )
     except Exception as error:  # as above
         raise _hub_error(hub_id, revision, error, _other_hub(hub_id, out, "huggingface")) from error
     return revision

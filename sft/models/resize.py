@@ -18,12 +18,15 @@ def smart_resize(height: int, width: int, *, min_pixels: int, max_pixels: int) -
     (1988, 1400)
     """
     if height < FACTOR:
-        width, height = round(width * FACTOR / height), FACTOR
+        width = round(width * FACTOR / height)
+        height = FACTOR
     if width < FACTOR:
-        height, width = round(height * FACTOR / width), FACTOR
+        height = round(height * FACTOR / width)
+        width = FACTOR
     if max(height, width) / min(height, width) > MAX_ASPECT:
         raise ValueError(f"aspect ratio {max(height, width) / min(height, width):.0f} is above {MAX_ASPECT}")
-    tall, wide = round(height / FACTOR) * FACTOR, round(width / FACTOR) * FACTOR
+    tall = round(height / FACTOR) * FACTOR
+    wide = round(width / FACTOR) * FACTOR
     if tall * wide > max_pixels:
         beta = math.sqrt(height * width / max_pixels)
         tall, wide = (math.floor(side / beta / FACTOR) * FACTOR for side in (height, width))

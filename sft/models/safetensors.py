@@ -80,7 +80,8 @@ def _check_entries(header: dict[str, Any], data: int) -> None:
 def _sound(entry: Any, data: int) -> bool:
     if not isinstance(entry, dict):
         return False
-    shape, offsets = entry.get("shape"), entry.get("data_offsets")
+    shape = entry.get("shape")
+    offsets = entry.get("data_offsets")
     if not isinstance(entry.get("dtype"), str) or not isinstance(shape, list) or not isinstance(offsets, list):
         return False
     if not all(type(number) is int and number >= 0 for number in (*shape, *offsets)):
@@ -108,7 +109,11 @@ def join(table: dict[str, tuple[Path, dict[str, Any]]], out: Path) -> None:
     for name in sorted(table):
         entry = table[name][1]
         size = entry["data_offsets"][1] - entry["data_offsets"][0]
-        header[name] = {"dtype": entry["dtype"], "shape": entry["shape"], "data_offsets": [offset, offset + size]}
+        header[name] = {
+            "dtype": entry["dtype"],
+            "shape": entry["shape"],
+            "data_offsets": [offset, offset + size],
+        }
         offset += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % ALIGNMENT)

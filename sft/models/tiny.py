@@ -89,7 +89,10 @@ def pixels_for(data: Path) -> tuple[int, int]:
         for image in sample.image_info:
             header = probe(data.parent / image.image_url)
             aspect = max(header.width, header.height) / min(header.width, header.height)
-            high = max(high, math.ceil(versions.FACTOR**2 * aspect * ASPECT_MARGIN))
+            high = max(
+                high,
+                math.ceil(versions.FACTOR**2 * aspect * ASPECT_MARGIN),
+            )
     return (low if high == PIXELS[1] else high * low // PIXELS[1]), high
 
 

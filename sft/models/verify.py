@@ -131,7 +131,10 @@ def render_guarded() -> None:
     template, messages = json.load(sys.stdin)
     with suppress(OSError, ValueError):  # no /proc, or a lower limit already
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + TEMPLATE_MEMORY, used + TEMPLATE_MEMORY))
+        resource.setrlimit(
+            resource.RLIMIT_AS,
+            (used + TEMPLATE_MEMORY, used + TEMPLATE_MEMORY),
+        )
     try:
         answer = {"text": render(template, messages)[:MAX_TEMPLATE_BYTES]}
     except Exception as error:  # a stranger's template may raise anything
@@ -295,7 +298,9 @@ def _pixel_limits(directory: Path) -> tuple[int | None, int | None]:
 def _version_problems(directory: Path, version: ModelVersion) -> list[str]:
     """What contradicts the record; what is missing or a pointer has been said already."""
     problems: list[str] = []
-    served, ending, limits = _served_name(directory), _prompt_end(directory), _pixel_limits(directory)
+    served = _served_name(directory)
+    ending = _prompt_end(directory)
+    limits = _pixel_limits(directory)
     if served != version.served_name and _is_real(directory / "inference.yml"):
         problems.append(
             f"inference.yml says {served or 'no Global.model_name'}, {version.name} is {version.served_name}"
@@ -319,8 +324,12 @@ def identify(directory: Path) -> ModelVersion | None:
     """
     served = _served_name(directory)
     if served:
-        return next((version for version in versions.MODELS.values() if version.served_name == served), None)
-    ending, limits = _prompt_end(directory), _pixel_limits(directory)
+        return next(
+            (version for version in versions.MODELS.values() if version.served_name == served),
+            None,
+        )
+    ending = _prompt_end(directory)
+    limits = _pixel_limits(directory)
     same_ending = [version for version in versions.MODELS.values() if version.prompt_end == ending]
     candidates = (
         same_ending

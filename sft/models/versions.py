@@ -131,7 +131,11 @@ def find(name: str) -> ModelVersion | None:
     """The record called `name`, by its name, an alias or its hub id, whatever the case; None where there is none."""
     wanted = name.lower()
     for version in MODELS.values():
-        if wanted in {version.name.lower(), version.hub_id.lower(), *(alias.lower() for alias in version.aliases)}:
+        if wanted in {
+            version.name.lower(),
+            version.hub_id.lower(),
+            *(alias.lower() for alias in version.aliases),
+        }:
             return version
     return None
 
@@ -142,5 +146,8 @@ def get(name: str) -> ModelVersion:
     if version is None:
         close = get_close_matches(name, MODELS, n=1, cutoff=0.3)
         hint = f"did you mean {close[0]} ? " if close else ""
-        raise UsageError(f"no model version called {name!r}", hint=f"{hint}known versions: {', '.join(MODELS)}")
+        raise UsageError(
+            f"no model version called {name!r}",
+            hint=f"{hint}known versions: {', '.join(MODELS)}",
+        )
     return version

@@ -75,7 +75,10 @@ class Rendered:
 def answer(task: Task | None, text: str) -> Rendered:
     """An answer to a prompt of this task as HTML."""
     if len(text) > MAX_SHOWN:
-        return Rendered(plain(text[:MAX_SHOWN]), f"{len(text) - MAX_SHOWN:,} more characters are not shown")
+        return Rendered(
+            plain(text[:MAX_SHOWN]),
+            f"{len(text) - MAX_SHOWN:,} more characters are not shown",
+        )
     try:
         if task is Task.TABLE:
             return Rendered(
@@ -147,7 +150,10 @@ def formula_html(text: str, *, display: str = "block") -> Markup:
             etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True),
         )
     except Exception as error:  # the converter raises whatever it stumbles over
-        raise MarkupError("target.latex", f"not drawn ({type(error).__name__}: {str(error)[:80]})") from error
+        raise MarkupError(
+            "target.latex",
+            f"not drawn ({type(error).__name__}: {str(error)[:80]})",
+        ) from error
     return Markup(etree.tostring(_kept(root), encoding="unicode"))  # noqa: S704  (known elements, and text that the parser has read)
 
 

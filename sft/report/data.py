@@ -261,7 +261,13 @@ def gather(
             Sample(number, pred.image, pred.prompt, task, pred.ref, found, tuple(run.get(number) for run in answers))
         )
     names = tuple(name for name, _ in runs)
-    return Data(names, _steps(names, steps), tuple(samples), notes, seed)
+    return Data(
+        names,
+        _steps(names, steps),
+        tuple(samples),
+        notes,
+        seed,
+    )
 
 
 def _side_by_side(runs: Runs) -> dict[int, Prediction]:
@@ -334,7 +340,11 @@ def summarise(data: Data) -> Summary:
                 sets.append((task, dimension, label, item))
             else:
                 figures += _slice(part, task, dimension, label, data.seed)
-    return Summary(tuple(figures), (*_changes(whole), *_changes(sets)), worst)
+    return Summary(
+        tuple(figures),
+        (*_changes(whole), *_changes(sets)),
+        worst,
+    )
 
 
 def _measured(data: Data, samples: Sequence[Sample], only: str = "") -> list[Measured]:
@@ -347,19 +357,49 @@ def _measured(data: Data, samples: Sequence[Sample], only: str = "") -> list[Mea
         ]
         for run in range(len(data.names))
     ]
-    return measure(Table(scored, _groups(samples), data.seed), range(len(samples)))
+    return measure(
+        Table(scored, _groups(samples), data.seed),
+        range(len(samples)),
+    )
 
 
 def _changes(rows: Sequence[tuple[str, str, str, Measured]]) -> list[Change]:
     """The changes of one family of lines, as `compare` tells them."""
     found = []
-    for (task, dimension, label, item), ps in zip(rows, corrected([row[3] for row in rows]), strict=True):
-        for column, (delta, p, p_holm, won) in enumerate(zip(item.deltas, item.ps, ps, item.won, strict=True), 1):
-            said = verdict_of(delta.low, delta.high, p_holm, few=delta.few, higher=SCORES[item.metric].higher_is_better)
+    for (task, dimension, label, item), ps in zip(
+        rows,
+        corrected([row[3] for row in rows]),
+        strict=True,
+    ):
+        for column, (delta, p, p_holm, won) in enumerate(
+            zip(item.deltas, item.ps, ps, item.won, strict=True),
+            1,
+        ):
+            said = verdict_of(
+                delta.low,
+                delta.high,
+                p_holm,
+                few=delta.few,
+                higher=SCORES[item.metric].higher_is_better,
+            )
             verdict = (
                 "" if said in OPEN or said.startswith("changed") else said.partition(",")[0]
             )  # a length is neither better nor worse
-            found.append(Change(column, task, item.metric, delta, p, p_holm, won, verdict, delta.few, dimension, label))
+            found.append(
+                Change(
+                    column,
+                    task,
+                    item.metric,
+                    delta,
+                    p,
+                    p_holm,
+                    won,
+                    verdict,
+                    delta.few,
+                    dimension,
+                    label,
+                )
+            )
     return found
 
 
@@ -370,7 +410,11 @@ def _carried(samples: Sequence[Sample], run: int, name: str) -> Carried:
     pairs = [answer.scores[name] for sample in samples if (answer := sample.answers[run]) and answer.scores]
     upwards = SCORES[name].higher_is_better
     errors = [max(below - above, 0.0) if upwards else above for above, below in pairs]
-    total, worst = math.fsum(errors), max(range(len(errors)), key=lambda place: errors[place])
+    total = math.fsum(errors)
+    worst = max(
+        range(len(errors)),
+        key=lambda place: errors[place],
+    )
     above, below = (math.fsum(pair[side] for pair in pairs) - pairs[worst][side] for side in (0, 1))
     return Carried(
         worst_share(errors), errors[worst] / total if total > 0 else 0.0, samples[worst].id, above / max(below, 1.0)
@@ -410,7 +454,10 @@ def ordered(labels: list[str]) -> list[str]:
     }
     if len(numbers) < len(labels):
         return labels
-    return sorted(labels, key=lambda label: (numbers[label], label.startswith("from"), label))
+    return sorted(
+        labels,
+        key=lambda label: (numbers[label], label.startswith("from"), label),
+    )
 
 
 def _slice(samples: Sequence[Sample], task: str, dimension: str, label: str, seed: int) -> list[Figure]:
@@ -421,5 +468,12 @@ def _slice(samples: Sequence[Sample], task: str, dimension: str, label: str, see
         np.float64,
     )
     kind: Kind = "bounded" if SCORES[name].kind == "bounded" else "rate"
-    found = intervals(pairs[:, :, 0], pairs[:, :, 1], groups=_groups(samples), kinds=kind, draws=SLICE_DRAWS, seed=seed)
+    found = intervals(
+        pairs[:, :, 0],
+        pairs[:, :, 1],
+        groups=_groups(samples),
+        kinds=kind,
+        draws=SLICE_DRAWS,
+        seed=seed,
+    )
     return [Figure(run, task, name, interval, len(samples), dimension, label) for run, interval in enumerate(found)]

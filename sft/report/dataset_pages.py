@@ -75,4 +75,11 @@ def write_stats(path: Path, stats: Stats) -> None:
 def write_view(path: Path, title: str, cards: Sequence[Card], notes: Sequence[str]) -> None:
     """Rows as a page."""
     with atomic_write(path) as stream:
-        stream.write(answers.page("view.html.jinja", title=title, cards=list(cards), notes=list(notes)))
+        stream.write(
+            answers.page(
+                "view.html.jinja",
+                title=title,
+                cards=list(cards),
+                notes=list(notes),
+            )
+        )

@@ -95,9 +95,18 @@ def write_markdown(
         *([_inline(f"change: {data.names[1]} − {data.names[0]}")] if len(data.names) == PAIR else []),
     ]
     for task in data.tasks:
-        lines += [f"## {words.task_name(task)} ({words.counted(*data.asked(task))})", ""]
-        names = sorted(SCORES, key=lambda name: name != HEADLINE[task])
-        lines += _table(head, [row for name in names if (row := _scores(data, task, name))])
+        lines += [
+            f"## {words.task_name(task)} ({words.counted(*data.asked(task))})",
+            "",
+        ]
+        names = sorted(
+            SCORES,
+            key=lambda name: name != HEADLINE[task],
+        )
+        lines += _table(
+            head,
+            [row for name in names if (row := _scores(data, task, name))],
+        )
     keys = dict.fromkeys((item.label, item.task, item.score) for item in data.summary.figures if item.dimension == SETS)
     if keys:
         sets = [
@@ -105,14 +114,22 @@ def write_markdown(
             for label, task, name in keys
             if (row := _scores(data, task, name, SETS, label))
         ]
-        lines += [f"## By {words.dimension_name(SETS)}", "", *_table(head, sets)]
+        lines += [
+            f"## By {words.dimension_name(SETS)}",
+            "",
+            *_table(head, sets),
+        ]
     lines += _worst(data, worst)
     if conditions:
         rows = [
             [_inline(item.name), *map(_inline, item.values), "**differs**" if item.differs else ""]
             for item in conditions
         ]
-        lines += ["## Conditions", "", *_table(["", *(_inline(name) for name in data.names), "differs"], rows)]
+        lines += [
+            "## Conditions",
+            "",
+            *_table(["", *(_inline(name) for name in data.names), "differs"], rows),
+        ]
     lines += ["A change is that to the first run."] if len(data.names) > 1 else []
     lines += [
         "Limits are 95 % intervals (?: cannot be estimated; *: a single sample carries more than half of the spread)."
@@ -145,7 +162,10 @@ def _scores(data: Data, task: str, name: str, dimension: str = "", part: str = "
     ]
     if len(data.names) == PAIR:
         return [*row, changes[-1] or "–"]
-    return [row[0], *(f"{cell}; {change}" if change else cell for cell, change in zip(row[1:], changes, strict=True))]
+    return [
+        row[0],
+        *(f"{cell}; {change}" if change else cell for cell, change in zip(row[1:], changes, strict=True)),
+    ]
 
 
 def _moved(change: Change) -> str:
@@ -186,13 +206,21 @@ def _headline(sample: Sample) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows), ""]
+    return [
+        f"| {' | '.join(head)} |",
+        f"|{' --- |' * len(head)}",
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+    ]
 
 
 def _inline(text: str) -> str:
     """A stranger's text as Markdown text: no markup, no links, no mentions, one line."""
     line = " ".join(text.split())
-    return re.sub(r"([\\`*_{}\[\]()#+!|<>~&@$])", lambda found: f"&#{ord(found[1])};", line).replace("://", "&#58;//")
+    return re.sub(r"([\\`*_{}\[\]()#+!|<>~&@$])", lambda found: f"&#{ord(found[1])};", line).replace(
+        "://",
+        "&#58;//",
+    )
 
 
 def _code(text: str) -> str:
@@ -201,7 +229,15 @@ def _code(text: str) -> str:
     line = line if len(line) <= SHOWN else line[:SHOWN] + "…"
     if not line:
         return "*empty*"
-    return "<code>" + re.sub(r"([\\`*_{}\[\]()#+!|<>~&@$:])", lambda found: f"&#{ord(found[1])};", line) + "</code>"
+    return (
+        "<code>"
+        + re.sub(
+            r"([\\`*_{}\[\]()#+!|<>~&@$:])",
+            lambda found: f"&#{ord(found[1])};",
+            line,
+        )
+        + "</code>"
+    )
 
 
 def write_csv(path: Path, data: Data) -> None:
@@ -212,7 +248,13 @@ def write_csv(path: Path, data: Data) -> None:
     table = csv.writer(stream, lineterminator="\n")
     table.writerow(COLUMNS)
     for item in data.summary.figures:
-        change = data.summary.change(item.run, item.task, item.score, item.dimension, item.label)
+        change = data.summary.change(
+            item.run,
+            item.task,
+            item.score,
+            item.dimension,
+            item.label,
+        )
         step = data.steps[item.run]
         moved: list[object] = [""] * 8
         if change:
@@ -272,18 +314,32 @@ def write_junit(path: Path, data: Data, *, title: str, gates: Sequence[Outcome] 
     as properties.
     """
     root = ElementTree.Element("testsuites", name=_xml(title))
-    complete = ElementTree.SubElement(root, "testsuite", name="answers", tests=str(len(data.names)))
+    complete = ElementTree.SubElement(
+        root,
+        "testsuite",
+        name="answers",
+        tests=str(len(data.names)),
+    )
     failed = 0
     for run, name in enumerate(data.names):
         case = ElementTree.SubElement(complete, "testcase", classname="answers", name=_xml(name))
         scored, lost = data.counts(run)
         if lost:
             failed += 1
-            ElementTree.SubElement(case, "failure", message=f"{lost} of {scored + lost} answers are lost")
+            ElementTree.SubElement(
+                case,
+                "failure",
+                message=f"{lost} of {scored + lost} answers are lost",
+            )
     complete.set("failures", str(failed))
     properties = ElementTree.Element("properties")
     for name, figure in _properties(data):
-        ElementTree.SubElement(properties, "property", name=_xml(name), value=_number(figure.interval.value))
+        ElementTree.SubElement(
+            properties,
+            "property",
+            name=_xml(name),
+            value=_number(figure.interval.value),
+        )
     complete.insert(0, properties)
     if gates:
         suite = ElementTree.SubElement(
@@ -295,8 +351,14 @@ def write_junit(path: Path, data: Data, *, title: str, gates: Sequence[Outcome] 
             )
             if not gate.passed:
                 ElementTree.SubElement(case, "failure", message=_xml(gate.reason))
-    root.set("tests", str(len(data.names) + len(gates)))
-    root.set("failures", str(failed + sum(not gate.passed for gate in gates)))
+    root.set(
+        "tests",
+        str(len(data.names) + len(gates)),
+    )
+    root.set(
+        "failures",
+        str(failed + sum(not gate.passed for gate in gates)),
+    )
     ElementTree.indent(root)
     with atomic_write(path) as stream:
         stream.write(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
@@ -347,7 +409,11 @@ def write_tensorboard(folder: Path, data: Data) -> int:
                         ("_high", item.interval.high),
                     ):
                         if math.isfinite(value):
-                            writer.add_scalar(f"eval_{item.task}/{item.score}{suffix}", value, step)
+                            writer.add_scalar(
+                                f"eval_{item.task}/{item.score}{suffix}",
+                                value,
+                                step,
+                            )
                             count += 1
         writer.close()
         for path in earlier:  # only now: a call that dies leaves what was there

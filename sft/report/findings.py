@@ -97,7 +97,8 @@ def _change(data: Data, change: Change) -> Iterator[Finding]:
 
 def _carried(data: Data, run: int, task: str) -> Iterator[Finding]:
     name = HEADLINE[task]
-    found, figure = data.summary.worst.get((run, task)), data.summary.figure(run, task, name)
+    found = data.summary.worst.get((run, task))
+    figure = data.summary.figure(run, task, name)
     if found and figure and figure.n > 1 and found.one > ONE and abs(found.without - figure.interval.value) > MOVES:
         values = (
             f"{words.name_of(name)} {words.value(name, figure.interval.value)}, {words.value(name, found.without)}"
@@ -126,7 +127,8 @@ def _sick(data: Data, run: int, task: str) -> Iterator[Finding]:
 
 def _slices(data: Data, task: str) -> Iterator[Finding]:
     """Slices of the last run that are worse than the whole beyond their interval."""
-    run, name = len(data.names) - 1, HEADLINE[task]
+    run = len(data.names) - 1
+    name = HEADLINE[task]
     whole = data.summary.figure(run, task, name)
     upwards = SCORES[name].higher_is_better
 
@@ -143,7 +145,11 @@ def _slices(data: Data, task: str) -> Iterator[Finding]:
         for item in data.summary.figures
         if (item.run, item.task, item.score) == (run, task, name) and item.dimension not in ("", "length")
     ]
-    for item in sorted((item for item in mine if far(item) > WEAK), key=far, reverse=True)[:SLICES]:
+    for item in sorted(
+        (item for item in mine if far(item) > WEAK),
+        key=far,
+        reverse=True,
+    )[:SLICES]:
         values = (
             f"{words.value(name, item.interval.value)} ({item.n:,} samples),"
             f" {words.value(name, whole.interval.value) if whole else ''} over all"

@@ -68,7 +68,10 @@ def subset(letters: str) -> bytes:
         {ord(letter) for letter in letters + WITH + unicodedata.normalize("NFD", letters)}
     )  # shaping takes ো apart
     wanted.flags = hb.SubsetFlags.NO_HINTING
-    found = hb.subset(hb.Face(hb.Blob.from_file_path(str(FONT))), wanted)
+    found = hb.subset(
+        hb.Face(hb.Blob.from_file_path(str(FONT))),
+        wanted,
+    )
     return bytes(found.blob.data)
 
 
@@ -115,7 +118,11 @@ def write_report(
     content, pictures, confusions = samples.collect(data, base, path)
     from sft.report import answers
 
-    content |= {"kept": sorted(answers.KEPT), "attributes": sorted(answers.ATTRIBUTES), "shapes": SHAPES}
+    content |= {
+        "kept": sorted(answers.KEPT),
+        "attributes": sorted(answers.ATTRIBUTES),
+        "shapes": SHAPES,
+    }
     font = face(
         "\n".join(
             [
@@ -197,7 +204,14 @@ def write_all(
         gates=gates,
         conditions=conditions,
     )
-    write_markdown(folder / "report.md", data, title=title, gates=gates, conditions=conditions, notes=notes)
+    write_markdown(
+        folder / "report.md",
+        data,
+        title=title,
+        gates=gates,
+        conditions=conditions,
+        notes=notes,
+    )
     write_csv(folder / "metrics.csv", data)
     write_junit(folder / "junit.xml", data, title=title, gates=gates)
 
@@ -304,7 +318,11 @@ def _row(data: Data, task: str, name: str, dimension: str = "", label: str = "")
 def _moved(change: Change) -> dict[str, str]:
     """A change in words."""
     won = f"{change.won[0]:,} : {change.won[1]:,}" if SCORES[change.score].higher_is_better is not None else ""
-    said = [change.words, words.between(change.score, change.interval), words.p_value(change.p_holm)]
+    said = [
+        change.words,
+        words.between(change.score, change.interval),
+        words.p_value(change.p_holm),
+    ]
     return {
         "text": words.change(change.score, change.interval.value),
         "span": " · ".join(part for part in said if part),

@@ -94,17 +94,29 @@ def scale(values: Sequence[float]) -> tuple[float, float, float]:
     than half.
     """
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
-    low, high = min(finite), max(finite)
+    low = min(finite)
+    high = max(finite)
     low = 0.0 if 0 <= low <= (high - low) or high - low < 1e-9 else low
     rough = max(high - low, 1e-3) / TICKS
     power = 10 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
     first = math.floor(low / step + 1e-9)
-    return first * step, max(math.ceil(high / step - 1e-9), first + 1) * step, step
+    return (
+        first * step,
+        max(
+            math.ceil(high / step - 1e-9),
+            first + 1,
+        )
+        * step,
+        step,
+    )
 
 
 def _clipped(value: float, low: float, high: float) -> float:
-    return min(max((value - low) / (high - low), 0.0), 1.0)
+    return min(
+        max((value - low) / (high - low), 0.0),
+        1.0,
+    )
 
 
 def panels(data: Data) -> list[Panel]:
@@ -133,7 +145,10 @@ def panels(data: Data) -> list[Panel]:
 def _shown(items: Sequence[Interval]) -> list[float]:
     """What an axis holds: values and limits, but not those of a runaway, which would flatten all others."""
     values = sorted(item.value for item in items)
-    most = max(OUTLIER * values[(len(values) - 1) // 2], SMALL)
+    most = max(
+        OUTLIER * values[(len(values) - 1) // 2],
+        SMALL,
+    )
     found = [
         min(limit, most) for item in items for limit in (item.value, item.low, min(item.high, 2 * item.value + 0.1))
     ]
@@ -148,7 +163,16 @@ def _line(label: str, figures: Sequence[Figure], low: float, high: float) -> Lin
         ends = ((100.0, "M7 0l-7-4v8z", max(limits) > high + 1e-9), (0.0, "M-7 0l7-4v8z", min(limits) < low - 1e-9))
         cuts = tuple((x, arrow) for x, arrow, cut in ends if cut)
         text = f"{words.value(item.score, item.interval.value)} ({words.span(item.score, item.interval)})"
-        marks.append(Mark(item.run, places[0], places[1], places[2], text, cuts))
+        marks.append(
+            Mark(
+                item.run,
+                places[0],
+                places[1],
+                places[2],
+                text,
+                cuts,
+            )
+        )
     return Line(
         label.removesuffix(f", {figures[0].task}") or "none", figures[0].n, tuple(marks)
     )  # a panel is of one task
@@ -176,7 +200,8 @@ def _curve(data: Data, task: str, places: Sequence[tuple[int, int]], *, by_step:
         SCORES[name].kind == "rate" and max(limits) > 1 and min(item.value for _, _, item in found) < 1
     )  # an untrained model may have 2000 %, and flatten all others
     low, high, step = scale([min(limit, 1.0) for limit in limits] if cut else limits)
-    first, last = found[0][0], found[-1][0]
+    first = found[0][0]
+    last = found[-1][0]
 
     def across(place: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * ((place - first) / max(last - first, 1))
@@ -201,7 +226,13 @@ def _curve(data: Data, task: str, places: Sequence[tuple[int, int]], *, by_step:
         (up(low + index * step), ("≥" if cut and index == ticks else "") + _tick(name, low + index * step))
         for index in range(ticks + 1)
     )
-    return Curve(words.task_name(task), words.name_of(name), points, below, beside)
+    return Curve(
+        words.task_name(task),
+        words.name_of(name),
+        points,
+        below,
+        beside,
+    )
 
 
 def _tick(score: str, value: float) -> str:

@@ -80,7 +80,13 @@ def collect(data: Data, base: Path, path: Path) -> tuple[dict[str, Any], Picture
     labels: list[dict[str, int]] = [{} for _ in dimensions]
     rows = []
     for sample in shown:
-        row = _sample(page, sample, tasks.index(sample.task), scores[sample.task], images)
+        row = _sample(
+            page,
+            sample,
+            tasks.index(sample.task),
+            scores[sample.task],
+            images,
+        )
         row["s"] = [
             known.setdefault(sample.labels[name], len(known)) if name in sample.labels else -1
             for name, known in zip(dimensions, labels, strict=True)
@@ -179,7 +185,10 @@ def _answer(
     if answer is None:
         return None
     if answer.scores is None:
-        return {"r": 1 << REASONS.index("lost"), "x": clean(answer.pred.error[:1000])}
+        return {
+            "r": 1 << REASONS.index("lost"),
+            "x": clean(answer.pred.error[:1000]),
+        }
     text = clean(text_metrics.normalise(answer.pred.pred))
     cut = text[: page.room]
     page.texts += len(cut)
@@ -223,7 +232,10 @@ def confused(
     found: dict[str, list[dict[str, Any]]] = {}
     for kind in kinds:
         found[kind] = []
-        for key, count in top(getattr(confusions[-1], kind).items(), number):
+        for key, count in top(
+            getattr(confusions[-1], kind).items(),
+            number,
+        ):
             parts = list(key) if isinstance(key, tuple) else [str(key)]
             counts = [getattr(item, kind)[key] for item in confusions]
             gone, new = (

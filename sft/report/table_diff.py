@@ -61,14 +61,25 @@ def compare(ref: Grid, pred: Grid) -> Compared:
     back = {there: here for here, there in columns}
     for here, there in rows:
         for column in range(ref.shape[1]):
-            if not _same(ref, pred, (here, column), (there, across.get(column, -1))):
+            if not _same(
+                ref,
+                pred,
+                (here, column),
+                (there, across.get(column, -1)),
+            ):
                 left[here, column] = OTHER, ""
         for column in range(pred.shape[1]):
             if column not in back:
                 right[there, column] = ADDED, ""
-            elif not _same(ref, pred, (here, back[column]), (there, column)):
+            elif not _same(
+                ref,
+                pred,
+                (here, back[column]),
+                (there, column),
+            ):
                 right[there, column] = OTHER, ref.rows[here][back[column]] or ""
-    known, seen = {here for here, _ in rows}, {there for _, there in rows}
+    known = {here for here, _ in rows}
+    seen = {there for _, there in rows}
     left |= {
         (row, column): (OTHER, "") for row in range(ref.shape[0]) if row not in known for column in range(ref.shape[1])
     }
@@ -76,7 +87,12 @@ def compare(ref: Grid, pred: Grid) -> Compared:
         (row, column): (ADDED, "") for row in range(pred.shape[0]) if row not in seen for column in range(pred.shape[1])
     }
     return Compared(
-        _cells(ref, left), _cells(pred, right), _note(ref.shape[0] - len(rows), ref.shape[1] - len(columns))
+        _cells(ref, left),
+        _cells(pred, right),
+        _note(
+            ref.shape[0] - len(rows),
+            ref.shape[1] - len(columns),
+        ),
     )
 
 
@@ -109,7 +125,12 @@ def _columns(ref: Grid, pred: Grid) -> list[tuple[int, int]]:
     left, right = (
         [{row[column] for row in grid.rows} - {None, ""} for column in range(grid.shape[1])] for grid in (ref, pred)
     )
-    return _paired(np.array([[len(a & b) for b in right] for a in left], np.float64))
+    return _paired(
+        np.array(
+            [[len(a & b) for b in right] for a in left],
+            np.float64,
+        )
+    )
 
 
 def _equal_cells(ref: Grid, pred: Grid, columns: Sequence[tuple[int, int]]) -> npt.NDArray[np.float64]:
@@ -129,13 +150,20 @@ def _paired(scores: npt.NDArray[np.float64]) -> list[tuple[int, int]]:
     rows, columns = scores.shape
     best = np.zeros((rows + 1, columns + 1))
     for row in range(rows):
-        best[row + 1, 1:] = np.maximum(best[row, 1:], best[row, :-1] + scores[row])
-        np.maximum.accumulate(best[row + 1], out=best[row + 1])
+        best[row + 1, 1:] = np.maximum(
+            best[row, 1:],
+            best[row, :-1] + scores[row],
+        )
+        np.maximum.accumulate(
+            best[row + 1],
+            out=best[row + 1],
+        )
     found = []
     row, column = rows, columns
     while row and column:
         if best[row, column] == best[row - 1, column - 1] + scores[row - 1, column - 1]:
-            row, column = row - 1, column - 1
+            row = row - 1
+            column = column - 1
             found.append((row, column))
         elif best[row, column] == best[row - 1, column]:
             row -= 1

@@ -56,7 +56,8 @@ def edits(ref: str, pred: str, confusions: Confusions | None = None) -> list[Edi
     """
     if ref == pred:
         return []
-    before, after = clusters(ref), clusters(pred)
+    before = clusters(ref)
+    after = clusters(pred)
     found = Levenshtein.editops(before, after)
     starts = [0]
     for cluster in before:
@@ -73,7 +74,9 @@ def edits(ref: str, pred: str, confusions: Confusions | None = None) -> list[Edi
     for part in Opcodes.from_editops(found):
         if part.tag == "equal":
             continue
-        begin, end, text = starts[part.src_start], starts[part.src_end], "".join(after[part.dest_start : part.dest_end])
+        begin = starts[part.src_start]
+        end = starts[part.src_end]
+        text = "".join(after[part.dest_start : part.dest_end])
         if merged and sum(merged[-1][:2]) == begin:  # a replacement beside an insertion is one edit
             merged[-1] = merged[-1][0], end - merged[-1][0], merged[-1][2] + text
         else:
@@ -96,4 +99,7 @@ def names(text: str) -> str:
 
 def top(counts: Iterable[tuple[object, int]], number: int) -> list[tuple[object, int]]:
     """The most frequent, ties in the order of their text, so that the same data give the same page."""
-    return sorted(counts, key=lambda item: (-item[1], str(item[0])))[:number]
+    return sorted(
+        counts,
+        key=lambda item: (-item[1], str(item[0])),
+    )[:number]

@@ -57,7 +57,11 @@ def thumbnail(path: Path) -> str:
     upright.thumbnail((MAX_WIDTH, MAX_HEIGHT))
     paper = Pillow.new("RGBA", upright.size, "white")  # JPEG has no transparency
     stream = io.BytesIO()
-    Pillow.alpha_composite(paper, upright).convert("RGB").save(stream, "JPEG", quality=JPEG_QUALITY)
+    Pillow.alpha_composite(paper, upright).convert("RGB").save(
+        stream,
+        "JPEG",
+        quality=JPEG_QUALITY,
+    )
     return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
@@ -88,7 +92,11 @@ def pictures(names: Sequence[str], base: Path, page: Path, *, limit: int = PAGE_
                     found.places[name] = -1, BEYOND, address(base / name, page)
                     found.left_out += 1
                 continue
-            for name, (uri, why) in zip(part, pool.map(picture, [base / name for name in part]), strict=True):
+            for name, (uri, why) in zip(
+                part,
+                pool.map(picture, [base / name for name in part]),
+                strict=True,
+            ):
                 size += len(uri)
                 found.places[name] = (len(found.uris) if uri else -1), why, address(base / name, page) if uri else ""
                 if uri:

@@ -89,19 +89,31 @@ def change(score: str, number: float) -> str:
     if not math.isfinite(number):
         return "∞"
     if is_percent(score):
-        return (f"{number * 100:+.2f} pp" if abs(number) < MANY else f"{number * 100:+,.0f} pp").replace("-", "−")
+        return (f"{number * 100:+.2f} pp" if abs(number) < MANY else f"{number * 100:+,.0f} pp").replace(
+            "-",
+            "−",
+        )
     return f"{number:+.3f}".replace("-", "−")
 
 
 def span(score: str, interval: Interval) -> str:
     """The limits: "10.1 to 13.9%"; "0.3% to ?" where the upper one cannot be estimated."""
     if not math.isfinite(interval.high) and is_percent(score):
-        return f"{interval.low:.1%} to ?{star(interval)}".replace("-", "−")
+        return f"{interval.low:.1%} to ?{star(interval)}".replace(
+            "-",
+            "−",
+        )
     if is_percent(score):
         places = 2 if interval.high - interval.low < FINE else 1
         low, high = (f"{limit * 100:,.{0 if limit >= MANY else places}f}" for limit in (interval.low, interval.high))
-        return f"{low} to {high}%{star(interval)}".replace("-", "−")
-    return f"{interval.low:.2f} to {interval.high:.2f}{star(interval)}".replace("inf", "?").replace("-", "−")
+        return f"{low} to {high}%{star(interval)}".replace(
+            "-",
+            "−",
+        )
+    return f"{interval.low:.2f} to {interval.high:.2f}{star(interval)}".replace("inf", "?").replace(
+        "-",
+        "−",
+    )
 
 
 def between(score: str, interval: Interval) -> str:

@@ -120,7 +120,10 @@ def run_command(
         path,
         access,
     ) in mounts:  # --mount, not --volume: a folder that is missing is an error, not a new folder owned by root
-        argv += ["--mount", f"type=bind,source={path},target={path}" + (",readonly" if access == "ro" else "")]
+        argv += [
+            "--mount",
+            f"type=bind,source={path},target={path}" + (",readonly" if access == "ro" else ""),
+        ]
     for key, value in {**ENVIRONMENT, **env}.items():
         argv += ["--env", f"{key}={value}"]
     return [*argv, image_name(cuda), *command]
@@ -178,7 +181,8 @@ def link_targets(folder: Path) -> list[Path]:
     for link in root.rglob("*"):
         if not link.is_symlink() or not link.exists():
             continue
-        hop, stops = link, [link.resolve()]
+        hop = link
+        stops = [link.resolve()]
         while hop.is_symlink():  # every stop on the way must be there too
             hop = Path(os.path.normpath(hop.parent / os.readlink(hop)))
             stops.append(hop)
@@ -326,7 +330,13 @@ def parse_gpus(text: str) -> list[Gpu]:
 def _ask(command: Sequence[str]) -> str:
     """What a program prints when all is well, else nothing."""
     try:
-        done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=ASK_SECONDS, check=False)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=ASK_SECONDS,
+            check=False,
+        )
     except (OSError, ValueError, subprocess.SubprocessError):
         return ""
     return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""

@@ -139,7 +139,14 @@ def _make(environment: Environment, place: Path, lock: int) -> None:
         steps = [[base, "-m", "venv", str(place)]]
         if environment.first:
             steps.append([*pip, *environment.first])
-        steps.append([*pip, *([] if environment.resolve else ["--no-deps"]), "-r", str(pins)])
+        steps.append(
+            [
+                *pip,
+                *([] if environment.resolve else ["--no-deps"]),
+                "-r",
+                str(pins),
+            ]
+        )
         if environment.probe:
             steps.append([python, "-c", environment.probe])
         for step in steps:

@@ -27,7 +27,10 @@ def last_errors(lines: Iterable[str], *, keep: int = 12) -> list[str]:
     """A log as a person would quote it: its last traceback, else the lines around its last error, without the noise."""
     tail = deque((plain(line) for line in lines), maxlen=400)
     useful = [line for line in tail if line.strip() and not any(noise in line for noise in _NOISE)]
-    begin = max((number for number, line in enumerate(useful) if _TRACEBACK in line), default=None)
+    begin = max(
+        (number for number, line in enumerate(useful) if _TRACEBACK in line),
+        default=None,
+    )
     if begin is not None and not any(_DEATH.search(line) for line in useful[begin:]):
         end = next(
             (number for number in range(begin + 1, len(useful)) if not useful[number].startswith((" ", "\t"))),

@@ -107,7 +107,11 @@ class _Pool:
     def _start(self) -> None:
         context = get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, self.function), daemon=True)
+        process = context.Process(
+            target=_serve,
+            args=(theirs, self.function),
+            daemon=True,
+        )
         # Ctrl-C goes to the whole group: a worker that is only starting would print a traceback. It inherits the
         # blocked signal, and never needs it: the parent ends its workers.
         resource_tracker.ensure_running()  # here, since its own start would unblock the signal again

@@ -48,12 +48,20 @@ FORGET = (
 
 def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """The inherited variables without those that would silently change what the command does, plus `extra`."""
-    return {**{key: value for key, value in os.environ.items() if key not in FORGET}, **extra}
+    return {
+        **{key: value for key, value in os.environ.items() if key not in FORGET},
+        **extra,
+    }
 
 
 def shell_line(command: list[str], env: Mapping[str, str]) -> str:
     """The command as a person would type it."""
-    return " ".join([*(f"{key}={shlex.quote(value)}" for key, value in env.items()), shlex.join(command)])
+    return " ".join(
+        [
+            *(f"{key}={shlex.quote(value)}" for key, value in env.items()),
+            shlex.join(command),
+        ]
+    )
 
 
 @dataclass

@@ -98,7 +98,10 @@ def _knock(address: str) -> None:
     """OSError where nobody listens; Ray itself would try for five minutes."""
     host, colon, port = address.rpartition("//")[2].rpartition(":")
     if colon and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+        socket.create_connection(
+            (host.strip("[]"), int(port)),
+            CONNECT_SECONDS,
+        ).close()
 
 
 def _width(ray: Any) -> int:
@@ -114,7 +117,10 @@ def _result(ray: Any, reference: Any) -> Any:
             "the package must be installed, in the same version, on every node; inputs and outputs on a file system"
             " that all share"
         )
-        raise UsageError(f"a node cannot run this: {str(problem).strip().splitlines()[-1]}", hint=hint) from problem
+        raise UsageError(
+            f"a node cannot run this: {str(problem).strip().splitlines()[-1]}",
+            hint=hint,
+        ) from problem
     except ray.exceptions.RayError as problem:
         raise EngineError(
             f"the cluster lost a shard: {str(problem).splitlines()[0]}", hint="the same command goes on from here"

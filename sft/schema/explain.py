@@ -21,7 +21,10 @@ def _schema_validator() -> Any:
     from jsonschema import Draft202012Validator, validators
 
     extend: Any = validators.extend  # without types
-    integers = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    integers = Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer",
+        lambda _, value: type(value) is int,
+    )
     schema = json.loads(resources.files("sft.schema").joinpath("sample.schema.json").read_text("utf-8"))
     return extend(Draft202012Validator, type_checker=integers)(schema)
 
@@ -54,5 +57,8 @@ def explain_structure(raw: object, line: int) -> list[Problem]:
 def _other_format(raw: object) -> str:
     """The format that a row is in, where it is not ours; "" otherwise."""
     if isinstance(raw, dict) and not {"text_info", "image_info"} & raw.keys():
-        return next((name for name, key in FOREIGN.items() if isinstance(raw.get(key), list)), "")
+        return next(
+            (name for name, key in FOREIGN.items() if isinstance(raw.get(key), list)),
+            "",
+        )
     return ""

@@ -63,8 +63,14 @@ def check_parity(
     )
     answers = [json.loads(line) for line in lines if line.startswith('{"text"')]
     if len(answers) != len(order):
-        raise ProblemsFound(f"Transformers gave {len(answers)} answers to {len(order)} images", where=str(log))
-    return compare(answers, [next((pred.pred for pred in preds if pred.id == line), "") for line, _ in samples])
+        raise ProblemsFound(
+            f"Transformers gave {len(answers)} answers to {len(order)} images",
+            where=str(log),
+        )
+    return compare(
+        answers,
+        [next((pred.pred for pred in preds if pred.id == line), "") for line, _ in samples],
+    )
 
 
 def compare(answers: list[dict[str, Any]], preds: list[str]) -> Parity:

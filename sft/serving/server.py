@@ -51,12 +51,24 @@ class ServerOptions:
 def server_command(model_dir: Path, version: models.ModelVersion, options: ServerOptions) -> list[str]:
     """The argv of vLLM's OpenAI-style server. Served under the name that the PaddleOCR client asks for. Pure."""
     argv = [options.python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model_dir)]
-    argv += ["--served-model-name", version.served_name, "--host", options.host, "--port", str(options.port)]
+    argv += [
+        "--served-model-name",
+        version.served_name,
+        "--host",
+        options.host,
+        "--port",
+        str(options.port),
+    ]
     # the PaddleOCR client sends min_pixels and max_pixels with every request, which vLLM refuses by default
     argv += ["--trust-request-mm-kwargs", "--chat-template-content-format", "openai", "--mm-processor-cache-gb", "0"]
     if options.device == "cpu":
         context = options.max_model_len or CPU_CONTEXT
-        argv += ["--max-model-len", str(context), "--max-num-batched-tokens", str(max(context, CPU_BATCHED_TOKENS))]
+        argv += [
+            "--max-model-len",
+            str(context),
+            "--max-num-batched-tokens",
+            str(max(context, CPU_BATCHED_TOKENS)),
+        ]
         argv += ["--dtype", "float32", "--enforce-eager"]
     else:
         argv += [
@@ -222,7 +234,11 @@ def _wait_healthy(process: Process, url: str, log: Path, say: Callable[[str], No
 
 def _failure(what: str, log: Path) -> EngineError:
     lines = "\n  ".join(last_errors(tail(log)))
-    return EngineError(f"{what}; its last lines:\n  {lines}", where=str(log), hint="the log has the whole story")
+    return EngineError(
+        f"{what}; its last lines:\n  {lines}",
+        where=str(log),
+        hint="the log has the whole story",
+    )
 
 
 def warm_up(url: str, version: models.ModelVersion, model_dir: Path) -> None:
@@ -281,7 +297,10 @@ def _blank(side: int) -> str:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.new("RGB", (side, side), "white").save(buffer, "PNG")
+    Image.new("RGB", (side, side), "white").save(
+        buffer,
+        "PNG",
+    )
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
@@ -313,7 +332,12 @@ def server_options(device: str, machine: Machine, *, port: int, **more: Any) -> 
     """
     named = os.environ.get(environments.PYTHON_OVERRIDE["server"])
     if named or device == "cpu":
-        return ServerOptions(environments.ensure("server").python, port=port, device=device, **more)
+        return ServerOptions(
+            environments.ensure("server").python,
+            port=port,
+            device=device,
+            **more,
+        )
     if machine.docker and machine.gpus:
         return ServerOptions(
             "python", container.server_image(machine.gpus[0].compute_capability), port=port, device=device, **more

@@ -60,7 +60,8 @@ class Unfit(Exception):
 def colours(rng: random.Random) -> tuple[Colour, Colour]:
     """(ink, paper): mostly dark on light, now and then coloured, or light on dark."""
     tint = rng.choice((0, 0, 6, 12, 25))
-    paper_level, ink_level = rng.uniform(215, 255), rng.uniform(0, 70)
+    paper_level = rng.uniform(215, 255)
+    ink_level = rng.uniform(0, 70)
     if rng.random() < 0.08:
         paper_level, ink_level = ink_level, paper_level
     paper = _colour(rng, paper_level, tint)
@@ -91,7 +92,8 @@ def print_on(paper: Colour, ink: Colour, coverage: Coverage) -> Pixels:
 
 def pad_to(image: Pixels, height: int, width: int) -> Pixels:
     """At least this large; what is added has the colour of the edge."""
-    down, across = max(0, height - image.shape[0]), max(0, width - image.shape[1])
+    down = max(0, height - image.shape[0])
+    across = max(0, width - image.shape[1])
     if not down and not across:
         return image
     padded: Pixels = cv2.copyMakeBorder(

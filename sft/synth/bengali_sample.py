@@ -37,7 +37,11 @@ def random_text(rng: random.Random) -> str:
     kind = rng.choices(("number", "amount", "count"), weights=(6, 2, 2))[0]
     digits = {"number": (2, 4), "amount": (2, 3), "count": (1, 2)}[kind]
     number = "".join(rng.choice(DIGITS) for _ in range(rng.randint(*digits)))
-    return {"number": number, "amount": f"৳{number}", "count": f"{number}{rng.choice(COUNTED)}"}[kind]
+    return {
+        "number": number,
+        "amount": f"৳{number}",
+        "count": f"{number}{rng.choice(COUNTED)}",
+    }[kind]
 
 
 def is_held_out(text: str) -> bool:
@@ -65,17 +69,40 @@ def texts(*, seed: int, split: str, count: int) -> Iterator[str]:
 
 def draw(text: str, rng: random.Random) -> NDArray[np.uint8]:
     """One line of print, (56, 112, 3): size, place, ink, paper and a little blur and noise vary."""
-    em, left, baseline = rng.uniform(43, 47), rng.uniform(1, 5), rng.uniform(40, 44)
+    em = rng.uniform(43, 47)
+    left = rng.uniform(1, 5)
+    baseline = rng.uniform(40, 44)
     shape = outline(text)
-    em = min(em, (WIDTH - MARGIN - left) / shape.right * shape.units_per_em)  # a long text is drawn smaller,
-    baseline = max(baseline, MARGIN + shape.top / shape.units_per_em * em)  # one with a high vowel sign lower
-    ink = draw_line(text, width=WIDTH, height=HEIGHT, em=em, left=left, baseline=baseline)
+    em = min(
+        em,
+        (WIDTH - MARGIN - left) / shape.right * shape.units_per_em,
+    )  # a long text is drawn smaller,
+    baseline = max(
+        baseline,
+        MARGIN + shape.top / shape.units_per_em * em,
+    )  # one with a high vowel sign lower
+    ink = draw_line(
+        text,
+        width=WIDTH,
+        height=HEIGHT,
+        em=em,
+        left=left,
+        baseline=baseline,
+    )
     if rng.random() < BLURRED:
         ink = cv2.GaussianBlur(ink, (3, 3), rng.uniform(0.3, 0.9)).astype(np.float32)
     paper = rng.uniform(225, 255) + np.array([rng.uniform(-8, 8) for _ in range(3)])
     colour = np.array([rng.uniform(0, 60) for _ in range(3)])
-    noise = np.random.default_rng(rng.getrandbits(32)).integers(-4, 5, size=(HEIGHT, WIDTH, 1))
-    picture: NDArray[np.uint8] = np.clip(paper + ink[:, :, None] * (colour - paper) + noise, 0, 255).astype(np.uint8)
+    noise = np.random.default_rng(rng.getrandbits(32)).integers(
+        -4,
+        5,
+        size=(HEIGHT, WIDTH, 1),
+    )
+    picture: NDArray[np.uint8] = np.clip(
+        paper + ink[:, :, None] * (colour - paper) + noise,
+        0,
+        255,
+    ).astype(np.uint8)
     return picture
 
 

@@ -115,7 +115,11 @@ def draw(chart: Chart, look: Look) -> Pixels | None:
     }
     with rc_context(settings), warnings.catch_warnings():
         warnings.simplefilter("error")  # a missing glyph or a layout without room is told by a warning only
-        figure = Figure(figsize=(look.width, look.height), dpi=DPI, layout="constrained")
+        figure = Figure(
+            figsize=(look.width, look.height),
+            dpi=DPI,
+            layout="constrained",
+        )
         canvas: Any = FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         PAINTERS[chart.kind](axes, chart, look)
@@ -179,8 +183,12 @@ def _values_axis(axes: Any, chart: Chart, look: Look, *, vertical: bool, top: fl
     """Ticks with their numbers; where no values are printed, a grid line at every step."""
     from matplotlib.ticker import FixedLocator, FuncFormatter
 
-    scale, axis = chart.scale, axes.yaxis if vertical else axes.xaxis
-    spaced = scale.major * max(1, round(top / scale.step / (scale.major * 6)))
+    scale = chart.scale
+    axis = axes.yaxis if vertical else axes.xaxis
+    spaced = scale.major * max(
+        1,
+        round(top / scale.step / (scale.major * 6)),
+    )
     numbers = [index * scale.step for index in range(0, round(top / scale.step) + 1, spaced)]
     axis.set_major_locator(FixedLocator(numbers))
     axis.set_major_formatter(FuncFormatter(lambda value, _: scale.show(value)))
@@ -192,7 +200,10 @@ def _values_axis(axes: Any, chart: Chart, look: Look, *, vertical: bool, top: fl
     elif look.grid:
         axes.grid(axis=which, linewidth=0.5, color="0.8")
     axes.set_axisbelow(True)
-    (axes.set_ylim if vertical else axes.set_xlim)(0, top * (1.12 if chart.printed else 1.04))
+    (axes.set_ylim if vertical else axes.set_xlim)(
+        0,
+        top * (1.12 if chart.printed else 1.04),
+    )
     if not look.frame:
         axes.spines[["top", "right"]].set_visible(False)
 
@@ -204,7 +215,10 @@ def _names_of_series(axes: Any, chart: Chart, look: Look, *, vertical: bool = Tr
         beside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
         above: dict[str, Any] = {"loc": "outside upper center", "ncols": len(chart.series)}
         place = {"edge": beside, "above": above, "beside": {"loc": "outside right upper"}}[look.legend]
-        (axes if look.legend == "edge" else axes.figure).legend(*axes.get_legend_handles_labels(), **place)
+        (axes if look.legend == "edge" else axes.figure).legend(
+            *axes.get_legend_handles_labels(),
+            **place,
+        )
 
 
 def _bars(axes: Any, chart: Chart, look: Look) -> None:
@@ -221,9 +235,23 @@ def _bars(axes: Any, chart: Chart, look: Look) -> None:
             hatch="//" if look.hatch and number % 2 else None,
         )
         if chart.printed:
-            axes.bar_label(bars, [chart.scale.show(value) for value in values], padding=2, fontsize=look.size * 0.85)
-    axes.set_xticks(range(len(chart.labels)), chart.labels)
-    _values_axis(axes, chart, look, vertical=True, top=chart.scale.step * chart.scale.steps)
+            axes.bar_label(
+                bars,
+                [chart.scale.show(value) for value in values],
+                padding=2,
+                fontsize=look.size * 0.85,
+            )
+    axes.set_xticks(
+        range(len(chart.labels)),
+        chart.labels,
+    )
+    _values_axis(
+        axes,
+        chart,
+        look,
+        vertical=True,
+        top=chart.scale.step * chart.scale.steps,
+    )
     _names_of_series(axes, chart, look)
 
 
@@ -232,12 +260,32 @@ def _horizontal(axes: Any, chart: Chart, look: Look) -> None:
     height = 0.8 / len(chart.series)
     for number, (name, values) in enumerate(zip(chart.series, chart.values, strict=True)):
         places = [index + (number - (len(chart.series) - 1) / 2) * height for index in range(len(values))]
-        bars = axes.barh(places, values, height * 0.92, label=name, color=look.colours[number])
+        bars = axes.barh(
+            places,
+            values,
+            height * 0.92,
+            label=name,
+            color=look.colours[number],
+        )
         if chart.printed:
-            axes.bar_label(bars, [chart.scale.show(value) for value in values], padding=2, fontsize=look.size * 0.85)
-    axes.set_yticks(range(len(chart.labels)), chart.labels)
+            axes.bar_label(
+                bars,
+                [chart.scale.show(value) for value in values],
+                padding=2,
+                fontsize=look.size * 0.85,
+            )
+    axes.set_yticks(
+        range(len(chart.labels)),
+        chart.labels,
+    )
     axes.invert_yaxis()
-    _values_axis(axes, chart, look, vertical=False, top=chart.scale.step * chart.scale.steps)
+    _values_axis(
+        axes,
+        chart,
+        look,
+        vertical=False,
+        top=chart.scale.step * chart.scale.steps,
+    )
     _names_of_series(axes, chart, look, vertical=False)
 
 
@@ -245,13 +293,23 @@ def _stacked(axes: Any, chart: Chart, look: Look) -> None:
     """Bars on bars, each with its number inside."""
     base = [0.0] * len(chart.labels)
     for number, (name, values) in enumerate(zip(chart.series, chart.values, strict=True)):
-        bars = axes.bar(range(len(values)), values, 0.7, bottom=base, label=name, color=look.colours[number])
+        bars = axes.bar(
+            range(len(values)),
+            values,
+            0.7,
+            bottom=base,
+            label=name,
+            color=look.colours[number],
+        )
         for text in axes.bar_label(
             bars, [chart.scale.show(value) for value in values], label_type="center", fontsize=look.size * 0.85
         ):
             text.set_color(_on(look.colours[number]))
         base = [low + value for low, value in zip(base, values, strict=True)]
-    axes.set_xticks(range(len(chart.labels)), chart.labels)
+    axes.set_xticks(
+        range(len(chart.labels)),
+        chart.labels,
+    )
     _values_axis(axes, chart, look, vertical=True, top=max(base))
     _names_of_series(axes, chart, look)
 
@@ -282,9 +340,18 @@ def _lines(axes: Any, chart: Chart, look: Look) -> None:
                     va="top" if below else "bottom",
                     fontsize=look.size * 0.85,
                 )
-    axes.set_xticks(range(len(chart.labels)), chart.labels)
+    axes.set_xticks(
+        range(len(chart.labels)),
+        chart.labels,
+    )
     axes.set_xlim(-0.4, len(chart.labels) - 0.6)
-    _values_axis(axes, chart, look, vertical=True, top=chart.scale.step * chart.scale.steps)
+    _values_axis(
+        axes,
+        chart,
+        look,
+        vertical=True,
+        top=chart.scale.step * chart.scale.steps,
+    )
     _names_of_series(axes, chart, look)
 
 
@@ -307,9 +374,17 @@ def _pie(axes: Any, chart: Chart, look: Look) -> None:
         normalize=True,
     )
     for number, text in enumerate(parts[2]):
-        text.set(color=_on(look.colours[number]), fontsize=look.size * 0.9)
+        text.set(
+            color=_on(look.colours[number]),
+            fontsize=look.size * 0.9,
+        )
     if not beside:
-        axes.legend(parts[0], chart.labels, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        axes.legend(
+            parts[0],
+            chart.labels,
+            loc="center left",
+            bbox_to_anchor=(1.0, 0.5),
+        )
 
 
 def _on(colour: str) -> str:

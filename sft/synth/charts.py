@@ -45,7 +45,11 @@ def _try(rng: random.Random, setting: Setting) -> Drawn | None:
             chart, replace(look, width=look.width * growth, height=look.height * (1 + (growth - 1) * 0.6))
         )
         if image is not None:
-            return Drawn(image, chart_markup.to_target(chart.rows()), look.size * chart_drawing.POINT)
+            return Drawn(
+                image,
+                chart_markup.to_target(chart.rows()),
+                look.size * chart_drawing.POINT,
+            )
     return None
 
 
@@ -55,13 +59,22 @@ def plan(rng: random.Random, setting: Setting) -> Chart:
     kind = rng.choice(KINDS)
     several = kind in ("grouped", "stacked", "lines") or (kind == "horizontal" and rng.random() < 0.4)
     series = _names(maker, rng.randint(2, 4) if several else 1, rng)
-    labels = _labels(maker, rng.randint(3, 5 if several else 8), rng, timely=kind in ("line", "lines", "bars"))
+    labels = _labels(
+        maker,
+        rng.randint(3, 5 if several else 8),
+        rng,
+        timely=kind in ("line", "lines", "bars"),
+    )
     scale = _scale(rng)
     printed = kind in ("stacked", "pie") or (kind != "lines" and rng.random() < 0.5)
     values = [[float(rng.randint(1, scale.steps)) * scale.step for _ in labels] for _ in series]
     if kind == "lines":  # two lines through one point hide each other's marks
         for index in range(len(labels)):
-            for row, level in zip(values, rng.sample(range(1, scale.steps + 1), len(series)), strict=True):
+            for row, level in zip(
+                values,
+                rng.sample(range(1, scale.steps + 1), len(series)),
+                strict=True,
+            ):
                 row[index] = level * scale.step
     elif kind == "stacked":
         values = [[scale.step * rng.randint(max(1, scale.steps // 4), scale.steps) for _ in labels] for _ in series]
@@ -74,7 +87,16 @@ def plan(rng: random.Random, setting: Setting) -> Chart:
         ]
     named_by = "title" if kind == "pie" else rng.choice(("legend", "axis", "title"))
     title = series[0] if named_by == "title" and not several else maker.label(4) if rng.random() < 0.6 else ""
-    return Chart(kind, title, labels, series, tuple(tuple(row) for row in values), scale, printed, named_by)
+    return Chart(
+        kind,
+        title,
+        labels,
+        series,
+        tuple(tuple(row) for row in values),
+        scale,
+        printed,
+        named_by,
+    )
 
 
 def _names(maker: words.Words, count: int, rng: random.Random) -> tuple[str, ...]:
@@ -98,7 +120,8 @@ def _names(maker: words.Words, count: int, rng: random.Random) -> tuple[str, ...
 
 def _labels(maker: words.Words, count: int, rng: random.Random, *, timely: bool) -> tuple[str, ...]:
     if timely and rng.random() < 0.5:
-        start, step = rng.randint(1980, 2020), rng.choice((1, 1, 2, 5))
+        start = rng.randint(1980, 2020)
+        step = rng.choice((1, 1, 2, 5))
         return tuple(maker.digits(str(start + index * step)) for index in range(count))
     return _names(maker, count, rng)
 
@@ -109,7 +132,14 @@ def _scale(rng: random.Random) -> Scale:
     power = rng.choice((0.1, 1, 1, 10, 100, 1000))
     step = power * (rng.choice((1, 5)) if power >= 1 else 1) * (1 if major == 2 else 2)
     suffix = "%" if step * steps <= 100 and rng.random() < 0.3 else ""
-    return Scale(step, steps, major, 0 if step >= 1 else 1, suffix, comma=rng.random() < 0.6)
+    return Scale(
+        step,
+        steps,
+        major,
+        0 if step >= 1 else 1,
+        suffix,
+        comma=rng.random() < 0.6,
+    )
 
 
 def _shares(rng: random.Random, count: int, scale: Scale) -> tuple[list[list[float]], Scale]:
@@ -118,7 +148,10 @@ def _shares(rng: random.Random, count: int, scale: Scale) -> tuple[list[list[flo
     if rng.random() < 0.6:
         decimals = rng.choice((0, 1))
         parts = [round(100 * weight / sum(weights), decimals) for weight in weights]
-        parts[-1] = round(100 - sum(parts[:-1]), decimals)
+        parts[-1] = round(
+            100 - sum(parts[:-1]),
+            decimals,
+        )
         return [parts], replace(scale, decimals=decimals, suffix="%", comma=False)
     unit = rng.choice((10, 100, 1000))
     return [[float(round(weight * unit)) for weight in weights]], replace(scale, decimals=0, suffix="")

@@ -28,12 +28,23 @@ def skew(image: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
         math.atan(0.4 * height / width) if width > height else math.atan(0.4 * width / height),
     )
     angle = rng.uniform(-limit, limit)
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64)
-    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    corners = np.array(
+        [[0, 0], [width, 0], [width, height], [0, height]],
+        dtype=np.float64,
+    )
+    turn = np.array(
+        [
+            [math.cos(angle), math.sin(angle)],
+            [-math.sin(angle), math.cos(angle)],
+        ]
+    )
     moved = corners @ turn + rng.uniform(-0.05, 0.05, size=(4, 2)) * strength * min(height, width)
     moved -= moved.min(axis=0)
     wide, tall = (math.ceil(side) for side in moved.max(axis=0))
-    matrix = cv2.getPerspectiveTransform(corners.astype(np.float32), moved.astype(np.float32))
+    matrix = cv2.getPerspectiveTransform(
+        corners.astype(np.float32),
+        moved.astype(np.float32),
+    )
     return _pixels(
         cv2.warpPerspective(image, matrix, (wide, tall), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     )
@@ -46,8 +57,15 @@ def uneven_light(image: Pixels, rng: np.random.Generator, strength: float) -> Pi
     across, down = np.meshgrid(
         np.linspace(-0.5, 0.5, width, dtype=np.float32), np.linspace(-0.5, 0.5, height, dtype=np.float32)
     )
-    ramp = np.clip(0.5 + across * np.float32(math.cos(angle)) + down * np.float32(math.sin(angle)), 0, 1)
-    return _scaled(image, 1 - np.float32(0.5 * strength) * ramp)
+    ramp = np.clip(
+        0.5 + across * np.float32(math.cos(angle)) + down * np.float32(math.sin(angle)),
+        0,
+        1,
+    )
+    return _scaled(
+        image,
+        1 - np.float32(0.5 * strength) * ramp,
+    )
 
 
 def shadow(image: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
@@ -55,12 +73,35 @@ def shadow(image: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
     height, width = image.shape[:2]
     angle = rng.uniform(0, 2 * math.pi)
     normal = np.array([math.cos(angle), math.sin(angle)])
-    centre = np.array([rng.uniform(0.25, 0.75) * width, rng.uniform(0.25, 0.75) * height])
-    softness = max(2.0, min(height, width) * rng.uniform(0.05, 0.4))
-    across, down = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    centre = np.array(
+        [
+            rng.uniform(0.25, 0.75) * width,
+            rng.uniform(0.25, 0.75) * height,
+        ]
+    )
+    softness = max(
+        2.0,
+        min(height, width) * rng.uniform(0.05, 0.4),
+    )
+    across, down = np.meshgrid(
+        np.arange(width, dtype=np.float32),
+        np.arange(height, dtype=np.float32),
+    )
     distance = (across - centre[0]) * normal[0] + (down - centre[1]) * normal[1]
-    dark = 1 / (1 + np.exp(np.clip(-distance / softness * 4, -50, 50)))
-    return _scaled(image, (1 - rng.uniform(0.3, 0.55) * strength * dark).astype(np.float32))
+    dark = 1 / (
+        1
+        + np.exp(
+            np.clip(
+                -distance / softness * 4,
+                -50,
+                50,
+            )
+        )
+    )
+    return _scaled(
+        image,
+        (1 - rng.uniform(0.3, 0.55) * strength * dark).astype(np.float32),
+    )
 
 
 def texture(image: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
@@ -68,7 +109,10 @@ def texture(image: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
     height, width = image.shape[:2]
     grain = np.zeros((height, width), dtype=np.float32)
     for size, weight in ((4, 6.0), (24, 10.0)):
-        coarse = rng.standard_normal((height // size + 2, width // size + 2), dtype=np.float32)
+        coarse = rng.standard_normal(
+            (height // size + 2, width // size + 2),
+            dtype=np.float32,
+        )
         grain += np.float32(weight * strength) * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     return _clipped(image.astype(np.float32) + grain[:, :, None])
 
@@ -86,12 +130,21 @@ def blur(image: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
             cv2.GaussianBlur(image, (0, 0), 0.3 + 1.7 * strength * rng.uniform(0.6, 1), borderType=cv2.BORDER_REPLICATE)
         )
     length = 1 + 5 * strength * rng.uniform(0.6, 1)
-    angle, size = rng.uniform(0, math.pi), 2 * math.ceil(length / 2) + 1
+    angle = rng.uniform(0, math.pi)
+    size = 2 * math.ceil(length / 2) + 1
     kernel = np.zeros((size, size), dtype=np.float32)
     for place in np.linspace(-length / 2, length / 2, 64):
-        x, y = size / 2 - 0.5 + place * math.cos(angle), size / 2 - 0.5 + place * math.sin(angle)
+        x = size / 2 - 0.5 + place * math.cos(angle)
+        y = size / 2 - 0.5 + place * math.sin(angle)
         kernel[min(max(round(y), 0), size - 1), min(max(round(x), 0), size - 1)] += 1
-    return _pixels(cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE))
+    return _pixels(
+        cv2.filter2D(
+            image,
+            -1,
+            kernel / kernel.sum(),
+            borderType=cv2.BORDER_REPLICATE,
+        )
+    )
 
 
 def low_resolution(image: Pixels, rng: np.random.Generator, strength: float) -> Pixels:
@@ -176,7 +229,11 @@ def apply(image: Pixels, rng: np.random.Generator, level: str, em: float) -> Pix
         chosen = [name for index, name in enumerate(chosen) if index in kept]
     spare = min(1.0, em / READABLE_EM) / math.sqrt(max(1, len(chosen) - 1))  # several at once add up
     for name in chosen:
-        image = EFFECTS[name](image, rng, float(rng.uniform(low, high)) * spare)
+        image = EFFECTS[name](
+            image,
+            rng,
+            float(rng.uniform(low, high)) * spare,
+        )
     return image
 
 

@@ -74,7 +74,10 @@ def face(path: Path) -> Any:
     except OSError as error:
         raise UsageError(f"cannot read this font ({error.strerror})", where=str(path)) from error
     if blob is None:
-        raise UsageError(f"a font of {size:,} bytes; at most {MAX_FONT_BYTES:,} are read", where=str(path))
+        raise UsageError(
+            f"a font of {size:,} bytes; at most {MAX_FONT_BYTES:,} are read",
+            where=str(path),
+        )
     opened = hb.Face(blob)
     if not opened.glyph_count or not opened.unicodes:
         raise UsageError("this is not a font: it holds no glyphs", where=str(path), hint="give a .ttf or .otf file")
@@ -92,7 +95,8 @@ def covers(path: Path, char: str) -> bool:
 def extents(path: Path) -> tuple[float, float]:
     """(ascent, descent) of a font in parts of an em, both positive."""
     font = face(path)
-    measures, upem = font.get_font_extents("ltr"), font.face.upem
+    measures = font.get_font_extents("ltr")
+    upem = font.face.upem
     return max(measures.ascender, 0) / upem, max(-measures.descender, 0) / upem
 
 

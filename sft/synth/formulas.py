@@ -53,7 +53,11 @@ class Grammar:
         depth = rng.choice((1, 1, 2, 2, 2, 2, 3))
         if self.matrices and rng.random() < 0.2:
             return f"{self.letter()} = {self.matrix() if rng.random() < 0.6 else self.cases()}"
-        parts = [self.sum(depth), rng.choice(RELATIONS), self.sum(depth)]
+        parts = [
+            self.sum(depth),
+            rng.choice(RELATIONS),
+            self.sum(depth),
+        ]
         if rng.random() < 0.15:
             parts += [rng.choice(RELATIONS), self.sum(1)]
         return " ".join(parts)
@@ -102,7 +106,8 @@ class Grammar:
 
     def scripted(self, depth: int) -> str:
         """A letter with an index, an exponent, both, or primes."""
-        rng, letter = self.rng, self.letter()
+        rng = self.rng
+        letter = self.letter()
         index = rng.choice((str(rng.randint(0, 9)), rng.choice("ijknm"), "i j", "n + 1"))
         power = rng.choice(("2", "3", "n", "-1", self.sum(0) if depth else "k"))
         return rng.choice(
@@ -166,11 +171,9 @@ class Grammar:
 
     def matrix(self) -> str:
         """A small matrix in brackets."""
-        rows, columns, kind = (
-            self.rng.randint(2, 3),
-            self.rng.randint(2, 3),
-            self.rng.choice(("pmatrix", "bmatrix", "vmatrix")),
-        )
+        rows = self.rng.randint(2, 3)
+        columns = self.rng.randint(2, 3)
+        kind = self.rng.choice(("pmatrix", "bmatrix", "vmatrix"))
         body = r" \\ ".join(" & ".join(self.atom() for _ in range(columns)) for _ in range(rows))
         return rf"\begin{{{kind}}} {body} \end{{{kind}}}"
 
@@ -203,9 +206,16 @@ def mathtext(latex: str, em: float, font_set: str = "cm") -> Coverage:
     if "$" in latex or "\n" in latex:
         raise Unfit("target.latex", "a formula in one line and without dollar signs is needed")
     try:
-        raster = _parser().parse(f"${latex}$", dpi=72, prop=FontProperties(size=em, math_fontfamily=font_set))
+        raster = _parser().parse(
+            f"${latex}$",
+            dpi=72,
+            prop=FontProperties(size=em, math_fontfamily=font_set),
+        )
     except (ValueError, RecursionError, KeyError, IndexError) as error:
-        raise Unfit("target.latex", f"mathtext cannot draw this: {' '.join(str(error).split())[-300:]}") from error
+        raise Unfit(
+            "target.latex",
+            f"mathtext cannot draw this: {' '.join(str(error).split())[-300:]}",
+        ) from error
     ink = np.asarray(raster.image, dtype=np.float32) / np.float32(255)
     if not ink.size or not ink.any():
         raise Unfit("target.latex", "nothing is drawn for this formula")
@@ -229,8 +239,12 @@ def draw_formula(rng: random.Random, setting: Setting) -> Drawn:
     """One formula: the user's own LaTeX, or one from the grammar; `trimmed` cuts its margins after degradation."""
     latex = bare(setting.texts[0]) if setting.texts else _made_up(rng, setting.latex)
     if len(latex) > MAX_LATEX:
-        raise Unfit("target.latex", f"a formula of {len(latex):,} characters; at most {MAX_LATEX:,} are drawn")
-    em, font_set = rng.uniform(*EM), rng.choice(FONT_SETS)
+        raise Unfit(
+            "target.latex",
+            f"a formula of {len(latex):,} characters; at most {MAX_LATEX:,} are drawn",
+        )
+    em = rng.uniform(*EM)
+    font_set = rng.choice(FONT_SETS)
     for _ in range(3):  # smaller, where it is too large; sizes are not quite in proportion
         ink = latex_drawing.render(latex, em) if setting.latex else mathtext(latex, em, font_set)
         if max(ink.shape) <= MAX_SIDE:
@@ -248,7 +262,11 @@ def draw_formula(rng: random.Random, setting: Setting) -> Drawn:
     colour, paper = colours(rng)
     if sum(paper) < sum(colour):  # the pipeline trims by darkness: print is dark on light
         colour, paper = paper, colour
-    return Drawn(print_on(paper, colour, np.pad(ink, round(em * 0.4))), target, em * SCRIPTS)
+    return Drawn(
+        print_on(paper, colour, np.pad(ink, round(em * 0.4))),
+        target,
+        em * SCRIPTS,
+    )
 
 
 def _made_up(rng: random.Random, matrices: bool) -> str:
@@ -261,10 +279,18 @@ def trimmed(image: Pixels) -> Pixels:
     """The picture without its margins, by the rule of the PaddleOCR pipeline (`crop_margin` in paddlex 3.7.2): what is
     darker than 200 of 255, after stretching the contrast, is kept. Never smaller than a patch of the model."""
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    low, high = int(grey.min()), int(grey.max())
+    low = int(grey.min())
+    high = int(grey.max())
     if low == high:
         return image
-    table = ((np.arange(256) - low).clip(0) / (high - low) * 255).clip(0, 255).astype(np.uint8)
+    table = (
+        ((np.arange(256) - low).clip(0) / (high - low) * 255)
+        .clip(
+            0,
+            255,
+        )
+        .astype(np.uint8)
+    )
     points = cv2.findNonZero((cv2.LUT(grey, table) <= 200).astype(np.uint8))
     if points is None:
         return image
@@ -275,7 +301,10 @@ def trimmed(image: Pixels) -> Pixels:
 def _widened(start: int, size: int, limit: int) -> slice:
     """A stretch of at least one patch around a smaller one, where the picture has that much."""
     short = max(0, SMALLEST_SIDE - size)
-    begin = max(0, min(start - short // 2, limit - max(size, SMALLEST_SIDE)))
+    begin = max(
+        0,
+        min(start - short // 2, limit - max(size, SMALLEST_SIDE)),
+    )
     return slice(begin, begin + max(size, SMALLEST_SIDE))
 
 

@@ -97,7 +97,8 @@ def synth(
     given = read_texts(order.texts, order.task, fonts) if order.texts else None
     if not given and order.task != "formula":
         words.languages(fonts)
-    inputs, options = _inputs(fonts, given), _options(order)
+    inputs = _inputs(fonts, given)
+    options = _options(order)
     mark = manifest.fingerprint("synth", inputs, options)
     images = images_of(out)
     known = manifest.finished(manifest_path(out), mark)
@@ -113,7 +114,11 @@ def synth(
         write(_begun(images), b"")
         done = 0
         runner = Runner(workers=order.workers if order.count > ALONE else 1)
-        for drawn in run(_draw_part, _parts(order, fonts, given, images, work.folder), runner):
+        for drawn in run(
+            _draw_part,
+            _parts(order, fonts, given, images, work.folder),
+            runner,
+        ):
             done += drawn
             on_progress(done)
         counts = _assemble(order, out, work)
@@ -151,7 +156,12 @@ def _assemble(order: SynthRequest, out: Path, work: Work) -> dict[str, Any]:
     else:
         rejects_of(out).unlink(missing_ok=True)
     work.move("joined", out)
-    return {"in": order.count, "out": counts["row"], "rejected": sum(reasons.values()), "reasons": reasons}
+    return {
+        "in": order.count,
+        "out": counts["row"],
+        "rejected": sum(reasons.values()),
+        "reasons": reasons,
+    }
 
 
 def manifest_path(out: Path) -> Path:
@@ -170,12 +180,18 @@ def rejects_of(out: Path) -> Path:
 
 
 def _images(folder: Path) -> dict[str, Any]:
-    return {"folder": folder.name, "files": sum(1 for _ in folder.glob("*/*.png"))}
+    return {
+        "folder": folder.name,
+        "files": sum(1 for _ in folder.glob("*/*.png")),
+    }
 
 
 def _check(order: SynthRequest, out: Path) -> None:
     if order.task not in TASKS:
-        raise UsageError(f"nothing is drawn for {order.task!r}", hint=f"one of {', '.join(TASKS)}")
+        raise UsageError(
+            f"nothing is drawn for {order.task!r}",
+            hint=f"one of {', '.join(TASKS)}",
+        )
     if order.count < 1:
         raise UsageError(f"{order.count} samples", hint="-n takes a number from 1")
     if order.degrade not in degrade.LEVELS:
@@ -183,7 +199,11 @@ def _check(order: SynthRequest, out: Path) -> None:
             f"no level of degradation called {order.degrade!r}", hint=f"one of {', '.join(degrade.LEVELS)}"
         )
     if out.suffix != ".jsonl":
-        raise UsageError("the output is a .jsonl file", where=str(out), hint=f"-o {out.with_suffix('.jsonl')}")
+        raise UsageError(
+            "the output is a .jsonl file",
+            where=str(out),
+            hint=f"-o {out.with_suffix('.jsonl')}",
+        )
     if order.latex and order.task != "formula":
         raise UsageError("--latex goes with formula only")
     if order.latex:
@@ -279,10 +299,20 @@ def _draw_part(part: _Part) -> int:
 
 def _draw_one(part: _Part, index: int) -> bytes:
     """One row, with its kind in front: "row" or the code of its rejection, and a tab."""
-    setting = Setting(part.setting.fonts, part.texts[index - part.start] if part.texts else (), part.setting.latex)
+    setting = Setting(
+        part.setting.fonts,
+        part.texts[index - part.start] if part.texts else (),
+        part.setting.latex,
+    )
     source = f"synth:{part.task}:{part.seed}:{index}"
     try:
-        image, target = picture(part.task, index, part.seed, part.level, setting)
+        image, target = picture(
+            part.task,
+            index,
+            part.seed,
+            part.level,
+            setting,
+        )
     except Unfit as error:
         reject = {
             "where": source,

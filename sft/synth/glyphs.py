@@ -37,12 +37,18 @@ class Outline:
     @property
     def right(self) -> float:
         """Where the ink ends; it may reach beyond the pen's advance."""
-        return max((float(contour[:, 0].max()) for glyph in self.glyphs for contour in glyph), default=0.0)
+        return max(
+            (float(contour[:, 0].max()) for glyph in self.glyphs for contour in glyph),
+            default=0.0,
+        )
 
     @property
     def top(self) -> float:
         """How high the ink reaches above the baseline; a vowel sign may reach above the font's ascent."""
-        return max((float(contour[:, 1].max()) for glyph in self.glyphs for contour in glyph), default=0.0)
+        return max(
+            (float(contour[:, 1].max()) for glyph in self.glyphs for contour in glyph),
+            default=0.0,
+        )
 
 
 class _Pen:
@@ -59,7 +65,10 @@ class _Pen:
 
     def curve_to(self, *points: float) -> None:
         """A Bézier curve of any degree from the current point, by repeated interpolation."""
-        control = [self.contours[-1][-1], *zip(points[::2], points[1::2], strict=True)]
+        control = [
+            self.contours[-1][-1],
+            *zip(points[::2], points[1::2], strict=True),
+        ]
         for step in range(1, CURVE_STEPS + 1):
             t = step / CURVE_STEPS
             level = [np.asarray(point, dtype=float) for point in control]
@@ -120,10 +129,17 @@ def draw_line(
     """
     shape = outline(text, font)
     scale = em / shape.units_per_em * OVERSAMPLE
-    canvas = np.zeros((height * OVERSAMPLE, width * OVERSAMPLE), dtype=np.uint8)
-    flip, shift = np.array([scale, -scale]), np.array([left, baseline]) * OVERSAMPLE
+    canvas = np.zeros(
+        (height * OVERSAMPLE, width * OVERSAMPLE),
+        dtype=np.uint8,
+    )
+    flip = np.array([scale, -scale])
+    shift = np.array([left, baseline]) * OVERSAMPLE
     for glyph in shape.glyphs:
-        _ink(canvas, [np.round((contour * flip + shift) * (1 << SUBPIXEL_BITS)).astype(np.int32) for contour in glyph])
+        _ink(
+            canvas,
+            [np.round((contour * flip + shift) * (1 << SUBPIXEL_BITS)).astype(np.int32) for contour in glyph],
+        )
     small = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
     return small.astype(np.float32) / np.float32(255)
 
@@ -136,10 +152,16 @@ def _ink(canvas: NDArray[np.uint8], contours: list[NDArray[np.int32]]) -> None:
     """
     layer = np.zeros_like(canvas)
     for contour in sorted(contours, key=_area, reverse=True):  # solids first: their area is positive with y downwards
-        cv2.fillPoly(layer, [contour], 255 if _area(contour) > 0 else 0, shift=SUBPIXEL_BITS)
+        cv2.fillPoly(
+            layer,
+            [contour],
+            255 if _area(contour) > 0 else 0,
+            shift=SUBPIXEL_BITS,
+        )
     np.maximum(canvas, layer, out=canvas)
 
 
 def _area(contour: NDArray[np.int32]) -> float:
-    x, y = contour[:, 0].astype(float), contour[:, 1].astype(float)
+    x = contour[:, 0].astype(float)
+    y = contour[:, 1].astype(float)
     return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2

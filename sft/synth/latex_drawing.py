@@ -123,4 +123,7 @@ def _call(command: list[str], folder: Path) -> subprocess.CompletedProcess[bytes
 
 def _reason(log: Path) -> str:
     lines = log.read_text("utf-8", "replace").splitlines() if log.is_file() else []
-    return next((f": {line[2:200]}" for line in lines if line.startswith("! ")), "")
+    return next(
+        (f": {line[2:200]}" for line in lines if line.startswith("! ")),
+        "",
+    )

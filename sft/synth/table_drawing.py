@@ -45,7 +45,11 @@ class Look:
 
 def picture(plan: Plan, rng: random.Random, fonts: Sequence[Path]) -> tuple[Pixels, float]:
     """(picture, size of its letters in pixels). Raises `Unfit` where the texts make it larger than MAX_SIDE."""
-    look = _look(rng, fonts, "".join(box.text for box in plan.boxes if not box.math))
+    look = _look(
+        rng,
+        fonts,
+        "".join(box.text for box in plan.boxes if not box.math),
+    )
     contents = [_content(box, look) for box in plan.boxes]
     columns = _sizes(
         plan.columns,
@@ -64,8 +68,10 @@ def picture(plan: Plan, rng: random.Random, fonts: Sequence[Path]) -> tuple[Pixe
         look.em * look.pitch + 2 * look.pad_y,
     )
     margin = round(look.em * rng.uniform(0.2, 1.0)) + look.rule
-    x, y = _edges(columns, margin), _edges(rows, margin)
-    width, height = x[-1] + margin, y[-1] + margin
+    x = _edges(columns, margin)
+    y = _edges(rows, margin)
+    width = x[-1] + margin
+    height = y[-1] + margin
     if max(width, height) > MAX_SIDE:
         raise Unfit("image.aspect", f"the texts make a table of {width} x {height} px; at most {MAX_SIDE} px are drawn")
     ink, paper = colours(rng)
@@ -97,7 +103,12 @@ def _look(rng: random.Random, fonts: Sequence[Path], text: str) -> Look:
 def _content(box: Box, look: Look) -> Content:
     if box.math:
         ink = formulas.mathtext(box.text, look.em * 1.1)
-        return Content((), ink, float(ink.shape[1]), float(ink.shape[0]))
+        return Content(
+            (),
+            ink,
+            float(ink.shape[1]),
+            float(ink.shape[0]),
+        )
     fonts = look.bold if box.header else look.fonts
     base = layout.base_level(box.text)
     lines = tuple(
@@ -129,14 +140,22 @@ def _edges(sizes: list[float], margin: int) -> list[int]:
 
 def _print(canvas: Coverage, box: Box, content: Content, look: Look, x: list[int], y: list[int]) -> None:
     """The text of one cell, in the middle of its height and at its side."""
-    left, right = x[box.column] + look.pad_x, x[box.column + box.columns] - look.pad_x
-    top, bottom = y[box.row], y[box.row + box.rows]
+    left = x[box.column] + look.pad_x
+    right = x[box.column + box.columns] - look.pad_x
+    top = y[box.row]
+    bottom = y[box.row + box.rows]
     share = text.SIDES[box.align]
     begin = (top + bottom - content.height) / 2
     if content.ink is not None:
-        layout.stamp(canvas, content.ink, round(left + share * (right - left - content.width)), round(begin))
+        layout.stamp(
+            canvas,
+            content.ink,
+            round(left + share * (right - left - content.width)),
+            round(begin),
+        )
     for number, line in enumerate(content.lines):
-        up, down = max(line.ascent, line.top), max(line.descent, -line.bottom)
+        up = max(line.ascent, line.top)
+        down = max(line.descent, -line.bottom)
         baseline = begin + look.em * (number * look.pitch + (look.pitch + up - down) / 2)
         layout.paint(
             canvas, line, x=left + share * (right - left - line.advance * look.em), baseline=baseline, em=look.em
@@ -160,13 +179,27 @@ def _rules(canvas: Coverage, plan: Plan, rule: int, x: list[int], y: list[int]) 
                 end = x[column + 1] - (
                     short if column == plan.columns - 1 or owner[0][column] != owner[0][column + 1] else 0
                 )
-                _line(canvas, begin, end, y[row], y[row], thick)
+                _line(
+                    canvas,
+                    begin,
+                    end,
+                    y[row],
+                    y[row],
+                    thick,
+                )
     for column in range(plan.columns + 1):
         edge = column in (0, plan.columns)
         for row in range(plan.rows):
             if edge or owner[row][column - 1] != owner[row][column]:
                 drawn = plan.style in ("grid", "columns") or (plan.style == "rows" and edge)
-                _line(canvas, x[column], x[column], y[row], y[row + 1], rule if drawn else 0)
+                _line(
+                    canvas,
+                    x[column],
+                    x[column],
+                    y[row],
+                    y[row + 1],
+                    rule if drawn else 0,
+                )
 
 
 def _horizontal(plan: Plan, row: int, edge: bool, rule: int) -> int:
@@ -192,7 +225,10 @@ def _shade(
     """A tint behind the header, or behind every other row where nothing spans rows."""
     if grey(ink) > grey(paper):
         return image
-    tint = np.array([rng.uniform(0.8, 1.0) for _ in range(3)], dtype=np.float32)
+    tint = np.array(
+        [rng.uniform(0.8, 1.0) for _ in range(3)],
+        dtype=np.float32,
+    )
     zebra = all(box.rows == 1 for box in plan.boxes) and rng.random() < 0.5
     shaded = image.copy()
     for row in range(plan.rows):

@@ -29,16 +29,36 @@ def draw_table(rng: random.Random, setting: Setting) -> Drawn:
 def plan(rng: random.Random, setting: Setting) -> Plan:
     """A random table."""
     style = rng.choice(STYLES)
-    rows, columns = (
-        rng.choice((2, 3, 4, 5, 6, 7, 8, 10, MAX_ROWS)),
-        rng.randint(2, rng.choice((3, 4, 5, 6, MAX_COLUMNS))),
+    rows = rng.choice((2, 3, 4, 5, 6, 7, 8, 10, MAX_ROWS))
+    columns = rng.randint(
+        2,
+        rng.choice((3, 4, 5, 6, MAX_COLUMNS)),
     )
     math = not setting.texts and rng.random() < 0.12
-    maker = words.make(rng, setting.fonts, setting.texts, dollars=not math)
+    maker = words.make(
+        rng,
+        setting.fonts,
+        setting.texts,
+        dollars=not math,
+    )
     head = _header(rng, rows, columns, style)
-    body = _Body(rng, maker, rows, columns, len(head), style, math)
+    body = _Body(
+        rng,
+        maker,
+        rows,
+        columns,
+        len(head),
+        style,
+        math,
+    )
     boxes = _fill_header(rng, maker, head, columns) + body.boxes()
-    made = Plan(rows, columns, len(head), style, tuple(boxes))
+    made = Plan(
+        rows,
+        columns,
+        len(head),
+        style,
+        tuple(boxes),
+    )
     if not visible(made):
         made = Plan(
             rows, columns, len(head), style, tuple(_fill_header(rng, maker, head, columns) + body.boxes(spans=False))
@@ -73,7 +93,10 @@ def _header(rng: random.Random, rows: int, columns: int, style: str) -> list[lis
     lower: list[Span] = []
     column = 0
     while column < columns:
-        width = min(rng.choice((1, 2, 2, 3)) if column else rng.choice((1, 1, 2)), columns - column)
+        width = min(
+            rng.choice((1, 2, 2, 3)) if column else rng.choice((1, 1, 2)),
+            columns - column,
+        )
         if width == columns:
             width = columns - 1
         upper.append((0, column, 2 if width == 1 else 1, width))
@@ -89,7 +112,17 @@ def _fill_header(rng: random.Random, maker: words.Words, head: list[list[Span]],
     for spans in head:
         for row, column, down, across in spans:
             text = "" if blank_corner and not row and not column and down * across == 1 else maker.label(2)
-            boxes.append(Box(row, column, down, across, text, True, "centre" if across > 1 else align))
+            boxes.append(
+                Box(
+                    row,
+                    column,
+                    down,
+                    across,
+                    text,
+                    True,
+                    "centre" if across > 1 else align,
+                )
+            )
     return boxes
 
 
@@ -122,22 +155,32 @@ class _Body:
         merged = self._spans(free) if spans and self.style in ("grid", "rows") else []
         for row, column, down, across in merged:
             free -= {(row + i, column + j) for i in range(down) for j in range(across)}
-        places = sorted([*merged, *((row, column, 1, 1) for row, column in free)])
+        places = sorted(
+            [
+                *merged,
+                *((row, column, 1, 1) for row, column in free),
+            ]
+        )
         return [self._box(*place) for place in places]
 
     def _spans(self, free: set[tuple[int, int]]) -> list[Span]:
         """Groups in the first column, and in a full grid a few merged cells anywhere."""
-        rng, found = self.rng, list[Span]()
+        rng = self.rng
+        found = list[Span]()
         row = self.head
         grouped = self.columns > 2 and rng.random() < 0.35
         while grouped and row < self.rows:
-            down = min(rng.choice((1, 2, 2, 3)), self.rows - row)
+            down = min(
+                rng.choice((1, 2, 2, 3)),
+                self.rows - row,
+            )
             found += [(row, 0, down, 1)] if down > 1 else []
             row += down
         taken = {(top + i, 0) for top, _, down, _ in found for i in range(down)}
         for _ in range(rng.choice((0, 0, 1, 2)) if self.style == "grid" else 0):
             down, across = rng.choice(((1, 2), (2, 1), (2, 2), (1, 3), (3, 2)))
-            top, left = rng.randrange(self.head, self.rows), rng.randrange(self.columns)
+            top = rng.randrange(self.head, self.rows)
+            left = rng.randrange(self.columns)
             places = {(top + i, left + j) for i in range(down) for j in range(across)}
             if places <= free and not places & taken:
                 taken |= places
@@ -145,7 +188,8 @@ class _Body:
         return found
 
     def _box(self, row: int, column: int, down: int, across: int) -> Box:
-        kind, align = self.kinds[column], self.aligns[column]
+        kind = self.kinds[column]
+        align = self.aligns[column]
         plain = down == across == 1
         if (
             plain
@@ -155,11 +199,28 @@ class _Body:
         ):
             return Box(row, column, 1, 1, "", False, align)
         if kind == "math":
-            return Box(row, column, down, across, formulas.small_formula(self.rng), False, align, math=True)
+            return Box(
+                row,
+                column,
+                down,
+                across,
+                formulas.small_formula(self.rng),
+                False,
+                align,
+                math=True,
+            )
         make: dict[str, Callable[[], str]] = {
             "number": self.maker.number,
             "word": self.maker.word,
             "label": lambda: self.maker.label(3),
             "date": self.maker.date,
         }
-        return Box(row, column, down, across, make[kind](), False, "centre" if across > 1 else align)
+        return Box(
+            row,
+            column,
+            down,
+            across,
+            make[kind](),
+            False,
+            "centre" if across > 1 else align,
+        )

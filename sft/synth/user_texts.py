@@ -78,7 +78,11 @@ def read_texts(path: Path, task: str, fonts: Sequence[Path]) -> Given:
                 )
             texts.append(text)
         if len(texts) > MAX_TEXTS:
-            raise UsageError(f"more than {MAX_TEXTS:,} texts", where=str(path), hint="give a smaller file")
+            raise UsageError(
+                f"more than {MAX_TEXTS:,} texts",
+                where=str(path),
+                hint="give a smaller file",
+            )
     if not texts:
         reasons = ", ".join(f"{code} x {count}" for code, count in sorted(skipped.items()))
         raise UsageError(
@@ -102,7 +106,10 @@ def _lines(path: Path) -> Iterator[tuple[int, str | None]]:
             try:
                 decoded = "" if too_long else line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
-                raise UsageError(f"not UTF-8 ({error.reason})", where=f"{path}:{number}") from error
+                raise UsageError(
+                    f"not UTF-8 ({error.reason})",
+                    where=f"{path}:{number}",
+                ) from error
             if too_long:
                 yield number, None
             elif path.suffix == ".jsonl" and decoded.strip():
@@ -115,7 +122,10 @@ def _from_json(line: str, path: Path, number: int) -> str:
     try:
         value = json.loads(line)
         if isinstance(value, dict) and isinstance(value.get("text_info"), list):
-            value = next((item["text"] for item in value["text_info"] if item["tag"] == "no_mask"), None)
+            value = next(
+                (item["text"] for item in value["text_info"] if item["tag"] == "no_mask"),
+                None,
+            )
         elif isinstance(value, dict):
             value = value.get("text")
     except (ValueError, RecursionError, TypeError, KeyError) as error:

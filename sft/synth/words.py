@@ -164,7 +164,9 @@ class Words:
     def date(self) -> str:
         """A date or a time."""
         rng = self.rng
-        day, month, year = rng.randint(1, 28), rng.randint(1, 12), rng.randint(1950, 2035)
+        day = rng.randint(1, 28)
+        month = rng.randint(1, 12)
+        year = rng.randint(1950, 2035)
         return self.digits(
             rng.choice(
                 (

@@ -78,7 +78,10 @@ def load_file(path: Path) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise UsageError(f"a list of `name: value` lines is expected, found a {type(values).__name__}", where=str(path))
+        raise UsageError(
+            f"a list of `name: value` lines is expected, found a {type(values).__name__}",
+            where=str(path),
+        )
     return {str(key): value for key, value in values.items()}
 
 
@@ -113,7 +116,10 @@ def resolve(layers: list[tuple[str, Mapping[str, Any]]]) -> tuple[RunConfig, dic
             f" {config.max_pixels}"
         )
     if faults or config is None:
-        raise UsageError("; ".join(faults), hint=f"settings: {', '.join(RunConfig.model_fields)}")
+        raise UsageError(
+            "; ".join(faults),
+            hint=f"settings: {', '.join(RunConfig.model_fields)}",
+        )
     return config, origins
 
 
@@ -133,6 +139,9 @@ def dump(config: RunConfig, origins: Mapping[str, str]) -> str:
     """
     lines = ["# The configuration of this run as it was resolved. Each value: where it came from; what it means."]
     for name, field in RunConfig.model_fields.items():
-        line = yaml.safe_dump({name: getattr(config, name)}, width=math.inf).removesuffix("\n")
+        line = yaml.safe_dump(
+            {name: getattr(config, name)},
+            width=math.inf,
+        ).removesuffix("\n")
         lines.append(f"{line}  # {' '.join(origins[name].split())}; {field.description}")
     return "\n".join(lines) + "\n"

@@ -60,7 +60,10 @@ class Plan:
     @property
     def save_steps(self) -> int:
         """Steps between checkpoints: five per run, at most 200 apart."""
-        return max(1, min(SAVE_EVERY_AT_MOST, math.ceil(self.max_steps / SAVES_PER_RUN)))
+        return max(
+            1,
+            min(SAVE_EVERY_AT_MOST, math.ceil(self.max_steps / SAVES_PER_RUN)),
+        )
 
     @property
     def logging_steps(self) -> int:
@@ -126,8 +129,14 @@ def fit_batch(samples: int, *, gpus: int, batch: int, accum: int) -> tuple[int, 
     """(batch, accum) made smaller until one update fits into `samples`; for defaults only, never for what a user asked
     for.
     """
-    accum = max(1, min(accum, samples // (gpus * batch)))
-    return max(1, min(batch, samples // (gpus * accum))), accum
+    accum = max(
+        1,
+        min(accum, samples // (gpus * batch)),
+    )
+    return max(
+        1,
+        min(batch, samples // (gpus * accum)),
+    ), accum
 
 
 def sums(plan: Plan) -> list[tuple[str, str, str]]:
@@ -209,4 +218,7 @@ def as_dict(plan: Plan) -> dict[str, float | int | None]:
         "min_learning_rate",
         "epochs_seen",
     )
-    return {**asdict(plan), **{name: getattr(plan, name) for name in derived}}
+    return {
+        **asdict(plan),
+        **{name: getattr(plan, name) for name in derived},
+    }

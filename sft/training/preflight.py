@@ -31,14 +31,22 @@ def check_lengths(data: Path, base: Path, settled: Settled) -> Lengths:
     """The lengths of all samples; ProblemsFound where one does not fit. Trainers skip or cut such samples."""
     low, high = pixels(settled, base)
     budget = Budget(base / "tokenizer.json", low, high, settled.config.max_seq_len)
-    longest, total, count = (0, 0), 0, 0
+    longest = (0, 0)
+    total = 0
+    count = 0
     for line, sample in read_samples(data):
         headers = [probe(data.parent / image.image_url) for image in sample.image_info]
         try:
             tokens = sample_tokens(sample, headers, budget)
         except ProblemsFound as fault:
-            raise ProblemsFound(fault.message, where=f"{data}:{line}", hint=fault.hint) from fault
-        longest, total, count = max(longest, (tokens, line)), total + tokens, count + 1
+            raise ProblemsFound(
+                fault.message,
+                where=f"{data}:{line}",
+                hint=fault.hint,
+            ) from fault
+        longest = max(longest, (tokens, line))
+        total = total + tokens
+        count = count + 1
     if longest[0] > budget.max_seq_len:
         hint = f"split the sample, or raise max_seq_len to at least {longest[0]}; it would be skipped silently"
         raise ProblemsFound(

@@ -36,12 +36,21 @@ def _alone(run: Run, out: Path) -> Iterator[None]:
 
 def _export_run(run: Run, out: Path, *, fresh: bool) -> Path:
     manifest = run.manifest()
-    origin = {"run": run.folder.name, "weights": manifest["weights"], "max_steps": manifest["max_steps"]}
+    origin = {
+        "run": run.folder.name,
+        "weights": manifest["weights"],
+        "max_steps": manifest["max_steps"],
+    }
     made = out / models.MANIFEST
     if not fresh and made.is_file() and read_json(made).get("weights") == origin["weights"]:
         ui.say(f"exported before: {out}")
         return out
-    _export(run, run.folder / manifest.get("weights_dir", "checkpoints"), out, origin)
+    _export(
+        run,
+        run.folder / manifest.get("weights_dir", "checkpoints"),
+        out,
+        origin,
+    )
     return out
 
 
@@ -59,12 +68,24 @@ def export_checkpoint(run: Run, out: Path, step: int | None) -> dict[str, Any]:
         )
     if step is None:
         ui.say(f"the run has not ended; exporting its newest checkpoint, step {wanted[-1].step}")
-    return _export(run, wanted[-1].path, out, {"run": run.folder.name, "checkpoint": wanted[-1].step})
+    return _export(
+        run,
+        wanted[-1].path,
+        out,
+        {"run": run.folder.name, "checkpoint": wanted[-1].step},
+    )
 
 
 def _export(run: Run, weights: Path, out: Path, origin: dict[str, Any]) -> dict[str, Any]:
     base, version, pixels = trained_from(run)
-    manifest = models.export(weights, base, out, version, pixels=pixels, origin=origin)
+    manifest = models.export(
+        weights,
+        base,
+        out,
+        version,
+        pixels=pixels,
+        origin=origin,
+    )
     ui.say(f"model directory {out}")
     return manifest
 
@@ -90,6 +111,13 @@ def servable(run: Run) -> Path:
         with _alone(run, out):
             if not out.is_dir():
                 ui.say(f"  the base model cannot be served as it is ({fault.message}); completing a copy in {out}")
-                models.export(base, base, out, version, pixels=pixels, origin={"base": str(base)})
+                models.export(
+                    base,
+                    base,
+                    out,
+                    version,
+                    pixels=pixels,
+                    origin={"base": str(base)},
+                )
         return out
     return base

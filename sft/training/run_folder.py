@@ -123,7 +123,10 @@ class Run:
 
     def set_state(self, status: str, **more: Any) -> None:
         """Replace the state: planned, running, interrupted, failed or finished."""
-        write_json(self.folder / "state.json", {"status": status, "time": now(), "pid": os.getpid(), **more})
+        write_json(
+            self.folder / "state.json",
+            {"status": status, "time": now(), "pid": os.getpid(), **more},
+        )
 
 
 def now() -> str:

@@ -50,8 +50,15 @@ def settle(request: Request, machine: Machine, samples: int) -> Settled:
     flags = dict(request.flags)
     given = load_file(request.config_file) if request.config_file else {}
     wanted_model = flags.get("model") or given.get("model")
-    version = _version(wanted_model, flags.get("model_version") or given.get("model_version"))
-    engine, why = engines.choose(flags.get("engine") or given.get("engine"), version, gpu=not rehearsal)
+    version = _version(
+        wanted_model,
+        flags.get("model_version") or given.get("model_version"),
+    )
+    engine, why = engines.choose(
+        flags.get("engine") or given.get("engine"),
+        version,
+        gpu=not rehearsal,
+    )
     layers: list[tuple[str, Mapping[str, Any]]] = [("chosen", {"engine": engine, "model_version": version.name})]
     if rehearsal:
         layers.append(("rehearsal", REHEARSAL))
@@ -79,7 +86,12 @@ def settle(request: Request, machine: Machine, samples: int) -> Settled:
             "ERNIEKit trains on NVIDIA GPUs only, and this is a rehearsal on the CPU",
             hint="leave ENGINE out, or see what would run: `sft train DATA --engine erniekit --dry-run`",
         )
-    batch, accum = fit_batch(samples, gpus=config.gpus, batch=config.batch, accum=config.accum)
+    batch, accum = fit_batch(
+        samples,
+        gpus=config.gpus,
+        batch=config.batch,
+        accum=config.accum,
+    )
     asked = {"flag", str(request.config_file)} & {origins["batch"], origins["accum"]}
     if (batch, accum) != (config.batch, config.accum) and not asked:
         config = config.model_copy(update={"batch": batch, "accum": accum})
@@ -148,4 +160,12 @@ def plan_for(settled: Settled, samples: int) -> Plan:
 
 def open_run(settled: Settled, request: Request, data: Path, base: Path, *, name: str) -> Run:
     """The run folder that belongs to these settings, this data and this model."""
-    return Run(request.runs / run_name(name, fingerprint(data), settled.config, models.fingerprint(base)))
+    return Run(
+        request.runs
+        / run_name(
+            name,
+            fingerprint(data),
+            settled.config,
+            models.fingerprint(base),
+        )
+    )

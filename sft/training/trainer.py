@@ -68,7 +68,13 @@ def prepare(
     rows = [
         engine.row(sample, job.data.parent) for _, (_, sample) in zip(range(2), read_samples(job.data), strict=False)
     ]
-    return Prepared(job, engine, to_yaml(engine.settings(job)), extra, rows)
+    return Prepared(
+        job,
+        engine,
+        to_yaml(engine.settings(job)),
+        extra,
+        rows,
+    )
 
 
 def write_run(prepared: Prepared, run: Run, origins: Mapping[str, str]) -> int:
@@ -85,7 +91,11 @@ def write_run(prepared: Prepared, run: Run, origins: Mapping[str, str]) -> int:
             where=str(job.data),
             hint="run the same command again",
         )
-    texts = {"config.yaml": dump(job.config, origins), "train.yaml": prepared.settings, **prepared.extra}
+    texts = {
+        "config.yaml": dump(job.config, origins),
+        "train.yaml": prepared.settings,
+        **prepared.extra,
+    }
     for name, text in texts.items():
         with atomic_write(run.folder / name) as stream:
             stream.write(text.encode())
@@ -105,13 +115,21 @@ def write_run(prepared: Prepared, run: Run, origins: Mapping[str, str]) -> int:
 
 def command(prepared: Prepared, runtime: Runtime, resume: Checkpoint | None) -> tuple[list[str], dict[str, str]]:
     """(argv, environment) of the trainer, here or in its container. Pure."""
-    job, engine = prepared.job, prepared.engine
+    job = prepared.job
+    engine = prepared.engine
     env = engine.environment(job)
     argv = engine.command(job, runtime.python, resume)
     if runtime.cuda is None:
         return argv, env
-    folders = [job.model_dir, *container.link_targets(job.model_dir), *image_folders(job.data)]
-    mounts: list[tuple[Path, container.Access]] = [(job.run_dir, "rw"), *((folder, "ro") for folder in folders)]
+    folders = [
+        job.model_dir,
+        *container.link_targets(job.model_dir),
+        *image_folders(job.data),
+    ]
+    mounts: list[tuple[Path, container.Access]] = [
+        (job.run_dir, "rw"),
+        *((folder, "ro") for folder in folders),
+    ]
     return (
         container.run_command(
             runtime.cuda,
@@ -204,7 +222,14 @@ def train(
         resume and resume.step >= job.plan.max_steps
     ):  # killed between the last checkpoint and the end: nothing is left to train
         say(f"{resume.path.name} is the last step; its weights are the result")
-        return _finish(prepared, run, resume.path, Watcher(job, on_progress, resume.step), resume, 0.0)
+        return _finish(
+            prepared,
+            run,
+            resume.path,
+            Watcher(job, on_progress, resume.step),
+            resume,
+            0.0,
+        )
     _clear_partial(job.output_dir, {checkpoint.path for checkpoint in found})
     argv, env = command(prepared, runtime, resume)
     with atomic_write(run.folder / "command.txt") as stream:
@@ -230,18 +255,42 @@ def train(
             code = process.wait(lambda line: watcher(line, prepared.engine))
         fault = _fault(code, job)
     except KeyboardInterrupt:
-        run.set_state("interrupted", step=watcher.step, checkpoint=_newest(prepared), **begun)
+        run.set_state(
+            "interrupted",
+            step=watcher.step,
+            checkpoint=_newest(prepared),
+            **begun,
+        )
         raise
     except EngineError as error:
-        run.set_state("failed", step=watcher.step, exit_code=code, checkpoint=_newest(prepared), **begun)
+        run.set_state(
+            "failed",
+            step=watcher.step,
+            exit_code=code,
+            checkpoint=_newest(prepared),
+            **begun,
+        )
         raise error
     finally:
         if runtime.cuda:  # Docker's client may be gone while the container goes on
             stop_container(_container_name(job))
     if fault:
-        run.set_state("failed", step=watcher.step, exit_code=code, checkpoint=_newest(prepared), **begun)
+        run.set_state(
+            "failed",
+            step=watcher.step,
+            exit_code=code,
+            checkpoint=_newest(prepared),
+            **begun,
+        )
         raise _failure(fault, run, _newest(prepared))
-    return _finish(prepared, run, job.output_dir, watcher, resume, time.monotonic() - started)
+    return _finish(
+        prepared,
+        run,
+        job.output_dir,
+        watcher,
+        resume,
+        time.monotonic() - started,
+    )
 
 
 class Watcher:
@@ -307,7 +356,11 @@ def _failure(fault: str, run: Run, checkpoint: int | None) -> EngineError:
         if checkpoint
         else "no checkpoint was written yet, the same command starts again"
     )
-    return EngineError(f"the trainer {fault}; its last lines:\n  {lines}", where=str(run.log), hint=again)
+    return EngineError(
+        f"the trainer {fault}; its last lines:\n  {lines}",
+        where=str(run.log),
+        hint=again,
+    )
 
 
 def _finish(
@@ -346,7 +399,11 @@ def runtime(settled: Settled, machine: Machine) -> Runtime:
     if named:
         return Runtime(shutil.which(named) or named)
     if settled.config.engine == "erniekit" and machine.docker and machine.gpus:
-        return Runtime("python", container.choose_cuda(machine.gpus[0].compute_capability), Path.cwd())
+        return Runtime(
+            "python",
+            container.choose_cuda(machine.gpus[0].compute_capability),
+            Path.cwd(),
+        )
     if settled.config.engine == "erniekit":
         raise UsageError(
             "ERNIEKit runs in the Paddle CUDA container, and no Docker engine answers here",

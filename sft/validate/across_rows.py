@@ -84,7 +84,10 @@ def path_print(path: str) -> int:
 
 def says_print(prompt: str, answer: str) -> int:
     """32 bit of what a sample asks and answers."""
-    return crc32(answer.encode("utf-8", "surrogatepass"), crc32(prompt.encode("utf-8", "surrogatepass")))
+    return crc32(
+        answer.encode("utf-8", "surrogatepass"),
+        crc32(prompt.encode("utf-8", "surrogatepass")),
+    )
 
 
 def check_set(entries: Entries, tests: Sequence[Entries]) -> Iterator[tuple[int, bytes, list[Problem]]]:
@@ -92,10 +95,8 @@ def check_set(entries: Entries, tests: Sequence[Entries]) -> Iterator[tuple[int,
 
     `tests`: files whose images must not be in it.
     """
-    shared, leaked = (
-        _shared(entries.images),
-        [np.intersect1d(entries.images["file"], test.images["file"]) for test in tests],
-    )
+    shared = _shared(entries.images)
+    leaked = [np.intersect1d(entries.images["file"], test.images["file"]) for test in tests]
     near = _near(entries, tests)
     if not (shared.size or near or any(common.size for common in leaked)):
         return
@@ -116,7 +117,12 @@ def check_set(entries: Entries, tests: Sequence[Entries]) -> Iterator[tuple[int,
             ]
             problems += [*_leaks(line, images, held, tests, places)]
             if twice.issuperset(files):
-                problems += _twice(line, sample, [places.identity(*image) for image in images], seen)
+                problems += _twice(
+                    line,
+                    sample,
+                    [places.identity(*image) for image in images],
+                    seen,
+                )
         if problems:
             yield line, text, problems
 
@@ -134,7 +140,8 @@ def _rows(entries: Entries, wanted: npt.NDArray[Any]) -> Iterator[tuple[int, byt
             if number != following:
                 continue
             following = next(todo, None)
-            first, last = np.searchsorted(lines, number, "left"), np.searchsorted(lines, number, "right")
+            first = np.searchsorted(lines, number, "left")
+            last = np.searchsorted(lines, number, "right")
             try:
                 sample = None if too_long else decode(text)
             except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -178,7 +185,8 @@ def _shared(images: Table) -> npt.NDArray[np.uint64]:
     if not (sorted_files[1:] == sorted_files[:-1]).any():
         return sorted_files[:0]
     order = np.argsort(images["file"], kind="stable")
-    files, lines = images["file"][order], images["line"][order]
+    files = images["file"][order]
+    lines = images["line"][order]
     same = (files[1:] == files[:-1]) & (lines[1:] != lines[:-1])
     return np.unique(files[1:][same])
 
@@ -212,7 +220,10 @@ def _held(test: Entries, common: npt.NDArray[np.uint64], places: _Places) -> dic
     wanted = np.unique(test.images["line"][np.isin(test.images["file"], common)])
     for line, _, sample, files in _rows(test, wanted):
         for image, file in zip(sample.image_info, files, strict=False):
-            found.setdefault(places.identity(place_of(test.base, image.image_url), file), line)
+            found.setdefault(
+                places.identity(place_of(test.base, image.image_url), file),
+                line,
+            )
     return found
 
 
@@ -262,7 +273,8 @@ def _alike(looks: Table, others: Table, *, within: bool) -> dict[int, int]:
         key = key[order]
         for back in range(1, COMPARED + 1):
             same = np.flatnonzero(key[back:] == key[:-back])
-            left, right = order[same], order[same + back]  # left stands before right in `both`
+            left = order[same]
+            right = order[same + back]  # left stands before right in `both`
             bits = _bits(both["looks"][left] ^ both["looks"][right])
             good = (
                 (bits <= NEAR)
@@ -272,10 +284,16 @@ def _alike(looks: Table, others: Table, *, within: bool) -> dict[int, int]:
             for a, b, count in zip(
                 both["line"][left[good]].tolist(), both["line"][right[good]].tolist(), bits[good].tolist(), strict=True
             ):
-                found[b] = min(found.get(b, (65, 0)), (count, a))
+                found[b] = min(
+                    found.get(b, (65, 0)),
+                    (count, a),
+                )
     return {line: other for line, (_, other) in found.items()}
 
 
 def _bits(values: npt.NDArray[np.uint64]) -> npt.NDArray[Any]:
-    counted: npt.NDArray[Any] = np.unpackbits(values.view(np.uint8).reshape(-1, 8), axis=1).sum(axis=1)
+    counted: npt.NDArray[Any] = np.unpackbits(
+        values.view(np.uint8).reshape(-1, 8),
+        axis=1,
+    ).sum(axis=1)
     return counted

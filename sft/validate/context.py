@@ -30,4 +30,11 @@ class Context:
 
 
 def _context(base: Path, model: str, decode: bool, budget: models.Budget | None, look: bool, alike: bool) -> Context:
-    return Context(base, models.get(model), decode, budget, look, alike)
+    return Context(
+        base,
+        models.get(model),
+        decode,
+        budget,
+        look,
+        alike,
+    )

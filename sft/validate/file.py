@@ -75,12 +75,19 @@ class Report:
         """Raise where an error was found, with the first of them in full."""
         if not self.errors:
             return
-        first = next((problem for problem in self.problems if problem.severity == "error"), None)
+        first = next(
+            (problem for problem in self.problems if problem.severity == "error"),
+            None,
+        )
         where = f"{self.path}:{first.line}" if first and first.line else str(self.path)
         message = f"[{first.code}] {first.message}" if first else "errors"
         more = f" ({self.errors} errors in all, {self.rows - self.good} of {self.rows} rows)" if self.errors > 1 else ""
         hint = f"{first.hint}; " if first and first.hint else ""
-        raise ProblemsFound(f"{message}{more}", where=where, hint=f"{hint}`sft validate {self.path}` lists everything")
+        raise ProblemsFound(
+            f"{message}{more}",
+            where=where,
+            hint=f"{hint}`sft validate {self.path}` lists everything",
+        )
 
 
 def validate(
@@ -150,14 +157,20 @@ def _rows(
     report: Report, context: Context, progress: Callable[[int], None] | None, runner: Runner, rejects: Rejects | None
 ) -> tuple[Entries, array[int]]:
     """Check the rows one by one; what is known of their images, and which lines are bad."""
-    before, bad = 0, array("L")
-    images, looks = [np.empty(0, ENTRY)], [np.empty(0, LOOK)]
+    before = 0
+    bad = array("L")
+    images = [np.empty(0, ENTRY)]
+    looks = [np.empty(0, LOOK)]
     shards = [Shard(report.path, start, end, context, rejects is not None) for start, end in _stretches(report.path)]
     for shard, part in zip(shards, run(check_shard, shards, runner), strict=True):
         report.add_part(part, before)
         bad.extend([line + before for line in part.bad_lines])
         for row in part.bad if rejects else ():
-            rejects.row(row.line + before, row.problems, row.text)  # type: ignore[union-attr]
+            rejects.row(
+                row.line + before,
+                row.problems,
+                row.text,
+            )  # type: ignore[union-attr]
         for tables, found in ((images, part.images), (looks, part.looks)):
             for table in found:
                 tables.append(table.copy())  # what came from a cluster is read-only
@@ -165,7 +178,12 @@ def _rows(
         before += part.lines
         if progress:
             progress(shard.end)
-    return Entries(report.path, context.base, np.concatenate(images), np.concatenate(looks)), bad
+    return Entries(
+        report.path,
+        context.base,
+        np.concatenate(images),
+        np.concatenate(looks),
+    ), bad
 
 
 def _holds(lines: array[int], line: int) -> bool:
@@ -180,7 +198,8 @@ def _holds(lines: array[int], line: int) -> bool:
 def _stretches(path: Path) -> Iterator[tuple[int, int]]:
     """(start, end) of stretches of about SHARD_BYTES that end with a line end or the file."""
     with open_input(path) as stream:
-        start, size = 0, path.stat().st_size
+        start = 0
+        size = path.stat().st_size
         while start < size:
             end = min(start + SHARD_BYTES, size)
             stream.seek(end - 1)

@@ -110,7 +110,8 @@ def _records(spool: IO[bytes]) -> Iterator[dict[str, Any]]:
 
 def _merged(rows: Iterator[dict[str, Any]], others: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Both in the order of the lines; what both have to say about a row becomes one record."""
-    left, right = next(rows, None), next(others, None)
+    left = next(rows, None)
+    right = next(others, None)
     while left or right:
         if left and right and left["line"] == right["line"]:
             yield {
@@ -118,7 +119,8 @@ def _merged(rows: Iterator[dict[str, Any]], others: Iterator[dict[str, Any]]) ->
                 "codes": sorted({*left["codes"], *right["codes"]}),
                 "problems": left["problems"] + right["problems"],
             }
-            left, right = next(rows, None), next(others, None)
+            left = next(rows, None)
+            right = next(others, None)
         elif left and (not right or left["line"] < right["line"]):
             yield left
             left = next(rows, None)

@@ -51,7 +51,14 @@ def check_images(
                 if error.code == "image.missing"
                 else "open the file with a viewer; replace it or drop the row"
             )
-            problems.append(make(error.code, f"{where}: {shorten(str(error))}", line, hint))
+            problems.append(
+                make(
+                    error.code,
+                    f"{where}: {shorten(str(error))}",
+                    line,
+                    hint,
+                )
+            )
             continue
         headers.append(header)
         problems += _shape(header, where, line, context.budget)
@@ -120,7 +127,12 @@ def _shape(header: ImageHeader, where: str, line: int, budget: Budget | None) ->
         )
     elif budget:
         try:
-            smart_resize(header.height, header.width, min_pixels=budget.min_pixels, max_pixels=budget.max_pixels)
+            smart_resize(
+                header.height,
+                header.width,
+                min_pixels=budget.min_pixels,
+                max_pixels=budget.max_pixels,
+            )
         except ValueError as error:
             yield make("image.aspect", f"{size}: {error}", line, "cut it into pieces, or raise max_pixels")
     if CHANNEL_SIDE < short < MIN_SIDE:
@@ -238,10 +250,20 @@ def _table(text: str, where: str, line: int) -> Iterator[Problem]:
     try:
         grid = parse_otsl(text.strip())
     except MarkupError as error:
-        yield make("target.otsl", f"{where}: {shorten(str(error))}", line, error.hint)
+        yield make(
+            "target.otsl",
+            f"{where}: {shorten(str(error))}",
+            line,
+            error.hint,
+        )
     else:
         if grid.warnings:
-            yield make("target.otsl", f"{where}: {shorten(grid.warnings[0])}", line, "write <ecel> for a blank cell")
+            yield make(
+                "target.otsl",
+                f"{where}: {shorten(grid.warnings[0])}",
+                line,
+                "write <ecel> for a blank cell",
+            )
 
 
 def _formula(text: str, where: str, line: int) -> Iterator[Problem]:
@@ -257,9 +279,19 @@ def _formula(text: str, where: str, line: int) -> Iterator[Problem]:
     try:
         latex.check(text)
     except MarkupError as error:
-        yield make(error.code, f"{where}: {shorten(str(error))}", line, error.hint)
+        yield make(
+            error.code,
+            f"{where}: {shorten(str(error))}",
+            line,
+            error.hint,
+        )
     for found in latex.corruptions(text):
-        yield make(found.code, f"{where}: {shorten(str(found))}", line, found.hint)
+        yield make(
+            found.code,
+            f"{where}: {shorten(str(found))}",
+            line,
+            found.hint,
+        )
 
 
 def _chart(text: str, where: str, line: int) -> Iterator[Problem]:
@@ -275,7 +307,12 @@ def _chart(text: str, where: str, line: int) -> Iterator[Problem]:
     try:
         chart.check(text)
     except MarkupError as error:
-        yield make(error.code, f"{where}: {shorten(str(error))}", line, error.hint)
+        yield make(
+            error.code,
+            f"{where}: {shorten(str(error))}",
+            line,
+            error.hint,
+        )
 
 
 def _pipeline(text: str, task: Task, where: str, line: int) -> Iterator[Problem]:
@@ -344,7 +381,12 @@ def _check_line(text: bytes, line: int, context: Context) -> tuple[Sample | None
         sample = msgspec.convert(raw, Sample)
     except msgspec.ValidationError as error:
         return None, problems + (explain_structure(raw, line) or [make("structure.object", str(error), line)])
-    problems += [*_keys(raw, line), *_turns(sample, line), *_texts(sample, line, context), *_extras(raw, line)]
+    problems += [
+        *_keys(raw, line),
+        *_turns(sample, line),
+        *_texts(sample, line, context),
+        *_extras(raw, line),
+    ]
     headers, image_problems = check_images(sample, raw, line, context)
     problems += image_problems
     if context.budget and len(headers) == len(sample.image_info) and not any(p.severity == "error" for p in problems):
@@ -431,7 +473,10 @@ def _texts(sample: Sample, line: int, context: Context) -> Iterator[Problem]:
     prompt = ""
     for index, item in enumerate(sample.text_info):
         where = f"text_info[{index}]"
-        found = next((token for token in RESERVED if token in item.text), None)
+        found = next(
+            (token for token in RESERVED if token in item.text),
+            None,
+        )
         if found:
             yield make(
                 "trainer.reserved_token",
@@ -465,7 +510,10 @@ def _prompt(prompt: str, line: int, model: models.ModelVersion) -> Iterator[Prob
         if len(prompt) <= LONGEST_NAME
         else []
     )
-    match = next((text for text in known if close and text.lower() == close[0]), None)
+    match = next(
+        (text for text in known if close and text.lower() == close[0]),
+        None,
+    )
     if match:
         yield make(
             "prompt.near_miss", f"prompt {shorten(prompt)!r}", line, f"{model.served_name} was trained with {match!r}"

@@ -109,7 +109,8 @@ def _read(stream: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, bool
             continue
         stream.seek(start)
         chunk = stream.readline(MAX_LINE_BYTES + 1)
-        too_long, piece = len(chunk) > MAX_LINE_BYTES, chunk[-1:]
+        too_long = len(chunk) > MAX_LINE_BYTES
+        piece = chunk[-1:]
         yield chunk, too_long
         while too_long and not piece.endswith(b"\n") and (piece := stream.readline(CHUNK)):
             pass
@@ -139,11 +140,19 @@ class _Chunks:
         self.part.good += len(proof.sure) - len(doubts)
         if doubts:
             lines = _lines(chunk)
-            self._slowly([(number + row, lines[row]) for row in doubts], False)
+            self._slowly(
+                [(number + row, lines[row]) for row in doubts],
+                False,
+            )
 
     def _slowly(self, lines: list[tuple[int, bytes]], too_long: bool) -> None:
         """Row by row."""
-        check = partial(_line, self.shard.context, self.shard.start == 0, too_long)
+        check = partial(
+            _line,
+            self.shard.context,
+            self.shard.start == 0,
+            too_long,
+        )
         for (number, text), (rows, good, problems, sample) in zip(lines, self._map(check, lines), strict=True):
             self.part.rows += rows
             self.part.good += good
@@ -240,12 +249,20 @@ def _path_prints(base: Path, urls: Sequence[str]) -> Table:
     """`path_print` of many images."""
     joined = ("\n" + "\n".join(urls) + "\n").encode()
     codes = np.frombuffer(joined, np.uint8)
-    slashes, ends = codes == _SLASH, codes == _NEWLINE
+    slashes = codes == _SLASH
+    ends = codes == _NEWLINE
     odd = slashes | ends | (codes == _DOT)
     if (slashes[1:] & odd[:-1]).any() or (slashes[:-1] & odd[1:]).any() or np.count_nonzero(ends) != len(urls) + 1:
-        return np.array([path_print(place_of(base, url)) for url in urls], np.uint32)
+        return np.array(
+            [path_print(place_of(base, url)) for url in urls],
+            np.uint32,
+        )
     folder = path_print(folder_of(base))
-    return np.fromiter(map(crc32, joined[1:-1].split(b"\n"), repeat(folder)), np.uint32, len(urls))
+    return np.fromiter(
+        map(crc32, joined[1:-1].split(b"\n"), repeat(folder)),
+        np.uint32,
+        len(urls),
+    )
 
 
 def _see(context: Context, path: str) -> tuple[ImageHeader | None, int | None, int | None]:
@@ -294,7 +311,12 @@ def _fits(header: ImageHeader, prompt: str, answer: str, budget: Budget | None) 
     if budget is None:
         return True
     try:
-        tokens = image_tokens(header.height, header.width, min_pixels=budget.min_pixels, max_pixels=budget.max_pixels)
+        tokens = image_tokens(
+            header.height,
+            header.width,
+            min_pixels=budget.min_pixels,
+            max_pixels=budget.max_pixels,
+        )
     except ValueError:
         return False
     return (

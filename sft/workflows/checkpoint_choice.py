@@ -95,10 +95,16 @@ def _course(data: Data, task: str, samples: Sequence[Sample], order: Sequence[in
 
     def held(*places: int) -> Measured:
         """The steps at these places, all against the first."""
-        return measure(Table([scored[place] for place in places], groups, data.seed), range(len(samples)))[0]
+        return measure(
+            Table([scored[place] for place in places], groups, data.seed),
+            range(len(samples)),
+        )[0]
 
     values = held(*range(len(order))).scores
-    best = max(range(len(order)), key=lambda place: (values[place].value if up else -values[place].value, -place))
+    best = max(
+        range(len(order)),
+        key=lambda place: (values[place].value if up else -values[place].value, -place),
+    )
     others = [place for place in range(len(order)) if place != best]
     against = held(best, *others)
     worse = {
@@ -107,7 +113,10 @@ def _course(data: Data, task: str, samples: Sequence[Sample], order: Sequence[in
         if p < ALPHA and (delta.high < 0 if up else delta.low > 0)
     }
     numbers = [data.steps[run] or 0 for run in order]
-    changes = [None, *(_change(held(place - 1, place), up=up) for place in range(1, len(order)))]
+    changes = [
+        None,
+        *(_change(held(place - 1, place), up=up) for place in range(1, len(order))),
+    ]
     steps = tuple(
         Step(
             number,
@@ -128,7 +137,8 @@ def _course(data: Data, task: str, samples: Sequence[Sample], order: Sequence[in
 
 def _change(item: Measured, *, up: bool) -> Change:
     """The second run against the first."""
-    delta, p = item.deltas[0], item.ps[0]
+    delta = item.deltas[0]
+    p = item.ps[0]
     beyond = p < ALPHA and (delta.low > 0 or delta.high < 0)
     return Change(
         delta.value, delta.low, delta.high, p, ("better" if (delta.low > 0) == up else "worse") if beyond else ""

@@ -83,7 +83,8 @@ def _final(run: Run, out: Path, conditions: Mapping[str, Any]) -> Point | None:
     if type(step) is not int or not isinstance(folder, str) or not (run.folder / folder).is_dir():
         return None
     point = Point(step, "final", run.folder / folder)
-    model, after = run.folder / "model", run.folder / "scores" / "after"
+    model = run.folder / "model"
+    after = run.folder / "scores" / "after"
     same = (model / models.MANIFEST).is_file() and read_table(model / models.MANIFEST).get("weights") == weights
     if (
         same
@@ -115,10 +116,8 @@ def chosen(points: list[Point], choice: str) -> list[Point]:
     """What --checkpoints says: all; every:N, counted back from the last; or steps, such as 200,400. The base model is
     always in.
     """
-    base, rest = (
-        [point for point in points if point.kind == "base"],
-        [point for point in points if point.kind != "base"],
-    )
+    base = [point for point in points if point.kind == "base"]
+    rest = [point for point in points if point.kind != "base"]
     if choice == "all":
         return points
     if match := _CHOICE.fullmatch(choice):
@@ -167,13 +166,21 @@ def limited(data: Path, out: Path, count: int, seed: int) -> Path:
     """
     with open_input(data) as stream:
         lines = [line for _, line, _ in bounded_lines(stream)]
-    kept = sorted(random.Random(f"curve/{seed}").sample(range(len(lines)), min(count, len(lines))))
+    kept = sorted(
+        random.Random(f"curve/{seed}").sample(
+            range(len(lines)),
+            min(count, len(lines)),
+        )
+    )
     rows = []
     for place in kept:
         try:
             row = msgspec.json.decode(lines[place])
             for image in row["image_info"]:
-                image["image_url"] = os.path.relpath((data.parent / image["image_url"]).resolve(), out.parent.resolve())
+                image["image_url"] = os.path.relpath(
+                    (data.parent / image["image_url"]).resolve(),
+                    out.parent.resolve(),
+                )
         except (msgspec.MsgspecError, LookupError, TypeError, ValueError, RecursionError) as error:
             raise ProblemsFound(
                 f"not a sample: {error}", where=f"{data}:{place + 1}", hint=f"run `sft validate {data}`"

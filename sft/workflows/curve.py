@@ -157,7 +157,10 @@ def run_curve(order: CurveRequest) -> Curve:
                 if point.scored or point.step in fresh
             ]
             if done and (todo or not curve):
-                notes = [("run", work.run.folder.name), ("data", str(work.data))]
+                notes = [
+                    ("run", work.run.folder.name),
+                    ("data", str(work.data)),
+                ]
                 title = f"{work.run.folder.name}: over training"
                 curve = write(
                     work.out,
@@ -213,7 +216,13 @@ def _place(order: CurveRequest) -> _Place:
         ]
     )
     label = f"data-{label}" if label.startswith("step-") else label  # whose scores must not land among those of a step
-    return _Place(run, data, told, label, order.out or run.folder / run_folder.CURVE / label)
+    return _Place(
+        run,
+        data,
+        told,
+        label,
+        order.out or run.folder / run_folder.CURVE / label,
+    )
 
 
 def prepare(order: CurveRequest) -> Work:
@@ -222,11 +231,17 @@ def prepare(order: CurveRequest) -> Work:
     UsageError: no run, no data, or a score that cannot be had here.
     """
     place = _place(order)
-    run, data = place.run, place.data
+    run = place.run
+    data = place.data
     config = load_file(run.folder / "config.yaml")
     _, version, _ = run_export.trained_from(run)
     if order.limit:
-        data = checkpoints.limited(data, place.out / "data.jsonl", order.limit, order.seed)
+        data = checkpoints.limited(
+            data,
+            place.out / "data.jsonl",
+            order.limit,
+            order.seed,
+        )
     machine = Machine.look()
     device = order.device or ("gpu" if machine.gpus and config.get("device") != "cpu" else "cpu")
     length = config.get("max_seq_len")
@@ -269,7 +284,8 @@ def _score_all(work: Work, todo: Sequence[Point]) -> set[int]:
                 " draws the curve of their evaluations"
             ),
         )
-    done, stages = set(), ui.Stages()
+    done = set()
+    stages = ui.Stages()
     with ui.Follow("answers of all checkpoints", _rows(work.data) * len(todo)) as bar:
         for number, point in enumerate(todo, 1):
             with stages.stage(f"{point.name} ({number} of {len(todo)})"):
@@ -384,13 +400,24 @@ def write(
     courses_of = courses(gathered)
     curve = Curve(out, found, courses_of, choose(courses_of), scored)
     base = data.parent if data else images_of([Path(run.path) for run in found.runs])
-    told = [*notes, *(("note", note) for note in found.notes), ("step to take", _said(curve.choice))]
+    told = [
+        *notes,
+        *(("note", note) for note in found.notes),
+        ("step to take", _said(curve.choice)),
+    ]
     taken = (
         ""
         if curve.choice.step is None
         else f"; take {f'step {curve.choice.step}' if curve.choice.step else 'the base model'}"
     )
-    report.write_all(out, gathered, title=title + taken, base=base, notes=told, conditions=found.conditions)
+    report.write_all(
+        out,
+        gathered,
+        title=title + taken,
+        base=base,
+        notes=told,
+        conditions=found.conditions,
+    )
     write_json(out / "curve.json", curve.as_file())
     write_curves(events, gathered, ui.say)
     write_json(

@@ -70,11 +70,15 @@ def run_of(model_dir: Path | None) -> tuple[Path, int] | None:
         told = read_table(model_dir / MANIFEST) if model_dir else {}
     except SftError:
         return None
-    name, step = told.get("run"), told.get("checkpoint", told.get("max_steps"))
+    name = told.get("run")
+    step = told.get("checkpoint", told.get("max_steps"))
     if model_dir is None or not isinstance(name, str) or type(step) is not int:
         return None
     near = (model_dir.resolve().parent, RUNS / name)
-    return next(((folder, step) for folder in near if folder.name == name and (folder / "config.yaml").is_file()), None)
+    return next(
+        ((folder, step) for folder in near if folder.name == name and (folder / "config.yaml").is_file()),
+        None,
+    )
 
 
 def write_curves(folder: Path, data: Data, say: Callable[[str], None]) -> None:
@@ -136,7 +140,10 @@ def run_evaluation(
     What earlier runs were told is not asked again. EngineError: no server answers, or not one answer came. UsageError,
     ProblemsFound: as `predict.predict`.
     """
-    extras = {*order.metrics, *(order.suite.suite.extras if order.suite else ())}
+    extras = {
+        *order.metrics,
+        *(order.suite.suite.extras if order.suite else ()),
+    }
     require(extras)
     samples = list(read_samples(order.data))
     predict.require_answers(samples)
@@ -161,7 +168,11 @@ def run_evaluation(
         else {}
     )
     set_of = order.suite.set_of if order.suite else {}
-    prepared = prepare(samples, order.data.parent, lambda line: rules[set_of[line]] if rules else default)
+    prepared = prepare(
+        samples,
+        order.data.parent,
+        lambda line: rules[set_of[line]] if rules else default,
+    )
     path = order.cache or order.out / ANSWERS
     if order.fresh:
         path.unlink(missing_ok=True)
@@ -183,7 +194,14 @@ def run_evaluation(
     predict.write_predictions(order.out / "predictions.jsonl", done.preds)
     write_json(order.out / "results.json", found)
     if order.reports:
-        _report(order, found, done.preds, pairs, run_of(order.model_dir or served.directory), say)
+        _report(
+            order,
+            found,
+            done.preds,
+            pairs,
+            run_of(order.model_dir or served.directory),
+            say,
+        )
     return found
 
 
@@ -195,7 +213,8 @@ def _refuse_others(order: EvalRequest, served: Served) -> None:
     differ: list[str] = []
     with suppress(SftError, KeyError, TypeError, OSError, ValueError):
         earlier = told.beside(path)
-        now, then = results.asked(served), earlier["endpoint"]
+        now = results.asked(served)
+        then = earlier["endpoint"]
         if Path(earlier["data"]["path"]).resolve() != order.data.resolve():
             differ.append(f"other data ({earlier['data']['path']}, not {order.data})")
         if (then["model"], then["known_by"]) != (now.model, now.known_by) or (
@@ -222,15 +241,30 @@ def _report(
     suite = order.suite.suite if order.suite else None
     title = (suite.title or suite.name) if suite else order.data.name
     steps = {found["name"]: run[1]} if run else None
-    data = side_by_side([(found["name"], preds)], order.data, pairs=[pairs], steps=steps)
+    data = side_by_side(
+        [(found["name"], preds)],
+        order.data,
+        pairs=[pairs],
+        steps=steps,
+    )
     notes = [
         ("server", found["server"] or found["endpoint"]["url"]),
         ("model", found["endpoint"]["model"]),
         ("data", str(order.data)),
     ]
-    report.write_all(order.out, data, title=title, base=order.data.parent, notes=notes)
+    report.write_all(
+        order.out,
+        data,
+        title=title,
+        base=order.data.parent,
+        notes=notes,
+    )
     if run:
-        write_curves(run[0] / TENSORBOARD / (suite.name if suite else order.data.stem) / f"step-{run[1]}", data, say)
+        write_curves(
+            run[0] / TENSORBOARD / (suite.name if suite else order.data.stem) / f"step-{run[1]}",
+            data,
+            say,
+        )
 
 
 def _default(order: EvalRequest, served: Served) -> client.Sampling:
@@ -315,7 +349,8 @@ def scored_before(out: Path, conditions: Mapping[str, Any]) -> dict[str, Any] | 
     `conditions` says; else None.
     """
     earlier = told.beside(out / "predictions.jsonl")
-    then, counts = earlier.get("conditions"), earlier.get("counts")
+    then = earlier.get("conditions")
+    counts = earlier.get("counts")
     same = (
         isinstance(then, dict)
         and all(key in then and then[key] == value for key, value in conditions.items())
@@ -343,7 +378,10 @@ def evaluate_model(
 
     sampling: as in `Order`. conditions: of `conditions_of`, if the caller has them.
     """
-    conditions = {"fingerprint": fingerprint, **(conditions or conditions_of(data, sampling.get("max_tokens"), suite))}
+    conditions = {
+        "fingerprint": fingerprint,
+        **(conditions or conditions_of(data, sampling.get("max_tokens"), suite)),
+    }
     if earlier := scored_before(out, conditions):
         say("already scored, nothing has changed")
         return earlier

@@ -98,7 +98,19 @@ def run_loop(
     with stages.stage("plan"):
         plan, base, lengths, run = plan_run(settled, request, train_data, samples, found.name)
     with run.locked():
-        return _work(stages, settled, hardware, run, train_data, test_data, base, plan, lengths, no_server, port)
+        return _work(
+            stages,
+            settled,
+            hardware,
+            run,
+            train_data,
+            test_data,
+            base,
+            plan,
+            lengths,
+            no_server,
+            port,
+        )
 
 
 def _work(
@@ -119,7 +131,10 @@ def _work(
         settled.config.max_seq_len // 2,
         max(REHEARSAL_TOKENS, 2 * lengths.longest) if settled.config.device == "cpu" else serving.ANSWER_TOKENS,
     )
-    write_json(run.folder / HELD_OUT, {"path": str(test_data.resolve()), "max_tokens": answers})
+    write_json(
+        run.folder / HELD_OUT,
+        {"path": str(test_data.resolve()), "max_tokens": answers},
+    )
     with stages.stage("train"):
         train_run(settled, hardware, run, train_data, base, plan)
     outcome = Outcome(run, stages.seconds)
@@ -191,7 +206,11 @@ def check_file(path: Path, settled: settings.Settled) -> Report:
     """Validate one file with a bar; errors stop the job, warnings are counted aloud."""
     size = path.stat().st_size if path.is_file() else 1
     with ui.Follow(f"checking {path.name}", size, unit=" bytes") as bar:
-        found = validate(path, Context(path.parent, settled.version), progress=bar.update)
+        found = validate(
+            path,
+            Context(path.parent, settled.version),
+            progress=bar.update,
+        )
     found.require_good()
     warned = ", ".join(f"{code} {count}" for (_, code), count in sorted(found.counts.items()))
     ui.say(f"  {path}: {found.rows} rows, all good" + (f"; warnings: {warned}" if warned else ""))
@@ -223,14 +242,32 @@ def train_run(settled: settings.Settled, hardware: Machine, run: Run, data: Path
     if run.finished:
         ui.say(f"this run has ended before ({run.folder.name}); nothing to train")
         return
-    prepared = trainer.prepare(run.folder, data, base, settled.version, settled.config, plan)
+    prepared = trainer.prepare(
+        run.folder,
+        data,
+        base,
+        settled.version,
+        settled.config,
+        plan,
+    )
     where = trainer.runtime(settled, hardware)
     trainer.write_run(prepared, run, settled.origins)
     if where.cuda and where.repo:
-        trainer.build_image(where.cuda, where.repo, run.folder / "log" / "image.log", ui.say)
+        trainer.build_image(
+            where.cuda,
+            where.repo,
+            run.folder / "log" / "image.log",
+            ui.say,
+        )
     ui.say(f"run folder {run.folder}; log {run.log}")
     with ui.Follow("training", plan.max_steps) as bar:
-        trainer.train(prepared, run, where, on_progress=bar.step, say=ui.say)
+        trainer.train(
+            prepared,
+            run,
+            where,
+            on_progress=bar.step,
+            say=ui.say,
+        )
 
 
 def _score(
@@ -309,7 +346,11 @@ def _report(outcome: Outcome, data: Path, settled: settings.Settled) -> Path:
             timings=outcome.stages,
         )
         if not (outcome.run.folder / CURVE / "compare.json").is_file():  # that of `sft curve` has these points and more
-            write_curves(outcome.run.folder / TENSORBOARD, found, ui.say)
+            write_curves(
+                outcome.run.folder / TENSORBOARD,
+                found,
+                ui.say,
+            )
     write_json(outcome.run.folder / "results.json", summary(outcome))
     return path if runs else outcome.run.folder / "results.json"
 

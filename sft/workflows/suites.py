@@ -168,7 +168,11 @@ def load(path: Path) -> Suite:
         text = stream.read(MAX_BYTES + 1)
     try:
         if len(text) > MAX_BYTES:
-            raise UsageError(f"more than {MAX_BYTES:,} bytes", where=str(path), hint="this is no suite")
+            raise UsageError(
+                f"more than {MAX_BYTES:,} bytes",
+                where=str(path),
+                hint="this is no suite",
+            )
         values = plain_yaml.load(text)
         if not isinstance(values, dict):
             raise UsageError(
@@ -193,7 +197,8 @@ def load(path: Path) -> Suite:
 
 def _fault(fault: Any) -> str:
     place = [str(part) for part in fault["loc"]]
-    where, message = shown(".".join(place)), str(fault["msg"]).removeprefix("Value error, ")
+    where = shown(".".join(place))
+    message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] != "extra_forbidden":
         return f"{where or 'the suite'}: {message[:1].lower()}{message[1:]}"
     fields = (
@@ -232,7 +237,10 @@ def make_ready(suite: Suite, home: Path, folder: Path, *, say: Callable[[str], N
     for name, rule in suite.sets.items():
         source = sources[name] = _source(name, rule, suite, home, folder, say)
         chosen = _chosen(name, rule, source, folder)
-        set_of |= dict.fromkeys(range(len(rows) + 1, len(rows) + len(chosen) + 1), name)
+        set_of |= dict.fromkeys(
+            range(len(rows) + 1, len(rows) + len(chosen) + 1),
+            name,
+        )
         rows += chosen
         say(f"  {name}: {len(chosen)} samples of {source}")
     data = folder / DATA
@@ -249,7 +257,14 @@ def _source(name: str, rule: SetRule, suite: Suite, home: Path, folder: Path, sa
         from sft.synth import SynthRequest as Drawing
         from sft.synth import synth
 
-        mark = _mark(rule.draw, rule.count, rule.seed, rule.degrade, rule.fonts, suite.model)
+        mark = _mark(
+            rule.draw,
+            rule.count,
+            rule.seed,
+            rule.degrade,
+            rule.fonts,
+            suite.model,
+        )
         out = folder / f"{name}-{mark}.jsonl"
         synth(
             Drawing(
@@ -276,7 +291,10 @@ def _source(name: str, rule: SetRule, suite: Suite, home: Path, folder: Path, sa
             and not (datasets.DATASETS / (rule.data or "")).exists()
         ):
             raise _not_there(name, rule, given)
-        found = datasets.find(str(given) if given.exists() else rule.data or "", say=say)
+        found = datasets.find(
+            str(given) if given.exists() else rule.data or "",
+            say=say,
+        )
         return found.train if given.is_file() else found.test or found.train
     source = given if given.exists() else Path(rule.data or "")
     if not source.exists() and rule.format not in convert.HUB_NAMES:
@@ -324,7 +342,12 @@ def _chosen(name: str, rule: SetRule, source: Path, folder: Path) -> list[bytes]
         if not rule.tasks or task_of(sample.prompt) in rule.tasks:
             rows.append(line)
     if rule.limit is not None and len(rows) > rule.limit:
-        keep = sorted(random.Random(f"{name}/{rule.seed}").sample(range(len(rows)), rule.limit))
+        keep = sorted(
+            random.Random(f"{name}/{rule.seed}").sample(
+                range(len(rows)),
+                rule.limit,
+            )
+        )
         rows = [rows[index] for index in keep]
     if not rows:
         raise ProblemsFound(

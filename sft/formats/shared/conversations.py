@@ -85,7 +85,10 @@ def parse(row: Json) -> tuple[Json, list[str | Inline]]:
         "images": list(range(len(found.images))),
     }
     if meta is not None or not same(shape, usual):
-        hub["meta"] = {**(meta or {}), **({} if same(shape, usual) else {"messages": shape})}
+        hub["meta"] = {
+            **(meta or {}),
+            **({} if same(shape, usual) else {"messages": shape}),
+        }
     return hub, found.images
 
 
@@ -108,7 +111,8 @@ def _pool(images: Any) -> list[str | Inline]:
 
 def _image(entry: Any) -> str | Inline:
     if isinstance(entry, dict):
-        path, data = entry.get("path"), entry.get("bytes")
+        path = entry.get("path")
+        data = entry.get("bytes")
         if isinstance(data, str) and data:
             return Inline(data, path if isinstance(path, str) else "")
         entry = path if data is None else data
@@ -141,7 +145,8 @@ class _Found:
 
     def message(self, number: int, message: Json) -> Json:
         """Take one message in; what is left of it without its text and paths."""
-        role, content = message.get("role"), message.get("content")
+        role = message.get("role")
+        content = message.get("content")
         where = f"messages[{number}]"
         if role == "system":
             if not isinstance(content, str) or content.strip():
@@ -187,7 +192,11 @@ class _Found:
         for _ in range(marks):
             if len(self.from_pool) == len(self.pool):
                 raise misshapen(f"{where}: more {MARK} marks than images")
-            self._add(self.pool[len(self.from_pool)], role, where)
+            self._add(
+                self.pool[len(self.from_pool)],
+                role,
+                where,
+            )
             self.from_pool.append(len(self.images) - 1)
         self.begun = self.begun or bool(text)
         return text
@@ -205,12 +214,16 @@ class _Found:
         if kind == "text" and isinstance(block.get("text"), str):
             before = len(self.images)
             parts.append(self._text(block["text"], role, where))
-            return {**block, "text": [len(self.images) - before, len(parts[-1])]}
+            return {
+                **block,
+                "text": [len(self.images) - before, len(parts[-1])],
+            }
         if kind not in ("image", "image_url"):
             raise inexpressible(f"{where} has a block of type {raw(kind)}")
         if self.begun:
             raise inexpressible(f"{where} has an image behind or inside its text")
-        key, index = source_key(block), len(self.images)
+        key = source_key(block)
+        index = len(self.images)
         if key is None:
             self._text(MARK, role, where)
             return dict(block)
@@ -231,7 +244,10 @@ def source_key(block: Json) -> str | None:
     """The key of a block under which its image stands: OpenAI's image_url, Anthropic's source, image or url
     elsewhere.
     """
-    return next((key for key in ("image_url", "source", "image", "url", "path") if block.get(key) is not None), None)
+    return next(
+        (key for key in ("image_url", "source", "image", "url", "path") if block.get(key) is not None),
+        None,
+    )
 
 
 def _url(value: Json) -> str:
@@ -332,14 +348,19 @@ def _filled(row: Json, turns: list[_Turn]) -> Json | None:
         return {**_canonical(row, turns), "meta": meta}
     try:
         passed = {key: row[key] for key in PASS if key in row}
-        return {**passed, **_fill(row["meta"]["messages"], turns), **({"meta": meta} if meta else {})}
+        return {
+            **passed,
+            **_fill(row["meta"]["messages"], turns),
+            **({"meta": meta} if meta else {}),
+        }
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration):
         return None  # not a shape of ours, or the row has got other turns since
 
 
 def _fill(shape: Json, turns: list[_Turn]) -> Json:
     paths = [path for turn in turns for path in turn.images]
-    rest, messages = iter(turns), []
+    rest = iter(turns)
+    messages = []
     for message in shape["messages"]:
         if message["role"] == "system":
             messages.append(message)
@@ -373,12 +394,18 @@ def _fill_blocks(blocks: list[Json], text: str, paths: list[str]) -> Iterator[Js
     for block in blocks:
         if block["type"] == "text":
             marks, length = block["text"]
-            yield {**block, "text": MARK * marks + text[position : position + length]}
+            yield {
+                **block,
+                "text": MARK * marks + text[position : position + length],
+            }
             position += length
         elif (key := source_key(block)) is None:
             yield block
         elif isinstance(block[key], dict):
-            yield {**block, key: {**block[key], "url": paths[block[key]["url"]]}}
+            yield {
+                **block,
+                key: {**block[key], "url": paths[block[key]["url"]]},
+            }
         else:
             yield {**block, key: paths[block[key]]}
 
@@ -404,12 +431,20 @@ def _restored(row: Json, rest: Json) -> Json | None:
     try:
         hub, _ = parse({"messages": row["messages"], "images": row["images"]})
         urls = [image["image_url"] for image in hub["image_info"]]
-        order = sorted(range(len(urls)), key=lambda position: rest["image_info"][position].get("matched_text_index", 0))
+        order = sorted(
+            range(len(urls)),
+            key=lambda position: rest["image_info"][position].get("matched_text_index", 0),
+        )
         images: list[Any] = [None] * len(urls)
         for url, position in zip(urls, order, strict=True):
             images[position] = {**rest["image_info"][position], "image_url": url}
         texts = [{**item, "text": text["text"]} for item, text in zip(rest["text_info"], hub["text_info"], strict=True)]
-        restored = {**{key: row[key] for key in PASS if key in row}, **rest, "text_info": texts, "image_info": images}
+        restored = {
+            **{key: row[key] for key in PASS if key in row},
+            **rest,
+            "text_info": texts,
+            "image_info": images,
+        }
         return restored if same(to_messages(restored), row) else None
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         return None

@@ -93,7 +93,11 @@ def streamed(path: Path, reading: Mapping[str, Any]) -> Streamed:
         ) from error
     if first is None:
         raise UsageError("no row in this file", where=str(path), hint="remove it from the configuration")
-    return Streamed(builder, how.options, tuple(map(str, first)))
+    return Streamed(
+        builder,
+        how.options,
+        tuple(map(str, first)),
+    )
 
 
 def _stream(path: Path, how: Streamed) -> Any:
@@ -123,7 +127,10 @@ def rows(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
     """("file.csv:row", {column: value}), rows counted from 1; a Reject where the library gives up."""
     number = 0
     try:
-        for number, row in zip(itertools.count(1), _stream(unit.path, unit.payload)):
+        for number, row in zip(
+            itertools.count(1),
+            _stream(unit.path, unit.payload),
+        ):
             yield f"{unit.name}:{number}", row
     except Exception as error:  # as above
         yield Reject(

@@ -102,7 +102,11 @@ def _record(feed: _Feed, name: str, delimiter: str) -> Record | Reject:
     try:
         fields = next(csv.reader(feed, delimiter=delimiter, strict=True))
         line, raw = feed.taken[0]
-        return Record(line, tuple(fields), begin(raw[:800].encode()))
+        return Record(
+            line,
+            tuple(fields),
+            begin(raw[:800].encode()),
+        )
     except (csv.Error, _Endless, StopIteration) as error:
         line, raw = feed.give_back()
         said = (
@@ -110,7 +114,12 @@ def _record(feed: _Feed, name: str, delimiter: str) -> Record | Reject:
             if isinstance(error, (_Endless, StopIteration)) or "unexpected end" in str(error)
             else str(error)
         )
-        return Reject(f"{name}:{line}", "source.syntax", f"not a record: {said}", begin(raw[:800].encode()))
+        return Reject(
+            f"{name}:{line}",
+            "source.syntax",
+            f"not a record: {said}",
+            begin(raw[:800].encode()),
+        )
     finally:
         csv.field_size_limit(usual)
 
@@ -125,5 +134,8 @@ def _lines(stream: object, name: str) -> Iterator[tuple[int, str | Reject]]:
                 Reject(where, "source.too_large", f"more than {MAX_LINE_BYTES:,} bytes in one line", begin(line)),
             )
             continue
-        text = decode_line(where, line.removeprefix(BOM) if number == 1 else line)
+        text = decode_line(
+            where,
+            line.removeprefix(BOM) if number == 1 else line,
+        )
         yield number, text if isinstance(text, Reject) else text + "\n"

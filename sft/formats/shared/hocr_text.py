@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
 LINES = {"ocr_line", "ocrx_line", "ocr_header", "ocr_footer", "ocr_caption", "ocr_textfloat", "ocr_pageno"}
 WORDS = {"ocrx_word", "ocr_word"}
 CHARACTERS = {"ocrx_cinfo", "ocr_cinfo", "ocr_glyph", "ocr_glyphs", "ocr_symbol"}
-Box = tuple[float, float, float, float]
 _BOX = re.compile(r"(?:^|;)\s*bbox\s+(-?\d{1,7})\s+(-?\d{1,7})\s+(-?\d{1,7})\s+(-?\d{1,7})")
+_SPAN = re.compile(r"bbox (-?\d{1,7}) -?\d{1,7} (-?\d{1,7}) ")
 _SIZE = re.compile(r"(?:^|;)\s*x_size\s+(\d{1,6}(?:\.\d{1,6})?)")
 _PLACED = re.compile(r"(?:^|;)\s*(?:x_bboxes|cuts)\b")
 _HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
@@ -39,7 +38,7 @@ _MAY_BE_HIDDEN = "boolean(.//@hidden | .//@style)"
 
 
 @dataclass(frozen=True)
-class Piece:
+class HocrPiece:
     """A part of a line or word: `kind` is text, character, choice (a character without a place), or word."""
 
     kind: str
@@ -47,7 +46,7 @@ class Piece:
     element: _Element | None = None
 
 
-def box_of(element: _Element) -> Box | None:
+def box_of(element: _Element) -> tuple[float, float, float, float] | None:
     """(left, top, right, bottom) of the bbox in the title of an element."""
     found = _BOX.search(element.get("title", ""))
     return (float(found[1]), float(found[2]), float(found[3]), float(found[4])) if found else None
@@ -70,7 +69,7 @@ def plain(element: _Element) -> str:
     return " ".join(xml_safe.text_of(element).split())
 
 
-class Page:
+class HocrPage:
     """The lines of an `ocr_page`. `tesseract`: its boxes are Tesseract's, and tell where it saw blanks."""
 
     def __init__(self, page: _Element, *, tesseract: bool) -> None:
@@ -81,9 +80,12 @@ class Page:
     def lines(self) -> Iterator[_Element]:
         """The lines; of lines within each other, the innermost that have a place."""
         found = {line: self._frames(line) for line in of_class(self.page, LINES)}
-        frames = {above for line, frame in found.items() if frame and box_of(line) for above in frame}
-        for line, frame in found.items():
-            if line not in frames and (not frame or box_of(line)):
+        frames: set[_Element] = set()
+        for line, around in found.items():
+            if around and box_of(line):
+                frames.update(around)
+        for line, around in found.items():
+            if line not in frames and (not around or box_of(line)):
                 yield line
 
     def _frames(self, line: _Element) -> list[_Element]:
@@ -127,7 +129,7 @@ class Page:
         texts: list[str] = []
         words: list[_Element | None] = []
         loose = ""
-        for piece in (*pieces, Piece("word")):
+        for piece in (*pieces, HocrPiece("word")):
             if piece.kind != "word":
                 loose += piece.text if piece.kind != "choice" else ""
                 continue
@@ -177,24 +179,24 @@ class Page:
             return " ".join((word.text or "").split())
         return _of_characters(list(self._pieces(word, words=False)), inside_word=True)
 
-    def _pieces(self, element: _Element, *, words: bool) -> Iterator[Piece]:
+    def _pieces(self, element: _Element, *, words: bool) -> Iterator[HocrPiece]:
         """The parts of an element in order; with `words`, words are parts of their own."""
         if element.text:
-            yield Piece("text", element.text)
+            yield HocrPiece("text", element.text)
         for child in element:
             if not (self._may_be_struck and self._struck(child)):
                 yield from self._inner(child, words=words)
             if child.tail:
-                yield Piece("text", child.tail)
+                yield HocrPiece("text", child.tail)
 
-    def _inner(self, child: _Element, *, words: bool) -> Iterator[Piece]:
+    def _inner(self, child: _Element, *, words: bool) -> Iterator[HocrPiece]:
         classes = set(child.get("class", "").split())
         if words and not classes.isdisjoint(WORDS):
-            yield Piece("word", element=child)
+            yield HocrPiece("word", element=child)
         elif child.tag == "img":
             if not child.get("alt", "").strip():
                 raise MarkupError("source.inexpressible", "a glyph that is only a picture; nobody has read it")
-            yield Piece("character", child.get("alt", ""))
+            yield HocrPiece("character", child.get("alt", ""))
         elif "alternatives" in classes:
             chosen = child.find("ins")
             if chosen is None:
@@ -203,31 +205,30 @@ class Page:
         elif not classes.isdisjoint(CHARACTERS):
             yield from self._character(child)
         elif child.tag == "br":
-            yield Piece("text", " ")
+            yield HocrPiece("text", " ")
         else:
             yield from self._pieces(child, words=words)
 
-    def _character(self, element: _Element) -> Iterator[Piece]:
+    def _character(self, element: _Element) -> Iterator[HocrPiece]:
         """A character, or a choice."""
         placed = _PLACED.search(element.get("title", "")) is not None
         inner = list(self._pieces(element, words=False))
         kinds = {piece.kind for piece in inner}
         if "choice" in kinds and not any(piece.kind == "text" and piece.text.strip() for piece in inner):
             if placed:  # choices for this place
-                yield Piece("character", next(piece.text for piece in inner if piece.kind == "choice"))
+                yield HocrPiece("character", next(piece.text for piece in inner if piece.kind == "choice"))
             return
         text = _of_characters(inner, inside_word=True)
         if text or not len(element):
             named = has_class(element, {"ocr_glyph", "ocr_glyphs"}) or "character" in kinds
-            yield Piece("character" if placed or named else "choice", text or " ")
+            yield HocrPiece("character" if placed or named else "choice", text or " ")
 
 
 def _span(word: _Element) -> tuple[float, float] | None:
     """Where a word begins and ends."""
-    parts = word.get("title", "").split(None, 5)
-    if len(parts) > 4 and parts[0] == "bbox" and len(parts[1]) < 8 and len(parts[3]) < 8:
-        with suppress(ValueError):  # as Tesseract writes it, and nearly everybody
-            return int(parts[1]), int(parts[3])
+    found = _SPAN.match(word.get("title", ""))  # as Tesseract writes it, and nearly everybody
+    if found:
+        return int(found[1]), int(found[2])
     box = box_of(word)
     return (box[0], box[2]) if box else None
 
@@ -238,7 +239,7 @@ def _size(line: _Element) -> float:
     return max(1.0, float(found[1]) if found else box[3] - box[1] if box else 1.0)
 
 
-def _of_characters(pieces: list[Piece], *, inside_word: bool) -> str:
+def _of_characters(pieces: list[HocrPiece], *, inside_word: bool) -> str:
     """The text of pieces without words."""
     if any(piece.kind == "text" and piece.text.strip() for piece in pieces):
         pieces = [piece for piece in pieces if piece.kind != "choice"]
@@ -254,7 +255,7 @@ def _of_characters(pieces: list[Piece], *, inside_word: bool) -> str:
     )
 
 
-def _laid_out(pieces: list[Piece], characters: list[Piece]) -> bool:
+def _laid_out(pieces: list[HocrPiece], characters: list[HocrPiece]) -> bool:
     """Whether the white space between the characters of a line is layout: all of them are single, and all have it."""
     if any(len(clusters(piece.text.strip())) > 1 for piece in characters):
         return False

@@ -226,5 +226,8 @@ def resolve(root: Path, patterns: list[str]) -> list[tuple[str, Path]]:
             ) from error
         for name in sorted(matched):
             if name.startswith(base + os.sep):
-                found.setdefault(os.path.relpath(name, base), Path(name))
+                found.setdefault(
+                    os.path.relpath(name, base),
+                    Path(name),
+                )
     return list(found.items())

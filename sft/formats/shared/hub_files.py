@@ -105,7 +105,11 @@ def _folder(source: Path, split: str) -> Files:
             else []
         )
         if split and split not in names:
-            raise UsageError(f"no split called {split!r}", where=str(source), hint=f"the splits are {', '.join(names)}")
+            raise UsageError(
+                f"no split called {split!r}",
+                where=str(source),
+                hint=f"the splits are {', '.join(names)}",
+            )
         return [file for name in names if not split or name == split for file in _saved(source / name, f"{name}/")]
     if (source / "state.json").is_file():
         return _saved(source, "")

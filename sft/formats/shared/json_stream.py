@@ -79,7 +79,10 @@ def likely_encoding(raw: bytes) -> str:
     """
     for name, fits in _ENCODINGS:
         try:
-            text = raw[:GUESSED].decode(name, "ignore" if len(raw) > GUESSED else "strict")
+            text = raw[:GUESSED].decode(
+                name,
+                "ignore" if len(raw) > GUESSED else "strict",
+            )
         except UnicodeDecodeError:
             continue
         others = "".join(character for character in text if not character.isascii())
@@ -199,7 +202,12 @@ def unit_objects(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
         elif isinstance(value, dict):
             yield where, value
         else:
-            yield Reject(where, "source.shape", f"expected an object, found {type(value).__name__}", raw(value))
+            yield Reject(
+                where,
+                "source.shape",
+                f"expected an object, found {type(value).__name__}",
+                raw(value),
+            )
 
 
 def document(path: Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
@@ -249,7 +257,15 @@ class _Lines:
 
     def anew_inside(self, chunk: bytes, begin: int, end: int) -> bool:
         """Whether the bracket at `begin` seems to end at `end` only because it took the one of another element."""
-        return self.indent is not None and chunk.find(b"\n" + self.indent + b"{", begin, end) >= 0
+        return (
+            self.indent is not None
+            and chunk.find(
+                b"\n" + self.indent + b"{",
+                begin,
+                end,
+            )
+            >= 0
+        )
 
 
 @dataclass
@@ -360,7 +376,8 @@ class _Cut:
             self.parts.append(piece)
 
     def _take(self) -> bytes | Fault:
-        whole, size = b"".join(self.parts), self.size
+        whole = b"".join(self.parts)
+        size = self.size
         self.parts, self.size = [], 0
         if size > MAX_OBJECT_BYTES:
             return Fault("source.too_large", f"more than {MAX_OBJECT_BYTES:,} bytes in one object", begin(whole))
@@ -427,11 +444,14 @@ def _array_start(head: bytes, prefix: str) -> int | None:
         found = re.compile(rb"[ \t\r\n]*\[").match(head, begin)
         return found.end() if found else None
     wanted = prefix.removesuffix(".item").encode()
-    depth, key, end = 0, b"", 0
+    depth = 0
+    key = b""
+    end = 0
     for token in TOKEN.finditer(head, begin):
         byte = head[token.start()]
         if byte == 0x22:
-            key, end = token[0][1:-1], token.end()
+            key = token[0][1:-1]
+            end = token.end()
         elif byte in b"[{":
             if byte == 0x5B and depth == 1 and key == wanted and head[end : token.start()].strip() == b":":
                 return token.end()

@@ -53,10 +53,12 @@ class Base:
         """The value of a key; None where there is none; its size alone where it is larger. Raises Corrupt."""
         if not self.entries:
             return None
-        number, before = self.root, -1
+        number = self.root
+        before = -1
         for _ in range(MAX_DEPTH):
             page = self._page(number)
-            flags, count = _flags(page), _count(page)
+            flags = _flags(page)
+            count = _count(page)
             if flags & LEAF:
                 index = _search(page, key, count)
                 if index == count or _key(page, index) != key:
@@ -68,7 +70,8 @@ class Base:
             if index == count or _key(page, index) != key:
                 index -= 1
             low, high, top, _ = _node(page, index)
-            before, number = number, low | high << 16 | top << 32
+            before = number
+            number = low | high << 16 | top << 32
         raise Corrupt("a page that is neither branch nor leaf, or a tree without an end")
 
     def first_value(self, *, max_bytes: int) -> bytes | int | None:
@@ -99,7 +102,13 @@ class Base:
         if start + size > self.size:
             raise Corrupt("a page behind the end of the file")
         parts, left = [], size
-        while left and (piece := os.pread(self.descriptor, left, start + size - left)):
+        while left and (
+            piece := os.pread(
+                self.descriptor,
+                left,
+                start + size - left,
+            )
+        ):
             parts.append(piece)
             left -= len(piece)
         if left:
@@ -123,7 +132,14 @@ class Base:
             raise Corrupt(f"a value of {size:,} bytes on page {number} of {self.last_page + 1}")
         if not _flags(self._read(number * self.page_size, HEADER)) & OVERFLOW:
             raise Corrupt(f"page {number} is no overflow page")
-        return size if size > max_bytes else self._read(number * self.page_size + HEADER, size)
+        return (
+            size
+            if size > max_bytes
+            else self._read(
+                number * self.page_size + HEADER,
+                size,
+            )
+        )
 
 
 def _flags(page: bytes) -> int:
@@ -176,7 +192,8 @@ def _search(page: bytes, key: bytes, count: int, *, first: int = 0) -> int:
 def opened(data: Path) -> Iterator[Base]:
     """The file data.mdb, to be read only. Raises Corrupt; UsageError where it is no file."""
     with open_input(data) as stream:
-        descriptor, size = stream.fileno(), os.fstat(stream.fileno()).st_size
+        descriptor = stream.fileno()
+        size = os.fstat(stream.fileno()).st_size
         yield _base(descriptor, size)
 
 
@@ -204,8 +221,15 @@ def _meta(head: bytes, start: int) -> tuple[int, int, int, int, int] | None:
         return None
     magic, version, _, _ = _META.unpack_from(page, HEADER)
     page_size = _DB.unpack_from(page, HEADER + _META.size)[0]
-    main = _DB.unpack_from(page, HEADER + _META.size + _DB.size)
-    last_page, transaction = struct.unpack_from("<QQ", page, HEADER + _META.size + 2 * _DB.size)
+    main = _DB.unpack_from(
+        page,
+        HEADER + _META.size + _DB.size,
+    )
+    last_page, transaction = struct.unpack_from(
+        "<QQ",
+        page,
+        HEADER + _META.size + 2 * _DB.size,
+    )
     if (
         magic != MAGIC
         or version != VERSION

@@ -54,7 +54,7 @@ _NAMED = re.compile(
 
 
 @dataclass(frozen=True)
-class Document:
+class PageDocument:
     """A document of a unit. `contested`: ends of paths, and names without suffix, that other books could mean, too."""
 
     path: Path
@@ -62,12 +62,14 @@ class Document:
 
 
 def units(paths: Sequence[Path], root: Path, options: Options, *, per: int = UNIT_FILES) -> Iterator[Unit]:
-    """Units whose payload is a tuple of Document, in the order given; with `--images`, documents are searched for the
-    images they name.
+    """Units whose payload is a tuple of PageDocument, in the order given. With `--images`, documents are searched for
+    the images they name.
     """
     contested = _contested(paths) if options.images and len(paths) > 1 else {}
     for unit in file_units(paths, root, per=per):
-        yield replace(unit, payload=tuple(Document(path, contested.get(path, frozenset())) for path in unit.payload))
+        yield replace(
+            unit, payload=tuple(PageDocument(path, contested.get(path, frozenset())) for path in unit.payload)
+        )
 
 
 def image_beside(
@@ -91,7 +93,7 @@ def image_beside(
     if "://" in name and not name.startswith("file://"):
         hint = "download the images, and name their folder with --images"
         raise MarkupError("source.address", f"{name[:100]!r} is not fetched", hint=hint)
-    search = _Search(_written(name), document, root, options.images, tuple(folders), contested, one_page)
+    search = _ImageSearch(_written(name), document, root, options.images, tuple(folders), contested, one_page)
     if "\0" in name:
         raise MarkupError("source.outside", f"{name[:100]!r} holds a NUL byte and is no path")
     if name and not search.ends:
@@ -108,7 +110,7 @@ def image_beside(
 
 
 @dataclass(frozen=True)
-class _Search:
+class _ImageSearch:
     """One path, and the places it can mean."""
 
     written: str
@@ -173,10 +175,14 @@ class _Search:
         """Files with the name of the image or of the document, and any image suffix."""
         inner = os.path.dirname(self.written)
         for stem in self.stems:
-            bases = [*self.own, *(base / inner for base in self.own if inner)]
-            if self.images is not None:
-                bases = [*self.repeated, *([] if _key(stem) in self.contested else [self.images])]
-            yield from (base / rows.with_suffix(base, stem) for base in bases)
+            if self.images is None:
+                bases = [*self.own, *(base / inner for base in self.own if inner)]
+            elif _key(stem) in self.contested:
+                bases = self.repeated
+            else:
+                bases = [*self.repeated, self.images]
+            for base in bases:
+                yield base / rows.with_suffix(base, stem)
 
     def as_written(self) -> Path:
         """Where the image should have been; MarkupError where nothing says so, or several books share the place."""
@@ -210,10 +216,15 @@ def _ends(written: str) -> list[str]:
     parts = [part for part in written.split("/") if part not in ("", ".")]
     if not parts or parts[-1] == ".." or written.endswith("/"):
         return []
-    after = len(parts) - parts[::-1].index("..") if ".." in parts else 0
-    parts = [part for part in parts[after:] if not part.endswith(":")][-PARTS:]
-    ends = ["/".join(parts[start:]) for start in range(len(parts))]
-    return list(dict.fromkeys(spelt for end in ends for spelt in (end, unquote(end))))
+    if ".." in parts:
+        parts = parts[len(parts) - parts[::-1].index("..") :]
+    parts = [part for part in parts if not part.endswith(":")][-PARTS:]
+    ends: dict[str, None] = {}
+    for start in range(len(parts)):
+        end = "/".join(parts[start:])
+        ends[end] = None
+        ends[unquote(end)] = None
+    return list(ends)
 
 
 def _own(document: Path) -> list[Path]:

@@ -155,7 +155,11 @@ def units(path: Path, name: str, columns: Sequence[str]) -> Iterator[Unit]:
         first = 1
         for index in range(metadata.num_row_groups):
             count = metadata.row_group(index).num_rows
-            yield Unit(path, name, Rows(index, first, count, tuple(columns)))
+            yield Unit(
+                path,
+                name,
+                Rows(index, first, count, tuple(columns)),
+            )
             first += count
 
 
@@ -164,7 +168,11 @@ def _arrow_units(path: Path, name: str, columns: Sequence[str]) -> Iterator[Unit
     file.
     """
     with _arrow_stream(path):
-        yield Unit(path, name, Rows(0, 1, 0, tuple(columns), arrow=True))
+        yield Unit(
+            path,
+            name,
+            Rows(0, 1, 0, tuple(columns), arrow=True),
+        )
 
 
 @contextmanager
@@ -211,7 +219,11 @@ def rows(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
         lost = (
             f"rows {number} to {last}" if last > number else "this row and those after it" if part.arrow else "this row"
         )
-        yield Reject(f"{unit.name}:{number}", "source.syntax", f"{lost} cannot be decoded ({_first_line(error)})")
+        yield Reject(
+            f"{unit.name}:{number}",
+            "source.syntax",
+            f"{lost} cannot be decoded ({_first_line(error)})",
+        )
 
 
 def _row(where: str, row: Any, *, check: bool) -> tuple[str, dict[str, Any]] | Reject:
@@ -236,7 +248,10 @@ def _batches(path: Path, part: Rows) -> Iterator[Any]:
     with parquet_file(path) as file:
         # A value that stands once in the dictionary of a column can stand in every row: so few rows at a time as that
         # needs. (Not the sizes of the single columns: pyarrow ends the process where their statistics are damaged.)
-        size = min(MAX_ROWS, max(MIN_ROWS, BATCH_BYTES // max(1, file.metadata.row_group(part.index).total_byte_size)))
+        size = min(
+            MAX_ROWS,
+            max(MIN_ROWS, BATCH_BYTES // max(1, file.metadata.row_group(part.index).total_byte_size)),
+        )
         yield from file.iter_batches(
             size, row_groups=[part.index], columns=list(part.columns) or None, use_threads=False
         )
@@ -252,7 +267,10 @@ def split_files(files: list[tuple[str, Path]], split: str) -> list[tuple[str, Pa
     """
     if not split:
         return files
-    word = re.compile(rf"(?:^|[^A-Za-z0-9]){re.escape(split)}(?:[^A-Za-z0-9]|$)", re.IGNORECASE)
+    word = re.compile(
+        rf"(?:^|[^A-Za-z0-9]){re.escape(split)}(?:[^A-Za-z0-9]|$)",
+        re.IGNORECASE,
+    )
     found = [(name, path) for name, path in files if word.search(name)]
     if not found:
         names = ", ".join(name for name, _ in files[:8])

@@ -66,7 +66,11 @@ def read_pages(
     if found:
         yield from items(found, document)
     else:
-        yield Reject(name, "source.shape", f"no <{page}>: the root is <{xml_safe.local(document.root)}>")
+        yield Reject(
+            name,
+            "source.shape",
+            f"no <{page}>: the root is <{xml_safe.local(document.root)}>",
+        )
     if document.fault:
         yield Reject(name, document.fault.code, document.fault.message)
 
@@ -83,7 +87,10 @@ def number(value: object, what: str = "a coordinate") -> float:
     except (ValueError, OverflowError):
         found = math.nan
     if not abs(found) <= MAX_COORDINATE:
-        raise MarkupError("source.geometry", f"{what} is not a number of pixels: {json_stream.raw(value)[:40]}")
+        raise MarkupError(
+            "source.geometry",
+            f"{what} is not a number of pixels: {json_stream.raw(value)[:40]}",
+        )
     return found
 
 
@@ -109,7 +116,10 @@ def points_of(text: str) -> list[tuple[float, float]]:
 def box(left: float, top: float, right: float, bottom: float) -> Quad:
     """A box as a quad; MarkupError where nothing is in it."""
     if not (right > left and bottom > top):
-        raise MarkupError("source.geometry", f"an empty box: ({left:g}, {top:g}) to ({right:g}, {bottom:g})")
+        raise MarkupError(
+            "source.geometry",
+            f"an empty box: ({left:g}, {top:g}) to ({right:g}, {bottom:g})",
+        )
     return ((left, top), (right, top), (right, bottom), (left, bottom))
 
 
@@ -126,13 +136,25 @@ def polygon(points: Sequence[tuple[float, float]], *, ordered: bool = False) -> 
     if len(points) < 4 or not area:
         if len(points) < 2:
             raise MarkupError("source.geometry", f"{len(points)} points are no region")
-        xs, ys = [x for x, _ in points], [y for _, y in points]
-        return box(min(xs), min(ys), max(xs), max(ys))
+        xs = [x for x, _ in points]
+        ys = [y for _, y in points]
+        return box(
+            min(xs),
+            min(ys),
+            max(xs),
+            max(ys),
+        )
     if area < 0:  # y grows downwards: a positive area is clockwise for the eye
         points = [points[0], *reversed(points[1:])]
     if not ordered:
-        first = min(range(len(points)), key=lambda index: (sum(points[index]), points[index]))
-        points = [*points[first:], *points[:first]]
+        first = min(
+            range(len(points)),
+            key=lambda index: (sum(points[index]), points[index]),
+        )
+        points = [
+            *points[first:],
+            *points[:first],
+        ]
     return tuple(points)
 
 
@@ -157,7 +179,8 @@ def scale(picture: Picture, width: float, height: float, where: str = "the page"
     actual = size_of(picture)
     if not actual or width <= 0 or height <= 0:
         return 1.0, 1.0
-    across, down = actual[0] / width, actual[1] / height
+    across = actual[0] / width
+    down = actual[1] / height
     if abs(across / down - 1) > SAME_SHAPE:
         raise MarkupError(
             "source.geometry",
@@ -187,6 +210,12 @@ def item(
     try:
         if not label.strip():
             raise MarkupError("target.empty", "no label")
-        return Item(where, picture, make(task, label, markup=markup), task, group)
+        return Item(
+            where,
+            picture,
+            make(task, label, markup=markup),
+            task,
+            group,
+        )
     except MarkupError as error:
         return Reject(where, error.code, str(error), raw[: rows.RAW])

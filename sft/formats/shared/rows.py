@@ -57,7 +57,12 @@ def _json_lines(unit: Unit, unique_keys: bool) -> Iterator[tuple[str, dict[str, 
     for number, line, too_long in unit_lines(unit):
         where = f"{unit.name}:{number}"
         if too_long:
-            yield Reject(where, "source.too_large", f"more than {MAX_LINE_BYTES:,} bytes in one line", begin(line))
+            yield Reject(
+                where,
+                "source.too_large",
+                f"more than {MAX_LINE_BYTES:,} bytes in one line",
+                begin(line),
+            )
             continue
         content = line.removeprefix(BOM) if number == 1 else line
         if not content.strip():
@@ -66,7 +71,12 @@ def _json_lines(unit: Unit, unique_keys: bool) -> Iterator[tuple[str, dict[str, 
         if isinstance(value, json_stream.Fault):
             yield Reject(where, value.code, value.message, value.raw)
         elif not isinstance(value, dict):
-            yield Reject(where, "source.shape", f"expected an object, found {type(value).__name__}", begin(content))
+            yield Reject(
+                where,
+                "source.shape",
+                f"expected an object, found {type(value).__name__}",
+                begin(content),
+            )
         elif unique_keys and (key := _twice(content)) is not None:
             yield Reject(
                 where, "structure.duplicate_key", f"key {key[:RAW]!r} stands twice in one object", begin(content)
@@ -110,9 +120,18 @@ def text_lines(unit: Unit, *, latin: bool = False) -> Iterator[tuple[str, str] |
     for number, line, too_long in unit_lines(unit):
         where = f"{unit.name}:{number}"
         if too_long:
-            yield Reject(where, "source.too_large", f"more than {MAX_LINE_BYTES:,} bytes in one line", begin(line))
+            yield Reject(
+                where,
+                "source.too_large",
+                f"more than {MAX_LINE_BYTES:,} bytes in one line",
+                begin(line),
+            )
             continue
-        text = decode_line(where, line.removeprefix(BOM) if number == 1 else line, latin=latin)
+        text = decode_line(
+            where,
+            line.removeprefix(BOM) if number == 1 else line,
+            latin=latin,
+        )
         if isinstance(text, Reject):
             yield text
         elif text.strip():
@@ -206,9 +225,18 @@ def item(
     if not label.strip():
         return Reject(where, "target.empty", "no label", raw[:RAW])
     try:
-        target = make(task, label, markup=usual if options.markup == "auto" else options.markup)
+        target = make(
+            task,
+            label,
+            markup=usual if options.markup == "auto" else options.markup,
+        )
     except MarkupError as error:
-        return Reject(where, error.code, str(error), raw[:RAW])
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            raw[:RAW],
+        )
     return Item(where, image, target, task, group, prompt)
 
 
@@ -243,4 +271,7 @@ def with_suffix(folder: Path, name: str, suffixes: Iterable[str] = IMAGE_SUFFIXE
     if name.lower().endswith(IMAGE_SUFFIXES):
         return name
     tried = list(suffixes)
-    return next((name + suffix for suffix in tried if os.path.isfile(folder / (name + suffix))), name + tried[0])
+    return next(
+        (name + suffix for suffix in tried if os.path.isfile(folder / (name + suffix))),
+        name + tried[0],
+    )

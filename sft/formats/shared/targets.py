@@ -99,7 +99,9 @@ def table_markup(label: str) -> str:
     """How a table is written, by its first sign of markup: a key of MARKUPS[Task.TABLE]; MarkupError `source.syntax`
     if there is none.
     """
-    html, otsl, docling = _HTML.search(label), _OTSL.search(label), _DOCLING.search(label)
+    html = _HTML.search(label)
+    otsl = _OTSL.search(label)
+    docling = _DOCLING.search(label)
     if html and not (otsl and otsl.start() < html.start()):
         return "html"
     if docling:

@@ -61,7 +61,9 @@ def members(stream: IO[bytes], name: str) -> Iterator[Member | Reject]:
     whole one.
     """
     size = stream.seek(0, os.SEEK_END)
-    place, longer, damaged = 0, "", -1
+    place = 0
+    longer = ""
+    damaged = -1
     while place + BLOCK <= size:
         stream.seek(place)
         head = stream.read(BLOCK)
@@ -78,7 +80,8 @@ def members(stream: IO[bytes], name: str) -> Iterator[Member | Reject]:
                 f"{place - damaged:,} bytes of this archive are damaged; what lay there is lost",
             )
             damaged, longer = -1, ""
-        kind, start = head[156:157], place + BLOCK
+        kind = head[156:157]
+        start = place + BLOCK
         place = start + (length + BLOCK - 1) // BLOCK * BLOCK
         if kind in b"xL" and kind:
             longer = _long_name(stream.read(min(length, MAX_NAME_BYTES)), kind) or longer
@@ -126,7 +129,10 @@ def _long_name(content: bytes, kind: bytes) -> str:
     while found := _PAX.match(content, place):
         end = place + int(found[1])
         if found[2] == b"path":
-            return content[found.end() : end - 1].decode("utf-8", "replace")
+            return content[found.end() : end - 1].decode(
+                "utf-8",
+                "replace",
+            )
         if end <= place:
             break
         place = end
@@ -137,7 +143,8 @@ def samples(stream: IO[bytes], name: str) -> Iterator[tuple[str, tuple[tuple[str
     """Members grouped by their name without its extensions; those without an extension and hidden ones are none of a
     sample.
     """
-    key, fields = "", dict[str, Member]()
+    key = ""
+    fields = dict[str, Member]()
     for member in members(stream, name):
         if isinstance(member, Reject):
             if fields:
@@ -152,9 +159,15 @@ def samples(stream: IO[bytes], name: str) -> Iterator[tuple[str, tuple[tuple[str
         if parts[1] != key or len(fields) >= MAX_FIELDS:
             if fields:
                 yield key, tuple(fields.items())
-            key, fields = parts[1], {}
+            key = parts[1]
+            fields = {}
         if field in fields:
-            member = Member(member.name, member.offset, -1, f"{field} stands twice in this sample")
+            member = Member(
+                member.name,
+                member.offset,
+                -1,
+                f"{field} stands twice in this sample",
+            )
         fields[field] = member
     if fields:
         yield key, tuple(fields.items())
@@ -208,7 +221,12 @@ def rows(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
                 yield sample
                 continue
             key, fields = sample
-            yield _row(stream, f"{unit.name}:{key}", dict(fields), part.columns)
+            yield _row(
+                stream,
+                f"{unit.name}:{key}",
+                dict(fields),
+                part.columns,
+            )
 
 
 def _row(
@@ -239,5 +257,9 @@ def _row(
         try:
             row[column] = content if _is_picture(field) else content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            return Reject(where, "source.encoding", f"{member.name[:200]} is not UTF-8: {error.reason}")
+            return Reject(
+                where,
+                "source.encoding",
+                f"{member.name[:200]} is not UTF-8: {error.reason}",
+            )
     return where, row

@@ -128,7 +128,10 @@ def parse_html(content: bytes) -> Document | Fault:
     for entry in parser.error_log:
         if _TOO_LARGE.search(entry.message):
             return Fault("source.too_large", entry.message)
-    if b"<html" in content[:4096].lower() and not _HTML_END.search(content, max(0, len(content) - 4096)):
+    if b"<html" in content[:4096].lower() and not _HTML_END.search(
+        content,
+        max(0, len(content) - 4096),
+    ):
         chain = [root]
         while len(chain[-1]):
             chain.append(chain[-1][-1])

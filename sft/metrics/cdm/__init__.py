@@ -95,7 +95,10 @@ def _scored(ref: Marked | None, pred: Marked | None, boxes: dict[Marked, dict[in
         if not formula or not found:
             return None
         inked = sorted(found)
-        return Signs(tuple(formula.names[sign - 1] for sign in inked), tuple(found[sign] for sign in inked))
+        return Signs(
+            tuple(formula.names[sign - 1] for sign in inked),
+            tuple(found[sign] for sign in inked),
+        )
 
     wanted = signs(ref)
     if wanted is None:

@@ -57,7 +57,10 @@ class Reader(Protocol):
 def environment(reader: Reader, name: str) -> str:
     r"""What `\begin{name}` opens, to its end."""
     plain = name.rstrip("*")
-    left, right, columns, large = known.ENVIRONMENTS.get(name, known.ENVIRONMENTS.get(plain, known.ALIGNED))
+    left, right, columns, large = known.ENVIRONMENTS.get(
+        name,
+        known.ENVIRONMENTS.get(plain, known.ALIGNED),
+    )
     while reader.peek() == "[":
         _skip_optional(reader)
     if plain in known.WITH_ARGUMENT and reader.peek() == "{":
@@ -94,7 +97,8 @@ def rows(reader: Reader, columns: str, large: bool, *, padded: bool) -> str:
     gap = "\\kern5pt" if padded else ""
     while True:
         stands = columns[place % len(columns)]
-        before, after = "" if stands == "l" else "\\hfil", "" if stands == "r" else "\\hfil"
+        before = "" if stands == "l" else "\\hfil"
+        after = "" if stands == "r" else "\\hfil"
         written[-1] += f"{gap}{before}${style}{reader.sequence(('&', ROW))}${after}{gap}"
         if reader.take("&"):
             written[-1] += "&"
@@ -210,7 +214,10 @@ def _class(reader: Reader, word: str) -> str:
 
 def _left(reader: Reader, _: str) -> str:
     left = _delimiter(reader)
-    parts = [f"{left and reader.mark(left)}\\left{known.DELIMITERS.get(left, '.')} ", reader.sequence(("\\middle",))]
+    parts = [
+        f"{left and reader.mark(left)}\\left{known.DELIMITERS.get(left, '.')} ",
+        reader.sequence(("\\middle",)),
+    ]
     while reader.take("\\middle"):
         middle = _delimiter(reader)
         parts += [
@@ -315,7 +322,10 @@ def marked(formula: str) -> Marked:
     """Read `formula`, with or without delimiters. Raises: Unreadable."""
     if len(formula) > MAX_LENGTH:
         raise Unreadable(f"more than {MAX_LENGTH:,} characters")
-    body = _COMMENT.sub(lambda found: found[1] or "", strip_delimiters(formula))
+    body = _COMMENT.sub(
+        lambda found: found[1] or "",
+        strip_delimiters(formula),
+    )
     words = tokens(without_row_skips(_KERN.sub(" ", body)))
     writer = _Writer([_SYNONYMS.get(word, word) for word in (known.UNICODE.get(word, word) for word in words)])
     latex = writer.sequence(())
@@ -371,10 +381,21 @@ class _Writer:
                 self.words.pop()
                 mark = self.mark(known.INFIX_NAMES.get(word, word)) if word != "\\atop" else ""
                 below = self.sequence(ends)
-                parts = [f"{mark}{{", *parts, f"{mark}{known.INFIX[word]} ", below, f"{mark}}}"]
+                parts = [
+                    f"{mark}{{",
+                    *parts,
+                    f"{mark}{known.INFIX[word]} ",
+                    below,
+                    f"{mark}}}",
+                ]
             elif word in known.SWITCHES:
                 self.words.pop()
-                parts += [known.FONTS[word], "{", self.sequence((*ends, *known.SWITCHES)), "}"]
+                parts += [
+                    known.FONTS[word],
+                    "{",
+                    self.sequence((*ends, *known.SWITCHES)),
+                    "}",
+                ]
             else:
                 parts.append(self.scripted())
         self.depth -= 1

@@ -34,23 +34,41 @@ def f1(ref: Signs, pred: Signs) -> float:
     total = len(ref.names) + len(pred.names)
     if not ref.names or not pred.names:
         return float(not total)
-    left, right = _pixels(ref), _pixels(pred)
+    left = _pixels(ref)
+    right = _pixels(pred)
     other = np.array(ref.names)[:, None] != np.array(pred.names)[None, :]
     rows, columns = _assigned(left, right, other)
-    stays = consistent(_centres(left)[rows], _centres(right)[columns]) & ~other[rows, columns]
+    stays = (
+        consistent(
+            _centres(left)[rows],
+            _centres(right)[columns],
+        )
+        & ~other[rows, columns]
+    )
     return 2 * int(stays.sum()) / total
 
 
 def _pixels(signs: Signs) -> Floats:
     """Boxes within their padded picture; one pixel wider on each side, as they are found in a drawn one."""
     found = np.array(signs.boxes, np.float64) / PIXEL
-    corner = np.array([found[:, 0].min(), found[:, 1].min()]) - PAD
+    corner = (
+        np.array(
+            [
+                found[:, 0].min(),
+                found[:, 1].min(),
+            ]
+        )
+        - PAD
+    )
     moved: Floats = found - np.concatenate([corner, corner]) + np.array([-1.0, -1.0, 1.0, 1.0])
     return moved
 
 
 def _centres(boxes: Floats) -> Floats:
-    return np.stack([(boxes[:, 1] + boxes[:, 3]) / 2, (boxes[:, 0] + boxes[:, 2]) / 2], axis=1)
+    return np.stack(
+        [(boxes[:, 1] + boxes[:, 3]) / 2, (boxes[:, 0] + boxes[:, 2]) / 2],
+        axis=1,
+    )
 
 
 def _assigned(
@@ -63,7 +81,8 @@ def _assigned(
         scaled: Floats = boxes / np.concatenate([size, size])
         return scaled
 
-    a, b = shares(left), shares(right)
+    a = shares(left)
+    b = shares(right)
     cost = other.astype(np.float64)
     for axis in range(4):
         cost += PLACE / 4 * np.abs(a[:, axis, None] - b[None, :, axis])
@@ -95,14 +114,18 @@ def _ransac(src: Floats, dst: Floats) -> npt.NDArray[np.bool_]:
     """
     draws = np.random.default_rng(SEED)
     few = np.array([draws.choice(len(src), LEAST, replace=False) for _ in range(TRIALS)])
-    start, end = src[few].mean(axis=1), dst[few].mean(axis=1)  # (TRIALS, 2)
+    start = src[few].mean(axis=1)
+    end = dst[few].mean(axis=1)  # (TRIALS, 2)
     spread, wanted = (
         np.linalg.norm(points[few] - middle[:, None], axis=2).mean(axis=1)
         for points, middle in ((src, start), (dst, end))
     )
     scale = wanted / (spread + 1e-10)
     middle = src.mean(axis=0)
-    off = np.linalg.norm(scale[:, None, None] * (src - middle) + middle + (end - start)[:, None] - dst, axis=2)
+    off = np.linalg.norm(
+        scale[:, None, None] * (src - middle) + middle + (end - start)[:, None] - dst,
+        axis=2,
+    )
     near = off < NEAR
     best = np.lexsort(((off**2).sum(axis=1), -near.sum(axis=1)))[0]
     found: npt.NDArray[np.bool_] = near[best]

@@ -45,13 +45,20 @@ def read_metrics(data: bytes) -> Metrics:
         header, first, last, widths, heights, depths = struct.unpack(">6H", data[2:14])
         count = max(last - first + 1, 0)
         start = 24 + 4 * header
-        tables, place = [], start + 4 * count
+        tables = []
+        place = start + 4 * count
         for size in (widths, heights, depths):
-            tables.append(struct.unpack(f">{size}i", data[place : place + 4 * size]))
+            tables.append(
+                struct.unpack(
+                    f">{size}i",
+                    data[place : place + 4 * size],
+                )
+            )
             place += 4 * size
         found = {}
         for number in range(count):
-            width, rest = data[start + 4 * number], data[start + 4 * number + 1]
+            width = data[start + 4 * number]
+            rest = data[start + 4 * number + 1]
             if width:
                 found[first + number] = tables[0][width], tables[1][rest >> 4], tables[2][rest & 15]
         return Metrics(found)
@@ -88,13 +95,23 @@ class _Reader:
         self.at += size
         if self.at > len(self.data):
             raise Damaged("the file ends too early")
-        return int.from_bytes(self.data[self.at - size : self.at], "big", signed=signed)
+        return int.from_bytes(
+            self.data[self.at - size : self.at],
+            "big",
+            signed=signed,
+        )
 
     def ink(self, page: dict[int, Box], width: int, height: int, depth: int) -> None:
         """A box of ink at the current place belongs to the current sign."""
-        left, top, right, bottom = self.state.h, self.state.v - height, self.state.h + width, self.state.v + depth
+        left = self.state.h
+        top = self.state.v - height
+        right = self.state.h + width
+        bottom = self.state.v + depth
         if self.sign:
-            known = page.get(self.sign, (left, top, right, bottom))
+            known = page.get(
+                self.sign,
+                (left, top, right, bottom),
+            )
             page[self.sign] = min(known[0], left), min(known[1], top), max(known[2], right), max(known[3], bottom)
 
     def letter(self, page: dict[int, Box], code: int) -> int:
@@ -106,7 +123,8 @@ class _Reader:
 
     def rule(self, page: dict[int, Box]) -> int:
         """Put a rule; its width."""
-        height, width = self.number(4, True), self.number(4, True)
+        height = self.number(4, True)
+        width = self.number(4, True)
         if height > 0 and width > 0:
             self.ink(page, width, height, 0)
         return width
@@ -154,14 +172,22 @@ class _Reader:
         elif code < 157:
             name, first = ("w", 147) if code < 152 else ("x", 152)
             if code > first:
-                setattr(state, name, self.number(code - first, True))
+                setattr(
+                    state,
+                    name,
+                    self.number(code - first, True),
+                )
             state.h += getattr(state, name)
         elif code < 161:
             state.v += self.number(code - 156, True)
         else:
             name, first = ("y", 161) if code < 166 else ("z", 166)
             if code > first:
-                setattr(state, name, self.number(code - first, True))
+                setattr(
+                    state,
+                    name,
+                    self.number(code - first, True),
+                )
             state.v += getattr(state, name)
 
     def other(self, code: int) -> None:
@@ -175,7 +201,9 @@ class _Reader:
             self.sign = int(text) if text.isdigit() and len(text) < 7 else 0
         elif 243 <= code < 247:
             number = self.number(code - 242)
-            _, size, _ = self.number(4), self.number(4), self.number(4)
+            _ = self.number(4)
+            size = self.number(4)
+            _ = self.number(4)
             length = self.number(1) + self.number(1)
             name = self.data[self.at : self.at + length].decode("latin-1")
             self.at += length
@@ -269,7 +297,11 @@ def _run(formulas: Sequence[Marked]) -> tuple[dict[int, dict[int, Box]], bool]:
     pages = "".join(f"\\P{{{number}}}{{{formula.latex}}}\n" for number, formula in enumerate(formulas, 1))
     try:
         with tempfile.TemporaryDirectory(prefix="sft-cdm-") as name:
-            (Path(name) / "f.tex").write_text(f"{HEAD}{pages}\\end{{document}}\n", "ascii", "replace")
+            (Path(name) / "f.tex").write_text(
+                f"{HEAD}{pages}\\end{{document}}\n",
+                "ascii",
+                "replace",
+            )
             return _set(Path(name), len(formulas))
     except OSError as error:
         raise disk_error(error, Path(tempfile.gettempdir())) from error

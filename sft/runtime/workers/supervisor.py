@@ -78,7 +78,11 @@ def _reap(child: int) -> None:
     """Collect adopted orphans; the direct child is left to `subprocess`, which remembers its exit code."""
     while True:
         try:
-            info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            info = os.waitid(
+                os.P_ALL,
+                0,
+                os.WEXITED | os.WNOHANG | os.WNOWAIT,
+            )
         except ChildProcessError:
             return
         if info is None or info.si_pid == child:
@@ -98,7 +102,10 @@ def main() -> None:
             command, stdin=subprocess.DEVNULL, preexec_fn=lambda: _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         )
     except OSError as error:
-        print(f"cannot start {command[0]}: {error.strerror}", flush=True)
+        print(
+            f"cannot start {command[0]}: {error.strerror}",
+            flush=True,
+        )
         sys.exit(127)
     while child.poll() is None:
         readable, _, _ = select.select([sys.stdin], [], [], POLL)

@@ -15,7 +15,8 @@ import sys
 
 def main() -> None:
     """Read the order from stdin, answer line by line."""
-    model_dir, max_tokens = sys.argv[1], int(sys.argv[2])
+    model_dir = sys.argv[1]
+    max_tokens = int(sys.argv[2])
     order = json.load(sys.stdin)
     import torch
     from PIL import Image
@@ -36,7 +37,10 @@ def main() -> None:
             output = model.generate(
                 **inputs, max_new_tokens=max_tokens, do_sample=False, return_dict_in_generate=True, output_scores=True
             )
-        text = processor.tokenizer.decode(output.sequences[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        text = processor.tokenizer.decode(
+            output.sequences[0, inputs["input_ids"].shape[1] :],
+            skip_special_tokens=True,
+        )
         best = [scores[0].topk(2).values for scores in output.scores]
         print(
             json.dumps(

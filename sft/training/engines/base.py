@@ -126,7 +126,13 @@ def to_yaml(settings: Mapping[str, Any]) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:float", text)
 
     Dumper.add_representer(float, number)
-    text = yaml.dump(dict(settings), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    text = yaml.dump(
+        dict(settings),
+        Dumper=Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=1000,
+    )
     if yaml.safe_load(text) != dict(settings):  # a value that changes its type on the way would fail inside the trainer
         raise ProblemsFound("the trainer's configuration does not survive YAML", hint="a setting is not a plain value")
     return text

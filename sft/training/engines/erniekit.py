@@ -59,7 +59,13 @@ class ErnieKit:
                     f"ERNIEKit cannot use the path {str(path)!r}",
                     hint="it removes spaces and splits at commas; use a folder whose path has neither",
                 )
-        settings = {**_model(job), **_data(job), **_schedule(job), **_compute(job), **_files(job)}
+        settings = {
+            **_model(job),
+            **_data(job),
+            **_schedule(job),
+            **_compute(job),
+            **_files(job),
+        }
         check_keys(settings, known_keys(), "ERNIEKit v1.4")
         return settings
 
@@ -76,7 +82,12 @@ class ErnieKit:
     def command(self, job: Job, python: str, resume: Checkpoint | None) -> list[str]:
         """`erniekit train`; the console script stands beside the interpreter it belongs to."""
         program = str(Path(python).with_name("erniekit")) if "/" in python else "erniekit"
-        return [program, "train", str(job.settings), *([f"resume_from_checkpoint={resume.path}"] if resume else [])]
+        return [
+            program,
+            "train",
+            str(job.settings),
+            *([f"resume_from_checkpoint={resume.path}"] if resume else []),
+        ]
 
     def environment(self, job: Job) -> dict[str, str]:
         """A UTF-8 locale (the data file is opened with it), the launcher's log folder, the GPUs, and no PDC resume."""

@@ -32,6 +32,11 @@ def read_progress(line: str, max_steps: int) -> Progress | None:
         return None
     rate = _RATE.search(text)
     try:
-        return Progress(int(match["step"]), max_steps, float(match["loss"]), float(rate["rate"]) if rate else None)
+        return Progress(
+            int(match["step"]),
+            max_steps,
+            float(match["loss"]),
+            float(rate["rate"]) if rate else None,
+        )
     except ValueError:
         return None

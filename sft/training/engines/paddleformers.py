@@ -69,12 +69,20 @@ class PaddleFormers:
 
     def row(self, sample: Sample, base: Path) -> bytes:
         """Turns as messages; each image becomes a mark in front of the text whose index it names."""
-        order = sorted(range(len(sample.image_info)), key=lambda index: sample.image_info[index].matched_text_index)
+        order = sorted(
+            range(len(sample.image_info)),
+            key=lambda index: sample.image_info[index].matched_text_index,
+        )
         messages = []
         for index, item in enumerate(sample.text_info):
             marks = sum(image.matched_text_index == index for image in sample.image_info)
             role = "user" if item.tag == "mask" else "assistant"
-            messages.append({"role": role, "content": IMAGE_MARK * marks + item.text.strip()})  # ERNIEKit strips too
+            messages.append(
+                {
+                    "role": role,
+                    "content": IMAGE_MARK * marks + item.text.strip(),
+                }
+            )  # ERNIEKit strips too
         images = [absolute_image(sample.image_info[index].image_url, base) for index in order]
         return json.dumps({"messages": messages, "images": images}, ensure_ascii=False).encode()
 

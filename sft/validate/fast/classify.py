@@ -68,12 +68,24 @@ def _shapes(prompts: tuple[str, ...]) -> tuple[_Shape, ...]:
     """
     options: dict[str, Any] = {"forbid_unknown_fields": True, "gc": False}
     unset = msgspec.UNSET
-    sure_image = msgspec.defstruct("Image", [("image_url", str), ("matched_text_index", Literal[0])], **options)
+    sure_image = msgspec.defstruct(
+        "Image",
+        [("image_url", str), ("matched_text_index", Literal[0])],
+        **options,
+    )
     image = msgspec.defstruct(
         "Image", [("image_url", str), ("matched_text_index", Literal[0] | msgspec.UnsetType, unset)], **options
     )
-    prompt = msgspec.defstruct("Prompt", [("text", Literal[prompts]), ("tag", Literal["mask"])], **options)
-    answer = msgspec.defstruct("Answer", [("text", str), ("tag", Literal["no_mask"])], **options)
+    prompt = msgspec.defstruct(
+        "Prompt",
+        [("text", Literal[prompts]), ("tag", Literal["mask"])],
+        **options,
+    )
+    answer = msgspec.defstruct(
+        "Answer",
+        [("text", str), ("tag", Literal["no_mask"])],
+        **options,
+    )
     more = [
         ("source", str | msgspec.UnsetType, unset),
         ("id", str | int | msgspec.UnsetType, unset),
@@ -84,7 +96,11 @@ def _shapes(prompts: tuple[str, ...]) -> tuple[_Shape, ...]:
         row = msgspec.defstruct(
             "Row", [("image_info", tuple[kind]), ("text_info", tuple[prompt, answer]), *others], **options
         )  # type: ignore[valid-type]
-        nothing = row((kind("", 0),), (prompt(prompts[0], "mask"), answer("", "no_mask")), *([""] * len(others)))
+        nothing = row(
+            (kind("", 0),),
+            (prompt(prompts[0], "mask"), answer("", "no_mask")),
+            *([""] * len(others)),
+        )
         return _Shape(msgspec.json.Decoder(row), quotes, nothing)
 
     return (
@@ -126,7 +142,8 @@ def classify_rows(chunk: bytes, model: ModelVersion) -> Proof | None:
 
 def _pieces(chunk: bytes) -> Iterator[memoryview]:
     """Whole lines, few enough to be decoded together."""
-    view, start = memoryview(chunk), 0
+    view = memoryview(chunk)
+    start = 0
     while start < len(chunk):
         end = min(start + PIECE_BYTES, len(chunk))
         if end < len(chunk):
@@ -190,7 +207,8 @@ def _expected_quotes(rows: list[Any]) -> int:
         if row.source is not unset:
             total += 4
             texts.append(row.source)
-        identity, notes = getattr(row, "id", unset), getattr(row, "meta", unset)
+        identity = getattr(row, "id", unset)
+        notes = getattr(row, "meta", unset)
         if identity is not unset:
             total += 2 + 2 * (type(identity) is str)
             texts.append(str(identity))
@@ -202,12 +220,18 @@ def _expected_quotes(rows: list[Any]) -> int:
 
 def _doubts(proof: Proof, prompts: tuple[str, ...]) -> set[int]:
     """Which rows leave a trace."""
-    answers, urls = proof.answers, proof.urls
+    answers = proof.answers
+    urls = proof.urls
     doubts = doubtful(answers)
     lines = "\n".join(["", *urls, ""])
     if "\0" in lines or _SUSPECT.search(lines):
         doubts.update(at for at, url in enumerate(urls) if not url or url.startswith(_STARTS) or "\0" in url)
-    kinds = bytes(map({text: kind for kind, text in enumerate(prompts)}.__getitem__, proof.prompts))
+    kinds = bytes(
+        map(
+            {text: kind for kind, text in enumerate(prompts)}.__getitem__,
+            proof.prompts,
+        )
+    )
     for kind, name in enumerate(prompts):
         chosen = kinds.translate(bytes(code == kind for code in range(256)))
         judged = _JUDGES.get(TASK_OF[name], repeating)(list(compress(answers, chosen)))

@@ -115,7 +115,10 @@ def _known() -> tuple[Table, Table, Table, np.uint64]:
     )
     factor = next(odd for odd in _odd_numbers() if np.unique(_slots(first, second, odd)).size == len(names))
     slots = _slots(first, second, factor)
-    tables = np.zeros((2, 1 << 64 - int(_SLOTS)), np.uint64)
+    tables = np.zeros(
+        (2, 1 << 64 - int(_SLOTS)),
+        np.uint64,
+    )
     kinds = np.zeros(tables.shape[1], np.uint8)
     tables[0, slots], tables[1, slots], kinds[slots] = first, second, [kind for _, kind in names]
     return tables[0], tables[1], kinds, factor
@@ -149,8 +152,21 @@ def doubtful_formulas(texts: list[str]) -> list[bool]:
     match, unmatched = _brackets(tokens, ends)
     wrong |= _arguments(tokens, match)
     rows = np.zeros(len(texts), bool)
-    rows[np.maximum(np.searchsorted(ends, np.flatnonzero(wrong)), 1) - 1] = True
-    rows |= unmatched | (np.add.reduceat(tokens == LETTER, ends[:-1], dtype=np.int32) == 0)
+    rows[
+        np.maximum(
+            np.searchsorted(ends, np.flatnonzero(wrong)),
+            1,
+        )
+        - 1
+    ] = True
+    rows |= unmatched | (
+        np.add.reduceat(
+            tokens == LETTER,
+            ends[:-1],
+            dtype=np.int32,
+        )
+        == 0
+    )
     return [
         wrong or repeated or len(text) >= latex.MAX_LENGTH
         for text, wrong, repeated in zip(texts, rows.tolist(), repeating(texts), strict=True)
@@ -159,11 +175,19 @@ def doubtful_formulas(texts: list[str]) -> list[bool]:
 
 def _tokens(content: bytes, codes: Table) -> Table:
     """The kind of every token; blanks are left out, commands are one token."""
-    kinds = np.frombuffer(bytearray(content.translate(_KIND)), np.uint8)
+    kinds = np.frombuffer(
+        bytearray(content.translate(_KIND)),
+        np.uint8,
+    )
     slashes = np.flatnonzero(codes == 0x5C)
     others = np.flatnonzero((codes | 0x20) - np.uint8(ord("a")) > 25)  # what is no letter of ASCII
     lengths = np.diff(others)[codes[others[:-1]] == 0x5C] - 1  # the last character is a NUL, and no slash
-    words = np.ndarray((len(content) + 1,), "<u8", content + bytes(2 * _BYTES), strides=(1,))
+    words = np.ndarray(
+        (len(content) + 1,),
+        "<u8",
+        content + bytes(2 * _BYTES),
+        strides=(1,),
+    )
     first = words[slashes + 1] & _MASKS[np.minimum(lengths, _BYTES)]
     second = (
         words[np.minimum(slashes + 1 + _BYTES, len(content))]
@@ -171,12 +195,22 @@ def _tokens(content: bytes, codes: Table) -> Table:
     )
     at = _slots(first, second, _FACTOR)
     known = (_FIRST[at] == first) & (_SECOND[at] == second) & (lengths <= _LONGEST_NAME)
-    kinds[slashes] = np.where(lengths == 0, _ESCAPE[codes[slashes + 1]], np.where(known, _KIND_OF[at], BAD))
+    kinds[slashes] = np.where(
+        lengths == 0,
+        _ESCAPE[codes[slashes + 1]],
+        np.where(known, _KIND_OF[at], BAD),
+    )
     alive = kinds != BLANK
     alive[slashes[lengths == 0] + 1] = False
     total = np.cumsum(lengths)
     if total.size:
-        alive[np.arange(total[-1]) + np.repeat(slashes + 1 - (total - lengths), lengths)] = False
+        alive[
+            np.arange(total[-1])
+            + np.repeat(
+                slashes + 1 - (total - lengths),
+                lengths,
+            )
+        ] = False
     alive[slashes] = True
     alive[codes == 0] = True
     tokens: Table = kinds[alive]
@@ -188,7 +222,8 @@ def _neighbours(tokens: Table) -> Table:
     and UNFENCE.
     """
     wrong: Table = tokens == BAD
-    left, right = np.flatnonzero(tokens == LEFT), np.flatnonzero(tokens == RIGHT)
+    left = np.flatnonzero(tokens == LEFT)
+    right = np.flatnonzero(tokens == RIGHT)
     wrong[left] = ~_AFTER_LEFT[tokens[left + 1]]
     wrong[right] = ~_AFTER_RIGHT[tokens[right + 1]]
     tokens[(left + 1)[~wrong[left]]] = FENCE
@@ -198,7 +233,8 @@ def _neighbours(tokens: Table) -> Table:
     wrong[scripts] = ~_BASE[tokens[scripts - 1]] | ((after != LETTER) & (after != BRACE))
     commands = np.flatnonzero((tokens == TWO) | (tokens == ONE))
     wrong[commands] = tokens[commands + 1] != BRACE
-    here, after = tokens[:-1], tokens[1:]
+    here = tokens[:-1]
+    after = tokens[1:]
     wrong[:-1] |= (
         ((here == BRACE) & (after == UNBRACE))
         | ((here == FENCE) & (after == RIGHT))
@@ -217,7 +253,10 @@ def _brackets(tokens: Table, ends: Table) -> tuple[Table, Table]:
     steps = np.where(opens[places], 1, -1)
     depth = np.append(0, np.cumsum(steps))
     before = np.searchsorted(places, ends)  # brackets before each end
-    rows = np.repeat(np.arange(ends.size - 1), np.diff(before))
+    rows = np.repeat(
+        np.arange(ends.size - 1),
+        np.diff(before),
+    )
     level = depth[1:] - depth[before[:-1]][rows] + (steps < 0)  # that of a closing bracket is that of its opening one
     unmatched = depth[before[1:]] != depth[before[:-1]]
     unmatched[rows[(level < 1) | (level > _DEEPEST)]] = True
@@ -227,7 +266,8 @@ def _brackets(tokens: Table, ends: Table) -> tuple[Table, Table]:
         keys.astype(np.uint16) if ends.size * (_DEEPEST + 2) < 1 << 16 else keys, kind="stable"
     )  # of 16 bits, by radix
     pairs = places[kept][order]
-    opening, closing = pairs[0::2], pairs[1::2]
+    opening = pairs[0::2]
+    closing = pairs[1::2]
     match[opening] = closing
     other = (tokens[opening] == BRACE) != (tokens[closing] == UNBRACE)
     unmatched[rows[kept][order][0::2][other]] = True
@@ -240,9 +280,21 @@ def _arguments(tokens: Table, match: Table) -> Table:
     last = tokens.size - 1
     two = np.flatnonzero(tokens == TWO)
     two = two[tokens[two + 1] == BRACE]
-    wrong[two] = tokens[np.minimum(match[two + 1] + 1, last)] != BRACE
+    wrong[two] = (
+        tokens[
+            np.minimum(
+                match[two + 1] + 1,
+                last,
+            )
+        ]
+        != BRACE
+    )
     scripts = np.flatnonzero((tokens == UPPER) | (tokens == LOWER))
-    argument_end = np.where(tokens[scripts + 1] == BRACE, match[scripts + 1], scripts + 1)
+    argument_end = np.where(
+        tokens[scripts + 1] == BRACE,
+        match[scripts + 1],
+        scripts + 1,
+    )
     after = np.minimum(argument_end + 1, last)
     followed = np.zeros(tokens.size, bool)
     followed[scripts] = (tokens[after] == UPPER) | (tokens[after] == LOWER)

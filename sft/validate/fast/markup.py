@@ -49,9 +49,15 @@ def doubtful_tables(texts: list[str]) -> list[bool]:
         return [True] * len(texts)  # a NUL in one of them
     less = np.flatnonzero(codes == ord("<"))
     after = np.append(less[1:], ends[-1])  # where the text behind a token ends
-    words = np.ndarray((len(content) - 7,), "<u8", content, strides=(1,))[less]  # the eight bytes from each "<" on
+    words = np.ndarray(
+        (len(content) - 7,),
+        "<u8",
+        content,
+        strides=(1,),
+    )[less]  # the eight bytes from each "<" on
     kinds = (words >> 8).astype(np.uint8)
-    cells, row_ends = (words & _CELL_MASK) == _CELL_WORD, (words & _END_MASK) == _END_WORD
+    cells = (words & _CELL_MASK) == _CELL_WORD
+    row_ends = (words & _END_MASK) == _END_WORD
     first = (words >> 48).astype(np.uint8)
     visible = _VISIBLE[first] | ((first == 0xE3) & _KANA[(words >> 56).astype(np.uint8)])
     full = kinds == ord("f")
@@ -59,9 +65,15 @@ def doubtful_tables(texts: list[str]) -> list[bool]:
     whole = (stops[1:] > stops[:-1]) & (codes[ends[:-1] + 1] == ord("<"))
     closing = np.maximum(stops[1:] - 1, 0)
     after[closing] = ends[1:]
-    sound = (cells & _CELL_KIND[kinds] & np.where(full, visible & (after > less + 6), after == less + 6)) | (
-        row_ends & (after == less + 4)
-    )
+    sound = (
+        cells
+        & _CELL_KIND[kinds]
+        & np.where(
+            full,
+            visible & (after > less + 6),
+            after == less + 6,
+        )
+    ) | (row_ends & (after == less + 4))
     whole[whole] = row_ends[closing[whole]]
     sequence = (
         np.where(sound, np.where(kinds == ord("e"), ord("f"), kinds), 0).astype(np.uint8).tobytes()
@@ -92,16 +104,35 @@ def doubtful_charts(texts: list[str]) -> list[bool]:
     """For each text, False if it surely is a chart that nothing is wrong with: lines with as many pipes each, and no
     ruler.
     """
-    codes = np.frombuffer("\0".join(["", *texts, ""]).encode("utf-8", "surrogatepass"), np.uint8)
+    codes = np.frombuffer(
+        "\0".join(["", *texts, ""]).encode("utf-8", "surrogatepass"),
+        np.uint8,
+    )
     ends = np.flatnonzero(codes == 0)
     if ends.size != len(texts) + 1:
         return [True] * len(texts)  # a NUL in one of them
     breaks = np.flatnonzero((codes == 0) | (codes == ord("\n")))  # before the first line, and behind each
-    pipes = np.diff(np.searchsorted(np.flatnonzero(codes == ord("|")), breaks))
+    pipes = np.diff(
+        np.searchsorted(
+            np.flatnonzero(codes == ord("|")),
+            breaks,
+        )
+    )
     firsts = np.searchsorted(breaks, ends)  # the first line of each text, and one more
     lines = np.diff(firsts)
-    wrong = np.add.reduceat((pipes != np.repeat(pipes[firsts[:-1]], lines)) | (pipes == 0), firsts[:-1]) > 0
-    second = codes[(breaks[(firsts[:-1] + 1)] + 1).clip(0, codes.size - 1)]  # how the second line begins
+    wrong = (
+        np.add.reduceat(
+            (pipes != np.repeat(pipes[firsts[:-1]], lines)) | (pipes == 0),
+            firsts[:-1],
+        )
+        > 0
+    )
+    second = codes[
+        (breaks[(firsts[:-1] + 1)] + 1).clip(
+            0,
+            codes.size - 1,
+        )
+    ]  # how the second line begins
     wrong |= (lines < 2) | np.isin(second, list(b"-: |\n\0"))
     return [doubt or repeated for doubt, repeated in zip(wrong.tolist(), repeating(texts), strict=True)]
 

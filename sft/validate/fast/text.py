@@ -94,7 +94,13 @@ class Characters:
 
     def _script(self, name: str) -> np.uint16:
         """The bit of a script; the last one is shared by those that come too late."""
-        return np.uint16(1 << self.scripts.setdefault(name, min(SCRIPT_BIT + len(self.scripts), LAST_BIT)))
+        return np.uint16(
+            1
+            << self.scripts.setdefault(
+                name,
+                min(SCRIPT_BIT + len(self.scripts), LAST_BIT),
+            )
+        )
 
 
 @lru_cache(maxsize=1)
@@ -151,7 +157,11 @@ def doubtful(texts: list[str]) -> set[int]:
 def _doubtful_ascii(texts: list[str]) -> set[int]:
     content = ("\0" + "\0".join(texts) + "\0").encode()
     codes: Codes = np.frombuffer(content, np.uint8)
-    found, ends = _doubtful_signs(texts, codes, where(np.frombuffer(content.translate(_MARKED_BYTES), np.bool_)))
+    found, ends = _doubtful_signs(
+        texts,
+        codes,
+        where(np.frombuffer(content.translate(_MARKED_BYTES), np.bool_)),
+    )
     if ends.size == len(texts) + 1:
         found.update(np.flatnonzero((codes[ends[:-1] + 1] <= 32) | (codes[ends[1:] - 1] <= 32)).tolist())
     return found
@@ -164,7 +174,12 @@ def where(mask: npt.NDArray[np.bool_]) -> Rows:
         return np.flatnonzero(mask)
     eights = np.flatnonzero(mask[:whole].view(np.uint64) != 0)
     places = np.flatnonzero(mask[:whole].reshape(-1, 8)[eights])
-    return np.concatenate([(eights[places >> 3] << 3) + (places & 7), np.flatnonzero(mask[whole:]) + whole])
+    return np.concatenate(
+        [
+            (eights[places >> 3] << 3) + (places & 7),
+            np.flatnonzero(mask[whole:]) + whole,
+        ]
+    )
 
 
 def _doubtful_signs(texts: list[str], codes: Codes, places: Rows) -> tuple[set[int], Rows]:
@@ -180,7 +195,10 @@ def _doubtful_signs(texts: list[str], codes: Codes, places: Rows) -> tuple[set[i
     less, dollars, pipes = (places[signs == code] for code in (_LESS, _DOLLAR, _PIPE))
     before = codes[pipes - 1]
     tokens = less[_GOES_ON[np.minimum(codes[less + 1], 255)]]
-    found = _rows(ends, [places[_CONTROL[np.minimum(signs, 255)]], tokens, pipes[(before == _NEWLINE) | (before == 0)]])
+    found = _rows(
+        ends,
+        [places[_CONTROL[np.minimum(signs, 255)]], tokens, pipes[(before == _NEWLINE) | (before == 0)]],
+    )
     found.update(row for row in _rows(ends, [dollars]) if "\\" in texts[row])
     return found, ends
 
@@ -189,7 +207,11 @@ def _doubtful_wide(texts: list[str]) -> set[int]:
     """For texts that have other characters than ASCII, too."""
     codes: Codes = np.array(["\0" + "\0".join(texts) + "\0"]).view(np.uint32)
     bits = characters().look_up(codes)
-    found, ends = _doubtful_signs(texts, codes, where(bits.view(np.int16) < 0))
+    found, ends = _doubtful_signs(
+        texts,
+        codes,
+        where(bits.view(np.int16) < 0),
+    )
     if ends.size != len(texts) + 1:
         return found
     there = int(np.bitwise_or.reduce(bits))
@@ -197,7 +219,10 @@ def _doubtful_wide(texts: list[str]) -> set[int]:
     if there & int(BAD):
         places.append(_places(bits & BAD))
     if there & int(TWIN) and there & int(LATIN):
-        places += [_places(bits[:-1] & bits[1:] >> 1 & LATIN), _places(bits[1:] & bits[:-1] >> 1 & LATIN)]
+        places += [
+            _places(bits[:-1] & bits[1:] >> 1 & LATIN),
+            _places(bits[1:] & bits[:-1] >> 1 & LATIN),
+        ]
     found |= _rows(ends, places)
     found.update(np.flatnonzero((bits[ends[:-1] + 1] | bits[ends[1:] - 1]) & SPACE).tolist())
     forms = []
@@ -227,8 +252,12 @@ def _rows(ends: Rows, places: list[Rows]) -> set[int]:
 
 def _unmarked(texts: list[str], bits: Bits, ends: Rows, there: int) -> set[int]:
     """Rows with letters that need marks and too few marks; with two such scripts, the check itself is asked."""
-    both = np.add.reduceat((bits & (NEEDY | MARK)).astype(np.uint32), ends[:-1])
-    letters, marks = both & _COUNTED, both >> 14
+    both = np.add.reduceat(
+        (bits & (NEEDY | MARK)).astype(np.uint32),
+        ends[:-1],
+    )
+    letters = both & _COUNTED
+    marks = both >> 14
     which = there >> SCRIPT_BIT & _SCRIPTS
     several: Any = False
     if which & (which - 1) or which >> (LAST_BIT - SCRIPT_BIT):  # two of them, if not in one text

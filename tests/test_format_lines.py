@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from sft import formats
 from sft.formats import Item, Options, Reject
@@ -109,8 +110,10 @@ ALTO = (
 PAGE = '<PcGts><Page imageFilename="a.png"><TextRegion>{}</TextRegion></Page></PcGts>'
 
 
-def items(name: str, path: Path, content: str) -> list[Item]:
-    path.write_text(content, "utf-8")
+def items(name: str, path: Path, content: str = "") -> list[Item]:
+    """What a source says, which must have no rejects; `content` is written into it first."""
+    if content:
+        path.write_text(content, "utf-8")
     found = formats.get(name)
     reads = [read for unit in found.units(path, Options()) for read in found.read(unit, Options())]
     assert not [read for read in reads if isinstance(read, Reject)]
@@ -204,3 +207,26 @@ def test_many_readings_take_linear_time() -> None:
     assert line_of("<del>x</del>" * 50_000 + "<ins>" + word("ten") + "</ins>") == "ten"
     assert line_of("<span class='alternatives'><ins>" * 60 + word("ten") + "</ins></span>" * 60) == "ten"
     assert line_of(character("t") * 50_000) == "t" * 50_000
+
+
+OTHER_FORMATS = {
+    "paddleocr-rec": ("rec_gt.txt", "a.png\t{}\n"),
+    "ppocrlabel": ("Label.txt", 'x/a.png\t[{{"transcription": "{}", "points": [[1, 1], [9, 1], [9, 9], [1, 9]]}}]\n'),
+    "icdar": ("gt_a.txt", "1,1,9,1,9,9,1,9,{}\n"),
+    "tsv": ("labels.tsv", "image\ttext\na.png\t{}\n"),
+    "csv": ("labels.csv", "image,text\na.png,{}\n"),
+    "gt-pairs": ("a.gt.txt", "{}\n"),
+    "label-studio": ("export.json", '[{{"ocr": "a.png", "transcription": "{}"}}]'),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_FORMATS)
+@pytest.mark.parametrize(
+    ("written", "read"), [("gemein\u00ad", "gemein-"), ("ge\u00admein", "gemein"), ("a-\u00ad ", "a-")]
+)
+def test_soft_hyphens_of_all_formats_of_lines(name: str, written: str, read: str, tmp_path: Path) -> None:
+    file, content = OTHER_FORMATS[name]
+    Image.new("L", (20, 20), 255).save(tmp_path / "a.png")
+    (tmp_path / file).write_text(content.format(written), "utf-8")
+    source = tmp_path if name == "gt-pairs" else tmp_path / file
+    assert [item.target for item in items(name, source)] == [read]

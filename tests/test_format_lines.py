@@ -17,6 +17,7 @@ from sft.formats import Item, Options, Reject
 from sft.formats.shared import hocr_text, xml_safe
 from sft.markup import join_words
 from sft.markup.text import clean, clusters
+from sft.markup.words import TESSERACT
 
 WORD = st.lists(
     st.sampled_from(["a", "ten", "kg", "é", "東", "の", "น้", "ฝ", "ខ្មែ", "한", "কা", "7", ",", "<", "&"]),
@@ -66,13 +67,13 @@ def ways(words: list[str], space: str) -> dict[str, str]:
     }
 
 
-def line_of(content: str, *, tesseract: bool = False) -> str:
+def line_of(content: str, program: str = "") -> str:
     """What `hocr_text` reads in a line with this content."""
     line = f"<span class='ocr_line' title='bbox 0 0 9 9'>{content}</span>"
     document = xml_safe.parse_html(f"<html><body><div class='ocr_page'>{line}</div></body></html>".encode())
     assert not isinstance(document, xml_safe.Fault)
     (found,) = hocr_text.of_class(document.root, {"ocr_page"})
-    reader = hocr_text.HocrPage(found, tesseract=tesseract)
+    reader = hocr_text.HocrPage(found, program)
     (only,) = reader.lines()
     return reader.text(only)
 
@@ -166,9 +167,9 @@ BOXES = [
 def test_hocr_boxes_count_only_where_tesseract_drew_them(title: str, expected: str) -> None:
     near = "<span class='ocrx_word' title='bbox 0 0 9 9'>오</span>"
     far = f"<span class='ocrx_word' title='{title}'>늘</span>"
-    assert line_of(near + " " + far, tesseract=True) == expected
+    assert line_of(near + " " + far, TESSERACT) == expected
     assert line_of(near + " " + far) == "오 늘"
-    assert line_of(near + "-" + far, tesseract=True) == "오-늘"
+    assert line_of(near + "-" + far, TESSERACT) == "오-늘"
 
 
 KOREAN = {
@@ -200,6 +201,10 @@ def test_the_program_is_named_in_the_file(name: str, tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     assert [item.target for item in items(name, tmp_path / "a.xml", page.format(""))] == ["오 늘"]
     assert [item.target for item in items(name, tmp_path / "a.xml", page.format(said))] == ["오늘"]
+    page = page.replace("오", "東京").replace("늘", "天気")
+    assert [item.target for item in items(name, tmp_path / "a.xml", page.format(""))] == ["東京天気"]
+    said = said.replace("tesseract 5.3.0", "kraken")
+    assert [item.target for item in items(name, tmp_path / "a.xml", page.format(said))] == ["東京 天気"]
 
 
 def test_many_readings_take_linear_time() -> None:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sft.markup import ink_hyphens, join_words
+from sft.markup import ink_hyphens, join_words, program_of
 from sft.markup.text import clean
 from sft.markup.unicode_scripts import EAST_ASIAN, UNSPACED
-from sft.markup.words import NARROW, WIDE
+from sft.markup.words import KRAKEN, NARROW, TESSERACT, WIDE
 
 WITHOUT_BLANKS = [
     "春 天来 了",
@@ -113,15 +113,35 @@ def test_seams_between_different_characters(words: list[str], line: str) -> None
     ],
 )
 def test_space_between_the_boxes_of_tesseract(words: list[str], gap: float, line: str) -> None:
-    assert join_words(words, lambda: [None, gap]) == line
+    assert join_words(words, TESSERACT, lambda: [None, gap]) == line
 
 
 def test_space_is_asked_for_only_where_it_matters() -> None:
     def never() -> list[float | None]:
         raise AssertionError("nothing is open in a line of Latin")
 
-    assert join_words(["Straße", "7a"], never) == "Straße 7a" and join_words([], never) == ""
-    assert join_words(["東京", "Tokyo"], lambda: [None, None]) == "東京 Tokyo"
+    assert join_words(["Straße", "7a"], TESSERACT, never) == "Straße 7a" and join_words([], TESSERACT, never) == ""
+    assert join_words(["東京", "の"], "", never) == "東京の"
+    assert join_words(["東京", "Tokyo"], TESSERACT, lambda: [None, None]) == "東京 Tokyo"
+
+
+def test_kraken_cuts_at_blanks() -> None:
+    assert join_words(["東京", "の", "天気"], KRAKEN) == "東京 の 天気"
+
+
+@pytest.mark.parametrize(
+    ("names", "program"),
+    [
+        (["tesseract 5.3.0"], TESSERACT),
+        (["Tesseract", "ABBYY"], TESSERACT),
+        (["kraken"], KRAKEN),
+        (["kraken 5.2", "tesseract 4"], ""),
+        (["ABBYY FineReader"], ""),
+        ([], ""),
+    ],
+)
+def test_program_that_wrote_a_file(names: list[str], program: str) -> None:
+    assert program_of(names) == program
 
 
 ALPHABET = "aZé9.,()“”-東のア、。（한ฝน้าລາខ្ែမာབོད་ꦧꦱকা\u0301\u00ad\u200b\u200dд"
@@ -140,7 +160,7 @@ def test_words_are_kept_and_parts_can_be_joined_first(words: list[str], at: int)
 
 @given(words=st.lists(WORD, min_size=2, max_size=6), gap=st.none() | st.floats(-3, 3))
 def test_no_mark_stands_behind_a_blank(words: list[str], gap: float | None) -> None:
-    line = join_words(words, lambda: [gap] * len(words))
+    line = join_words(words, TESSERACT, lambda: [gap] * len(words))
     behind = [line[index + 1] for index, character in enumerate(line) if character == " "]
     assert not any(unicodedata.category(character)[0] == "M" for character in behind)
 

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from sft.files import Unit
 from sft.formats.base import Format, Options, Picture, Read, Reject
 from sft.formats.shared import page_images, regions, rows, xml_safe
-from sft.markup import HYPHENS, SOFT_HYPHEN, MarkupError, join_words
+from sft.markup import HYPHENS, SOFT_HYPHEN, MarkupError, join_words, program_of
 from sft.types import Task
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ def _items(
     except MarkupError as error:
         yield Reject(name, error.code, str(error))
         return
-    tesseract = _by_tesseract(document.root)
+    program = _program(document.root)
     for line in pages[0].iter("{*}TextLine"):
         if line not in document.open:
-            yield _item(f"{name}#{line.get('ID', '')}", line, picture, factors, name, options, tesseract)
+            yield _item(f"{name}#{line.get('ID', '')}", line, picture, factors, name, options, program)
 
 
 def hint_of(page: _Element) -> str:
@@ -113,9 +113,9 @@ def _item(
     factors: tuple[float, float],
     group: str,
     options: Options,
-    tesseract: bool,
+    program: str,
 ) -> Read:
-    text = _text(line, tesseract)
+    text = _text(line, program)
     try:
         quad = regions.scaled(_outline(line), factors)
     except MarkupError as error:
@@ -135,14 +135,14 @@ def _item(
     )
 
 
-def _by_tesseract(root: _Element) -> bool:
+def _program(root: _Element) -> str:
     description = next(root.iterchildren("{*}Description"), None)
-    return description is not None and any(
-        "tesseract" in xml_safe.text_of(name).lower() for name in description.iter("{*}softwareName")
-    )
+    if description is None:
+        return ""
+    return program_of(xml_safe.text_of(name) for name in description.iter("{*}softwareName"))
 
 
-def _text(line: _Element, tesseract: bool) -> str:
+def _text(line: _Element, program: str) -> str:
     words: list[str] = []
     boxes: list[_Element] = []
     for child in line.iterchildren("{*}String", "{*}HYP"):
@@ -156,7 +156,7 @@ def _text(line: _Element, tesseract: bool) -> str:
         elif content := (child.get("CONTENT") or _glyphs(child)).strip():
             words.append(content)
             boxes.append(child)
-    return join_words(words, partial(_gaps, line, boxes) if tesseract else None)
+    return join_words(words, program, partial(_gaps, line, boxes))
 
 
 def _glyphs(string: _Element) -> str:

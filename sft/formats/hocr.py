@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from sft.files import Unit
 from sft.formats.base import Format, Options, Picture, Read, Reject
 from sft.formats.shared import hocr_text, page_images, regions, rows, xml_safe
-from sft.markup import MarkupError
+from sft.markup import MarkupError, program_of
 from sft.types import Task
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _file(source: page_images.PageDocument, name: str, root: Path, options: Opti
         return
     seen: set[Path | str] = set()
     number = 0
-    tesseract = _by_tesseract(document.root)
+    program = _program(document.root)
     for page in hocr_text.of_class(document.root, {"ocr_page"}):
         number += 1
         where = f"{name}#{page.get('id') or number}"
@@ -68,7 +68,7 @@ def _file(source: page_images.PageDocument, name: str, root: Path, options: Opti
                 page.get("title", "")[: rows.RAW],
             )
             continue
-        reader = hocr_text.HocrPage(page, tesseract=tesseract)
+        reader = hocr_text.HocrPage(page, program)
         for index, line in enumerate(reader.lines()):
             if line not in document.open:
                 where = f"{name}#{line.get('id') or f'{number}.{index}'}"
@@ -79,12 +79,9 @@ def _file(source: page_images.PageDocument, name: str, root: Path, options: Opti
         yield Reject(name, document.fault.code, document.fault.message)
 
 
-def _by_tesseract(root: _Element) -> bool:
-    return any(
-        (meta.get("content") or "").lower().startswith("tesseract")
-        for meta in root.iter("meta")
-        if meta.get("name") == "ocr-system"
-    )
+def _program(root: _Element) -> str:
+    metas = [meta for meta in root.iter("meta") if meta.get("name") == "ocr-system"]
+    return program_of(meta.get("content", "") for meta in metas)
 
 
 def _image(page: _Element) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sft.markup.pipeline import MIN_LENGTH, MIN_LENGTH_TABLE, dollars_deleted, min_length, repetition_cut
     from sft.markup.text import clusters, controls, invisible, lookalikes, marks_missing, maybe_suspicious, nfc, scripts
     from sft.markup.unicode_scripts import NEEDS_MARKS, RATIO, SHORTEST, script_of
-    from sft.markup.words import HYPHENS, SOFT_HYPHEN, ink_hyphens, join_words
+    from sft.markup.words import HYPHENS, SOFT_HYPHEN, ink_hyphens, join_words, program_of
 else:
     __getattr__ = names_of(__name__)
 
@@ -55,6 +55,7 @@ __all__ = [
     "parse_html",
     "parse_markdown",
     "parse_otsl",
+    "program_of",
     "repetition_cut",
     "script_of",
     "scripts",

@@ -15,23 +15,26 @@ Such scripts: those of Unicode's line breaking classes ID and SA (UAX #14), Tibe
 Buginese and Kawi. Thai, Lao, Khmer, Burmese and Tibetan do put a blank behind a phrase; where only words are given,
 it is lost.
 
-Where a program is known to cut at other places than blanks, the space between the boxes decides (`gaps`). Tesseract
-takes Han, kana, Thai and Hangul for scripts without blanks and cuts them anywhere, all others at blanks only
-(`IsSpaceDelimited` in its unicharset.h). Of the seams in lines that were drawn in up to four sizes and read by
-Tesseract 5.3.0, the rule above and the boxes get wrong: Thai 210 and 36 of 2,774, Korean 643 and 25 of 830, Chinese 26
-and 12 of 1,197, Japanese 29 and 19 of 1,323, Khmer, Lao and Tibetan 127 and 3 of 134.
+Two programs are known to cut in another way. kraken cuts at blanks only (serialization.py), so that all of its seams
+are blanks. Tesseract takes Han, kana, Thai and Hangul for scripts without blanks and cuts them anywhere, all others at
+blanks only (`IsSpaceDelimited` in its unicharset.h); there the space between the boxes decides. Of the seams in lines
+that were drawn in up to four sizes and read by Tesseract 5.3.0, the rule above and the boxes get wrong: Thai 210 and 36
+of 2,774, Korean 643 and 25 of 830, Chinese 26 and 12 of 1,197, Japanese 29 and 19 of 1,323, Khmer, Lao and Tibetan 127
+and 3 of 134.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from functools import lru_cache
 
 from sft.markup.unicode_scripts import EAST_ASIAN, UNSPACED
 
+TESSERACT, KRAKEN = PROGRAMS = ("tesseract", "kraken")
+Gaps = Callable[[], Sequence[float | None]]
 SOFT_HYPHEN = "\N{SOFT HYPHEN}"
 HYPHENS = "-\u2010\u2011\u2e17\u2e40\u00ac"  # also the oblique double hyphen of Fraktur, and ¬ of transcriptions
 # heights of the letters: the least space that is a blank in scripts that Tesseract cuts anywhere, and in others
@@ -62,19 +65,26 @@ _ITSELF = (Side.OTHER, Side.HANGUL)  # beside which even Han and kana keep a bla
 _UNDER_A_LETTER = (Side.MARK, Side.NOTHING)
 
 
-def join_words(words: Sequence[str], gaps: Callable[[], Sequence[float | None]] | None = None) -> str:
+def program_of(names: Iterable[str]) -> str:
+    """The one of PROGRAMS that wrote a file, by the names in it; "" where it is none, or where both are named."""
+    lower = [name.lower() for name in names]
+    found = [program for program in PROGRAMS if any(program in name for name in lower)]
+    return found[0] if len(found) == 1 else ""
+
+
+def join_words(words: Sequence[str], program: str = "", gaps: Gaps | None = None) -> str:
     """The text of a line from its words in reading order; words without ink must be left out.
 
-    `gaps`, where the boxes are Tesseract's: asked for the space before each word, in heights of the letters, None where
-    it is not known, and only if the scripts leave something open.
+    `program`: the one of PROGRAMS that cut the line into words. `gaps`: asked, where Tesseract did and the scripts leave
+    something open, for the space before each word in heights of the letters; None where it is not known.
 
     >>> join_words(["東京", "の", "天気"]), join_words(["rainy", "day"])
     ('東京の天気', 'rainy day')
     """
     joined = " ".join(words)
-    if not _NOT_LATIN.search(joined):
+    if program == KRAKEN or not _NOT_LATIN.search(joined):
         return joined
-    known = gaps() if gaps else None
+    known = gaps() if gaps and program == TESSERACT else None
     parts: list[str] = []
     left = Side.NOTHING
     for index, word in enumerate(words):

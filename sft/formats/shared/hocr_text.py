@@ -16,8 +16,9 @@ soft hyphen stands there, by the specification. What else is in a line:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sft.formats.shared import xml_safe
@@ -70,10 +71,10 @@ def plain(element: _Element) -> str:
 
 
 class HocrPage:
-    """The lines of an `ocr_page`. `tesseract`: its boxes are Tesseract's, and tell where it saw blanks."""
+    """The lines of an `ocr_page`, which `program` cut into words (`sft.markup.words`)."""
 
-    def __init__(self, page: _Element, *, tesseract: bool) -> None:
-        self.page, self.tesseract = page, tesseract
+    def __init__(self, page: _Element, program: str) -> None:
+        self.page, self.program = page, program
         self._may_be_struck = next(page.iter("del"), None) is not None or bool(page.xpath(_MAY_BE_HIDDEN))
         self._with_ins: dict[_Element, bool] = {}  # parents of <del>
 
@@ -120,7 +121,7 @@ class HocrPage:
             if text := " ".join((child.text or "").split()):
                 texts.append(text)
                 words.append(child)
-        return join_words(texts, self._gaps(line, words))
+        return join_words(texts, self.program, partial(_gaps, line, words))
 
     def _of_pieces(self, line: _Element) -> str:
         pieces = list(self._pieces(line, words=True))
@@ -149,19 +150,7 @@ class HocrPage:
             elif text:
                 texts.append(text)
                 words.append(piece.element)
-        return join_words(texts, self._gaps(line, words))
-
-    def _gaps(self, line: _Element, words: list[_Element | None]) -> Callable[[], list[float | None]] | None:
-        """The space before each word, in heights of the letters of the line, where the boxes are Tesseract's."""
-        if not self.tesseract:
-            return None
-
-        def gaps() -> list[float | None]:
-            size, spans = _size(line), [None if word is None else _span(word) for word in words]
-            between = zip(spans, spans[1:], strict=False)
-            return [None, *[(right[0] - left[1]) / size if left and right else None for left, right in between]]
-
-        return gaps
+        return join_words(texts, self.program, partial(_gaps, line, words))
 
     def _struck(self, element: _Element) -> bool:
         """Whether an element is a reading that does not count, or hidden."""
@@ -222,6 +211,15 @@ class HocrPage:
         if text or not len(element):
             named = has_class(element, {"ocr_glyph", "ocr_glyphs"}) or "character" in kinds
             yield HocrPiece("character" if placed or named else "choice", text or " ")
+
+
+def _gaps(line: _Element, words: list[_Element | None]) -> list[float | None]:
+    """The space before each word, in heights of the letters of the line; None where it is not known."""
+    size, spans = _size(line), [None if word is None else _span(word) for word in words]
+    gaps: list[float | None] = [None]
+    for left, right in zip(spans, spans[1:], strict=False):
+        gaps.append((right[0] - left[1]) / size if left and right else None)
+    return gaps
 
 
 def _span(word: _Element) -> tuple[float, float] | None:

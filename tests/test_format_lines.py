@@ -68,14 +68,14 @@ def ways(words: list[str], space: str) -> dict[str, str]:
 
 
 def line_of(content: str, program: str = "") -> str:
-    """What `hocr_text` reads in a line with this content."""
+    """What `hocr_text` reads in a line with this content; in the last, where this ends it and begins another."""
     line = f"<span class='ocr_line' title='bbox 0 0 9 9'>{content}</span>"
     document = xml_safe.parse_html(f"<html><body><div class='ocr_page'>{line}</div></body></html>".encode())
     assert not isinstance(document, xml_safe.Fault)
     (found,) = hocr_text.of_class(document.root, {"ocr_page"})
     reader = hocr_text.HocrPage(found, program)
-    (only,) = reader.lines()
-    return reader.text(only)
+    *_, last = reader.lines()
+    return reader.text(last)
 
 
 @settings(deadline=None)
@@ -145,6 +145,7 @@ LINES = [
     (alternatives(alternatives(word("ten"), word("x")), word("y")), "ten"),
     (word("t<span style='DISPLAY:none'>x</span>en"), "ten"),
     (word("a<br>b"), "a b"),
+    ("</span><span class='ocr_line' title='bbox 0 0 9 9' style='display:none'>" + word("ten"), "ten"),
     ("", ""),
 ]
 

@@ -75,8 +75,8 @@ def program_of(names: Iterable[str]) -> str:
 def join_words(words: Sequence[str], program: str = "", gaps: Gaps | None = None) -> str:
     """The text of a line from its words in reading order; words without ink must be left out.
 
-    `program`: the one of PROGRAMS that cut the line into words. `gaps`: asked, where Tesseract did and the scripts leave
-    something open, for the space before each word in heights of the letters; None where it is not known.
+    `program`: the one of PROGRAMS that cut the line into words. `gaps`: asked, where Tesseract did and the scripts
+    leave something open, for the space before each word in heights of the letters; None where it is not known.
 
     >>> join_words(["東京", "の", "天気"]), join_words(["rainy", "day"])
     ('東京の天気', 'rainy day')

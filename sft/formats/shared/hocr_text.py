@@ -9,7 +9,7 @@ soft hyphen stands there, by the specification. What else is in a line:
   of characters without `x_bboxes`): other readings of what stands before them, so no text. An element with `x_bboxes`
   that holds nothing but choices is the first of them;
 - `<span class="alternatives">` with `<ins>` and `<del>`: the first `<ins>`. A `<del>` beside an `<ins>`, or of class
-  `alt`, is no text, nor is what `hidden` or `display:none` hides;
+  `alt`, is no text, nor is what `hidden` or `display:none` hides in a line;
 - a picture (`<img>`) is its `alt`; one without is a glyph that nobody read, and the line has no label.
 """
 
@@ -102,11 +102,11 @@ class HocrPage:
     def text(self, line: _Element) -> str:
         """The text of a line.
 
-        MarkupError: source.ignored where it is another reading, or hidden, source.inexpressible where a glyph in it is
-        only a picture.
+        MarkupError: source.ignored where it is another reading, source.inexpressible where a glyph in it is only a
+        picture. A line that is hidden as a whole is read: hOCR lies hidden over images, too.
         """
-        if self._may_be_struck and any(map(self._struck, (line, *line.iterancestors()))):
-            raise MarkupError("source.ignored", "another reading of a line, or a hidden one")
+        if self._may_be_struck and any(map(self._deleted, (line, *line.iterancestors()))):
+            raise MarkupError("source.ignored", "another reading of a line")
         return self._of_plain_words(line) or self._of_pieces(line)
 
     def _of_plain_words(self, line: _Element) -> str:
@@ -153,9 +153,12 @@ class HocrPage:
         return join_words(texts, self.program, partial(_gaps, line, words))
 
     def _struck(self, element: _Element) -> bool:
-        """Whether an element is a reading that does not count, or hidden."""
+        """Whether an element in a line is a reading that does not count, or hidden."""
         if element.get("hidden") is not None or _HIDDEN.search(element.get("style", "")):
             return True
+        return self._deleted(element)
+
+    def _deleted(self, element: _Element) -> bool:
         if element.tag != "del":
             return False
         parent = element.getparent()

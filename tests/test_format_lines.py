@@ -122,6 +122,19 @@ def items(name: str, path: Path, content: str = "") -> list[Item]:
 
 
 NESTED = "<span class='ocrx_cinfo' title='x_bboxes 1 1 2 2'>{}</span>"
+# Tesseract 4.0 and 4.1, and what was proposed for it
+GLYPH_CHOICES = (
+    "<span class='ocrx_cinfo' id='lstm_choices_1'>\n"
+    "<span class='ocr_glyph' id='choice_1' title='x_confs 83'>{}</span>\n"
+    "<span class='ocr_glyph' id='choice_2' title='x_confs 16'>{}</span></span>"
+)
+TIME_STEPS = (
+    "<span class='ocr_symbol' id='symbol_1'>\n " + GLYPH_CHOICES.replace("lstm_choices", "timestep") + "</span>"
+)
+CHOSEN = (
+    "<span class='alternatives'><ins class='alt' id='choice_1' title='nlp 0.1; x_confs 98'>{}</ins>"
+    "<del class='alt' id='choice_2' title='nlp 0.3; x_confs 69'>{}</del></span>"
+)
 LINES = [
     (word("ten") + " – " + word("kg"), "ten – kg"),
     (word("ten") + "," + word("kg"), "ten,kg"),
@@ -139,6 +152,18 @@ LINES = [
     (word(character("t") + NESTED.format(character("e", "x_confs 9") + character("c", "x_confs 1"))), "te"),
     (word("<span class='ocr_cinfo'>" + character("t") + character("e") + "</span>"), "te"),
     (word("<span class='ocr_glyphs'>ten</span>"), "ten"),
+    (word("te" + GLYPH_CHOICES.format("t", "f") + GLYPH_CHOICES.format("e", "c")), "te"),
+    (word("te" + TIME_STEPS.format("t", "f") + TIME_STEPS.format("e", "c")), "te"),
+    (word(GLYPH_CHOICES.format("t", "f") + "\n" + GLYPH_CHOICES.format("e", "c")), "te"),
+    (word(choices("t", "f") + "\n" + choices("e", "c")), "te"),
+    (word("".join(map(character, "te")) + CHOSEN.format("t", "f") + CHOSEN.format("e", "c")), "te"),
+    (
+        word(
+            "<span class='ocr_glyph' title='x_confs 99'>t</span>\n<span class='ocr_glyph' title='x_confs 99'>e</span>"
+        ),
+        "te",
+    ),
+    (word("te") + " " + choices("x", "y") + word("kg"), "te kg"),
     (word("<del>ten</del>"), "ten"),
     ("<del class='alt'>" + word("x") + "</del>" + word("ten"), "ten"),
     ("<span class='alternatives'><del>" + word("ten") + "</del></span>", "ten"),

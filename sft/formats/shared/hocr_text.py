@@ -6,8 +6,9 @@ soft hyphen stands there, by the specification. What else is in a line:
 - characters (`ocrx_cinfo`, `ocr_cinfo`, `ocr_glyph`, `ocr_glyphs`): each is a piece of its word. Where the line has no
   words, white space between single characters is a blank, unless all of them have it;
 - choices, as Tesseract writes them with `lstm_choice_mode` (`ocr_symbol`, and elements of characters around elements
-  of characters without `x_bboxes`): other readings of what stands before them, so no text. An element with `x_bboxes`
-  that holds nothing but choices is the first of them;
+  of characters without `x_bboxes`; `ocr_glyph` in version 4): other readings of what stands before them, so no text.
+  An element with `x_bboxes` that holds nothing but choices is the first of them, and so is one in a word of nothing
+  else;
 - `<span class="alternatives">` with `<ins>` and `<del>`: the first `<ins>`. A `<del>` beside an `<ins>`, or of class
   `alt`, is no text, nor is what `hidden` or `display:none` hides in a line;
 - a picture (`<img>`) is its `alt`; one without is a glyph that nobody read, and the line has no label.
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 LINES = {"ocr_line", "ocrx_line", "ocr_header", "ocr_footer", "ocr_caption", "ocr_textfloat", "ocr_pageno"}
 WORDS = {"ocrx_word", "ocr_word"}
-CHARACTERS = {"ocrx_cinfo", "ocr_cinfo", "ocr_glyph", "ocr_glyphs", "ocr_symbol"}
+GLYPHS = {"ocr_glyph", "ocr_glyphs"}
+CHARACTERS = {"ocrx_cinfo", "ocr_cinfo", "ocr_symbol"} | GLYPHS
 _BOX = re.compile(r"(?:^|;)\s*bbox\s+(-?\d{1,7})\s+(-?\d{1,7})\s+(-?\d{1,7})\s+(-?\d{1,7})")
 _SPAN = re.compile(r"bbox (-?\d{1,7}) -?\d{1,7} (-?\d{1,7}) ")
 _SIZE = re.compile(r"(?:^|;)\s*x_size\s+(\d{1,6}(?:\.\d{1,6})?)")
@@ -40,7 +42,9 @@ _MAY_BE_HIDDEN = "boolean(.//@hidden | .//@style)"
 
 @dataclass(frozen=True)
 class HocrPiece:
-    """A part of a line or word: `kind` is text, character, choice (a character without a place), or word."""
+    """A part of a line or word. `kind`: text, character, choice (a character without a place, which counts only where
+    there is no text), choices (the first of a list, which counts only where there is nothing else), or word.
+    """
 
     kind: str
     text: str = ""
@@ -132,7 +136,7 @@ class HocrPage:
         loose = ""
         for piece in (*pieces, HocrPiece("word")):
             if piece.kind != "word":
-                loose += piece.text if piece.kind != "choice" else ""
+                loose += piece.text if piece.kind in ("text", "character") else ""
                 continue
             text = self._word(piece.element) if piece.element is not None else ""
             goes_on = False  # with what stands between the two words
@@ -193,7 +197,8 @@ class HocrPage:
             chosen = child.find("ins")
             if chosen is None:
                 chosen = next(iter(child), child)
-            yield from self._pieces(chosen, words=words)
+            if not chosen.get("id", "").startswith("choice_"):
+                yield from self._pieces(chosen, words=words)
         elif not classes.isdisjoint(CHARACTERS):
             yield from self._character(child)
         elif child.tag == "br":
@@ -202,18 +207,23 @@ class HocrPage:
             yield from self._pieces(child, words=words)
 
     def _character(self, element: _Element) -> Iterator[HocrPiece]:
-        """A character, or a choice."""
+        """A character, a choice, or a list of choices."""
         placed = _PLACED.search(element.get("title", "")) is not None
         inner = list(self._pieces(element, words=False))
         kinds = {piece.kind for piece in inner}
-        if "choice" in kinds and not any(piece.kind == "text" and piece.text.strip() for piece in inner):
-            if placed:  # choices for this place
-                yield HocrPiece("character", next(piece.text for piece in inner if piece.kind == "choice"))
+        if kinds & {"choice", "choices"} and not any(piece.kind == "text" and piece.text.strip() for piece in inner):
+            first = next(piece.text for piece in inner if piece.kind in ("choice", "choices"))
+            yield HocrPiece("character" if placed else "choices", first)
             return
         text = _of_characters(inner, inside_word=True)
         if text or not len(element):
-            named = has_class(element, {"ocr_glyph", "ocr_glyphs"}) or "character" in kinds
-            yield HocrPiece("character" if placed or named else "choice", text or " ")
+            certain = placed or "character" in kinds or (has_class(element, GLYPHS) and not _is_choice(element))
+            yield HocrPiece("character" if certain else "choice", text or " ")
+
+
+def _is_choice(element: _Element) -> bool:
+    """Whether Tesseract wrote this as one reading of several."""
+    return element.get("id", "").startswith("choice_") or "x_confs" in element.get("title", "")
 
 
 def _gaps(line: _Element, words: list[_Element | None]) -> list[float | None]:
@@ -243,17 +253,16 @@ def _size(line: _Element) -> float:
 def _of_characters(pieces: list[HocrPiece], *, inside_word: bool) -> str:
     """The text of pieces without words."""
     if any(piece.kind == "text" and piece.text.strip() for piece in pieces):
-        pieces = [piece for piece in pieces if piece.kind != "choice"]
+        pieces = [piece for piece in pieces if piece.kind in ("text", "character")]
+    elif any(piece.kind in ("character", "choice") for piece in pieces):
+        pieces = [piece for piece in pieces if piece.kind != "choices"]
     characters = [piece for piece in pieces if piece.kind != "text"]
     if not characters:
         return " ".join("".join([piece.text for piece in pieces]).split())
     if inside_word or _laid_out(pieces, characters):
         pieces = [piece for piece in pieces if piece.kind != "text" or piece.text.strip()]
-    return " ".join(
-        "".join(
-            [piece.text.strip() if inside_word and piece.kind == "text" else piece.text for piece in pieces]
-        ).split()
-    )
+    texts = [piece.text.strip() if inside_word and piece.kind == "text" else piece.text for piece in pieces]
+    return " ".join("".join(texts).split())
 
 
 def _laid_out(pieces: list[HocrPiece], characters: list[HocrPiece]) -> bool:

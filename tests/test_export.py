@@ -123,7 +123,10 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
 from sft.models import exporter, versions
 from sft.errors import SftError
 try:
-    exporter.export(Path({str(weights)!r}), Path({str(base_model)!r}), Path({str(tmp_path / "out")!r}), versions.MODELS["0.9B"], pixels={PIXELS}, origin={{}})
+    weights, base = Path({str(weights)!r}), Path({str(base_model)!r})
+    exporter.export(
+        weights, base, Path({str(tmp_path / "out")!r}), versions.MODELS["0.9B"], pixels={PIXELS}, origin={{}}
+    )
 except SftError as error:
     print(error)
     sys.exit(error.exit_code)

@@ -270,7 +270,8 @@ def test_quoted_fields(tmp_path: Path) -> None:
 
 def test_broken_records_cost_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delimited_text, "MAX_RECORD_LINES", 3)
-    content = b'image,text\na.png,1\nb.png,"open\nc.png,3\nd.png,4\ne.png,"x"y\nf.png\ng.png,7,8\nh.png,\xff\ni.png,"9\n\xff\nj.png,10\nk.png,"11'
+    content = b'image,text\na.png,1\nb.png,"open\nc.png,3\nd.png,4\ne.png,"x"y\nf.png\n'
+    content += b'g.png,7,8\nh.png,\xff\ni.png,"9\n\xff\nj.png,10\nk.png,"11'
     found = reads("csv", put(tmp_path / "a.csv", content))
     assert short(found) == [
         "1",

@@ -161,12 +161,13 @@ def test_questions_become_prompts(tmp_path: Path) -> None:
     assert codes(found) == ["", "source.outside", "source.shape", "source.shape", "source.shape", "", "target.empty"]
     first, sixth = found[0], found[5]
     assert isinstance(first, Item)
+    query = questions[0]["query"]  # type: ignore[index]
     assert (first.prompt, first.target, first.group, first.picture.path) == (
-        questions[0]["query"],
+        query,
         "Blue",
         "3887.png",
         tmp_path / "png/3887.png",
-    )  # type: ignore[index]
+    )
     assert isinstance(sixth, Item)
     assert sixth.target == "3"
 

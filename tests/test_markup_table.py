@@ -167,7 +167,8 @@ def test_headings() -> None:
 
 
 def test_sub_and_sup() -> None:
-    html = "<table><tr><td>H<sub>2</sub>O</td><td>10<sup>-3</sup></td><td>a<sup>b<sub>c</sub></sup></td><td><sup></sup>5<sup>%</td></tr></table>"
+    html = "<table><tr><td>H<sub>2</sub>O</td><td>10<sup>-3</sup></td>"
+    html += "<td>a<sup>b<sub>c</sub></sup></td><td><sup></sup>5<sup>%</td></tr></table>"
     assert parse_html(html).to_otsl() == "<fcel>H2O<fcel>\\( 10^{-3} \\)<fcel>abc<fcel>5%<nl>"
     assert (
         parse_html(html, sub_sup="latex").to_otsl()

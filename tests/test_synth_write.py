@@ -72,7 +72,10 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from sft.synth.generate import SynthRequest, synth
-synth(SynthRequest("text", 120, seed=1, workers=1), Path(sys.argv[1]), on_progress=lambda done: done >= int(sys.argv[2]) and os.kill(os.getpid(), signal.SIGKILL))
+def stop(done):
+    if done >= int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+synth(SynthRequest("text", 120, seed=1, workers=1), Path(sys.argv[1]), on_progress=stop)
 """
 
 

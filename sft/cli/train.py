@@ -184,10 +184,8 @@ def _dry_run(asked: settings.Request, machine: Machine, path: Path, as_json: boo
         click.echo(f"# {file}\n{text}")
     click.echo(f"# command\n{process.shell_line(argv, env)}")
     if settled.config.engine == "erniekit":
-        click.echo(
-            "\n# the same in the training"
-            f" container\n{process.shell_line(container.build_command(Path.cwd(), cuda), {})}\n{process.shell_line(boxed, {})}"
-        )
+        build = process.shell_line(container.build_command(Path.cwd(), cuda), {})
+        click.echo(f"\n# the same in the training container\n{build}\n{process.shell_line(boxed, {})}")
 
 
 @click.command()

@@ -8,7 +8,10 @@ from sft.markup.latex import inline_to_paren
 
 # Characters between which a line break joins without a space: Han, kana, bopomofo, CJK punctuation and full-width
 # forms. Hangul is not among them: Korean separates words with spaces.
-CJK_CLASS = r"\u2e80-\u2fff\u3001-\u3130\u3190-\u31ff\u3200-\u321c\u321f-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff9f\uffe0-\uffef\U00020000-\U0003ffff"
+CJK_CLASS = (
+    r"\u2e80-\u2fff\u3001-\u3130\u3190-\u31ff\u3200-\u321c"
+    r"\u321f-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff9f\uffe0-\uffef\U00020000-\U0003ffff"
+)
 _SPACES = re.compile(r"[ \t\n\r\f]+")  # HTML's white space: NBSP and U+3000 inside a text stay as they are
 _BREAK_IN_CJK = re.compile(f"(?<=[{CJK_CLASS}])[ \\t\\r\\f]*\\n[ \\t\\n\\r\\f]*(?=[{CJK_CLASS}])")
 _DISPLAY = re.compile(r"(?<![\\$])\$\$(?!\$)([^$]*[\\^_{}][^$]*)\$\$(?!\$)")

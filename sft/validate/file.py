@@ -165,12 +165,9 @@ def _rows(
     for shard, part in zip(shards, run(check_shard, shards, runner), strict=True):
         report.add_part(part, before)
         bad.extend([line + before for line in part.bad_lines])
-        for row in part.bad if rejects else ():
-            rejects.row(
-                row.line + before,
-                row.problems,
-                row.text,
-            )  # type: ignore[union-attr]
+        if rejects:
+            for row in part.bad:
+                rejects.row(row.line + before, row.problems, row.text)
         for tables, found in ((images, part.images), (looks, part.looks)):
             for table in found:
                 tables.append(table.copy())  # what came from a cluster is read-only

@@ -552,7 +552,9 @@ def test_a_broken_row_group_costs_its_own_rows(tmp_path: Path) -> None:
     assert [item.target for item in found if isinstance(item, Item)] == ["text 0", "text 1", "text 4", "text 5"]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=4), st.floats(0.2, 1))
 def test_any_damage_is_an_error_or_rejects(tmp_path: Path, damage: list[tuple[float, int]], keep: float) -> None:
     """Bytes overwritten anywhere, and the end cut off (with its magic number put back half of the time)."""

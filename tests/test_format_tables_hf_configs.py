@@ -588,7 +588,9 @@ def test_damage_costs_what_lies_there(tmp_path: Path) -> None:
     assert [label for _, label in shown(read_all(tmp_path))][-1] in ("4", "source.shape")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=30)), max_size=4), st.floats(0.1, 1))
 def test_any_damage_of_a_shard_is_an_error_or_rejects(
     tmp_path: Path, damage: list[tuple[float, bytes]], keep: float

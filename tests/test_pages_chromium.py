@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from waiting import PATIENCE
 
 from sft.report.html import write_report
 from sft.types import Prediction
@@ -36,7 +37,6 @@ FLAGS = (
 )
 PATIENT = "--virtual-time-budget=60000"  # the page's clock runs ahead, so that its waits cost nothing
 KEPT = ROOT / "build" / "screenshots"  # how the pages looked in the latest run of the tests
-GUARD = 90  # seconds; only a browser that hangs takes as long
 ATTACK = "</script><script>hacked()</script><img src=x onerror=hacked()>"
 TABLE = "<fcel>a<fcel>b<nl><fcel>c<fcel>d<nl>"
 SCOUT = """
@@ -85,7 +85,7 @@ def browse(chromium: str, tmp_path: Path, url: str, *words: str) -> tuple[str, l
         done = subprocess.run(
             [chromium, *FLAGS, f"--user-data-dir={profile}", *words, url],
             capture_output=True,
-            timeout=GUARD,
+            timeout=PATIENCE,
             check=False,
         )
     finally:

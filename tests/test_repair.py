@@ -100,7 +100,9 @@ def test_a_broken_line_keeps_every_byte(tmp_path: Path, line: bytes) -> None:
     assert mended == {"file.crlf": 1}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     st.lists(
         values.map(lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))

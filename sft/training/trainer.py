@@ -195,7 +195,7 @@ def versions(python: str) -> dict[str, str]:
         " m.distributions()}))"
     )
     try:
-        done = subprocess.run([python, "-c", code], capture_output=True, timeout=60, check=True)
+        done = subprocess.run([python, "-c", code], capture_output=True, timeout=300, check=True)
         found = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         return {}

@@ -29,9 +29,6 @@ FROM_BASE = ("config.json", "tokenizer.json", "tokenizer_config.json", "preproce
 # Tensors that no stage trains and some trainers leave out; servers ask for them, so they are taken from the base.
 NEVER_TRAINED = ("packing_position_embedding", "vision_model.head.")
 PROCESSOR = "PaddleOCRVLProcessor"
-TEMPLATE_PATIENCE = (
-    300.0  # seconds on the clock, for a machine that does much else: a template cannot wait for anything
-)
 
 
 def server_files(folder: Path, version: versions.ModelVersion, *, pixels: tuple[int, int], eos_token_id: int) -> None:

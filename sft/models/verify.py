@@ -23,7 +23,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from sft.errors import ProblemsFound
 from sft.files import read_bounded, read_table, sha256
 from sft.models import prompts, versions
-from sft.models.exporter import TEMPLATE_PATIENCE
 from sft.models.safetensors import safetensors_header, tensor_table
 from sft.models.token_budget import load_tokenizer, pixel_limits
 from sft.models.versions import ModelVersion
@@ -39,6 +38,9 @@ FROM_BASE_IF_THERE = (
 )
 MAX_TEMPLATE_BYTES = 64 * 1024
 TEMPLATE_SECONDS = 5  # of the processor, for a stranger's template; an honest one takes a millisecond
+TEMPLATE_PATIENCE = (
+    300.0  # seconds on the clock, for a machine that does much else: a template cannot wait for anything
+)
 TEMPLATE_MEMORY = 1 << 30  # bytes that its process may have beyond what it starts with
 RENDER = "from sft.models.verify import render_guarded; render_guarded()"
 SHOWN = 300  # characters of what a stranger wrote in a message

@@ -14,7 +14,7 @@ from PIL import Image
 from sft import formats
 from sft.errors import UsageError
 from sft.formats.base import Item, Options, Picture, Read, Reject
-from sft.formats.shared import regions
+from sft.formats.shared import page_images, regions
 from sft.markup.errors import MarkupError
 from sft.types import Task
 
@@ -101,7 +101,7 @@ def test_images_are_found_by_what_is_left_of_their_name(tmp_path: Path) -> None:
     above, beside = image(tmp_path / "scan.jpg"), image(tmp_path / "page" / "0001.png")
 
     def found(name: str, **given: Any) -> Path | None:
-        return regions.image_beside(name, document, tmp_path, Options(**given)).path
+        return page_images.image_beside(name, document, tmp_path, Options(**given)).path
 
     assert (
         found("scan.jpg")
@@ -112,9 +112,9 @@ def test_images_are_found_by_what_is_left_of_their_name(tmp_path: Path) -> None:
         == above
     )
     assert found("") == found("0001.tif") == beside
-    assert found("missing.png", images=tmp_path) == tmp_path / "missing.png"
+    assert found("missing.png", images=tmp_path / "elsewhere") == tmp_path / "elsewhere" / "missing.png"
     assert (
-        regions.image_beside("https://example.org/a.png", document, tmp_path, Options()).url
+        page_images.image_beside("https://example.org/a.png", document, tmp_path, Options()).url
         == "https://example.org/a.png"
     )
     for name, code in [

@@ -32,10 +32,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sft.files import Unit, file_units
+from sft.files import Unit
 from sft.formats.base import Format, Options, Picture, Read, Reject
-from sft.formats.shared import json_stream, regions
-from sft.markup import Cell, Grid, MarkupError
+from sft.formats.shared import json_stream, page_images, regions
+from sft.markup import Cell, Grid, MarkupError, join_words
 from sft.types import Task
 
 MAX_CELLS = 100_000  # of one table
@@ -163,7 +163,7 @@ def _cell(cell: Mapping[str, Any], document: Mapping[str, Any]) -> Cell:
     header = cell.get("column_header") is True or cell.get("row_header") is True
     text = _string(cell, "text")
     if not text.strip() and cell.get("ref"):
-        text = " ".join(_referred(cell["ref"], document))
+        text = join_words([part for part in _referred(cell["ref"], document) if part.strip()])
     return Cell(
         " ".join(text.split("\n")), max(1, _whole(cell, "row_span", 1)), max(1, _whole(cell, "col_span", 1)), header
     )
@@ -298,14 +298,14 @@ LISTS = ("texts", "tables", "pictures", "key_value_items", "form_items")
 def units(source: Path, options: Options) -> Iterator[Unit]:
     """Documents: the file, or every .json below a folder."""
     root, paths = regions.files(source, (".json",))
-    yield from file_units(paths, root, per=1)
+    yield from page_images.units(paths, root, options, per=1)
 
 
 def read(unit: Unit, options: Options) -> Iterator[Read]:
     """One item per text, table, chart and form field."""
-    for path in unit.payload:
-        name = regions.relative(path, unit.path)
-        document = json_stream.document(path)
+    for source in unit.payload:
+        name = regions.relative(source.path, unit.path)
+        document = json_stream.document(source.path)
         if isinstance(document, json_stream.Fault):
             yield Reject(name, document.code, document.message, document.raw)
         elif not isinstance(document, dict) or not any(isinstance(document.get(key), list) for key in LISTS):
@@ -316,11 +316,13 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
                 json_stream.raw(document),
             )
         else:
-            yield from _document(document, path, name, unit.path, options)
+            yield from _document(document, source, name, unit.path, options)
 
 
-def _document(document: Mapping[str, Any], path: Path, name: str, root: Path, options: Options) -> Iterator[Read]:
-    pages = _Pages(document, path, root, options)
+def _document(
+    document: Mapping[str, Any], source: page_images.PageDocument, name: str, root: Path, options: Options
+) -> Iterator[Read]:
+    pages = _Pages(document, source, root, options)
     for kind in LISTS:
         items = document.get(kind) or []
         if not isinstance(items, list):
@@ -383,10 +385,12 @@ def _item(
 class _Pages:
     """The images of one document."""
 
-    def __init__(self, document: Mapping[str, Any], path: Path, root: Path, options: Options) -> None:
+    def __init__(
+        self, document: Mapping[str, Any], source: page_images.PageDocument, root: Path, options: Options
+    ) -> None:
         pages = document.get("pages")
         self.pages: dict[str, Any] = pages if isinstance(pages, dict) else {}
-        self.path, self.root, self.options = path, root, options
+        self.source, self.root, self.options = source, root, options
         self.known: dict[str, tuple[Picture, tuple[float, float]]] = {}  # page → image, pixels per unit
 
     def crop(self, place: Any, item: Mapping[str, Any]) -> Picture:
@@ -424,12 +428,7 @@ class _Pages:
     def _page(self, page: Mapping[str, Any]) -> tuple[Picture, tuple[float, float]]:
         picture = self._image(page)
         if picture is None and len(self.pages) == 1:
-            picture = regions.image_beside(
-                f"{self.path.stem}.png",
-                self.path,
-                self.root,
-                self.options,
-            )
+            picture = self._beside(f"{self.source.path.stem}.png")
             picture = picture if regions.size_of(picture) else None
         if picture is None:
             raise MarkupError(
@@ -449,11 +448,19 @@ class _Pages:
         image = owner.get("image")
         if not isinstance(image, dict) or not isinstance(image.get("uri"), str):
             return None
-        return regions.image_beside(
-            image["uri"],
-            self.path,
+        return self._beside(image["uri"])
+
+    def _beside(self, name: str) -> Picture:
+        one_page = len(self.pages) == 1
+        path = self.source.path
+        contested = self.source.contested
+        return page_images.image_beside(
+            name,
+            path,
             self.root,
             self.options,
+            contested=contested,
+            one_page=one_page,
         )
 
 

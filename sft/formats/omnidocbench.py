@@ -28,7 +28,7 @@ from typing import Any
 
 from sft.files import Unit
 from sft.formats.base import Format, Options, Picture, Read, Reject
-from sft.formats.shared import json_stream, regions
+from sft.formats.shared import json_stream, page_images, regions
 from sft.markup import MarkupError, latex
 from sft.types import Task
 
@@ -56,12 +56,8 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             if not isinstance(blocks, list):
                 raise MarkupError("source.shape", "neither layout_dets nor blocks in this page")
             name, width, height = _page(page)
-            picture = regions.image_beside(
-                name,
-                unit.path,
-                unit.path.parent,
-                options,
-                folders=("images",),
+            picture = page_images.image_beside(
+                name, unit.path, unit.path.parent, options, folders=("images",), one_page=False
             )
         except MarkupError as error:
             yield Reject(

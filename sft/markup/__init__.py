@@ -20,15 +20,18 @@ if TYPE_CHECKING:
     from sft.markup.pipeline import MIN_LENGTH, MIN_LENGTH_TABLE, dollars_deleted, min_length, repetition_cut
     from sft.markup.text import clusters, controls, invisible, lookalikes, marks_missing, maybe_suspicious, nfc, scripts
     from sft.markup.unicode_scripts import NEEDS_MARKS, RATIO, SHORTEST, script_of
+    from sft.markup.words import HYPHENS, SOFT_HYPHEN, ink_hyphens, join_words
 else:
     __getattr__ = names_of(__name__)
 
 __all__ = [
+    "HYPHENS",
     "MIN_LENGTH",
     "MIN_LENGTH_TABLE",
     "NEEDS_MARKS",
     "RATIO",
     "SHORTEST",
+    "SOFT_HYPHEN",
     "SYNONYMS",
     "Cell",
     "Grid",
@@ -37,8 +40,10 @@ __all__ = [
     "clusters",
     "controls",
     "dollars_deleted",
+    "ink_hyphens",
     "invisible",
     "is_ruler",
+    "join_words",
     "latex",
     "latex_tokens",
     "lookalikes",

@@ -5,15 +5,10 @@ from __future__ import annotations
 import re
 
 from sft.markup.latex import inline_to_paren
+from sft.markup.unicode_scripts import UNSPACED_CLASS
 
-# Characters between which a line break joins without a space: Han, kana, bopomofo, CJK punctuation and full-width
-# forms. Hangul is not among them: Korean separates words with spaces.
-CJK_CLASS = (
-    r"\u2e80-\u2fff\u3001-\u3130\u3190-\u31ff\u3200-\u321c"
-    r"\u321f-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff9f\uffe0-\uffef\U00020000-\U0003ffff"
-)
 _SPACES = re.compile(r"[ \t\n\r\f]+")  # HTML's white space: NBSP and U+3000 inside a text stay as they are
-_BREAK_IN_CJK = re.compile(f"(?<=[{CJK_CLASS}])[ \\t\\r\\f]*\\n[ \\t\\n\\r\\f]*(?=[{CJK_CLASS}])")
+_BREAK_WITHOUT_BLANK = re.compile(f"(?<=[{UNSPACED_CLASS}])[ \\t\\r\\f]*\\n[ \\t\\n\\r\\f]*(?=[{UNSPACED_CLASS}])")
 _DISPLAY = re.compile(r"(?<![\\$])\$\$(?!\$)([^$]*[\\^_{}][^$]*)\$\$(?!\$)")
 
 # What leaves no ink: white space of any kind, joiners, zero-width spaces, direction marks, soft hyphen, byte order
@@ -49,13 +44,13 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` with every run of white space as one space, or as nothing where it breaks a line between two CJK
-    characters.
+    """`text` with every run of white space as one space, or as nothing where it breaks a line between two
+    characters of scripts without blanks (Han, kana, Thai …).
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\n" in text and not text.isascii():
-        text = _BREAK_IN_CJK.sub("", text)
+        text = _BREAK_WITHOUT_BLANK.sub("", text)
     return visible(_SPACES.sub(" ", text))
 
 

@@ -3,7 +3,7 @@
 Slots that are taken push cells to the right; a row span ends with its row group; `rowspan="0"` reaches that end; a
 column span of 0 or garbage is 1; `<tfoot>` comes last; short rows are filled; a row without cells stays if a cell from
 above reaches into it. Captions, comments, scripts, columns and pictures are dropped; character references are read
-once. Choices: `<br>` and block elements are one space (none between two CJK characters), `$…$` around TeX is `\\( …
+once. Choices: `<br>` and block elements are one space (none between Han, kana, Thai …), `$…$` around TeX is `\\( …
 \\)`, MathML is its alttext, a table inside a cell is its texts, where cells overlap the first has the slot, and columns
 that only one overlong cell reaches are cut.
 """

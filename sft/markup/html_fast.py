@@ -13,9 +13,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar
 
-from sft.markup.cell_text import CJK_CLASS, keep_numbers
+from sft.markup.cell_text import keep_numbers
 from sft.markup.grid import SLOTS, Grid
 from sft.markup.html_tokenizer import SubSup, spans_of
+from sft.markup.unicode_scripts import UNSPACED_CLASS
 
 ATTRIBUTES = re.compile(r"""(?: [^\s"'<>/=&]+(?:=(?:"[^"<>&]*"|'[^'<>&]*'|[^\s"'<>=&`]+))?)* ?""")
 HEADING = "\x01"  # stands as an attribute in what was a <th>, and in front of the rows of a <thead>
@@ -209,7 +210,7 @@ T = TypeVar("T")
 
 _ROW = re.compile(f"<tr({ATTRIBUTES.pattern})>")
 _SPACES = re.compile(r"[ \t\n\r\f]+")
-_CJK_BREAK = re.compile(f"[{CJK_CLASS}][ \\t\\n\\r\\f]+[{CJK_CLASS}]")
+_BREAK_WITHOUT_BLANK = re.compile(f"[{UNSPACED_CLASS}][ \\t\\f]*[\\n\\r][ \\t\\n\\r\\f]*[{UNSPACED_CLASS}]")
 _PRINTABLE = (
     r"!-~\xa1-\xac\xae-\u1fff\u2010-\u2027\u2030-\u205e\u2070-\u27ff\u2801-\u2fff"
     r"\u3001-\u3163\u3165-\ufefe\uff01-\uff9f\uffa1-\U0010ffff"
@@ -371,7 +372,7 @@ def _even(body: str, heading: str) -> str | None:
         )
     if "&nbsp;" in body:
         body = body.replace(">&nbsp;<", "><").replace("&nbsp;", "\xa0")
-    if not body.isascii() and _CJK_BREAK.search(body):
+    if not body.isascii() and _BREAK_WITHOUT_BLANK.search(body):
         return None
     body = _SPACES.sub(" ", body).replace("> ", ">").replace(" <", "<")
     return _ROW.sub("<tr>", body) if "<tr " in body else body

@@ -29,7 +29,7 @@ def parse_markdown(text: str) -> Grid:
     """The first table of `text` in GitHub's Markdown: a heading row, a ruler of as many cells, rows until a line
     without a table.
 
-    `\\|` is a pipe; `<br>` is a space (nothing between two CJK characters); references (`&lt;`) are read; `$…$` around
+    `\\|` is a pipe; `<br>` is a space (nothing between Han, kana, Thai …); references (`&lt;`) are read; `$…$` around
     TeX is `\\( … \\)`. Emphasis is kept as it is written, with a warning. Short rows are filled; a row that is longer
     widens the table.
     Raises: MarkupError `source.syntax` if there is no such table; `source.too_large`.

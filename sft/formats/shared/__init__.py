@@ -11,8 +11,10 @@ from sft.lazy import names_of
 if TYPE_CHECKING:
     from sft.formats.shared import (
         datasets_library,
+        hocr_text,
         json_stream,
         lmdb_file,
+        page_images,
         parquet,
         regions,
         rows,
@@ -65,6 +67,7 @@ __all__ = [
     "decode_line",
     "from_base64",
     "from_messages",
+    "hocr_text",
     "inexpressible",
     "is_output",
     "item",
@@ -74,6 +77,7 @@ __all__ = [
     "lmdb_file",
     "make",
     "misshapen",
+    "page_images",
     "parquet",
     "picture",
     "prompt_tasks",

@@ -1,19 +1,17 @@
-"""Regions of page images, as every page format needs them: files, images beside them, boxes and polygons in pixels."""
+"""Regions of page images, as every page format needs them: files, boxes and polygons in pixels."""
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from sft.errors import UsageError
-from sft.files import Unit, file_units
-from sft.formats.base import Item, Options, Picture, Read, Reject, inside
-from sft.formats.shared import json_stream, rows, xml_safe
+from sft.files import Unit
+from sft.formats.base import Item, Options, Picture, Read, Reject
+from sft.formats.shared import json_stream, page_images, rows, xml_safe
 from sft.formats.shared.targets import make
 from sft.images import ImageProblem, probe
 from sft.markup import MarkupError
@@ -45,12 +43,13 @@ def files(source: Path, suffixes: Sequence[str]) -> tuple[Path, list[Path]]:
     return source, found
 
 
-def xml_units(source: Path, suffixes: Sequence[str]) -> Iterator[Unit]:
-    """XML pages: the file, or every one below a folder (METS files, which list pages, are left out)."""
+def xml_units(source: Path, suffixes: Sequence[str], options: Options) -> Iterator[Unit]:
+    """XML pages, as `page_images.units`: the file, or every one below a folder (METS files, which list pages, are
+    left out).
+    """
     root, paths = files(source, suffixes)
-    yield from file_units(
-        (path for path in paths if source == path or path.name.lower() not in ("mets.xml", "metadata.xml")), root
-    )
+    pages = [path for path in paths if source == path or path.name.lower() not in ("mets.xml", "metadata.xml")]
+    yield from page_images.units(pages, root, options)
 
 
 def read_pages(
@@ -225,64 +224,3 @@ def item(
             str(error),
             raw[: rows.RAW],
         )
-
-
-def image_beside(name: str, document: Path, root: Path, options: Options, *, folders: Iterable[str] = ()) -> Picture:
-    """The image that a document calls `name`: an address, or a file under `--images`, beside the document, or in one of
-    `folders` there.
-
-    Documents keep names from the machine they were written on, so that a path which leads nowhere is also looked for by
-    its last part, and then by the name of the document with any image suffix. The folder above counts where the
-    document lies in one called page or alto, as Transkribus and eScriptorium export. What is not found is given as it
-    was written.
-    """
-    if name.startswith(("http://", "https://", "data:")):
-        return replace(rows.picture(name, root), turn=options.turn)
-    if "://" in name and not name.startswith("file://"):
-        raise MarkupError(
-            "source.address",
-            f"{name[:100]!r} is not fetched",
-            hint="download the images, and name their folder with --images",
-        )
-    written = (
-        unquote("/" + name[len("file://") :].partition("/")[2])
-        if name.startswith("file://")
-        else name.replace("\\", "/")
-    )
-    last = written.rsplit("/", 1)[-1]
-    bases = (
-        [options.images]
-        if options.images
-        else [
-            document.parent,
-            *(document.parent / folder for folder in folders),
-        ]
-    )
-    if not options.images and document.parent.name.lower() in ("page", "alto", "hocr", "xml"):
-        bases.append(document.parent.parent)
-    candidates = [
-        path for spelling in dict.fromkeys((written, last)) for base in bases if (path := inside(base, spelling))
-    ]
-    for path in candidates:
-        if os.path.isfile(path):
-            return Picture(path=path, turn=options.turn)
-    stems = [
-        stem
-        for stem in dict.fromkeys((Path(last).stem, document.stem, document.name.split(".")[0]))
-        if stem and inside(document.parent, stem)
-    ]
-    for stem in stems:
-        for base in bases:
-            found = base / rows.with_suffix(base, stem)
-            if os.path.isfile(found):
-                return Picture(path=found, turn=options.turn)
-    if not candidates:
-        raise MarkupError(
-            "image.missing" if not name else "source.outside",
-            f"no image called {name[:100]!r}" if name else "no image is named",
-        )
-    return Picture(
-        path=candidates[0],
-        turn=options.turn,
-        others=tuple(candidates[1:]),
-    )

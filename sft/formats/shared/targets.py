@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from sft.errors import UsageError
-from sft.markup import MarkupError, chart, latex, text
+from sft.markup import MarkupError, chart, ink_hyphens, latex, text
 from sft.types import Task
 
 # Task → how its labels may be written. For tables and charts `auto` finds it out; for the others it is the first.
@@ -65,7 +65,7 @@ def make(task: Task, label: str, *, markup: str = "auto") -> str:
 
 
 def _text(label: str, markup: str) -> str:
-    return text.clean(latex.inline_to_paren(label) if markup == "latex" else label)
+    return text.clean(ink_hyphens(latex.inline_to_paren(label) if markup == "latex" else label))
 
 
 def _formula(label: str, markup: str) -> str:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sft.errors import EngineError, SftError, UsageError
 from sft.formats import get
 from sft.formats.base import Item, Options, Read, Reject
-from sft.formats.hf import value_at
+from sft.formats.hf_values import value_at
 from sft.formats.shared import hub_files, parquet
 from sft.markup.errors import MarkupError
 from sft.types import Task
@@ -399,7 +399,8 @@ def test_metadata_csv(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_bytes(
         b"file_name,text\n1.png,one\n2.png," + b"x" * 200_000 + b'\n3.png,"never closed\n4.png,four\n'
     )
-    assert codes(read_all(tmp_path)) == ["", "", "source.syntax", ""]
+    assert codes(read_all(tmp_path)) == ["", "", "", ""], "a quote that is never closed is text"
+    assert codes(read_all(tmp_path, quotes="csv")) == ["", "", "source.syntax", ""]
 
 
 def test_json_lines_and_arrays(tmp_path: Path) -> None:

@@ -11,19 +11,25 @@ from sft.formats.base import Format
 from sft.lazy import names_of
 
 if TYPE_CHECKING:
-    from sft.formats.base import Format, HubRow, Item, Options, Picture, Read, Reject
-    from sft.formats.shared import to_messages
+    from sft.formats.base import Format, HubRow, Item, Note, Options, Picture, Read, Reject, split_name
+    from sft.formats.shared.conversations import to_messages
+    from sft.formats.shared.rows import IMAGE_SUFFIXES
+    from sft.formats.shared.text_input import open_text
 else:
     __getattr__ = names_of(__name__)
 
 __all__ = [
+    "IMAGE_SUFFIXES",
     "Format",
     "HubRow",
     "Item",
+    "Note",
     "Options",
     "Picture",
     "Read",
     "Reject",
+    "open_text",
+    "split_name",
     "to_messages",
 ]
 

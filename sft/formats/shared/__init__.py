@@ -28,10 +28,12 @@ if TYPE_CHECKING:
         from_messages,
         inexpressible,
         misshapen,
+        parse,
         to_messages,
     )
     from sft.formats.shared.delimited_text import Record, records
     from sft.formats.shared.hub_files import DataFile, data_files, is_output
+    from sft.formats.shared.json_stream import likely_encoding
     from sft.formats.shared.rows import (
         BOM,
         IMAGE_SUFFIXES,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
         begin,
         decode_line,
         from_base64,
+        is_windows,
         item,
         json_rows,
         json_units,
@@ -46,9 +49,11 @@ if TYPE_CHECKING:
         prompt_tasks,
         source_file,
         text_lines,
+        windows_picture,
         with_suffix,
     )
     from sft.formats.shared.targets import make
+    from sft.formats.shared.text_input import open_text, to_utf8, what_it_is
 else:
     __getattr__ = names_of(__name__)
 
@@ -70,15 +75,19 @@ __all__ = [
     "hocr_text",
     "inexpressible",
     "is_output",
+    "is_windows",
     "item",
     "json_rows",
     "json_stream",
     "json_units",
+    "likely_encoding",
     "lmdb_file",
     "make",
     "misshapen",
+    "open_text",
     "page_images",
     "parquet",
+    "parse",
     "picture",
     "prompt_tasks",
     "records",
@@ -87,7 +96,10 @@ __all__ = [
     "source_file",
     "text_lines",
     "to_messages",
+    "to_utf8",
     "webdataset",
+    "what_it_is",
+    "windows_picture",
     "with_suffix",
     "xml_safe",
 ]

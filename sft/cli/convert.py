@@ -11,14 +11,14 @@ import click
 from sft import formats, models, ui
 from sft.cli.options import json_option, model_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
-from sft.formats import Format
+from sft.formats import MEANING, Format
 from sft.runtime import Runner
 from sft.types import Task
 
 if TYPE_CHECKING:
     from sft.convert import ConvertRequest, Result
 
-MARKUPS = ("auto", "text", "html", "otsl", "markdown", "csv", "latex", "deplot", "unichart")
+MARKUPS = ("auto", *MEANING)
 
 
 @click.command()

@@ -13,6 +13,7 @@ from sft.lazy import names_of
 if TYPE_CHECKING:
     from sft.formats.base import Format, HubRow, Item, Note, Options, Picture, Read, Reject, split_name
     from sft.formats.shared.conversations import to_messages
+    from sft.formats.shared.markups import MEANING
     from sft.formats.shared.rows import IMAGE_SUFFIXES
     from sft.formats.shared.text_input import open_text
 else:
@@ -20,6 +21,7 @@ else:
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "MEANING",
     "Format",
     "HubRow",
     "Item",

@@ -267,7 +267,7 @@ def _table(text: str, where: str, line: int) -> Iterator[Problem]:
 
 
 def _formula(text: str, where: str, line: int) -> Iterator[Problem]:
-    from sft.markup import latex
+    from sft.markup import latex, unseen
 
     if not (text.startswith("\\[") and text.endswith("\\]")):
         yield make(
@@ -285,12 +285,20 @@ def _formula(text: str, where: str, line: int) -> Iterator[Problem]:
             line,
             error.hint,
         )
-    for found in latex.corruptions(text):
+    else:
+        if found := unseen(text):
+            yield make(
+                "target.unseen",
+                f"{where} has {found}, which leaves no ink",
+                line,
+                "leave it out: no model can read it from an image",
+            )
+    for fault in latex.corruptions(text):
         yield make(
-            found.code,
-            f"{where}: {shorten(str(found))}",
+            fault.code,
+            f"{where}: {shorten(str(fault))}",
             line,
-            found.hint,
+            fault.hint,
         )
 
 

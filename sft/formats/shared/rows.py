@@ -272,29 +272,13 @@ def from_base64(text: str) -> bytes:
 
 
 def item(
-    where: str,
-    raw: str,
-    label: str,
-    image: Picture,
-    options: Options,
-    *,
-    task: Task,
-    group: str = "",
-    prompt: str = "",
-    usual: str = "auto",
+    where: str, raw: str, label: str, image: Picture, options: Options, *, task: Task, group: str = "", prompt: str = ""
 ) -> Read:
-    """An Item with its finished target, or the Reject that says why the label is none.
-
-    `usual`: how the format writes labels.
-    """
+    """An Item with its finished target, or the Reject that says why the label is none."""
     if not label.strip():
         return Reject(where, "target.empty", "no label", raw[:RAW])
     try:
-        target = make(
-            task,
-            label,
-            markup=usual if options.markup == "auto" else options.markup,
-        )
+        target = make(task, label, markup=options.markup)
     except MarkupError as error:
         return Reject(
             where,

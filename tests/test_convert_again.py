@@ -129,7 +129,7 @@ def test_other_files_beside_the_images_change_nothing(boxes: Path, tmp_path: Pat
 
 
 def test_pieces_of_a_killed_run_whose_image_has_changed_are_not_used(boxes: Path, tmp_path: Path) -> None:
-    from sft import convert_tally
+    from sft.convert import tally as convert_tally
     from sft.convert import worker
     from sft.files import staging
 

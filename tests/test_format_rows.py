@@ -16,10 +16,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sft.errors import UsageError
+from sft.files.text_input import what_it_is
 from sft.formats import base, get
 from sft.formats.base import Item, Options, Read, Reject
 from sft.formats.shared import delimited_text, rows
-from sft.formats.shared.text_input import what_it_is
 from sft.markup.errors import MarkupError
 from sft.types import Task
 
@@ -72,7 +72,7 @@ def test_rec_lines(tmp_path: Path) -> None:
     )
     found = reads("paddleocr-rec", path)
     assert short(found) == ["简单可依赖", "AT&T <b>", "source.encoding", "টাকা ৪৫", "end"]
-    assert [read.where for read in found if not isinstance(read, base.HubRow)] == [
+    assert [read.where for read in found if not isinstance(read, (base.HubRow, base.Note))] == [
         f"rec_gt.txt:{line}" for line in (1, 3, 4, 5, 6)
     ]
     assert paths(found, tmp_path) == ["train/word_001.jpg", "train/b c.jpg", "last.jpg", "n.jpg"]
@@ -397,7 +397,7 @@ def test_pairs(tmp_path: Path) -> None:
         put(tmp_path / f"{stem}.gt.txt", text)
     put(tmp_path / "e.gt.txt", b"\xff")
     put(tmp_path / "f.gt.txt", b"a\0")
-    found = {read.where: read for read in reads("gt-pairs", tmp_path) if not isinstance(read, base.HubRow)}
+    found = {read.where: read for read in reads("gt-pairs", tmp_path) if not isinstance(read, (base.HubRow, base.Note))}
     assert {where: read.target for where, read in found.items() if isinstance(read, Item)} == {
         "a.gt.txt": "ich denke",
         "b/0001.gt.txt": "eins",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sft.lazy import names_of
 
 if TYPE_CHECKING:
-    from sft.convert.driver import HUB_NAMES, NothingUsable, Result, convert, options_of, rejects_path, warning
+    from sft.convert.driver import HUB_NAMES, NothingUsable, Result, convert, options_of, rejects_path
     from sft.convert.worker import ConvertRequest
 else:
     __getattr__ = names_of(__name__)
@@ -20,5 +20,4 @@ __all__ = [
     "convert",
     "options_of",
     "rejects_path",
-    "warning",
 ]

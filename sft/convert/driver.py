@@ -23,15 +23,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sft import convert_words, formats, models
+from sft import formats, models
+from sft.convert import wording
+from sft.convert.tally import Tally, read_tally
 from sft.convert.worker import ConvertRequest, Piece, convert_unit, forget
-from sft.convert_tally import Tally, read_tally
 from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.files import Unit, atomic, manifest, open_input, snapshot, staging, write_json
 from sft.formats import Format, Options
 from sft.runtime import Runner, parallel
-
-SHOWN = 8  # names that a warning holds
 
 
 def files_of(unit: Unit) -> Iterable[Path]:
@@ -57,14 +56,6 @@ def not_read(read: Collection[Path], aside: Collection[Path]) -> list[str]:
                 and os.path.isfile(entry.path)
             ]
     return sorted(found)
-
-
-def warning(names: list[str]) -> str:
-    """Those names as a sentence; "" for none."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return (
-        f"also here, not read: {', '.join(names[:SHOWN])}{more}; name such a file itself to convert it" if names else ""
-    )
 
 
 HUB_NAMES = ("hf",)  # formats whose source may be the name of a data set instead of a path
@@ -410,8 +401,8 @@ def _assemble(
         "images": dict(sorted(tally.images.items())),
     }
     more = {
-        "warnings": convert_words.warnings(inputs, tally),
-        "notes": convert_words.notes(tally),
+        "warnings": wording.warnings(inputs, tally),
+        "notes": wording.notes(tally),
         "custom_prompts": tally.prompts,
     }
     if not tally.out:
@@ -480,12 +471,12 @@ def _give_up(place: staging.Work, tally: Tally, order: ConvertRequest, account: 
             where=str(order.source),
             hint=f"`sft convert --list {order.format}` shows what it looks like",
         )
-    advice = convert_words.advice(
+    advice = wording.advice(
         rejects_path(order.out),
         order,
         missing="image.missing" in tally.reasons,
     )
-    said = convert_words.first_rejects(rejects_path(order.out))
+    said = wording.first_rejects(rejects_path(order.out))
     hint = (
         f"{advice}{'; ' if advice else ''}{rejects_path(order.out)} names every reason; {order.out.name} is not written"
     )

@@ -14,7 +14,7 @@ import msgspec
 
 from sft import formats, models
 from sft.convert.image_store import NotFetched, Placed, Store, forget_folders
-from sft.convert_tally import PIECES, Tally, count
+from sft.convert.tally import PIECES, Tally, count
 from sft.errors import SftError
 from sft.files import Seen, Unit, atomic
 from sft.formats import Format, HubRow, Item, Note, Options, Picture, Read, Reject

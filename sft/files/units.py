@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sft.files.jsonl import bounded_lines
-from sft.formats import open_text
+from sft.files.text_input import open_text
 
 UNIT_BYTES = 1 << 20  # of a line-based file in one unit
 UNIT_FILES = 64  # small files in one unit

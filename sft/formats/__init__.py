@@ -12,10 +12,7 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.formats.base import Format, HubRow, Item, Note, Options, Picture, Read, Reject, split_name
-    from sft.formats.shared.conversations import to_messages
-    from sft.formats.shared.markups import MEANING
-    from sft.formats.shared.rows import IMAGE_SUFFIXES
-    from sft.formats.shared.text_input import open_text
+    from sft.formats.shared import IMAGE_SUFFIXES, MEANING, to_messages
 else:
     __getattr__ = names_of(__name__)
 
@@ -30,7 +27,6 @@ __all__ = [
     "Picture",
     "Read",
     "Reject",
-    "open_text",
     "split_name",
     "to_messages",
 ]

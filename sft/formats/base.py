@@ -105,8 +105,8 @@ class Options:
     """What the user said about the source. `columns`: {"image": …, "text": …} for formats with named columns.
 
     `markup`: how labels are written, "auto" or a key of `sft.formats.shared.markups.MEANING`. `images`: the folder that
-    image paths count from, where the format's own rule does not hold. `quotes`: of CSV and TSV: "csv" where they enclose
-    fields, "none" where they are text, "auto" to find out.
+    image paths count from, where the format's own rule does not hold. `quotes`: of CSV and TSV: "csv" where they
+    enclose fields, "none" where they are text, "auto" to find out.
     """
 
     task: Task | None = None

@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sft.errors import UsageError
-from sft.files import UNIT_BYTES, Unit, bounded_lines, line_units
+from sft.files import UNIT_BYTES, Unit, bounded_lines, line_units, open_text
 from sft.formats import delimited_dialect as dialect
 from sft.formats.base import UNIT_OBJECTS, Format, Item, Options, Read, Reject
 from sft.formats.shared import (
@@ -36,7 +36,6 @@ from sft.formats.shared import (
     Record,
     decode_line,
     item,
-    open_text,
     picture,
     records,
     source_file,

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sft.files import CHUNK, bounded_lines
-from sft.formats.shared import IMAGE_SUFFIXES, open_text
+from sft.files import CHUNK, bounded_lines, open_text
+from sft.formats.shared import IMAGE_SUFFIXES
 
 SEPARATORS = ",\t;|"
 EASYOCR = ("filename", "words")

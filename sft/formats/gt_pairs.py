@@ -22,9 +22,9 @@ from itertools import groupby
 from pathlib import Path
 
 from sft.errors import UsageError
-from sft.files import UNIT_FILES, Unit, open_input
+from sft.files import UNIT_FILES, Unit, open_input, to_utf8, what_it_is
 from sft.formats.base import Format, Options, Picture, Read, Reject
-from sft.formats.shared import IMAGE_SUFFIXES, RAW, item, likely_encoding, to_utf8, what_it_is
+from sft.formats.shared import IMAGE_SUFFIXES, RAW, item, likely_encoding
 from sft.types import Task
 
 GT = ".gt.txt"

@@ -27,10 +27,10 @@ from functools import cache
 from pathlib import Path
 
 from sft.errors import UsageError
-from sft.files import MAX_LINE_BYTES, UNIT_FILES, Span, Unit, line_units, unit_lines
+from sft.files import MAX_LINE_BYTES, UNIT_FILES, Span, Unit, line_units, open_text, unit_lines
 from sft.formats.base import Format, Note, Options, Picture, Read, Reject
 from sft.formats.icdar_page import SCRIPTS, Layout, fits, layout, split
-from sft.formats.shared import BOM, IMAGE_SUFFIXES, RAW, begin, decode_line, item, open_text, picture
+from sft.formats.shared import BOM, IMAGE_SUFFIXES, RAW, begin, decode_line, item, picture
 from sft.markup import MarkupError
 from sft.types import Task
 

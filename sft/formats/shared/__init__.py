@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sft.formats.shared.delimited_text import Record, records
     from sft.formats.shared.hub_files import DataFile, data_files, is_output
     from sft.formats.shared.json_stream import likely_encoding
+    from sft.formats.shared.markups import MEANING
     from sft.formats.shared.rows import (
         BOM,
         IMAGE_SUFFIXES,
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
         with_suffix,
     )
     from sft.formats.shared.targets import make
-    from sft.formats.shared.text_input import open_text, to_utf8, what_it_is
 else:
     __getattr__ = names_of(__name__)
 
@@ -61,6 +61,7 @@ __all__ = [
     "BOM",
     "IMAGE_SUFFIXES",
     "MARK",
+    "MEANING",
     "RAW",
     "DataFile",
     "Inline",
@@ -84,7 +85,6 @@ __all__ = [
     "lmdb_file",
     "make",
     "misshapen",
-    "open_text",
     "page_images",
     "parquet",
     "parse",
@@ -96,9 +96,7 @@ __all__ = [
     "source_file",
     "text_lines",
     "to_messages",
-    "to_utf8",
     "webdataset",
-    "what_it_is",
     "windows_picture",
     "with_suffix",
     "xml_safe",

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sft.files import MAX_LINE_BYTES, bounded_lines
+from sft.files import MAX_LINE_BYTES, bounded_lines, open_text
 from sft.formats.base import Reject
 from sft.formats.delimited_dialect import MAX_RECORD_CHARS, MAX_RECORD_LINES
 from sft.formats.shared.rows import BOM, begin, decode_line
-from sft.formats.shared.text_input import open_text
 
 
 @dataclass(frozen=True)

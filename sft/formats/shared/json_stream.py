@@ -21,9 +21,8 @@ from typing import IO, Any
 import msgspec
 
 from sft.errors import UsageError
-from sft.files import MAX_LINE_BYTES, UNIT_BYTES, Unit
+from sft.files import MAX_LINE_BYTES, UNIT_BYTES, Unit, open_text
 from sft.formats.base import UNIT_OBJECTS, Reject
-from sft.formats.shared.text_input import open_text
 
 MAX_DEPTH = 100  # brackets inside one another; published layouts need no more than 12
 LATIN = "iso-8859-1"

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.files import MAX_LINE_BYTES, Unit, line_units, unit_lines
+from sft.files import MAX_LINE_BYTES, Unit, line_units, open_text, unit_lines
 from sft.formats.base import Item, Options, Picture, Read, Reject
 from sft.formats.shared import json_stream
 from sft.formats.shared.json_stream import likely_encoding
 from sft.formats.shared.targets import make
-from sft.formats.shared.text_input import open_text
 from sft.markup import MarkupError
 from sft.models import MODELS
 from sft.types import Task

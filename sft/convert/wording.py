@@ -9,13 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sft import convert, formats
-from sft.convert import ConvertRequest
-from sft.convert_tally import Tally
+from sft import formats
+from sft.convert.tally import Tally
+from sft.convert.worker import ConvertRequest
 from sft.formats import IMAGE_SUFFIXES
 
 SHOWN, SHOWN_CHARACTERS = 3, 200  # rejects that are shown, and of the message of each
 LOOKED_AT = 20  # rejects that tell why
+NAMES_SHOWN = 8  # names that a warning holds
 ALIKE = {
     "HTML tables": "table",
     "OTSL tables": "table",
@@ -24,9 +25,19 @@ ALIKE = {
 IMAGE_PATHS = "image paths count from the folder of the labels, --images DIR names another one"
 
 
+def not_read(names: list[str]) -> str:
+    """Those names as a sentence; "" for none."""
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return (
+        f"also here, not read: {', '.join(names[:NAMES_SHOWN])}{more}; name such a file itself to convert it"
+        if names
+        else ""
+    )
+
+
 def warnings(inputs: list[dict[str, Any]], tally: Tally) -> list[str]:
     """What was done, but is likely not what was meant."""
-    found = [convert.warning(inputs[0].get("not_read", []))]
+    found = [not_read(inputs[0].get("not_read", []))]
     for looks, count in sorted(tally.alike.items()):
         found.append(
             f"{count} labels look like {looks}, and are taken as plain text; did you mean --task {ALIKE[looks]}?"

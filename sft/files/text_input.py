@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from sft.errors import UsageError
-from sft.files import open_input
+from sft.files.atomic import open_input
 
 UTF16 = {BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be"}
 UTF32 = (BOM_UTF32_LE, BOM_UTF32_BE)
@@ -91,15 +91,7 @@ def what_it_is(head: bytes, stream: IO[bytes] | None = None) -> tuple[str, str] 
             (said for name, said in IN_ZIP.items() if name in members),
             found,
         )
-        if found is IN_ZIP[b"xl/"] and _workbooks_are_read():
-            return found[0], "`sft convert xlsx` reads it; or save the sheet as CSV UTF-8"
     return found
-
-
-def _workbooks_are_read() -> bool:
-    from sft import formats
-
-    return "xlsx" in formats.FORMATS
 
 
 def to_utf8(content: bytes) -> bytes:

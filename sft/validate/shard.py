@@ -220,7 +220,7 @@ class _Chunks:
             for image, row in zip(images[sound].tolist(), rows[sound].tolist(), strict=True)
         ]
         self._note(rows[sound] + number, images[sound])
-        if context.alike:
+        if context.decode and context.alike:
             says = [says_print(proof.prompts[row], proof.answers[row]) for row in rows[sound].tolist()]
             self._note_looks(rows[sound] + number, says, images[sound])
         return sorted(set(range(len(proof.sure))).difference(rows[sound].tolist()))
@@ -235,8 +235,8 @@ class _Chunks:
         """Keep what the checks of the whole set need of images that are known by number."""
         table = np.empty(len(lines), ENTRY)
         table["line"] = lines
-        table["path"] = self.images.records["path"][images]
-        table["file"] = self.images.records["file"][images]
+        table["path"] = self.images.column("path")[images]
+        table["file"] = self.images.column("file")[images]
         self.part.images.append(table)
         places = np.empty(len(lines), PLACE)
         places["line"] = lines
@@ -244,12 +244,12 @@ class _Chunks:
         self.part.places.append(places)
 
     def _note_looks(self, lines: Table, says: Sequence[int], images: Table) -> None:
-        told = self.images.records["alike"][images] == 1
+        told = self.images.column("told")[images]
         table = np.empty(len(lines), LOOK)
         table["line"] = lines
         table["says"] = says
-        table["looks"] = self.images.records["looks"][images]
-        table["file"] = self.images.records["file"][images]
+        table["looks"] = self.images.column("looks")[images]
+        table["file"] = self.images.column("file")[images]
         self.part.looks.append(table[told])
 
     def _note_rows(self, rows: Iterable[tuple[int, Sample]]) -> None:
@@ -276,16 +276,15 @@ class _Chunks:
         """(fingerprint, look) of an image file; the fingerprint of its path where files are not opened."""
         if number == UNKNOWN:
             return _file(self.shard.context, path)
-        record = self.images.records[number]
-        return int(record["file"]), int(record["looks"]) if record["alike"] else None
+        return int(self.images.column("file")[number]), self.images.looks(number)
 
     def _shapely(self, images: Table) -> npt.NDArray[np.bool_]:
         """Which images are known and have a shape in which no check finds anything."""
         good: npt.NDArray[np.bool_] = images != UNKNOWN
-        records = self.images.records[images[good]]
-        short = np.minimum(records["width"], records["height"]).astype(np.int64)
-        long = np.maximum(records["width"], records["height"]).astype(np.int64)
-        good[good] = (short >= MIN_SIDE) & (long <= MAX_ASPECT * short) & (records["turn"] == 1)
+        width, height, turn = (self.images.column(name)[images[good]] for name in ("width", "height", "turn"))
+        short = np.minimum(width, height).astype(np.int64)
+        long = np.maximum(width, height).astype(np.int64)
+        good[good] = (short >= MIN_SIDE) & (long <= MAX_ASPECT * short) & (turn == 1)
         return good
 
     def _fits(self, image: int, prompt: str, answer: str) -> bool:

@@ -163,8 +163,8 @@ def _dry_run(asked: settings.Request, machine: Machine, path: Path, as_json: boo
     argv, env = training.command(prepared, training.Runtime("python"), None)
     cuda = container.choose_cuda(machine.gpus[0].compute_capability) if machine.gpus else "12.6"
     boxed, _ = training.command(prepared, training.Runtime("python", cuda), None)
+    rows = [row.decode() for row in training.first_rows(prepared)]
     if as_json:
-        rows = [row.decode() for row in prepared.first_rows]
         print_json(
             {
                 "rows": rows,
@@ -177,8 +177,8 @@ def _dry_run(asked: settings.Request, machine: Machine, path: Path, as_json: boo
         )
         return
     ui.say(f"engine {settled.config.engine}: {settled.reasons['engine']}")
-    click.echo(f"# data: {samples} rows, the first {len(prepared.first_rows)}")
-    click.echo("\n".join(row.decode() for row in prepared.first_rows))
+    click.echo(f"# data: {samples} rows, the first {len(rows)}")
+    click.echo("\n".join(rows))
     click.echo(f"\n# {prepared.job.settings.name}\n{prepared.settings}")
     for file, text in prepared.extra.items():
         click.echo(f"# {file}\n{text}")

@@ -49,8 +49,8 @@ def names_of(package: str) -> Callable[[str], Any]:
 def origins_in(source: str) -> dict[str, str]:
     """The names that a face imports for the type checker, and the modules they come from.
 
-    >>> origins_in("if TYPE_CHECKING:\\n    from sft.files import jsonl\\n    from sft.files.atomic import sha256, write_json\\n")
-    {'jsonl': 'sft.files', 'sha256': 'sft.files.atomic', 'write_json': 'sft.files.atomic'}
+    >>> origins_in("if TYPE_CHECKING:\\n    from sft.files import jsonl\\n    from sft.files.atomic import sha256\\n")
+    {'jsonl': 'sft.files', 'sha256': 'sft.files.atomic'}
     """
     return {
         alias.name: statement.module or ""

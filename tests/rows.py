@@ -9,14 +9,15 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-BENGALI = (
-    "আমার সোনার বাংলা আমি তোমায় ভালোবাসি চিরদিন তোমার আকাশ তোমার বাতাস আমার প্রাণে বাজায় বাঁশি ওমা ফাগুনে তোর আমের"
-    " বনে ঘ্রাণে পাগল করে ৪৫টি".split()
-)  # noqa: SIM905
-ENGLISH = (
+BENGALI_TEXT = (
+    "আমার সোনার বাংলা আমি তোমায় ভালোবাসি চিরদিন তোমার আকাশ তোমার বাতাস আমার প্রাণে বাজায় বাঁশি ওমা ফাগুনে তোর আমের বনে ঘ্রাণে পাগল করে ৪৫টি"
+)
+BENGALI = BENGALI_TEXT.split()
+ENGLISH_TEXT = (
     "the quick report of annual revenue shows that growth in northern regions was driven by new customers while costs"
-    " fell".split()
-)  # noqa: SIM905
+    " fell"
+)
+ENGLISH = ENGLISH_TEXT.split()
 CHINESE = "根据本公司年度报告显示营业收入同比增长主要来自于新客户而成本有所下降经营活动产生的现金流量净额为正"
 LETTERS = "abcxyznmkt"
 SYMBOLS = ("\\alpha ", "\\beta ", "\\lambda ", "\\theta ", "\\infty ", "\\partial ", "\\pi ", "\\Delta ")

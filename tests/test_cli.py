@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from PIL import Image
+from waiting import work_of
 
 from sft.cli import VERBS, train
 from sft.cli import evaluate as evaluate_module
@@ -35,14 +35,16 @@ def sft(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str
     return subprocess.run([*SFT, *words], capture_output=True, text=True, cwd=cwd, check=False)
 
 
-def test_help_answers_in_half_a_second() -> None:
-    sft("--help")  # writes the byte code
-    best = 9.0
+def test_help_answers_at_once() -> None:
+    """With less work than five bare starts of Python, which take a tenth of a second together: what else the machine
+    does takes none of it.
+    """
+    assert sft("--help").returncode == 0  # writes the byte code
+    shown, bare = [], []
     for _ in range(5):
-        started = time.perf_counter()
-        assert sft("--help").returncode == 0
-        best = min(best, time.perf_counter() - started)
-    assert best < 0.5
+        shown.append(work_of(lambda: sft("--help")))
+        bare.append(work_of(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True)))
+    assert min(shown) < 5 * min(bare)
 
 
 def test_help_lists_every_verb_and_every_verb_has_an_example() -> None:

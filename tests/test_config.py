@@ -146,7 +146,9 @@ configs = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(configs, st.text(st.characters(exclude_categories=["C"])))
 def test_dump_loads_back(tmp_path: Path, values: dict[str, Any], origin: str) -> None:
     config, origins = resolve([(origin, values)])

@@ -129,6 +129,7 @@ def test_other_files_beside_the_images_change_nothing(boxes: Path, tmp_path: Pat
 
 
 def test_pieces_of_a_killed_run_whose_image_has_changed_are_not_used(boxes: Path, tmp_path: Path) -> None:
+    from sft.convert import tally as convert_tally
     from sft.convert import worker
     from sft.files import staging
 
@@ -141,9 +142,9 @@ def test_pieces_of_a_killed_run_whose_image_has_changed_are_not_used(boxes: Path
     )
     piece.folder.mkdir()
     tally = worker.convert_unit(piece)
-    assert worker.read_tally(piece.stem, tmp_path) == tally
+    assert convert_tally.read_tally(piece.stem, tmp_path) == tally
     os.utime(boxes.parent / "1.png", (1, 1))
-    assert worker.read_tally(piece.stem, tmp_path) is None and worker.read_tally(piece.stem) == tally
+    assert convert_tally.read_tally(piece.stem, tmp_path) is None and convert_tally.read_tally(piece.stem) == tally
 
 
 def test_a_list_of_images_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:

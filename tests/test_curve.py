@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from conftest import TENSORS, write_safetensors
+from waiting import wait_for
 
 from sft.cli import sft as command
 from sft.errors import EngineError, ProblemsFound
@@ -689,14 +690,21 @@ def test_options_of_runs_mean_nothing_for_evaluations(machine: Machine, tmp_path
 def test_two_want_the_model_of_a_run_at_once(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """`sft run` and `sft curve --watch`, when training ends."""
     machine.finish(80)
-    run, real, made = Run(machine.run), exporter.export, []
+    run, real, lock = Run(machine.run), exporter.export, fcntl.flock
+    made: list[int] = []
+    locks: list[int] = []
 
     def slow(*words: Any, **more: Any) -> dict[str, Any]:
         made.append(1)
-        time.sleep(0.3)
+        wait_for(lambda: len(locks) == 2, "the other one to want the lock")
         return real(*words, **more)
 
+    def flock(*words: Any) -> None:
+        locks.append(1)
+        lock(*words)
+
     monkeypatch.setattr(exporter, "export", slow)
+    monkeypatch.setattr(fcntl, "flock", flock)
     with ThreadPoolExecutor(2) as pool:
         found = [pool.submit(run_export.export_run, run, machine.run / "model") for _ in range(2)]
         assert [one.result() for one in found] == [machine.run / "model"] * 2

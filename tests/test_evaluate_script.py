@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,7 +29,9 @@ def script(
         str(tmp_path / "out"),
         "--no-report",
     ]
-    return subprocess.run([*command, *words], capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path)
+    return subprocess.run(
+        [*command, *words], capture_output=True, text=True, check=False, timeout=PATIENCE, cwd=tmp_path
+    )
 
 
 def rows(count: int, **more: str) -> bytes:

@@ -6,12 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import TENSORS, VERSION, write_safetensors
+from waiting import PATIENCE, cpu_limit, work_of
 
 from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.files.atomic import read_json
@@ -123,7 +123,10 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
 from sft.models import exporter, versions
 from sft.errors import SftError
 try:
-    exporter.export(Path({str(weights)!r}), Path({str(base_model)!r}), Path({str(tmp_path / "out")!r}), versions.MODELS["0.9B"], pixels={PIXELS}, origin={{}})
+    weights, base = Path({str(weights)!r}), Path({str(base_model)!r})
+    exporter.export(
+        weights, base, Path({str(tmp_path / "out")!r}), versions.MODELS["0.9B"], pixels={PIXELS}, origin={{}}
+    )
 except SftError as error:
     print(error)
     sys.exit(error.exit_code)
@@ -173,11 +176,11 @@ def test_fingerprint_follows_what_is_computed(base_model: Path) -> None:
 TABLES = ("generation_config.json", "tokenizer_config.json", "preprocessor_config.json", "config.json")
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     "content", [b"[]", b"5", b"null", b"{", b"\xff", b"[" * 100_000, b'{"a":' * 100_000], ids=range(7)
 )
 @pytest.mark.parametrize("name", TABLES)
+@cpu_limit(20)
 def test_a_table_that_is_none_is_named(base_model: Path, tmp_path: Path, name: str, content: bytes) -> None:
     (base_model / name).write_bytes(content)
     with pytest.raises(ProblemsFound, match=r"not JSON|not a table") as caught:
@@ -228,7 +231,6 @@ ENDLESS = (
 )
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     ("template", "said"),
     [
@@ -247,7 +249,7 @@ ENDLESS = (
 def test_template_of_a_stranger_cannot_hold_us_up(
     base_model: Path, monkeypatch: pytest.MonkeyPatch, template: str, said: str
 ) -> None:
-    monkeypatch.setattr(verify, "TEMPLATE_SECONDS", 2.0)
+    monkeypatch.setattr(verify, "TEMPLATE_SECONDS", 2)
     (base_model / "chat_template.jinja").write_text(template)
     with pytest.raises(ProblemsFound, match=said) as caught:
         verify.verify_served(base_model, VERSION)
@@ -259,12 +261,14 @@ def test_the_template_is_rendered_apart_from_the_users_folder(
 ) -> None:
     (tmp_path / "jinja2.py").write_text("raise SystemExit(9)")
     monkeypatch.chdir(tmp_path)
-    started = time.monotonic()
-    verify.verify_served(base_model, VERSION)
-    assert time.monotonic() - started < 3  # 0.3 s on a machine with nothing else to do
+    took = work_of(lambda: verify.verify_served(base_model, VERSION))
+    loading = [sys.executable, "-c", "import sft.models.exporter"]
+    assert took < 10 * work_of(
+        lambda: subprocess.run(loading, cwd=Path(exporter.__file__).parent.parent, check=True)
+    )  # nothing heavy is loaded to render
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(PATIENCE)
 @pytest.mark.parametrize("name", [*exporter.FROM_BASE, "LICENSE", "tokenizer.model", "generation_config.json"])
 def test_what_is_no_file_is_not_copied(base_model: Path, tmp_path: Path, name: str) -> None:
     weights = trained(tmp_path / "weights", TENSORS)

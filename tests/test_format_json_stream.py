@@ -137,7 +137,9 @@ def test_a_bracket_too_few_costs_one_line(tmp_path: Path, broken: str, indent: s
     assert [value.code for value in found if isinstance(value, Fault)] == ["source.syntax"] * 2
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.integers(8, 90), st.integers(1, 8))
 def test_wherever_chunks_end(tmp_path: Path, chunk: int, at: int) -> None:
     lines = [json.dumps({"n": number, "text": "[" * (number % 4), "boxes": [[number], [1]]}) for number in range(10)]

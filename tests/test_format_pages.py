@@ -371,12 +371,16 @@ def test_docling_charts(note: dict[str, Any], expected: str, tmp_path: Path) -> 
 
 
 # documentation/example/SimplePage.xml of PRImA-Research-Lab/PAGE-XML (Apache 2.0), shortened
-SIMPLE_PAGE = """<PcGts xmlns="http://schema.primaresearch.org/PAGE/gts/pagecontent/2017-07-15"><Page imageFilename="SimplePage.png" imageWidth="800" imageHeight="600">
-<TextRegion id="r0" type="heading"><Coords points="25,30 25,55 235,55 235,30"/><TextLine id="l0"><Coords points="25,30 25,55 235,55 235,30"/><TextEquiv>
+SIMPLE_PAGE = """<PcGts xmlns="http://schema.primaresearch.org/PAGE/gts/pagecontent/2017-07-15">
+<Page imageFilename="SimplePage.png" imageWidth="800" imageHeight="600">
+<TextRegion id="r0" type="heading"><Coords points="25,30 25,55 235,55 235,30"/>
+<TextLine id="l0"><Coords points="25,30 25,55 235,55 235,30"/><TextEquiv>
 <Unicode></Unicode></TextEquiv></TextLine><TextEquiv><Unicode>The PAGE Format</Unicode></TextEquiv></TextRegion>
-<TextRegion id="r2" type="paragraph"><Coords points="25,310 25,430 400,430 400,310"/><TextEquiv><Unicode>The suitability of the framework to the evaluation
+<TextRegion id="r2" type="paragraph"><Coords points="25,310 25,430 400,430 400,310"/>
+<TextEquiv><Unicode>The suitability of the framework to the evaluation
 of entire workflows as well as individual stages has</Unicode></TextEquiv></TextRegion>
-<TableRegion id="r3" lineSeparators="true"><Coords points="25,475 25,560 400,560 400,475"/><TextRegion id="r5" type="paragraph"><Coords points="40,485 40,500 120,500 120,485"/>
+<TableRegion id="r3" lineSeparators="true"><Coords points="25,475 25,560 400,560 400,475"/>
+<TextRegion id="r5" type="paragraph"><Coords points="40,485 40,500 120,500 120,485"/>
 <TextEquiv><Unicode>Column 1</Unicode></TextEquiv></TextRegion></TableRegion></Page></PcGts>"""
 
 

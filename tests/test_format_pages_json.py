@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft.errors import UsageError
+from sft.formats.base import Reject
 from sft.formats.shared import json_stream
 from sft.formats.shared.json_stream import Fault, document, object_units, unit_objects
 
@@ -61,9 +62,7 @@ def test_elements(content: bytes, expected: list[Any] | None, tmp_path: Path) ->
     assert codes(found) == expected if expected is not None else not any(isinstance(value, Fault) for value in found)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"{}", b"\0\0\0", b"\x1f\x8b\x08", '[{"a": 1}]'.encode("utf-16"), b'{"items": 3}']
-)
+@pytest.mark.parametrize("content", [b"", b"{}", b"\0\0\0", b'{"items": 3}'])
 def test_what_is_no_array_is_an_error_of_the_source(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no JSON array"):
         list(object_units(put(tmp_path, content)))
@@ -101,10 +100,11 @@ def test_elements_that_are_no_objects_are_rejects(tmp_path: Path) -> None:
     (unit,) = object_units(put(tmp_path, b'[{"a": 1}, "text", {"b": }]'))
     first, second, third = unit_objects(unit)
     assert first == ("a.json[0]", {"a": 1})
-    assert [(found.where, found.code, found.raw) for found in (second, third)] == [
+    rejects = [found for found in (second, third) if isinstance(found, Reject)]
+    assert [(found.where, found.code, found.raw) for found in rejects] == [
         ("a.json[1]", "source.shape", '"text"'),
         ("a.json[2]", "source.syntax", '{"b": }'),
-    ]  # type: ignore[union-attr]
+    ]
 
 
 def test_documents(tmp_path: Path) -> None:

@@ -545,7 +545,7 @@ def test_llava_longer_conversations_are_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "code"),
     [
-        (llava("OCR:", "x"), "source.shape"),
+        (llava("<image><image>OCR:", "x"), "source.shape"),
         (llava("<image>OCR:", "x", image=["0.png", "1.png"]), "source.shape"),
         (llava("OCR:", "x", image=None), "trainer.no_image"),
         (llava("<image>OCR:", "<image>"), "source.inexpressible"),

@@ -5,6 +5,7 @@ reason.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from sft.errors import UsageError
 from sft.formats import get
-from sft.formats.base import Item, Options, Read, Reject
+from sft.formats.base import HubRow, Item, Note, Options, Read, Reject
 from sft.formats.otsl_parquet import target
 from sft.formats.pubtabnet import build, content
 from sft.markup.errors import MarkupError
@@ -34,13 +35,14 @@ def spanning(**spans: int) -> list[str]:
     return ["<td", *(f' {name}="{value}"' for name, value in spans.items()), ">", "</td>"]
 
 
-def read_all(name: str, source: Path, **options: Any) -> list[Read]:
+def read_all(name: str, source: Path, **options: Any) -> list[Item | HubRow | Reject]:
     asked = Options(**options)
     source_format = get(name)
-    return [found for unit in source_format.units(source, asked) for found in source_format.read(unit, asked)]
+    every = (found for unit in source_format.units(source, asked) for found in source_format.read(unit, asked))
+    return [found for found in every if not isinstance(found, Note)]
 
 
-def codes(found: list[Read]) -> list[str]:
+def codes(found: Sequence[Read]) -> list[str]:
     return [each.code if isinstance(each, Reject) else "" for each in found]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,21 @@ from hypothesis import strategies as st
 
 from sft.errors import UsageError
 from sft.formats import get
-from sft.formats.base import Item, Options, Read, Reject
+from sft.formats.base import HubRow, Item, Note, Options, Read, Reject
 from sft.formats.chartqa import MAX_TABLE_BYTES, chart_target, csv_rows
 from sft.formats.plotqa import rows
 from sft.markup.errors import MarkupError
 from sft.types import Task
 
 
-def read_all(name: str, source: Path, **options: Any) -> list[Read]:
+def read_all(name: str, source: Path, **options: Any) -> list[Item | HubRow | Reject]:
     asked = Options(**options)
     source_format = get(name)
-    return [found for unit in source_format.units(source, asked) for found in source_format.read(unit, asked)]
+    every = (found for unit in source_format.units(source, asked) for found in source_format.read(unit, asked))
+    return [found for found in every if not isinstance(found, Note)]
 
 
-def codes(found: list[Read]) -> list[str]:
+def codes(found: Sequence[Read]) -> list[str]:
     return [each.code if isinstance(each, Reject) else "" for each in found]
 
 
@@ -161,12 +163,13 @@ def test_questions_become_prompts(tmp_path: Path) -> None:
     assert codes(found) == ["", "source.outside", "source.shape", "source.shape", "source.shape", "", "target.empty"]
     first, sixth = found[0], found[5]
     assert isinstance(first, Item)
+    query = questions[0]["query"]  # type: ignore[index]
     assert (first.prompt, first.target, first.group, first.picture.path) == (
-        questions[0]["query"],
+        query,
         "Blue",
         "3887.png",
         tmp_path / "png/3887.png",
-    )  # type: ignore[index]
+    )
     assert isinstance(sixth, Item)
     assert sixth.target == "3"
 

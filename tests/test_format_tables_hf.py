@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sft.errors import EngineError, SftError, UsageError
 from sft.formats import get
 from sft.formats.base import Item, Options, Read, Reject
-from sft.formats.hf import value_at
+from sft.formats.hf_values import value_at
 from sft.formats.shared import hub_files, parquet
 from sft.markup.errors import MarkupError
 from sft.types import Task
@@ -399,7 +399,8 @@ def test_metadata_csv(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_bytes(
         b"file_name,text\n1.png,one\n2.png," + b"x" * 200_000 + b'\n3.png,"never closed\n4.png,four\n'
     )
-    assert codes(read_all(tmp_path)) == ["", "", "source.syntax", ""]
+    assert codes(read_all(tmp_path)) == ["", "", "", ""], "a quote that is never closed is text"
+    assert codes(read_all(tmp_path, quotes="csv")) == ["", "", "source.syntax", ""]
 
 
 def test_json_lines_and_arrays(tmp_path: Path) -> None:
@@ -552,7 +553,9 @@ def test_a_broken_row_group_costs_its_own_rows(tmp_path: Path) -> None:
     assert [item.target for item in found if isinstance(item, Item)] == ["text 0", "text 1", "text 4", "text 5"]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=4), st.floats(0.2, 1))
 def test_any_damage_is_an_error_or_rejects(tmp_path: Path, damage: list[tuple[float, int]], keep: float) -> None:
     """Bytes overwritten anywhere, and the end cut off (with its magic number put back half of the time)."""

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from sft.errors import UsageError
 from sft.formats import get
 from sft.formats.base import Item, Options, Read, Reject
-from sft.formats.shared import datasets_library, hub_configs, webdataset
+from sft.formats.shared import datasets_library, hub_configs, webdataset, webdataset_names
 from sft.types import Task
 
 LEFT_OPEN = pytest.mark.usefixtures("files_left_open")
@@ -480,7 +480,9 @@ def test_shards_of_pictures_and_texts(tmp_path: Path, kind: int) -> None:
     assert shown(read_all(tmp_path, split="test")) == [("test-0000.tar:1", "four")]
     with (tmp_path / "train-0000.tar").open("rb") as stream:
         assert [
-            (each.name, each.size) for each in webdataset.members(stream, "x") if isinstance(each, webdataset.Member)
+            (each.name, each.size)
+            for each in webdataset.members(stream, "x")
+            if isinstance(each, webdataset_names.Member)
         ] == [(name, len(content)) for name, content in members]
 
 
@@ -588,7 +590,9 @@ def test_damage_costs_what_lies_there(tmp_path: Path) -> None:
     assert [label for _, label in shown(read_all(tmp_path))][-1] in ("4", "source.shape")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=30)), max_size=4), st.floats(0.1, 1))
 def test_any_damage_of_a_shard_is_an_error_or_rejects(
     tmp_path: Path, damage: list[tuple[float, bytes]], keep: float

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from test_compare import change, invoke, of, runs
+from waiting import cpu_limit
 
 from sft.errors import UsageError
 from sft.evaluation.compare import Comparison, compare
@@ -184,7 +185,6 @@ def test_the_exit_code(tmp_path: Path) -> None:
     assert done.exit_code == 1 and "FAIL  lost (tuned): 1 lost, at most 0" in done.stdout
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -202,6 +202,7 @@ def test_the_exit_code(tmp_path: Path) -> None:
         ("cer: {max: [1, 2]}", "found a list"),
     ],
 )
+@cpu_limit(20)
 def test_gates_of_a_stranger(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "gates.yaml"
     path.write_text(text, "utf-8")

@@ -21,13 +21,13 @@ from typing import Any
 import pytest
 from hostile import damage, harness, hub, kits, special, special_binary
 from hostile.kit import Case
+from waiting import PATIENCE
 
 from sft import formats
 
 CASES: list[Case] = [*damage.cases(), *special.cases(), *special_binary.cases()]
 HUB: list[Case] = list(hub.cases())
 MEMORY = 3_000_000  # KiB of addresses of one command; a decoded bomb alone would need more
-COMMAND_SECONDS = 120
 ROOM = 1 << 30  # bytes
 ON_THE_COMMAND_LINE = (
     "a bomb",
@@ -108,6 +108,7 @@ def test_the_same_bytes_every_time(folder: Path) -> None:
         assert contents(case, folder / f"{number} a") == contents(case, folder / f"{number} b"), case.id
 
 
+@pytest.mark.timeout(PATIENCE)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_convert(case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
@@ -117,6 +118,7 @@ def test_convert(case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     harness.check(case, folder)
 
 
+@pytest.mark.timeout(PATIENCE)
 @pytest.mark.parametrize("case", HUB, ids=lambda case: case.id)
 def test_the_other_verbs(case: Case, folder: Path) -> None:
     for number, verb in enumerate(hub.VERBS):
@@ -136,7 +138,7 @@ def command(case: Case, folder: Path) -> None:
     for name in ("task", "markup"):
         words += [f"--{name}", case.kit.options[name]] if name in case.kit.options else []
     limited = ["sh", "-c", f'ulimit -v {MEMORY}; exec "$@"', "sh", sys.executable, "-m", "sft", *words]
-    done = subprocess.run(limited, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode in (0, 1, 2) and "Traceback" not in done.stderr, (
         f"{case.id}: {done.returncode}\n{done.stderr[-2000:]}"
     )

@@ -214,7 +214,9 @@ def test_fingerprints_differ_where_files_do(noise: dict[str, bytes], tmp_path: P
     assert len(seen) == 4 * len(noise)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.data())
 def test_broken_bytes_are_a_finding_or_an_image(tmp_path: Path, noise: dict[str, bytes], data: st.DataObject) -> None:
     content = bytearray(noise[data.draw(st.sampled_from(sorted(noise)))])

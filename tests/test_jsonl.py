@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import PATIENCE
 
 from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.files import atomic, jsonl
@@ -131,7 +132,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_the_old_file(tmp_path: Path) -> No
         " EngineError as error:\n    print(error)\n    sys.exit(error.exit_code)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 3, done.stderr
     assert done.stdout.startswith(f"{path}: writing failed (File too large)")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from waiting import PATIENCE, wait_for
 
 KILLS = 20
 PAIRS = 240
@@ -44,7 +45,7 @@ def start(source: Path, out: Path) -> subprocess.Popen[bytes]:
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors.decode()
 
 
@@ -104,7 +105,4 @@ def test_a_killed_conversion_goes_on_to_the_same_bytes(source: Path, tmp_path: P
 
 
 def assert_gone(leader: int) -> None:
-    deadline = time.monotonic() + 5
-    while (left := group(leader)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not left, "a process outlived its parent"
+    wait_for(lambda: not group(leader), "the workers to end with their parent")

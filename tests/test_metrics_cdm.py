@@ -258,7 +258,7 @@ def test_one_formula_never_costs_another_its_score() -> None:
 
 
 def test_a_formula_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(typeset, "SECONDS", 3.0)
+    monkeypatch.setattr(typeset, "SECONDS", 1.0)
     loop = Marked(r"\def\x{\x}\x", ("x",))
     found = typeset.boxes([marked("a"), loop])
     assert found[0] and found[1] is None

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from waiting import PATIENCE
 
 from sft.report.html import write_report
 from sft.types import Prediction
@@ -36,7 +37,6 @@ FLAGS = (
 )
 PATIENT = "--virtual-time-budget=60000"  # the page's clock runs ahead, so that its waits cost nothing
 KEPT = ROOT / "build" / "screenshots"  # how the pages looked in the latest run of the tests
-GUARD = 90  # seconds; only a browser that hangs takes as long
 ATTACK = "</script><script>hacked()</script><img src=x onerror=hacked()>"
 TABLE = "<fcel>a<fcel>b<nl><fcel>c<fcel>d<nl>"
 SCOUT = """
@@ -44,16 +44,29 @@ const seen = {errors: []}, wait = () => new Promise(done => setTimeout(done, 300
 addEventListener("error", event => seen.errors.push(String(event.message)));
 document.addEventListener("securitypolicyviolation", event => seen.errors.push("policy: " + event.violatedDirective));
 window.hacked = () => seen.errors.push("hacked");
-const pick = (id, value) => { const box = document.getElementById(id); box.value = value; box.dispatchEvent(new Event("change")); };
+const pick = (id, value) => { const box = document.getElementById(id);
+box.value = value;
+box.dispatchEvent(new Event("change"));
+};
 const named = (id, text) => [...document.getElementById(id).options].find(option => option.text === text).value;
-const type = text => { const box = document.getElementById("find"); box.value = text; box.dispatchEvent(new Event("input")); };
-const press = (id, key) => document.getElementById(id).dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));
+const type = text => {
+  const box = document.getElementById("find");
+  box.value = text;
+  box.dispatchEvent(new Event("input"));
+};
+const press = (id, key) => {
+  const event = new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true});
+  document.getElementById(id).dispatchEvent(event);
+};
 const count = () => parseInt(document.getElementById("count").textContent.replace(/,/g, ""));
 const chosen = () => document.querySelector("#detail h3").firstChild.textContent.trim();
 const rows = () => document.querySelectorAll("#list [role=option]").length;
 addEventListener("load", async () => {
   try { await wait(); await act(seen); } catch (error) { seen.errors.push(String(error)); }
-  const note = document.createElement("pre"); note.id = "seen"; note.textContent = JSON.stringify(seen); document.body.append(note);
+  const note = document.createElement("pre");
+  note.id = "seen";
+  note.textContent = JSON.stringify(seen);
+  document.body.append(note);
 });
 """
 
@@ -72,7 +85,7 @@ def browse(chromium: str, tmp_path: Path, url: str, *words: str) -> tuple[str, l
         done = subprocess.run(
             [chromium, *FLAGS, f"--user-data-dir={profile}", *words, url],
             capture_output=True,
-            timeout=GUARD,
+            timeout=PATIENCE,
             check=False,
         )
     finally:
@@ -157,14 +170,15 @@ def test_five_thousand_samples(
       seen.all = count(); seen.rows = rows(); seen.first = chosen();
       const box = document.getElementById("list"); box.scrollTop = 2000 * 72; box.dispatchEvent(new Event("scroll"));
       await wait();  // a page without frames gets no event of its own
-      seen.deep = rows(); seen.middle = Number(document.querySelector("#list [role=option]").getAttribute("aria-posinset"));
+      seen.deep = rows();
+      seen.middle = Number(document.querySelector("#list [role=option]").getAttribute("aria-posinset"));
       seen.size = document.querySelector("[aria-setsize]").getAttribute("aria-setsize");
       type("4999"); await wait(); seen.found = count(); seen.id = chosen();"""
     path = page(5000)
     dom, console = browse(chromium, path.parent, path.as_uri(), "--dump-dom")  # by a true clock
     opened = re.search(r'<html[^>]* data-ready="(\d+)"', dom)
     assert opened and console == [], (console, dom[:500])
-    print(f"{path.stat().st_size / 1e6:.1f} MB opened in {opened[1]} ms")  # noqa: T201  (the figure is wanted; a machine under load is no failure)
+    print(f"{path.stat().st_size / 1e6:.1f} MB opened in {opened[1]} ms")  # noqa: T201  (wanted, whatever the load)
     record_property("opened_ms", opened[1])
     found = seen(chromium, path, act)
     assert found["all"] == 5000 and found["size"] == "5000"
@@ -174,22 +188,46 @@ def test_five_thousand_samples(
 
 def test_filters_and_orders(chromium: str, page: Callable[[int], Path]) -> None:
     act = """
-      const after = async (id, text) => { pick(id, named(id, text)); await wait(); const n = count(); document.getElementById("clear").click(); await wait(); return n; };
-      seen.tables = await after("task", "Tables"); seen.cut = await after("reason", "cut off"); seen.loop = await after("reason", "repetition");
+      const after = async (id, text) => { pick(id, named(id, text));
+      await wait();
+      const n = count();
+      document.getElementById("clear").click();
+      await wait();
+      return n;
+      };
+      seen.tables = await after("task", "Tables");
+      seen.cut = await after("reason", "cut off");
+      seen.loop = await after("reason", "repetition");
       seen.empty = await after("reason", "empty");
       seen.lost = await after("reason", "lost"); seen.better = await after("change", "better than base");
       seen.worse = await after("change", "worse than base"); seen.wrong = await after("change", "only wrong");
       seen.slice = await after("slice", "Hebrew"); seen.all = count();
-      pick("sort", "number"); await wait(); seen.first = chosen(); press("list", "End"); seen.last = chosen(); press("list", "ArrowUp"); seen.up = chosen();
+      pick("sort", "number");
+      await wait();
+      seen.first = chosen();
+      press("list", "End");
+      seen.last = chosen();
+      press("list", "ArrowUp");
+      seen.up = chosen();
       press("list", "Home"); press("list", "ArrowDown"); seen.down = chosen();
-      press("list", "Enter"); seen.inside = document.activeElement.id; press("detail", "Escape"); seen.outside = document.activeElement.id;
-      seen.active = document.getElementById("list").getAttribute("aria-activedescendant"); seen.selected = document.querySelector("[aria-selected=true]").id;
+      press("list", "Enter");
+      seen.inside = document.activeElement.id;
+      press("detail", "Escape");
+      seen.outside = document.activeElement.id;
+      seen.active = document.getElementById("list").getAttribute("aria-activedescendant");
+      seen.selected = document.querySelector("[aria-selected=true]").id;
       pick("sort", "longest"); await wait(); pick("sort", "change"); await wait(); seen.change = chosen();
       pick("sort", "worst"); await wait(); seen.worst = chosen(); press("list", "End"); seen.end = chosen();
       seen.told = document.getElementById("detail").textContent.includes("lost: 503: overloaded <" + "/script>");
-      type("no such text"); await wait(); seen.none = count(); seen.nothing = document.getElementById("detail").textContent;
+      type("no such text");
+      await wait();
+      seen.none = count();
+      seen.nothing = document.getElementById("detail").textContent;
       document.getElementById("clear").click(); await wait();
-      document.querySelector("button[data-words]").click(); await wait(); seen.edit = count(); seen.chip = !document.getElementById("chip").hidden;
+      document.querySelector("button[data-words]").click();
+      await wait();
+      seen.edit = count();
+      seen.chip = !document.getElementById("chip").hidden;
       document.getElementById("chip").click(); await wait(); seen.back = count();"""
     found = seen(chromium, page(60), act)
     assert (found["tables"], found["cut"], found["empty"], found["lost"], found["slice"], found["all"]) == (
@@ -211,18 +249,36 @@ def test_filters_and_orders(chromium: str, page: Callable[[int], Path]) -> None:
 
 def test_answers_are_drawn(chromium: str, page: Callable[[int], Path]) -> None:
     act = """
-      const one = async number => { type("#" + number); pick("sort", "number"); await wait(); document.getElementById("clear").click(); await wait();
-      pick("sort", "number"); await wait(); press("list", "Home"); for (let i = 1; i < number; i++) press("list", "ArrowDown"); await wait();
+      const one = async number => { type("#" + number);
+      pick("sort", "number");
+      await wait();
+      document.getElementById("clear").click();
+      await wait();
+      pick("sort", "number");
+      await wait();
+      press("list", "Home");
+      for (let i = 1;
+      i < number;
+      i++) press("list", "ArrowDown");
+      await wait();
       return document.getElementById("detail"); };
-      let at = await one(2); seen.cells = at.querySelectorAll("table.grid td").length; seen.marked = at.querySelectorAll("td.m1").length;
+      let at = await one(2);
+      seen.cells = at.querySelectorAll("table.grid td").length;
+      seen.marked = at.querySelectorAll("td.m1").length;
       seen.picture = at.querySelector("img").naturalWidth;
-      at = await one(3); seen.math = at.querySelectorAll("math mfrac").length; seen.space = at.querySelector("mfrac").namespaceURI;
+      at = await one(3);
+      seen.math = at.querySelectorAll("math mfrac").length;
+      seen.space = at.querySelector("mfrac").namespaceURI;
       at = await one(5); seen.del = [...at.querySelectorAll("del")].map(node => node.textContent);
       seen.ins = [...at.querySelectorAll("ins")].map(node => node.textContent);
       at = await one(6); seen.direction = getComputedStyle(at.querySelector(".text")).direction;
-      seen.loaded = performance.getEntriesByType("resource").map(entry => entry.name).filter(name => !name.startsWith("data:"));
-      seen.links = [...document.querySelectorAll("[href], [src]")].map(node => node.getAttribute("href") || node.getAttribute("src")).filter(text => !/^(#|data:image|\\.\\/)/.test(text));
-      seen.markup = document.querySelectorAll("img[src=x], script:not([type]):not(:first-of-type)").length; seen.title = document.title;"""
+      seen.loaded = performance.getEntriesByType("resource").map(entry => entry.name)
+        .filter(name => !name.startsWith("data:"));
+      seen.links = [...document.querySelectorAll("[href], [src]")]
+        .map(node => node.getAttribute("href") || node.getAttribute("src"))
+        .filter(text => !/^(#|data:image|\\.\\/)/.test(text));
+      seen.markup = document.querySelectorAll("img[src=x], script:not([type]):not(:first-of-type)").length;
+      seen.title = document.title;"""
     found = seen(chromium, page(8), act)
     assert (found["cells"], found["marked"]) == (
         12,

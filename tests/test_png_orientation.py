@@ -182,7 +182,9 @@ def test_very_many_chunks_are_left_to_pillow(tmp_path: Path, monkeypatch: pytest
         agree(tmp_path / "a.png", png(chunk("IDAT", b""), chunk("IDAT", b"") * 300 + behind, parts=3), expected)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     st.lists(
         st.sampled_from(

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 from PIL import Image
+from waiting import with_one_of
 
 from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.files.jsonl import ocr_sample
@@ -173,6 +174,7 @@ def test_a_redirect_is_not_followed(samples: list[tuple[int, Sample]], tmp_path:
 def test_order_is_kept_and_requests_overlap_within_the_bound(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
     flying, most = 0, 0
     done: list[Prediction] = []
+    three, last = asyncio.Event(), asyncio.Event()
 
     async def handle(request: httpx.Request) -> httpx.Response:
         nonlocal flying, most
@@ -180,8 +182,15 @@ def test_order_is_kept_and_requests_overlap_within_the_bound(samples: list[tuple
             return httpx.Response(200, json=MODELS)
         flying += 1
         most = max(most, flying)
+        if flying == 3:
+            await asyncio.sleep(0.1)  # for a fourth, which should not come
+            three.set()
+        await three.wait()
         number = int(json.loads(request.content)["messages"][0]["content"][-1]["text"].split()[1][:-1])
-        await asyncio.sleep(0.02 * (6 - number))  # the later the sooner
+        if number == 5:
+            last.set()
+        if number == 1:  # the first is answered last
+            await last.wait()
         flying -= 1
         return chat(f"answer {number}")
 
@@ -193,17 +202,22 @@ def test_order_is_kept_and_requests_overlap_within_the_bound(samples: list[tuple
 
 
 def test_a_stalled_request_is_lost_and_the_rest_are_not(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
-    calls: list[str] = []
+    def check(limit: float) -> None:
+        calls: list[str] = []
 
-    async def handle(request: httpx.Request) -> httpx.Response:
-        if b"prompt 2" in request.content:
-            calls.append("stalled")
-            await asyncio.sleep(30)
-        return httpx.Response(200, json=MODELS) if request.method == "GET" else chat("ok")
+        async def handle(request: httpx.Request) -> httpx.Response:
+            if b"prompt 2" in request.content:
+                calls.append("stalled")
+                await asyncio.Event().wait()
+            return httpx.Response(200, json=MODELS) if request.method == "GET" else chat("ok")
 
-    preds = predict(samples, tmp_path, SERVER, SAMPLING, timeout=0.2, backoff=0, transport=httpx.MockTransport(handle))
-    assert [pred.error for pred in preds] == ["", "no answer within 0.2 s", "", "", ""]
-    assert len(calls) == 2
+        preds = predict(
+            samples, tmp_path, SERVER, SAMPLING, timeout=limit, backoff=0, transport=httpx.MockTransport(handle)
+        )
+        assert [pred.error for pred in preds] == ["", f"no answer within {limit:g} s", "", "", ""]
+        assert len(calls) == 2
+
+    with_one_of((0.2, 2, 20), check)
 
 
 def test_no_server_at_all(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:

@@ -21,7 +21,9 @@ USUAL = (
     '{"image_info": [{"image_url": "a.png", "matched_text_index": 0}], "text_info": [{"text": "OCR:", "tag": "mask"},'
     ' {"text": "৪৫টি", "tag": "no_mask"}]}'.encode()
 )
-TURNED = '{"text_info":[{"tag":"mask","text":"OCR:"},{"tag":"no_mask","text":"৪৫টি"}],"image_info":[{"matched_text_index":0,"image_url":"a.png"}]}'.encode()
+TURNED_TEXT = '{"text_info":[{"tag":"mask","text":"OCR:"},{"tag":"no_mask","text":"৪৫টি"}],'
+TURNED_TEXT += '"image_info":[{"matched_text_index":0,"image_url":"a.png"}]}'
+TURNED = TURNED_TEXT.encode()
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -98,7 +100,9 @@ def test_a_broken_line_keeps_every_byte(tmp_path: Path, line: bytes) -> None:
     assert mended == {"file.crlf": 1}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     st.lists(
         values.map(lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))

@@ -58,10 +58,8 @@ def base(tmp_path: Path) -> Path:
 
 def write(base: Path, *runs: list[Prediction], **options: object) -> str:
     named = list(zip(["before", "after"][-len(runs) :], runs, strict=True))
-    write_report(
-        base / "out" / "report.html",
-        **{"title": "t", "runs": named, "base": base, "notes": [("model", "m")], **options},
-    )  # type: ignore[arg-type]
+    given: dict[str, Any] = {"title": "t", "runs": named, "base": base, "notes": [("model", "m")], **options}
+    write_report(base / "out" / "report.html", **given)
     return (base / "out" / "report.html").read_text()
 
 
@@ -375,7 +373,8 @@ def test_a_diff_holds_both_texts(ref: str, pred: str) -> None:
 
 MARKED = st.text(
     alphabet=(
-        "ab \n\u0995\u09cd\u09b7\u09be\u0915\u094d\u0937\u093f\u0301\u05d0\u05bc\u0628\u064e\u0e01\u0e35\u0e48\U0001f44d\U0001f3fd"
+        "ab \n"
+        "\u0995\u09cd\u09b7\u09be\u0915\u094d\u0937\u093f\u0301\u05d0\u05bc\u0628\u064e\u0e01\u0e35\u0e48\U0001f44d\U0001f3fd"
     ),
     max_size=14,
 )

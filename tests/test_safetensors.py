@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from waiting import PATIENCE
 
 from sft.errors import ProblemsFound
 from sft.models.safetensors import join, safetensors_header, tensor_table
@@ -109,7 +110,7 @@ def test_tensors_lie_side_by_side(tmp_path: Path, offsets: list[list[int]], data
     assert said in refused(write(tmp_path / "a", header, data))
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(PATIENCE)
 def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "zero").symlink_to("/dev/zero")
@@ -131,7 +132,9 @@ entries = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(values | st.dictionaries(st.text(max_size=3), entries | values, max_size=3), st.integers(0, 9))
 def test_nonsense_is_refused_or_can_be_joined(tmp_path: Path, header: Any, data: int) -> None:
     path = write(tmp_path / "a", header, data)

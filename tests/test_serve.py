@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from conftest import VERSION
+from waiting import PATIENCE, cpu_limit, wait_for
 
 from sft.cli import sft as command
 from sft.cli.evaluate import show
@@ -200,7 +200,6 @@ def test_version_of(base_model: Path, tmp_path: Path) -> None:
 BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     "content",
     [
@@ -227,6 +226,7 @@ BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{
     ],
     ids=range(19),
 )
+@cpu_limit(20)
 def test_inference_yml_of_a_stranger(base_model: Path, content: str) -> None:
     (base_model / "inference.yml").write_text(content)
     with pytest.raises(ProblemsFound, match="does not say which model") as caught:
@@ -234,7 +234,7 @@ def test_inference_yml_of_a_stranger(base_model: Path, content: str) -> None:
     assert caught.value.where == str(base_model / "inference.yml")
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(PATIENCE)
 def test_inference_yml_that_is_no_file(base_model: Path) -> None:
     path = base_model / "inference.yml"
     path.unlink()
@@ -249,7 +249,7 @@ SERVER = """#!{python}
 import http.server, json, os, sys, threading, time
 open({seen!r}, "w").write(str(os.getpid()))
 if {mode!r} == "slow":
-    time.sleep(60)
+    time.sleep(600)
 class Answers(http.server.BaseHTTPRequestHandler):
     def answer(self, value):
         self.send_response(200)
@@ -269,7 +269,7 @@ http.server.HTTPServer(("127.0.0.1", {port}), Answers).serve_forever()
 """
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(2 * PATIENCE)
 @pytest.mark.parametrize(
     ("mode", "number", "code"),
     [("serves", signal.SIGINT, 0), ("serves", signal.SIGTERM, 0), ("slow", signal.SIGINT, 0), ("dies", None, 3)],
@@ -293,14 +293,13 @@ def test_the_verb(base_model: Path, tmp_path: Path, mode: str, number: signal.Si
     ) as process:
         assert process.stdout and process.stderr
         if mode == "slow":
-            while not seen.is_file() or not seen.read_text():
-                time.sleep(0.05)
-                assert process.poll() is None
+            wait_for(lambda: process.poll() is not None or (seen.is_file() and seen.read_text()), "the server to start")
+            assert process.poll() is None
         else:
             assert process.stdout.readline() == f"http://127.0.0.1:{port}/v1  model PaddleOCR-VL-0.9B\n"
         if number:
             process.send_signal(number)
-        _, talk = process.communicate(timeout=60)
+        _, talk = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, talk
     assert "Traceback" not in talk and ("stopped" in talk) == (code == 0)
     left = [path.name for path in temporary.rglob("*.log")]

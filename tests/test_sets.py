@@ -19,7 +19,7 @@ from sft.datasets.curate import dedupe_set, mix_sets, split_set
 from sft.datasets.dedupe import CONTRADICTION, DUPLICATE, KEEP, verdicts
 from sft.datasets.index import IMAGE, ROW, Index, Keys, short_hash
 from sft.datasets.mix import Source, draw, quotas, shares
-from sft.datasets.split import components, deal
+from sft.datasets.split import components, deal, held_by_publisher
 from sft.errors import ProblemsFound, UsageError
 from sft.images.perceptual_hash import LIMIT, dhash, near_pairs
 from sft.runtime.runner import Runner
@@ -140,9 +140,108 @@ def test_split_says_what_cannot_be(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="to hold out of 60"):
         split_set(data, tmp_path / "o", parts=[("test", 60)], keys=Keys(), runner=ONE)
     one = write(tmp_path / "one.jsonl", [item | {"meta": {"group": "only"}} for item in read(data)])
-    with pytest.raises(ProblemsFound, match="no group fits"):
+    with pytest.raises(ProblemsFound, match="of one document") as caught:
         split_set(one, tmp_path / "o", parts=[("test", 0.1)], keys=Keys(("meta.group",)), runner=ONE)
+    assert "--group KEY" in (caught.value.hint or "") and "--group none" in (caught.value.hint or "")
+    with pytest.raises(
+        ProblemsFound, match="no group fits into test, of which 1 rows are wanted: 8 groups of 5 to 10 rows"
+    ) as caught:
+        split_set(data, tmp_path / "o", parts=[("test", 1)], keys=Keys(("meta.group",)), runner=ONE)
+    assert "--test 5 takes the smallest group" in (caught.value.hint or "")
+    same = write(tmp_path / "same.jsonl", [item | {"image_info": read(data)[0]["image_info"]} for item in read(data)])
+    with pytest.raises(ProblemsFound, match="show the same images"):
+        split_set(same, tmp_path / "o", parts=[("test", 5)], keys=Keys(), runner=ONE)
     assert not (tmp_path / "o" / "train.jsonl").exists()
+    done = CliRunner().invoke(
+        command, ["split", str(one), "-o", str(tmp_path / "within"), "--test", "6", "--group", "none", "--workers", "1"]
+    )
+    assert done.exit_code == 0 and len(read(tmp_path / "within" / "test.jsonl")) in (5, 6, 7)
+
+
+def published(data: Path, names: list[str]) -> list[dict[str, Any]]:
+    """Rows with a page each and the published split `names[row]`; "" for none."""
+    return [
+        item | {"meta": {"group": f"page{at}", **({"split": name} if name else {})}}
+        for at, (item, name) in enumerate(zip(read(data)[: len(names)], names, strict=True))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spelt", "part"),
+    [
+        ("test", "test"),
+        ("Test", "test"),
+        ("testing", "test"),
+        ("eval", "test"),
+        ("val", "val"),
+        ("validation", "val"),
+        ("dev", "val"),
+        ("valid", "val"),
+    ],
+)
+def test_published_splits_are_kept(data: Path, tmp_path: Path, spelt: str, part: str) -> None:
+    rows = published(data, [spelt if at % 4 == 0 else "train" for at in range(40)])
+    path = write(data.with_name("published.jsonl"), rows)
+    parts: list[tuple[str, float]] = [("val", 4), ("test", 4)]
+    found = split_set(path, tmp_path / "o", parts=parts, keys=Keys(("meta.group",)), runner=ONE).manifest
+    held = {item["meta"]["group"] for item in rows if item["meta"]["split"] == spelt}
+    assert {item["meta"]["group"] for item in read(tmp_path / "o" / f"{part}.jsonl")} == held and found["published"][
+        part
+    ] == 10
+    assert {item["meta"]["split"] for item in read(tmp_path / "o" / "train.jsonl")} == {"train"}
+    alike = split_set(
+        path, tmp_path / "a", parts=parts, keys=Keys(("meta.group",)), published=False, runner=ONE
+    ).manifest
+    assert alike["counts"]["files"] == {"train.jsonl": 32, "val.jsonl": 4, "test.jsonl": 4} and "published" not in alike
+
+
+def test_published_rows_take_their_document_along(data: Path, tmp_path: Path) -> None:
+    rows = published(data, ["val", "test", *["train"] * 30])
+    rows[2]["meta"]["group"] = "page1"
+    path = write(data.with_name("published.jsonl"), rows)
+    done = CliRunner().invoke(command, ["split", str(path), "-o", str(tmp_path / "o"), "--test", "2", "--workers", "1"])
+    assert (
+        done.exit_code == 0
+        and "1 of val (now in test.jsonl) and 1 of test (now in test.jsonl); 1 more went along"
+        in " ".join(done.output.split())
+    )
+    assert {item["meta"]["group"] for item in read(tmp_path / "o" / "test.jsonl")} == {"page0", "page1"}
+    with pytest.raises(ProblemsFound, match="every row belongs to a published split"):
+        split_set(
+            write(data.with_name("test.jsonl"), published(data, ["test"] * 9)),
+            tmp_path / "p",
+            parts=[("test", 2)],
+            keys=Keys(("meta.group",)),
+            runner=ONE,
+        )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2), st.integers(0, 4)), min_size=2, max_size=40),
+    st.integers(1, 9),
+    st.integers(0, 3),
+)
+def test_no_published_row_is_trained_on(items: list[tuple[int, int, int]], wanted: int, seed: int) -> None:
+    """Whatever is asked for: rows of a published test are in test, of val in val, but for those that share a document
+    with test.
+    """
+    rows = np.zeros(len(items), ROW)
+    rows["group"] = [group + 1 for group, _, _ in items]
+    rows["held"] = [held for _, held, _ in items]
+    rows["stratum"] = [stratum for _, _, stratum in items]
+    index = Index((), rows, np.zeros(0, IMAGE), {}, (), {})
+    groups = components(index)
+    for parts in (["val", "test"], ["test"], ["val"]):
+        fixed = held_by_publisher(index, parts)
+        part_of = deal(index, groups, [wanted] * len(parts), seed=seed, fixed=fixed)
+        for row, (group, held, _) in enumerate(items):
+            together = {held for other, held, _ in items if other == group}
+            assert part_of[row] == part_of[next(at for at, item in enumerate(items) if item[0] == group)]
+            if held:
+                assert part_of[row], "never trained on"
+            if max(together) and len(parts) == 2:
+                assert part_of[row] == max(together)
 
 
 def test_dedupe_accounts_for_every_row(tmp_path: Path) -> None:

@@ -53,7 +53,8 @@ def test_every_fault_is_counted_and_named(tmp_path: Path) -> None:
         "sft/models/__init__.py": "from . import versions\n",
         "sft/models/versions.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import sft.models.tiny\n",
         "sft/models/tiny.py": "from .versions import get\nclass Order: ...\n# why\n",
-        "sft/convert/driver.py": "from typing import Literal\nOrder = Literal[1]\nLIMIT = {}[1]\nfrom sft.odd import wide\n",
+        "sft/convert/driver.py": "from typing import Literal\nOrder = Literal[1]\n"
+        "LIMIT = {}[1]\nfrom sft.odd import wide\n",
         "sft/convert/long.py": "x = 1\n" * 501,
         "eval/program.py": f"x = [1]  # fmt: skip{'y' * 120}\n",
         "scripts/tool": "#!/usr/bin/env python3\nx = '# fmt: skip'\ny = 1  # fmt: skip\n",

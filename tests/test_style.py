@@ -16,9 +16,7 @@ FILES = sorted((ROOT / "sft").rglob("*.py"))
 
 
 def checked(*words: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *words], capture_output=True, text=True, timeout=280, check=False, cwd=ROOT
-    )
+    done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"
 
 

@@ -61,6 +61,13 @@ def test_what_is_not_drawn(latex: str) -> None:
         latex_drawing.render(latex, 30)
 
 
+def test_a_formula_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latex_drawing, "REFUSED", ())
+    monkeypatch.setattr(latex_drawing, "SECONDS", 1)
+    with pytest.raises(Unfit, match="latex did not finish this formula in 1 s"):
+        latex_drawing.render(r"\def\x{\x}\x", 30)
+
+
 def test_a_file_elsewhere_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind the words that are refused stands LaTeX's own guard."""
     (tmp_path / "secret.tex").write_text("x")

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import pytest
 from click.testing import CliRunner
+from waiting import PATIENCE
 
 from sft.cli import sft
 from sft.errors import EngineError, SftError, UsageError
@@ -72,14 +73,17 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from sft.synth.generate import SynthRequest, synth
-synth(SynthRequest("text", 120, seed=1, workers=1), Path(sys.argv[1]), on_progress=lambda done: done >= int(sys.argv[2]) and os.kill(os.getpid(), signal.SIGKILL))
+def stop(done):
+    if done >= int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+synth(SynthRequest("text", 120, seed=1, workers=1), Path(sys.argv[1]), on_progress=stop)
 """
 
 
 @pytest.mark.parametrize("done", [50, 100, 120])
 def test_a_killed_run_goes_on(done: int, tmp_path: Path) -> None:
     out = tmp_path / "killed" / "x.jsonl"
-    stopped = subprocess.run([sys.executable, "-c", KILLED, str(out), str(done)], check=False, timeout=120)
+    stopped = subprocess.run([sys.executable, "-c", KILLED, str(out), str(done)], check=False, timeout=PATIENCE)
     assert stopped.returncode == -9
     assert not out.exists()
     first = tmp_path / "killed" / "x_images" / "00" / "000000.png"

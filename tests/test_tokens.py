@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import PATIENCE
 
 from sft.errors import ProblemsFound
 from sft.models.token_budget import load_tokenizer, pixel_limits
@@ -52,7 +53,7 @@ def test_no_usable_limits(tmp_path: Path, config: Any) -> None:
     assert caught.value.where == str(path)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(PATIENCE)
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     for name in ("preprocessor_config.json", "tokenizer.json"):
         os.mkfifo(tmp_path / name)

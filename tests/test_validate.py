@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from waiting import PATIENCE
 
 from sft.errors import ProblemsFound, UsageError
 from sft.files.jsonl import read_samples
@@ -34,7 +35,7 @@ IMAGE = {"image_url": "a.png", "matched_text_index": 0}
 PROMPT, ANSWER = {"text": "OCR:", "tag": "mask"}, {"text": "৪৫টি", "tag": "no_mask"}
 GOOD = {"image_info": [IMAGE], "text_info": [PROMPT, ANSWER]}
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(PATIENCE)
 
 
 def dump(value: Any) -> bytes:

@@ -48,7 +48,7 @@ def test_the_lock_is_that_of_a_living_process(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     program = (
         "import sys, time\nfrom pathlib import Path\nfrom sft.files import staging\nwith"
-        f" staging.Work(Path({str(out)!r}), 'a'):\n    print('in', flush=True)\n    time.sleep(60)"
+        f" staging.Work(Path({str(out)!r}), 'a'):\n    print('in', flush=True)\n    time.sleep(600)"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent

@@ -5,6 +5,7 @@ What is done by the machine's own work is limited in seconds of the processor, w
 
 from __future__ import annotations
 
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,18 @@ def with_one_of(limits: Sequence[float], check: Callable[[float], None]) -> None
             continue
         return
     check(limits[-1])
+
+
+def work_of(action: Callable[[], object]) -> float:
+    """Seconds of the processor that an action takes, with those of the processes that it starts and waits for."""
+    before = _worked()
+    action()
+    return _worked() - before
+
+
+def _worked() -> float:
+    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(used.ru_utime + used.ru_stime for used in both)
 
 
 class TooLong(BaseException):

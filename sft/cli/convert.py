@@ -11,14 +11,14 @@ import click
 from sft import formats, models, ui
 from sft.cli.options import json_option, model_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
-from sft.formats import Format
+from sft.formats import MEANING, Format
 from sft.runtime import Runner
 from sft.types import Task
 
 if TYPE_CHECKING:
     from sft.convert import ConvertRequest, Result
 
-MARKUPS = ("auto", "text", "html", "otsl", "markdown", "csv", "latex", "deplot", "unichart")
+MARKUPS = ("auto", *MEANING)
 
 
 @click.command()
@@ -65,6 +65,13 @@ MARKUPS = ("auto", "text", "html", "otsl", "markdown", "csv", "latex", "deplot",
     default="",
     metavar="NAME",
     help="Only this split, for formats that have several; `--list FORMAT` shows which.",
+)
+@click.option(
+    "--quotes",
+    type=click.Choice(["auto", "csv", "none"]),
+    default="auto",
+    show_default=True,
+    help="Of CSV and TSV: csv takes quotes off that enclose a field, none keeps them as text.",
 )
 @click.option(
     "--turn",
@@ -165,6 +172,7 @@ def convert(
         images=given["images"],
         split=given["split"],
         turn=given["turn"],
+        quotes=given["quotes"],
     )
     order = ConvertRequest(
         name,
@@ -234,6 +242,8 @@ def _report(result: Result, out: Path, *, own_prompt: bool, as_json: bool) -> No
     counts = result.manifest["counts"]
     for sentence in result.manifest.get("warnings", ()):
         ui.say(f"warning: {sentence}")
+    for sentence in result.manifest.get("notes", ()):
+        ui.say(f"note: {sentence}")
     if result.custom_prompts and not own_prompt:
         ui.say(
             f"warning: {result.custom_prompts} rows have prompts that the PaddleOCR pipeline never sends; `sft validate"

@@ -46,7 +46,7 @@ address_option = click.option(
     default=("meta.group",),
     show_default=True,
     metavar="KEY",
-    help="Rows with the same value stay together, such as one document.",
+    help="Rows of one value stay together, such as a document; none: only those of one image.",
 )
 @click.option(
     "--stratify",
@@ -58,6 +58,14 @@ address_option = click.option(
     help="task, script, length, or a key of the rows: alike in all parts.",
 )
 @click.option("--near", is_flag=True, help="Keep images that look the same together, too; decodes every image.")
+@click.option(
+    "--ignore-published",
+    is_flag=True,
+    help=(
+        "Deal out rows of a published val or test split (meta.split) as all others [default: they are never trained"
+        " on]."
+    ),
+)
 @seed_option
 @workers_option
 @runner_option
@@ -71,6 +79,7 @@ def split(
     groups: tuple[str, ...],
     strata: tuple[str, ...],
     near: bool,
+    ignore_published: bool,
     seed: int,
     workers: int,
     runner: str,
@@ -93,6 +102,7 @@ def split(
         raise UsageError(
             "--test and --val take a share between 0 and 1, or a whole number of rows", hint="--test 0.05 or --test 200"
         )
+    groups = tuple(key for key in groups if key != "none")
     context = click.get_current_context()
     given = [
         key
@@ -107,12 +117,14 @@ def split(
             parts=parts,
             keys=Keys(groups, strata, tuple(given)),
             near=near,
+            published=not ignore_published,
             seed=seed,
             runner=_runner(workers, runner, address),
             progress=bar.update,
         )
     _tell(outcome.manifest, outcome.fresh, out, as_json)
     if not as_json:
+        _tell_published(outcome.manifest)
         names = outcome.manifest["parts"]
         ui.table(
             "",
@@ -220,6 +232,26 @@ def dedupe(
             data, out, keep_first=keep_first, near=near, runner=_runner(workers, runner, address), progress=bar.update
         )
     _tell(outcome.manifest, outcome.fresh, out, as_json)
+
+
+def _tell_published(found: dict[str, Any]) -> None:
+    """Where the rows went that a published set holds out."""
+    published = found.get("published")
+    if not published:
+        return
+    to = {name: name if name in found["parts"] else found["parts"][-1] for name in ("val", "test")}
+    rows = " and ".join(
+        f"{published[name]} of {name} (now in {to[name]}.jsonl)" for name in ("val", "test") if published[name]
+    )
+    along = (
+        f"; {published['along']} more went along, since they share an image or a document with them"
+        if published["along"]
+        else ""
+    )
+    ui.say(
+        f"rows that a published split holds out are not trained on: {rows}{along}; --ignore-published deals them out"
+        " like all others"
+    )
 
 
 def _runner(workers: int, kind: str = "local", address: str = "") -> Runner:

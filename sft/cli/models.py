@@ -9,6 +9,7 @@ import click
 from sft import models, ui
 from sft.cli.options import model_option
 from sft.datasets import locate
+from sft.files import read_samples
 from sft.runtime import environments
 
 
@@ -30,8 +31,9 @@ def tiny_model(folder: Path, name: str, seed: int, model_name: str) -> None:
     python = environments.ensure("trainer").python
     models.make_tiny_model(
         folder,
-        found.train,
+        (sample for _, sample in read_samples(found.train)),
         models.get(model_name),
+        pixels=models.tiny.pixels_for(models.tiny.aspect_of(found.train)),
         trainer_python=python,
         seed=seed,
         log=folder.with_name(f"{folder.name}.log"),

@@ -163,8 +163,8 @@ def _dry_run(asked: settings.Request, machine: Machine, path: Path, as_json: boo
     argv, env = training.command(prepared, training.Runtime("python"), None)
     cuda = container.choose_cuda(machine.gpus[0].compute_capability) if machine.gpus else "12.6"
     boxed, _ = training.command(prepared, training.Runtime("python", cuda), None)
+    rows = [row.decode() for row in training.first_rows(prepared)]
     if as_json:
-        rows = [row.decode() for row in prepared.first_rows]
         print_json(
             {
                 "rows": rows,
@@ -177,17 +177,15 @@ def _dry_run(asked: settings.Request, machine: Machine, path: Path, as_json: boo
         )
         return
     ui.say(f"engine {settled.config.engine}: {settled.reasons['engine']}")
-    click.echo(f"# data: {samples} rows, the first {len(prepared.first_rows)}")
-    click.echo("\n".join(row.decode() for row in prepared.first_rows))
+    click.echo(f"# data: {samples} rows, the first {len(rows)}")
+    click.echo("\n".join(rows))
     click.echo(f"\n# {prepared.job.settings.name}\n{prepared.settings}")
     for file, text in prepared.extra.items():
         click.echo(f"# {file}\n{text}")
     click.echo(f"# command\n{process.shell_line(argv, env)}")
     if settled.config.engine == "erniekit":
-        click.echo(
-            "\n# the same in the training"
-            f" container\n{process.shell_line(container.build_command(Path.cwd(), cuda), {})}\n{process.shell_line(boxed, {})}"
-        )
+        build = process.shell_line(container.build_command(Path.cwd(), cuda), {})
+        click.echo(f"\n# the same in the training container\n{build}\n{process.shell_line(boxed, {})}")
 
 
 @click.command()

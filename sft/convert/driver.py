@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from sft import formats, models
-from sft.convert.worker import ConvertRequest, Piece, Tally, convert_unit, forget, read_tally
+from sft.convert import wording
+from sft.convert.tally import Tally, read_tally
+from sft.convert.worker import ConvertRequest, Piece, convert_unit, forget
 from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.files import Unit, atomic, manifest, open_input, snapshot, staging, write_json
 from sft.formats import Format, Options
 from sft.runtime import Runner, parallel
-
-SHOWN = 8  # names that a warning holds
 
 
 def files_of(unit: Unit) -> Iterable[Path]:
@@ -58,25 +58,13 @@ def not_read(read: Collection[Path], aside: Collection[Path]) -> list[str]:
     return sorted(found)
 
 
-def warning(names: list[str]) -> str:
-    """Those names as a sentence; "" for none."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return (
-        f"also here, not read: {', '.join(names[:SHOWN])}{more}; name such a file itself to convert it" if names else ""
-    )
-
-
 HUB_NAMES = ("hf",)  # formats whose source may be the name of a data set instead of a path
-ALIKE = {
-    "HTML tables": "table",
-    "OTSL tables": "table",
-    "formulas": "formula",
-}  # of `convert_unit.looks_like` → the task that reads it
 NOT_OURS = "README", "LICENSE"  # beginnings of names that hold no labels
 SPLITS_IN_FILES = (
     "pubtabnet",
     "otsl-parquet",
 )  # formats in which one file may hold several splits, or its name says which
+QUOTED = ("csv", "tsv", "hf", "im2latex")  # formats that read CSV or TSV
 OnProgress = Callable[[int, int], None]  # units done, units in all
 
 
@@ -199,6 +187,11 @@ def _checked(order: ConvertRequest, source_format: Format) -> ConvertRequest:
         raise UsageError(
             f"{order.format} holds no labels for the task {options.task.value}", hint=f"it can be: {known}"
         )
+    if options.quotes != "auto" and source_format.name not in QUOTED:
+        raise UsageError(
+            f"--quotes {options.quotes}: {source_format.name} reads no CSV or TSV",
+            hint=f"it goes with {', '.join(QUOTED)}",
+        )
     if options.split and not source_format.splits:
         raise UsageError(
             f"--split {options.split}: the format {source_format.name} has no splits",
@@ -248,6 +241,7 @@ def _options(order: ConvertRequest) -> dict[str, Any]:
         "images": os.path.relpath(options.images, order.out.parent) if options.images else None,
         "split": options.split,
         "turn": options.turn,
+        "quotes": options.quotes,
         "to": order.to,
         "copy": order.copy,
         "deep": order.deep,
@@ -406,7 +400,11 @@ def _assemble(
         "reasons": dict(sorted(tally.reasons.items())),
         "images": dict(sorted(tally.images.items())),
     }
-    more = {"warnings": _warnings(order, inputs, tally), "custom_prompts": tally.prompts}
+    more = {
+        "warnings": wording.warnings(inputs, tally),
+        "notes": wording.notes(tally),
+        "custom_prompts": tally.prompts,
+    }
     if not tally.out:
         account = manifest.make(
             "convert",
@@ -458,16 +456,6 @@ def _leave(place: staging.Work, stems: list[Path], tally: Tally) -> None:
             stem.with_suffix(".done").unlink()
 
 
-def _warnings(order: ConvertRequest, inputs: list[dict[str, Any]], tally: Tally) -> list[str]:
-    """What was done, but is likely not what was meant."""
-    found = [warning(inputs[0].get("not_read", []))]
-    found += [
-        f"{count} labels look like {looks}, and are taken as plain text; did you mean --task {ALIKE[looks]}?"
-        for looks, count in sorted(tally.alike.items())
-    ]
-    return [sentence for sentence in found if sentence]
-
-
 def _give_up(place: staging.Work, tally: Tally, order: ConvertRequest, account: dict[str, Any]) -> None:
     reasons = ", ".join(f"{code} {count}" for code, count in sorted(tally.reasons.items(), key=lambda pair: -pair[1]))
     place.clear()
@@ -483,14 +471,17 @@ def _give_up(place: staging.Work, tally: Tally, order: ConvertRequest, account: 
             where=str(order.source),
             hint=f"`sft convert --list {order.format}` shows what it looks like",
         )
-    images = (
-        "; image paths count from the folder of the labels, --images DIR names another one"
-        if "image.missing" in tally.reasons and order.options.images is None
-        else ""
+    advice = wording.advice(
+        rejects_path(order.out),
+        order,
+        missing="image.missing" in tally.reasons,
     )
-    hint = f"{rejects_path(order.out)} names every reason; {order.out.name} is not written{images}"
+    said = wording.first_rejects(rejects_path(order.out))
+    hint = (
+        f"{advice}{'; ' if advice else ''}{rejects_path(order.out)} names every reason; {order.out.name} is not written"
+    )
     raise NothingUsable(
-        f"none of {tally.seen} rows can be used ({reasons})", account, where=str(order.source), hint=hint
+        f"none of {tally.seen} rows can be used ({reasons}):{said}", account, where=str(order.source), hint=hint
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -14,16 +14,16 @@ import msgspec
 
 from sft import formats, models
 from sft.convert.image_store import NotFetched, Placed, Store, forget_folders
+from sft.convert.tally import PIECES, Tally, count
 from sft.errors import SftError
-from sft.files import Seen, Unit, atomic, changed
-from sft.formats import Format, HubRow, Item, Options, Picture, Read, Reject
+from sft.files import Seen, Unit, atomic
+from sft.formats import Format, HubRow, Item, Note, Options, Picture, Read, Reject
 from sft.images import ImageProblem
 from sft.markup import MarkupError
 from sft.types import Task
 
 KEEP_THEIR_KEYS = ("erniekit", "messages")  # formats that are read without loss: nothing is added to their rows
 RAW = 2000  # characters of a rejected piece that are kept
-PIECES = (".rows", ".rejects", ".images")  # files of a finished unit, beside .done
 BATCH, BATCH_BYTES = 64, 32 * 1024 * 1024  # rows read ahead, so that remote images are fetched side by side
 To = Literal["erniekit", "messages"]
 # of a whole label: an HTML table, OTSL, one formula in its delimiters
@@ -65,51 +65,6 @@ class Piece:
         return self.folder / f"{self.index:08}"
 
 
-@dataclass
-class Tally:
-    """in = out + rejected. `images`: how many were left in place, copied and drawn; `later`: rows whose image may come
-    another time.
-    """
-
-    seen: int = 0
-    out: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
-    images: dict[str, int] = field(default_factory=dict)
-    prompts: int = 0  # rows with a prompt that the model version does not know
-    later: int = 0
-    alike: dict[str, int] = field(
-        default_factory=dict
-    )  # what labels look like that are taken as plain text, such as HTML tables
-    sizes: list[int] = field(default_factory=list)  # bytes of rows, rejects and the list of images
-
-    def add(self, other: Tally) -> None:
-        """Sum up."""
-        self.seen += other.seen
-        self.out += other.out
-        for mine, theirs in ((self.reasons, other.reasons), (self.images, other.images), (self.alike, other.alike)):
-            for key, count in theirs.items():
-                mine[key] = mine.get(key, 0) + count
-        self.prompts += other.prompts
-        self.later += other.later
-
-
-def read_tally(stem: Path, base: Path | None = None) -> Tally | None:
-    """The tally of a piece that is finished, None for any other; with `base`, OUT's folder, also where one of its
-    images has changed.
-    """
-    try:
-        tally = msgspec.json.decode(
-            stem.with_suffix(".done").read_bytes(),
-            type=Tally,
-        )
-        sizes = [path.stat().st_size if path.exists() else 0 for path in map(stem.with_suffix, PIECES)]
-    except (OSError, msgspec.MsgspecError):
-        return None
-    if sizes != tally.sizes:  # a crash of the machine can leave empty files
-        return None
-    return None if base and sizes[-1] and changed(stem.with_suffix(PIECES[-1]), base) != [] else tally
-
-
 def convert_unit(piece: Piece) -> Tally:
     """Read one unit and write its files; the tally comes last, so its existence means: finished."""
     order = piece.order
@@ -120,11 +75,26 @@ def convert_unit(piece: Piece) -> Tally:
     rows = []
     rejects = []
     seen = Seen(order.out.parent)
+    count(tally.notes, piece.unit.note)
     for read in _ahead(_reads(source, piece.unit, order.options), store):
+        if isinstance(read, Note):
+            count(tally.notes, read.text)
+            continue
         tally.seen += 1
         for path in _files(read):
             seen.note(path)
-        row = read if isinstance(read, Reject) else _row(read, order, version, store, tally, seen)
+        row = (
+            read
+            if isinstance(read, Reject)
+            else _row(
+                _in_split(read, piece),
+                order,
+                version,
+                store,
+                tally,
+                seen,
+            )
+        )
         if isinstance(row, Reject):
             tally.reasons[row.code] = tally.reasons.get(row.code, 0) + 1
             rejects.append(_reject_line(row))
@@ -147,6 +117,15 @@ def convert_unit(piece: Piece) -> Tally:
         msgspec.json.encode(tally),
     )
     return tally
+
+
+def _in_split(read: Item | HubRow, piece: Piece) -> Item | HubRow:
+    """With the split of its unit, where it has none of its own.
+
+    Where the user chose one split, rows need no name for it.
+    """
+    split = "" if piece.order.options.split else read.split or piece.unit.split
+    return read if split == read.split else replace(read, split=split)
 
 
 def forget() -> None:
@@ -275,6 +254,7 @@ def _row(
         tally.images[place.kind] = tally.images.get(place.kind, 0) + 1
         if place.kind != "in_place":
             seen.note_stored(place.url)
+    count(tally.splits, read.split)
     if isinstance(read, Item) and order.options.markup == "auto" and (looks := looks_like(read)):
         tally.alike[looks] = tally.alike.get(looks, 0) + 1
     tally.prompts += isinstance(prompt, str) and prompt.strip() not in version.prompts.values()
@@ -303,8 +283,8 @@ def _from_item(
         "text_info": [{"text": prompt, "tag": "mask"}, {"text": item.target, "tag": "no_mask"}],
         "source": item.where,
     }
-    if item.group:
-        row["meta"] = {"group": item.group}
+    if meta := {key: value for key, value in (("group", item.group), ("split", item.split)) if value}:
+        row["meta"] = meta
     return row, [place]
 
 
@@ -323,8 +303,10 @@ def _from_hub(read: HubRow, order: ConvertRequest, store: Store) -> tuple[dict[s
                 image[key] = size
     if order.prompt and row["text_info"] and row["text_info"][0].get("tag") == "mask":
         row["text_info"][0]["text"] = order.prompt
-    if "source" not in row and order.format not in KEEP_THEIR_KEYS:
-        row["source"] = read.where
+    if order.format not in KEEP_THEIR_KEYS:
+        row.setdefault("source", read.where)
+        if read.split:
+            row["meta"] = {**row.get("meta", {}), "split": read.split}
     return row, places
 
 

@@ -98,13 +98,15 @@ def split_set(
     parts: Sequence[tuple[str, float]],
     keys: Keys,
     near: bool = False,
+    published: bool = True,
     seed: int = 1,
     runner: Runner | None = None,
     progress: Progress = lambda _: None,
 ) -> Outcome:
     """Write `folder`/train.jsonl and one file per held-out part; a part is a share (below 1) or a number of rows.
 
-    UsageError: sizes that leave no training rows. ProblemsFound: a part came out empty, since its groups are too large.
+    `published`: rows that a published split holds out (`meta.split`) are held out here, too. UsageError: sizes that
+    leave no training rows. ProblemsFound: a part came out empty, since its groups are too large.
     """
     options = {
         "parts": list(parts),
@@ -112,52 +114,77 @@ def split_set(
         "stratify": keys.strata,
         "near": near,
         "seed": seed,
+        "published": published,
     }
+    held_out = [name for name, _ in parts]
 
     def decide(index: Index, folder_of_work: staging.Work) -> Decided:
         _check_keys(index, keys, data)
         sizes = [max(1, round(size * len(index.rows))) if size < 1 else int(size) for _, size in parts]
         if sum(sizes) >= len(index.rows):
-            raise UsageError(
-                f"{' + '.join(map(str, sizes))} rows to hold out of {len(index.rows)}",
-                where=str(data),
-                hint="leave rows to train on",
-            )
+            said = f"{' + '.join(map(str, sizes))} rows to hold out of {len(index.rows)}"
+            raise UsageError(said, where=str(data), hint="leave rows to train on")
         groups = splitting.components(
             index,
             alike=alike(index, folder_of_work, runner or Runner()) if near else (),
         )
-        part_of = splitting.deal(index, groups, sizes, seed=seed)
-        empty = [name for at, (name, _) in enumerate(parts, 1) if sizes[at - 1] and not (part_of == at).any()]
+        fixed = splitting.held_by_publisher(index, held_out) if published else np.zeros(len(index.rows), np.int64)
+        part_of = splitting.deal(index, groups, sizes, seed=seed, fixed=fixed)
+        empty = [at for at, size in enumerate(sizes) if size and not (part_of == at + 1).any()]
         if empty:
-            largest = int(np.unique(groups, return_counts=True)[1].max())
-            raise ProblemsFound(
-                f"no group fits into {empty[0]}: {len(np.unique(groups))} groups, the largest of {largest} rows",
-                where=str(data),
-                hint="ask for a larger part, or group by less",
+            said, hint = splitting.why_nothing_fits(
+                index,
+                groups,
+                held_out[empty[0]],
+                sizes[empty[0]],
+                keys.group,
             )
-        names = ["train", *(name for name, _ in parts)]
+            raise ProblemsFound(said, where=str(data), hint=hint)
+        if part_of.all():
+            said = "every row belongs to a published split that is held out, or shares an image or a document with one"
+            raise ProblemsFound(
+                said, where=str(data), hint="add its training rows; --ignore-published deals all rows out alike"
+            )
+        names = ["train", *held_out]
         more = {
             "groups": len(np.unique(groups)),
             "strata": splitting.strata_table(index, part_of, len(names)),
             "parts": names,
         }
+        if fixed.any():
+            more["published"] = _published(index, fixed, part_of)
         return Decided(
             {f"{name}.jsonl": np.flatnonzero(part_of == at) for at, name in enumerate(names)},
             more=more,
         )
 
+    place = _Place(folder, "split")
+    targets = [f"{name}.jsonl" for name in ("train", *held_out)]
     return _verb(
         "split",
         [data],
-        _Place(folder, "split"),
-        [f"{name}.jsonl" for name in ("train", *(name for name, _ in parts))],
+        place,
+        targets,
         options,
         keys,
         decide,
         runner,
         progress,
     )
+
+
+def _published(index: Index, fixed: Ints, part_of: Ints) -> dict[str, int]:
+    """How many rows published splits hold out, and how many others went with them since they share an image or a
+    document.
+    """
+    counts = np.bincount(index.rows["held"], minlength=3)
+    groups = splitting.components(index)
+    along = int((np.isin(groups, groups[fixed > 0]) & (fixed == 0)).sum())
+    return {
+        "val": int(counts[1]),
+        "test": int(counts[2]),
+        "along": along,
+    }
 
 
 def dedupe_set(

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from sft.errors import ProblemsFound, UsageError
 from sft.files import CHUNK, MAX_LINE_BYTES, Seen, Unit, atomic, bounded_lines, line_units, open_input, staging
+from sft.formats import split_name
 from sft.images import ImageProblem, probe
 from sft.markup import scripts
 from sft.models import TASK_OF
@@ -30,7 +31,8 @@ from sft.runtime import Runner, run
 from sft.types import Sample
 
 # One row: which of the input files, where its line begins, how long it is without the line end, its number, hashes of
-# 128 bit (two numbers) of its images and of its texts, 64 bit of its prompts, its group and its stratum.
+# 128 bit (two numbers) of its images and of its texts, 64 bit of its prompts, its group and its stratum, and whether
+# the published set that it comes from holds it out (PUBLISHED).
 ROW = np.dtype(
     [
         ("file", "u2"),
@@ -42,12 +44,16 @@ ROW = np.dtype(
         ("prompt", "u8"),
         ("group", "u8"),
         ("stratum", "u8"),
+        ("held", "u1"),
     ]
 )
 IMAGE = np.dtype(
     [("row", "u4"), ("image", "u8", 2)]
 )  # every image of every row; `row` counts from the beginning of its shard
 NO_GROUP = 0
+# what `meta.split` says → the part of `sft split` that such a row belongs to, as a number: 0 train or unknown, 1 val, 2
+# test
+PUBLISHED = {"val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2, "eval": 2}
 MAX_KEYS = 200  # of the rows' own that are remembered, to suggest one
 MAX_STEPS = 16  # of such a key; rows may be nested a thousand deep
 STRATA = ("task", "script", "length")
@@ -251,6 +257,7 @@ class _Shard:
                 asked,
                 short_hash(group) if group else NO_GROUP,
                 number,
+                _held(raw),
             )
         )
 
@@ -316,6 +323,12 @@ def look_up(raw: Any, key: str) -> Any:
         return raw if raw is None or isinstance(raw, (str, int, float, bool)) else json.dumps(raw, sort_keys=True)
     except RecursionError as error:
         raise ImageProblem("structure.object", f"{key} is nested too deeply") from error
+
+
+def _held(raw: Any) -> int:
+    """The part of a published set that a row is held out in, of PUBLISHED."""
+    split = look_up(raw, "meta.split")
+    return PUBLISHED.get(split_name(split), 0) if isinstance(split, str) else 0
 
 
 def _dotted(raw: dict[str, Any], start: str = "") -> Iterator[str]:

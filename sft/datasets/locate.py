@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,7 +10,7 @@ from pathlib import Path
 from sft import models
 from sft.datasets.card import load_card
 from sft.errors import UsageError
-from sft.files import read_json, read_samples, sha256, write_json
+from sft.files import data_fingerprint, read_json, read_samples, sha256, write_json
 from sft.types import Task
 
 DATASETS = Path("datasets")
@@ -128,11 +127,8 @@ def draw_sample(folder: Path, *, say: Callable[[str], None] = lambda _: None) ->
 
 def fingerprint(data: Path) -> str:
     """A hash of the rows and of every image they name: what a run or a score was made from."""
-    digest = hashlib.sha256(sha256(data).encode())
-    for _, sample in read_samples(data):
-        for image in sample.image_info:
-            digest.update(sha256(data.parent / image.image_url).encode())
-    return digest.hexdigest()
+    images = (image for _, sample in read_samples(data) for image in sample.image_info)
+    return data_fingerprint(sha256(data), (sha256(data.parent / image.image_url) for image in images))
 
 
 def starting_point(folder: Path) -> list[Path]:

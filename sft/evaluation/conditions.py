@@ -193,15 +193,12 @@ def _data(first: tuple[str, Told], other: tuple[str, Told]) -> list[str]:
         if here["content"] == there["content"]:
             return []
         if _table(first[1], "counts").get("in") == _table(other[1], "counts").get("in"):
-            return [
-                f"the images differ: {first[0]} and {other[0]} were asked about other pictures under the same names"
-                f" (data.content in their {FILE})"
-            ]
+            why = f"were asked about other pictures under the same names (data.content in their {FILE})"
+            return [f"the images differ: {first[0]} and {other[0]} {why}"]
     if here.get("sha256") and there.get("sha256") and here["sha256"] != there["sha256"]:
-        return [
-            f"data differs: {_text(here.get('path'))} ({_text(here['sha256'])}) in {first[0]},"
-            f" {_text(there.get('path'))} ({_text(there['sha256'])}) in {other[0]}"
-        ]
+        mine = f"{_text(here.get('path'))} ({_text(here['sha256'])}) in {first[0]}"
+        theirs = f"{_text(there.get('path'))} ({_text(there['sha256'])}) in {other[0]}"
+        return [f"data differs: {mine}, {theirs}"]
     return []
 
 

@@ -33,7 +33,7 @@ from sft.types import Prediction
 Format = Literal["sft.results/1"]
 FORMAT: Format = "sft.results/1"
 Pairs = tuple[list[dict[str, Pair] | None], dict[str, str]]  # of each sample; task → why it cannot be scored here
-GIT_SECONDS = 5.0
+GIT_SECONDS = 60.0  # only a file system that hangs takes as long
 
 
 class Counts(msgspec.Struct):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sft.files.atomic import (
         CHUNK,
         atomic_write,
+        data_fingerprint,
         disk_error,
         new_folder_beside,
         open_input,
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     )
     from sft.files.download import Unreachable, fetch_file, make_client
     from sft.files.jsonl import MAX_LINE_BYTES, bounded_lines, decode, encode, ocr_sample, read_samples, write_samples
+    from sft.files.real_paths import RealPaths
     from sft.files.snapshot import Seen, changed
     from sft.files.staging import Work, folder_of
+    from sft.files.text_input import open_text, to_utf8, what_it_is
     from sft.files.units import UNIT_BYTES, UNIT_FILES, Span, Unit, file_units, line_units, unit_lines
 else:
     __getattr__ = names_of(__name__)
@@ -35,6 +38,7 @@ __all__ = [
     "MAX_LINE_BYTES",
     "UNIT_BYTES",
     "UNIT_FILES",
+    "RealPaths",
     "Seen",
     "Span",
     "Unit",
@@ -44,6 +48,7 @@ __all__ = [
     "atomic_write",
     "bounded_lines",
     "changed",
+    "data_fingerprint",
     "decode",
     "disk_error",
     "encode",
@@ -56,6 +61,7 @@ __all__ = [
     "new_folder_beside",
     "ocr_sample",
     "open_input",
+    "open_text",
     "piece",
     "plain_yaml",
     "read_bounded",
@@ -65,7 +71,9 @@ __all__ = [
     "sha256",
     "snapshot",
     "staging",
+    "to_utf8",
     "unit_lines",
+    "what_it_is",
     "write",
     "write_json",
     "write_samples",

@@ -164,6 +164,14 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def data_fingerprint(rows: str, images: Iterable[str]) -> str:
+    """One hash for a set: of the hash of its rows and of those of their images, all in hexadecimal digits, in order."""
+    digest = hashlib.sha256(rows.encode())
+    for image in images:
+        digest.update(image.encode())
+    return digest.hexdigest()
+
+
 @contextmanager
 def piece(path: Path, *, scratch: Path | None = None) -> Iterator[IO[bytes]]:
     """A stream that becomes `path` when the block ends without an error. Safe between machines: last one wins, whole.

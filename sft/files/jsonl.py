@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -34,10 +35,15 @@ def ocr_sample(image_url: str, prompt: str, ref: str) -> Sample:
     )
 
 
-def read_samples(path: Path) -> Iterator[tuple[int, Sample]]:
-    """(line number from 1, sample) of a file that has passed `sft validate`; a bad row raises with its line."""
+def read_samples(path: Path, digest: hashlib._Hash | None = None) -> Iterator[tuple[int, Sample]]:
+    """(line number from 1, sample) of a file that has passed `sft validate`; a bad row raises with its line.
+
+    `digest` is fed with the bytes of every row.
+    """
     with open_input(path) as stream:
         for number, line, too_long in bounded_lines(stream):
+            if digest:
+                digest.update(line)
             try:
                 if too_long:
                     raise ValueError(f"more than {MAX_LINE_BYTES:,} bytes in one line")

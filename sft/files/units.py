@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sft.files.atomic import open_input
 from sft.files.jsonl import bounded_lines
+from sft.files.text_input import open_text
 
 UNIT_BYTES = 1 << 20  # of a line-based file in one unit
 UNIT_FILES = 64  # small files in one unit
@@ -18,11 +18,15 @@ UNIT_FILES = 64  # small files in one unit
 class Unit:
     """A part of the source that one process reads at once; small and picklable. `path` is the file, `payload` what of
     it.
+
+    `split`: the part of a published set that all its rows belong to. `note`: as the text of a `Note`.
     """
 
     path: Path
     name: str  # of the file, as `where` shows it
     payload: Any = None
+    split: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,10 @@ class Span:
 
 
 def line_units(path: Path, name: str = "") -> Iterator[Unit]:
-    """Cut a file of lines into units of about UNIT_BYTES; reads it once to find and count the line ends."""
-    with open_input(path) as stream:
+    """Cut a file of lines, in UTF-8 or UTF-16, into units of about UNIT_BYTES; reads it once to find and count the
+    line ends.
+    """
+    with open_text(path) as stream:
         start, line = 0, 1
         while chunk := stream.read(UNIT_BYTES):
             lines = chunk.count(b"\n")
@@ -58,7 +64,7 @@ def line_units(path: Path, name: str = "") -> Iterator[Unit]:
 def unit_lines(unit: Unit) -> Iterator[tuple[int, bytes, bool]]:
     """(number from 1, line with its end, longer than MAX_LINE_BYTES?) of a unit made by `line_units`."""
     span: Span = unit.payload
-    with open_input(unit.path) as stream:
+    with open_text(unit.path) as stream:
         stream.seek(span.start)
         for number, line, too_long in bounded_lines(stream):
             yield span.line + number - 1, line, too_long

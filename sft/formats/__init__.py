@@ -11,19 +11,23 @@ from sft.formats.base import Format
 from sft.lazy import names_of
 
 if TYPE_CHECKING:
-    from sft.formats.base import Format, HubRow, Item, Options, Picture, Read, Reject
-    from sft.formats.shared import to_messages
+    from sft.formats.base import Format, HubRow, Item, Note, Options, Picture, Read, Reject, split_name
+    from sft.formats.shared import IMAGE_SUFFIXES, MEANING, to_messages
 else:
     __getattr__ = names_of(__name__)
 
 __all__ = [
+    "IMAGE_SUFFIXES",
+    "MEANING",
     "Format",
     "HubRow",
     "Item",
+    "Note",
     "Options",
     "Picture",
     "Read",
     "Reject",
+    "split_name",
     "to_messages",
 ]
 

@@ -48,7 +48,12 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
     """One item per line."""
     for source in unit.payload:
         name = regions.relative(source.path, unit.path)
-        yield from regions.read_pages(source.path, name, "Page", partial(_items, source, name, unit.path, options))
+        yield from regions.read_pages(
+            source.path,
+            name,
+            "Page",
+            partial(_items, source, name, unit.path, options),
+        )
 
 
 def _items(
@@ -74,7 +79,15 @@ def _items(
     program = _program(document.root)
     for line in pages[0].iter("{*}TextLine"):
         if line not in document.open:
-            yield _item(f"{name}#{line.get('ID', '')}", line, picture, factors, name, options, program)
+            yield _item(
+                f"{name}#{line.get('ID', '')}",
+                line,
+                picture,
+                factors,
+                name,
+                options,
+                program,
+            )
 
 
 def hint_of(page: _Element) -> str:

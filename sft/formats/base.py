@@ -8,6 +8,7 @@ source as a whole is not what its name says.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,9 @@ from sft.files import Unit
 from sft.types import Task
 
 UNIT_OBJECTS = 256  # objects of one large JSON document in one unit
+_SPLIT_WORD = re.compile(
+    r"(?<![A-Za-z])(train|training|validation|valid|val|dev|test|testing|eval)(?![A-Za-z])", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Item:
 
     `where` names the place in the source, relative to it: "labels.txt:12", "page.xml#line_3". `group` is the document
     or page that the sample was cut from, which a split must not tear apart. `prompt`: "" means the model's own for the
-    task.
+    task. `split`: the part of a published set that it belongs to, as its authors call it ("train", "test").
     """
 
     where: str
@@ -53,6 +57,7 @@ class Item:
     task: Task
     group: str = ""
     prompt: str = ""
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,13 @@ class HubRow:
     """A row that came with its own structure: the hub's JSON object, complete, with any further keys of the source.
 
     `pictures[i]` belongs to `row["image_info"][i]`, whose `image_url` is filled in when the image has its place.
+    `split`: as of an `Item`.
     """
 
     where: str
     row: dict[str, Any]
     pictures: tuple[Picture, ...]
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,16 +88,25 @@ class Reject:
     missing: Path | None = None
 
 
-Read = Item | HubRow | Reject
+@dataclass(frozen=True)
+class Note:
+    """How a format understood something that could be meant otherwise; no row. Equal texts are said once, with their
+    number.
+    """
+
+    text: str
+
+
+Read = Item | HubRow | Reject | Note
 
 
 @dataclass(frozen=True)
 class Options:
     """What the user said about the source. `columns`: {"image": …, "text": …} for formats with named columns.
 
-    `markup`: how labels are written ("auto", "text", "html", "otsl", "markdown", "csv", "latex", "deplot", "unichart";
-    see `sft.formats.shared.targets`). `images`: the folder that image paths count from, where the format's own rule
-    does not hold.
+    `markup`: how labels are written, "auto" or a key of `sft.formats.shared.markups.MEANING`. `images`: the folder that
+    image paths count from, where the format's own rule does not hold. `quotes`: of CSV and TSV: "csv" where they
+    enclose fields, "none" where they are text, "auto" to find out.
     """
 
     task: Task | None = None
@@ -99,6 +115,7 @@ class Options:
     images: Path | None = None
     split: str = ""
     turn: bool = False
+    quotes: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -114,6 +131,17 @@ class Format:
     read: Callable[[Unit, Options], Iterator[Read]]
     columns: tuple[str, ...] = ()  # names that --map knows
     splits: str = ""  # what --split may say, in words; "" where there are no splits
+
+
+def split_name(path: str) -> str:
+    """The split that a path names by a word of it ("data/test-00000-of-00001.parquet", "val/labels.csv"); "" for none.
+
+    The last part of the path with such a word counts, unless it has two ("train_val").
+    """
+    for part in reversed(path.split("/")):
+        if found := {word.lower() for word in _SPLIT_WORD.findall(part)}:
+            return found.pop() if len(found) == 1 else ""
+    return ""
 
 
 def inside(root: Path, name: str) -> Path | None:

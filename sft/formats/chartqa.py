@@ -27,7 +27,7 @@ from typing import Any
 
 from sft.errors import UsageError
 from sft.files import Unit, file_units, read_bounded
-from sft.formats.base import Format, Item, Options, Picture, Read, Reject, inside
+from sft.formats.base import Format, Item, Options, Picture, Read, Reject, inside, split_name
 from sft.formats.shared import json_stream, make
 from sft.markup import MarkupError
 from sft.types import Task
@@ -122,11 +122,13 @@ def _table(path: Path, where: str, options: Options) -> Item | Reject:
             str(error),
             content[: json_stream.RAW].decode("utf-8", "replace"),
         )
+    split = split_name(where.rpartition("/")[0])  # the folder: charts may be called anything
     return Item(
         where,
         Picture(path=_image(path, options)),
         target,
         Task.CHART,
+        split=split,
     )
 
 

@@ -12,10 +12,11 @@ EasyOCR's trainer (`labels.csv`), the image folders of the Hugging Face datasets
     0.jpg abbey unlocked
 
 Columns are found by their usual names or given with `--map image=COLUMN --map text=COLUMN`; numbers (from 1) mean
-columns of a file without a header. `prompt`, `task` and `group` columns are optional. A CSV whose header has semicolons
-and no comma is read with semicolons. Fields are quoted as in RFC 4180, also in TSV, as pandas and spreadsheets write
-them, and may hold line ends. A record with fewer or more fields than the header is rejected, except EasyOCR's, whose
-words may hold commas without quotes, as its own loader reads them. Paths count from the file's folder.
+columns of a file without a header. `prompt`, `task` and `group` columns are optional. The usual separator of a file may
+be another, if its header says so. Whether quotes enclose fields is decided by the file as a whole
+(`sft.formats.delimited_dialect`) or said with
+--quotes; enclosed fields may hold line ends. A record with fewer or more fields than the header is rejected, except
+EasyOCR's, whose words may hold commas without quotes, as its own loader reads them. Paths count from the file's folder.
 """
 
 from __future__ import annotations
@@ -25,9 +26,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sft.errors import UsageError
-from sft.files import UNIT_BYTES, Unit, line_units, open_input
+from sft.files import UNIT_BYTES, Unit, bounded_lines, line_units, open_text
+from sft.formats import delimited_dialect as dialect
 from sft.formats.base import UNIT_OBJECTS, Format, Item, Options, Read, Reject
-from sft.formats.shared import IMAGE_SUFFIXES, RAW, Record, item, picture, records, source_file, text_lines
+from sft.formats.shared import (
+    BOM,
+    IMAGE_SUFFIXES,
+    RAW,
+    Record,
+    decode_line,
+    item,
+    picture,
+    records,
+    source_file,
+    text_lines,
+)
 from sft.markup import MarkupError
 from sft.types import Task
 
@@ -66,8 +79,8 @@ USUAL = {
     "task": ("task",),
     "group": ("group",),
 }
-EASYOCR = ("filename", "words")
 FILES = ("metadata.csv", "labels.csv", "train.csv"), ("metadata.tsv", "labels.tsv", "train.tsv")
+HEADER = "save the file as UTF-8, with the names of the columns in its first line"
 _TRDG = re.compile(rf"\S+(?:{'|'.join(re.escape(suffix) for suffix in IMAGE_SUFFIXES)}) ", re.IGNORECASE)
 
 
@@ -78,19 +91,36 @@ def units(source: Path, options: Options, delimiter: str) -> Iterator[Unit]:
         FILES[delimiter == "\t"],
         "tsv" if delimiter == "\t" else "csv",
     )
-    with open_input(path) as stream:
-        head = stream.readline(UNIT_BYTES).decode("utf-8-sig", "replace")
+    head = first_line(path)
     if path.suffix.lower() == ".txt" and _TRDG.match(head):
         yield from line_units(path)
         return
-    if delimiter == "," and ";" in head and "," not in head:
-        delimiter = ";"
-    found = records(path, path.name, delimiter)
-    batch: list[Record | Reject] = []
+    delimiter = dialect.separator(head, delimiter)
+    named = not (options.columns and all(column.isdecimal() for column in options.columns.values()))
+    first = tuple(field.strip() for field in dialect.header_fields(head, delimiter))
+    columns = _columns(first if named else (), options.columns, path)
+    width = len(first) if named else max(columns.values()) + 1
+    quoted, note = quoting(
+        path,
+        delimiter,
+        options,
+        image=columns["image"],
+        width=width,
+        header=first if named else (),
+    )
+    found = records(path, path.name, delimiter, quoted=quoted)
     header: tuple[str, ...] = ()
-    if not (options.columns and all(column.isdecimal() for column in options.columns.values())):
-        header = _header(next(found, None), path)
-    columns = _columns(header, options.columns, path)
+    if named:
+        record = next(found)
+        if isinstance(record, Reject):
+            raise UsageError(
+                f"the header cannot be read: {record.message}",
+                where=str(path),
+                hint=HEADER,
+            )
+        header = tuple(field.strip() for field in record.fields)
+        columns = _columns(header, options.columns, path)
+    batch: list[Record | Reject] = []
     size = 0
     for record in found:
         batch.append(record)
@@ -100,26 +130,56 @@ def units(source: Path, options: Options, delimiter: str) -> Iterator[Unit]:
                 path,
                 path.name,
                 (columns, header, tuple(batch)),
+                note=note,
             )
-            batch, size = [], 0
+            batch = []
+            size = 0
+            note = ""
     if batch:
         yield Unit(
             path,
             path.name,
             (columns, header, tuple(batch)),
+            note=note,
         )
 
 
-def _header(record: Record | Reject | None, path: Path) -> tuple[str, ...]:
-    if record is None:
-        raise UsageError("the file is empty", where=str(path), hint="the first line names the columns")
-    if isinstance(record, Reject):
-        raise UsageError(
-            f"the header cannot be read: {record.message}",
-            where=f"{path}:1",
-            hint="save the file as UTF-8, with the names of the columns in its first line",
-        )
-    return tuple(field.strip() for field in record.fields)
+def first_line(path: Path) -> str:
+    """The first line that is not blank; UsageError where there is none, or it is no text."""
+    with open_text(path) as stream:
+        for number, line, _ in bounded_lines(stream):
+            text = decode_line(
+                f"{path.name}:{number}",
+                line.removeprefix(BOM) if number == 1 else line,
+            )
+            if isinstance(text, Reject):
+                raise UsageError(
+                    f"the header cannot be read: {text.message}",
+                    where=f"{path}:{number}",
+                    hint=HEADER,
+                )
+            if text.strip():
+                return text
+    raise UsageError("the file is empty", where=str(path), hint="the first line names the columns")
+
+
+def quoting(
+    path: Path, delimiter: str, options: Options, *, image: int, width: int, header: tuple[str, ...]
+) -> tuple[bool, str]:
+    """(whether quotes enclose the fields of this file, that as a sentence where there are any); `header` is () for
+    none.
+    """
+    if options.quotes != "auto":
+        return options.quotes == "csv", ""
+    found = dialect.evidence(
+        path,
+        delimiter,
+        image=image,
+        width=width,
+        header=bool(header),
+    )
+    quoted = found.quoted(delimiter != "\t" and header != dialect.EASYOCR)
+    return quoted, dialect.say(path.name, found, quoted=quoted)
 
 
 def _columns(header: tuple[str, ...], given: Mapping[str, str], path: Path) -> dict[str, int]:
@@ -154,7 +214,7 @@ def _columns(header: tuple[str, ...], given: Mapping[str, str], path: Path) -> d
         raise UsageError(
             f"which column holds the {missing[0]}?",
             where=str(path),
-            hint=f"{said}; name it with --map {missing[0]}=COLUMN (a number where there is no header)",
+            hint=f"{said}; name it with --map {missing[0]}=COLUMN (a number from 1 where there is no header)",
         )
     return columns
 
@@ -175,7 +235,7 @@ def _item(
 ) -> Read:
     where = f"{unit.name}:{record.line}"
     fields = record.fields
-    if header == EASYOCR and len(fields) > 2:
+    if header == dialect.EASYOCR and len(fields) > 2:
         fields = (fields[0], ",".join(fields[1:]))
     if (header and len(fields) != len(header)) or len(fields) <= max(columns.values()):
         return Reject(

@@ -452,8 +452,16 @@ class _Pages:
 
     def _beside(self, name: str) -> Picture:
         one_page = len(self.pages) == 1
-        path, contested = self.source.path, self.source.contested
-        return page_images.image_beside(name, path, self.root, self.options, contested=contested, one_page=one_page)
+        path = self.source.path
+        contested = self.source.contested
+        return page_images.image_beside(
+            name,
+            path,
+            self.root,
+            self.options,
+            contested=contested,
+            one_page=one_page,
+        )
 
 
 FORMATS = {

@@ -13,8 +13,10 @@ folder's metadata.jsonl, as the documentation of `datasets` shows it:
 
 Columns that are not named with --map are guessed: the image by the type that the schema gives it, the label by its
 name, which also says what it is (`latex` is a formula, `html` a table). Where names allow two readings the user is
-asked. A column inside a struct or inside a JSON string is written with dots: `--map
-text=ground_truth.gt_parse.text_sequence`.
+asked. Without a column of labels, one of conversations is read (`sft.formats.hf_chat`). A column inside a struct, a
+list or a JSON string is written with dots: `--map text=ground_truth.gt_parse.text_sequence`, `--map
+text=texts.0.assistant`; of a list of one the number can be left out. Without --split, rows of several splits keep the
+name of theirs as `meta.split`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,11 @@ from typing import Any
 
 from sft.errors import UsageError
 from sft.files import MAX_LINE_BYTES, Unit
-from sft.formats.base import Format, Item, Options, Read, Reject
+from sft.formats import delimited_dialect as dialect
+from sft.formats import hf_chat
+from sft.formats.base import Format, HubRow, Item, Options, Read, Reject
+from sft.formats.delimited import first_line, quoting
+from sft.formats.hf_values import json_value, value_at
 from sft.formats.shared import (
     DataFile,
     data_files,
@@ -76,10 +82,11 @@ class Columns:
 
 @dataclass(frozen=True)
 class Table:
-    """A CSV file that is read here: its header, and what separates the cells."""
+    """A CSV file that is read here: its header, what separates the cells, and whether quotes enclose them."""
 
     header: tuple[str, ...]
     separator: str
+    quoted: bool
 
 
 def units(source: Path, options: Options) -> Iterator[Unit]:
@@ -98,7 +105,9 @@ def _file_units(file: DataFile, options: Options) -> Iterator[Unit]:
     inner: Iterable[Unit]
     if suffix in (".parquet", ".arrow", ".tar"):
         module = webdataset if suffix == ".tar" else parquet
-        names, images = module.columns_of(path)
+        names, images = (
+            webdataset.columns_of(path, options.columns.values()) if suffix == ".tar" else parquet.columns_of(path)
+        )
         columns = choose(names, images, options, str(path))
         inner = module.units(
             path,
@@ -106,9 +115,25 @@ def _file_units(file: DataFile, options: Options) -> Iterator[Unit]:
             list(dict.fromkeys(_head(column, names) for column in columns.heads)),
         )
     elif separator:
-        header = _csv_header(path, separator)
+        header, separator = _csv_header(path, separator)
         columns = choose(list(header), [], options, str(path))
-        inner = [Unit(path, name, Table(header, separator))]
+        image = header.index(columns.image) if columns.image in header else 0
+        quoted, note = quoting(
+            path,
+            separator,
+            options,
+            image=image,
+            width=len(header),
+            header=header,
+        )
+        inner = [
+            Unit(
+                path,
+                name,
+                Table(header, separator, quoted),
+                note=note,
+            )
+        ]
     elif file.reading or suffix == ".txt":
         how = datasets_library.streamed(path, file.reading)
         columns = choose(
@@ -122,10 +147,10 @@ def _file_units(file: DataFile, options: Options) -> Iterator[Unit]:
         columns = choose(_first_keys(path), [], options, str(path))
         inner = (replace(unit, name=name) for unit in json_units(path))
     for unit in inner:
-        yield Unit(
-            unit.path,
-            unit.name,
-            (columns, unit.payload),
+        yield replace(
+            unit,
+            payload=(columns, unit.payload),
+            split=file.split,
         )
 
 
@@ -157,16 +182,11 @@ def _first_keys(path: Path) -> list[str]:
     raise UsageError("no row of this file is a JSON object", where=str(path), hint="expected one object per line")
 
 
-def _csv_header(path: Path, separator: str) -> tuple[str, ...]:
-    """The names of the columns; none for an empty file. UsageError where the first line cannot be read."""
-    first = next(records(path, path.name, separator), None)
-    if isinstance(first, Reject):
-        raise UsageError(
-            f"the names of the columns cannot be read: {first.message}",
-            where=str(path),
-            hint="the first line must name them, and be UTF-8",
-        )
-    return first.fields if first else ()
+def _csv_header(path: Path, usual: str) -> tuple[tuple[str, ...], str]:
+    """The names of the columns, and what separates them. UsageError where the first line is no such line."""
+    head = first_line(path)
+    separator = dialect.separator(head, usual)
+    return dialect.header_fields(head, separator), separator
 
 
 def choose(names: list[str], images: list[str], options: Options, where: str) -> Columns:
@@ -212,13 +232,21 @@ def _one_image(names: list[str], images: list[str], where: str) -> str:
 
 
 def _one_text(names: list[str], task: Task | None, every: list[str], where: str) -> str:
-    candidates = {name: TEXT_NAMES[name.lower()][0] for name in names if name.lower() in TEXT_NAMES}
+    said = {name: name.lower() for name in names}
+    if not any(
+        word in TEXT_NAMES for word in said.values()
+    ):  # a field of a WebDataset with a dot in it, such as line.txt
+        said = {name: name.lower().rpartition(".")[2] for name in names}
+    candidates = {name: TEXT_NAMES[word][0] for name, word in said.items() if word in TEXT_NAMES}
     of_task = [name for name, is_for in candidates.items() if task is None or is_for is task] or list(candidates)
     if of_task and len({candidates[name] for name in of_task}) == 1:
         return min(
             of_task,
-            key=lambda name: list(TEXT_NAMES).index(name.lower()),
+            key=lambda name: list(TEXT_NAMES).index(said[name]),
         )
+    chats = [name for name in names if name.lower() in hf_chat.NAMES]
+    if not of_task and len(chats) == 1:
+        return chats[0]
     what = f"{' and '.join(of_task)} could both be the label" if of_task else "no column that looks like a label"
     raise UsageError(
         what,
@@ -250,7 +278,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 def _csv_objects(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
     header: tuple[str, ...] = unit.payload.header
     for row in islice(
-        records(unit.path, unit.name, unit.payload.separator),
+        records(unit.path, unit.name, unit.payload.separator, quoted=unit.payload.quoted),
         1,
         None,
     ):
@@ -267,9 +295,14 @@ def _csv_objects(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
             yield f"{unit.name}:{row.line}", dict(zip(header, row.fields, strict=True))
 
 
-def _item(where: str, row: Mapping[str, Any], columns: Columns, folder: Path, options: Options) -> Item | Reject:
+def _item(
+    where: str, row: Mapping[str, Any], columns: Columns, folder: Path, options: Options
+) -> Item | HubRow | Reject:
     try:
-        picture = parquet.picture(value_at(row, columns.image), folder, options)
+        image = value_at(row, columns.image)
+        if columns.text.lower() in hf_chat.NAMES and hf_chat.is_chat(turns := value_at(row, columns.text)):
+            return _chat(where, row, turns, image, columns, folder, options)
+        picture = parquet.picture(image, folder, options)
         target = make(
             columns.task,
             _label(value_at(row, columns.text), columns.text),
@@ -277,38 +310,35 @@ def _item(where: str, row: Mapping[str, Any], columns: Columns, folder: Path, op
         )
         group, prompt = (_word(value_at(row, name)) if name else "" for name in (columns.group, columns.prompt))
     except MarkupError as error:
+        rest = {key: value for key, value in row.items() if key != columns.image}
         return Reject(
             where,
             error.code,
             str(error),
-            json_stream.raw({key: value for key, value in row.items() if key != columns.image}),
+            json_stream.raw(rest),
         )
     return Item(where, picture, target, columns.task, group, prompt)
 
 
-def value_at(row: Mapping[str, Any], path: str) -> Any:
-    """The value of a column, or of a place inside it ("ground_truth.gt_parse.text_sequence"), through structs and JSON
-    strings.
-
-    Raises MarkupError with source.shape where there is no such place.
-    """
-    if path in row:
-        return row[path]
-    value: Any = row
-    for step in path.split("."):
-        if isinstance(value, str):
-            value = _json(value)
-        if not isinstance(value, Mapping) or step not in value:
-            raise MarkupError("source.shape", f"no {step!r} in this row")
-        value = value[step]
-    return value
-
-
-def _json(text: str) -> Any:
-    value = json_stream.decode(text.encode("utf-8", "surrogatepass"))
-    if isinstance(value, json_stream.Fault):
-        raise MarkupError(value.code, value.message)
-    return value
+def _chat(
+    where: str, row: Mapping[str, Any], turns: Any, image: Any, columns: Columns, folder: Path, options: Options
+) -> Item | HubRow:
+    pictures = [parquet.picture(one, folder, options) for one in (image if isinstance(image, list) else [image])]
+    found = hf_chat.read(
+        where,
+        turns,
+        pictures,
+        options,
+        task=columns.task,
+        markup=columns.markup,
+    )
+    group, prompt = (_word(value_at(row, name)) if name else "" for name in (columns.group, columns.prompt))
+    if isinstance(found, Item):
+        return replace(found, group=group, prompt=prompt or found.prompt)
+    return replace(
+        found,
+        row={**found.row, **({"meta": {"group": group}} if group else {})},
+    )
 
 
 def _label(value: Any, column: str) -> str:
@@ -316,7 +346,7 @@ def _label(value: Any, column: str) -> str:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if column == "ground_truth" and isinstance(value, (str, Mapping)):
-        inner = _json(value) if isinstance(value, str) and value.lstrip().startswith("{") else value
+        inner = json_value(value) if isinstance(value, str) and value.lstrip().startswith("{") else value
         if isinstance(inner, Mapping):
             for step in DONUT:
                 inner = inner.get(step) if isinstance(inner, Mapping) else None

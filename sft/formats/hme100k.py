@@ -71,15 +71,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
                 line[:RAW],
             )
             continue
-        yield item(
-            where,
-            line,
-            label,
-            image,
-            options,
-            task=Task.FORMULA,
-            usual="latex-tokens",
-        )
+        yield item(where, line, label, image, options, task=Task.FORMULA)
 
 
 def _images(path: Path) -> Path:

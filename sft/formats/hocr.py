@@ -40,7 +40,12 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
 def read(unit: Unit, options: Options) -> Iterator[Read]:
     """One item per line."""
     for document in unit.payload:
-        yield from _file(document, regions.relative(document.path, unit.path), unit.path, options)
+        yield from _file(
+            document,
+            regions.relative(document.path, unit.path),
+            unit.path,
+            options,
+        )
 
 
 def _file(source: page_images.PageDocument, name: str, root: Path, options: Options) -> Iterator[Read]:
@@ -55,7 +60,13 @@ def _file(source: page_images.PageDocument, name: str, root: Path, options: Opti
         number += 1
         where = f"{name}#{page.get('id') or number}"
         try:
-            picture = page_images.image_beside(_image(page), source.path, root, options, contested=source.contested)
+            picture = page_images.image_beside(
+                _image(page),
+                source.path,
+                root,
+                options,
+                contested=source.contested,
+            )
             if (key := picture.path or picture.url) in seen:
                 raise MarkupError("source.inexpressible", "another page of the same image")
             seen.add(key)
@@ -115,8 +126,20 @@ def _item(
             raise MarkupError("source.geometry", "no bbox in the title")
         quad = regions.scaled(regions.box(*sides), factors)
     except MarkupError as error:
-        return Reject(where, error.code, str(error), hocr_text.plain(line)[: rows.RAW])
-    return regions.item(where, text, text, regions.crop(picture, quad), task=options.task or Task.OCR, group=group)
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            hocr_text.plain(line)[: rows.RAW],
+        )
+    return regions.item(
+        where,
+        text,
+        text,
+        regions.crop(picture, quad),
+        task=options.task or Task.OCR,
+        group=group,
+    )
 
 
 FORMATS = {

@@ -7,10 +7,10 @@ The first row of `llava_v1_5_mix665k.json` (shortened):
       {"from": "gpt", "value": "The bus in the image is white and red."}]}
 
 `image` is a path or a list of them; some sets say `images`. As in LLaVA's own loader an image goes in front of its text
-wherever `<image>` stands in it, and the white space between the two goes. Every `<image>` needs its image. One image
-with one answer becomes a sample whose prompt is the source's own (or the model's, where a model version has that very
-prompt, or where `--task` is given); longer conversations and several images become rows with all their turns. Paths
-count from the file's folder.
+wherever `<image>` stands in it, and the white space between the two goes. Every `<image>` needs its image; without any
+mark all images go in front of the first prompt. One image with one answer becomes a sample whose prompt is the source's
+own (or the model's, where a model version has that very prompt, or where `--task` is given); longer conversations and
+several images become rows with all their turns. Paths count from the file's folder.
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ def _read(where: str, row: Json, options: Options, root: Path) -> Read:
     pictures = tuple(picture(name, root) for name in _images(row))
     if not pictures:
         raise MarkupError("trainer.no_image", "no image")
+    if not indices:  # no mark at all: in front of the first prompt, as ms-swift has it
+        indices = [number for number, text in enumerate(texts) if text["tag"] == "mask"][:1] * len(pictures)
     if len(pictures) != len(indices):
         raise misshapen(f"{len(indices)} {MARK} marks for {len(pictures)} images")
     tags = [text["tag"] for text in texts]

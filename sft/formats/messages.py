@@ -10,8 +10,9 @@ PaddleFormers (the documented sample of its PaddleOCR-VL guide) and ms-swift (it
 Also read, and written back in the form above: ms-swift's `{"system", "query", "response", "history": [[q, r]]}` and
 `{"conversation": [{"human", "assistant"}]}`, and alpaca's `{"instruction", "input", "output"}` (joined by a line end).
 Content may be blocks as OpenAI's and Anthropic's; an image is a path, an address, a data: URI or `{"bytes", "path"}`.
-Every `<image>` has its image; it stands in front of its text, where the trainers put it. Paths count from the file's
-folder.
+Every `<image>` has its image; it stands in front of its text, where the trainers put it. A row with images and without
+any mark has all of them in front of its first prompt, where ms-swift puts them; it is written back with marks. Paths
+count from the file's folder.
 
 What has no place in a hub row, and what is kept under "meta", stands in `sft.formats.shared.conversations`.
 `rejected_response` is kept

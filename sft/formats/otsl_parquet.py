@@ -18,12 +18,13 @@ the two is wrong, and nothing tells which.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
 from sft.files import Unit
-from sft.formats.base import Format, Item, Options, Read, Reject
+from sft.formats.base import Format, Item, Options, Read, Reject, split_name
 from sft.formats.pubtabnet import MAX_CELLS, build, content
 from sft.formats.shared import json_stream, make, parquet
 from sft.markup import MarkupError, parse_html, parse_otsl
@@ -57,11 +58,12 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
                 where=str(path),
                 hint=f"the columns are {', '.join(found)}; other Parquet files are read with `sft convert hf`",
             )
-        yield from parquet.units(
+        for unit in parquet.units(
             path,
             name,
             [column for column in COLUMNS if column in found],
-        )
+        ):
+            yield replace(unit, split=split_name(name) if source.is_dir() else "")
 
 
 def read(unit: Unit, options: Options) -> Iterator[Read]:

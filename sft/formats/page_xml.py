@@ -49,7 +49,12 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
     """One item per line, one per table."""
     for source in unit.payload:
         name = regions.relative(source.path, unit.path)
-        yield from regions.read_pages(source.path, name, "Page", partial(_items, source, name, unit.path, options))
+        yield from regions.read_pages(
+            source.path,
+            name,
+            "Page",
+            partial(_items, source, name, unit.path, options),
+        )
 
 
 def _items(
@@ -77,7 +82,16 @@ def _items(
             continue
         task = Task.TABLE if kind == "TableRegion" else Task.OCR
         if options.task in (None, task) or (task is Task.OCR and options.task is Task.FORMULA):
-            item = _item(f"{name}#{element.get('id', '')}", element, task, picture, factors, name, options, joined)
+            item = _item(
+                f"{name}#{element.get('id', '')}",
+                element,
+                task,
+                picture,
+                factors,
+                name,
+                options,
+                joined,
+            )
             if item is not None:
                 yield item
 

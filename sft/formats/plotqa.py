@@ -25,7 +25,7 @@ from typing import Any
 
 from sft.errors import UsageError
 from sft.files import Unit
-from sft.formats.base import Format, Item, Options, Picture, Read, Reject
+from sft.formats.base import Format, Item, Options, Picture, Read, Reject, split_name
 from sft.formats.chartqa import chart_target
 from sft.formats.shared import json_stream
 from sft.markup import MarkupError
@@ -40,9 +40,11 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
     """The objects of `annotations.json`, or of each one in a folder of splits."""
     for name, path in _files(source, options.split):
         for unit in json_stream.object_units(path, "item", name):
+            slim = tuple((index, _slim(plot)) for index, plot in unit.payload)
             yield replace(
                 unit,
-                payload=tuple((index, _slim(plot)) for index, plot in unit.payload),
+                payload=slim,
+                split=split_name(name) if source.is_dir() else "",
             )
 
 

@@ -87,19 +87,24 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 
 def _picture(name: str, folder: Path, options: Options) -> Picture:
-    """The first part of the path is the opened folder, which may have another name by now."""
-    name = name.strip().replace("\\", "/")
-    inner = name.rsplit("/", 1)[-1] if name.startswith("/") or name[1:3] == ":/" else name.partition("/")[2] or name
+    """The first part of the path is the opened folder, which may have another name by now; an absolute path is of
+    another machine.
+    """
+    name = name.strip()
+    absolute = rows.is_windows(name) or name.startswith("/")
+    name = name.replace("\\", "/")
+    inner = rows.ends_of(name) if absolute else [name.partition("/")[2] or name]
     base = options.images or folder
-    for spelling in (name, inner):
-        path = inside(base, spelling)
-        if path is not None and os.path.isfile(path):
+    found = [path for spelling in dict.fromkeys((name, *inner)) if (path := inside(base, spelling))]
+    for path in found:
+        if os.path.isfile(path):
             return Picture(path=path, turn=options.turn)
-    path = inside(base, inner)
-    if path is None or ".." in name.split("/"):
+    if not found or ".." in name.split("/"):
         raise MarkupError("source.outside", f"{name[:100]!r} leads out of the source")
     return Picture(
-        path=path, turn=options.turn, others=tuple(other for other in [inside(base, name)] if other not in (path, None))
+        path=found[-1],
+        turn=options.turn,
+        others=tuple(found[:-1]),
     )
 
 

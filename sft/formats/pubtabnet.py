@@ -38,7 +38,7 @@ import msgspec
 from sft.errors import UsageError
 from sft.files import MAX_LINE_BYTES, Unit, line_units, unit_lines
 from sft.formats.base import Format, Item, Options, Picture, Read, Reject, inside
-from sft.formats.shared import BOM, begin, is_output, json_rows, json_stream, make
+from sft.formats.shared import BOM, begin, is_output, is_windows, json_rows, json_stream, make, windows_picture
 from sft.markup import MarkupError
 from sft.types import Task
 
@@ -153,7 +153,14 @@ def _item(where: str, row: dict[str, Any], folder: Path, options: Options) -> It
             str(error),
             json_stream.raw(row),
         )
-    return Item(where, picture, target, Task.TABLE)
+    split = row.get("split")
+    return Item(
+        where,
+        picture,
+        target,
+        Task.TABLE,
+        split=split if isinstance(split, str) else "",
+    )
 
 
 def _picture(row: Mapping[str, Any], folder: Path, options: Options) -> Picture:
@@ -166,6 +173,12 @@ def _picture(row: Mapping[str, Any], folder: Path, options: Options) -> Picture:
         )
     root = options.images or folder
     split = row.get("split")
+    if is_windows(name):
+        inner = [split] if isinstance(split, str) and inside(root, split) else []
+        return windows_picture(
+            name,
+            [root, *(root / part for part in (*inner, "images"))],
+        )
     if inside(root, name) is None:
         raise MarkupError("source.outside", f"{name!r} leads out of the source")
     places = (

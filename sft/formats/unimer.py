@@ -62,7 +62,6 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
                 Picture(path=image, turn=options.turn),
                 options,
                 task=Task.FORMULA,
-                usual="latex-tokens",
             )
         elif text.strip():
             yield Reject(

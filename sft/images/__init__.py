@@ -10,7 +10,16 @@ if TYPE_CHECKING:
     from sft.images.crops import Pixels, crop
     from sft.images.headers import fingerprint_of, peek
     from sft.images.perceptual_hash import dhash, near_pairs
-    from sft.images.reader import FORMATS, MAX_FILE_BYTES, MAX_IMAGE_PIXELS, ImageProblem, orientation, probe
+    from sft.images.reader import (
+        FORMATS,
+        MAX_FILE_BYTES,
+        MAX_IMAGE_PIXELS,
+        ImageProblem,
+        orientation,
+        probe,
+        read_once,
+        stamp,
+    )
 else:
     __getattr__ = names_of(__name__)
 
@@ -27,4 +36,6 @@ __all__ = [
     "orientation",
     "peek",
     "probe",
+    "read_once",
+    "stamp",
 ]

@@ -315,7 +315,7 @@ class Pool:
             with suppress(SftError, httpx.HTTPError, asyncio.TimeoutError):
                 found = await asyncio.wait_for(
                     look(station.client, station.server.endpoint),
-                    PROBE_LONGEST,
+                    CONNECT_TIMEOUT,
                 )
                 if found.record != station.server.record:
                     self.stopped = (

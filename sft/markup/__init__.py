@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sft.markup.html import parse_html
     from sft.markup.latex_scoring import SYNONYMS, normalise_scoring
     from sft.markup.latex_tokens import strip_delimiters, tokens, without_row_skips
+    from sft.markup.latex_unseen import unseen
     from sft.markup.markdown_csv import is_ruler, parse_markdown, split_markdown
     from sft.markup.otsl import parse_otsl
     from sft.markup.pipeline import MIN_LENGTH, MIN_LENGTH_TABLE, dollars_deleted, min_length, repetition_cut
@@ -65,5 +66,6 @@ __all__ = [
     "table",
     "text",
     "tokens",
+    "unseen",
     "without_row_skips",
 ]

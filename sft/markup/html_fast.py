@@ -211,7 +211,10 @@ T = TypeVar("T")
 _ROW = re.compile(f"<tr({ATTRIBUTES.pattern})>")
 _SPACES = re.compile(r"[ \t\n\r\f]+")
 _BREAK_WITHOUT_BLANK = re.compile(f"[{UNSPACED_CLASS}][ \\t\\f]*[\\n\\r][ \\t\\n\\r\\f]*[{UNSPACED_CLASS}]")
-_PRINTABLE = r"!-~\xa1-\xac\xae-\u1fff\u2010-\u2027\u2030-\u205e\u2070-\u27ff\u2801-\u2fff\u3001-\u3163\u3165-\ufefe\uff01-\uff9f\uffa1-\U0010ffff"
+_PRINTABLE = (
+    r"!-~\xa1-\xac\xae-\u1fff\u2010-\u2027\u2030-\u205e\u2070-\u27ff\u2801-\u2fff"
+    r"\u3001-\u3163\u3165-\ufefe\uff01-\uff9f\uffa1-\U0010ffff"
+)
 _EDGE = re.compile(
     f"[<>][^{_PRINTABLE}<>]|[^{_PRINTABLE}<>][<>]"
 )  # white space or something invisible where a text begins or ends

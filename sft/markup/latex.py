@@ -15,13 +15,18 @@ from sft.markup.latex_tokens import (
     BACKSLASHED,
     MARK,
     collapse,
-    join,
-    spelt_out,
     strip_delimiters,
-    tokens,
+    tighten,
     trim,
     without_dollars,
     without_row_skips,
+)
+from sft.markup.latex_unseen import (
+    without_comments,
+    without_last_row_end,
+    without_marks,
+    without_row_ends,
+    without_unseen,
 )
 from sft.markup.text import clean_characters
 
@@ -29,8 +34,12 @@ MAX_LENGTH = 20_000  # characters; a page full of formulas has 5 000
 MAX_DEPTH = 50  # groups, environments and \left within each other; both parsers recurse
 _MARK = re.compile(r"\\(begin|end)\s*\{([^{}]{0,40})\}|\\[A-Za-z]+|\\.|[{}%]", re.DOTALL)
 
-# What latex2mathml raises where it is right; its other exceptions (positions of arrays, \limits, \genfrac …) are its
-# own limits
+_PRIMES = re.compile(r"'{2,}(?=\^)")  # TeX makes one superscript of x''^{2}
+_POSITION = re.compile(r"(\\begin\s?\{[A-Za-z]+\*?\})\s?\[[tbc]\]")
+_GROUP = r"\s?(?:\{(?:\\.|[^{}\\]){0,40}\}|\\.|[^\s{}\\])"
+_GENERAL_FRACTION = re.compile(rf"\\genfrac{_GROUP}{_GROUP}{_GROUP}{_GROUP}(?=\s?\{{)", re.DOTALL)
+
+# What latex2mathml raises where it is right; its other exceptions (\limits, columns of arrays …) are its own limits
 _SAYS = {
     "DoubleSubscriptsError": "two subscripts on one symbol",
     "DoubleSuperscriptsError": "two superscripts on one symbol",
@@ -98,11 +107,28 @@ def _nesting(body: str) -> None:
         )
 
 
+def _for_pylatexenc(body: str) -> str:
+    """`body` without a row end at its end, for which pylatexenc wants a length. Offsets stay."""
+    return without_last_row_end(body)
+
+
+def _for_latex2mathml(body: str) -> str:
+    """`body` without what latex2mathml refuses though TeX sets it: `x''^{2}`, `\\begin{array}[t]`,
+    `\\genfrac{}{}{0pt}{}`.
+    """
+    body = _PRIMES.sub("'", without_comments(body))
+    if "\\genfrac" in body:
+        body = _GENERAL_FRACTION.sub(r"\\frac", body)
+    return _POSITION.sub(r"\1", body)
+
+
 def _pylatexenc(body: str) -> None:
     from pylatexenc.latexwalker import LatexWalker, LatexWalkerError
 
     try:
-        LatexWalker(body, tolerant_parsing=False).get_latex_nodes()
+        LatexWalker(_for_pylatexenc(body), tolerant_parsing=False).get_latex_nodes()
+    except IndexError:  # of its reader of \verb
+        raise _wrong("\\verb without its text", len(body)) from None
     except LatexWalkerError as error:
         position = getattr(error, "pos", None)
         message = str(getattr(error, "msg", "") or error).splitlines()[0]
@@ -113,8 +139,9 @@ def _latex2mathml(body: str) -> None:
     from latex2mathml.converter import convert_to_element
 
     convert: Any = convert_to_element
+    rewritten = _for_latex2mathml(body)
     try:
-        convert(body)
+        convert(rewritten)
     except RecursionError:
         raise
     except Exception as error:  # its own faults come as IndexError, KeyError, ValueError
@@ -210,7 +237,7 @@ def inline_to_paren(text: str) -> str:
         if closing is None:
             index += size
             continue
-        body = trim(without_dollars(text[start + size : places[closing]]))
+        body = _body(text[start + size : places[closing]])
         parts += [
             text[done:start],
             f"\\( {body} \\)" if size == 1 else f"\\[{body}\\]",
@@ -218,6 +245,14 @@ def inline_to_paren(text: str) -> str:
         done = places[closing] + size
         index = closing + size
     return "".join([*parts, text[done:]])
+
+
+def _body(source: str) -> str:
+    """What is trained of a formula: without `\\label{…}` and its like, but with its % signs, which in texts are hardly
+    ever comments.
+    """
+    body = trim(without_dollars(source))
+    return trim(without_row_ends(without_marks(body))) or body
 
 
 def _closing(text: str, places: list[int], index: int, size: int) -> int | None:
@@ -297,6 +332,7 @@ def to_target(
     spaces: bool = True,
     dollars: bool = True,
     tight: bool = False,
+    ink: bool = True,
 ) -> str:
     """`formula`, with any delimiters or none, as a training target: `\\[…\\]`, or `\\( … \\)` with `delimiters="\\(
     \\)"`. Idempotent.
@@ -307,31 +343,60 @@ def to_target(
     """
     if len(formula) > MAX_LENGTH:
         raise MarkupError("target.latex", f"{len(formula)} characters; no formula has more than {MAX_LENGTH}")
+    source = _bare(clean_characters(formula), ink=ink)
     body = normalise_training(
-        strip_delimiters(clean_characters(formula)), row_skips=row_skips, spaces=spaces, dollars=dollars, tight=tight
+        source,
+        row_skips=row_skips,
+        spaces=spaces,
+        dollars=dollars,
+        tight=tight,
+        ink=ink,
     )
     if not body.strip("\\ "):
         raise MarkupError("target.empty", "no formula between the delimiters")
-    depth = 0
-    for found in MARK.finditer(body):
-        depth += {"{": 1, "}": -1}.get(found[0], 0)
-        if depth < 0:
-            raise MarkupError("target.latex", "} without {", place=f"offset {found.start()}")
-        if depth == 0 and found[0] in ("$", "\\[", "\\]", "\\(", "\\)"):
-            raise MarkupError(
-                "target.latex",
-                f"{found[0]} inside a formula",
-                place=f"offset {found.start()}",
-                hint="one formula for one image, without text around it",
-            )
-    if depth:
-        raise MarkupError("target.latex", "{ without }")
+    _one_formula(body, commented="%" in formula)
     opening, closing = delimiters.split()
     return f"{opening} {body} {closing}" if opening == "\\(" else f"{opening}{body}{closing}"
 
 
+def _bare(formula: str, *, ink: bool) -> str:
+    """`formula` without its delimiters, wherever comments and labels stand around them."""
+    while True:
+        formula = strip_delimiters(formula)
+        seen = without_unseen(formula) if ink else formula
+        if seen == formula:
+            return formula
+        formula = seen
+
+
+def _one_formula(body: str, *, commented: bool) -> None:
+    """Raises MarkupError `target.latex` where braces do not match or another formula begins."""
+    hint = "a percent sign is \\%; what follows a bare one is a comment" if commented else ""
+    depth = 0
+    for found in MARK.finditer(body):
+        depth += {"{": 1, "}": -1}.get(found[0], 0)
+        if depth < 0:
+            raise MarkupError("target.latex", "} without {", place=f"offset {found.start()}", hint=hint)
+        if depth == 0 and found[0] in ("$", "\\[", "\\]", "\\(", "\\)"):
+            message = f"{found[0]} inside a formula"
+            raise MarkupError(
+                "target.latex",
+                message,
+                place=f"offset {found.start()}",
+                hint="one formula for one image, without text around it",
+            )
+    if depth:
+        raise MarkupError("target.latex", "{ without }", hint=hint)
+
+
 def normalise_training(
-    formula: str, *, row_skips: bool = True, spaces: bool = True, dollars: bool = True, tight: bool = False
+    formula: str,
+    *,
+    row_skips: bool = True,
+    spaces: bool = True,
+    dollars: bool = True,
+    tight: bool = False,
+    ink: bool = True,
 ) -> str:
     """The body of a formula with less variety, and the same picture but for white space between rows. Idempotent.
 
@@ -342,15 +407,18 @@ def normalise_training(
     signs).
     tight: a formula spelt out token by token (`\\frac { a } { b }`) loses its white space (`\\frac{a}{b}`); any other
     is left alone.
+    ink: what cannot be seen goes: comments, `\\label{…}`, `\\nonumber`, `\\\\` before the first and after the last row.
     """
+    if ink:
+        formula = without_unseen(formula)
+    if tight:
+        formula = tighten(formula)
     if spaces:
         formula = collapse(formula)
     if row_skips:
         formula = without_row_skips(formula)
     if dollars:
         formula = without_dollars(formula)
-    if tight and spelt_out(formula):
-        formula = join(tokens(formula))
     return collapse(formula) if spaces else formula
 
 

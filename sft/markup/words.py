@@ -88,7 +88,11 @@ def join_words(words: Sequence[str], program: str = "", gaps: Gaps | None = None
     parts: list[str] = []
     left = Side.NOTHING
     for index, word in enumerate(words):
-        if parts and _parted(left, _first(word), known[index] if known else None):
+        if parts and _parted(
+            left,
+            _first(word),
+            known[index] if known else None,
+        ):
             parts.append(" ")
         parts.append(word)
         left = _last(word, left)
@@ -138,7 +142,10 @@ def _first(word: str) -> Side:
     side = _side(word[0])
     if side is not Side.NOTHING:
         return side
-    return next((side for side in map(_side, word) if side is not Side.NOTHING), Side.NOTHING)
+    return next(
+        (side for side in map(_side, word) if side is not Side.NOTHING),
+        Side.NOTHING,
+    )
 
 
 def _last(word: str, before: Side) -> Side:
@@ -146,7 +153,10 @@ def _last(word: str, before: Side) -> Side:
     side = _side(word[-1])
     if side not in _UNDER_A_LETTER:
         return side
-    return next((side for side in map(_side, reversed(word)) if side not in _UNDER_A_LETTER), before)
+    return next(
+        (side for side in map(_side, reversed(word)) if side not in _UNDER_A_LETTER),
+        before,
+    )
 
 
 @lru_cache(maxsize=1 << 14)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,8 @@ def check_parts(file: Path) -> None:
         RuntimeError,
         EOFError,
         ValueError,
-        zipfile.zlib.error,
-    ) as error:  # type: ignore[attr-defined]
+        zlib.error,
+    ) as error:
         if isinstance(error, MarkupError):
             raise
         raise MarkupError("source.syntax", f"not an Excel file (.xlsx): {error}") from None

@@ -3,11 +3,13 @@
 A score without its profile cannot be compared with another. Each profile says what it loses: a difference that it takes
 away can no longer be found wrong.
 
-| name         | from                                                | loses                                                      |
-|--------------|-----------------------------------------------------|------------------------------------------------------------|
-| raw          | here; the default                                   | spellings of one letter (NFC), outer white space           |
-| paddle       | PaddleOCR's RecMetric with its default ignore_space | blanks (U+0020), and with them the borders of words        |
-| omnidocbench | OmniDocBench's text blocks                          | punctuation, white space, **every combining mark**, formulas' LaTeX |
+| name         | from                       | loses                                                       |
+|--------------|----------------------------|-------------------------------------------------------------|
+| raw          | here; the default          | spellings of one letter (NFC), outer white space            |
+| paddle       | PaddleOCR's RecMetric      | blanks (U+0020), and with them the borders of words         |
+| omnidocbench | OmniDocBench's text blocks | punctuation, white space, **every combining mark**, LaTeX   |
+
+RecMetric is meant with its default `ignore_space`; of OmniDocBench's LaTeX only formulas are concerned.
 """
 
 from __future__ import annotations

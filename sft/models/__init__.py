@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from sft.models.resize import image_tokens, smart_resize
     from sft.models.safetensors import safetensors_header, tensor_table
     from sft.models.tiny import make_tiny_model
-    from sft.models.token_budget import Budget, load_tokenizer, pixel_limits, sample_tokens
+    from sft.models.token_budget import (
+        Budget,
+        load_tokenizer,
+        pixel_limits,
+        sample_tokens,
+        sequence_tokens,
+        text_tokens,
+        trained_texts,
+    )
     from sft.models.verify import check_model, fingerprint, identify, require_model, verify_served, weight_files
     from sft.models.versions import (
         BEGIN,
@@ -66,9 +74,12 @@ __all__ = [
     "require_model",
     "safetensors_header",
     "sample_tokens",
+    "sequence_tokens",
     "smart_resize",
     "tensor_table",
+    "text_tokens",
     "tiny",
+    "trained_texts",
     "verify_served",
     "weight_files",
 ]

@@ -21,6 +21,7 @@ from sft.images import probe
 from sft.models import versions
 from sft.models.exporter import server_files
 from sft.runtime import run_json
+from sft.types import Sample
 
 WORKER = Path(__file__).parent.parent / "runtime" / "workers" / "tiny_model.py"
 SINGLE_WEIGHTS = "model.safetensors"
@@ -63,37 +64,49 @@ VISION_SIZES: dict[str, Any] = {
 
 
 def make_tiny_model(
-    out: Path, data: Path, version: versions.ModelVersion, *, trainer_python: str, seed: int, log: Path
+    out: Path,
+    samples: Iterable[Sample],
+    version: versions.ModelVersion,
+    *,
+    pixels: tuple[int, int],
+    trainer_python: str,
+    seed: int,
+    log: Path,
 ) -> Path:
-    """Write a complete model directory whose tokenizer is trained on the texts of `data`. Whole or not at all."""
+    """Write a complete model directory whose tokenizer is trained on the texts of `samples`. Whole or not at all."""
     if out.exists():
         raise UsageError("this path exists already", where=str(out), hint="give a new directory")
     temporary = new_folder_beside(out)
     try:
-        ids = train_tokenizer(
-            (text for _, sample in read_samples(data) for text in (sample.ref, sample.prompt)), temporary
-        )
+        ids = train_tokenizer((text for sample in samples for text in (sample.ref, sample.prompt)), temporary)
         _weights(temporary, ids, trainer_python, seed, log)
         _configs(temporary)
-        server_files(temporary, version, pixels=pixels_for(data), eos_token_id=versions.EOS_ID)
+        server_files(temporary, version, pixels=pixels, eos_token_id=versions.EOS_ID)
         os.replace(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return out
 
 
-def pixels_for(data: Path) -> tuple[int, int]:
-    """(min, max) pixels under which every image of `data` keeps at least one row of 28 px, and as few as possible."""
+def pixels_for(aspect: float) -> tuple[int, int]:
+    """(min, max) pixels under which every image keeps at least one row of 28 px, and as few as possible.
+
+    aspect: the longer side by the shorter one, at most over all images.
+
+    >>> pixels_for(2.0)
+    (5600, 7000)
+    >>> pixels_for(100.0)
+    (81536, 101920)
+    """
     low, high = PIXELS
-    for _, sample in read_samples(data):
-        for image in sample.image_info:
-            header = probe(data.parent / image.image_url)
-            aspect = max(header.width, header.height) / min(header.width, header.height)
-            high = max(
-                high,
-                math.ceil(versions.FACTOR**2 * aspect * ASPECT_MARGIN),
-            )
+    high = max(high, math.ceil(versions.FACTOR**2 * aspect * ASPECT_MARGIN))
     return (low if high == PIXELS[1] else high * low // PIXELS[1]), high
+
+
+def aspect_of(data: Path) -> float:
+    """The longer side of an image by its shorter one, at most over all images that the rows of a file name."""
+    headers = (probe(data.parent / image.image_url) for _, sample in read_samples(data) for image in sample.image_info)
+    return max((max(one.width, one.height) / min(one.width, one.height) for one in headers), default=1.0)
 
 
 def train_tokenizer(texts: Iterable[str], out: Path) -> dict[str, int]:

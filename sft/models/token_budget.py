@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -54,18 +55,34 @@ def sample_tokens(sample: Sample, headers: list[ImageHeader], budget: Budget) ->
     ProblemsFound for an image that the resize rule refuses.
     """
     tokenizer = load_tokenizer(budget.tokenizer)
-    texts = sum(len(tokenizer.encode(item.text.strip(), add_special_tokens=False).ids) for item in sample.text_info)
+    texts = sum(len(tokenizer.encode(text, add_special_tokens=False)) for text in trained_texts(sample))
+    return sequence_tokens(sample, texts, [(header.width, header.height) for header in headers], budget)
+
+
+def trained_texts(sample: Sample) -> list[str]:
+    """The texts of a sample as trainers see them."""
+    return [item.text.strip() for item in sample.text_info]
+
+
+def text_tokens(texts: Iterable[str], budget: Budget) -> dict[str, int]:
+    """Tokens of each of some texts, on all cores; those that stand there several times are looked at once."""
+    unique = list(dict.fromkeys(texts))
+    encoded = load_tokenizer(budget.tokenizer).encode_batch_fast(unique, add_special_tokens=False)
+    return dict(zip(unique, map(len, encoded), strict=True))
+
+
+def sequence_tokens(sample: Sample, texts: int, sizes: Sequence[tuple[int, int]], budget: Budget) -> int:
+    """`sample_tokens` where the tokens of all texts together are known, and (width, height) of each image."""
     turns = sum(item.tag == "no_mask" for item in sample.text_info)
     try:
         pictures = sum(
-            image_tokens(header.height, header.width, min_pixels=budget.min_pixels, max_pixels=budget.max_pixels)
-            + IMAGE_TOKENS
-            for header in headers
+            image_tokens(height, width, min_pixels=budget.min_pixels, max_pixels=budget.max_pixels) + IMAGE_TOKENS
+            for width, height in sizes
         )
     except ValueError as error:
-        sizes = ", ".join(f"{header.width} x {header.height} px" for header in headers)
+        said = ", ".join(f"{width} x {height} px" for width, height in sizes)
         raise ProblemsFound(
-            f"[image.aspect] image of {sizes}: {error}", hint="cut it into pieces, or raise max_pixels"
+            f"[image.aspect] image of {said}: {error}", hint="cut it into pieces, or raise max_pixels"
         ) from error
     return SAMPLE_TOKENS + turns * TURN_TOKENS + texts + pictures
 

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -34,7 +37,10 @@ FROM_BASE_IF_THERE = (
     "LICENSE*",
 )
 MAX_TEMPLATE_BYTES = 64 * 1024
-TEMPLATE_SECONDS = 5.0  # for a stranger's template; an honest one takes a millisecond
+TEMPLATE_SECONDS = 5  # of the processor, for a stranger's template; an honest one takes a millisecond
+TEMPLATE_PATIENCE = (
+    300.0  # seconds on the clock, for a machine that does much else: a template cannot wait for anything
+)
 TEMPLATE_MEMORY = 1 << 30  # bytes that its process may have beyond what it starts with
 RENDER = "from sft.models.verify import render_guarded; render_guarded()"
 SHOWN = 300  # characters of what a stranger wrote in a message
@@ -105,17 +111,21 @@ def _template_faults(folder: Path, version: versions.ModelVersion) -> list[str]:
 def _render_apart(template: str, messages: list[dict[str, Any]]) -> str:
     """As `render`, in a process of its own that can be ended whatever the template does; ValueError says why nothing
     came.
+
+    TimeoutExpired: it takes too long.
     """
-    asked = json.dumps([template, messages]).encode()
+    asked = json.dumps([template, messages, TEMPLATE_SECONDS]).encode()
     place = Path(__file__).resolve().parents[2]  # not the user's folder: what lies there could be imported
     done = subprocess.run(
         [sys.executable, "-c", RENDER],
         input=asked,
         capture_output=True,
-        timeout=TEMPLATE_SECONDS,
+        timeout=TEMPLATE_PATIENCE,
         cwd=place,
         check=False,
     )
+    if done.returncode == -signal.SIGXCPU:
+        raise subprocess.TimeoutExpired(done.args, TEMPLATE_SECONDS)
     if done.returncode:
         raise ValueError(f"it breaks Python, exit code {done.returncode}")
     answer: dict[str, str] = json.loads(done.stdout)
@@ -125,10 +135,19 @@ def _render_apart(template: str, messages: list[dict[str, Any]]) -> str:
 
 
 def render_guarded() -> None:
-    """The other end of `_render_apart`: JSON from standard input, JSON to standard output, within bounds of memory."""
+    """The other end of `_render_apart`: JSON from standard input, JSON to standard output, within bounds of work and
+    memory.
+    """
     import resource
 
-    template, messages = json.load(sys.stdin)
+    template, messages, seconds = json.load(sys.stdin)
+    with suppress(OSError, ValueError):  # a lower limit already
+        spent = math.ceil(time.process_time())
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # what it is ended with would leave one
+        resource.setrlimit(
+            resource.RLIMIT_CPU,
+            (spent + seconds, spent + seconds + 1),
+        )
     with suppress(OSError, ValueError):  # no /proc, or a lower limit already
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(

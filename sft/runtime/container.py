@@ -30,7 +30,7 @@ DOCKERFILE = "Dockerfile.train"
 BLACKWELL = (10, 0)  # least compute capability that the CUDA 12.6 build of Paddle has no kernels for
 SHM_SIZE = "16g"  # data workers hand images over through /dev/shm; docker's own 64 MB end in a bus error
 STOP_SECONDS = 40  # the launcher gives its workers 30 s
-ASK_SECONDS = 10.0
+ASK_SECONDS = 60.0  # nvidia-smi alone takes many on a large machine whose driver has to be loaded first
 LEAST_PARTS = 3  # of a folder that is mounted in place of several: never / or /home
 # Inside, the user of outside has no name and no home; some libraries ask for both, and write caches into the latter.
 ENVIRONMENT = {"HOME": "/tmp", "USER": "sft", "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}

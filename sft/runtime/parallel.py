@@ -27,6 +27,9 @@ from sft.runtime.runner import AHEAD, Outcome, Runner, guarded
 
 P = TypeVar("P")
 R = TypeVar("R")
+JOIN_SECONDS = (
+    60.0  # for the exit code of a worker whose pipe has closed: it is there at once, unless the machine has no time
+)
 
 
 def run(function: Callable[[P], R], shards: Iterable[P], runner: Runner) -> Iterator[R]:
@@ -144,7 +147,7 @@ class _Pool:
             try:
                 index, outcome = worker.pipe.recv()
             except (EOFError, OSError) as error:
-                worker.process.join(5)
+                worker.process.join(JOIN_SECONDS)
                 raise _killed(worker.process.exitcode) from error
             self.early[index] = outcome
             self.idle.append(worker)

@@ -24,7 +24,9 @@ from sft.files import disk_error
 from sft.runtime import container
 
 LEASH = Path(__file__).parent / "workers" / "supervisor.py"
-STOP_SECONDS = 15.0  # the leash itself needs up to ten
+# the leash itself needs up to ten, on a busy machine more; ended before it has done its work, it leaves processes
+# behind
+STOP_SECONDS = 60.0
 TAIL_LINES = 400
 PR_SET_PDEATHSIG = 1
 # Set by launchers and schedulers, read by Paddle's launcher, and overriding what the command says.
@@ -142,10 +144,17 @@ class Process:
         return self.exit_code()
 
     def exit_code(self) -> int:
-        """The exit code of an ended command."""
+        """The exit code of an ended command; its last words are in the log then."""
         if self._popen is None:
             raise EngineError("the process was never started")
-        return self._popen.wait()
+        code = self._popen.wait()
+        self._finish_reading()
+        return code
+
+    def _finish_reading(self) -> None:
+        """Wait for the end of the output, which comes with the end of the last process that could write."""
+        if self._reader:
+            self._reader.join(timeout=STOP_SECONDS)
 
     def stop(self) -> None:
         """End the command and everything it started; returns when all are gone."""
@@ -161,8 +170,7 @@ class Process:
         if popen.poll() is None:
             popen.kill()
         popen.wait()
-        if self._reader:
-            self._reader.join(timeout=2)
+        self._finish_reading()
         if popen.stdout and not (self._reader and self._reader.is_alive()):
             popen.stdout.close()
 

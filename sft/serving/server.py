@@ -25,7 +25,7 @@ from sft.types import Task
 
 DEFAULT_PORT = 8118
 START_SECONDS = 600.0  # loading a big model from a slow disk
-WARM_UP_SECONDS = 120.0
+WARM_UP_SECONDS = 600.0  # the first image on a busy CPU
 SAY_SECONDS = 10.0  # between two signs of life while waiting
 WATCH_SECONDS = 0.5  # between two looks at whether the server is still there
 BATCHED_TOKENS = 16_384  # vLLM profiles this many; 131072 takes 30 GB and more for nothing

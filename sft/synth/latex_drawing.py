@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -15,7 +17,8 @@ from sft.errors import EngineError
 from sft.synth.base import Coverage, Unfit
 
 PROGRAMS = ("latex", "dvipng")
-SECONDS = 60  # that one formula may take
+SECONDS = 60  # of the processor, that one formula may take
+PATIENCE = 1800.0  # seconds on the clock, for a machine that does much else: LaTeX waits for nothing
 POINTS = 10.0  # the size of LaTeX's letters at 72.27 points an inch
 REFUSED = (
     "\\input",
@@ -102,23 +105,36 @@ def render(latex: str, em: float) -> Coverage:
 
 
 def _call(command: list[str], folder: Path) -> subprocess.CompletedProcess[bytes]:
+    def limit() -> None:
+        """In the child: the work that it may do before SIGXCPU."""
+        _, most = resource.getrlimit(resource.RLIMIT_CPU)
+        resource.setrlimit(
+            resource.RLIMIT_CPU, (SECONDS if most == resource.RLIM_INFINITY else min(SECONDS, most), most)
+        )
+
     try:
-        return subprocess.run(
+        done = subprocess.run(
             command,
             cwd=folder,
             env={**os.environ, **PARANOID},
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=SECONDS,
+            timeout=PATIENCE,
+            preexec_fn=limit,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise Unfit("target.latex", f"{command[0]} did not finish this formula in {SECONDS} s") from error
+        raise EngineError(
+            f"{command[0]} did not end in {PATIENCE:.0f} s", hint="the machine or its disk hangs"
+        ) from error
     except OSError as error:
         raise EngineError(
             f"{command[0]} cannot be started ({error.strerror})",
             hint="leave --latex out: matplotlib draws formulas too",
         ) from error
+    if done.returncode == -signal.SIGXCPU:
+        raise Unfit("target.latex", f"{command[0]} did not finish this formula in {SECONDS} s")
+    return done
 
 
 def _reason(log: Path) -> str:

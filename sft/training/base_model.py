@@ -6,15 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sft import models
-from sft.datasets import fingerprint
 from sft.errors import ProblemsFound
 from sft.models import tiny
 from sft.runtime import environments
 from sft.training.run_folder import locked
 from sft.training.settings import TINY, Request, Settled
+from sft.validate import Survey
 
 
-def model_dir(settled: Settled, request: Request, data: Path, *, say: Callable[[str], None]) -> Path:
+def model_dir(settled: Settled, request: Request, data: Survey, *, say: Callable[[str], None]) -> Path:
     """The base model: a directory as given, a fetched one, or the tiny one for this data, built once."""
     model = settled.config.model
     if model == TINY:
@@ -47,7 +47,7 @@ def _require_template(path: Path, version: models.ModelVersion) -> None:
         )
 
 
-def _tiny_dir(settled: Settled, request: Request, data: Path, say: Callable[[str], None]) -> Path:
+def _tiny_dir(settled: Settled, request: Request, data: Survey, say: Callable[[str], None]) -> Path:
     """models/tiny-…, named by what it is made of: the data its tokenizer learns, the version, the seed and
     the recipe.
     """
@@ -55,7 +55,7 @@ def _tiny_dir(settled: Settled, request: Request, data: Path, say: Callable[[str
 
     recipe = (Path(tiny.__file__).read_bytes(), tiny.WORKER.read_bytes())
     parts = [
-        fingerprint(data),
+        data.fingerprint,
         settled.version.name,
         str(settled.config.seed),
         *(hashlib.sha256(text).hexdigest() for text in recipe),
@@ -68,8 +68,9 @@ def _tiny_dir(settled: Settled, request: Request, data: Path, say: Callable[[str
         python = environments.ensure("trainer").python
         tiny.make_tiny_model(
             path,
-            data,
+            (sample for _, sample, _ in data.rows()),
             settled.version,
+            pixels=tiny.pixels_for(data.aspect),
             trainer_python=python,
             seed=settled.config.seed,
             log=path.with_name(f"{path.name}.log"),

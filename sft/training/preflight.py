@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 from sft.errors import ProblemsFound
-from sft.files import read_samples
-from sft.images import probe
-from sft.models import Budget, pixel_limits, sample_tokens
+from sft.models import Budget, pixel_limits, sequence_tokens, text_tokens, trained_texts
 from sft.training.settings import Settled
+from sft.validate import Survey
+
+TOGETHER = 512  # samples whose texts are in memory as tokens
 
 
 def pixels(settled: Settled, base: Path) -> tuple[int, int]:
@@ -27,34 +30,39 @@ class Lengths:
     mean: float
 
 
-def check_lengths(data: Path, base: Path, settled: Settled) -> Lengths:
+def check_lengths(data: Survey, base: Path, settled: Settled) -> Lengths:
     """The lengths of all samples; ProblemsFound where one does not fit. Trainers skip or cut such samples."""
     low, high = pixels(settled, base)
     budget = Budget(base / "tokenizer.json", low, high, settled.config.max_seq_len)
     longest = (0, 0)
     total = 0
     count = 0
-    for line, sample in read_samples(data):
-        headers = [probe(data.parent / image.image_url) for image in sample.image_info]
-        try:
-            tokens = sample_tokens(sample, headers, budget)
-        except ProblemsFound as fault:
-            raise ProblemsFound(
-                fault.message,
-                where=f"{data}:{line}",
-                hint=fault.hint,
-            ) from fault
+    for line, tokens in _lengths(data, budget):
         longest = max(longest, (tokens, line))
-        total = total + tokens
-        count = count + 1
+        total += tokens
+        count += 1
     if longest[0] > budget.max_seq_len:
         hint = f"split the sample, or raise max_seq_len to at least {longest[0]}; it would be skipped silently"
         raise ProblemsFound(
             f"[trainer.too_long] {longest[0]} tokens, max_seq_len is {budget.max_seq_len}",
-            where=f"{data}:{longest[1]}",
+            where=f"{data.path}:{longest[1]}",
             hint=hint,
         )
     return Lengths(*longest, total / max(count, 1))
+
+
+def _lengths(data: Survey, budget: Budget) -> Iterator[tuple[int, int]]:
+    """(line, tokens) of every sample."""
+    rows = data.rows()
+    while batch := list(islice(rows, TOGETHER)):
+        tokens = text_tokens(chain.from_iterable(trained_texts(sample) for _, sample, _ in batch), budget)
+        for line, sample, images in batch:
+            texts = sum(tokens[text] for text in trained_texts(sample))
+            sizes = [data.files.size(number) for number in images]
+            try:
+                yield line, sequence_tokens(sample, texts, sizes, budget)
+            except ProblemsFound as fault:
+                raise ProblemsFound(fault.message, where=f"{data.path}:{line}", hint=fault.hint) from fault
 
 
 def packing_note(lengths: Lengths, settled: Settled) -> str:

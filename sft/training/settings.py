@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from sft import models
-from sft.datasets import fingerprint
 from sft.errors import UsageError
 from sft.runtime import Machine
 from sft.training import engines
@@ -158,13 +157,13 @@ def plan_for(settled: Settled, samples: int) -> Plan:
     )
 
 
-def open_run(settled: Settled, request: Request, data: Path, base: Path, *, name: str) -> Run:
+def open_run(settled: Settled, request: Request, data_fingerprint: str, base: Path, *, name: str) -> Run:
     """The run folder that belongs to these settings, this data and this model."""
     return Run(
         request.runs
         / run_name(
             name,
-            fingerprint(data),
+            data_fingerprint,
             settled.config,
             models.fingerprint(base),
         )

@@ -9,22 +9,25 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sft.errors import EngineError, SftError, UsageError
-from sft.files import atomic_write, read_json, read_samples, sha256, write_json
+from sft.files import RealPaths, atomic_write, read_json, read_samples, sha256, write_json
+from sft.images import stamp
 from sft.models import ModelVersion, tensor_table, weight_files
 from sft.runtime import Machine, Process, container, environments, last_errors, plain, shell_line, stop_container, tail
 from sft.training import engines
 from sft.training.config import RunConfig, dump
-from sft.training.engines import Checkpoint, Engine, Job, is_skip, to_yaml
+from sft.training.engines import Checkpoint, Engine, Job, absolute_images, is_skip, to_yaml
 from sft.training.plan import Plan, as_dict
 from sft.training.run_folder import Run, machine, now
 from sft.training.settings import Settled
-from sft.types import Progress
+from sft.types import Progress, Sample
+from sft.validate import Survey
 
 EXIT_SIGKILL = 137
 SKIPPED_SHARE = 0.01  # of the samples; more skipped lines than that and the training is not the one that was asked for
@@ -47,7 +50,6 @@ class Prepared:
     engine: Engine
     settings: str
     extra: Mapping[str, str]
-    first_rows: list[bytes]
 
 
 def prepare(
@@ -56,7 +58,7 @@ def prepare(
     """Everything that `--dry-run` shows; raises where the engine cannot carry the job out."""
     job = Job(
         run_dir.resolve(),
-        data.resolve(),
+        data.parent.resolve() / data.name,  # a link stays one: relative images count from where it stands
         model_dir.resolve(),
         version,
         config,
@@ -65,32 +67,31 @@ def prepare(
     )
     engine = engines.get(config.engine)
     extra = engine.extra_files(job)
-    rows = [
-        engine.row(sample, job.data.parent) for _, (_, sample) in zip(range(2), read_samples(job.data), strict=False)
-    ]
     return Prepared(
         job,
         engine,
         to_yaml(engine.settings(job)),
         extra,
-        rows,
     )
 
 
-def write_run(prepared: Prepared, run: Run, origins: Mapping[str, str]) -> int:
-    """Write the run folder; returns the number of rows. Rows in = rows out, or nothing."""
+def first_rows(prepared: Prepared, count: int = 2) -> list[bytes]:
+    """The first rows that the trainer would get."""
+    samples = (sample for _, sample in islice(read_samples(prepared.job.data), count))
+    return [prepared.engine.row(sample, absolute_images(sample, prepared.job.data.parent)) for sample in samples]
+
+
+def write_run(prepared: Prepared, run: Run, origins: Mapping[str, str], data: Survey) -> list[Path]:
+    """Write the run folder; returns the folders that hold the images. Rows in = rows out, or nothing.
+
+    EngineError where rows or images are not those that were checked any more: what is trained is what `data` tells of.
+    """
     job = prepared.job
-    count = 0
+    folders: set[str] = set()
     with atomic_write(job.rows) as stream:
-        for _, sample in read_samples(job.data):
-            stream.write(prepared.engine.row(sample, job.data.parent) + b"\n")
-            count += 1
-    if count != job.plan.samples:
-        raise EngineError(
-            f"planned for {job.plan.samples} samples, but the data has {count} now",
-            where=str(job.data),
-            hint="run the same command again",
-        )
+        for sample, images in _located(data):
+            stream.write(prepared.engine.row(sample, images) + b"\n")
+            folders.update(map(os.path.dirname, images))
     texts = {
         "config.yaml": dump(job.config, origins),
         "train.yaml": prepared.settings,
@@ -104,17 +105,45 @@ def write_run(prepared: Prepared, run: Run, origins: Mapping[str, str]) -> int:
         run.folder / "data.json",
         {
             "path": str(job.data),
-            "sha256": sha256(job.data),
-            "rows": count,
+            "sha256": data.sha256,
+            "rows": data.count,
             "model_dir": str(job.model_dir),
             "model_version": job.version.name,
         },
     )
-    return count
+    return sorted(map(Path, folders))
 
 
-def command(prepared: Prepared, runtime: Runtime, resume: Checkpoint | None) -> tuple[list[str], dict[str, str]]:
-    """(argv, environment) of the trainer, here or in its container. Pure."""
+def _located(data: Survey) -> Iterator[tuple[Sample, list[str]]]:
+    """(sample, real paths of its images) of every row; EngineError at the end where images are not those that were
+    checked.
+    """
+    real = RealPaths()
+    base = data.path.parent
+    same: dict[int, bool] = {}  # of images whose stamp is another one
+    changed: set[str] = set()
+    for _, sample, numbers in data.rows():
+        images = []
+        for image, number in zip(sample.image_info, numbers, strict=True):
+            path, found = real.look(os.path.join(base, image.image_url))
+            images.append(path)
+            if found is None or stamp(found) != data.files.stamps[number]:
+                if number not in same:
+                    same[number] = data.is_content(number, path)
+                changed.update([] if same[number] else [path])
+        yield sample, images
+    if changed:
+        raise EngineError(
+            f"{len(changed)} images are not what they were when they were checked, the first is {min(changed)}",
+            where=str(data.path),
+            hint="run the same command again",
+        )
+
+
+def command(
+    prepared: Prepared, runtime: Runtime, resume: Checkpoint | None, images: Sequence[Path] | None = None
+) -> tuple[list[str], dict[str, str]]:
+    """(argv, environment) of the trainer, here or in its container. `images`: their folders; None: the data says."""
     job = prepared.job
     engine = prepared.engine
     env = engine.environment(job)
@@ -124,7 +153,7 @@ def command(prepared: Prepared, runtime: Runtime, resume: Checkpoint | None) -> 
     folders = [
         job.model_dir,
         *container.link_targets(job.model_dir),
-        *image_folders(job.data),
+        *(image_folders(job.data) if images is None else images),
     ]
     mounts: list[tuple[Path, container.Access]] = [
         (job.run_dir, "rw"),
@@ -149,13 +178,9 @@ def _container_name(job: Job) -> str:
 
 def image_folders(data: Path) -> list[Path]:
     """The folders that hold the images of a data set."""
-    return sorted(
-        {
-            (data.parent / image.image_url).resolve().parent
-            for _, sample in read_samples(data)
-            for image in sample.image_info
-        }
-    )
+    real = RealPaths()
+    urls = (image.image_url for _, sample in read_samples(data) for image in sample.image_info)
+    return sorted({Path(os.path.dirname(real.of(os.path.join(data.parent, url)))) for url in urls})
 
 
 def build_image(cuda: container.Cuda, repo: Path, log: Path, say: Callable[[str], None]) -> None:
@@ -195,7 +220,7 @@ def versions(python: str) -> dict[str, str]:
         " m.distributions()}))"
     )
     try:
-        done = subprocess.run([python, "-c", code], capture_output=True, timeout=60, check=True)
+        done = subprocess.run([python, "-c", code], capture_output=True, timeout=300, check=True)
         found = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         return {}
@@ -209,8 +234,11 @@ def train(
     *,
     on_progress: Callable[[Progress], None],
     say: Callable[[str], None],
+    images: Sequence[Path] | None = None,
 ) -> dict[str, Any]:
     """Train to the end, from the last complete checkpoint if there is one; returns the manifest.
+
+    images: as of `command`.
 
     EngineError with the trainer's last lines where it fails; KeyboardInterrupt is passed on after all processes have
     ended and the state is written. Either way the same command goes on from the last checkpoint.
@@ -231,7 +259,7 @@ def train(
             0.0,
         )
     _clear_partial(job.output_dir, {checkpoint.path for checkpoint in found})
-    argv, env = command(prepared, runtime, resume)
+    argv, env = command(prepared, runtime, resume, images)
     with atomic_write(run.folder / "command.txt") as stream:
         stream.write(f"{shell_line(argv, env)}\n".encode())
     write_json(

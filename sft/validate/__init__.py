@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sft.validate.file import Report, scan, validate
     from sft.validate.fixes import fix
     from sft.validate.rejects import Rejects, rejects_file
+    from sft.validate.survey import Survey, survey_file
 else:
     __getattr__ = names_of(__name__)
 
@@ -20,8 +21,10 @@ __all__ = [
     "Entries",
     "Rejects",
     "Report",
+    "Survey",
     "fix",
     "rejects_file",
     "scan",
+    "survey_file",
     "validate",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
@@ -32,6 +32,7 @@ ENTRY = np.dtype([("line", "u4"), ("path", "u4"), ("file", "u8")])
 # looks: 64 bit of how the image looks (`sft.images.perceptual_hash`). says: of the prompt and the answer.
 LOOK = np.dtype([("line", "u4"), ("says", "u4"), ("looks", "u8"), ("file", "u8")])
 Table = npt.NDArray[Any]
+Digest = Callable[[str], bytes | None]  # path → a hash of the file's content
 BANDS = (
     (0, 13),
     (13, 26),
@@ -90,17 +91,19 @@ def says_print(prompt: str, answer: str) -> int:
     )
 
 
-def check_set(entries: Entries, tests: Sequence[Entries]) -> Iterator[tuple[int, bytes, list[Problem]]]:
+def check_set(
+    entries: Entries, tests: Sequence[Entries], digest_of: Digest = lambda _: None
+) -> Iterator[tuple[int, bytes, list[Problem]]]:
     """(line, row, findings) of the rows of one file that have one, in order.
 
-    `tests`: files whose images must not be in it.
+    `tests`: files whose images must not be in it. `digest_of`: a hash of the content of files that were read already.
     """
     shared = _shared(entries.images)
     leaked = [np.intersect1d(entries.images["file"], test.images["file"]) for test in tests]
     near = _near(entries, tests)
     if not (shared.size or near or any(common.size for common in leaked)):
         return
-    places = _Places([entries, *tests])
+    places = _Places([entries, *tests], digest_of)
     held = [_held(test, common, places) for test, common in zip(tests, leaked, strict=True)]
     several = np.unique(np.concatenate([shared, *leaked]))
     wanted = np.union1d(
@@ -133,30 +136,36 @@ def _rows(entries: Entries, wanted: npt.NDArray[Any]) -> Iterator[tuple[int, byt
         return
     order = np.argsort(entries.images["line"], kind="stable")
     lines = entries.images["line"][order]
-    todo = iter(wanted.tolist())
-    following = next(todo, None)
+    files = entries.images["file"][order]
+    wanted = wanted.astype(lines.dtype)
+    todo = zip(
+        wanted.tolist(),
+        np.searchsorted(lines, wanted, "left").tolist(),
+        np.searchsorted(lines, wanted, "right").tolist(),
+        strict=True,
+    )
+    following, first, last = next(todo)
     with open_input(entries.path) as stream:
         for number, text, too_long in bounded_lines(stream):
             if number != following:
                 continue
-            following = next(todo, None)
-            first = np.searchsorted(lines, number, "left")
-            last = np.searchsorted(lines, number, "right")
             try:
                 sample = None if too_long else decode(text)
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 sample = None
             if sample is not None:
-                yield number, text, sample, entries.images["file"][order[first:last]].tolist()
-            if following is None:
+                yield number, text, sample, files[first:last].tolist()
+            following, first, last = next(todo, (0, 0, 0))
+            if not following:
                 return
 
 
 class _Places:
     """Which paths hold the same image. A file is hashed once, and only where another path has its fingerprint."""
 
-    def __init__(self, all_entries: Sequence[Entries]) -> None:
+    def __init__(self, all_entries: Sequence[Entries], digest_of: Digest) -> None:
         self._digests: dict[str, bytes] = {}
+        self._digest_of = digest_of
         pairs = np.unique(np.concatenate([entries.images[["file", "path"]] for entries in all_entries]))
         files = np.sort(pairs["file"])
         self._ambiguous = set(files[1:][files[1:] == files[:-1]].tolist())
@@ -166,17 +175,24 @@ class _Places:
         cannot be read.
         """
         if path not in self._digests:
-            digest = blake2b(digest_size=16)
-            try:
-                if file not in self._ambiguous:
-                    raise FileNotFoundError
-                with open(path, "rb") as stream:
-                    while piece := stream.read(CHUNK):
-                        digest.update(piece)
-            except OSError:
-                digest = blake2b(os.fsencode(path), digest_size=16)
-            self._digests[path] = digest.digest()
+            self._digests[path] = self._content(path) if file in self._ambiguous else _of_path(path)
         return self._digests[path]
+
+    def _content(self, path: str) -> bytes:
+        if known := self._digest_of(path):
+            return known
+        digest = blake2b(digest_size=16)
+        try:
+            with open(path, "rb") as stream:
+                while piece := stream.read(CHUNK):
+                    digest.update(piece)
+        except OSError:
+            return _of_path(path)
+        return digest.digest()
+
+
+def _of_path(path: str) -> bytes:
+    return blake2b(os.fsencode(path), digest_size=16).digest()
 
 
 def _shared(images: Table) -> npt.NDArray[np.uint64]:

@@ -12,6 +12,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from sft.types import Problem
 from sft.validate.across_rows import ENTRY, LOOK, Entries, check_set
 from sft.validate.context import Context
 from sft.validate.rejects import Rejects
-from sft.validate.shard import BLANK, KEPT, Part, Shard, check_shard
+from sft.validate.shard import BLANK, KEPT, Gathered, Part, Shard, check_shard
 
 __all__ = ["BLANK", "KEPT", "Report", "scan", "validate"]
 
@@ -98,18 +99,20 @@ def validate(
     runner: Runner = ONE_PROCESS,
     rejects: Rejects | None = None,
     against: Sequence[Entries] = (),
+    gathered: Gathered | None = None,
 ) -> Report:
     """Read a JSONL file and check every row, then the rows as a set.
 
     `progress` is called with the bytes read so far. `rejects` is given every row with an error. `against`: what `scan`
-    found in files whose images must not be in this one.
+    found in files whose images must not be in this one. `gathered` is filled with what later stages need; only where
+    one process does all.
     """
     report = Report(path)
     if problem := _unusable(path):
         report.add(problem)
         return report
-    entries, bad = _rows(report, context, progress, runner, rejects)
-    for line, text, problems in check_set(entries, against):
+    entries, bad = _rows(report, context, progress, runner, rejects, gathered)
+    for line, text, problems in check_set(entries, against, gathered.images.digest if gathered else lambda _: None):
         for problem in problems:
             report.add(problem)
         if any(problem.severity == "error" for problem in problems):
@@ -129,7 +132,7 @@ def scan(
     """What is known of the images of a file, to validate others against it."""
     if _unusable(path):
         return Entries(path, context.base)
-    return _rows(Report(path), context, progress, runner, None)[0]
+    return _rows(Report(path), context, progress, runner, None, None)[0]
 
 
 def _unusable(path: Path) -> Problem | None:
@@ -154,24 +157,28 @@ def _unusable(path: Path) -> Problem | None:
 
 
 def _rows(
-    report: Report, context: Context, progress: Callable[[int], None] | None, runner: Runner, rejects: Rejects | None
+    report: Report,
+    context: Context,
+    progress: Callable[[int], None] | None,
+    runner: Runner,
+    rejects: Rejects | None,
+    gathered: Gathered | None,
 ) -> tuple[Entries, array[int]]:
     """Check the rows one by one; what is known of their images, and which lines are bad."""
     before = 0
     bad = array("L")
     images = [np.empty(0, ENTRY)]
     looks = [np.empty(0, LOOK)]
+    places = gathered.places if gathered else []
     shards = [Shard(report.path, start, end, context, rejects is not None) for start, end in _stretches(report.path)]
-    for shard, part in zip(shards, run(check_shard, shards, runner), strict=True):
+    check = partial(check_shard, gathered=gathered) if gathered else check_shard
+    for shard, part in zip(shards, run(check, shards, runner), strict=True):
         report.add_part(part, before)
         bad.extend([line + before for line in part.bad_lines])
-        for row in part.bad if rejects else ():
-            rejects.row(
-                row.line + before,
-                row.problems,
-                row.text,
-            )  # type: ignore[union-attr]
-        for tables, found in ((images, part.images), (looks, part.looks)):
+        if rejects:
+            for row in part.bad:
+                rejects.row(row.line + before, row.problems, row.text)
+        for tables, found in ((images, part.images), (looks, part.looks), (places, part.places)):
             for table in found:
                 tables.append(table.copy())  # what came from a cluster is read-only
                 tables[-1]["line"] += before

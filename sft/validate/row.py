@@ -6,8 +6,9 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -27,12 +28,14 @@ BASE64_STARTS = ("/9j/", "iVBOR")  # of a JPEG, of a PNG
 PAGE_PIXELS = 800_000  # A4 at 90 dpi
 PAGE_CHARACTERS = 1200  # of a page in a Latin script; the longest paragraphs have about 1000
 LONGEST_FILE_NAME = 255  # of every usual file system; base64 of an image is longer
+Read = Callable[[str], ImageHeader]  # path of an image as a row names it → its header, or ImageProblem
 
 
 def check_images(
-    sample: Sample, raw: dict[str, Any], line: int, context: Context
+    sample: Sample, raw: dict[str, Any], line: int, context: Context, read: Read | None = None
 ) -> tuple[list[ImageHeader], list[Problem]]:
     """Headers of the images that can be used, and all findings. `raw` is the row as it was written."""
+    read = read or partial(read_header, context)
     headers: list[ImageHeader] = []
     problems: list[Problem] = []
     for number, image in enumerate(sample.image_info):
@@ -44,7 +47,7 @@ def check_images(
         if not context.look:
             continue
         try:
-            header = probe(context.base / image.image_url, decode=context.decode)
+            header = read(image.image_url)
         except ImageProblem as error:
             hint = (
                 "relative paths count from the folder of the JSONL file"
@@ -79,6 +82,11 @@ def check_images(
                 )
             )
     return headers, problems
+
+
+def read_header(context: Context, url: str) -> ImageHeader:
+    """The header of an image as a row names it; ImageProblem where it cannot be used."""
+    return probe(context.base / url, decode=context.decode)
 
 
 def looks_like_page(header: ImageHeader, answer: str) -> bool:
@@ -267,7 +275,7 @@ def _table(text: str, where: str, line: int) -> Iterator[Problem]:
 
 
 def _formula(text: str, where: str, line: int) -> Iterator[Problem]:
-    from sft.markup import latex
+    from sft.markup import latex, unseen
 
     if not (text.startswith("\\[") and text.endswith("\\]")):
         yield make(
@@ -285,12 +293,20 @@ def _formula(text: str, where: str, line: int) -> Iterator[Problem]:
             line,
             error.hint,
         )
-    for found in latex.corruptions(text):
+    else:
+        if found := unseen(text):
+            yield make(
+                "target.unseen",
+                f"{where} has {found}, which leaves no ink",
+                line,
+                "leave it out: no model can read it from an image",
+            )
+    for fault in latex.corruptions(text):
         yield make(
-            found.code,
-            f"{where}: {shorten(str(found))}",
+            fault.code,
+            f"{where}: {shorten(str(fault))}",
             line,
-            found.hint,
+            fault.hint,
         )
 
 
@@ -344,17 +360,22 @@ RESERVED = (*models.RESERVED_IN_TEXT, "<image>", "<video>", "<audio>")
 LONGEST_NAME = 80  # letters; anything longer is no misspelt key or prompt, and comparing it would take for ever
 
 
-def check_line(text: bytes, line: int, context: Context) -> tuple[Sample | None, list[Problem]]:
-    """All findings of one row, and the sample where its structure is sound."""
+def check_line(
+    text: bytes, line: int, context: Context, read: Read | None = None
+) -> tuple[Sample | None, list[Problem]]:
+    """All findings of one row, and the sample where its structure is sound.
+
+    `read` gives the headers of its images instead of `read_header`.
+    """
     try:
-        return _check_line(text, line, context)
+        return _check_line(text, line, context, read)
     except RecursionError:
         return None, [
             make("structure.json", "brackets inside brackets, too many to follow", line, "a sample needs three levels")
         ]
 
 
-def _check_line(text: bytes, line: int, context: Context) -> tuple[Sample | None, list[Problem]]:
+def _check_line(text: bytes, line: int, context: Context, read: Read | None) -> tuple[Sample | None, list[Problem]]:
     try:
         raw = msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -387,7 +408,7 @@ def _check_line(text: bytes, line: int, context: Context) -> tuple[Sample | None
         *_texts(sample, line, context),
         *_extras(raw, line),
     ]
-    headers, image_problems = check_images(sample, raw, line, context)
+    headers, image_problems = check_images(sample, raw, line, context, read)
     problems += image_problems
     if context.budget and len(headers) == len(sample.image_info) and not any(p.severity == "error" for p in problems):
         problems += _length(sample, headers, line, context.budget)

@@ -15,7 +15,7 @@ from sft import models, report, serving, ui
 from sft.datasets import holdout
 from sft.datasets import locate as datasets
 from sft.errors import ProblemsFound, SftError
-from sft.files import read_json, sha256, write_json
+from sft.files import read_json, write_json
 from sft.inference import predict
 from sft.runtime import Machine, environments
 from sft.serving import Parity, check_parity
@@ -33,7 +33,7 @@ from sft.training import (
     sums,
     trainer,
 )
-from sft.validate import Context, Report, validate
+from sft.validate import Context, Survey, survey_file
 from sft.workflows.evaluate import TENSORBOARD, evaluate_model, side_by_side, write_curves
 
 REUSED_SECONDS = 1.0  # a stage this short found its result ready
@@ -87,16 +87,16 @@ def run_loop(
         ui.say(f"{found.name}: {found.origin}")
         test = test or found.test
     with stages.stage("validate"):
-        reports = [check_file(path, preview) for path in (found.train, *([test] if test else []))]
-        train_data, test_data = _split(found, test, request, preview)
+        checked = check_file(found.train, preview)
+        held_out = check_file(test, preview) if test else None
+        train_data, test_data = _split(found.name, checked, held_out, request, preview)
     if (
         preview.config.device == "cpu"
     ):  # after the data was found good: an error there should not cost the minutes of an installation
         _set_up(stages, ["trainer"] if no_server else ["trainer", "server"])
-    samples = reports[0].good if test else sum(1 for _ in train_data.open("rb"))
-    settled = settings.settle(request, hardware, samples)
+    settled = settings.settle(request, hardware, train_data.count)
     with stages.stage("plan"):
-        plan, base, lengths, run = plan_run(settled, request, train_data, samples, found.name)
+        plan, base, lengths, run = plan_run(settled, request, train_data, found.name)
     with run.locked():
         return _work(
             stages,
@@ -118,7 +118,7 @@ def _work(
     settled: settings.Settled,
     hardware: Machine,
     run: Run,
-    train_data: Path,
+    train_data: Survey,
     test_data: Path,
     base: Path,
     plan: Plan,
@@ -150,12 +150,12 @@ def _work(
 
 
 def plan_run(
-    settled: settings.Settled, request: settings.Request, data: Path, samples: int, name: str
+    settled: settings.Settled, request: settings.Request, data: Survey, name: str
 ) -> tuple[Plan, Path, preflight.Lengths, Run]:
     """The plan, the base model, the checked lengths of the samples and the run folder; the sums and reasons
     are said.
     """
-    plan = settings.plan_for(settled, samples)
+    plan = settings.plan_for(settled, data.count)
     ui.sums(sums(plan))
     ui.say(f"  engine               {settled.config.engine}: {settled.reasons['engine']}")
     base = model_dir(settled, request, data, say=ui.say)
@@ -167,7 +167,7 @@ def plan_run(
     note = preflight.packing_note(lengths, settled)
     if note:
         ui.say(f"  warning: {note}")
-    return plan, base, lengths, settings.open_run(settled, request, data, base, name=name)
+    return plan, base, lengths, settings.open_run(settled, request, data.fingerprint, base, name=name)
 
 
 def train_only(request: settings.Request, name: str) -> Run:
@@ -176,11 +176,11 @@ def train_only(request: settings.Request, name: str) -> Run:
     found = datasets.find(name, say=ui.say)
     preview = settings.settle(request, hardware, settings.MANY)
     ui.say(first_line(preview))
-    samples = check_file(found.train, preview).good
-    settled = settings.settle(request, hardware, samples)
-    plan, base, _, run = plan_run(settled, request, found.train, samples, found.name)
+    data = check_file(found.train, preview)
+    settled = settings.settle(request, hardware, data.count)
+    plan, base, _, run = plan_run(settled, request, data, found.name)
     with run.locked():
-        train_run(settled, hardware, run, found.train, base, plan)
+        train_run(settled, hardware, run, data, base, plan)
     return run
 
 
@@ -202,11 +202,11 @@ def _set_up(stages: ui.Stages, names: list[str]) -> None:
     stages.seconds.append((f"set-up: {' + '.join(missing)}", time.monotonic() - started))
 
 
-def check_file(path: Path, settled: settings.Settled) -> Report:
+def check_file(path: Path, settled: settings.Settled) -> Survey:
     """Validate one file with a bar; errors stop the job, warnings are counted aloud."""
     size = path.stat().st_size if path.is_file() else 1
     with ui.Follow(f"checking {path.name}", size, unit=" bytes") as bar:
-        found = validate(
+        found, known = survey_file(
             path,
             Context(path.parent, settled.version),
             progress=bar.update,
@@ -214,44 +214,44 @@ def check_file(path: Path, settled: settings.Settled) -> Report:
     found.require_good()
     warned = ", ".join(f"{code} {count}" for (_, code), count in sorted(found.counts.items()))
     ui.say(f"  {path}: {found.rows} rows, all good" + (f"; warnings: {warned}" if warned else ""))
-    return found
+    return known
 
 
 def _split(
-    found: datasets.DataSet, test: Path | None, request: settings.Request, settled: settings.Settled
-) -> tuple[Path, Path]:
+    name: str, train: Survey, test: Survey | None, request: settings.Request, settled: settings.Settled
+) -> tuple[Survey, Path]:
     """Training and held-out file; a leak between them is an error."""
     if test is None:
-        folder = request.runs / "held-out" / f"{found.name}-{sha256(found.train)[:8]}-{settled.config.seed}"
-        train_data, test_data, count = holdout.hold_out(found.train, folder, seed=settled.config.seed)
+        folder = request.runs / "held-out" / f"{name}-{train.sha256[:8]}-{settled.config.seed}"
+        train_data, test_data, count = holdout.hold_out(train, folder, seed=settled.config.seed)
         ui.say(f"  no test set given: {count} rows are held out, by image (TEST=file.jsonl names one)")
         return train_data, test_data
-    shared = holdout.shared_images(found.train, test)
+    shared = holdout.shared_images(train, test)
     if shared:
         raise ProblemsFound(
             f"[set.leak] {len(shared)} images are in the training and in the test file, the first in line"
             f" {shared[0][0]} and in line {shared[0][1]}",
-            where=str(test),
+            where=str(test.path),
             hint="remove them from one of the two; a score on trained images is worth nothing",
         )
-    return found.train, test
+    return train, test.path
 
 
-def train_run(settled: settings.Settled, hardware: Machine, run: Run, data: Path, base: Path, plan: Plan) -> None:
+def train_run(settled: settings.Settled, hardware: Machine, run: Run, data: Survey, base: Path, plan: Plan) -> None:
     """Train, unless this very run has ended before."""
     if run.finished:
         ui.say(f"this run has ended before ({run.folder.name}); nothing to train")
         return
     prepared = trainer.prepare(
         run.folder,
-        data,
+        data.path,
         base,
         settled.version,
         settled.config,
         plan,
     )
     where = trainer.runtime(settled, hardware)
-    trainer.write_run(prepared, run, settled.origins)
+    images = trainer.write_run(prepared, run, settled.origins, data)
     if where.cuda and where.repo:
         trainer.build_image(
             where.cuda,
@@ -267,6 +267,7 @@ def train_run(settled: settings.Settled, hardware: Machine, run: Run, data: Path
             where,
             on_progress=bar.step,
             say=ui.say,
+            images=images,
         )
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import signal
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import cpu_limit
 
 from hostile.kit import Case, Kit, good_rows
 from sft.convert.driver import convert, manifest_path, rejects_path
@@ -21,7 +19,7 @@ from sft.errors import SftError
 from sft.reasons import REASONS
 from sft.runtime.runner import Runner
 
-SECONDS = 10  # for one source, which takes a few hundredths of one
+SECONDS = 10  # of work for one source, which takes a few hundredths of one
 SECRET = "root:x:0:0"  # what nobody may ever find in a training set: how /etc/passwd begins
 SMALL = 1 << 16  # bytes: the limits of cases that are about large inputs
 LIMITS = {
@@ -36,10 +34,6 @@ LIMITS = {
     "sft.formats.lmdb_rec": ("MAX_LABEL_BYTES",),
     "sft.formats.shared.delimited_text": ("MAX_RECORD_CHARS",),
 }
-
-
-class TooLong(BaseException):
-    """No Exception: nothing may take it for a problem of the input."""
 
 
 @dataclass
@@ -57,20 +51,6 @@ class Outcome:
         return f"{self.error or ''} {self.counts} {reasons}"
 
 
-@contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    def ring(number: int, frame: object) -> None:
-        raise TooLong(f"more than {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def lower_limits(patch: pytest.MonkeyPatch) -> None:
     for module, names in LIMITS.items():
         for name in names:
@@ -86,7 +66,7 @@ def outcome(case: Case, source: Path, folder: Path) -> Outcome:
     out = folder / "out.jsonl"
     order = ConvertRequest(case.kit.format, source, out, replace(case.kit.made_options(), **case.options))
     found = Outcome()
-    with time_limit(SECONDS):
+    with cpu_limit(SECONDS):
         try:
             found.counts = convert(order, Runner(workers=1)).manifest["counts"]
         except SftError as error:

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from waiting import cpu_limit
+
 from hostile import damage, harness
 from hostile.kit import Case, Kit
 from hostile.kits import KITS
@@ -104,7 +106,7 @@ def check(case: Case, verb: str, folder: Path) -> None:
     good = set(kept) - (
         {"alpha"} if "byte order mark" in case.name else set()
     )  # the trainer dies of the mark: `sft validate --fix`
-    with harness.time_limit(harness.SECONDS):
+    with cpu_limit(harness.SECONDS):
         try:
             VERBS[verb](source, out, good)
         except SftError as error:

@@ -172,7 +172,10 @@ def alto(label: str, name: str, index: int) -> bytes:
 
 
 def alto_head(name: str) -> bytes:
-    said = f"<MeasurementUnit>pixel</MeasurementUnit><sourceImageInformation><fileName>{escape(name)}</fileName></sourceImageInformation>"
+    said = (
+        "<MeasurementUnit>pixel</MeasurementUnit><sourceImageInformation>"
+        f"<fileName>{escape(name)}</fileName></sourceImageInformation>"
+    )
     layout = f'<Layout><Page ID="p" WIDTH="{SIDE}" HEIGHT="{SIDE}"><PrintSpace><TextBlock ID="b">'
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n<alto'

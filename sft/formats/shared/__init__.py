@@ -28,10 +28,13 @@ if TYPE_CHECKING:
         from_messages,
         inexpressible,
         misshapen,
+        parse,
         to_messages,
     )
     from sft.formats.shared.delimited_text import Record, records
     from sft.formats.shared.hub_files import DataFile, data_files, is_output
+    from sft.formats.shared.json_stream import likely_encoding
+    from sft.formats.shared.markups import MEANING
     from sft.formats.shared.rows import (
         BOM,
         IMAGE_SUFFIXES,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
         begin,
         decode_line,
         from_base64,
+        is_windows,
         item,
         json_rows,
         json_units,
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
         prompt_tasks,
         source_file,
         text_lines,
+        windows_picture,
         with_suffix,
     )
     from sft.formats.shared.targets import make
@@ -56,6 +61,7 @@ __all__ = [
     "BOM",
     "IMAGE_SUFFIXES",
     "MARK",
+    "MEANING",
     "RAW",
     "DataFile",
     "Inline",
@@ -70,15 +76,18 @@ __all__ = [
     "hocr_text",
     "inexpressible",
     "is_output",
+    "is_windows",
     "item",
     "json_rows",
     "json_stream",
     "json_units",
+    "likely_encoding",
     "lmdb_file",
     "make",
     "misshapen",
     "page_images",
     "parquet",
+    "parse",
     "picture",
     "prompt_tasks",
     "records",
@@ -88,6 +97,7 @@ __all__ = [
     "text_lines",
     "to_messages",
     "webdataset",
+    "windows_picture",
     "with_suffix",
     "xml_safe",
 ]

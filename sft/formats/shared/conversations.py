@@ -57,7 +57,10 @@ def parse(row: Json) -> tuple[Json, list[str | Inline]]:
         raise misshapen("messages is not a list of objects")
     _refuse_rest(row)
     key = "images" if row.get("images") is not None or "image" not in row else "image"
-    found = _Found(_pool(row.get(key)))
+    found = _Found(
+        _pool(row.get(key)),
+        in_front=not _is_marked(messages),
+    )
     meta = row.get("meta")
     if not isinstance(meta, dict) or not meta or any(own in meta for own in OWN):
         meta = None  # it is part of the shape
@@ -90,6 +93,17 @@ def parse(row: Json) -> tuple[Json, list[str | Inline]]:
             **({} if same(shape, usual) else {"messages": shape}),
         }
     return hub, found.images
+
+
+def _is_marked(messages: list[Json]) -> bool:
+    """Whether some message says where an image stands: with a mark, or with a block of its own."""
+    for message in messages:
+        content = message.get("content")
+        blocks = content if isinstance(content, list) else [{"type": "text", "text": content}]
+        for block in blocks:
+            if not isinstance(block, dict) or block.get("type") != "text" or MARK in str(block.get(text_key(block))):
+                return True
+    return False
 
 
 def _refuse_rest(row: Json) -> None:
@@ -133,10 +147,15 @@ def _shape_paths(value: Any, indices: Iterator[int]) -> Any:
 
 
 class _Found:
-    """Texts and images of the messages read so far."""
+    """Texts and images of the messages read so far.
 
-    def __init__(self, pool: list[str | Inline]) -> None:
+    `in_front`: the row has no marks, and all its images stand in front.
+    """
+
+    def __init__(self, pool: list[str | Inline], *, in_front: bool) -> None:
         self.pool = pool
+        self.in_front = in_front
+        self.unmarked = 0  # images in front of a message of blocks, which its first text is written back with
         self.images: list[str | Inline] = []
         self.from_pool: list[int] = []  # which of `images` came from the row's own list
         self.text_info: list[Json] = []
@@ -160,6 +179,9 @@ class _Found:
             )
         self._refuse(where, role, message)
         self.begun = False
+        if role == "user" and self.in_front:
+            self._take(len(self.pool), role, where)
+            self.in_front, self.unmarked = False, len(self.pool)
         shape = {key: value for key, value in message.items() if key != "content"}
         if isinstance(content, str):
             text = self._text(content, role, where)
@@ -189,7 +211,13 @@ class _Found:
         text = content[marks * len(MARK) :]
         if MARK in text or (marks and self.begun):
             raise inexpressible(f"{where} has an image behind or inside its text", f"write {MARK} in front of the text")
-        for _ in range(marks):
+        self._take(marks, role, where)
+        self.begun = self.begun or bool(text)
+        return text
+
+    def _take(self, count: int, role: str, where: str) -> None:
+        """The next images of the row's own list stand here."""
+        for _ in range(count):
             if len(self.from_pool) == len(self.pool):
                 raise misshapen(f"{where}: more {MARK} marks than images")
             self._add(
@@ -198,8 +226,6 @@ class _Found:
                 where,
             )
             self.from_pool.append(len(self.images) - 1)
-        self.begun = self.begun or bool(text)
-        return text
 
     def _add(self, source: str | Inline, role: str, where: str) -> None:
         if role != "user":
@@ -211,12 +237,13 @@ class _Found:
     def _block(self, block: Any, role: str, where: str, parts: list[str]) -> Json:
         """Take one content block in; its shape: a text as [marks, length], an image as its index."""
         kind = block.get("type") if isinstance(block, dict) else None
-        if kind == "text" and isinstance(block.get("text"), str):
+        if kind == "text" and (text := text_key(block)):
             before = len(self.images)
-            parts.append(self._text(block["text"], role, where))
+            parts.append(self._text(block[text], role, where))
+            marks, self.unmarked = len(self.images) - before + self.unmarked, 0
             return {
                 **block,
-                "text": [len(self.images) - before, len(parts[-1])],
+                text: [marks, len(parts[-1])],
             }
         if kind not in ("image", "image_url"):
             raise inexpressible(f"{where} has a block of type {raw(kind)}")
@@ -241,12 +268,21 @@ class _Found:
 
 
 def source_key(block: Json) -> str | None:
-    """The key of a block under which its image stands: OpenAI's image_url, Anthropic's source, image or url
-    elsewhere.
+    """The key of a block under which its image stands: OpenAI's image_url, Anthropic's source, LLaMA-Factory's value,
+    image or url.
     """
     return next(
-        (key for key in ("image_url", "source", "image", "url", "path") if block.get(key) is not None),
-        None,
+        (key for key in ("image_url", "source", "image", "url", "path", "value") if block.get(key) is not None), None
+    )
+
+
+def text_key(block: Json, kind: type = str) -> str:
+    """The key of a block under which its text stands, or what is kept of it: text, or LLaMA-Factory's value; "" for
+    none.
+    """
+    return next(
+        (key for key in ("text", "value") if isinstance(block.get(key), kind)),
+        "",
     )
 
 
@@ -393,21 +429,22 @@ def _fill_blocks(blocks: list[Json], text: str, paths: list[str]) -> Iterator[Js
     position = 0
     for block in blocks:
         if block["type"] == "text":
-            marks, length = block["text"]
+            key = text_key(block, list)
+            marks, length = block[key]
             yield {
                 **block,
-                "text": MARK * marks + text[position : position + length],
+                key: MARK * marks + text[position : position + length],
             }
             position += length
-        elif (key := source_key(block)) is None:
+        elif (source := source_key(block)) is None:
             yield block
-        elif isinstance(block[key], dict):
+        elif isinstance(block[source], dict):
             yield {
                 **block,
-                key: {**block[key], "url": paths[block[key]["url"]]},
+                source: {**block[source], "url": paths[block[source]["url"]]},
             }
         else:
-            yield {**block, key: paths[block[key]]}
+            yield {**block, source: paths[block[source]]}
 
 
 # messages → hub

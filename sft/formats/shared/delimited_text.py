@@ -1,4 +1,6 @@
-"""Records of CSV and TSV files as RFC 4180 has them, one at a time, so that a broken one costs itself alone."""
+"""Records of CSV and TSV files, as RFC 4180 has them or without any quoting, one at a time: a broken one costs itself
+alone.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sft.files import MAX_LINE_BYTES, bounded_lines, open_input
+from sft.files import MAX_LINE_BYTES, bounded_lines, open_text
 from sft.formats.base import Reject
+from sft.formats.delimited_dialect import MAX_RECORD_CHARS, MAX_RECORD_LINES
 from sft.formats.shared.rows import BOM, begin, decode_line
-
-MAX_RECORD_LINES = 10_000  # of one record with line ends inside its quotes; a table in HTML may have thousands
-MAX_RECORD_CHARS = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,16 @@ class _Feed:
         return line
 
 
-def records(path: Path, name: str, delimiter: str) -> Iterator[Record | Reject]:
+def records(path: Path, name: str, delimiter: str, *, quoted: bool = True) -> Iterator[Record | Reject]:
     """Every record of a file, the header too; blank lines are none. A record that cannot be read is a Reject, by its
     first line.
+
+    `quoted`: quotes enclose fields, which may hold line ends then; otherwise a line is a record, and quotes are text.
     """
-    with open_input(path) as stream:
+    with open_text(path) as stream:
+        if not quoted:
+            yield from _plain(_lines(stream, name), delimiter)
+            return
         feed = _Feed(_lines(stream, name))
         while (found := feed.peek()) is not None:
             if isinstance(found[1], Reject):
@@ -92,6 +97,19 @@ def records(path: Path, name: str, delimiter: str) -> Iterator[Record | Reject]:
                 feed.drop()
             else:
                 yield _record(feed, name, delimiter)
+
+
+def _plain(lines: Iterator[tuple[int, str | Reject]], delimiter: str) -> Iterator[Record | Reject]:
+    for number, line in lines:
+        if isinstance(line, Reject):
+            yield line
+        elif line.strip():
+            text = line.removesuffix("\n")
+            yield Record(
+                number,
+                tuple(text.split(delimiter)),
+                begin(text[:800].encode()),
+            )
 
 
 def _record(feed: _Feed, name: str, delimiter: str) -> Record | Reject:

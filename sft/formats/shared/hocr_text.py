@@ -246,8 +246,12 @@ def _span(word: _Element) -> tuple[float, float] | None:
 
 def _size(line: _Element) -> float:
     """How tall the letters of a line are, in pixels."""
-    found, box = _SIZE.search(line.get("title", "")), box_of(line)
-    return max(1.0, float(found[1]) if found else box[3] - box[1] if box else 1.0)
+    found = _SIZE.search(line.get("title", ""))
+    box = box_of(line)
+    return max(
+        1.0,
+        float(found[1]) if found else box[3] - box[1] if box else 1.0,
+    )
 
 
 def _of_characters(pieces: list[HocrPiece], *, inside_word: bool) -> str:

@@ -14,12 +14,13 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sft.errors import EngineError, UsageError
 from sft.files import read_bounded
+from sft.formats.base import split_name
 from sft.formats.shared.hub_configs import choose_config, patterns_of, read_configs, resolve
 from sft.formats.shared.parquet import split_files
 
@@ -37,17 +38,22 @@ MAX_STATE_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file with rows. `reading`: what its configuration says about how it is written."""
+    """A file with rows. `reading`: what its configuration says about how it is written; `split`: to which part it
+    belongs.
+    """
 
     name: str  # that `where` shows
     path: Path
     reading: Mapping[str, Any] = field(default_factory=dict)
+    split: str = ""
 
 
 def data_files(source: Path, split: str) -> list[DataFile]:
     """The files with the rows of a data set, in a stable order. `split`: a split, CONFIG/SPLIT or CONFIG/; "" for all.
 
-    Raises UsageError where there are none, or none that may be read, and EngineError where the hub cannot be reached.
+    Without `split`, files of several splits say to which they belong: by README.md or dataset_dict.json, else by their
+    names. Raises UsageError where there are none, or none that may be read, and EngineError where the hub cannot be
+    reached.
     """
     if source.is_file():
         if source.suffix.lower() in (*_ARCHIVES, ".pkl", ".pickle", ".py"):
@@ -74,7 +80,11 @@ def data_files(source: Path, split: str) -> list[DataFile]:
                 " as Parquet"
             ),
         )
-    return _configured(source, split) or [DataFile(*file) for file in _folder(source, split)]
+    files = _configured(source, split) or [
+        DataFile(*file, split=split_name(file[0])) for file in _folder(source, split)
+    ]
+    several = not split and len({file.split for file in files}) > 1
+    return files if several else [replace(file, split="") for file in files]
 
 
 def _configured(source: Path, split: str) -> list[DataFile]:
@@ -90,10 +100,11 @@ def _configured(source: Path, split: str) -> list[DataFile]:
     if patterns is None:
         base = source / config.folder
         files = [(path.relative_to(source).as_posix(), path) for _, path in _folder(base, split)]
-    else:
-        found = resolve(source, patterns)
-        files = _rows_of(found) or _nothing(source, (path for _, path in found))
-    return [DataFile(name, path, config.reading) for name, path in files]
+        return [DataFile(name, path, config.reading, split_name(name)) for name, path in files]
+    found = resolve(source, patterns)
+    files = _rows_of(found) or _nothing(source, (path for _, path in found))
+    split_of = {path: name for name, wanted in (config.patterns or {}).items() for _, path in resolve(source, wanted)}
+    return [DataFile(name, path, config.reading, split_of.get(path, "")) for name, path in files]
 
 
 def _folder(source: Path, split: str) -> Files:

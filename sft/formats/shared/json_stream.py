@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import IO, Any
 import msgspec
 
 from sft.errors import UsageError
-from sft.files import MAX_LINE_BYTES, UNIT_BYTES, Unit, open_input
+from sft.files import MAX_LINE_BYTES, UNIT_BYTES, Unit, open_text
 from sft.formats.base import UNIT_OBJECTS, Reject
 
 MAX_DEPTH = 100  # brackets inside one another; published layouts need no more than 12
@@ -58,7 +59,10 @@ def decode(raw: bytes) -> Any:
         except (msgspec.MsgspecError, RecursionError):
             if deep and _bracket_depth(raw) > MAX_DEPTH:
                 return deep
-            value = json.loads(raw.decode())
+            text = raw.decode()
+            if "\0" in text and (said := likely_encoding(raw)):
+                return Fault("source.encoding", f"NUL bytes{said}", begin(raw))
+            value = json.loads(text)
             json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair can be escaped, but never written
             return value
     except UnicodeDecodeError as error:
@@ -77,6 +81,10 @@ def likely_encoding(raw: bytes) -> str:
     """What bytes that are not UTF-8 probably are, as the rest of a sentence; "" where nothing fits. A guess from
     characters alone.
     """
+    if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) and b"\0" in raw[:GUESSED]:
+        return "; it is UTF-16: `iconv -f UTF-16 -t UTF-8 OLD > NEW`"
+    if b"\0" in raw:
+        return _wide(raw[:GUESSED])
     for name, fits in _ENCODINGS:
         try:
             text = raw[:GUESSED].decode(
@@ -89,6 +97,18 @@ def likely_encoding(raw: bytes) -> str:
         if fits(others) and (len(others) * 3 < len(text) or name != LATIN):
             return f"; it reads as {name.upper()}: `iconv -f {name.upper()} -t UTF-8 OLD > NEW`"
     return ""
+
+
+def _wide(raw: bytes) -> str:
+    """Of bytes with NULs: what they are where they are UTF-16 without a byte order mark, as the rest of a sentence."""
+    even = raw[::2].count(0)
+    odd = raw[1::2].count(0)
+    if even + odd < 3 or (even + odd) * 16 < len(raw) or max(even, odd) < 3 * min(even, odd):
+        return ""
+    if odd > even:
+        return "; it reads as UTF-16LE: `iconv -f UTF-16LE -t UTF-8 OLD > NEW`"
+    # the other byte order, or a line in the middle of a file, where the two look the same
+    return "; it reads as UTF-16 without a byte order mark: save it as UTF-8 in the program that it comes from"
 
 
 def _has_kana(text: str) -> bool:
@@ -178,11 +198,12 @@ def object_units(path: Path, prefix: str = "item", name: str = "") -> Iterator[U
     `Fault`.
 
     `prefix`: "item" for an array that is the whole file, "key.item" for the array at `key` of the outermost object,
-    which must begin in the first MiB. Raises UsageError where no such array begins.
+    which must begin in the first MiB, "" for objects one after the other, without an array. Raises UsageError where
+    none begins.
     """
     batch: list[tuple[int, Any]] = []
     size = 0
-    with open_input(path) as stream:
+    with open_text(path) as stream:
         for index, raw in enumerate(_elements(stream, path, prefix)):
             batch.append((index, raw if isinstance(raw, Fault) else decode(raw)))
             size += 0 if isinstance(raw, Fault) else len(raw)
@@ -212,11 +233,11 @@ def unit_objects(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
 
 def document(path: Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
     """A JSON file as a whole, or a `Fault`; UsageError where it cannot be opened."""
-    with open_input(path) as stream:
+    with open_text(path) as stream:
         content = stream.read(max_bytes + 1)
     if len(content) > max_bytes:
         return Fault("source.too_large", f"more than {max_bytes:,} bytes in one document")
-    return decode(content.removeprefix(b"\xef\xbb\xbf"))
+    return decode(content.removeprefix(BOM_UTF8))
 
 
 @dataclass
@@ -275,6 +296,7 @@ class _Cut:
     """
 
     alone: bool = True  # nothing is to stand behind the array
+    bare: bool = False  # there is no array: objects one after the other
     stack: bytearray = field(default_factory=lambda: bytearray(b"["))
     parts: list[bytes] = field(default_factory=list)  # of the element, or of the gap between two, that is being read
     size: int = 0
@@ -394,6 +416,8 @@ class _Cut:
 
     def end(self) -> Iterator[Fault]:
         """What is left when the file ends."""
+        if self.bare and not b"".join(self.parts).strip(b", \t\r\n"):
+            return
         if self.behind is None:
             said = f"; {self.size:,} bytes behind the last whole element are lost" if self.size > RAW else ""
             left = self._take()
@@ -401,7 +425,9 @@ class _Cut:
                 left
                 if isinstance(left, Fault)
                 else Fault(
-                    "source.syntax", f"the file ends before its array does{said}", begin(left.strip(b", \t\r\n"))
+                    "source.syntax",
+                    f"the file ends before its {'object' if self.bare else 'array'} does{said}",
+                    begin(left.strip(b", \t\r\n")),
                 )
             )
 
@@ -409,15 +435,15 @@ class _Cut:
 def _elements(stream: IO[bytes], path: Path, prefix: str) -> Iterator[bytes | Fault]:
     """The elements of the array at `prefix`, as bytes."""
     head = stream.read(UNIT_BYTES)
-    start = _array_start(head, prefix)
+    start = _array_start(head, prefix) if prefix else 0
     if start is None:
         raise UsageError(
             "no JSON array begins here" if prefix == "item" else f"no array {prefix.removesuffix('.item')!r}",
             where=str(path),
             hint=_hint(head),
         )
-    cut = _Cut(prefix == "item")
-    chunk = head[start:] or stream.read(UNIT_BYTES)
+    cut = _Cut(prefix in ("", "item"), bare=not prefix)
+    chunk = head[start:].removeprefix(BOM_UTF8) or stream.read(UNIT_BYTES)
     while chunk and cut.behind is None:
         if chunk.rstrip(b" \t\r\n,}").endswith(b"]"):  # what follows tells whether the array ends there
             chunk += stream.read(LOOK_AHEAD)
@@ -439,7 +465,7 @@ def _hint(head: bytes) -> str:
 
 def _array_start(head: bytes, prefix: str) -> int | None:
     """Behind the opening bracket of the array."""
-    begin = 3 if head.startswith(b"\xef\xbb\xbf") else 0
+    begin = len(BOM_UTF8) if head.startswith(BOM_UTF8) else 0
     if prefix == "item":
         found = re.compile(rb"[ \t\r\n]*\[").match(head, begin)
         return found.end() if found else None

@@ -93,14 +93,29 @@ def image_beside(
     if "://" in name and not name.startswith("file://"):
         hint = "download the images, and name their folder with --images"
         raise MarkupError("source.address", f"{name[:100]!r} is not fetched", hint=hint)
-    search = _ImageSearch(_written(name), document, root, options.images, tuple(folders), contested, one_page)
+    search = _ImageSearch(
+        _written(name),
+        document,
+        root,
+        options.images,
+        tuple(folders),
+        contested,
+        one_page,
+    )
     if "\0" in name:
         raise MarkupError("source.outside", f"{name[:100]!r} holds a NUL byte and is no path")
     if name and not search.ends:
         raise MarkupError("source.outside", f"{name[:100]!r} names no file")
-    found = next(filter(os.path.isfile, chain(search.by_path(), search.by_name())), None)
+    found = next(
+        filter(
+            os.path.isfile,
+            chain(search.by_path(), search.by_name()),
+        ),
+        None,
+    )
     if found is None:
-        first, places = search.as_written(), dict.fromkeys(search.by_path())
+        first = search.as_written()
+        places = dict.fromkeys(search.by_path())
         return Picture(
             path=first, turn=options.turn, others=tuple(path for path in places if path != first)[:LOOKED_FOR]
         )
@@ -134,7 +149,10 @@ class _ImageSearch:
     @cached_property
     def own(self) -> list[Path]:
         """The folders that paths in the document can count from."""
-        return [*_own(self.document), *(self.document.parent / folder for folder in self.folders)]
+        return [
+            *_own(self.document),
+            *(self.document.parent / folder for folder in self.folders),
+        ]
 
     @cached_property
     def repeated(self) -> list[Path]:
@@ -160,7 +178,8 @@ class _ImageSearch:
             yield from (base / self.written for base in self.own[1:])
 
     def _of_another_book(self, images: Path) -> bool:
-        mine, its = _workspace(self.document), _workspace(images / "image")
+        mine = _workspace(self.document)
+        its = _workspace(images / "image")
         return mine is not None and its is not None and mine != its
 
     def _in_images(self, images: Path) -> Iterator[Path]:
@@ -176,7 +195,10 @@ class _ImageSearch:
         inner = os.path.dirname(self.written)
         for stem in self.stems:
             if self.images is None:
-                bases = [*self.own, *(base / inner for base in self.own if inner)]
+                bases = [
+                    *self.own,
+                    *(base / inner for base in self.own if inner),
+                ]
             elif _key(stem) in self.contested:
                 bases = self.repeated
             else:
@@ -199,7 +221,13 @@ class _ImageSearch:
         """Files that are there, and that several books could mean."""
         places = [images / end for end in self.ends if end in self.contested]
         stems = [stem for stem in self.stems if _key(stem) in self.contested]
-        yield from filter(os.path.isfile, [*places, *(images / rows.with_suffix(images, stem) for stem in stems)])
+        yield from filter(
+            os.path.isfile,
+            [
+                *places,
+                *(images / rows.with_suffix(images, stem) for stem in stems),
+            ],
+        )
 
 
 def _written(name: str) -> str:
@@ -230,18 +258,32 @@ def _ends(written: str) -> list[str]:
 def _own(document: Path) -> list[Path]:
     above = [document.parent.parent] if document.parent.name.lower() in IN_FOLDERS else []
     workspace = _workspace(document)
-    return list(dict.fromkeys([document.parent, *above, *([workspace] if workspace else [])]))
+    return list(
+        dict.fromkeys(
+            [
+                document.parent,
+                *above,
+                *([workspace] if workspace else []),
+            ]
+        )
+    )
 
 
 def _workspace(document: Path) -> Path | None:
     """The nearest folder with a mets.xml."""
-    return next((folder for folder in list(document.parents)[: UP + 1] if os.path.isfile(folder / "mets.xml")), None)
+    return next(
+        (folder for folder in list(document.parents)[: UP + 1] if os.path.isfile(folder / "mets.xml")),
+        None,
+    )
 
 
 def _stems(written: str, document: Path | None) -> list[str]:
     """The names without suffix of the image, and of the document."""
     last = Path(written.rsplit("/", 1)[-1])
-    stems = [last.stem, *([document.stem, document.name.split(".")[0]] if document else [])]
+    stems = [
+        last.stem,
+        *([document.stem, document.name.split(".")[0]] if document else []),
+    ]
     return [stem for stem in dict.fromkeys(stems) if stem not in ("", ".", "..")]
 
 

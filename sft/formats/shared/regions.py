@@ -218,4 +218,9 @@ def item(
             group,
         )
     except MarkupError as error:
-        return Reject(where, error.code, str(error), raw[: rows.RAW])
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            raw[: rows.RAW],
+        )

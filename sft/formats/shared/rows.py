@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.files import MAX_LINE_BYTES, Unit, line_units, open_input, unit_lines
+from sft.files import MAX_LINE_BYTES, Unit, line_units, open_text, unit_lines
 from sft.formats.base import Item, Options, Picture, Read, Reject
 from sft.formats.shared import json_stream
 from sft.formats.shared.json_stream import likely_encoding
@@ -30,14 +30,33 @@ _BASE64_IMAGE = ("/9j/", "iVBORw0KGgo", "UklGR", "R0lGOD")  # how JPEG, PNG, Web
 _ODD_NUMBER = re.compile(
     rb"NaN|Infinity|[0-9][eE]\+?[0-9]{3}|[0-9]{300}"
 )  # what Python may read as no number of JSON's, or may not
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\+")
+MAX_ENDS = 16  # of a path that are looked for
 _SHORTEST_IMAGE = 80  # characters of base64; a 1x1 PNG has more, and hardly any path begins like one and is so long
 
 
 def json_units(path: Path) -> Iterator[Unit]:
-    """Units of JSON lines, or of one JSON array: by the first character, whatever the file is called."""
-    with open_input(path) as stream:
+    """Units of JSON lines, of one JSON array, or of objects over several lines each, whatever the file is called."""
+    with open_text(path) as stream:
         head = stream.read(1 << 16).removeprefix(BOM).lstrip()
-    yield from json_stream.object_units(path) if head.startswith(b"[") else line_units(path)
+    if head.startswith(b"["):
+        yield from json_stream.object_units(path)
+    elif _spread(head):
+        yield from json_stream.object_units(path, "")
+    else:
+        yield from line_units(path)
+
+
+def _spread(head: bytes) -> bool:
+    """Whether the first object goes over several lines, as people and editors write it, and not only because it is cut
+    off.
+    """
+    first, end, rest = head.partition(b"\n")
+    first = first.rstrip()
+    if not end or not first.startswith(b"{") or not isinstance(json_stream.decode(first), json_stream.Fault):
+        return False
+    rest = rest.lstrip()
+    return bool(rest) and (first == b"{" or rest[:1] not in b"{[")
 
 
 def json_rows(unit: Unit, *, unique_keys: bool = False) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
@@ -152,7 +171,8 @@ def decode_line(where: str, line: bytes, *, latin: bool = False) -> str | Reject
             )
         text = line.decode("iso-8859-1")
     if "\0" in text:
-        return Reject(where, "source.encoding", "a NUL byte; is this UTF-16 or a binary file?", begin(line))
+        said = likely_encoding(line) or "; is this a binary file?"
+        return Reject(where, "source.encoding", f"a NUL byte{said}", begin(line))
     return text.removesuffix("\n").removesuffix("\r")
 
 
@@ -165,22 +185,24 @@ def picture(name: object, root: Path, *, below: bool = False, turn: bool = False
     """Where the image called `name` in a row is: a path that counts from `root`, an address, a data: URI or bare
     base64.
 
-    Absolute paths and `..` are followed, as trainers do: of what is there only images are ever opened. `below`: the
-    path must lie below `root`, as in data sets that are published whole. Raises MarkupError: source.shape,
-    source.outside, image.unreadable.
+    Absolute paths and `..` are followed, as trainers do: of what is there only images are ever opened. An absolute path
+    of Windows is looked for by its end, below `root`. `below`: the path must lie below `root`, as in data sets that are
+    published whole. Raises MarkupError: source.shape, source.outside, image.unreadable.
     """
     if not isinstance(name, str) or not name.strip():
         raise MarkupError("source.shape", f"expected the path of an image, found {json_stream.raw(name)}")
     if name.startswith("data:"):
         return Picture(data=_data_uri(name), turn=turn)
-    if _SCHEME.match(name):
+    if _SCHEME.match(name) and not is_windows(name):
         return Picture(url=name, turn=turn)
     if name.startswith(_BASE64_IMAGE) and len(name) > _SHORTEST_IMAGE and not os.path.exists(root / name[:4096]):
         return Picture(data=from_base64(name), turn=turn)
-    if "\\" in name and not os.path.exists(root / name):  # written on Windows
-        name = name.replace("\\", "/")
     if "\0" in name:
         raise MarkupError("source.outside", f"{name[:RAW]!r} holds a NUL byte and is no path")
+    if is_windows(name) and not os.path.exists(root / name):
+        return windows_picture(name, (root,), turn=turn)
+    if "\\" in name and not os.path.exists(root / name):  # written on Windows
+        name = name.replace("\\", "/")
     path = root / name  # an absolute name stays what it is
     if below and (".." in path.parts or not path.is_relative_to(root.absolute() if os.path.isabs(name) else root)):
         raise MarkupError(
@@ -189,6 +211,48 @@ def picture(name: object, root: Path, *, below: bool = False, turn: bool = False
             hint="--images FOLDER names the folder that paths count from",
         )
     return Picture(path=path, turn=turn)
+
+
+def is_windows(name: str) -> bool:
+    """Whether a path is an absolute one of Windows: with a drive letter, the name of a host, or a backslash
+    in front.
+    """
+    return _WINDOWS.match(name) is not None
+
+
+def ends_of(name: str) -> list[str]:
+    """A path without its beginning, which is of another machine: the longest end first, the name of the file last.
+
+    >>> ends_of("D:/scans/book 1/0001.png")
+    ['scans/book 1/0001.png', 'book 1/0001.png', '0001.png']
+    """
+    parts = [part for part in re.split(r"[\\/]+", _WINDOWS.sub("", name, count=1)) if part not in ("", ".")]
+    if ".." in parts:
+        parts = parts[len(parts) - parts[::-1].index("..") :]
+    return ["/".join(parts[at:]) for at in range(max(0, len(parts) - MAX_ENDS), len(parts))]
+
+
+def windows_picture(name: str, folders: Iterable[Path], *, turn: bool = False) -> Picture:
+    """The image of a path of Windows: its longest end that is a file below one of the folders. MarkupError where it
+    names none.
+    """
+    candidates = [folder / end for end in ends_of(name) for folder in folders]
+    if not candidates:
+        raise MarkupError("source.shape", f"{name[:RAW]!r} names no file")
+    if there := next(
+        (path for path in candidates if os.path.isfile(path)),
+        None,
+    ):
+        return Picture(path=there, turn=turn)
+    hint = (
+        f"{name[:100]} is a path of Windows, and no end of it is a file here; --images DIR names the folder to look in"
+    )
+    return Picture(
+        path=candidates[-1],
+        turn=turn,
+        hint=hint,
+        others=tuple(candidates[:-1]),
+    )
 
 
 def _data_uri(uri: str) -> bytes:
@@ -207,29 +271,13 @@ def from_base64(text: str) -> bytes:
 
 
 def item(
-    where: str,
-    raw: str,
-    label: str,
-    image: Picture,
-    options: Options,
-    *,
-    task: Task,
-    group: str = "",
-    prompt: str = "",
-    usual: str = "auto",
+    where: str, raw: str, label: str, image: Picture, options: Options, *, task: Task, group: str = "", prompt: str = ""
 ) -> Read:
-    """An Item with its finished target, or the Reject that says why the label is none.
-
-    `usual`: how the format writes labels.
-    """
+    """An Item with its finished target, or the Reject that says why the label is none."""
     if not label.strip():
         return Reject(where, "target.empty", "no label", raw[:RAW])
     try:
-        target = make(
-            task,
-            label,
-            markup=usual if options.markup == "auto" else options.markup,
-        )
+        target = make(task, label, markup=options.markup)
     except MarkupError as error:
         return Reject(
             where,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -23,27 +23,23 @@ from typing import IO, Any
 from sft.errors import UsageError
 from sft.files import MAX_LINE_BYTES, Unit, open_input
 from sft.formats.base import Reject
+from sft.formats.shared.webdataset_names import (
+    Account,
+    Member,
+    Sample,
+    by_first_dot,
+    by_last_dot,
+    is_picture,
+    usual_fields,
+)
 from sft.images import MAX_FILE_BYTES
 
 BLOCK = 512
 MAX_NAME_BYTES = 64 << 10  # of a head that holds a long name
-MAX_FIELDS = 100  # of one sample
 PER_UNIT = 64
 LOOKED_AT = 100  # samples that tell the columns
-PICTURES = frozenset(("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "gif", "ppm", "pgm", "jp2"))
 IMAGE = "image"  # the column of the only picture of a sample
-_NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)", re.DOTALL)
 _PAX = re.compile(rb"(\d{1,6}) ([^=\n]+)=")
-
-
-@dataclass(frozen=True)
-class Member:
-    """One member of a tar; `size` is -1 for one that cannot be read as a file, `problem` says why."""
-
-    name: str
-    offset: int
-    size: int
-    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ class Samples:
     read.
     """
 
-    samples: tuple[tuple[str, tuple[tuple[str, Member], ...]] | Reject, ...]
+    samples: tuple[Sample | Reject, ...]
     columns: tuple[str, ...] = ()
 
 
@@ -139,52 +135,33 @@ def _long_name(content: bytes, kind: bytes) -> str:
     return ""
 
 
-def samples(stream: IO[bytes], name: str) -> Iterator[tuple[str, tuple[tuple[str, Member], ...]] | Reject]:
-    """Members grouped by their name without its extensions; those without an extension and hidden ones are none of a
-    sample.
-    """
-    key = ""
-    fields = dict[str, Member]()
-    for member in members(stream, name):
-        if isinstance(member, Reject):
-            if fields:
-                yield key, tuple(fields.items())
-            key, fields = "", {}
-            yield member
-            continue
-        parts = _NAME.fullmatch(member.name)
-        if parts is None:
-            continue
-        field = parts[2].lower()
-        if parts[1] != key or len(fields) >= MAX_FIELDS:
-            if fields:
-                yield key, tuple(fields.items())
-            key = parts[1]
-            fields = {}
-        if field in fields:
-            member = Member(
-                member.name,
-                member.offset,
-                -1,
-                f"{field} stands twice in this sample",
-            )
-        fields[field] = member
-    if fields:
-        yield key, tuple(fields.items())
+def samples(stream: IO[bytes], name: str, account: Account) -> Iterator[Sample | Reject]:
+    """The samples of a shard in order, by the names of its members (`sft.formats.shared.webdataset_names`)."""
+    return by_last_dot(by_first_dot(members(stream, name), account), account)
 
 
-def columns_of(path: Path) -> tuple[list[str], list[str]]:
-    """(columns, those of pictures) of the first samples; UsageError where no sample has a picture and
-    something else.
+def _account(stream: IO[bytes], name: str, given: Collection[str] = ()) -> Account:
+    """What the first samples tell of the fields of a shard; `given`: columns that the user named."""
+    first = islice(by_first_dot(members(stream, name), Account()), LOOKED_AT)
+    return Account(kept=usual_fields(first, given))
+
+
+def columns_of(path: Path, given: Collection[str] = ()) -> tuple[list[str], list[str]]:
+    """(columns, those of pictures) of the first samples; `given`: columns that the user named, which may have dots.
+
+    UsageError where no sample has a picture and something else.
     """
     names: dict[str, None] = {}
     several = pair = False
     with open_input(path) as stream:
-        for sample in islice(samples(stream, path.name), LOOKED_AT):
+        for sample in islice(
+            samples(stream, path.name, _account(stream, path.name, given)),
+            LOOKED_AT,
+        ):
             if not isinstance(sample, Reject):
                 fields = [field for field, _ in sample[1]]
                 names |= dict.fromkeys(fields)
-                pictures = [field for field in fields if _is_picture(field)]
+                pictures = [field for field in fields if is_picture(field)]
                 several |= len(pictures) > 1
                 pair |= 0 < len(pictures) < len(fields)
     if not pair:
@@ -196,20 +173,24 @@ def columns_of(path: Path) -> tuple[list[str], list[str]]:
                 " other"
             ),
         )
-    pictures = [field for field in names if _is_picture(field)]
+    pictures = [field for field in names if is_picture(field)]
     return ([*names], pictures) if several or IMAGE in names else ([IMAGE, *names], [IMAGE])
 
 
-def _is_picture(field: str) -> bool:
-    return field.rpartition(".")[2] in PICTURES
-
-
 def units(path: Path, name: str, columns: Collection[str]) -> Iterator[Unit]:
-    """Units of PER_UNIT samples, for one walk over the heads of the members."""
+    """Units of PER_UNIT samples, for two walks over the heads of the members; the last one says what is odd about
+    their names.
+    """
     with open_input(path) as stream:
-        found = samples(stream, name)
+        account = _account(stream, name, columns)
+        found = samples(stream, name, account)
+        unit: Unit | None = None
         while batch := tuple(islice(found, PER_UNIT)):
-            yield Unit(path, name, Samples(batch, tuple(columns)))
+            if unit:
+                yield unit
+            unit = Unit(path, name, Samples(batch, tuple(columns)))
+        if unit:
+            yield replace(unit, note=account.said(name))
 
 
 def rows(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
@@ -232,14 +213,14 @@ def rows(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
 def _row(
     stream: IO[bytes], where: str, fields: dict[str, Member], columns: Collection[str]
 ) -> tuple[str, dict[str, Any]] | Reject:
-    pictures = [field for field in fields if _is_picture(field)]
+    pictures = [field for field in fields if is_picture(field)]
     row: dict[str, Any] = {}
     for column in columns:
         field = pictures[0] if column == IMAGE and IMAGE not in fields and len(pictures) == 1 else column
         member = fields.get(field)
         if member is None:
             continue
-        limit = MAX_FILE_BYTES if _is_picture(field) else MAX_LINE_BYTES
+        limit = MAX_FILE_BYTES if is_picture(field) else MAX_LINE_BYTES
         if member.problem:
             return Reject(
                 where,
@@ -249,13 +230,13 @@ def _row(
         if member.size > limit:
             return Reject(
                 where,
-                "image.too_large" if _is_picture(field) else "source.too_large",
+                "image.too_large" if is_picture(field) else "source.too_large",
                 f"{member.name[:200]} has {member.size:,} bytes, at most {limit:,} are read",
             )
         stream.seek(member.offset)
         content = stream.read(member.size)
         try:
-            row[column] = content if _is_picture(field) else content.decode("utf-8-sig")
+            row[column] = content if is_picture(field) else content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             return Reject(
                 where,

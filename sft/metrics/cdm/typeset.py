@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import ceil
 from pathlib import Path
 
 from sft.errors import EngineError
@@ -237,7 +238,8 @@ def read_pages(data: bytes, font: Callable[[str], Metrics]) -> dict[int, dict[in
 
 
 BATCH = 256  # formulas of one run
-SECONDS, SECONDS_EACH = 20.0, 0.2
+SECONDS, SECONDS_EACH = 20.0, 0.2  # of the processor
+PATIENCE = 1800.0  # seconds on the clock, for a machine that does much else: LaTeX waits for nothing
 MEMORY_KB, OUTPUT_BLOCKS = 1_000_000, 400_000  # of 1 KB and of 512 bytes
 HEAD = r"""\documentclass{minimal}
 \usepackage{amssymb}
@@ -309,8 +311,8 @@ def _run(formulas: Sequence[Marked]) -> tuple[dict[int, dict[int, Box]], bool]:
 
 def _set(folder: Path, count: int) -> tuple[dict[int, dict[int, Box]], bool]:
     """Run LaTeX on f.tex in `folder`, which has `count` formulas."""
-    seconds = SECONDS + SECONDS_EACH * count
-    limits = f'ulimit -t {int(seconds) + 1}; ulimit -v {MEMORY_KB}; ulimit -f {OUTPUT_BLOCKS}; exec "$@"'
+    seconds = ceil(SECONDS + SECONDS_EACH * count)
+    limits = f'ulimit -t {seconds}; ulimit -v {MEMORY_KB}; ulimit -f {OUTPUT_BLOCKS}; exec "$@"'
     command = ["/bin/sh", "-c", limits, "sh", "latex", "-no-shell-escape", "-interaction=batchmode", "f.tex"]
     try:
         subprocess.run(
@@ -319,9 +321,14 @@ def _set(folder: Path, count: int) -> tuple[dict[int, dict[int, Box]], bool]:
             env={**os.environ, **_PARANOID},
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=seconds,
+            timeout=PATIENCE,
             check=False,
         )
+    except subprocess.TimeoutExpired as error:  # no fault of a formula: what does not end works, and is ended for that
+        raise EngineError(f"LaTeX did not end in {PATIENCE:.0f} s", hint="the machine or its disk hangs") from error
+    except OSError:
+        return {}, False
+    try:
         found = read_pages((folder / "f.dvi").read_bytes(), _metrics)
         began = found.pop(0, None) is not None
         return found, began and len(found) == count and b"\n! " not in (folder / "f.log").read_bytes()
@@ -339,7 +346,12 @@ def _metrics(font: str) -> Metrics:
     if not font.isalnum():
         return Metrics({})
     done = subprocess.run(
-        ["kpsewhich", f"{font}.tfm"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False
+        ["kpsewhich", f"{font}.tfm"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     if not (path := done.stdout.strip()):
         return Metrics({})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -66,8 +66,10 @@ class Engine(Protocol):
 
     name: str
 
-    def row(self, sample: Sample, base: Path) -> bytes:
-        """One sample in the trainer's data format, images as absolute paths; without newline."""
+    def row(self, sample: Sample, images: Sequence[str]) -> bytes:
+        """One sample in the trainer's data format; without newline. `images`: an absolute path for each of its
+        images.
+        """
 
     def settings(self, job: Job) -> dict[str, Any]:
         """The trainer's complete configuration."""
@@ -94,9 +96,9 @@ def visible_cards(gpus: int) -> str:
     return ",".join((chosen or [str(card) for card in range(gpus)])[:gpus])
 
 
-def absolute_image(url: str, base: Path) -> str:
-    """The path of an image as the trainer will see it."""
-    return str((base / url).resolve())
+def absolute_images(sample: Sample, base: Path) -> list[str]:
+    """The paths of the images of a sample as the trainer will see them."""
+    return [str((base / image.image_url).resolve()) for image in sample.image_info]
 
 
 def check_keys(settings: Mapping[str, Any], known: Mapping[str, Any], trainer: str) -> None:

@@ -12,6 +12,7 @@ fields of its dataclasses here, and every default that would break a run is writ
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 
 from sft.errors import UsageError
 from sft.files import encode
-from sft.training.engines.base import Checkpoint, Job, absolute_image, check_keys, complete_checkpoints, visible_cards
+from sft.training.engines.base import Checkpoint, Job, check_keys, complete_checkpoints, visible_cards
 from sft.training.engines.logs import read_progress
 from sft.types import Image, Progress, Sample
 
@@ -44,12 +45,10 @@ class ErnieKit:
 
     name = "erniekit"
 
-    def row(self, sample: Sample, base: Path) -> bytes:
+    def row(self, sample: Sample, images: Sequence[str]) -> bytes:
         """The hub row, images made absolute: ERNIEKit would join relative ones with the folder of its own data file."""
-        images = tuple(
-            Image(absolute_image(image.image_url, base), image.matched_text_index) for image in sample.image_info
-        )
-        return encode(Sample(sample.text_info, images))
+        named = zip(images, sample.image_info, strict=True)
+        return encode(Sample(sample.text_info, tuple(Image(path, image.matched_text_index) for path, image in named)))
 
     def settings(self, job: Job) -> dict[str, Any]:
         """The complete YAML of a run, key by key as a table of `docs/engines.md` explains."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 
 from sft.errors import UsageError
 from sft.models import BEGIN, IMAGE_TOKEN, TURN_END
-from sft.training.engines.base import Checkpoint, Job, absolute_image, check_keys, complete_checkpoints, visible_cards
+from sft.training.engines.base import Checkpoint, Job, check_keys, complete_checkpoints, visible_cards
 from sft.training.engines.logs import read_progress
 from sft.types import Progress, Sample
 
@@ -67,7 +68,7 @@ class PaddleFormers:
 
     name = "paddleformers"
 
-    def row(self, sample: Sample, base: Path) -> bytes:
+    def row(self, sample: Sample, images: Sequence[str]) -> bytes:
         """Turns as messages; each image becomes a mark in front of the text whose index it names."""
         order = sorted(
             range(len(sample.image_info)),
@@ -83,8 +84,8 @@ class PaddleFormers:
                     "content": IMAGE_MARK * marks + item.text.strip(),
                 }
             )  # ERNIEKit strips too
-        images = [absolute_image(sample.image_info[index].image_url, base) for index in order]
-        return json.dumps({"messages": messages, "images": images}, ensure_ascii=False).encode()
+        paths = [images[index] for index in order]
+        return json.dumps({"messages": messages, "images": paths}, ensure_ascii=False).encode()
 
     def settings(self, job: Job) -> dict[str, Any]:
         """The complete YAML of a run; on a CPU without mixed precision and fused attention."""

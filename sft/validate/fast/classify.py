@@ -76,12 +76,12 @@ def _shapes(prompts: tuple[str, ...]) -> tuple[_Shape, ...]:
     image = msgspec.defstruct(
         "Image", [("image_url", str), ("matched_text_index", Literal[0] | msgspec.UnsetType, unset)], **options
     )
-    prompt = msgspec.defstruct(
+    prompt: Any = msgspec.defstruct(
         "Prompt",
         [("text", Literal[prompts]), ("tag", Literal["mask"])],
         **options,
     )
-    answer = msgspec.defstruct(
+    answer: Any = msgspec.defstruct(
         "Answer",
         [("text", str), ("tag", Literal["no_mask"])],
         **options,
@@ -93,9 +93,8 @@ def _shapes(prompts: tuple[str, ...]) -> tuple[_Shape, ...]:
     ]
 
     def shape(kind: Any, others: list[Any], quotes: int | None) -> _Shape:
-        row = msgspec.defstruct(
-            "Row", [("image_info", tuple[kind]), ("text_info", tuple[prompt, answer]), *others], **options
-        )  # type: ignore[valid-type]
+        fields = [("image_info", tuple[kind]), ("text_info", tuple[prompt, answer]), *others]
+        row = msgspec.defstruct("Row", fields, **options)
         nothing = row(
             (kind("", 0),),
             (prompt(prompts[0], "mask"), answer("", "no_mask")),

@@ -70,7 +70,7 @@ REASONS: dict[str, tuple[Severity, str]] = {
     "prompt.near_miss": ("error", "a prompt that is almost one of the model's own"),
     # markup of answers
     "target.control": ("error", "a control character in a text"),
-    "target.html": ("error", "a table that cannot be read as HTML; tables are trained as OTSL"),
+    "target.html": ("error", "HTML as the answer, or as a table that cannot be read; tables are trained as OTSL"),
     "target.otsl": ("error", "OTSL that is no table: the grid does not close, or a cell is empty without <ecel>"),
     "target.latex": ("error", "LaTeX that does not parse"),
     "target.latex_delimiters": ("warning", "a formula without its delimiters \\[ … \\]"),
@@ -89,20 +89,34 @@ REASONS: dict[str, tuple[Severity, str]] = {
         "a dollar sign beside \\( \\) or \\[ \\]: the PaddleOCR pipeline deletes every dollar sign then",
     ),
     "target.repetition": ("warning", "a repetition that the PaddleOCR pipeline cuts"),
+    "target.placeholder": ("error", "### or 待识别: what is written where nobody has read, or could read, the text"),
+    "target.reference": ("warning", "a character reference of HTML (&amp;); the model writes the character itself"),
+    "target.white_space": (
+        "warning",
+        "a no-break space, a tab, several blanks in a row or the like; no image tells them from one blank",
+    ),
     # the language of answers
     "language.marks": (
-        "error",
-        "a script that needs combining marks, and (almost) none: the labels were cleaned with \\w or the like",
+        "warning",
+        "a script that needs combining marks, and (almost) none: a primer, or a label that was cleaned with \\w",
     ),
     "language.lookalikes": ("warning", "letters of look-alike scripts in one word"),
     "language.invisible": ("warning", "invisible characters"),
     "language.unicode_form": ("warning", "not in Unicode form NFC: the same text has two spellings"),
+    "language.presentation_forms": ("warning", "shapes of Arabic letters (U+FE91) in place of the letters (U+0628)"),
+    "language.yeh_kaf": ("warning", "yeh or kaf of Arabic (ي, ك) in a word with letters of Persian"),
+    "language.spelling": ("warning", "a sequence that looks like another one (ํา and ำ, เเ and แ, अा and आ)"),
+    "language.stray_mark": ("warning", "a combining mark behind a blank or at the beginning: it stands on no letter"),
     # the set as a whole
     "set.duplicate": ("warning", "the same image with the same answer again"),
     "set.contradiction": ("error", "the same image with two different answers to one prompt"),
     "set.leak": ("error", "an image of the test set is in the training set"),
     "set.near_leak": ("warning", "an image of the test set looks the same as one of the training set"),
     "set.near_duplicate": ("warning", "two images that look the same"),
+    "set.marks": (
+        "error",
+        "most texts of a script are (almost) without its combining marks: the labels were cleaned with \\w or the like",
+    ),
     "image.page": ("warning", "looks like a whole page, but the prompt is for a crop"),
     # sources that are converted
     "source.encoding": ("error", "not UTF-8"),

@@ -32,6 +32,7 @@ from sft.formats.base import Options
 from sft.images.reader import EXIF_ORIENTATION, probe
 from sft.runtime.runner import Runner
 from sft.types import Task
+from sft.validate.fixes import fix
 
 ONE = Runner(workers=1)
 SFT = [sys.executable, "-m", "sft"]
@@ -623,3 +624,97 @@ def test_list_shows_every_format_and_one_with_its_example() -> None:
     assert one.exit_code == 0 and formats.get("csv").example in one.stdout and "columns" in one.stdout
     data = json.loads(CliRunner().invoke(verb, ["--list", "--json"]).stdout)
     assert [entry["name"] for entry in data] == list(formats.FORMATS) and all(entry["example"] for entry in data)
+
+
+# --- what labels say, in every format
+
+LABELS = ["1\u00a0250,00\u202f€", "\ufa19戸\u3000cafe\u0301", "###", "待识别", "#"]
+WRITTEN = ["1 250,00 €", "\ufa19戸\u3000café", "#"]
+
+
+def chat(image: str, label: str) -> dict[str, Any]:
+    turns = [{"role": "user", "content": "<image>OCR:"}, {"role": "assistant", "content": label}]
+    return {"messages": turns, "images": [image]}
+
+
+def llava(image: str, label: str) -> dict[str, Any]:
+    return {
+        "image": image,
+        "conversations": [{"from": "human", "value": "<image>\nOCR:"}, {"from": "gpt", "value": label}],
+    }
+
+
+def label_studio(image: str, label: str) -> dict[str, Any]:
+    box = {"x": 10, "y": 10, "width": 50, "height": 50, "rotation": 0}
+    where = {"id": "r", "original_width": 60, "original_height": 40}
+    result = [
+        {**where, "type": "rectangle", "value": box},
+        {**where, "type": "textarea", "value": {**box, "text": [label]}},
+    ]
+    return {"data": {"ocr": image}, "annotations": [{"result": result}]}
+
+
+def lines_of(write: Callable[[str, str], str]) -> Callable[[Path, list[str]], None]:
+    def put(path: Path, names: list[str]) -> None:
+        path.write_text("".join(write(*pair) + "\n" for pair in zip(names, LABELS, strict=True)), "utf-8")
+
+    return put
+
+
+def pairs(folder: Path, names: list[str]) -> None:
+    folder.mkdir()
+    for name, label in zip(names, LABELS, strict=True):
+        shutil.copy(folder.parent / name, folder / name)
+        (folder / name).with_suffix(".gt.txt").write_text(label + "\n", "utf-8")
+
+
+# format → the source that is given, and how it is written
+WRITERS: dict[str, tuple[str, Callable[[Path, list[str]], None]]] = {
+    "gt-pairs": ("pairs", pairs),
+    "csv": ("labels.txt", lines_of(lambda name, label: f"{name} {label}")),
+    "tsv": ("labels.tsv", lines_of(lambda name, label: f"{name}\t{label}")),
+    "paddleocr-rec": ("rec_gt.txt", lines_of(lambda name, label: f"{name}\t{label}")),
+    "icdar": ("gt.txt", lines_of(lambda name, label: f'{name}, "{label}"')),
+    "llava": ("rows.jsonl", lines_of(lambda name, label: json.dumps(llava(name, label)))),
+    "hf": ("metadata.jsonl", lines_of(lambda name, label: json.dumps({"file_name": name, "text": label}))),
+    "label-studio": (
+        "export.json",
+        lambda path, names: path.write_text(json.dumps(list(map(label_studio, names, LABELS))), "utf-8") and None,
+    ),
+    "ppocrlabel": (
+        "Label.txt",
+        lines_of(lambda name, label: f"x/{name}\t" + json.dumps([{"transcription": label, "points": BOX}])),
+    ),
+    "messages": ("rows.jsonl", lines_of(lambda name, label: json.dumps(chat(name, label)))),
+    "erniekit": (
+        "rows.jsonl",
+        lines_of(
+            lambda name, label: json.dumps(
+                {
+                    "text_info": [{"text": "OCR:", "tag": "mask"}, {"text": label, "tag": "no_mask"}],
+                    "image_info": [{"image_url": name}],
+                }
+            )
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_labels_are_cleaned_and_placeholders_rejected_in_every_format(tmp_path: Path, name: str) -> None:
+    names = [f"{at}.png" for at in range(len(LABELS))]
+    for at, image in enumerate(names):
+        picture(tmp_path / image, shade=at)
+    source, write = WRITERS[name]
+    write(tmp_path / source, names)
+    columns = {"image": "1", "text": "2"} if name == "tsv" else {}
+    convert(ConvertRequest(name, tmp_path / source, tmp_path / "out.jsonl", Options(columns=columns)), ONE)
+    written = [row["text_info"][1]["text"] for row in rows_of(tmp_path / "out.jsonl")]
+    lossless = name in ("messages", "erniekit")  # nothing is mended there; `sft validate --fix` does it
+    assert written == ([LABELS[0], LABELS[1], LABELS[4]] if lossless else WRITTEN)
+    assert [code for _, code in codes(tmp_path / "out.jsonl")] == ["source.ignored"] * 2
+    stored = list((tmp_path / "out_images").rglob("*.png")) if (tmp_path / "out_images").exists() else []
+    assert len(stored) in (0, len(WRITTEN))  # nothing is drawn for a row that is not written
+    if lossless:
+        assert fix(tmp_path / "out.jsonl", tmp_path / "out.jsonl")
+        assert [row["text_info"][1]["text"] for row in rows_of(tmp_path / "out.jsonl")] == WRITTEN

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sft.markup import chart
 from sft.markup.errors import MarkupError
-from sft.markup.text import clean_characters
+from sft.markup.text import clean_characters, plain_blanks
 
 ERNIE = (  # the sample of ERNIE's docs/paddleocr_vl_sft_zh.md, shortened
     "  | 22Q3 | 22Q3yoy\n电商 | 85 | 100%\n其他 | 3 | 5%"
@@ -35,7 +35,7 @@ def grids(draw: st.DrawFn) -> list[list[str]]:
             row[0] = "x"
     if not any(row[-1] for row in rows):
         rows[-1][-1] = "5"
-    return [[" ".join(clean_characters(cell).split()) for cell in row] for row in rows]
+    return [[plain_blanks(clean_characters(cell).replace("\n", " ")).strip() for cell in row] for row in rows]
 
 
 def error(function: object, *arguments: object) -> MarkupError:

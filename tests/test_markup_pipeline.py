@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from sft.markup import pipeline
 from sft.types import Task
+from sft.validate.fast.markup import doubtful_tables
+from sft.validate.row import check_answer
 
 Cut = Callable[..., str]
 
@@ -102,6 +104,28 @@ def test_targets_that_are_cut() -> None:
     row = "<fcel>1<fcel>2<nl>"
     assert pipeline.repetition_cut(row * 20, min_len=pipeline.min_length(Task.TABLE)) == row * 20
     assert pipeline.repetition_cut(row * 20, min_len=pipeline.min_length(Task.OCR)) != row * 20
+
+
+HEAD, ROW = "<fcel>ab<fcel>cde<nl>", "<fcel>0<fcel>0<nl>"
+
+
+@pytest.mark.parametrize(
+    ("table", "cut"),
+    [
+        (HEAD + ROW * 276, False),  # 4,989 characters
+        (HEAD + ROW * 277, True),  # 5,007
+        (ROW * 278, True),
+        (HEAD + "<fcel>12<fcel>N/A<nl>" * 300, True),
+        (HEAD + "".join(f"<fcel>{number}<fcel>0<nl>" for number in range(300)), False),
+        (ROW * 150 + "<fcel>a<fcel>b<nl>" * 149 + ROW, False),
+    ],
+)
+def test_a_right_table_that_the_pipeline_cuts_is_a_finding(theirs: ModuleType, table: str, cut: bool) -> None:
+    assert (theirs.truncate_repetitive_content(table, min_count=5000) != table) == cut
+    found = {problem.code for problem in check_answer(table, "Table Recognition:", "", 1)}
+    assert found == ({"target.repetition"} if cut else set())
+    assert cut or not doubtful_tables([table])[0] or len(table) >= pipeline.MIN_LENGTH_TABLE
+    assert not cut or doubtful_tables([table])[0]
 
 
 @pytest.mark.parametrize(

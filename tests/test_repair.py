@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sft.errors import UsageError
+from sft.types import Task
+from sft.validate import labels
 from sft.validate.fixes import fix
 
 BOM = b"\xef\xbb\xbf"
@@ -164,3 +166,103 @@ def test_missing_file_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot read this file"):
         fix(tmp_path / "none.jsonl", tmp_path / "out.jsonl")
     assert not os.listdir(tmp_path)
+
+
+# --- answers
+
+
+def row(answer: str, prompt: str = "OCR:") -> bytes:
+    texts = [{"text": prompt, "tag": "mask"}, {"text": answer, "tag": "no_mask"}]
+    images = [{"image_url": "a.png", "matched_text_index": 0}]
+    return json.dumps({"image_info": images, "text_info": texts}, ensure_ascii=False).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "right", "codes"),
+    [
+        ("1\u00a0250,00\u202f€", "1 250,00 €", ["target.white_space"]),
+        ("a\tb  c \nd", "a b c\nd", ["target.white_space"]),
+        (" x\n", "x", ["target.outer_space"]),
+        ("\u00a0x\u2009y ", "x y", ["target.outer_space", "target.white_space"]),
+        ("東京\u3000天気", "東京\u3000天気", []),
+        ("cafe\u0301", "café", ["language.unicode_form"]),
+        ("\ufa19戸 e\u0301", "\ufa19戸 é", ["language.unicode_form"]),
+        ("so\u00adft\u200b\ufeff", "soft", ["language.invisible"]),
+        ("\ufe91\ufef4\ufe96 123", "بيت 123", ["language.presentation_forms"]),
+        ("\ufe96\ufef4\ufe91", "\ufe96\ufef4\ufe91", []),  # in the order of the screen
+        ("น\u0e4d\u0e49\u0e32 \u0e40\u0e40ม่", "น้ำ แม่", ["language.spelling"]),
+        ("അവന\u0d4d\u200d അ", "അവൻ അ", ["language.spelling"]),
+        ("अ\u093eम", "आम", ["language.spelling"]),
+        ("كتاب‌های ما", "کتاب‌های ما", ["language.yeh_kaf"]),
+        ("گفتگوي ما", "گفتگوي ما", []),
+        ("วัน น\u0e35 \u0e49", "วัน น\u0e35 \u0e49", []),  # which blank is too many nobody can say here
+        ("\u00a0", "\u00a0", []),
+        ("###", "###", []),
+        ("Mосква", "Mосква", []),
+    ],
+)
+def test_answers_with_one_right_form(tmp_path: Path, answer: str, right: str, codes: list[str]) -> None:
+    found, mended = mend(tmp_path, row(answer))
+    assert found == row(right) and sorted(mended) == codes and set(mended.values()) <= {1}
+    assert mend(tmp_path, found) == (found, Counter())
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer", "right"),
+    [
+        ("Chart Recognition:", "  | a\u00a0b | c\n1 |  | 3  4", "  | a b | c\n1 |  | 3 4"),
+        ("Table Recognition:", "<fcel>1\u00a0000<fcel>b  c<nl>", "<fcel>1 000<fcel>b c<nl>"),
+        ("Table Recognition:", "<fcel>\u0338b<nl>", "<fcel>\u0338b<nl>"),  # the mark would make one sign of it and `>`
+        ("Formula Recognition:", "\\[a\u2009 + b\\]", "\\[a + b\\]"),
+    ],
+)
+def test_white_space_by_task(tmp_path: Path, prompt: str, answer: str, right: str) -> None:
+    found, mended = mend(tmp_path, row(answer, prompt))
+    assert found == row(right, prompt) and dict(mended) == ({"target.white_space": 1} if right != answer else {})
+
+
+def test_prompts_paths_and_other_keys_are_never_touched(tmp_path: Path) -> None:
+    value = {
+        "id": "cafe\u0301",
+        "image_info": [{"image_url": "cafe\u0301.png"}],
+        "text_info": [{"text": " e\u0301\u00a0", "tag": "mask"}, {"text": "e\u0301", "tag": "no_mask"}],
+        "meta": {"text": "e\u0301"},
+    }
+    found, mended = mend(tmp_path, json.dumps(value).encode() + b"\n")
+    value["text_info"][1]["text"] = "é"  # type: ignore[index]
+    assert json.loads(found) == value and mended == {"language.unicode_form": 1}
+
+
+@pytest.mark.parametrize("value", [None, 5, "x", [], {}, [None], [{"tag": "no_mask"}], [{"text": 5, "tag": "no_mask"}]])
+def test_odd_rows_are_left(tmp_path: Path, value: Any) -> None:
+    line = json.dumps({"text_info": value}).encode() + b"\n"
+    assert mend(tmp_path, line) == (line, Counter())
+
+
+@pytest.mark.parametrize("foreign", ["پاڼه", "ئۇيغۇر", "ڤرݢي"])
+def test_persian_letters_are_left_in_a_file_of_another_orthography(tmp_path: Path, foreign: str) -> None:
+    assert mend(tmp_path, row("يک") * 2)[0] == row("یک") * 2
+    for other in (row(foreign), json.dumps({"text": foreign}).encode() + b"\n"):
+        assert mend(tmp_path, row("يک") + other + row("a\u00a0يک"))[0] == row("يک") + other + row("a يک")
+
+
+SIGNS = "aé e\u0301\u0338|\n \u00a0\u2009\u3000\u200b\u200d\ufe91\ufef4بكیي\u0e4d\u0e32\u0e40\u0905\u093e\u0947<>"
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.text(
+        st.sampled_from(SIGNS) | st.characters(),
+        max_size=12,
+    )
+    | st.lists(st.sampled_from(["<fcel>", "<nl>", "<ecel>", "a", " ", "\u0338", "  | "]), max_size=6).map("".join),
+    st.sampled_from([*Task]),
+)
+def test_mending_ends_and_leaves_nothing_that_it_names(text: str, task: Task) -> None:
+    once, codes = labels.mend(text, task)
+    assert labels.mend(once, task) == (once, [])
+    assert (once == text) == (not codes)
+    assert bool(once.strip()) == bool(text.strip())
+    left = {problem.code for problem in labels.check_characters(once, task, "", 1)}
+    if codes:
+        assert not left & {"target.white_space", "language.invisible", "language.unicode_form"}

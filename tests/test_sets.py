@@ -285,6 +285,44 @@ def test_dedupe_accounts_for_every_row(tmp_path: Path) -> None:
     assert first.manifest["counts"]["reasons"]["set.contradiction"] == 1
 
 
+@pytest.mark.parametrize(
+    ("spelt", "kept"),
+    [
+        (["caf\u00e9", "cafe\u0301"], 0),
+        (["cafe\u0301", "caf\u00e9"], 1),  # the first one that is spelt as it should be
+        (["cafe\u0301", "caf\u00e9\u200b", "caf\u00e9", "caf\u00e9"], 2),
+        (["1\u00a0250 €", "1  250 €"], 0),  # none is: the first
+        (["1\u00a0250 €", " 1 250 €\n"], 1),
+        (["น\u0e4d\u0e49\u0e32", "น้ำ"], 1),
+        (["\ufe91\ufef4\ufe96", "بيت"], 1),
+    ],
+)
+def test_another_spelling_is_a_duplicate(tmp_path: Path, spelt: list[str], kept: int) -> None:
+    url = picture(tmp_path / "i" / "a.png", 1)
+    data = write(tmp_path / "all.jsonl", [row(url, answer, note=at) for at, answer in enumerate(spelt)])
+    outcome = dedupe_set(data, tmp_path / "clean.jsonl", runner=ONE)
+    assert [item["note"] for item in read(tmp_path / "clean.jsonl")] == [kept]
+    assert answers(tmp_path / "clean.jsonl") == [spelt[kept]]  # nothing is rewritten
+    assert outcome.manifest["counts"]["reasons"] == {"set.duplicate": len(spelt) - 1}
+    said = [item["message"] for item in read(tmp_path / "clean.rejects.jsonl")]
+    assert said == [f"the same images and texts as all.jsonl:{kept + 1}"] * (len(spelt) - 1)
+
+
+def test_spellings_and_contradictions(tmp_path: Path) -> None:
+    a, b = (picture(tmp_path / "i" / f"{name}.png", seed) for seed, name in enumerate("ab"))
+    lines = [row(a, "e\u0301"), row(a, "x"), row(a, "\u00e9"), row(b, "\ufa19"), row(b, "神")]
+    data = write(tmp_path / "all.jsonl", lines)
+    assert dedupe_set(data, tmp_path / "none.jsonl", runner=ONE).manifest["counts"]["reasons"] == {
+        "set.contradiction": 5
+    }
+    first = dedupe_set(data, tmp_path / "first.jsonl", keep_first=True, runner=ONE)
+    assert answers(tmp_path / "first.jsonl") == ["\u00e9", "\ufa19"]
+    assert first.manifest["counts"]["reasons"] == {"set.contradiction": 2, "set.duplicate": 1}
+    said = {item["where"]: item["message"] for item in read(tmp_path / "first.rejects.jsonl")}
+    assert said["all.jsonl:1"].endswith("as all.jsonl:3")
+    assert said["all.jsonl:2"] == "the same images and prompt as all.jsonl:3, with another answer"
+
+
 def test_dedupe_near(tmp_path: Path) -> None:
     url = picture(tmp_path / "i" / "a.png", 1)
     pixels = cv2.imread(str(tmp_path / url))
@@ -311,6 +349,28 @@ def table(keys: list[tuple[int, int, int]]) -> Index:
     for at, (image, prompt, answer) in enumerate(keys):
         rows[at]["images"], rows[at]["prompt"], rows[at]["texts"] = (image, 7), prompt, (prompt, answer)
     return Index((), rows, np.empty(0, IMAGE), {}, (), {})
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 2), st.booleans()), max_size=20),
+    st.booleans(),
+)
+@settings(max_examples=300)
+def test_of_rows_that_say_the_same_the_first_tidy_one_stays(
+    keys: list[tuple[int, int, int, bool]], keep_first: bool
+) -> None:
+    index = table([key[:3] for key in keys])
+    plain, _ = verdicts(index, keep_first=keep_first)
+    index.rows["untidy"] = [untidy for *_, untidy in keys]
+    found, others = verdicts(index, keep_first=keep_first)
+    for at, key in enumerate(keys):
+        group = [other for other, said in enumerate(keys) if said[:3] == key[:3]]
+        best = min(group, key=lambda other: (keys[other][3], other))
+        if plain[group[0]] == KEEP:
+            assert found[at] == (KEEP if at == best else DUPLICATE) and others[at] == best
+        else:
+            assert found[at] == plain[at] == CONTRADICTION
+            assert not keep_first or found[others[at]] == KEEP
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1), st.integers(0, 2)), max_size=30))

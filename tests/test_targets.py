@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sft import reasons
 from sft.errors import UsageError
 from sft.formats.shared import markups, targets
+from sft.markup import invisible, is_composed, odd_blanks
 from sft.markup.errors import MarkupError
 from sft.types import Task
 
@@ -166,3 +167,35 @@ def test_a_target_or_a_reason(task: Task, label: str, data: st.DataObject) -> No
         return
     assert target.strip()
     assert targets.make(task, target, markup=FINISHED.get(task, "auto")) == target
+
+
+PLAIN = (Task.OCR, Task.SEAL, Task.SPOTTING, Task.CHART, Task.FORMULA)
+LABELS = {Task.CHART: "year | {} \n1990 | 5", Task.FORMULA: "\\[\\text{{ {} }}=1\\]"}
+
+
+@pytest.mark.parametrize("task", PLAIN)
+@pytest.mark.parametrize("blank", "\u00a0\u202f\u2000\u2003\u2009\u200a\u205f")
+def test_what_looks_like_a_blank_is_written_as_one(task: Task, blank: str) -> None:
+    label = LABELS.get(task, "{}").format(f"1{blank}250,00{blank}{blank}\ufa19戸")
+    target = targets.make(task, label)
+    assert "1 250,00 \ufa19戸" in target  # and an ideograph stays as it is seen
+    assert not set(target) & set("\u00a0\u202f\u2000\u2003\u2009\u200a\u205f")
+
+
+@pytest.mark.parametrize("task", (Task.OCR, Task.SEAL, Task.SPOTTING, Task.CHART))
+def test_an_ideographic_space_stays(task: Task) -> None:
+    assert "東京\u3000天気" in targets.make(task, LABELS.get(task, "{}").format("東京\u3000天気"))
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.sampled_from(PLAIN),
+    st.text(st.sampled_from("ab1|\\{}^_ \n\t\u00a0\u2009\u3000\u202fe\u0301\u200b\ufa19क\u093f"), max_size=16),
+)
+def test_converters_leave_nothing_that_validate_mends(task: Task, label: str) -> None:
+    try:
+        target = targets.make(task, label)
+    except MarkupError:
+        return
+    assert odd_blanks(target, cells=task is Task.CHART) is None
+    assert is_composed(target) and invisible(target) is None

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from sft.markup import spelling
 from sft.markup.latex import check as check_latex
 from sft.markup.pipeline import repetition_cut
 from sft.models import versions
@@ -44,6 +45,19 @@ SETTINGS = settings(
 PIECES = [
     *"\x00\x07\t\n\r\x0b\x0c\x1f\x7f\x80\x85\xa0\xad\u200b\u200c\u200d\u200e\u2028\u2060\u3000\ufeff\ufffd\ufffe\U000e0041",
     *"\u0301\u0323\u09be\u09c7\u09bc\u09cd\u09dc\u1100\u1161\u11a8\u212b\u0387\u0344\u0430\u0391\u03b1a\u0e01\u0915\u0f40\u1000\U00011103😀🏴",
+    *"\u0e4d\u0e32\u0e33\u0e40\u0e48\u0e35\u0e38\u0ecd\u0eb2\u0eb3\u0ec0\u0ec8\u0eb5\u0d46\u0d57\u0d28\u0d4d\u0905\u093e\u0947\u0930\u094d\u0907\u0a85\u0abe\u0ac5\u0c3f\u0c55\u0dd9\u17c1\u17b8",
+    *"\u0643\u064a\u0649کیپگبتړ\u0640\u064e\ufe91\ufef4\ufe96\ufefb\ufdf2\ufdfa\ufa19神待\ufe0f\u034f\u2009\u202f",
+    *spelling.SEQUENCES,
+    "###",
+    "待识别",
+    "&amp;",
+    "&#160;",
+    "&lt;b",
+    "R&D; ",
+    " \n",
+    "<fcel>\u09bf",
+    "<TR><TD>1</TD></TR>",
+    "<t",
     "আমর সনর বল আম ভলবস চরদন তমর আকশ",
     "กขคงจฉชซฌญฎฏฐฑฒณดตถทธนบปผฝพฟภมยรลวศษสหฬอฮ" * 2,
     "Mосква",
@@ -357,6 +371,9 @@ TOKENS = st.sampled_from(
         "\u3000",
         "あ",
         "\u3164",
+        "\u09bf",
+        "\u00a0",
+        "&lt;",
     ]
 )
 
@@ -366,8 +383,9 @@ TOKENS = st.sampled_from(
 def test_tables(texts: list[str]) -> None:
     from sft.validate.row import check_answer
 
-    for text, doubt in zip(texts, doubtful_tables(texts), strict=True):
-        assert doubt or not list(check_answer(text, "Table Recognition:", "", 1)), text
+    by_character = doubtful(texts)  # of blanks and marks
+    for at, (text, doubt) in enumerate(zip(texts, doubtful_tables(texts), strict=True)):
+        assert doubt or at in by_character or not list(check_answer(text, "Table Recognition:", "", 1)), text
 
 
 SYMBOLS = [
@@ -456,6 +474,45 @@ def test_charts(texts: list[str]) -> None:
     from sft.validate.row import check_answer
 
     texts = [text.strip() for text in texts]
-    for text, doubt in zip(texts, doubtful_charts(texts), strict=True):
-        pipes = text.startswith("|") or "\n|" in text  # at the beginning of a line they are for `doubtful` to see
-        assert doubt or pipes or not list(check_answer(text, "Chart Recognition:", "", 1)), text
+    by_character = doubtful(texts)  # of blanks, and of pipes at the beginning of a line
+    for at, (text, doubt) in enumerate(zip(texts, doubtful_charts(texts), strict=True)):
+        assert doubt or at in by_character or not list(check_answer(text, "Chart Recognition:", "", 1)), text
+
+
+SOUND = [
+    "น้ำ แม่ ก็ เก้า ที่นี่ กำลัง",
+    "ນ້ຳ ແມ່ ກໍ່ ຂໍ ວ່າ",
+    "می\u200cخواهم کتاب\u200cها را",
+    "كتاب جديد في المكتبة",
+    "अंत आए ऊँट भाई",
+    "ক্ষমা অংশ\n\nআমি",
+    "東京\u3000天気 \ufa19戸",
+    "sinα Δx",
+    "Αθήνα and Москва",
+    "e\u0323\u0301".replace("e\u0323", "ẹ"),
+    "M&A, R&D; #1\n\n###x",
+]
+
+
+def test_sound_texts_with_telltale_characters_are_sure() -> None:
+    assert doubtful(SOUND) == doubtful([text * 2 for text in SOUND]) == set()
+
+
+def test_every_sequence_is_seen_in_any_place() -> None:
+    for sequence in (
+        *spelling.SEQUENCES,
+        *(sign * 2 for sign in spelling.TWICE),
+        "\u0e4d\u0e32",
+        "\u0e48\u0e35",
+        "\u0eb3\u0ec8",
+    ):
+        texts = [f"{before}{sequence}{behind}" for before in ("", "ab ", "क", "\n") for behind in ("", "ab", "क")]
+        assert doubtful(texts) == set(range(len(texts))), sequence
+
+
+@pytest.mark.parametrize("piece", ["  ", " \n", "\t", "&amp;", "<td>1</td>"])
+def test_telltales_of_ascii_are_seen_in_any_place(piece: str) -> None:
+    for size in range(1, 20):
+        texts = ["x" * size, "y" * size + piece + "z", "", "w"]
+        assert doubtful(texts) == {1, 2}  # the third is empty
+        assert doubtful([f"{text}é" for text in texts]) == {1}

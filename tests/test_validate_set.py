@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
 from sft.cli.validate import validate as command
+from sft.errors import ProblemsFound
 from sft.files import jsonl
 from sft.models import versions
 from sft.runtime.runner import Runner
@@ -153,6 +154,81 @@ def test_what_looks_the_same_and_says_the_same(folder: Path) -> None:
         ("set.leak", 8),
     ]
     assert found.counts["warning", "set.near_duplicate"] == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        ("caf\u00e9", "cafe\u0301"),
+        ("cafe\u0301", "caf\u00e9"),
+        ("1 250 €", "1\u00a0250\u202f€"),
+        ("a b\nc", "a  b \nc"),
+        ("soft", "so\u00adft"),
+        ("น้ำ", "น\u0e4d\u0e49\u0e32"),
+        ("بيت", "\ufe91\ufef4\ufe96"),
+    ],
+)
+def test_another_spelling_is_the_same_answer(folder: Path, first: str, again: str) -> None:
+    found = report(folder, "a.jsonl", sample("0.png", first) + sample("1.png", first) + sample("0.png", again))
+    assert [problem for problem in codes(found) if problem[0].startswith("set.")] == [("set.duplicate", 3)]
+    assert found.good == 3
+
+
+def test_compatibility_ideographs_are_another_answer(folder: Path) -> None:
+    found = report(folder, "a.jsonl", sample("0.png", "\ufa19戸") + sample("0.png", "神戸"))
+    assert codes(found) == [("set.contradiction", 2)]
+
+
+# --- marks that are missing in most rows
+
+PRIMER = "अमन घर चल। झटपट जल भर। नमक मत चख। कमल पर मत चल।"
+BENGALI = ["আমর সনর বল আম ভলবস চরদন তমর আকশ বতস পরণ", "সমসত মনষ সবধনভব সমন মরযদ এব অধকর নয জনমগরহণ কর"]
+
+
+def marked(folder: Path, answers: list[str], **options: Any) -> Report:
+    return report(folder, "a.jsonl", b"".join(sample(f"{at}.png", text) for at, text in enumerate(answers)), **options)
+
+
+def test_a_primer_is_a_warning(folder: Path) -> None:
+    found = marked(folder, [PRIMER], look=False)
+    assert codes(found) == [("language.marks", 1)] and (found.rows, found.good, found.errors) == (1, 1, 0)
+    found = marked(folder, [PRIMER] * 3 + ["नमस्ते", "हिंदी", "पानी"], look=False)
+    assert codes(found) == [("language.marks", line) for line in (1, 2, 3)] and found.errors == 0
+
+
+@pytest.mark.parametrize("sound", [[], ["ৎ"], ["খবর"] * 9, ["আমি"] * 2, ["नमस्ते"] * 9, ["plain"] * 9])
+def test_most_rows_without_marks_are_an_error(folder: Path, sound: list[str]) -> None:
+    """Rows of other scripts, and short ones that may well have no mark, tell nothing."""
+    found = marked(folder, [*sound, BENGALI[0], BENGALI[1], BENGALI[0] + " " + BENGALI[1]], look=False)
+    assert [problem for problem in codes(found) if problem[0] != "language.marks"] == [("set.marks", 0)]
+    assert found.counts["warning", "language.marks"] == 3 and found.errors == 1
+    told = 3 + sound.count("আমি")
+    assert found.problems[-1].message == f"3 of {told} texts in Bengali are (almost) without its combining marks"
+    with pytest.raises(ProblemsFound, match=r"set\.marks"):
+        found.require_good()
+
+
+def test_scripts_are_judged_apart(folder: Path) -> None:
+    found = marked(folder, [BENGALI[0]] * 3 + ["আমি"] * 3 + [PRIMER] * 4 + ["पानी"] * 3, look=False)
+    assert [problem.message for problem in found.problems if problem.severity == "error"] == [
+        "4 of 7 texts in Devanagari are (almost) without its combining marks"
+    ]
+
+
+def test_marks_are_counted_over_all_rows_wherever_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sft.validate.file.SHARD_BYTES", 20_000)
+    path = tmp_path / "a.jsonl"
+    for damaged, whole, errors in ((101, 100, 1), (100, 100, 0), (100, 101, 0)):
+        lines = [sample(f"{at}.png", BENGALI[at % 2]) for at in range(damaged)]
+        lines += [sample(f"{at}.png", "আমার সোনার বাংলা") for at in range(damaged, damaged + whole)]
+        random.Random(damaged).shuffle(lines)
+        path.write_bytes(b"".join(lines) + b"{\n")
+        context = Context(tmp_path, VERSION, decode=False, look=False)
+        alone, many = (validate(path, context, runner=Runner(workers=workers)) for workers in (1, 3))
+        assert alone == many and alone.counts["error", "set.marks"] == errors
+        assert alone.rows - alone.good == 1
 
 
 # --- rejects

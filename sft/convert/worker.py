@@ -19,7 +19,7 @@ from sft.errors import SftError
 from sft.files import Seen, Unit, atomic
 from sft.formats import Format, HubRow, Item, Note, Options, Picture, Read, Reject
 from sft.images import ImageProblem
-from sft.markup import MarkupError
+from sft.markup import PLACEHOLDERS, MarkupError
 from sft.types import Task
 
 KEEP_THEIR_KEYS = ("erniekit", "messages")  # formats that are read without loss: nothing is added to their rows
@@ -211,6 +211,9 @@ def _row(
 ) -> bytes | Reject:
     """The finished line of a row."""
     try:
+        if placeholder := _placeholder(read):
+            said = f"{placeholder} stands for a text that nobody has read"
+            return Reject(read.where, "source.ignored", said, _raw(read))
         row, places = (
             _from_item(read, order, version, store) if isinstance(read, Item) else _from_hub(read, order, store)
         )
@@ -259,6 +262,18 @@ def _row(
         tally.alike[looks] = tally.alike.get(looks, 0) + 1
     tally.prompts += isinstance(prompt, str) and prompt.strip() not in version.prompts.values()
     return line + b"\n"
+
+
+def _placeholder(read: Item | HubRow) -> str:
+    """The answer that is none (###, 待识别); "" where all are answers."""
+    if isinstance(read, Item):
+        texts = [read.target]
+    else:
+        texts = [item["text"] for item in read.row["text_info"] if item["tag"] == "no_mask"]
+    return next(
+        (text for text in map(str.strip, texts) if text in PLACEHOLDERS),
+        "",
+    )
 
 
 def _from_item(

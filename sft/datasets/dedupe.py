@@ -1,10 +1,13 @@
 """Which rows say the same again, and which contradict each other.
 
-The same images with the same texts: the first row stays. The same images and prompt with another answer: somebody is
-wrong, and nobody here can say who, so that all of them go, unless the first is asked for.
+The same images with the same texts, however they are spelt (Unicode form, blanks, what looks the same): one row stays,
+the first one that is spelt as it should be, or else the first. The same images and prompt with another answer: somebody
+is wrong, and nobody here can say who, so that all of them go, unless the first is asked for.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,13 +55,33 @@ def verdicts(index: Index, *, keep_first: bool = False) -> tuple[Ints, Ints]:
     # what repeats a row that had to go is gone for the same reason
     gone = repeated & (verdict[first] == CONTRADICTION)
     verdict[gone], other[gone] = CONTRADICTION, other[first[gone]]
+    return _tidiest(index, verdict, other)
+
+
+def _tidiest(index: Index, verdict: Ints, other: Ints) -> tuple[Ints, Ints]:
+    """The same, where a row that is kept gives way to the first one that says the same and is spelt as it should be."""
+    rows = index.rows
+    best = _first_of(
+        *(rows[name][:, at] for name in ("images", "texts") for at in (0, 1)),
+        last=rows["untidy"],
+    )
+    untidy = np.flatnonzero((verdict == KEEP) & (best != np.arange(len(rows))))
+    instead = np.arange(len(rows))
+    instead[untidy] = best[untidy]
+    other = instead[other]
+    verdict[best[untidy]], verdict[untidy] = KEEP, DUPLICATE
     return verdict, other
 
 
-def _first_of(*keys: npt.NDArray[np.uint64]) -> Ints:
-    """For every row the first row with the same keys."""
+def _first_of(*keys: npt.NDArray[np.uint64], last: npt.NDArray[np.uint8] | None = None) -> Ints:
+    """For every row the first row with the same keys; rows marked by `last` come behind the others."""
     count = len(keys[0])
-    order = np.lexsort((np.arange(count), *keys))
+    by: list[npt.NDArray[Any]] = [
+        np.arange(count),
+        *([] if last is None else [last]),
+        *keys,
+    ]  # the last one first
+    order = np.lexsort(by)
     fresh = np.ones(count, bool)
     fresh[1:] = (
         np.any(

@@ -25,14 +25,15 @@ from sft.errors import ProblemsFound, UsageError
 from sft.files import CHUNK, MAX_LINE_BYTES, Seen, Unit, atomic, bounded_lines, line_units, open_input, staging
 from sft.formats import split_name
 from sft.images import ImageProblem, probe
-from sft.markup import scripts
+from sft.markup import canonical, scripts
 from sft.models import TASK_OF
 from sft.runtime import Runner, run
 from sft.types import Sample
 
 # One row: which of the input files, where its line begins, how long it is without the line end, its number, hashes of
-# 128 bit (two numbers) of its images and of its texts, 64 bit of its prompts, its group and its stratum, and whether
-# the published set that it comes from holds it out (PUBLISHED).
+# 128 bit (two numbers) of its images and of its texts (of what they say, however they are spelt), 64 bit of its
+# prompts, its group and its stratum, whether the published set that it comes from holds it out (PUBLISHED), and whether
+# a text is spelt otherwise than it should be.
 ROW = np.dtype(
     [
         ("file", "u2"),
@@ -45,6 +46,7 @@ ROW = np.dtype(
         ("group", "u8"),
         ("stratum", "u8"),
         ("held", "u1"),
+        ("untidy", "u1"),
     ]
 )
 IMAGE = np.dtype(
@@ -242,8 +244,14 @@ class _Shard:
         stratum = " · ".join(_stratum(key, raw, sample, answers) for key in keys.strata)
         number = short_hash(stratum)
         self.names[str(number)] = stratum
-        texts = wide_hash(msgspec.json.encode([(item.text.strip(), item.tag) for item in sample.text_info]))
-        asked = short_hash("\0".join(item.text.strip() for item in sample.text_info if item.tag == "mask"))
+        said = [canonical(item.text) for item in sample.text_info]
+        texts = wide_hash(
+            msgspec.json.encode([(text, item.tag) for text, item in zip(said, sample.text_info, strict=True)])
+        )
+        untidy = any(text != item.text.strip() for text, item in zip(said, sample.text_info, strict=True))
+        asked = short_hash(
+            "\0".join(text for text, item in zip(said, sample.text_info, strict=True) if item.tag == "mask")
+        )
         images = hashes[0] if len(hashes) == 1 else wide_hash(repr(hashes).encode())
         self.images += [(len(self.rows), value) for value in hashes]
         self.rows.append(
@@ -258,6 +266,7 @@ class _Shard:
                 short_hash(group) if group else NO_GROUP,
                 number,
                 _held(raw),
+                untidy,
             )
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sft.lazy import names_of
 
 if TYPE_CHECKING:
-    from sft.markup import chart, latex, latex_tokens, table, text
+    from sft.markup import arabic, chart, latex, latex_tokens, spelling, table, text
     from sft.markup.errors import MarkupError
     from sft.markup.grid import Cell, Grid, settled
     from sft.markup.html import parse_html
@@ -19,8 +19,23 @@ if TYPE_CHECKING:
     from sft.markup.markdown_csv import is_ruler, parse_markdown, split_markdown
     from sft.markup.otsl import parse_otsl
     from sft.markup.pipeline import MIN_LENGTH, MIN_LENGTH_TABLE, dollars_deleted, min_length, repetition_cut
-    from sft.markup.text import clusters, controls, invisible, lookalikes, marks_missing, maybe_suspicious, nfc, scripts
-    from sft.markup.unicode_scripts import NEEDS_MARKS, RATIO, SHORTEST, script_of
+    from sft.markup.spelling import canonical
+    from sft.markup.text import (
+        PLACEHOLDERS,
+        clusters,
+        composed,
+        controls,
+        invisible,
+        is_composed,
+        lookalikes,
+        marks_missing,
+        nfc,
+        odd_blanks,
+        scripts,
+        tidy_blanks,
+        without_invisible,
+    )
+    from sft.markup.unicode_scripts import NEEDS_MARKS, RATIO, SHORTEST, has_marks, script_of
     from sft.markup.words import HYPHENS, SOFT_HYPHEN, ink_hyphens, join_words, program_of
 else:
     __getattr__ = names_of(__name__)
@@ -30,6 +45,7 @@ __all__ = [
     "MIN_LENGTH",
     "MIN_LENGTH_TABLE",
     "NEEDS_MARKS",
+    "PLACEHOLDERS",
     "RATIO",
     "SHORTEST",
     "SOFT_HYPHEN",
@@ -37,22 +53,27 @@ __all__ = [
     "Cell",
     "Grid",
     "MarkupError",
+    "arabic",
+    "canonical",
     "chart",
     "clusters",
+    "composed",
     "controls",
     "dollars_deleted",
+    "has_marks",
     "ink_hyphens",
     "invisible",
+    "is_composed",
     "is_ruler",
     "join_words",
     "latex",
     "latex_tokens",
     "lookalikes",
     "marks_missing",
-    "maybe_suspicious",
     "min_length",
     "nfc",
     "normalise_scoring",
+    "odd_blanks",
     "parse_html",
     "parse_markdown",
     "parse_otsl",
@@ -61,11 +82,14 @@ __all__ = [
     "script_of",
     "scripts",
     "settled",
+    "spelling",
     "split_markdown",
     "strip_delimiters",
     "table",
     "text",
+    "tidy_blanks",
     "tokens",
     "unseen",
+    "without_invisible",
     "without_row_skips",
 ]

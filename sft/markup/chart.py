@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable
 
 from sft.markup.errors import MarkupError
-from sft.markup.text import clean_characters
+from sft.markup.text import clean_characters, plain_blanks
 
 Rows = list[list[str]]
 MAX_LENGTH = 1 << 20  # characters of one chart; answers end at some 20 000
@@ -145,8 +145,9 @@ STYLES: dict[str, Callable[[str], Rows]] = {
 
 
 def _cell(text: str) -> str:
-    """One line, one blank between words, no invisible characters."""
-    return " ".join((text if text.isascii() else clean_characters(text)).split())
+    """One line, one plain blank between words, no invisible characters."""
+    text = clean_characters(text).replace("\n", " ")
+    return plain_blanks(text).strip()
 
 
 def _checked(rows: Rows, *, forbidden: tuple[str, ...] = ("|",)) -> Rows:

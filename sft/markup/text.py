@@ -1,9 +1,9 @@
 """Plain text: how a label is written for training, and what gives away that it was damaged on its way.
 
-The checks run on millions of rows: each gives None for sound text, and `maybe_suspicious` says in one pass that none of
-them can find anything. Nothing here filters by `\\w`, which matches no combining mark and so takes the vowels out of
-most Indic and many South-East Asian texts; and nothing uses NFKC, which turns ① into 1 and ﬁ into fi: the image shows
-the former.
+The checks run on millions of rows: each gives None for sound text. Nothing here filters by `\\w`, which matches no
+combining mark and so takes the vowels out of most Indic and many South-East Asian texts; and nothing uses NFKC, which
+turns ① into 1 and ﬁ into fi: the image shows the former. For the same reason the 1,002 CJK compatibility ideographs
+stay, which NFC replaces by their unified twins: 神 (U+FA19) and 神 (U+795E) are two pictures.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache, lru_cache
 
-from sft.markup.unicode_scripts import NEEDS_MARKS, character_class, joins, maybe_unmarked, script_of, unmarked
+from sft.markup.unicode_scripts import character_class, joins, script_of, unmarked
 
 # Letters that look like letters of the other script: Latin ones, then those of the other
 _CYRILLIC = ("ABCEHKMOPTXYSIJaceopxysijh", "АВСЕНКМОРТХУЅІЈасеорхуѕіјһ")
@@ -47,25 +47,35 @@ _JOINERS = re.compile("[\u200c\u200d]+")
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\u2028\u2029]")
 
 _SUSPICIOUS = re.compile(f"[{_CONTROL_CLASS}{_JUNK_CLASS}{_TAGS}\u200c\u200d]")
-_WORTH_A_LOOK = re.compile(f"[{_SUSPICIOUS.pattern[1:-1]}{_OTHER_CLASS}{NEEDS_MARKS.pattern[1:-1]}]")
+# What looks like a blank and is none: the tab, no-break spaces, the spaces of typographers. U+3000, as wide as a Han
+# letter, is seen to be none.
+BLANK_CLASS = r"\t\xa0\u2000-\u200a\u202f\u205f"
+_ODD_BLANK = re.compile(f"[{BLANK_CLASS}]")
+_BLANKS = re.compile(f"[ {BLANK_CLASS}]{{2,}}|[{BLANK_CLASS}]")
+_INNER_BLANKS = re.compile(f"(?<=[^\\s|])[ {BLANK_CLASS}]{{2,}}(?=[^\\s|])|[{BLANK_CLASS}]")  # not beside pipes
+_INNER_BLANKS_AT_LINE_END = re.compile("(?<=[^\\s|]) +(?=\n)")
+_COMPATIBILITY = re.compile("([\uf900-\ufaff\U0002f800-\U0002fa1f]+)")
 _EMOJI = re.compile("[\u00a9\u00ae\u203c-\u3299\ufe0f\U0001f000-\U0001faff]")
+# What tools of annotation write into a box until somebody has read it, and data sets where nobody could
+PLACEHOLDERS = frozenset({"###", "待识别"})
 _SHOWN = 5  # characters named in one message
 LONG = 1000  # characters; sorting the marks of a shorter text takes no time
 LONG_RUN = 100  # marks on one letter; no script has more than a few
 
 
 def clean(text: str) -> str:
-    """`text` as a training target: `clean_characters`, and no white space at the ends of lines or around the whole.
-    Idempotent.
+    """`text` as a training target: `clean_characters`, `plain_blanks`, and no white space at the ends of lines or
+    around the whole. Idempotent.
     """
-    text = clean_characters(text)
+    text = plain_blanks(clean_characters(text))
     if "\n" in text:
         text = "\n".join([line.rstrip() for line in text.split("\n")])
     return text.strip()
 
 
 def clean_characters(text: str) -> str:
-    """`text` in Unicode form NFC, with \\n as the only line end and without characters that cannot be seen. Idempotent.
+    """`text` composed (see `composed`), with \\n as the only line end and without characters that cannot be seen.
+    Idempotent.
 
     Line ends: \\r\\n, \\r, vertical tab, form feed, U+2028 and U+2029. Invisible: byte order marks, zero-width spaces,
     soft hyphens, direction marks, and ZWJ and ZWNJ outside the words that they shape. Control characters stay: see
@@ -73,14 +83,62 @@ def clean_characters(text: str) -> str:
     """
     if text.isascii():
         return _LINE_ENDS.sub("\n", text)
-    text = _LINE_ENDS.sub("\n", text)
-    if _SUSPICIOUS.search(text):
-        text = _join(_without_junk(text))
-    return nfc(text)
+    return composed(without_invisible(_LINE_ENDS.sub("\n", text)))
+
+
+def without_invisible(text: str) -> str:
+    """`text` without the characters that `invisible` names."""
+    if text.isascii() or not _SUSPICIOUS.search(text):
+        return text
+    return _join(_without_junk(text))
+
+
+def composed(text: str) -> str:
+    """The Unicode form of labels: NFC, except for CJK compatibility ideographs, which stay as they are seen.
+
+    Linear time. They compose with nothing, and no mark is ordered across one, so that what lies between is brought
+    into NFC alone.
+    """
+    if text.isascii() or not _COMPATIBILITY.search(text):
+        return nfc(text)
+    return "".join([part if at % 2 else nfc(part) for at, part in enumerate(_COMPATIBILITY.split(text))])
+
+
+def is_composed(text: str) -> bool:
+    """Whether `composed` leaves `text` as it is."""
+    return text.isascii() or unicodedata.is_normalized("NFC", text) or composed(text) == text
+
+
+def plain_blanks(text: str, *, cells: bool = False) -> str:
+    """`text` with one plain blank for every run of what looks like one (a tab, U+00A0, U+2000 to U+200A, U+202F,
+    U+205F). Line ends and U+3000 stay. `cells`: of a chart, where the blanks beside a pipe stay, too.
+
+    >>> plain_blanks("1\\u00a0000\\t\\u2009kg  net")
+    '1 000 kg net'
+    """
+    if text.isascii() and "\t" not in text and "  " not in text:
+        return text
+    return (_INNER_BLANKS if cells else _BLANKS).sub(" ", text)
+
+
+def tidy_blanks(text: str, *, cells: bool = False) -> str:
+    """`plain_blanks`, and no blank at the end of a line inside the text."""
+    text = plain_blanks(text, cells=cells)
+    return _INNER_BLANKS_AT_LINE_END.sub("", text) if cells else text.replace(" \n", "\n")
+
+
+def odd_blanks(text: str, *, cells: bool = False) -> str | None:
+    """What `tidy_blanks` would change in `text` ("U+00A0, a run of 2"); None if nothing."""
+    if tidy_blanks(text, cells=cells) == text:
+        return None
+    if odd := _named(_ODD_BLANK.findall(text)):
+        return odd
+    run = (_INNER_BLANKS if cells else _BLANKS).search(text)
+    return f"{len(run[0])} in a row" if run else "one at the end of a line"
 
 
 def nfc(text: str) -> str:
-    """Unicode form NFC, in linear time.
+    """Unicode form NFC, in linear time: for metrics, to which two canonical spellings of one character are the same.
 
     unicodedata sorts the marks on a letter by insertion: 40,000 on one letter of a stranger's text take it a second,
     400,000 minutes. Here long runs come sorted already, which by definition changes nothing.
@@ -145,7 +203,7 @@ def invisible(text: str) -> str | None:
     """The invisible characters that `clean` would take out ("U+200B"); None if there are none."""
     if text.isascii() or not _SUSPICIOUS.search(text):
         return None
-    return _named((Counter(text) - Counter(_join(_without_junk(text)))).elements())
+    return _named((Counter(text) - Counter(without_invisible(text))).elements())
 
 
 def _named(characters: Iterable[str]) -> str | None:
@@ -204,15 +262,6 @@ def scripts(text: str) -> dict[str, int]:
         if script := script_of(character):
             counts[script] += count
     return dict(counts.most_common())
-
-
-def maybe_suspicious(text: str) -> bool:
-    """False: `controls`, `invisible`, `lookalikes` and `marks_missing` all find nothing. True: ask them."""
-    if text.isascii():
-        return _CONTROL.search(text) is not None
-    if not _WORTH_A_LOOK.search(text):
-        return False
-    return _SUSPICIOUS.search(text) is not None or _MIXED.search(text) is not None or maybe_unmarked(text)
 
 
 def clusters(text: str) -> list[str]:

@@ -239,3 +239,8 @@ def unmarked(text: str) -> str | None:
             return script.name
         seen.add(script.name)
     return None
+
+
+def has_marks(text: str, script: str) -> bool:
+    """Whether `text` has a combining mark of a script that `unmarked` knows."""
+    return _SCRIPTS[script].mark.search(text) is not None

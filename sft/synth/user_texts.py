@@ -13,7 +13,7 @@ from typing import Any
 
 from sft.errors import UsageError
 from sft.files import atomic, bounded_lines
-from sft.markup import nfc
+from sft.markup import composed
 from sft.models import OTSL_TOKENS, RESERVED_IN_TEXT
 from sft.synth import font_files
 
@@ -145,7 +145,7 @@ def _clean(raw: str | None, task: str) -> tuple[str, str]:
     """(text, "") or ("", reason code); ("", "") for a blank line."""
     if raw is None or len(raw) > MAX_CHARS * 4:
         return "", "source.too_large"
-    text = nfc(raw.replace("\r\n", "\n"))
+    text = composed(raw.replace("\r\n", "\n"))
     joined = "\n" if task == "paragraph" else " "
     text = joined.join(part for part in (" ".join(part.split()) for part in text.split("\n")) if part)
     if len(text) > (MAX_CELL_CHARS if task in ("table", "chart") else MAX_CHARS):

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sft.files import CHUNK, bounded_lines, decode, open_input
+from sft.markup import canonical
 from sft.reasons import make, shorten
 from sft.types import Problem, Sample
 
@@ -84,11 +85,9 @@ def path_print(path: str) -> int:
 
 
 def says_print(prompt: str, answer: str) -> int:
-    """32 bit of what a sample asks and answers."""
-    return crc32(
-        answer.encode("utf-8", "surrogatepass"),
-        crc32(prompt.encode("utf-8", "surrogatepass")),
-    )
+    """32 bit of what a sample asks and answers, however it is spelt."""
+    said = canonical(answer).encode("utf-8", "surrogatepass")
+    return crc32(said, crc32(prompt.encode("utf-8", "surrogatepass")))
 
 
 def check_set(
@@ -227,7 +226,7 @@ def _twice(line: int, sample: Sample, images: list[bytes], seen: dict[bytes, tup
 
 
 def _packed(texts: list[str]) -> bytes:
-    return msgspec.json.encode([text.strip() for text in texts])
+    return msgspec.json.encode([canonical(text) for text in texts])
 
 
 def _held(test: Entries, common: npt.NDArray[np.uint64], places: _Places) -> dict[bytes, int]:

@@ -24,6 +24,7 @@ from sft.runtime import Runner, run
 from sft.types import Problem
 from sft.validate.across_rows import ENTRY, LOOK, Entries, check_set
 from sft.validate.context import Context
+from sft.validate.marks import check_marks
 from sft.validate.rejects import Rejects
 from sft.validate.shard import BLANK, KEPT, Gathered, Part, Shard, check_shard
 
@@ -111,7 +112,7 @@ def validate(
     if problem := _unusable(path):
         report.add(problem)
         return report
-    entries, bad = _rows(report, context, progress, runner, rejects, gathered)
+    entries, bad, unmarked = _rows(report, context, progress, runner, rejects, gathered)
     for line, text, problems in check_set(entries, against, gathered.images.digest if gathered else lambda _: None):
         for problem in problems:
             report.add(problem)
@@ -119,6 +120,8 @@ def validate(
             report.good -= not _holds(bad, line)
         if rejects:
             rejects.shared(line, problems, text)
+    for problem in check_marks(path, unmarked):
+        report.add(problem)
     if report.rows == 0:
         report.add(make("file.empty", "no rows", 0, "`sft init DIR` writes an example to start from"))
     if rejects:
@@ -163,10 +166,13 @@ def _rows(
     runner: Runner,
     rejects: Rejects | None,
     gathered: Gathered | None,
-) -> tuple[Entries, array[int]]:
-    """Check the rows one by one; what is known of their images, and which lines are bad."""
+) -> tuple[Entries, array[int], Counter[str]]:
+    """Check the rows one by one; what is known of their images, which lines are bad, and how many rows of each script
+    lack its marks.
+    """
     before = 0
     bad = array("L")
+    unmarked = Counter[str]()
     images = [np.empty(0, ENTRY)]
     looks = [np.empty(0, LOOK)]
     places = gathered.places if gathered else []
@@ -174,6 +180,7 @@ def _rows(
     check = partial(check_shard, gathered=gathered) if gathered else check_shard
     for shard, part in zip(shards, run(check, shards, runner), strict=True):
         report.add_part(part, before)
+        unmarked.update(part.unmarked)
         bad.extend([line + before for line in part.bad_lines])
         if rejects:
             for row in part.bad:
@@ -185,12 +192,16 @@ def _rows(
         before += part.lines
         if progress:
             progress(shard.end)
-    return Entries(
-        report.path,
-        context.base,
-        np.concatenate(images),
-        np.concatenate(looks),
-    ), bad
+    return (
+        Entries(
+            report.path,
+            context.base,
+            np.concatenate(images),
+            np.concatenate(looks),
+        ),
+        bad,
+        unmarked,
+    )
 
 
 def _holds(lines: array[int], line: int) -> bool:

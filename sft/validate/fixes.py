@@ -1,13 +1,16 @@
 """`sft validate --fix`: mends what can be mended without guessing, and nothing else.
 
-A byte order mark, blank lines, Windows line ends and the order of the keys; labels, tags and paths are never touched,
-and a line that is not sound JSON, or too long to be read, keeps every byte between its ends.
+A byte order mark, blank lines, Windows line ends and the order of the keys; and in answers what has exactly one right
+form (`sft.validate.labels.mend`): white space, the Unicode form, invisible characters, spellings of one look. Prompts,
+tags and paths are never touched, and a line that is not sound JSON, or too long to be read, keeps every byte between
+its ends.
 """
 
 from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,13 @@ from typing import Any
 import msgspec
 
 from sft.files import atomic_write, bounded_lines, open_input
+from sft.markup import arabic
+from sft.models import TASK_OF
+from sft.types import Task
+from sft.validate.labels import mend
 from sft.validate.shard import BLANK
+
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 KEY_ORDER = ("id", "image_info", "text_info", "image_url", "matched_text_index", "text", "tag")
 
@@ -26,6 +35,7 @@ def fix(path: Path, out: Path) -> Counter[str]:
     Lines in = lines out + blank lines removed.
     """
     mended: Counter[str] = Counter()
+    foreign = _Foreign(path)
     with open_input(path) as stream, atomic_write(out) as target:
         for number, line, too_long in bounded_lines(stream, rest=target.write):
             text = line
@@ -42,28 +52,73 @@ def fix(path: Path, out: Path) -> Counter[str]:
                 mended["file.crlf"] += 1
                 text = text.removesuffix(b"\r\n")
             text = text.removesuffix(b"\n")
-            ordered = _reorder(text)
-            if ordered != text:
-                mended["file.key_order"] += 1
-            target.write(ordered + b"\n")
+            tidied, codes = _tidy(text, foreign)
+            mended.update(codes)
+            target.write(tidied + b"\n")
     return mended
 
 
-def _reorder(text: bytes) -> bytes:
-    """The same JSON with its keys in the usual order; the same bytes where that cannot be had without a change of
-    meaning.
+class _Foreign:
+    """Whether a file has letters of an orthography in which ی and ي are two letters; found out when it is asked."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: bool | None = None
+
+    def __bool__(self) -> bool:
+        if self._known is None:
+            with open_input(self._path) as stream:
+                self._known = any(map(_other_letters, bounded_lines(stream)))
+        return self._known
+
+
+def _other_letters(line: tuple[int, bytes, bool]) -> bool:
+    text = line[1].decode("utf-8", "replace")
+    if "\\u" in text:  # JSON may spell letters so
+        text = _ESCAPE.sub(
+            lambda found: chr(int(found[1], 16)),
+            text,
+        )
+    return arabic.other_orthography(text)
+
+
+def _tidy(text: bytes, foreign: _Foreign) -> tuple[bytes, list[str]]:
+    """(the row with mended answers and its keys in the usual order, the codes of what was mended); the same bytes where
+    that cannot be had without a change of meaning.
     """
     try:
         msgspec.json.decode(
             text
         )  # stricter than json.loads: no NaN, no number beyond a float, no half of a surrogate pair
         value = json.loads(text, object_pairs_hook=_distinct)
+        codes = _mend_answers(value, foreign)
         ordered = _sorted(value)
-        if json.dumps(ordered) == json.dumps(value):
-            return text
-        return json.dumps(ordered, ensure_ascii=False).encode()
+        if json.dumps(ordered) != json.dumps(value):
+            codes.append("file.key_order")
+        return (json.dumps(ordered, ensure_ascii=False).encode() if codes else text), codes
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return text
+        return text, []
+
+
+def _mend_answers(row: Any, foreign: _Foreign) -> list[str]:
+    """Mend the answers of a row in place; the codes of what was mended, each once."""
+    codes: dict[str, None] = {}
+    prompt = ""
+    items = row.get("text_info") if isinstance(row, dict) else None
+    for item in items if isinstance(items, list) else []:
+        if not isinstance(item, dict) or not isinstance(item.get("text"), str):
+            continue
+        text = item["text"]
+        if item.get("tag") != "no_mask":
+            prompt = text.strip()
+            continue
+        task = TASK_OF.get(prompt, Task.OCR)
+        mended, found = mend(text, task)
+        if "language.yeh_kaf" in found and foreign:
+            mended, found = mend(text, task, persian=False)
+        item["text"] = mended
+        codes.update(dict.fromkeys(found))
+    return list(codes)
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
@@ -15,12 +14,13 @@ import msgspec
 
 from sft import models
 from sft.images import ImageProblem, probe
-from sft.markup import MarkupError, controls, invisible, lookalikes, marks_missing
+from sft.markup import MarkupError, controls
 from sft.models import OTSL_TOKENS, TASK_OF, Budget, smart_resize
 from sft.reasons import make, shorten
 from sft.schema import explain_structure
 from sft.types import ImageHeader, Problem, Sample, Task
 from sft.validate.context import Context
+from sft.validate.labels import BLANK_CORNER, HTML_TABLE, check_characters, check_leftovers
 
 MIN_SIDE = models.FACTOR  # below, the crop is enlarged before the model sees it
 CHANNEL_SIDE = 4  # a side this short is taken for the colour channels by servers (PaddleX#5086)
@@ -169,10 +169,6 @@ def _size_fields(item: dict[str, Any], header: ImageHeader, where: str, line: in
         )
 
 
-BLANK_CORNER = (  # how a chart begins whose first header is blank, in the official samples; stripped, it means the same
-    "  | "
-)
-HTML_TABLE = re.compile(r"<(?:table|thead|tbody|tr|td|th)\b[^<>]*>", re.IGNORECASE)
 MARKDOWN_TABLE = re.compile(
     r"^\|.*\|[ \t]*\n\|(?=[^\n]*-)[ :|-]+\|[ \t]*\n\|", re.MULTILINE
 )  # header, ruler, first row; linear on any input
@@ -199,7 +195,8 @@ def check_answer(text: str, prompt: str, where: str, line: int) -> Iterator[Prob
         yield make("target.empty", f"{where} is empty", line)
         return
     task = TASK_OF.get(prompt, Task.OCR)
-    yield from _language(text, where, line)
+    yield from check_characters(text, task, where, line)
+    yield from check_leftovers(text, TASK_OF.get(prompt), where, line)
     if "|" in text and MARKDOWN_TABLE.search(text):
         yield make(
             "target.markdown_table",
@@ -214,37 +211,6 @@ def check_answer(text: str, prompt: str, where: str, line: int) -> Iterator[Prob
     if task is Task.FORMULA:
         yield from _formula(text.strip(), where, line)
     yield from _pipeline(text, task, where, line)
-
-
-def _language(text: str, where: str, line: int) -> Iterator[Problem]:
-    if script := marks_missing(text):
-        yield make(
-            "language.marks",
-            f"{where} is {script} (almost) without its combining marks",
-            line,
-            "the labels were cleaned with \\w or the like; make them anew from the source",
-        )
-    if word := lookalikes(text):
-        yield make(
-            "language.lookalikes",
-            f"{where}: letters of two scripts in {shorten(word, 40)!r}",
-            line,
-            "type the word in one script",
-        )
-    if found := invisible(text):
-        yield make(
-            "language.invisible",
-            f"{where} contains {found}",
-            line,
-            "they cannot be read from an image; `sft convert erniekit` takes them out",
-        )
-    if not unicodedata.is_normalized("NFC", text):
-        yield make(
-            "language.unicode_form",
-            f"{where} is not in Unicode form NFC",
-            line,
-            "`sft convert erniekit` brings it into that form",
-        )
 
 
 def _table(text: str, where: str, line: int) -> Iterator[Problem]:

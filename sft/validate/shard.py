@@ -29,6 +29,7 @@ from sft.validate.across_rows import ENTRY, LOOK, folder_of, path_print, place_o
 from sft.validate.context import Context
 from sft.validate.fast import Proof, classify_rows, keep_memory
 from sft.validate.image_table import UNKNOWN, ImageTable
+from sft.validate.marks import unmarked_scripts
 from sft.validate.row import MIN_SIDE, PAGE_CHARACTERS, Read, check_line, looks_like_page, read_header
 
 KEPT = 200  # findings of each code kept with their text; all are counted
@@ -80,6 +81,7 @@ class Part:
     images: list[Table] = field(default_factory=list)  # of ENTRY
     looks: list[Table] = field(default_factory=list)  # of LOOK
     places: list[Table] = field(default_factory=list)  # of PLACE, where the table of images outlives the shard
+    unmarked: Counter[str] = field(default_factory=Counter)  # script → rows accused of having lost its marks
 
     def add(self, problem: Problem) -> None:
         """Count a finding, and keep its text if it is among the first of its code."""
@@ -184,6 +186,8 @@ class _Chunks:
                 if self.shard.bad:
                     self.part.bad.append(Bad(number, problems, text))
             if sample is not None:
+                if any(problem.code == "language.marks" for problem in problems):
+                    self.part.unmarked.update(unmarked_scripts(sample))
                 whole.append((number, sample))
         self._note_rows(whole)
 

@@ -16,80 +16,99 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sft.markup import NEEDS_MARKS, RATIO, SHORTEST, marks_missing, maybe_suspicious, script_of
+from sft.markup import (
+    NEEDS_MARKS,
+    PLACEHOLDERS,
+    RATIO,
+    SHORTEST,
+    arabic,
+    controls,
+    invisible,
+    is_composed,
+    marks_missing,
+    odd_blanks,
+    script_of,
+    spelling,
+)
+from sft.validate.labels import accused, reference
 
 Codes = npt.NDArray[Any]  # of 8 or 32 bits
 Bits = npt.NDArray[np.uint16]
 Rows = npt.NDArray[np.intp]
 
-# FIRST stands one bit above SECOND, and TWIN above LATIN, so that neighbours are compared by a shift
-NEEDY, KNOWN, BAD, SPACE, ORDERED, SECOND, FIRST, LATIN, TWIN = (np.uint16(1 << bit) for bit in range(9))
-MARKED = np.uint16(
-    1 << 15
-)  # the sign of an int16: "<", "|", "$", NUL and controls: signs that are looked at in every text
-SCRIPT_BIT, LAST_BIT = (
-    9,
-    13,
-)  # one for each script that needs marks; the last one for all that come after the first four
+# BLANK: a blank or a line end, two of which in a row are looked at. ASKED: a character that is looked at wherever it
+# stands. BASE: what no combining mark may follow, be it white space or a letter that then looks like another one.
+# FIRST stands one bit above SECOND, and TWIN above LATIN, so that neighbours are compared by a shift.
+NEEDY, BLANK, ASKED, BASE, ORDERED, SECOND, FIRST, LATIN, TWIN = (np.uint16(1 << bit) for bit in range(9))
+SCRIPT_BIT, LAST_BIT = 9, 13  # one for each script that needs marks; the last for all that come after the first four
 MARK = np.uint16(1 << 14)  # far from NEEDY: the sum over a text counts both, up to _COUNTED characters
+MARKED = np.uint16(1 << 15)  # the sign of an int16: signs that are looked at in every text (_MARKED_BYTES)
+UNKNOWN = np.uint16((1 << 16) - 1)  # all bits: a character that was not met yet
+_MARK_TO_BASE = 11  # bits from MARK down to BASE
 _COUNTED = (1 << 14) - 1
 _SCRIPTS = (1 << LAST_BIT - SCRIPT_BIT + 1) - 1
 _LATIN_END, _TWIN_BLOCKS = 0x250, ((0x370, 0x52F), (0x1F00, 0x1FFF))  # Latin letters, and those of Greek and Cyrillic
-_NEWLINE, _DOLLAR, _LESS, _PIPE, _DELETE = 10, 36, 60, 124, 127
-_CONTROL = np.isin(np.arange(256), [*range(1, 9), *range(11, 32), _DELETE])
-_MARKED_BYTES = bytes(code in (0, _DOLLAR, _LESS, _PIPE) or bool(_CONTROL[code]) for code in range(256))  # as MARKED
+_NEWLINE, _DOLLAR, _AND, _LESS, _MORE, _PIPE, _DELETE = 10, 36, 38, 60, 62, 124, 127
+_NEVER = np.isin(np.arange(256), [*range(1, 10), *range(11, 32), _DELETE])  # controls, and the tab
+_MARKED_BYTES = bytes(code in (0, _DOLLAR, _AND, _LESS, _PIPE) or bool(_NEVER[code]) for code in range(256))
 _OTHERS = bytes([1, 0, *bytes(254)])
 _NARROW, _WIDE = 2048, 512  # texts looked at together, in ASCII and others: more would leave the cache of a core
 _SPARSE = 20  # places for one that is true; where they are more, eights do not pay
-_GOES_ON = np.isin(
-    np.arange(256), [ord(sign) for sign in "|/siva"]
-)  # how the control tokens of the model and of the trainers go on after "<"
+_GOES_ON = np.isin(  # how the tokens of the model and of the trainers, and the tags of tables, go on after "<"
+    np.arange(256), [ord(sign) for sign in "|/sivatT"]
+)
+_TWO_BLANKS = tuple(int.from_bytes(pair, "little") for pair in (b"  ", b" \n"))
+_LONGEST_PLACEHOLDER = max(map(len, PLACEHOLDERS))
+_YEH_AND_KAF, _PERSIAN = "\u064a\u0643\u0649", "پچژگکی"
 
 
 class Characters:
     """The table of bits by code point."""
 
     def __init__(self) -> None:
-        self.bits = np.zeros(0x110000, np.uint16)  # pages that no text touches take no memory
-        self.bits[[0, *np.flatnonzero(_CONTROL), _LESS, _PIPE, _DOLLAR]] = KNOWN | MARKED
+        self.bits = np.full(0x110000, UNKNOWN, np.uint16)
+        self.bits[np.flatnonzero(np.frombuffer(_MARKED_BYTES, np.bool_))] = MARKED
+        self.bits[0] |= BASE  # a mark at the beginning of a text stands on nothing
+        self.spaces = np.zeros(0x110000, np.bool_)
+        self.spaces[
+            [
+                0,
+                *(code for code in range(0x3001) if chr(code).isspace()),
+            ]
+        ] = True
         self.scripts: dict[str, int] = {}
-        self.firsts = _first_characters()
+        self.asked, pairs = spelling.telltales()
+        self.vowels = {pair[0] for pair in pairs if pair[0].isalpha() and _has_script(pair[1])}
+        pairs = _pairs() | {pair for pair in pairs if pair[0] not in self.vowels or not _has_script(pair[1])}
+        self.firsts, self.seconds = ({pair[side] for pair in pairs} for side in (0, 1))
 
     def look_up(self, codes: Codes) -> Bits:
         """The bits of every code point."""
         places = codes.astype(np.intp)  # once, and not in every look-up
         found = self.bits.take(places, mode="clip")
-        if codes.size and not found.min():
-            for code in np.unique(codes[found == 0]).tolist():
+        if codes.size and found.max() == UNKNOWN:
+            for code in np.unique(codes[found == UNKNOWN]).tolist():
                 self.bits[code] = self._classify(chr(code))
             found = self.bits.take(places, mode="clip")
         return found
 
     def _classify(self, character: str) -> np.uint16:
-        bits = KNOWN
-        if (
-            maybe_suspicious(character)
-            or character == "\ufffd"
-            or not unicodedata.is_normalized("NFC", character)
-            or "\u1100" <= character <= "\u11ff"
-        ):
-            bits |= BAD  # the last: letters of Hangul that compose by rule
-        if character.isspace():
-            bits |= SPACE
-        if unicodedata.combining(character):
-            bits |= ORDERED
-        bits |= (FIRST if character in self.firsts else np.uint16(0)) | (
-            SECOND if character in _second_characters() else np.uint16(0)
-        )
         code = ord(character)
-        if code < _LATIN_END and character.isalpha():
-            bits |= LATIN
-        if any(first <= code <= last for first, last in _TWIN_BLOCKS):
-            bits |= TWIN
+        facts = {
+            ASKED: character in self.asked or _is_odd(character),
+            BLANK: character in " \n",
+            BASE: character.isspace() or code == _MORE or character in self.vowels,
+            ORDERED: unicodedata.combining(character) > 0,
+            FIRST: character in self.firsts,
+            SECOND: character in self.seconds,
+            LATIN: code < _LATIN_END and character.isalpha(),
+            TWIN: any(first <= code <= last for first, last in _TWIN_BLOCKS),
+        }
+        bits = np.uint16(sum(int(bit) for bit, fact in facts.items() if fact))
         if NEEDS_MARKS.match(character):
             bits |= NEEDY | self._script(script_of(character))
-        elif unicodedata.category(character)[0] == "M" and (script := script_of(character)):
-            bits |= MARK | self._script(script)
+        elif _has_script(character):
+            bits |= MARK | self._script(script_of(character))
         return bits
 
     def _script(self, name: str) -> np.uint16:
@@ -103,6 +122,24 @@ class Characters:
         )
 
 
+def _has_script(character: str) -> bool:
+    """Is it a combining mark of one script?"""
+    return unicodedata.category(character)[0] == "M" and script_of(character) != ""
+
+
+def _is_odd(character: str) -> bool:
+    """A character that a check may accuse wherever it stands: damaged, invisible, an odd blank, a presentation form,
+    not composed, a mark of no script, or a letter of Hangul that composes by rule.
+    """
+    return (
+        character == "\ufffd"
+        or any(find(character) for find in (controls, invisible, odd_blanks, arabic.presentation_forms))
+        or not is_composed(character)
+        or (unicodedata.category(character)[0] == "M" and not _has_script(character))
+        or "\u1100" <= character <= "\u11ff"
+    )
+
+
 @lru_cache(maxsize=1)
 def _pairs() -> frozenset[str]:
     """All two characters that Unicode form NFC writes as one."""
@@ -114,16 +151,6 @@ def _pairs() -> frozenset[str]:
             if unicodedata.normalize("NFC", pair) == chr(code):
                 found.add(pair)
     return frozenset(found)
-
-
-def _first_characters() -> frozenset[str]:
-    """What may compose with a character after it; of a composed letter, which may compose again, too."""
-    return frozenset(pair[0] for pair in _pairs())
-
-
-@lru_cache(maxsize=1)
-def _second_characters() -> frozenset[str]:
-    return frozenset(pair[1] for pair in _pairs())
 
 
 _NOWHERE: Rows = np.empty(0, np.intp)
@@ -164,7 +191,26 @@ def _doubtful_ascii(texts: list[str]) -> set[int]:
     )
     if ends.size == len(texts) + 1:
         found.update(np.flatnonzero((codes[ends[:-1] + 1] <= 32) | (codes[ends[1:] - 1] <= 32)).tolist())
+        found |= _rows(
+            ends,
+            [_blank_pairs(content, offset) for offset in (0, 1)],
+        )
     return found
+
+
+def _blank_pairs(content: bytes, offset: int) -> Rows:
+    """Where a blank stands before another one or before a line end: at every second byte from `offset` on, two at a
+    time.
+    """
+    pairs = np.frombuffer(
+        content,
+        "<u2",
+        (len(content) - offset) // 2,
+        offset,
+    )
+    hits = pairs == _TWO_BLANKS[0]
+    hits |= pairs == _TWO_BLANKS[1]
+    return np.flatnonzero(hits) * 2 + offset if hits.any() else _NOWHERE
 
 
 def where(mask: npt.NDArray[np.bool_]) -> Rows:
@@ -183,30 +229,35 @@ def where(mask: npt.NDArray[np.bool_]) -> Rows:
 
 
 def _doubtful_signs(texts: list[str], codes: Codes, places: Rows) -> tuple[set[int], Rows]:
-    """What any text can have: control characters, control tokens, pipes that begin a line, dollars; and where the texts
-    end.
+    """What any text can have: control characters, tabs, control tokens, tags of tables, pipes that begin a line,
+    dollars, character references, placeholders; and where the texts end.
 
-    `places`: of all controls, DEL, "<", "|" and "$" in `codes`.
+    `places`: of all controls, tab, DEL, "<", "|", "$" and "&" in `codes`.
     """
     signs = codes[places]
     ends = places[signs == 0]  # before the first text, and behind each
     if ends.size != len(texts) + 1:
         return set(range(len(texts))), ends
-    less, dollars, pipes = (places[signs == code] for code in (_LESS, _DOLLAR, _PIPE))
+    less, dollars, pipes, ands = (places[signs == code] for code in (_LESS, _DOLLAR, _PIPE, _AND))
     before = codes[pipes - 1]
     tokens = less[_GOES_ON[np.minimum(codes[less + 1], 255)]]
     found = _rows(
         ends,
-        [places[_CONTROL[np.minimum(signs, 255)]], tokens, pipes[(before == _NEWLINE) | (before == 0)]],
+        [places[_NEVER[np.minimum(signs, 255)]], tokens, pipes[(before == _NEWLINE) | (before == 0)]],
     )
     found.update(row for row in _rows(ends, [dollars]) if "\\" in texts[row])
+    found.update(row for row in _rows(ends, [ands]) if reference(texts[row]))
+    short = np.flatnonzero(np.diff(ends) <= _LONGEST_PLACEHOLDER + 1).tolist()
+    found.update(row for row in short if texts[row] in PLACEHOLDERS)
     return found, ends
 
 
 def _doubtful_wide(texts: list[str]) -> set[int]:
     """For texts that have other characters than ASCII, too."""
-    codes: Codes = np.array(["\0" + "\0".join(texts) + "\0"]).view(np.uint32)
-    bits = characters().look_up(codes)
+    joined = "\0" + "\0".join(texts) + "\0"
+    codes: Codes = np.array([joined]).view(np.uint32)
+    table = characters()
+    bits = table.look_up(codes)
     found, ends = _doubtful_signs(
         texts,
         codes,
@@ -214,26 +265,35 @@ def _doubtful_wide(texts: list[str]) -> set[int]:
     )
     if ends.size != len(texts) + 1:
         return found
+    found.update(np.flatnonzero(table.spaces[codes[ends[:-1] + 1]] | table.spaces[codes[ends[1:] - 1]]).tolist())
     there = int(np.bitwise_or.reduce(bits))
-    places: list[Rows] = []
-    if there & int(BAD):
-        places.append(_places(bits & BAD))
+    asked = _rows(ends, _telltales(bits, there)) - found
+    found.update(row for row in asked if accused(texts[row]))
+    if any(map(joined.__contains__, _YEH_AND_KAF)) and any(map(joined.__contains__, _PERSIAN)):
+        found.update(row for row, text in enumerate(texts) if arabic.mixed_yeh_kaf(text))
+    if there & int(NEEDY):
+        found |= _unmarked(texts, bits, ends, there)
+    return found
+
+
+def _telltales(bits: Bits, there: int) -> list[Rows]:
+    """Places of what some check may accuse. `there`: the bits that are met at all."""
+    places = []
+    if there & int(ASKED):
+        places.append(_places(bits & ASKED))
+    both = bits[:-1] & bits[1:]
+    if int(np.bitwise_or.reduce(both)) & int(ORDERED | BLANK):
+        places.append(np.flatnonzero(both & (ORDERED | BLANK)))
     if there & int(TWIN) and there & int(LATIN):
         places += [
             _places(bits[:-1] & bits[1:] >> 1 & LATIN),
             _places(bits[1:] & bits[:-1] >> 1 & LATIN),
         ]
-    found |= _rows(ends, places)
-    found.update(np.flatnonzero((bits[ends[:-1] + 1] | bits[ends[1:] - 1]) & SPACE).tolist())
-    forms = []
-    if there & int(ORDERED):
-        forms.append(_places(bits[:-1] & bits[1:] & ORDERED))
     if there & int(SECOND):
-        forms.append(_places(bits[1:] & bits[:-1] >> 1 & SECOND))
-    found.update(row for row in _rows(ends, forms) if not unicodedata.is_normalized("NFC", texts[row]))
-    if there & int(NEEDY):
-        found |= _unmarked(texts, bits, ends, there)
-    return found
+        places.append(_places(bits[1:] & bits[:-1] >> 1 & SECOND))
+    if there & int(MARK):
+        places.append(_places(bits[1:] >> _MARK_TO_BASE & bits[:-1] & BASE) + 1)  # the mark: before it a text may end
+    return places
 
 
 def _places(bits: npt.NDArray[Any]) -> Rows:

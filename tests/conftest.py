@@ -15,6 +15,7 @@ from sft.files import atomic
 from sft.models import exporter, versions
 from sft.models.tiny import SPECIAL_TOKENS, train_tokenizer
 from sft.synth import bengali_sample
+from sft.validate import Context, Survey, survey_file
 
 VERSION = versions.MODELS["0.9B"]
 # How long an example takes says something about the machine, not about the code.
@@ -46,6 +47,11 @@ TENSORS = {
     "mlp_AR.linear_1.weight": [2, 3],
     "visual.vision_model.embeddings.packing_position_embedding.weight": [5, 2],
 }
+
+
+def surveyed(path: Path) -> Survey:
+    """What `sft run` knows of a file once it is checked; the findings are not looked at."""
+    return survey_file(path, Context(path.parent, VERSION))[1]
 
 
 @pytest.fixture

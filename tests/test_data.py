@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from conftest import surveyed
 from PIL import Image
 
 from sft.datasets import holdout, locate
@@ -18,6 +19,7 @@ from sft.types import Image as ImageInfo
 from sft.types import Sample, Text
 from sft.validate.context import Context
 from sft.validate.file import validate
+from sft.validate.survey import Survey
 
 PUBLISHED = (
     "name: {name}\ntask: ocr\nlanguage: bn\nlicence: none\nfiles: {train: {url: https://example.org/train.jsonl}}\n"
@@ -143,6 +145,21 @@ def test_a_broken_card(text: str) -> None:
 # hold_out
 
 
+def hold_out(path: Path, folder: Path, *, seed: int) -> tuple[Path, Path, int]:
+    """(train, test, test rows)"""
+    train, test, count = holdout.hold_out(surveyed(path), folder, seed=seed)
+    fresh = surveyed(train.path)
+    assert (train.sha256, train.count, train.fingerprint) == (fresh.sha256, fresh.count, locate.fingerprint(train.path))
+    assert images_by_line(train) == images_by_line(fresh)
+    return train.path, test, count
+
+
+def images_by_line(data: Survey) -> list[tuple[int, list[tuple[bytes, tuple[int, int]]]]]:
+    """(line, digest and size of each image) of every row."""
+    files = data.files
+    return [(line, [(files.digest(image), files.size(image)) for image in images]) for line, _, images in data.rows()]
+
+
 def images_of(path: Path) -> set[str]:
     return {
         atomic.sha256(Path(image.image_url)) for _, sample in jsonl.read_samples(path) for image in sample.image_info
@@ -156,7 +173,7 @@ def test_hold_out_is_leak_free_complete_and_deterministic(here: Path) -> None:
         here / "in" / "images" / "3.png", here / "in" / "images" / "copy.png"
     )  # the same picture under another name
     path.write_bytes(path.read_bytes() + jsonl.encode(jsonl.ocr_sample("images/copy.png", "OCR:", "copy")) + b"\n")
-    train, test, count = holdout.hold_out(path, here / "out", seed=1)
+    train, test, count = hold_out(path, here / "out", seed=1)
     assert not images_of(train) & images_of(test)
     kept, held = ([sample for _, sample in jsonl.read_samples(file)] for file in (train, test))
     assert (len(kept) + len(held), len(held), count) == (101, count, count)
@@ -165,9 +182,9 @@ def test_hold_out_is_leak_free_complete_and_deterministic(here: Path) -> None:
     )
     assert 1 <= count <= 5
     assert all(Path(sample.image_info[0].image_url).is_absolute() for sample in kept + held)
-    again = holdout.hold_out(path, here / "again", seed=1)
+    again = hold_out(path, here / "again", seed=1)
     assert [file.read_bytes() for file in again[:2]] == [train.read_bytes(), test.read_bytes()]
-    other = holdout.hold_out(path, here / "other", seed=2)
+    other = hold_out(path, here / "other", seed=2)
     assert other[1].read_bytes() != test.read_bytes()
 
 
@@ -175,7 +192,7 @@ def test_rows_that_share_any_image_stay_together(here: Path) -> None:
     chain = [("a.png", "b.png"), ("c.png", "b.png"), ("d.png", "c.png")]  # no first image twice
     path = rows(here / "all.jsonl", *chain, ("e.png",))
     for seed in range(8):
-        train, test, count = holdout.hold_out(path, here / "out", seed=seed)
+        train, test, count = hold_out(path, here / "out", seed=seed)
         assert not images_of(train) & images_of(test)
         assert count == 1
 
@@ -183,13 +200,13 @@ def test_rows_that_share_any_image_stay_together(here: Path) -> None:
 def test_a_group_that_is_nearly_everything_is_not_held_out(here: Path) -> None:
     path = rows(here / "all.jsonl", *[("a.png",)] * 50, ("b.png",), ("b.png",))
     for seed in range(4):
-        assert holdout.hold_out(path, here / "out", seed=seed)[2] == 2
+        assert hold_out(path, here / "out", seed=seed)[2] == 2
 
 
 def test_hold_out_needs_two_images(here: Path) -> None:
     path = rows(here / "all.jsonl", ("a.png",), ("a.png",))
     with pytest.raises(ProblemsFound, match="the same image"):
-        holdout.hold_out(path, here / "out", seed=1)
+        hold_out(path, here / "out", seed=1)
     assert not (here / "out").exists()
 
 
@@ -199,10 +216,10 @@ def test_hold_out_needs_two_images(here: Path) -> None:
 def test_shared_images_finds_a_copy_under_another_name(here: Path) -> None:
     train = rows(here / "train.jsonl", ("images/a.png",), ("images/b.png",), ("images/c.png",))
     test = rows(here / "elsewhere" / "test.jsonl", ("d.png",), ("copy.png",))
-    assert holdout.shared_images(train, test) == []
+    assert holdout.shared_images(surveyed(train), surveyed(test)) == []
     shutil.copy(here / "images" / "b.png", here / "elsewhere" / "copy.png")
-    assert holdout.shared_images(train, test) == [(2, 2)]
-    assert len(holdout.shared_images(train, train)) == 3
+    assert holdout.shared_images(surveyed(train), surveyed(test)) == [(2, 2)]
+    assert len(holdout.shared_images(surveyed(train), surveyed(train))) == 3
 
 
 # sft init
@@ -213,7 +230,7 @@ def test_starting_point_is_fit_to_train(here: Path) -> None:
     for path, count in ((train, 64), (test, 8)):
         report = validate(path, Context(path.parent, versions.MODELS["0.9B"]))
         assert (report.rows, report.good, report.errors, report.warnings) == (count, count, 0, 0)
-    assert holdout.shared_images(train, test) == []
+    assert holdout.shared_images(surveyed(train), surveyed(test)) == []
     assert locate.find("new").test == Path("new/test.jsonl")
     before = train.read_bytes()
     with pytest.raises(UsageError, match="not an empty folder"):

@@ -20,7 +20,16 @@ from sft.models import versions
 from sft.runtime.log_excerpt import last_errors, plain
 from sft.training import engines
 from sft.training.config import RunConfig
-from sft.training.engines.base import Checkpoint, Engine, Job, check_keys, complete_checkpoints, to_yaml, visible_cards
+from sft.training.engines.base import (
+    Checkpoint,
+    Engine,
+    Job,
+    absolute_images,
+    check_keys,
+    complete_checkpoints,
+    to_yaml,
+    visible_cards,
+)
 from sft.training.engines.erniekit import CHECKPOINT_FILES, ErnieKit, known_keys
 from sft.training.engines.logs import read_progress
 from sft.training.engines.paddleformers import PaddleFormers
@@ -307,10 +316,10 @@ def test_rows_of_erniekit() -> None:
     engine = ErnieKit()
     texts = '"text_info":[{"text":"OCR:","tag":"mask"},{"text":"৪৫টি","tag":"no_mask"}]'
     images = '"image_info":[{"image_url":"/data/images/0.png","matched_text_index":0}]'
-    assert engine.row(ONE, BASE).decode() == f"{{{texts},{images}}}"
-    two = decode(engine.row(TWO, BASE))
+    assert engine.row(ONE, absolute_images(ONE, BASE)).decode() == f"{{{texts},{images}}}"
+    two = decode(engine.row(TWO, absolute_images(TWO, BASE)))
     assert two == Sample(ONE.text_info, (Image("/data/images/1.png"), Image("/data/images/0.png")))
-    turns = decode(engine.row(TURNS, BASE))
+    turns = decode(engine.row(TURNS, absolute_images(TURNS, BASE)))
     assert turns.text_info == TURNS.text_info  # nothing is stripped here, ERNIEKit does it
     assert turns.image_info == (
         Image("/data/t.png", 2),
@@ -322,14 +331,14 @@ def test_rows_of_erniekit() -> None:
 def test_rows_of_paddleformers() -> None:
     engine = PaddleFormers()
     assert (
-        engine.row(ONE, BASE).decode()
+        engine.row(ONE, absolute_images(ONE, BASE)).decode()
         == '{"messages": [{"role": "user", "content": "<image>OCR:"}, {"role": "assistant", "content": "৪৫টি"}],'
         ' "images": ["/data/images/0.png"]}'
     )
-    two = json.loads(engine.row(TWO, BASE))
+    two = json.loads(engine.row(TWO, absolute_images(TWO, BASE)))
     assert two["messages"][0]["content"] == "<image><image>OCR:"
     assert two["images"] == ["/data/images/1.png", "/data/images/0.png"]
-    turns = json.loads(engine.row(TURNS, BASE))
+    turns = json.loads(engine.row(TURNS, absolute_images(TURNS, BASE)))
     assert turns["messages"] == [
         {"role": "user", "content": "<image>OCR:"},
         {"role": "assistant", "content": "a b"},
@@ -341,9 +350,9 @@ def test_rows_of_paddleformers() -> None:
 
 def test_image_on_the_second_turn_only() -> None:
     sample = replace(TURNS, image_info=(Image("t.png", 2),))
-    messages = json.loads(PaddleFormers().row(sample, BASE))["messages"]
+    messages = json.loads(PaddleFormers().row(sample, absolute_images(sample, BASE)))["messages"]
     assert [message["content"].count("<image>") for message in messages] == [0, 0, 1, 0]
-    assert decode(ErnieKit().row(sample, BASE)).image_info == (Image("/data/t.png", 2),)
+    assert decode(ErnieKit().row(sample, absolute_images(sample, BASE))).image_info == (Image("/data/t.png", 2),)
 
 
 # Commands.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import surveyed
 
 from sft.errors import UsageError
 from sft.runtime import container
@@ -87,20 +88,24 @@ def test_template_of_another_version_is_refused_before_training(
 
     request = settings.Request({"model": str(base_model)})
     assert (
-        base_model_module.model_dir(settings.settle(request, NONE, 12), request, bengali_data, say=lambda _: None)
+        base_model_module.model_dir(
+            settings.settle(request, NONE, 12), request, surveyed(bengali_data), say=lambda _: None
+        )
         == base_model
     )
     (base_model / "chat_template.jinja").write_text(prompts.chat_template(versions.MODELS["1.5"]))
     with pytest.raises(ProblemsFound, match=r"chat_template\.jinja"):
-        base_model_module.model_dir(settings.settle(request, NONE, 12), request, bengali_data, say=lambda _: None)
+        base_model_module.model_dir(
+            settings.settle(request, NONE, 12), request, surveyed(bengali_data), say=lambda _: None
+        )
 
 
 def test_sample_that_does_not_fit_is_named_by_line(base_model: Path, bengali_data: Path) -> None:
     settled = settle(model=str(base_model))
     with pytest.raises(Exception, match=r"max_seq_len is 64") as caught:
-        preflight.check_lengths(bengali_data, base_model, settle(model=str(base_model), max_seq_len=64))
+        preflight.check_lengths(surveyed(bengali_data), base_model, settle(model=str(base_model), max_seq_len=64))
     assert f"{bengali_data}:" in str(caught.value)
-    lengths = preflight.check_lengths(bengali_data, base_model, settled)
+    lengths = preflight.check_lengths(surveyed(bengali_data), base_model, settled)
     assert 0 < lengths.mean <= lengths.longest <= 512 and 1 <= lengths.line <= 12
 
 

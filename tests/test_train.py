@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TENSORS, VERSION, write_safetensors
+from conftest import TENSORS, VERSION, surveyed, write_safetensors
 
 from sft.errors import EngineError
 from sft.training import trainer
@@ -30,7 +30,8 @@ class Fake:
         plan = make_plan(samples=12, epochs=config.epochs, gpus=1, batch=4, accum=1, learning_rate=1e-3, limit=4)
         self.run = Run(folder / "runs" / "r")
         self.prepared = trainer.prepare(self.run.folder, data, base, VERSION, config, plan)
-        trainer.write_run(self.prepared, self.run, self.origins)
+        self.data = surveyed(data)
+        trainer.write_run(self.prepared, self.run, self.origins, self.data)
         self.output = self.prepared.job.output_dir
         self.patch = monkeypatch
 
@@ -115,7 +116,7 @@ def test_rows_that_changed_after_the_plan_are_noticed(fake: Fake) -> None:
     data = fake.prepared.job.data
     data.write_bytes(data.read_bytes().splitlines(keepends=True)[0])
     with pytest.raises(EngineError, match="planned for 12 samples, but the data has 1 now"):
-        trainer.write_run(fake.prepared, fake.run, fake.origins)
+        trainer.write_run(fake.prepared, fake.run, fake.origins, fake.data)
 
 
 def test_checkpoint_of_the_last_step_needs_no_trainer(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:

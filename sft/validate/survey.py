@@ -31,7 +31,7 @@ CHANGED, AGAIN = "the data has changed since it was checked", "run the same comm
 Table = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Files:
     """What is known of image files, by number.
 
@@ -53,7 +53,7 @@ class Files:
         return self.digests[number : number + 1].tobytes()  # whole: numpy drops zeros at the end of one
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Survey:
     """A file in which every row is good.
 

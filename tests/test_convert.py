@@ -669,6 +669,10 @@ def pairs(folder: Path, names: list[str]) -> None:
 
 
 # format → the source that is given, and how it is written
+def label_studio_file(path: Path, names: list[str]) -> None:
+    path.write_text(json.dumps(list(map(label_studio, names, LABELS))), "utf-8")
+
+
 WRITERS: dict[str, tuple[str, Callable[[Path, list[str]], None]]] = {
     "gt-pairs": ("pairs", pairs),
     "csv": ("labels.txt", lines_of(lambda name, label: f"{name} {label}")),
@@ -679,7 +683,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path, list[str]], None]]] = {
     "hf": ("metadata.jsonl", lines_of(lambda name, label: json.dumps({"file_name": name, "text": label}))),
     "label-studio": (
         "export.json",
-        lambda path, names: path.write_text(json.dumps(list(map(label_studio, names, LABELS))), "utf-8") and None,
+        label_studio_file,
     ),
     "ppocrlabel": (
         "Label.txt",

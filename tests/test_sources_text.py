@@ -22,9 +22,9 @@ from sft.cli import sft as command
 from sft.errors import UsageError
 from sft.files import units as formats_base
 from sft.files.units import line_units, unit_lines
-from sft.formats import delimited_dialect as dialect
 from sft.formats import get, icdar_page
 from sft.formats.base import Item, Note, Options, Read, Reject
+from sft.formats.shared import delimited_dialect as dialect
 from sft.types import Task
 
 OOXML = {

@@ -14,7 +14,7 @@ EasyOCR's trainer (`labels.csv`), the image folders of the Hugging Face datasets
 Columns are found by their usual names or given with `--map image=COLUMN --map text=COLUMN`; numbers (from 1) mean
 columns of a file without a header. `prompt`, `task` and `group` columns are optional. The usual separator of a file may
 be another, if its header says so. Whether quotes enclose fields is decided by the file as a whole
-(`sft.formats.delimited_dialect`) or said with
+(`sft.formats.shared.delimited_dialect`) or said with
 --quotes; enclosed fields may hold line ends. A record with fewer or more fields than the header is rejected, except
 EasyOCR's, whose words may hold commas without quotes, as its own loader reads them. Paths count from the file's folder.
 """
@@ -27,7 +27,6 @@ from pathlib import Path
 
 from sft.errors import UsageError
 from sft.files import UNIT_BYTES, Unit, bounded_lines, line_units, open_text
-from sft.formats import delimited_dialect as dialect
 from sft.formats.base import UNIT_OBJECTS, Format, Item, Options, Read, Reject
 from sft.formats.shared import (
     BOM,
@@ -41,6 +40,7 @@ from sft.formats.shared import (
     source_file,
     text_lines,
 )
+from sft.formats.shared import delimited_dialect as dialect
 from sft.markup import MarkupError
 from sft.types import Task
 

@@ -29,7 +29,6 @@ from typing import Any
 
 from sft.errors import UsageError
 from sft.files import MAX_LINE_BYTES, Unit
-from sft.formats import delimited_dialect as dialect
 from sft.formats import hf_chat
 from sft.formats.base import Format, HubRow, Item, Options, Read, Reject
 from sft.formats.delimited import first_line, quoting
@@ -46,6 +45,7 @@ from sft.formats.shared import (
     records,
     webdataset,
 )
+from sft.formats.shared import delimited_dialect as dialect
 from sft.markup import MarkupError
 from sft.types import Task
 

@@ -71,6 +71,7 @@ __all__ = [
     "data_files",
     "datasets_library",
     "decode_line",
+    "delimited_dialect",
     "from_base64",
     "from_messages",
     "hocr_text",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sft.files import MAX_LINE_BYTES, bounded_lines, open_text
 from sft.formats.base import Reject
-from sft.formats.delimited_dialect import MAX_RECORD_CHARS, MAX_RECORD_LINES
+from sft.formats.shared.delimited_dialect import MAX_RECORD_CHARS, MAX_RECORD_LINES
 from sft.formats.shared.rows import BOM, begin, decode_line
 
 

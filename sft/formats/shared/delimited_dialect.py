@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Literal
 
 from sft.files import CHUNK, bounded_lines, open_text
-from sft.formats.shared import IMAGE_SUFFIXES
+from sft.formats.shared.rows import IMAGE_SUFFIXES
 
 SEPARATORS = ",\t;|"
 EASYOCR = ("filename", "words")

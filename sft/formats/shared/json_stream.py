@@ -232,9 +232,14 @@ def unit_objects(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
 
 
 def document(path: Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
-    """A JSON file as a whole, or a `Fault`; UsageError where it cannot be opened."""
-    with open_text(path) as stream:
-        content = stream.read(max_bytes + 1)
+    """A JSON file as a whole, or a `Fault`, also where it is no text; UsageError where it cannot be opened."""
+    try:
+        with open_text(path) as stream:
+            content = stream.read(max_bytes + 1)
+    except UsageError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        return Fault("source.encoding", error.message)
     if len(content) > max_bytes:
         return Fault("source.too_large", f"more than {max_bytes:,} bytes in one document")
     return decode(content.removeprefix(BOM_UTF8))

@@ -72,7 +72,7 @@ def _table(text: str, where: str, line: int) -> Iterator[Problem]:
 
 
 def _formula(text: str, where: str, line: int) -> Iterator[Problem]:
-    from sft.markup.latex import check, corruptions
+    from sft.markup.latex import check, corruptions, unseen
 
     if not (text.startswith("\\[") and text.endswith("\\]")):
         yield make("target.latex_delimiters", f"{where} is not delimited by \\[ and \\]", line, "formulas are trained as \\[ … \\]")
@@ -80,8 +80,11 @@ def _formula(text: str, where: str, line: int) -> Iterator[Problem]:
         check(text)
     except MarkupError as error:
         yield make(error.code, f"{where}: {shorten(str(error))}", line, error.hint)
-    for found in corruptions(text):
-        yield make(found.code, f"{where}: {shorten(str(found))}", line, found.hint)
+    else:
+        if found := unseen(text):
+            yield make("target.unseen", f"{where} has {found}, which leaves no ink", line, "leave it out: no model can read it from an image")
+    for fault in corruptions(text):
+        yield make(fault.code, f"{where}: {shorten(str(fault))}", line, fault.hint)
 
 
 def _chart(text: str, where: str, line: int) -> Iterator[Problem]:

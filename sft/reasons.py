@@ -69,6 +69,7 @@ REASONS: dict[str, tuple[Severity, str]] = {
     "target.latex": ("error", "LaTeX that does not parse"),
     "target.latex_delimiters": ("warning", "a formula without its delimiters \\[ … \\]"),
     "target.row_skip": ("error", "\\\\[2pt] in a formula: the PaddleOCR pipeline takes it for a delimiter and destroys the formula"),
+    "target.unseen": ("warning", "LaTeX that leaves no ink (\\label, a comment, \\\\ without a row): no model can read it from an image"),
     "target.chart": ("error", "chart rows of different length, or none at all"),
     "target.chart_style": ("warning", "a chart with outer pipes or a ruler; the model writes neither"),
     "target.dollar": ("warning", "a dollar sign beside \\( \\) or \\[ \\]: the PaddleOCR pipeline deletes every dollar sign then"),

@@ -15,12 +15,12 @@ FLOORS: dict[str, int] = {
     for floor, names in {
         0: "errors sft types",
         1: "config crops headers images jsonl looks manifest markup markup.celltext markup.chart markup.errors markup.grid markup.html markup.html_cells markup.html_fast markup.html_rows "
-        "markup.latex markup.latex_check markup.latex_inline markup.latex_scoring markup.latex_tokens markup.numbers markup.otsl markup.otsl_lenient markup.pipeline markup.scripts "
+        "markup.latex markup.latex_check markup.latex_groups markup.latex_inline markup.latex_scoring markup.latex_tokens markup.latex_unseen markup.numbers markup.otsl markup.otsl_lenient markup.pipeline markup.scripts "
         "markup.sheets markup.table markup.text markup.xlsx models reasons safetensors_io schema shards shards_ray tokens work yaml_plain",
         2: "checks checks_images checks_row checks_set checks_shard checks_target engines engines.base engines.erniekit engines.logs engines.paddleformers fast_latex fast_markup fast_text "
         "fastpath formats formats.alto formats.base formats.chartqa formats.chat formats.chat_parse formats.delimited formats.delimited_rows formats.docling formats.docling_labels "
         "formats.erniekit formats.gt_pairs formats.hf formats.hf_configs formats.hf_files formats.hf_library formats.hme100k formats.hocr formats.icdar formats.im2latex formats.json_decode "
-        "formats.json_stream formats.label_studio formats.llava formats.lmdb_pages formats.lmdb_rec formats.messages formats.omnidocbench formats.otsl_parquet formats.paddleocr_rec "
+        "formats.json_stream formats.label_studio formats.llava formats.lmdb_pages formats.lmdb_rec formats.markups formats.messages formats.omnidocbench formats.otsl_parquet formats.paddleocr_rec "
         "formats.page_xml formats.parquet formats.plotqa formats.ppocrlabel formats.pubtabnet formats.regions formats.rows formats.targets formats.unimer formats.webdataset formats.xml_safe "
         "metrics metrics.answers metrics.cdm metrics.cdm_dvi metrics.cdm_grid metrics.cdm_latex metrics.cdm_match metrics.cdm_render "
         "metrics.cdm_signs metrics.cdm_symbols metrics.cells metrics.chart metrics.formula metrics.grits metrics.health metrics.normalise metrics.scrm metrics.table metrics.text "

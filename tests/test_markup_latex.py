@@ -125,7 +125,7 @@ def test_delimiters(formula: str, body: str) -> None:
         ("a\\\\[2pt](b)", "\\[a\\\\ (b)\\]"),
         ("a  b\n\tc", "\\[a b c\\]"),
         ("a\\ \n b\\", "\\[a\\ b\\ \\]"),
-        ("a % note\nb", "\\[a % note\nb\\]"),
+        ("a % note\nb", "\\[a b\\]"),
         ("50\\% \n b", "\\[50\\% b\\]"),
         ("\\text{if $x>0$}", "\\[\\text{if \\(x>0\\)}\\]"),
         ("\ufeffx\u200b", "\\[x\\]"),

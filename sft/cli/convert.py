@@ -12,6 +12,7 @@ from sft import formats, models, ui
 from sft.cli.common import json_option, model_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
 from sft.formats.base import Format
+from sft.formats.markups import MEANING
 from sft.shards import Runner
 from sft.types import Task
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from sft.convert import Result
     from sft.convert_unit import Order
 
-MARKUPS = ("auto", "text", "html", "otsl", "markdown", "csv", "latex", "deplot", "unichart")
+MARKUPS = ("auto", *MEANING)
 
 
 @click.command()

@@ -89,8 +89,8 @@ Read = Item | HubRow | Reject
 class Options:
     """What the user said about the source. `columns`: {"image": …, "text": …} for formats with named columns.
 
-    `markup`: how labels are written ("auto", "text", "html", "otsl", "markdown", "csv", "latex", "deplot", "unichart"; see
-    `sft.formats.targets`). `images`: the folder that image paths count from, where the format's own rule does not hold.
+    `markup`: how labels are written, "auto" or a key of `sft.formats.markups.MEANING`. `images`: the folder that image paths count
+    from, where the format's own rule does not hold.
     """
 
     task: Task | None = None

@@ -48,7 +48,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         except MarkupError as error:
             yield Reject(where, error.code, str(error), line[:RAW])
             continue
-        yield item(where, line, label, image, options, task=Task.FORMULA, usual="latex-tokens")
+        yield item(where, line, label, image, options, task=Task.FORMULA)
 
 
 def _images(path: Path) -> Path:

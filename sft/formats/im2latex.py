@@ -8,7 +8,8 @@ The original (zenodo 56198) and Harvard's preprocessed version, whose formulas a
     im2latex_formulas.norm.lst  \\alpha _ { 1 } ^ { r } \\gamma _ { 1 } + \\dots + \\alpha _ { N } ^ { r } \\gamma _ { N } = 0
 
 Formulas are counted from 0 and split at \\n alone, since some of them hold other line ends; what is not UTF-8 is read as
-ISO-8859-1, in which the set was published. The CSV that circulates (`formula,image`) is read as well. A folder with several lists needs
+ISO-8859-1, in which the set was published. Comments lost their line ends: images show what stands before the first `%`, or
+between the first two where the formula begins with one. The CSV that circulates (`formula,image`) is read as well. A folder with several lists needs
 `--split`. Images are looked for in formula_images_processed/, formula_images/, images_processed/, images/, and beside the list, or under `--images`.
 """
 
@@ -112,7 +113,7 @@ def _formula(stream: IO[bytes], starts: array[int], line: str) -> bytes | None:
 def read(unit: Unit, options: Options) -> Iterator[Read]:
     """An Item or a Reject for every line of a list, or record of a CSV."""
     folder = options.images or next((unit.path.parent / name for name in PICTURES if (unit.path.parent / name).is_dir()), unit.path.parent)
-    formula = replace(options, task=Task.FORMULA, markup="latex-tokens" if options.markup == "auto" else options.markup, images=folder)
+    formula = replace(options, task=Task.FORMULA, images=folder)
     if unit.path.suffix.lower() == ".csv":
         yield from delimited.read(unit, formula)
         return
@@ -139,7 +140,12 @@ def _item(where: str, line: str, raw: bytes | None, folder: Path, options: Optio
         image = picture(found[0], folder, below=True, turn=options.turn)
     except MarkupError as error:
         return Reject(where, error.code, str(error), line[:RAW])
-    return item(where, text, text, image, options, task=Task.FORMULA)
+    return item(where, text, _first_line(text), image, options, task=Task.FORMULA)
+
+
+def _first_line(formula: str) -> str:
+    """`formula` without a `%` before all else: it ended a line of the paper, and the images show what comes behind it."""
+    return formula.lstrip().removeprefix("%")
 
 
 FORMATS = {

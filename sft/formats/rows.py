@@ -169,12 +169,12 @@ def from_base64(text: str) -> bytes:
         raise MarkupError("image.unreadable", f"not base64: {error}") from error
 
 
-def item(where: str, raw: str, label: str, image: Picture, options: Options, *, task: Task, group: str = "", prompt: str = "", usual: str = "auto") -> Read:
-    """An Item with its finished target, or the Reject that says why the label is none. `usual`: how the format writes labels."""
+def item(where: str, raw: str, label: str, image: Picture, options: Options, *, task: Task, group: str = "", prompt: str = "") -> Read:
+    """An Item with its finished target, or the Reject that says why the label is none."""
     if not label.strip():
         return Reject(where, "target.empty", "no label", raw[:RAW])
     try:
-        target = make(task, label, markup=usual if options.markup == "auto" else options.markup)
+        target = make(task, label, markup=options.markup)
     except MarkupError as error:
         return Reject(where, error.code, str(error), raw[:RAW])
     return Item(where, image, target, task, group, prompt)

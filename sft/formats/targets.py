@@ -6,34 +6,13 @@ import re
 from collections.abc import Callable
 
 from sft.errors import UsageError
+from sft.formats.markups import MARKUPS, MEANING
 from sft.markup import chart, latex, text
 from sft.markup.errors import MarkupError
 from sft.types import Task
 
-# Task → how its labels may be written. For tables and charts `auto` finds it out; for the others it is the first.
-MARKUPS: dict[Task, tuple[str, ...]] = {
-    Task.OCR: ("text", "latex"),
-    Task.TABLE: ("html", "otsl", "docling-otsl", "markdown", "csv", "tsv"),
-    Task.FORMULA: ("latex", "latex-tokens"),
-    Task.CHART: tuple(chart.STYLES),
-    Task.SPOTTING: ("text",),
-    Task.SEAL: ("text",),
-}
-MEANING: dict[str, str] = {
-    "text": "plain text, taken as it is",
-    "latex": "a formula with or without delimiters; in a text, formulas between dollar signs",
-    "latex-tokens": "a formula spelt out with blanks between its tokens, which are taken out",
-    "html": "a table as HTML",
-    "otsl": "a table as OTSL with PaddleOCR-VL's six tokens",
-    "docling-otsl": "a table as OTSL with docling's tokens (<ched>, <rhed>, <srow>)",
-    "markdown": "a Markdown table",
-    "csv": "comma-separated values, quoted where needed",
-    "tsv": "tab-separated values",
-    "training": "chart rows by line, cells by ' | '",
-    "deplot": "chart rows by <0x0A>, cells by ' | ', the title first",
-    "unichart": "chart rows by ' & ', cells by ' | '",
-    "structchart": "chart rows by a literal \\n, cells by a literal \\t",
-}
+__all__ = ["MARKUPS", "MEANING", "make", "table_markup"]
+
 _HTML = re.compile(r"<(?:table|thead|tbody|tr|td|th)\b", re.IGNORECASE)
 _OTSL = re.compile(r"<(?:[felux]cel|nl)>")
 _DOCLING = re.compile(r"<(?:ched|rhed|srow|otsl|/otsl|loc_\d+)>")
@@ -63,7 +42,7 @@ def _text(label: str, markup: str) -> str:
 
 
 def _formula(label: str, markup: str) -> str:
-    return latex.to_target(label, tight=markup == "latex-tokens")
+    return latex.to_target(label, tight=True)
 
 
 def _chart(label: str, markup: str) -> str:

@@ -45,7 +45,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         if isinstance(text, Reject):
             yield text
         elif there:
-            yield item(where, text, text, Picture(path=image, turn=options.turn), options, task=Task.FORMULA, usual="latex-tokens")
+            yield item(where, text, text, Picture(path=image, turn=options.turn), options, task=Task.FORMULA)
         elif text.strip():
             yield Reject(where, "image.missing", f"no image {image.name}", begin(line), missing=image)
 

@@ -11,13 +11,33 @@ from sft.markup.errors import MarkupError
 from sft.markup.latex_check import MAX_LENGTH, check
 from sft.markup.latex_inline import inline_to_paren
 from sft.markup.latex_scoring import normalise_scoring
-from sft.markup.latex_tokens import BACKSLASHED, MARK, collapse, join, spelt_out, strip_delimiters, tokens, without_dollars, without_row_skips
+from sft.markup.latex_tokens import BACKSLASHED, MARK, collapse, strip_delimiters, tighten, tokens, without_dollars, without_row_skips
+from sft.markup.latex_unseen import unseen, without_unseen
 from sft.markup.text import clean_characters
 
-__all__ = ["check", "corruptions", "inline_to_paren", "normalise_scoring", "normalise_training", "strip_delimiters", "to_target", "tokens"]
+__all__ = [
+    "check",
+    "corruptions",
+    "inline_to_paren",
+    "normalise_scoring",
+    "normalise_training",
+    "strip_delimiters",
+    "to_target",
+    "tokens",
+    "unseen",
+]
 
 
-def to_target(formula: str, *, delimiters: str = "\\[ \\]", row_skips: bool = True, spaces: bool = True, dollars: bool = True, tight: bool = False) -> str:
+def to_target(
+    formula: str,
+    *,
+    delimiters: str = "\\[ \\]",
+    row_skips: bool = True,
+    spaces: bool = True,
+    dollars: bool = True,
+    tight: bool = False,
+    ink: bool = True,
+) -> str:
     """`formula`, with any delimiters or none, as a training target: `\\[…\\]`, or `\\( … \\)` with `delimiters="\\( \\)"`. Idempotent.
 
     The switches are those of `normalise_training`. Raises MarkupError: `target.empty` without a formula, `target.latex` if
@@ -25,38 +45,67 @@ def to_target(formula: str, *, delimiters: str = "\\[ \\]", row_skips: bool = Tr
     """
     if len(formula) > MAX_LENGTH:
         raise MarkupError("target.latex", f"{len(formula)} characters; no formula has more than {MAX_LENGTH}")
-    body = normalise_training(strip_delimiters(clean_characters(formula)), row_skips=row_skips, spaces=spaces, dollars=dollars, tight=tight)
+    source = _bare(clean_characters(formula), ink=ink)
+    body = normalise_training(source, row_skips=row_skips, spaces=spaces, dollars=dollars, tight=tight, ink=ink)
     if not body.strip("\\ "):
         raise MarkupError("target.empty", "no formula between the delimiters")
-    depth = 0
-    for found in MARK.finditer(body):
-        depth += {"{": 1, "}": -1}.get(found[0], 0)
-        if depth < 0:
-            raise MarkupError("target.latex", "} without {", place=f"offset {found.start()}")
-        if depth == 0 and found[0] in ("$", "\\[", "\\]", "\\(", "\\)"):
-            raise MarkupError("target.latex", f"{found[0]} inside a formula", place=f"offset {found.start()}", hint="one formula for one image, without text around it")
-    if depth:
-        raise MarkupError("target.latex", "{ without }")
+    _one_formula(body, commented="%" in formula)
     opening, closing = delimiters.split()
     return f"{opening} {body} {closing}" if opening == "\\(" else f"{opening}{body}{closing}"
 
 
-def normalise_training(formula: str, *, row_skips: bool = True, spaces: bool = True, dollars: bool = True, tight: bool = False) -> str:
+def _bare(formula: str, *, ink: bool) -> str:
+    """`formula` without its delimiters, wherever comments and labels stand around them."""
+    while True:
+        formula = strip_delimiters(formula)
+        seen = without_unseen(formula) if ink else formula
+        if seen == formula:
+            return formula
+        formula = seen
+
+
+def _one_formula(body: str, *, commented: bool) -> None:
+    """Raises MarkupError `target.latex` where braces do not match or another formula begins."""
+    hint = "a percent sign is \\%; what follows a bare one is a comment" if commented else ""
+    depth = 0
+    for found in MARK.finditer(body):
+        depth += {"{": 1, "}": -1}.get(found[0], 0)
+        if depth < 0:
+            raise MarkupError("target.latex", "} without {", place=f"offset {found.start()}", hint=hint)
+        if depth == 0 and found[0] in ("$", "\\[", "\\]", "\\(", "\\)"):
+            message = f"{found[0]} inside a formula"
+            raise MarkupError("target.latex", message, place=f"offset {found.start()}", hint="one formula for one image, without text around it")
+    if depth:
+        raise MarkupError("target.latex", "{ without }", hint=hint)
+
+
+def normalise_training(
+    formula: str,
+    *,
+    row_skips: bool = True,
+    spaces: bool = True,
+    dollars: bool = True,
+    tight: bool = False,
+    ink: bool = True,
+) -> str:
     """The body of a formula with less variety, and the same picture but for white space between rows. Idempotent.
 
     row_skips: `\\\\[2pt]` becomes `\\\\`, and a blank parts `\\\\` from a bracket after it (the pipeline would take `\\[` out of it).
     spaces: runs of white space become one blank, and none is left around the formula.
     dollars: `$x$` within the formula, as in `\\text{if $x$}`, becomes `\\(x\\)` (the pipeline would delete the dollar signs).
     tight: a formula spelt out token by token (`\\frac { a } { b }`) loses its white space (`\\frac{a}{b}`); any other is left alone.
+    ink: what cannot be seen goes: comments, `\\label{…}`, `\\nonumber`, `\\\\` before the first and after the last row.
     """
+    if ink:
+        formula = without_unseen(formula)
     if spaces:
         formula = collapse(formula)
     if row_skips:
         formula = without_row_skips(formula)
     if dollars:
         formula = without_dollars(formula)
-    if tight and spelt_out(formula):
-        formula = join(tokens(formula))
+    if tight:
+        formula = tighten(formula)
     return collapse(formula) if spaces else formula
 
 

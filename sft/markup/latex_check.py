@@ -1,7 +1,8 @@
 """Is a formula LaTeX? Two parsers that miss different things are asked, after bounds that keep both of them fast.
 
 pylatexenc finds arguments, braces and environments that do not close; latex2mathml `\\left` without `\\right` and double
-scripts. Neither knows all of LaTeX, so nothing is accused of a command that they do not know, or of what only they refuse.
+scripts. Neither knows all of LaTeX, so nothing is accused of a command that they do not know, or of what only they refuse. What
+they refuse and TeX sets is rewritten before they see it (`_for_pylatexenc`, `_for_latex2mathml`), so that the rest is still checked.
 """
 
 from __future__ import annotations
@@ -11,12 +12,18 @@ from typing import Any
 
 from sft.markup.errors import MarkupError
 from sft.markup.latex_tokens import strip_delimiters
+from sft.markup.latex_unseen import without_comments, without_last_row_end
 
 MAX_LENGTH = 20_000  # characters; a page full of formulas has 5 000
 MAX_DEPTH = 50  # groups, environments and \left within each other; both parsers recurse
 _MARK = re.compile(r"\\(begin|end)\s*\{([^{}]{0,40})\}|\\[A-Za-z]+|\\.|[{}%]", re.DOTALL)
 
-# What latex2mathml raises where it is right; its other exceptions (positions of arrays, \limits, \genfrac …) are its own limits
+_PRIMES = re.compile(r"'{2,}(?=\^)")  # TeX makes one superscript of x''^{2}
+_POSITION = re.compile(r"(\\begin\s?\{[A-Za-z]+\*?\})\s?\[[tbc]\]")
+_GROUP = r"\s?(?:\{(?:\\.|[^{}\\]){0,40}\}|\\.|[^\s{}\\])"
+_GENERAL_FRACTION = re.compile(rf"\\genfrac{_GROUP}{_GROUP}{_GROUP}{_GROUP}(?=\s?\{{)", re.DOTALL)
+
+# What latex2mathml raises where it is right; its other exceptions (\limits, columns of arrays …) are its own limits
 _SAYS = {
     "DoubleSubscriptsError": "two subscripts on one symbol",
     "DoubleSuperscriptsError": "two superscripts on one symbol",
@@ -73,11 +80,26 @@ def _nesting(body: str) -> None:
         raise _wrong(f"{stack[-1][0]} is never closed", stack[-1][1])
 
 
+def _for_pylatexenc(body: str) -> str:
+    """`body` without a row end at its end, for which pylatexenc wants a length. Offsets stay."""
+    return without_last_row_end(body)
+
+
+def _for_latex2mathml(body: str) -> str:
+    """`body` without what latex2mathml refuses though TeX sets it: `x''^{2}`, `\\begin{array}[t]`, `\\genfrac{}{}{0pt}{}`."""
+    body = _PRIMES.sub("'", without_comments(body))
+    if "\\genfrac" in body:
+        body = _GENERAL_FRACTION.sub(r"\\frac", body)
+    return _POSITION.sub(r"\1", body)
+
+
 def _pylatexenc(body: str) -> None:
     from pylatexenc.latexwalker import LatexWalker, LatexWalkerError
 
     try:
-        LatexWalker(body, tolerant_parsing=False).get_latex_nodes()
+        LatexWalker(_for_pylatexenc(body), tolerant_parsing=False).get_latex_nodes()
+    except IndexError:  # of its reader of \verb
+        raise _wrong("\\verb without its text", len(body)) from None
     except LatexWalkerError as error:
         position = getattr(error, "pos", None)
         message = str(getattr(error, "msg", "") or error).splitlines()[0]
@@ -88,8 +110,9 @@ def _latex2mathml(body: str) -> None:
     from latex2mathml.converter import convert_to_element
 
     convert: Any = convert_to_element
+    rewritten = _for_latex2mathml(body)
     try:
-        convert(body)
+        convert(rewritten)
     except RecursionError:
         raise
     except Exception as error:  # its own faults come as IndexError, KeyError, ValueError

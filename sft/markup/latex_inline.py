@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from sft.markup.latex_tokens import trim, without_dollars
+from sft.markup.latex_unseen import without_marks, without_row_ends
 
 _DOLLAR = re.compile(r"\\.|\$|\n[^\S\n]*\n", re.DOTALL)  # an escaped character, a dollar sign, the end of a paragraph
 _PARAGRAPH = -2  # stands in a list of places
@@ -36,10 +37,16 @@ def inline_to_paren(text: str) -> str:
         if closing is None:
             index += size
             continue
-        body = trim(without_dollars(text[start + size : places[closing]]))
+        body = _body(text[start + size : places[closing]])
         parts += [text[done:start], f"\\( {body} \\)" if size == 1 else f"\\[{body}\\]"]
         done, index = places[closing] + size, closing + size
     return "".join([*parts, text[done:]])
+
+
+def _body(source: str) -> str:
+    """What is trained of a formula: without `\\label{…}` and its like, but with its % signs, which in texts are hardly ever comments."""
+    body = trim(without_dollars(source))
+    return trim(without_row_ends(without_marks(body))) or body
 
 
 def _closing(text: str, places: list[int], index: int, size: int) -> int | None:

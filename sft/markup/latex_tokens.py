@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import re
 
+from sft.markup.latex_groups import HIDDEN, TextCommand, hide_texts, show_texts
+
 _TOKEN = re.compile(r"\\(?:begin|end)\s*\{[^{}\\]{1,40}\}|\\operatorname\s?\*|\\[A-Za-z]+|\\\s|\\.|\S", re.DOTALL)
 MARK = re.compile(r"\\(?:[A-Za-z]+|.)|[{}$]", re.DOTALL)  # what decides where a formula ends
 _ENVIRONMENT = re.compile(r"\\begin\s?\{(equation\*?|displaymath|math)\}")
 _PAIRS = (("\\[", "\\]"), ("\\(", "\\)"))
 BACKSLASHED = re.compile(r"\\.", re.DOTALL)
-_BRACKET = re.compile(r"\*?\s{0,9}\[([^\[\]{}]{1,60})\]")
+ROW_SKIP = re.compile(r"\*?\s{0,9}\[([^\[\]{}]{1,60})\]")
 _LENGTH = re.compile(r"[-+]?(\d+\.?\d*|\.\d+|(?=\\))(pt|em|ex|mm|cm|in|mu|px|bp|dd|pc|sp|cc|\\[A-Za-z]+)")
+_OPENED = re.compile(r"\\.|\{(\s?)", re.DOTALL)
+# What a normaliser writes in one piece though it parts all else: `\left(`, `\begin{array}`, `\hspace{1cm}`, `\\[2pt]`, `{}`
+_PIECES = re.compile(
+    r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\s*(?:\\(?:[A-Za-z]+|.)|[^\s\\{}])"
+    r"|\\begin\s*\{[^{}\\]{1,40}\}(?:\s*\[[tbc]\])?(?:\s*\{[^{}]*\})?|\\end\s*\{[^{}\\]{1,40}\}"
+    r"|\\(?:hspace|vspace|color|rule|special|cline|mathcolor)(?![A-Za-z])\s*\*?(?:\s*\{[^{}]*\}){0,2}"
+    r"|\\(?:operatorname|\\)\s*\*|\{\s*\}|\\\\(?:\s*\[[^\[\]{}]{1,60}\])?"
+    r"|(\\(?:[A-Za-z]+|.))",
+    re.DOTALL,
+)
+_PIECE = "="  # what each of these counts for
+_BEFORE_GROUP = re.compile(r"\s+(?=[*\[{])")
 _SPACE = re.compile(r"(\\\S)|\\\s+|\s+")  # an escaped character, a control space, plain white space
 
 
@@ -44,17 +58,64 @@ def _commented(formula: str) -> bool:
 
 
 def spelt_out(formula: str) -> bool:
-    """Is every token parted from the next by white space, as in im2latex-100k and HME100K?"""
-    words = tokens(formula)
-    return len(words) > 1 and collapse(" ".join(words)) == collapse(formula)
+    """Is every token parted from the next by white space, as in im2latex-100k and HME100K, but for what normalisers leave in one piece?
+
+    Where there are braces, they tell: blanks stand inside most of them (`\\frac { a } { b }`). Elsewhere every token counts.
+    """
+    masked, commands = hide_texts(formula)
+    return _is_spelt_out(masked, commands)
+
+
+def tighten(formula: str) -> str:
+    """`formula` without white space between its tokens if it is spelt out, else as it is. Blanks of a text (`\\text{if any}`) stay."""
+    if HIDDEN in formula or "\\verb" in formula or len(formula.split(None, 1)) < 2:
+        return formula
+    masked, commands = hide_texts(formula)
+    if not _is_spelt_out(masked, commands):
+        return formula
+    return show_texts(join(tokens(masked)), [_tight_text(command) for command in commands])
+
+
+def _is_spelt_out(masked: str, commands: list[TextCommand]) -> bool:
+    parted = _PIECES.sub(lambda found: found[0] if found[1] else f" {_PIECE} ", masked)
+    insides = [found[1] for found in _OPENED.finditer(parted) if found[1] is not None]
+    spelt = sum(map(bool, insides)) + sum(map(_text_is_spelt_out, commands))
+    if insides or spelt:
+        return 2 * spelt > len(insides)
+    words = tokens(parted)
+    return not commands and len(words) > 1 and collapse(" ".join(words)) == collapse(parted)
+
+
+def _text_is_spelt_out(command: TextCommand) -> bool:
+    """`\\text { i f }` means `\\text{if}`; `\\text{ if }` and `\\text { if any }` mean what they say."""
+    if not command.parted:
+        return False
+    for start, end in command.contents:
+        content = command.source[start:end]
+        words = tokens(content)
+        if not words or not content[0].isspace() or collapse(" ".join(words)) != collapse(content):
+            return False
+    return True
+
+
+def _tight_text(command: TextCommand) -> str:
+    spelt = _text_is_spelt_out(command)
+    parts: list[str] = []
+    done = 0
+    for start, end in command.contents:
+        content = command.source[start:end]
+        parts += [_BEFORE_GROUP.sub("", command.source[done:start]), join(tokens(content)) if spelt else content]
+        done = end
+    return "".join([*parts, command.source[done:]])
 
 
 def join(words: list[str]) -> str:
-    """Tokens as one formula, with a blank only where a command would swallow the letter after it."""
+    """Tokens as one formula, with a blank only where a command would swallow the letter after it, or `\\\\` the bracket."""
     parts: list[str] = []
     for word, after in zip(words, [*words[1:], ""], strict=False):
         parts.append(word)
-        if word[0] == "\\" and word[-1].isalpha() and after[:1].isalpha():
+        swallows = word[0] == "\\" and word[-1].isalpha() and after[:1].isalpha()
+        if swallows or (word == "\\\\" and after and after in "[]()"):
             parts.append(" ")
     return trim("".join(parts))
 
@@ -100,6 +161,11 @@ def _end(formula: str, start: int, opening: str, closing: str) -> int:
     return first  # a brace is never closed: that is for `check` to say
 
 
+def is_length(text: str) -> bool:
+    """Is this a length, such as `2pt` or `- 0 . 5 \\baselineskip`?"""
+    return _LENGTH.fullmatch("".join(text.split())) is not None
+
+
 def without_row_skips(formula: str) -> str:
     """`formula` without the lengths of `\\\\[2pt]`, and with a blank between `\\\\` and a bracket that stays. Idempotent."""
     if "\\\\" not in formula:
@@ -110,7 +176,7 @@ def without_row_skips(formula: str) -> str:
         if found[0] != "\\\\" or found.start() < done:
             continue
         end = after = found.end()
-        while (bracket := _BRACKET.match(formula, after)) and _LENGTH.fullmatch("".join(bracket[1].split())):
+        while (bracket := ROW_SKIP.match(formula, after)) and is_length(bracket[1]):
             after = bracket.end()
         parts += [formula[done:end], " " if formula[after : after + 1] in ("[", "]", "(", ")") else ""]
         done = after

@@ -98,14 +98,14 @@ def normalise_training(
     """
     if ink:
         formula = without_unseen(formula)
+    if tight:
+        formula = tighten(formula)
     if spaces:
         formula = collapse(formula)
     if row_skips:
         formula = without_row_skips(formula)
     if dollars:
         formula = without_dollars(formula)
-    if tight:
-        formula = tighten(formula)
     return collapse(formula) if spaces else formula
 
 

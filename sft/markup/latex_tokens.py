@@ -17,13 +17,14 @@ _OPENED = re.compile(r"\\.|\{(\s?)", re.DOTALL)
 # What a normaliser writes in one piece though it parts all else: `\left(`, `\begin{array}`, `\hspace{1cm}`, `\\[2pt]`, `{}`
 _PIECES = re.compile(
     r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\s*(?:\\(?:[A-Za-z]+|.)|[^\s\\{}])"
-    r"|\\begin\s*\{[^{}\\]{1,40}\}(?:\s*\[[tbc]\])?(?:\s*\{[^{}]*\})?|\\end\s*\{[^{}\\]{1,40}\}"
-    r"|\\(?:hspace|vspace|color|rule|special|cline|mathcolor)(?![A-Za-z])\s*\*?(?:\s*\{[^{}]*\}){0,2}"
+    r"|\\begin\s*\{[^{}\\]{1,40}\}(?:\s*\[[tbc]\])?(?:\{[^\s{}][^{}]*\})?|\\end\s*\{[^{}\\]{1,40}\}"
+    r"|\\(?:hspace|vspace|color|rule|special|cline|mathcolor)\*?(?:\{[^\s{}][^{}]*\}){1,2}"
     r"|\\(?:operatorname|\\)\s*\*|\{\s*\}|\\\\(?:\s*\[[^\[\]{}]{1,60}\])?"
     r"|(\\(?:[A-Za-z]+|.))",
     re.DOTALL,
 )
 _PIECE = "="  # what each of these counts for
+_BLANK_TOKEN = re.compile(r"\s{3,}")
 _BEFORE_GROUP = re.compile(r"\s+(?=[*\[{])")
 _SPACE = re.compile(r"(\\\S)|\\\s+|\s+")  # an escaped character, a control space, plain white space
 
@@ -104,9 +105,14 @@ def _tight_text(command: TextCommand) -> str:
     done = 0
     for start, end in command.contents:
         content = command.source[start:end]
-        parts += [_BEFORE_GROUP.sub("", command.source[done:start]), join(tokens(content)) if spelt else content]
+        parts += [_BEFORE_GROUP.sub("", command.source[done:start]), _tight_words(content) if spelt else content]
         done = end
     return "".join([*parts, command.source[done:]])
+
+
+def _tight_words(content: str) -> str:
+    """`f o r   a l l` is `for all`: a blank that is a token of its own stands between two blanks."""
+    return " ".join([join(tokens(word)) for word in _BLANK_TOKEN.split(content)])
 
 
 def join(words: list[str]) -> str:

@@ -24,6 +24,7 @@ _PIECES = re.compile(
     re.DOTALL,
 )
 _PIECE = "="  # what each of these counts for
+_OPENS = re.compile(r"\s*\[")
 _BLANK_TOKEN = re.compile(r"\s{3,}")
 _BEFORE_GROUP = re.compile(r"\s+(?=[*\[{])")
 _SPACE = re.compile(r"(\\\S)|\\\s+|\s+")  # an escaped character, a control space, plain white space
@@ -184,7 +185,11 @@ def without_row_skips(formula: str) -> str:
         end = after = found.end()
         while (bracket := ROW_SKIP.match(formula, after)) and is_length(bracket[1]):
             after = bracket.end()
-        parts += [formula[done:end], " " if formula[after : after + 1] in ("[", "]", "(", ")") else ""]
+        if after > end and _OPENS.match(formula, after):
+            parted = "{}"  # an array would read a length again, across a blank
+        else:
+            parted = " " if formula[after : after + 1] in ("[", "]", "(", ")") else ""
+        parts += [formula[done:end], parted]
         done = after
     return "".join([*parts, formula[done:]])
 

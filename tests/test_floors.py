@@ -15,7 +15,8 @@ FLOORS: dict[str, int] = {
     for floor, names in {
         0: "errors sft types",
         1: "config crops headers images jsonl looks manifest markup markup.celltext markup.chart markup.errors markup.grid markup.html markup.html_cells markup.html_fast markup.html_rows "
-        "markup.latex markup.latex_check markup.latex_groups markup.latex_inline markup.latex_scoring markup.latex_tokens markup.latex_unseen markup.numbers markup.otsl markup.otsl_lenient markup.pipeline markup.scripts "
+        "markup.latex markup.latex_check markup.latex_groups markup.latex_inline markup.latex_scoring markup.latex_tokens "
+        "markup.latex_unseen markup.numbers markup.otsl markup.otsl_lenient markup.pipeline markup.scripts "
         "markup.sheets markup.table markup.text markup.xlsx models reasons safetensors_io schema shards shards_ray tokens work yaml_plain",
         2: "checks checks_images checks_row checks_set checks_shard checks_target engines engines.base engines.erniekit engines.logs engines.paddleformers fast_latex fast_markup fast_text "
         "fastpath formats formats.alto formats.base formats.chartqa formats.chat formats.chat_parse formats.delimited formats.delimited_rows formats.docling formats.docling_labels "

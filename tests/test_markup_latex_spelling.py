@@ -14,7 +14,9 @@ from sft.markup import latex
 from sft.markup.latex_tokens import spelt_out, tighten
 from sft.types import Task
 
-GOLDEN: list[dict[str, str]] = json.loads((Path(__file__).parent / "golden" / "markup_text" / "spelt_out.json").read_text("utf-8"))
+GOLDEN: list[dict[str, str]] = json.loads(
+    (Path(__file__).parent / "golden" / "markup_text" / "spelt_out.json").read_text("utf-8")
+)
 
 
 @pytest.mark.parametrize("row", GOLDEN, ids=lambda row: row["spelt"])
@@ -31,7 +33,10 @@ def test_what_published_normalisers_write(row: dict[str, str]) -> None:
     ("spelt", "tight"),
     [
         ("\\left( \\frac { a } { b } \\right)", "\\left(\\frac{a}{b}\\right)"),
-        ("\\left\\{ \\begin{array} { c } { x } \\\\ { y } \\\\ \\end{array} \\right.", "\\left\\{\\begin{array}{c}{x}\\\\{y}\\\\\\end{array}\\right."),
+        (
+            "\\left\\{ \\begin{array} { c } { x } \\\\ { y } \\\\ \\end{array} \\right.",
+            "\\left\\{\\begin{array}{c}{x}\\\\{y}\\\\\\end{array}\\right.",
+        ),
         ("\\operatorname* { l i m } _ { n \\to \\infty } a _ { n }", "\\operatorname*{lim}_{n\\to\\infty}a_{n}"),
         ("\\left. \\frac { d f } { d x } \\right|_ { x = 0 }", "\\left.\\frac{df}{dx}\\right|_{x=0}"),
         ("E _ { k } = \\frac { 1 } { 2 } m v ^ { 2 }", "E_{k}=\\frac{1}{2}mv^{2}"),
@@ -84,8 +89,27 @@ def test_what_people_wrote_by_hand_is_left_alone(formula: str) -> None:
 
 # A generator of formulas as (token, token, …): written without blanks, and as normalisers do. Groups, commands and texts nest.
 Words = tuple[str, ...]
-LETTERS = st.sampled_from([*"abxyzABC0127+-=<>,.()|!", "\\alpha", "\\beta", "\\infty", "\\cdot", "\\sum", "\\in", "\\,", "\\;", "\\%", "\\{", "\\}", "\\prime", "\\ "])
-ACCENTS = st.sampled_from(["\\sqrt", "\\hat", "\\overline", "\\mathrm", "\\mathbf", "\\operatorname", "\\operatorname*", "\\phantom"])
+LETTERS = st.sampled_from(
+    [
+        *"abxyzABC0127+-=<>,.()|!",
+        "\\alpha",
+        "\\beta",
+        "\\infty",
+        "\\cdot",
+        "\\sum",
+        "\\in",
+        "\\,",
+        "\\;",
+        "\\%",
+        "\\{",
+        "\\}",
+        "\\prime",
+        "\\ ",
+    ]
+)
+ACCENTS = st.sampled_from(
+    ["\\sqrt", "\\hat", "\\overline", "\\mathrm", "\\mathbf", "\\operatorname", "\\operatorname*", "\\phantom"]
+)
 FENCES = st.sampled_from([("(", ")"), ("[", "]"), (".", "|"), ("\\{", "."), ("\\langle", "\\rangle"), ("\\|", "\\|")])
 TEXTS = st.sampled_from(["if", "otherwise", "and", "i.e."])
 GLUED = frozenset({"\\left", "\\right"})
@@ -99,7 +123,9 @@ def extended(inner: st.SearchStrategy[Words]) -> st.SearchStrategy[Words]:
     cells = st.lists(inner.map(group), min_size=2, max_size=2)
     return st.one_of(
         st.tuples(inner, inner).map(lambda two: ("\\frac", *group(two[0]), *group(two[1]))),
-        st.tuples(LETTERS.filter(str.isalnum), st.sampled_from("_^"), inner).map(lambda one: (one[0], one[1], *group(one[2]))),
+        st.tuples(LETTERS.filter(str.isalnum), st.sampled_from("_^"), inner).map(
+            lambda one: (one[0], one[1], *group(one[2]))
+        ),
         st.tuples(ACCENTS, inner).map(lambda one: (one[0], *group(one[1]))),
         st.tuples(FENCES, inner).map(lambda one: ("\\left", one[0][0], *one[1], "\\right", one[0][1])),
         st.lists(cells, min_size=1, max_size=3).map(table),
@@ -114,7 +140,9 @@ def table(rows: list[list[Words]]) -> Words:
     return ("\\begin{array}", *group(("c", "c")), *written, "\\end{array}")
 
 
-formulas = st.recursive(LETTERS.map(lambda letter: (letter,)), extended, max_leaves=12).filter(lambda words: words[-1] not in ("\\ ", "\\\\"))
+formulas = st.recursive(LETTERS.map(lambda letter: (letter,)), extended, max_leaves=12).filter(
+    lambda words: words[-1] not in ("\\ ", "\\\\")
+)
 
 
 def tight(words: Words) -> str:
@@ -143,8 +171,33 @@ def test_what_is_spelt_out_is_joined_again(words: Words, fences: bool, lengths: 
     assert latex.to_target(written, tight=True) == f"\\[{written}\\]"
 
 
+PIECES = [
+    "\\text",
+    "\\mbox",
+    "{",
+    "}",
+    "{ ",
+    " }",
+    " ",
+    "   ",
+    "a",
+    "\\hspace",
+    "1cm",
+    "\\left",
+    "(",
+    "\\\\",
+    "[2pt]",
+    "\\tag",
+    "*",
+    "_",
+    "\\verb|",
+    "\0",
+    "\\raisebox",
+]
+
+
 @settings(max_examples=1000, deadline=None)
-@given(st.lists(st.sampled_from(["\\text", "\\mbox", "{", "}", "{ ", " }", " ", "   ", "a", "\\hspace", "1cm", "\\left", "(", "\\\\", "[2pt]", "\\tag", "*", "_", "\\verb|", "\0", "\\raisebox"]), max_size=12).map("".join))
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 def test_joining_loses_nothing_but_white_space(formula: str) -> None:
     joined = tighten(formula)
     assert "".join(joined.split()) == "".join(formula.split())

@@ -11,7 +11,16 @@ from sft.markup.errors import MarkupError
 from sft.markup.latex_check import MAX_LENGTH, check
 from sft.markup.latex_inline import inline_to_paren
 from sft.markup.latex_scoring import normalise_scoring
-from sft.markup.latex_tokens import BACKSLASHED, MARK, collapse, strip_delimiters, tighten, tokens, without_dollars, without_row_skips
+from sft.markup.latex_tokens import (
+    BACKSLASHED,
+    MARK,
+    collapse,
+    strip_delimiters,
+    tighten,
+    tokens,
+    without_dollars,
+    without_row_skips,
+)
 from sft.markup.latex_unseen import unseen, without_unseen
 from sft.markup.text import clean_characters
 
@@ -74,7 +83,12 @@ def _one_formula(body: str, *, commented: bool) -> None:
             raise MarkupError("target.latex", "} without {", place=f"offset {found.start()}", hint=hint)
         if depth == 0 and found[0] in ("$", "\\[", "\\]", "\\(", "\\)"):
             message = f"{found[0]} inside a formula"
-            raise MarkupError("target.latex", message, place=f"offset {found.start()}", hint="one formula for one image, without text around it")
+            raise MarkupError(
+                "target.latex",
+                message,
+                place=f"offset {found.start()}",
+                hint="one formula for one image, without text around it",
+            )
     if depth:
         raise MarkupError("target.latex", "{ without }", hint=hint)
 
@@ -118,9 +132,20 @@ def corruptions(formula: str) -> list[MarkupError]:
             after = body[mark.end() : mark.end() + 1]
             if mark[0] == "\\\\" and after and after in "[]()":
                 hint = "write \\\\ without a length" if after == "[" else "put a blank between"
-                found.append(MarkupError("target.row_skip", f"{after} right after \\\\", place=f"offset {mark.start()}", hint=hint))
+                found.append(
+                    MarkupError(
+                        "target.row_skip", f"{after} right after \\\\", place=f"offset {mark.start()}", hint=hint
+                    )
+                )
                 break
     if "$" in body:
         message = "a dollar sign inside a formula; the PaddleOCR pipeline deletes it"
-        found.append(MarkupError("target.dollar", message, place=f"offset {body.index('$')}", hint="write \\( … \\) inside \\text, and \\text{USD} for a currency"))
+        found.append(
+            MarkupError(
+                "target.dollar",
+                message,
+                place=f"offset {body.index('$')}",
+                hint="write \\( … \\) inside \\text, and \\text{USD} for a currency",
+            )
+        )
     return found

@@ -8,14 +8,21 @@ from dataclasses import dataclass
 _BRACE = re.compile(r"\\(?:[A-Za-z]+|.)|[{}]", re.DOTALL)
 # Command → how many of its arguments come before what is text or a name; white space in all of them is left to the text
 _TEXTS = {
-    **dict.fromkeys(("text", "textrm", "textbf", "textit", "textsf", "texttt", "textnormal", "textup", "textmd", "textsl"), 0),
-    **dict.fromkeys(("textsc", "emph", "mbox", "hbox", "vbox", "fbox", "makebox", "framebox", "tag", "intertext", "shortintertext"), 0),
+    **dict.fromkeys(
+        ("text", "textrm", "textbf", "textit", "textsf", "texttt", "textnormal", "textup", "textmd", "textsl"), 0
+    ),
+    **dict.fromkeys(
+        ("textsc", "emph", "mbox", "hbox", "vbox", "fbox", "makebox", "framebox", "tag", "intertext", "shortintertext"),
+        0,
+    ),
     **dict.fromkeys(("ref", "eqref", "cite", "label", "url", "ce", "pu", "si", "unit", "num"), 0),
     **dict.fromkeys(("raisebox", "colorbox", "parbox", "href", "SI", "qty"), 1),
     "fcolorbox": 2,
 }
 _TEXT = re.compile(rf"\\(?:{'|'.join(sorted(_TEXTS, key=len, reverse=True))})(?![A-Za-z])")
-_BEFORE = re.compile(r"\*?(?:\s{0,9}(?:to|spread)\s?[-.\w]{1,20})?(?:\s{0,9}\[[^\[\]{}]{0,40}\]){0,3}(\s*)\{")  # `\hbox to 1cm`, `\makebox[1cm][c]`
+_BEFORE = re.compile(
+    r"\*?(?:\s{0,9}(?:to|spread)\s?[-.\w]{1,20})?(?:\s{0,9}\[[^\[\]{}]{0,40}\]){0,3}(\s*)\{"
+)  # `\hbox to 1cm`, `\makebox[1cm][c]`
 HIDDEN = "\0"  # stands for a command whose argument is text; never part of a sound label
 
 

@@ -174,7 +174,7 @@ def is_length(text: str) -> bool:
 
 
 def without_row_skips(formula: str) -> str:
-    """`formula` without the lengths of `\\\\[2pt]`, and with a blank between `\\\\` and a bracket that stays. Idempotent."""
+    """`formula` without the lengths of `\\\\[2pt]`, and with a blank (or `{}`) between `\\\\` and a bracket that stays. Idempotent."""
     if "\\\\" not in formula:
         return formula
     parts: list[str] = []
@@ -185,13 +185,16 @@ def without_row_skips(formula: str) -> str:
         end = after = found.end()
         while (bracket := ROW_SKIP.match(formula, after)) and is_length(bracket[1]):
             after = bracket.end()
-        if after > end and _OPENS.match(formula, after):
-            parted = "{}"  # an array would read a length again, across a blank
-        else:
-            parted = " " if formula[after : after + 1] in ("[", "]", "(", ")") else ""
-        parts += [formula[done:end], parted]
+        parts += [formula[done:end], _parted(formula, after, skipped=after > end)]
         done = after
     return "".join([*parts, formula[done:]])
+
+
+def _parted(formula: str, place: int, *, skipped: bool) -> str:
+    """What must stand between `\\\\` and what comes at `place`, behind the length that was skipped or the row end itself."""
+    if skipped and _OPENS.match(formula, place):
+        return "{}"  # an array would look for a length again, across a blank too
+    return " " if formula[place : place + 1] in ("[", "]", "(", ")") else ""
 
 
 def without_dollars(formula: str) -> str:

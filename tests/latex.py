@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from sft.metrics.cdm_dvi import Box, _Reader
-from sft.metrics.cdm_render import _metrics
+from sft.metrics.cdm.typeset import Box, _metrics, _Reader
 
 PAGE = r"""\documentclass{article}
 \usepackage{amsmath,amssymb}

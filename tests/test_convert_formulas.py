@@ -1,4 +1,6 @@
-"""One formula, spelt out or with what cannot be seen, becomes the same label whatever format it comes in; and what --markup takes."""
+"""One formula, spelt out or with what cannot be seen, becomes the same label whatever format it comes in; and what
+--markup takes.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ from PIL import Image
 from sft.cli.convert import convert
 from sft.formats import get
 from sft.formats.base import Item, Options
-from sft.formats.markups import MARKUPS, MEANING
-from sft.formats.targets import make
+from sft.formats.shared.markups import MARKUPS, MEANING
+from sft.formats.shared.targets import make
 from sft.markup import chart
 from sft.markup.errors import MarkupError
 from sft.types import Task

@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from waiting import wait_for
 
 from sft.errors import EngineError
-from sft.launch import Process, clean_environment, run_json, shell_line, tail
+from sft.runtime.process import Process, clean_environment, run_json, shell_line, tail
 
 STUBBORN = """
 import signal, subprocess, sys, time
@@ -23,6 +24,9 @@ time.sleep(600)
 """
 
 
+SIZE = 1000  # 100 lines of it are more than one pipe holds and less than two
+
+
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -30,32 +34,28 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_dead(pid: int, seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not alive(pid)
+def wait_dead(pid: int) -> None:
+    wait_for(lambda: not alive(pid), f"the end of process {pid}")
 
 
 def first_line(process: Process) -> str:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        lines = process.lines(0.2)
-        if lines:
-            return lines[0]
-    raise AssertionError("no output")
+    return (wait_for(lambda: process.lines(0.2), "output") or [])[0]
 
 
 def test_output_and_exit_code(tmp_path: Path) -> None:
     seen: list[str] = []
-    with Process([sys.executable, "-c", "import sys; print('ক'); print('err', file=sys.stderr); sys.exit(7)"], tmp_path / "log") as process:
+    with Process(
+        [sys.executable, "-c", "import sys; print('ক'); print('err', file=sys.stderr); sys.exit(7)"], tmp_path / "log"
+    ) as process:
         assert process.wait(seen.append) == 7
     assert sorted(seen) == ["err\n", "ক\n"]
     assert (tmp_path / "log").read_text().splitlines() == [line.strip() for line in seen]
 
 
 def test_killed_command_gives_128_plus_signal(tmp_path: Path) -> None:
-    with Process([sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"], tmp_path / "log") as process:
+    with Process(
+        [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"], tmp_path / "log"
+    ) as process:
         assert process.wait() == 137
 
 
@@ -66,11 +66,32 @@ def test_missing_program_says_so(tmp_path: Path) -> None:
     assert "cannot start" in seen[0]
 
 
+def test_the_last_words_are_read_before_the_exit_code_is_told(tmp_path: Path) -> None:
+    """The log is a pipe that is full until the command has ended: so slow may a busy machine be."""
+    os.mkfifo(tmp_path / "log")
+    reader = os.open(tmp_path / "log", os.O_RDONLY | os.O_NONBLOCK)
+    program = f"for _ in range(100): print('x' * {SIZE - 1})\nprint('last words', flush=True)"
+    with Process([sys.executable, "-c", program], tmp_path / "log") as process:
+        wait_for(lambda: not process.running, "the end of the command")
+        assert b"last words" not in os.read(reader, SIZE)
+
+        def drain() -> bytes:
+            os.set_blocking(reader, True)
+            return b"".join(iter(lambda: os.read(reader, SIZE), b""))
+
+        with ThreadPoolExecutor(1) as pool:
+            drained = pool.submit(drain)
+            assert process.exit_code() == 0
+            assert "last words\n" in (process.lines(0) or [])
+        assert drained.result().endswith(b"last words\n")
+    os.close(reader)
+
+
 def test_leaving_the_block_ends_even_a_detached_grandchild(tmp_path: Path) -> None:
     with Process([sys.executable, "-c", STUBBORN], tmp_path / "log") as process:
         grandchild = int(first_line(process))
         assert alive(grandchild)
-    assert wait_dead(grandchild)
+    wait_dead(grandchild)
 
 
 def test_sigkill_of_the_workbench_ends_everything(tmp_path: Path) -> None:
@@ -90,7 +111,7 @@ with Process([{sys.executable!r}, "-c", {STUBBORN!r}], Path({str(tmp_path / "log
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    assert wait_dead(grandchild)
+    wait_dead(grandchild)
 
 
 def test_ctrl_c_in_the_terminal_does_not_reach_the_command_first(tmp_path: Path) -> None:
@@ -123,7 +144,9 @@ def test_worker_failure_shows_its_last_words(tmp_path: Path) -> None:
 
 
 def test_sigterm_to_the_leash_ends_the_command(tmp_path: Path) -> None:
-    with Process([sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"], tmp_path / "log") as process:
+    with Process(
+        [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"], tmp_path / "log"
+    ) as process:
         assert first_line(process) == "up\n"
         assert process._popen is not None
         process._popen.send_signal(signal.SIGTERM)

@@ -1,4 +1,6 @@
-"""Labels are changed, pictures are not: LaTeX itself sets what a formula was and what became of it, and draws the same."""
+"""Labels are changed, pictures are not: LaTeX itself sets what a formula was and what became of it, and draws the
+same.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 from latex import pictures, require_latex
 
-from sft.markup import latex
+from sft.markup import latex, latex_tokens
 from sft.markup.errors import MarkupError
 
 GOLDEN = Path(__file__).parent / "golden" / "markup_text"
@@ -90,7 +92,8 @@ def formula(draw: random.Random, depth: int = 3) -> list[str]:
 
 
 def written(draw: random.Random, words: list[str]) -> str:
-    """Spelt out, blanks behind `\\left` or not, with marks that print nothing between the tokens, and row ends around it.
+    """Spelt out, blanks behind `\\left` or not, with marks that print nothing between the tokens, and row ends around
+    it.
 
     One label at most, as amsmath demands; a row end beside + or - would change the space around the sign.
     """
@@ -109,7 +112,9 @@ def written(draw: random.Random, words: list[str]) -> str:
 
 def same_pictures(labels: list[str], targets: list[str]) -> list[tuple[str, str]]:
     """The pairs that LaTeX draws differently, or sets only one of."""
-    drawn = pictures([latex.strip_delimiters(text) for pair in zip(labels, targets, strict=True) for text in pair])
+    drawn = pictures(
+        [latex_tokens.strip_delimiters(text) for pair in zip(labels, targets, strict=True) for text in pair]
+    )
     return [
         pair
         for pair, one, other in zip(zip(labels, targets, strict=True), drawn[::2], drawn[1::2], strict=True)
@@ -121,7 +126,10 @@ def test_a_thousand_formulas_keep_their_picture() -> None:
     draw = random.Random(20)
     labels = [written(draw, formula(draw)) for _ in range(1200)]
     targets = [latex.to_target(label, tight=True) for label in labels]
-    assert sum(label != latex.strip_delimiters(target) for label, target in zip(labels, targets, strict=True)) > 1000
+    assert (
+        sum(label != latex_tokens.strip_delimiters(target) for label, target in zip(labels, targets, strict=True))
+        > 1000
+    )
     assert same_pictures(labels, targets) == []
     assert sum(picture is not None for picture in pictures(labels[:250])) > 200  # and most are formulas to LaTeX
 

@@ -1,4 +1,6 @@
-"""Formulas that a normaliser spelt out token by token: joined they are what they were, in every format that holds formulas."""
+"""Formulas that a normaliser spelt out token by token: joined they are what they were, in every format that holds
+formulas.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft.formats import targets
+from sft.formats.shared import targets
 from sft.markup import latex
 from sft.markup.latex_tokens import spelt_out, tighten
 from sft.types import Task
@@ -87,7 +89,8 @@ def test_what_people_wrote_by_hand_is_left_alone(formula: str) -> None:
     assert latex.to_target(formula, tight=True) == f"\\[{formula}\\]"
 
 
-# A generator of formulas as (token, token, …): written without blanks, and as normalisers do. Groups, commands and texts nest.
+# A generator of formulas as (token, token, …): written without blanks, and as normalisers do. Groups, commands and
+# texts nest.
 Words = tuple[str, ...]
 LETTERS = st.sampled_from(
     [
@@ -155,7 +158,9 @@ def tight(words: Words) -> str:
 
 
 def as_normalised(words: Words, *, fences: bool, lengths: bool) -> str:
-    """Blanks between all tokens, but none behind `\\left` (if `fences`) and none in `\\hspace{0.5cm}` (if `lengths`)."""
+    """Blanks between all tokens, but none behind `\\left` (if `fences`) and none in `\\hspace{0.5cm}` (if
+    `lengths`).
+    """
     text = ""
     for word in words:
         text += word + ("" if fences and word in GLUED else " ")

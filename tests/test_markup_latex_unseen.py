@@ -1,4 +1,6 @@
-"""What leaves no ink is no part of a label: comments, \\label, \\nonumber, row ends without a row. Everything else stays."""
+"""What leaves no ink is no part of a label: comments, \\label, \\nonumber, row ends without a row. Everything else
+stays.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft.checks_target import check_answer
-from sft.markup import latex
+from sft.markup import latex, latex_unseen
 from sft.markup.errors import MarkupError
 from sft.markup.latex_unseen import without_unseen
+from sft.validate.row import check_answer
 
 SEEN = [
     ("E=mc^2\\label{eq:mass}", "E=mc^2"),
@@ -74,7 +76,7 @@ def test_only_ink_is_left(label: str, body: str) -> None:
     target = latex.to_target(label)
     assert target == f"\\[{body}\\]"
     assert latex.to_target(target) == target
-    assert latex.unseen(target) == ""
+    assert latex_unseen.unseen(target) == ""
     tight = latex.to_target(label, tight=True)
     assert latex.to_target(tight, tight=True) == tight
 
@@ -200,7 +202,7 @@ def test_targets_without_the_unseen_are_idempotent(formula: str, tight: bool) ->
         assert failure.code in ("target.empty", "target.latex")
         return
     assert latex.to_target(target, tight=tight) == target
-    assert latex.unseen(target) == ""
+    assert latex_unseen.unseen(target) == ""
 
 
 MARKS = st.sampled_from(

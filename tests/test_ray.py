@@ -8,22 +8,38 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 from tiny_format import ROWS_PER_UNIT, TINY
+from waiting import PATIENCE, wait_for
 
-from sft.convert import convert
-from sft.convert_unit import Order
+from sft.convert.driver import convert
+from sft.convert.worker import ConvertRequest
 from sft.errors import EngineError, ProblemsFound
-from sft.shards import Runner, need_ray, run
+from sft.runtime.parallel import run
+from sft.runtime.runner import Runner, need_ray
 
 ROOT = Path(__file__).parent.parent
 UNITS = 30
 # Ray 2.60 leaves sockets and pipes of the processes it starts to the garbage collector.
-pytestmark = [pytest.mark.filterwarnings("ignore:.*:ResourceWarning"), pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+class SlowClock:
+    """The module `time` with ten times the 30 s that Ray 2.60 gives a node to start."""
+
+    def monotonic(self) -> float:
+        return time.monotonic() / 10
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +54,12 @@ def cluster(notes: Path) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ray._private.node.time", SlowClock())
         patch.setenv("TINY_NOTES", str(notes))
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
-        found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        second = found.add_node(num_cpus=1)
-        found.wait_for_nodes()
+        found = Cluster(initialize_head=True, head_node_args={"wait": False, "num_cpus": 1, "include_dashboard": False})
+        second = found.add_node(wait=False, num_cpus=1)  # it would wait 30 s at most
+        found.wait_for_nodes(timeout=PATIENCE)
     yield found, second
     stop: Any = found.shutdown  # without types
     stop()
@@ -55,13 +72,17 @@ def source(folder: Path) -> Path:
     rows = []
     for number in range(UNITS * ROWS_PER_UNIT):
         box = [[number % 9, 2], [50, 2], [50, 30], [number % 9, 30]]
-        rows.append(json.dumps({"images": [f"{number % 5}.png"], "text": f"row {number}", "quad": box if number % 2 else []}))
+        rows.append(
+            json.dumps({"images": [f"{number % 5}.png"], "text": f"row {number}", "quad": box if number % 2 else []})
+        )
     (folder / "labels.txt").write_text("\n".join(rows) + "\n")
     return folder / "labels.txt"
 
 
 def outcome(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 def square(number: int) -> int:
@@ -86,33 +107,68 @@ def test_the_command_line_writes_the_same_files_on_a_cluster(cluster: Any, tmp_p
     (tmp_path / "rec.txt").write_text("".join(f"{number % 4}.png\tword {number}\n" for number in range(40)))
     found = []
     for words in (["--workers", "1"], ["--runner", "ray", "--address", cluster[0].address]):
-        command = [sys.executable, "-m", "sft", "convert", "paddleocr-rec", str(tmp_path / "rec.txt"), "-o", str(tmp_path / "out" / "rec.jsonl"), "--copy", "--fresh", *words]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=120)
+        command = [
+            sys.executable,
+            "-m",
+            "sft",
+            "convert",
+            "paddleocr-rec",
+            str(tmp_path / "rec.txt"),
+            "-o",
+            str(tmp_path / "out" / "rec.jsonl"),
+            "--copy",
+            "--fresh",
+            *words,
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=PATIENCE)
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[-1].endswith("rec.rejects.jsonl") and "ray" not in done.stdout
         found.append(outcome(tmp_path / "out"))
     assert found[0] == found[1] and {"rec.jsonl", "rec.manifest.json", "rec.rejects.jsonl"} < found[0].keys()
 
 
-def test_a_node_that_dies_costs_time_and_nothing_else(cluster: Any, notes: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_node_that_dies_costs_time_and_nothing_else(
+    cluster: Any, notes: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     nodes, second = cluster
-    order = Order("tiny", source(tmp_path), tmp_path / "one" / "out.jsonl")
+    order = ConvertRequest("tiny", source(tmp_path), tmp_path / "one" / "out.jsonl")
     convert(order, Runner(workers=1), source_format=TINY)
-    killed: list[str] = []
+    holds = [notes / f"hold-{node.node_id}" for node in (nodes.head_node, second)]
+    killing: list[Future[str]] = []
 
-    def kill_one(done: int, total: int) -> None:
-        if done < 8 or killed:
-            return
-        (notes / f"hold-{second.node_id}").touch()
-        deadline = time.monotonic() + 60
-        while not killed and time.monotonic() < deadline:  # until the second node is in the middle of a unit
-            killed.extend(path.name.removeprefix("held-") for path in notes.glob("held-*"))
-        nodes.remove_node(second, allow_graceful=False)
+    def held() -> list[str]:
+        return [path.name.split("-")[1] for path in notes.glob(f"held-*-{second.node_id}")]
 
-    result = convert(Order("tiny", order.source, tmp_path / "two" / "out.jsonl"), Runner("ray", address=nodes.address), progress=kill_one, source_format=TINY)
+    def kill_in_a_unit() -> str:
+        """Which of the second node.
+
+        Both nodes hold the next unit that they begin, so that one is left for the second however late it comes.
+        """
+        try:
+            (unit,) = wait_for(held, "the second node to be in the middle of a unit")
+            nodes.remove_node(second, allow_graceful=False)
+        finally:
+            holds[0].unlink()  # the other one stays: a worker may outlive its node for a moment
+        return unit
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def watch(done: int, total: int) -> None:
+            if done >= 8 and not killing:
+                for hold in holds:
+                    hold.touch()
+                killing.append(pool.submit(kill_in_a_unit))
+
+        result = convert(
+            ConvertRequest("tiny", order.source, tmp_path / "two" / "out.jsonl"),
+            Runner("ray", address=nodes.address),
+            progress=watch,
+            source_format=TINY,
+        )
+    killed = killing[0].result()
     assert result.manifest["counts"]["in"] == UNITS * ROWS_PER_UNIT
     assert outcome(tmp_path / "two") == outcome(tmp_path / "one")
-    assert killed and all(len(list(notes.glob(f"{unit}-*"))) == 2 for unit in killed), "the unit of the dead node was read again by the other"
+    assert len(list(notes.glob(f"{killed}-*"))) == 2, "the unit of the dead node was read again by the other"
     assert "Raylet is terminated" not in capfd.readouterr().out
 
 

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE, wait_for
 
-from sft import shards_ray
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.shards import AHEAD, Runner, guarded, run
+from sft.runtime import ray_cluster
+from sft.runtime.parallel import run
+from sft.runtime.runner import AHEAD, Runner, guarded
 
 TWO = Runner(workers=2)
 
@@ -23,8 +25,13 @@ def square(number: int) -> int:
     return number * number
 
 
-def first_is_slow(number: int) -> int:
-    time.sleep(0.3 if number == 0 else 0)
+def first_is_slow(shard: tuple[int, Path]) -> int:
+    """Shard 0 ends after all others that may be handed out before its result is there."""
+    number, folder = shard
+    if number == 0:
+        wait_for(lambda: len(list(folder.iterdir())) >= AHEAD * 2 - 1, "the other shards")
+        time.sleep(0.1)  # for more, which should not come
+    (folder / str(number)).touch()
     return number
 
 
@@ -55,8 +62,10 @@ def exits_at_three(number: int) -> int:
     return number
 
 
-def sleeps(number: int) -> int:
-    time.sleep(60)
+def sleeps(shard: tuple[int, str]) -> int:
+    number, folder = shard
+    (Path(folder) / str(number)).touch()
+    time.sleep(600)
     return number
 
 
@@ -66,17 +75,17 @@ def test_results_come_in_order(workers: int, count: int) -> None:
     assert list(run(square, range(count), Runner(workers=workers))) == [number * number for number in range(count)]
 
 
-def test_a_slow_first_shard_holds_the_others_back() -> None:
+def test_a_slow_first_shard_holds_the_others_back(tmp_path: Path) -> None:
     asked: list[int] = []
 
-    def shards() -> Iterator[int]:
+    def shards() -> Iterator[tuple[int, Path]]:
         for number in range(100):
             asked.append(number)
-            yield number
+            yield number, tmp_path
 
     results = run(first_is_slow, shards(), TWO)
     assert next(results) == 0
-    assert len(asked) <= AHEAD * 2 + 1
+    assert AHEAD * 2 <= len(asked) <= AHEAD * 2 + 1
     assert list(results) == list(range(1, 100))
 
 
@@ -132,7 +141,7 @@ from sft.shards import Runner, run
 if __name__ == "__main__":
     print("begun", flush=True)
     try:
-        list(run(test_shards.sleeps, range(8), Runner(workers=2)))
+        list(run(test_shards.sleeps, [(number, sys.argv[1]) for number in range(8)], Runner(workers=2)))
     except KeyboardInterrupt:
         print("stopped", flush=True)
 """
@@ -143,12 +152,18 @@ def started(tmp_path: Path) -> tuple[subprocess.Popen[str], list[int]]:
     script = tmp_path / "program.py"
     script.write_text(PROGRAM)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])}
-    program = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
-    deadline = time.monotonic() + 30
-    while len(workers := children(program.pid)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.3)
-    return program, workers
+    busy = tmp_path / "busy"
+    busy.mkdir()
+    program = subprocess.Popen(
+        [sys.executable, str(script), str(busy)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+        start_new_session=True,
+    )
+    wait_for(lambda: len(list(busy.iterdir())) == 2, "two workers that work")
+    return program, children(program.pid)
 
 
 def test_no_worker_outlives_a_killed_parent(tmp_path: Path) -> None:
@@ -163,7 +178,7 @@ def test_control_c_ends_everything_without_a_traceback_of_a_worker(tmp_path: Pat
     program, workers = started(tmp_path)
     assert len(workers) == 2
     os.killpg(program.pid, signal.SIGINT)  # as a terminal sends it: to the whole group
-    said, errors = program.communicate(timeout=30)
+    said, errors = program.communicate(timeout=PATIENCE)
     assert said.split() == ["begun", "stopped"] and "Traceback" not in errors
     assert_gone(workers)
 
@@ -183,10 +198,15 @@ def children(pid: int) -> list[int]:
 
 
 def assert_gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + 10
-    while (left := [pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text()]) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not left
+    wait_for(lambda: not any(map(alive, pids)), "the end of the workers")
+
+
+def alive(pid: int) -> bool:
+    """Neither gone nor a zombie, which has no command line."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_text())
+    except OSError:
+        return False
 
 
 def test_guarded_makes_an_error_travel() -> None:
@@ -199,5 +219,5 @@ def test_guarded_makes_an_error_travel() -> None:
 def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match="Ray") as caught:
-        list(shards_ray.run_on_ray(square, range(3), Runner("ray")))
+        list(ray_cluster.run_on_ray(square, range(3), Runner("ray")))
     assert caught.value.hint == "pip install 'paddleocr-vl-sft[ray]'"

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import PATIENCE
 
 from sft.errors import ProblemsFound
-from sft.tokens import load_tokenizer, pixel_limits
+from sft.models.token_budget import load_tokenizer, pixel_limits
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,18 @@ def test_both_layouts(tmp_path: Path, config: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [[], 5, None, {}, {"size": 5}, {"size": []}, {"size": "x"}, {"min_pixels": True, "max_pixels": True}, {"min_pixels": 20, "max_pixels": 10}, {"min_pixels": 1.5, "max_pixels": 10}],
+    [
+        [],
+        5,
+        None,
+        {},
+        {"size": 5},
+        {"size": []},
+        {"size": "x"},
+        {"min_pixels": True, "max_pixels": True},
+        {"min_pixels": 20, "max_pixels": 10},
+        {"min_pixels": 1.5, "max_pixels": 10},
+    ],
     ids=repr,
 )
 def test_no_usable_limits(tmp_path: Path, config: Any) -> None:
@@ -41,7 +53,7 @@ def test_no_usable_limits(tmp_path: Path, config: Any) -> None:
     assert caught.value.where == str(path)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(PATIENCE)
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     for name in ("preprocessor_config.json", "tokenizer.json"):
         os.mkfifo(tmp_path / name)

@@ -7,14 +7,16 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from waiting import wait_for
+
 from sft.errors import UsageError
-from sft.formats.base import Format, HubRow, Item, Options, Picture, Read, Reject, Span, Unit, unit_lines
-from sft.jsonl import open_input
+from sft.files.atomic import open_input
+from sft.files.units import Span, Unit, unit_lines
+from sft.formats.base import Format, HubRow, Item, Options, Picture, Read, Reject
 from sft.types import Task
 
 ROWS_PER_UNIT = 5
@@ -49,24 +51,27 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 
 def note(unit: Unit) -> None:
-    """Where a test asks for it: leave a mark of who reads what, and take a while."""
-    folder = os.environ.get("TINY_NOTES")
-    if not folder:
+    """Where a test asks for it: leave a mark of who reads what, and wait in the middle of the unit while this node is
+    to hold.
+    """
+    folder = Path(os.environ.get("TINY_NOTES", "none"))
+    if not folder.is_dir():
         return
     node = sys.modules["ray"].get_runtime_context().get_node_id() if "ray" in sys.modules else "here"
-    (Path(folder) / f"{unit.payload.line:04}-{node}").touch()
-    time.sleep(0.25)
-    hold, deadline = Path(folder) / f"hold-{node}", time.monotonic() + 60
-    while hold.exists() and time.monotonic() < deadline:  # until the test has killed this node in the middle of the unit
-        (Path(folder) / f"held-{unit.payload.line:04}").touch()
-        time.sleep(0.1)
+    (folder / f"{unit.payload.line:04}-{node}").touch()
+    hold = folder / f"hold-{node}"
+    if hold.exists():
+        (folder / f"held-{unit.payload.line:04}-{node}").touch()
+        wait_for(lambda: not hold.exists(), "the test to go on")
 
 
 def one(where: str, row: dict[str, Any], base: Path) -> Item | HubRow:
     pictures = tuple(picture(image, row, base) for image in row["images"])
     if "row" in row:
         return HubRow(where, row["row"], pictures)
-    return Item(where, pictures[0], row["text"], Task(row.get("task", "ocr")), row.get("group", ""), row.get("prompt", ""))
+    return Item(
+        where, pictures[0], row["text"], Task(row.get("task", "ocr")), row.get("group", ""), row.get("prompt", "")
+    )
 
 
 def picture(image: str, row: dict[str, Any], base: Path) -> Picture:
@@ -78,4 +83,13 @@ def picture(image: str, row: dict[str, Any], base: Path) -> Picture:
     return Picture(path=base / image, quad=quad, turn=turn)
 
 
-TINY = Format("tiny", "rows of a test", "nowhere", '{"images": ["0.png"], "text": "a"}', (Task.OCR, Task.TABLE, Task.SPOTTING), units, read, columns=("image", "text"))
+TINY = Format(
+    "tiny",
+    "rows of a test",
+    "nowhere",
+    '{"images": ["0.png"], "text": "a"}',
+    (Task.OCR, Task.TABLE, Task.SPOTTING),
+    units,
+    read,
+    columns=("image", "text"),
+)

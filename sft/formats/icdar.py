@@ -1,16 +1,19 @@
 """ICDAR robust reading: words with their corners in one file per image, or cropped words in one list.
 
-    gt_img_1.txt (2015; SROIE, where the file has the name of its image)   377,117,463,117,465,130,378,130,Genaxis Theatre
+    gt_img_1.txt (2015; SROIE, where the file has the name of its image)   377,117,463,117,465,130,378,130,Genaxis
+    Theatre
                                                                            374,155,409,155,409,170,374,170,###
     gt_100.txt (2013, training and test)                                   158 128 411 181 "Footpath"
                                                                            38, 43, 920, 215, "Tiredness"
     gt_img_1.txt (MLT)                                                     x1,y1,x2,y2,x3,y3,x4,y4,Latin,text
+    image_1.txt (RCTW-17)                                                  x1,y1,x2,y2,x3,y3,x4,y4,0,"text"
     gt.txt (cropped words; MLT writes the script between)                  word_1.png, "Genaxis Theatre"
 
-Corners run clockwise from the top left; words are cut out along them. The text may hold commas; in quotes, \\" and \\\\ stand
-for " and \\. `###` and `*` are words that nobody could read: source.ignored. A file is MLT's where every line names a script
-of MLT. The group of a word is its page. The image of `gt_img_1.txt` is `img_1` with any suffix: under `--images`, beside the
-file, or in a folder beside the file's.
+Corners run clockwise from the top left; words are cut out along them. The text may hold commas; in quotes, \\" and \\\\
+stand for " and \\. `###` and `*` are words that nobody could read: source.ignored; words that are only called difficult
+have a text and are kept. Which fields stand before or behind the text is decided by the file
+(`sft.formats.icdar_page`). The group of a word is its page. The image of `gt_img_1.txt` is `img_1` with any suffix:
+under `--images`, beside the file, or in a folder beside the file's.
 """
 
 from __future__ import annotations
@@ -18,35 +21,39 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 from sft.errors import UsageError
-from sft.formats.base import UNIT_FILES, Format, Options, Picture, Read, Reject, Span, Unit, line_units, unit_lines
-from sft.formats.rows import BOM, IMAGE_SUFFIXES, RAW, begin, decode_line, item, picture
-from sft.jsonl import MAX_LINE_BYTES, open_input
-from sft.markup.errors import MarkupError
+from sft.files import MAX_LINE_BYTES, UNIT_FILES, Span, Unit, line_units, open_text, unit_lines
+from sft.formats.base import Format, Note, Options, Picture, Read, Reject
+from sft.formats.icdar_page import SCRIPTS, Layout, fits, layout, split
+from sft.formats.shared import BOM, IMAGE_SUFFIXES, RAW, begin, decode_line, item, picture
+from sft.markup import MarkupError
 from sft.types import Task
 
-SCRIPTS = ("Arabic", "Latin", "Chinese", "Japanese", "Korean", "Bangla", "Hindi", "Symbols", "Mixed", "None")
 IGNORED = ("###", "*")
 MAX_FILE_BYTES = 16 << 20  # of one image's words
-_NUMBER = r"\s*(-?\d{1,9}(?:\.\d{1,9})?)\s*"
-_QUAD = re.compile(",".join([_NUMBER] * 8) + ",(.*)", re.DOTALL)
 _SEPARATOR = r"(?:\s*,\s*|\s+)"
-_BOX = re.compile(_SEPARATOR.join([r"(-?\d{1,9})"] * 4) + _SEPARATOR + r'"(.*)"', re.DOTALL)
+_BOX = re.compile(_SEPARATOR.join([r"(-?\d{1,9})"] * 4) + rf'{_SEPARATOR}(?:[01]{_SEPARATOR})?"(.*)"', re.DOTALL)
 _SCRIPT = re.compile(rf"({'|'.join(SCRIPTS)}),")
 
 
 def units(source: Path, options: Options) -> Iterator[Unit]:
     """Lines of a list of cropped words; files of words, with a tuple of (its name, the image or "") as payload."""
     if not source.is_dir():
-        with open_input(source):  # says so where there is none
+        with open_text(source):  # says so where there is none
             pass
         if _is_list(source):
             yield from line_units(source)
         else:
-            yield Unit(source.parent, source.parent.name, ((source.name, _image(source, options, {})),))
+            yield Unit(
+                source.parent,
+                source.parent.name,
+                ((source.name, _image(source, options, {})),),
+            )
         return
     batch: list[tuple[str, str]] = []
     listed: dict[Path, dict[str, list[str]]] = {}
@@ -73,13 +80,19 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
     if batch:
         yield Unit(source, source.name, tuple(batch))
     if not found:
-        raise UsageError("no ground truth here", where=str(source), hint="expected gt_img_1.txt and the like, files with the names of their images, or a gt.txt of cropped words")
+        raise UsageError(
+            "no ground truth here",
+            where=str(source),
+            hint=(
+                "expected gt_img_1.txt and the like, files with the names of their images, or a gt.txt of cropped words"
+            ),
+        )
 
 
 def _is_list(path: Path) -> bool:
     """Whether the first line names an image."""
     try:
-        with open_input(path) as stream:
+        with open_text(path) as stream:
             return _named(stream.readline(4096).removeprefix(BOM).decode("utf-8", "replace")) is not None
     except (UsageError, OSError):
         return False
@@ -116,7 +129,10 @@ def _one(folder: Path, stems: dict[str, None], listed: dict[Path, dict[str, list
             names = []
         listed[folder] = {}
         for name in names:
-            listed[folder].setdefault(name.rsplit(".", 1)[0], []).append(name)
+            listed[folder].setdefault(
+                name.rsplit(".", 1)[0],
+                [],
+            ).append(name)
     for stem in stems:
         if len(names := listed[folder].get(stem, [])) == 1:
             return str(folder / names[0])
@@ -127,17 +143,49 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
     """An Item or a Reject for every line."""
     if isinstance(unit.payload, Span):
         for where, line in _list_lines(unit):
-            yield line if isinstance(line, Reject) else _cropped(where, line, options.images or unit.path.parent, options)
+            yield (
+                line if isinstance(line, Reject) else _cropped(where, line, options.images or unit.path.parent, options)
+            )
         return
+    neighbours = cache(lambda: _usual_layout(unit))
     for name, image in unit.payload:
-        yield from _page(unit.path / name, name, image, options)
+        yield from _page(
+            unit.path / name,
+            name,
+            image,
+            options,
+            neighbours,
+        )
+
+
+def _usual_layout(unit: Unit) -> Layout | None:
+    """The layout that most files of a unit have, of those with several lines."""
+    found: Counter[Layout] = Counter()
+    for name, _ in unit.payload:
+        rows = _lines(unit.path / name, name)
+        lines = [row for _, row in rows if isinstance(row, str)] if isinstance(rows, list) else []
+        if len(lines) > 1:
+            found[layout(lines)] += 1
+    return found.most_common(1)[0][0] if found else None
+
+
+def _layout(lines: list[str], neighbours: Callable[[], Layout | None]) -> Layout:
+    """The layout of a file; one line is not enough to tell, so that the files beside it are asked."""
+    own = layout(lines)
+    if len(lines) != 1 or own != Layout():
+        return own
+    usual = neighbours()
+    return usual if usual is not None and fits(lines, usual) else own
 
 
 def _list_lines(unit: Unit) -> Iterator[tuple[str, str | Reject]]:
     for number, line, too_long in unit_lines(unit):
         where = f"{unit.name}:{number}"
         if too_long:
-            yield where, Reject(where, "source.too_large", f"more than {MAX_LINE_BYTES:,} bytes in one line", begin(line))
+            yield (
+                where,
+                Reject(where, "source.too_large", f"more than {MAX_LINE_BYTES:,} bytes in one line", begin(line)),
+            )
         elif line.removeprefix(BOM).strip():
             yield where, decode_line(where, line.removeprefix(BOM))
 
@@ -155,8 +203,20 @@ def _cropped(where: str, line: str, root: Path, options: Options) -> Read:
     try:
         image = picture(name, root, below=True, turn=options.turn)
     except MarkupError as error:
-        return Reject(where, error.code, str(error), line[:RAW])
-    return item(where, line, text, image, options, task=options.task or Task.OCR)
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            line[:RAW],
+        )
+    return item(
+        where,
+        line,
+        text,
+        image,
+        options,
+        task=options.task or Task.OCR,
+    )
 
 
 def _unquoted(text: str) -> str:
@@ -165,35 +225,63 @@ def _unquoted(text: str) -> str:
     return re.sub(r'\\(["\\])', r"\1", text[1:-1]) if quoted else text
 
 
-def _page(path: Path, name: str, image: str, options: Options) -> Iterator[Read]:
+def _lines(path: Path, name: str) -> list[tuple[str, str | Reject]] | Reject:
+    """(where, line) of the lines of a file that are not blank; a Reject where it cannot be read."""
     try:
-        with open_input(path) as stream:
+        with open_text(path) as stream:
             content = stream.read(MAX_FILE_BYTES + 1)
     except (UsageError, OSError) as error:
-        yield Reject(name, "source.shape", f"cannot be read: {error}")
-        return
+        return Reject(name, "source.shape", f"cannot be read: {error}")
     if len(content) > MAX_FILE_BYTES:
-        yield Reject(name, "source.too_large", f"more than {MAX_FILE_BYTES:,} bytes of words for one image", begin(content))
+        said = f"more than {MAX_FILE_BYTES:,} bytes of words for one image"
+        return Reject(name, "source.too_large", said, begin(content))
+    lines = enumerate(content.removeprefix(BOM).split(b"\n"), 1)
+    return [(f"{name}:{number}", decode_line(f"{name}:{number}", line)) for number, line in lines if line.strip()]
+
+
+def _page(
+    path: Path, name: str, image: str, options: Options, neighbours: Callable[[], Layout | None]
+) -> Iterator[Read]:
+    rows = _lines(path, name)
+    if isinstance(rows, Reject):
+        yield rows
         return
-    rows = [(f"{name}:{number}", decode_line(f"{name}:{number}", line)) for number, line in enumerate(content.removeprefix(BOM).split(b"\n"), 1) if line.strip()]
-    quads = [_QUAD.fullmatch(row) for _, row in rows if isinstance(row, str)]
-    mlt = bool(quads) and all(quad is not None and _SCRIPT.match(quad[9]) for quad in quads)
+    found = _layout(
+        [row for _, row in rows if isinstance(row, str)],
+        neighbours,
+    )
+    if said := found.said():
+        yield Note(said)
     group = Path(image).name if image else ""
     folder = Path(name).parent.as_posix()
     for where, row in rows:
         if isinstance(row, Reject):
             yield row
         elif not image:
-            yield Reject(where, "image.missing", "no image of that name, or several; --images FOLDER says where", row[:RAW])
+            said = "no image of that name, or several; --images FOLDER says where"
+            yield Reject(where, "image.missing", said, row[:RAW])
         else:
-            yield _word(where, row, Path(image), group if folder == "." else f"{folder}/{group}", mlt, options)
+            yield _word(
+                where,
+                row,
+                Path(image),
+                group if folder == "." else f"{folder}/{group}",
+                found,
+                options,
+            )
 
 
-def _word(where: str, line: str, image: Path, group: str, mlt: bool, options: Options) -> Read:
-    if quad := _QUAD.fullmatch(line):
-        numbers = [float(number) for number in quad.groups()[:8]]
-        corners = tuple(zip(numbers[::2], numbers[1::2], strict=True))
-        text = quad[9].partition(",")[2] if mlt else quad[9]
+def _word(where: str, line: str, image: Path, group: str, found: Layout, options: Options) -> Read:
+    if parts := split(line, found.numbers):
+        corners = tuple(
+            zip(
+                parts[0][::2],
+                parts[0][1::2],
+                strict=True,
+            )
+        )
+        text = found.text(parts[1])
+        text = _unquoted(text.strip()) if found.quoted else text
     elif box := _BOX.fullmatch(line.strip()):
         left, top, right, bottom = (float(number) for number in box.groups()[:4])
         if left >= right or top >= bottom:
@@ -201,13 +289,26 @@ def _word(where: str, line: str, image: Path, group: str, mlt: bool, options: Op
         corners = ((left, top), (right, top), (right, bottom), (left, bottom))
         text = _unquoted(f'"{box[5]}"')
     else:
-        return Reject(where, "source.shape", 'expected `x1,y1,…,x4,y4,text` or `left, top, right, bottom, "text"`', line[:RAW])
+        said = 'expected `x1,y1,…,x4,y4,text` or `left, top, right, bottom, "text"`'
+        return Reject(where, "source.shape", said, line[:RAW])
     if text.strip() in IGNORED:
-        return Reject(where, "source.ignored", f"{text.strip()!r}: a word that nobody could read", line[:RAW])
+        said = f"{text.strip()!r}: a word that nobody could read"
+        return Reject(where, "source.ignored", said, line[:RAW])
     if (area := _area(corners)) <= 0:
-        said = "no area" if math.isclose(area, 0) else "corners that run counter-clockwise, and would be cut out mirrored"
+        said = (
+            "no area" if math.isclose(area, 0) else "corners that run counter-clockwise, and would be cut out mirrored"
+        )
         return Reject(where, "source.geometry", said, line[:RAW])
-    return item(where, line, text, Picture(path=image, quad=corners, turn=options.turn), options, task=options.task or Task.OCR, group=group)
+    crop = Picture(path=image, quad=corners, turn=options.turn)
+    return item(
+        where,
+        line,
+        text,
+        crop,
+        options,
+        task=options.task or Task.OCR,
+        group=group,
+    )
 
 
 def _area(corners: tuple[tuple[float, float], ...]) -> float:

@@ -2,46 +2,87 @@
 
 A task of a JSON export (OCR template; from the documentation of the template and of the task format, shortened):
 
-    {"id": 1, "data": {"ocr": "/data/upload/1/5b0c8b31-receipt.jpg"}, "annotations": [{"was_cancelled": false, "result": [
+    {"id": 1, "data": {"ocr": "/data/upload/1/5b0c8b31-receipt.jpg"}, "annotations": [{"was_cancelled": false, "result":
+    [
       {"id": "bb1", "type": "rectangle", "from_name": "bbox", "original_width": 864, "original_height": 1296,
        "value": {"x": 21.9, "y": 27.5, "width": 9.4, "height": 2.6, "rotation": 0}},
-      {"id": "bb1", "type": "textarea", "from_name": "transcription", "value": {"x": 21.9, "y": 27.5, "width": 9.4, "height": 2.6, "text": ["TOTAL"]}}]}]}
+      {"id": "bb1", "type": "textarea", "from_name": "transcription", "value": {"x": 21.9, "y": 27.5, "width": 9.4,
+      "height": 2.6, "text": ["TOTAL"]}}]}]}
 
-- Rows of `result` with one `id` are one region. Positions are percent of the image; `rotation` is in degrees, clockwise about
-  the top left corner. Polygons and ellipses give the box around them. A text that belongs to no region is that of the image.
+- Rows of `result` with one `id` are one region. Positions are percent of the image; `rotation` is in degrees, clockwise
+  about
+  the top left corner. Polygons and ellipses give the box around them. A text that belongs to no region is that of the
+  image.
 - One annotation per task is used: one marked as ground truth, else the last; those that were cancelled (skipped), and
   predictions, are not. A task without any is rejected with source.ignored. `completions` is the name of old versions.
-- `--map image=KEY` names the key of `data` that holds the image, `--map text=NAME` the TextArea (its `from_name`) where there are several.
-- `/data/upload/…` and `/data/local-files/?d=…` are looked for beside the export or under --images; http(s) addresses are
-  fetched; `s3://`, `gs://` and the like are rejected (source.address).
-- JSON_MIN has `bbox` and `transcription` (a list, or one text) at the top; they belong together by position.
+- A task may have several pages: a list of addresses, or of objects with one (`{"url": …}`). A region is on the page of
+  its
+  `item_index`; where the Repeater tag laid the pages out, on that of its `to_name` (page_0, page_1).
+- A storage for annotations ("target storage") holds one file per annotation, with or without .json: the annotation with
+  its
+  task inside. Each is read as a task with that one annotation.
+- `--map image=KEY` names the key of `data` that holds the image, `--map text=NAME` the TextArea (its `from_name`) where
+  there are several.
+- `/data/upload/…` and `/data/local-files/?d=…` are looked for beside the export or under --images, with slashes of
+  either
+  kind; of an absolute path of Windows its longest end that is a file there. http(s) addresses are fetched; `s3://`,
+  `gs://` and the like are rejected (source.address).
+- JSON_MIN has `bbox` and `transcription` (a list, or one text) at the top; they belong together by position. It does
+  not say
+  on which page a region is.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote
 
-from sft.formats import json_stream, regions, rows
-from sft.formats.base import Format, Options, Picture, Read, Reject, Unit, inside
-from sft.markup.errors import MarkupError
+from sft.errors import UsageError
+from sft.files import Unit
+from sft.formats import label_studio_images as images
+from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.shared import json_stream, regions, rows
+from sft.markup import MarkupError
 from sft.types import Task
 
-IMAGE_KEYS = ("ocr", "image", "img", "image_url", "captioning", "url", "file", "path")
-SHAPES = ("rectangle", "polygon", "ellipse")  # each also with "labels" behind it
+SHAPES = (
+    "bbox",
+    "poly",
+    "polygon",
+    "rectangle",
+    "label",
+)  # keys of JSON_MIN, with a number behind them where pages were repeated
+_NUMBERED = re.compile(rf"({'|'.join(SHAPES)})(\D?\d+)?")
 
 
 def units(source: Path, options: Options) -> Iterator[Unit]:
-    """Tasks of the export; of every .json and .jsonl file of a folder (the source folder of a local storage, say)."""
-    root, paths = regions.files(source, (".json", ".jsonl"))
+    """Tasks of the export; of every .json and .jsonl file of a folder, and of files without an ending that
+    hold JSON.
+    """
+    if not source.is_dir():
+        yield from rows.json_units(source)
+        return
+    paths = [path for path in sorted(source.rglob("*")) if path.is_file() and _is_label_file(path)]
+    if not paths:
+        hint = "name an export, or the folder of a storage"
+        raise UsageError("no .json or .jsonl files here, nor annotations of a storage", where=str(source), hint=hint)
     for path in paths:
-        name = regions.relative(path, root)
-        yield from (replace(unit, name=name) for unit in rows.json_units(path))
+        yield from (replace(unit, name=regions.relative(path, source)) for unit in rows.json_units(path))
+
+
+def _is_label_file(path: Path) -> bool:
+    """By its ending; one without any, as a storage for annotations has them, by its first character."""
+    if path.name.startswith("."):
+        return False
+    if path.suffix:
+        return path.suffix.lower() in (".json", ".jsonl")
+    with path.open("rb") as stream:
+        return stream.read(64).removeprefix(rows.BOM).lstrip()[:1] in (b"{", b"[")
 
 
 def read(unit: Unit, options: Options) -> Iterator[Read]:
@@ -50,60 +91,79 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         if isinstance(found, Reject):
             yield found
             continue
-        where, task = found
+        where, row = found
         try:
+            task = _as_task(row)
             data = task.get("data", task)
             if not isinstance(data, dict):
                 raise MarkupError("source.shape", "data is not an object")
-            name = _image_key(data, options)
+            image = data[images.image_key(data, options)]
             found_regions = list(_regions(task, options))
         except MarkupError as error:
-            yield Reject(where, error.code, str(error), json_stream.raw(task))
+            yield Reject(
+                where,
+                error.code,
+                str(error),
+                json_stream.raw(row),
+            )
             continue
+        paged = any(images.is_index(region.get("page")) for region in found_regions)
         for index, region in enumerate(found_regions):
-            yield _item(f"{where}#{region.get('id', index)}", region, data[name], unit.path.parent, options)
+            place = f"{where}#{region.get('id', index)}"
+            yield _item(place, region, image, paged, unit, options)
 
 
-def _image_key(data: Mapping[str, Any], options: Options) -> str:
-    wanted = options.columns.get("image")
-    if wanted:
-        if wanted not in data:
-            raise MarkupError("source.shape", f"no key {wanted!r}; there are {', '.join(map(str, data))[:100]}")
-        return wanted
-    for key in IMAGE_KEYS:
-        if isinstance(data.get(key), (str, list)):
-            return key
-    named = [key for key, value in data.items() if isinstance(value, str) and value.lower().split("?")[0].endswith(rows.IMAGE_SUFFIXES)]
-    if len(named) != 1:
-        raise MarkupError("source.shape", f"which key holds the image? there are {', '.join(map(str, data))[:100]}", hint="--map image=KEY")
-    return named[0]
+def _as_task(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A task with its annotations: the row itself, or made of an annotation with its task inside (a storage, a
+    webhook).
+    """
+    annotation = row.get("annotation") if isinstance(row.get("annotation"), dict) else row
+    if "annotations" in row or "completions" in row or not isinstance(annotation, dict) or "result" not in annotation:
+        return row
+    task = row.get("task")
+    if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
+        hint = "export the project as JSON, which has tasks and annotations together"
+        raise MarkupError("source.shape", "an annotation without the data of its task", hint=hint)
+    return {**task, "annotations": [annotation]}
 
 
 def _regions(task: Mapping[str, Any], options: Options) -> Iterator[dict[str, Any]]:
-    """{"id", "text", "shape" (a dict with the percentages), "turned"} of every region; the image as a whole has no shape."""
+    """{"id", "text", "shape" (a dict with the percentages), "turned"} of every region; the image as a whole has no
+    shape.
+    """
     if "annotations" not in task and "completions" not in task:
         yield from _minimal(task)
         return
     annotations = task.get("annotations", task.get("completions"))
     if not isinstance(annotations, list):
         raise MarkupError("source.shape", "annotations is not a list")
-    usable = [one for one in annotations if isinstance(one, dict) and not one.get("was_cancelled") and isinstance(one.get("result"), list)]
+    usable = [
+        one
+        for one in annotations
+        if isinstance(one, dict) and not one.get("was_cancelled") and isinstance(one.get("result"), list)
+    ]
     if not usable:
-        raise MarkupError("source.ignored", "no annotation" if not annotations else "every annotation was cancelled (skipped)")
-    chosen = next((one for one in usable if one.get("ground_truth") is True), usable[-1])
+        raise MarkupError(
+            "source.ignored", "no annotation" if not annotations else "every annotation was cancelled (skipped)"
+        )
+    chosen = next(
+        (one for one in usable if one.get("ground_truth") is True),
+        usable[-1],
+    )
     found: dict[Any, dict[str, Any]] = {}
     for row in chosen["result"]:
         if isinstance(row, dict) and row.get("type") != "relation":
             identity = row.get("id") if isinstance(row.get("id"), (str, int)) else len(found)
             _join(found.setdefault(identity, {"id": identity}), row, options)
-    yield from (region for region in found.values() if region.keys() - {"id", "only_choices"})
+    yield from (region for region in found.values() if region.keys() - {"id", "page", "to_name"})
     if not found:
         raise MarkupError("source.ignored", "an annotation without a region")
 
 
 def _join(region: dict[str, Any], row: Mapping[str, Any], options: Options) -> None:
     """Put one row of `result` to what is known of its region."""
-    value, kind = row.get("value"), str(row.get("type", ""))
+    value = row.get("value")
+    kind = str(row.get("type", ""))
     if not isinstance(value, dict):
         region["problem"] = ("source.shape", "a region without a value")
         return
@@ -113,29 +173,49 @@ def _join(region: dict[str, Any], row: Mapping[str, Any], options: Options) -> N
     if kind.startswith("brush"):
         region["problem"] = ("source.geometry", "painted with a brush; draw a rectangle or a polygon")
     if "points" in value or ("x" in value and ("width" in value or "radiusX" in value)):
-        region["shape"] = {**value, "original_width": row.get("original_width"), "original_height": row.get("original_height")}
+        sides = {key: row[key] for key in ("original_width", "original_height") if row.get(key) is not None}
+        shape = {key: found for key, found in value.items() if key != "text"}
+        region["shape"] = {**region.get("shape", {}), **shape, **sides}
         region["turned"] = row.get("image_rotation", 0)
-        region["page"] = row.get("item_index", 0)
+    for key, name in (("page", "item_index"), ("to_name", "to_name")):
+        if row.get(name) is not None:
+            region.setdefault(key, row[name])
     if kind == "textarea" and options.columns.get("text", row.get("from_name")) == row.get("from_name"):
         region["text"] = value.get("text")
 
 
 def _minimal(task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """JSON_MIN: lists of regions and of texts side by side."""
-    shapes = next((task[key] for key in ("bbox", "poly", "polygon", "rectangle", "label") if isinstance(task.get(key), list)), None)
-    text = task.get("transcription", task.get("text"))
-    if shapes is None:
-        yield {"text": text}
-        return
-    texts = [text] if isinstance(text, str) else text
-    if not isinstance(texts, list) or len(texts) != len(shapes):
-        count = len(texts) if isinstance(texts, list) else "no"
-        raise MarkupError("source.shape", f"{len(shapes)} regions and {count} texts: which belongs to which?", hint="export as JSON instead of JSON_MIN")
-    for shape, one in zip(shapes, texts, strict=True):
-        yield {"text": one, "shape": shape}
+    """JSON_MIN: lists of regions and of texts side by side; a pair of lists for each page where the Repeater tag made
+    them.
+    """
+    keys = [
+        found for key, value in task.items() if isinstance(value, list) and (found := _NUMBERED.fullmatch(str(key)))
+    ]
+    endings: dict[str, str] = {}
+    for found in sorted(
+        keys,
+        key=lambda match: SHAPES.index(match[1]),
+    ):
+        endings.setdefault(found[2] or "", found[0])
+    if not endings:
+        yield {"text": task.get("transcription", task.get("text"))}
+    for ending, key in endings.items():
+        shapes = task[key]
+        text = task.get(
+            f"transcription{ending}",
+            task.get(f"text{ending}"),
+        )
+        texts = [text] if isinstance(text, str) else text
+        if not isinstance(texts, list) or len(texts) != len(shapes):
+            count = len(texts) if isinstance(texts, list) else "no"
+            said = f"{len(shapes)} regions and {count} texts: which belongs to which?"
+            raise MarkupError("source.shape", said, hint="export as JSON instead of JSON_MIN")
+        for shape, one in zip(shapes, texts, strict=True):
+            page = {"page": shape["item_index"]} if isinstance(shape, dict) and "item_index" in shape else {}
+            yield {"text": one, "shape": shape, "to_name": ending, **page}
 
 
-def _item(where: str, region: Mapping[str, Any], image: Any, root: Path, options: Options) -> Read:
+def _item(where: str, region: Mapping[str, Any], image: Any, paged: bool, unit: Unit, options: Options) -> Read:
     raw = json_stream.raw(dict(region))
     try:
         if "problem" in region:
@@ -146,17 +226,35 @@ def _item(where: str, region: Mapping[str, Any], image: Any, root: Path, options
             raise MarkupError("target.empty", "a region without a text")
         if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
             raise MarkupError("source.shape", "the text is neither a text nor a list of texts")
-        if isinstance(image, list):
-            page = region.get("page", 0)
-            image = image[page] if isinstance(page, int) and 0 <= page < len(image) else None
-        picture = replace(_picture(image, root, options), turn=options.turn)
-        group = str(picture.path) if picture.path else picture.url or where.partition("#")[0]
-        group = group.removeprefix(f"{options.images or root}/")
+        address = images.address_of(image, region, paged=paged)
+        picture = replace(
+            images.picture(address, unit.path.parent, options),
+            turn=options.turn,
+        )
+        group = picture.url or (_group(picture.path, unit, options) if picture.path else where.partition("#")[0])
         if "shape" in region:
-            picture = regions.crop(picture, _quad(region["shape"], region.get("turned", 0), picture))
+            picture = regions.crop(
+                picture,
+                _quad(region["shape"], region.get("turned", 0), picture),
+            )
     except MarkupError as error:
         return Reject(where, error.code, str(error), raw)
-    return rows.item(where, raw, "\n".join(lines), picture, options, task=options.task or Task.OCR, group=group)
+    return rows.item(
+        where,
+        raw,
+        "\n".join(lines),
+        picture,
+        options,
+        task=options.task or Task.OCR,
+        group=group,
+    )
+
+
+def _group(image: Path, unit: Unit, options: Options) -> str:
+    """The path of a page, from the folder of images or of the source: the same from whichever file it is named."""
+    home = options.images or unit.path.parents[len(Path(unit.name).parts) - 1]
+    path = os.path.normpath(image)
+    return path.removeprefix(f"{os.path.normpath(home)}/")
 
 
 def _quad(shape: Any, turned: Any, picture: Picture) -> regions.Quad:
@@ -166,41 +264,41 @@ def _quad(shape: Any, turned: Any, picture: Picture) -> regions.Quad:
     if turned not in (0, 360, None):
         raise MarkupError("source.inexpressible", f"the image was turned by {str(turned)[:20]}° in the editor")
     sides = shape.get("original_width"), shape.get("original_height")
-    width, height = (regions.number(side, "a side of the image") for side in (sides if all(sides) else regions.size_of(picture) or sides))
+    width, height = (
+        regions.number(side, "a side of the image")
+        for side in (sides if all(sides) else regions.size_of(picture) or sides)
+    )
     if "points" in shape:
         return regions.polygon([(x * width / 100, y * height / 100) for x, y in regions.pairs(shape["points"])])
-    left, top = regions.number(shape.get("x")) * width / 100, regions.number(shape.get("y")) * height / 100
+    left = regions.number(shape.get("x")) * width / 100
+    top = regions.number(shape.get("y")) * height / 100
     if "radiusX" in shape:
-        across, down = regions.number(shape["radiusX"]) * width / 100, regions.number(shape.get("radiusY")) * height / 100
-        return regions.box(left - across, top - down, left + across, top + down)
-    wide, tall = regions.number(shape.get("width")) * width / 100, regions.number(shape.get("height")) * height / 100
-    regions.box(left, top, left + wide, top + tall)
+        across = regions.number(shape["radiusX"]) * width / 100
+        down = regions.number(shape.get("radiusY")) * height / 100
+        return regions.box(
+            left - across,
+            top - down,
+            left + across,
+            top + down,
+        )
+    wide = regions.number(shape.get("width")) * width / 100
+    tall = regions.number(shape.get("height")) * height / 100
+    regions.box(
+        left,
+        top,
+        left + wide,
+        top + tall,
+    )
     angle = math.radians(regions.number(shape.get("rotation") or 0, "the rotation"))
-    corners = [(0.0, 0.0), (wide, 0.0), (wide, tall), (0.0, tall)]
-    cos, sin = math.cos(angle), math.sin(angle)
+    corners = [
+        (0.0, 0.0),
+        (wide, 0.0),
+        (wide, tall),
+        (0.0, tall),
+    ]
+    cos = math.cos(angle)
+    sin = math.sin(angle)
     return tuple((round(left + x * cos - y * sin, 3), round(top + x * sin + y * cos, 3)) for x, y in corners)
-
-
-def _picture(name: Any, root: Path, options: Options) -> Picture:
-    if not isinstance(name, str) or not name:
-        raise MarkupError("source.shape", f"expected the address of an image, found {json_stream.raw(name)[:40]}")
-    base = options.images or root
-    if name.startswith(("data:", "http://", "https://")):
-        return rows.picture(name, base)
-    if "://" in name or "/resolve/" in name:
-        raise MarkupError("source.address", f"{name[:100]!r} is not fetched", hint="download the images, and name their folder with --images")
-    if not name.startswith("/data/"):
-        return rows.picture(name, base)
-    path, _, query = name.partition("?")
-    local = parse_qs(query).get("d", [""])[0] if path.startswith("/data/local-files") else unquote(path).removeprefix("/data/")
-    last = local.rsplit("/", 1)[-1]
-    spellings = dict.fromkeys((local, local.removeprefix("upload/"), f"images/{last}", last))  # images/: exports with images
-    found = [below for spelling in spellings if (below := inside(base, spelling.lstrip("/")))]
-    if not found or ".." in local.split("/"):
-        raise MarkupError("source.outside", f"{name[:100]!r} leads out of the source")
-    hint = f"--images DIR names the folder in which {last[:100]} lies" + (", of which nothing was found there" if options.images else "")
-    there = next((below for below in found if os.path.isfile(below)), None)
-    return Picture(path=there) if there else Picture(path=found[0], hint=hint, others=tuple(found[1:]))
 
 
 FORMATS = {
@@ -208,8 +306,10 @@ FORMATS = {
         "label-studio",
         "Label Studio exports (JSON, JSON_MIN): regions with their transcription",
         "https://labelstud.io/guide/export (JSON, JSON_MIN), https://labelstud.io/guide/task_format",
-        '{"id": 1, "data": {"ocr": "/data/upload/1/5b0c8b31-receipt.jpg"}, "annotations": [{"was_cancelled": false, "result": [{"id": "bb1", "type": "rectangle", "original_width": 864, '
-        '"original_height": 1296, "value": {"x": 21.9, "y": 27.5, "width": 9.4, "height": 2.6, "rotation": 0}}, {"id": "bb1", "type": "textarea", "value": {"text": ["TOTAL"]}}]}]}',
+        '{"id": 1, "data": {"ocr": "/data/upload/1/5b0c8b31-receipt.jpg"}, "annotations": [{"was_cancelled": false,'
+        ' "result": [{"id": "bb1", "type": "rectangle", "original_width": 864, "original_height": 1296, "value": {"x":'
+        ' 21.9, "y": 27.5, "width": 9.4, "height": 2.6, "rotation": 0}}, {"id": "bb1", "type": "textarea", "value":'
+        ' {"text": ["TOTAL"]}}]}]}',
         (Task.OCR, Task.TABLE, Task.FORMULA, Task.CHART),
         units,
         read,

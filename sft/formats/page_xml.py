@@ -8,13 +8,15 @@ A line (PAGE 2013-07-15 as Transkribus writes it, shortened):
 
 Every version of the namespace is read, also files without one, and the old `<Coords><Point x="10" y="20"/>…</Coords>`.
 
-- The text is that of the TextEquiv with the lowest index (none counts as the lowest); where a line has none, that of its words.
-  A region whose lines have no text, but which has one itself, is one sample.
+- The text is that of the TextEquiv with the lowest index; one without an index counts only where none has any, and
+  then the first, as OCR-D takes them. A line without text has that of its words, joined as `sft.markup.words` says
+  (without a blank where a `<Relation type="join">` ties two together), a word without any TextEquiv that of its
+  glyphs. A region whose lines have no text, but which has one itself, is one sample.
 - The outline is that of `Coords`; a line with a `Baseline` alone has no crop and is rejected.
-- A TableRegion with `TableCell` (Transkribus) or with `Roles/TableCellRole` (PAGE 2019) also gives a table; its lines are
-  lines as well. With --task, only lines (ocr) or tables (table) are part of the source.
-- The image may have another size than the page says, as long as it has the same shape; it is looked for beside the file
-  and, for files in a folder `page`, in the folder above.
+- A TableRegion with `TableCell` (Transkribus) or with `Roles/TableCellRole` (PAGE 2019) also gives a table; its lines
+  are lines as well. With --task, only lines (ocr) or tables (table) are part of the source.
+- The image may have another size than the page says, as long as it has the same shape;
+  `sft.formats.shared.page_images` says where it is looked for.
 """
 
 from __future__ import annotations
@@ -24,51 +26,86 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft.formats import regions, rows, xml_safe
-from sft.formats.base import Format, Options, Picture, Read, Reject, Unit
-from sft.markup.errors import MarkupError
-from sft.markup.grid import Cell, Grid
+from sft.files import Unit
+from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.shared import page_images, regions, rows, xml_safe
+from sft.markup import Cell, Grid, MarkupError, join_words
 from sft.types import Task
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
 MAX_CELLS = 100_000  # of one table
+NO_INDEX = 10**9  # behind all that have one
+Joined = frozenset[tuple[str, str]]  # ids of words without a blank between them
 
 
 def units(source: Path, options: Options) -> Iterator[Unit]:
     """Pages: the file, or every .xml below a folder."""
-    yield from regions.xml_units(source, (".xml",))
+    yield from regions.xml_units(source, (".xml",), options)
 
 
 def read(unit: Unit, options: Options) -> Iterator[Read]:
     """One item per line, one per table."""
-    for path in unit.payload:
-        name = regions.relative(path, unit.path)
-        yield from regions.read_pages(path, name, "Page", partial(_items, path, name, unit.path, options))
+    for source in unit.payload:
+        name = regions.relative(source.path, unit.path)
+        yield from regions.read_pages(
+            source.path,
+            name,
+            "Page",
+            partial(_items, source, name, unit.path, options),
+        )
 
 
-def _items(path: Path, name: str, root: Path, options: Options, pages: list[_Element], document: xml_safe.Document) -> Iterator[Read]:
+def _items(
+    source: page_images.PageDocument,
+    name: str,
+    root: Path,
+    options: Options,
+    pages: list[_Element],
+    document: xml_safe.Document,
+) -> Iterator[Read]:
     page = pages[0]
     try:
-        picture = regions.image_beside(page.get("imageFilename", ""), path, root, options)
+        picture = page_images.image_beside(
+            page.get("imageFilename", ""), source.path, root, options, contested=source.contested
+        )
         width, height = (regions.number(page.get(key, "0"), key) for key in ("imageWidth", "imageHeight"))
         factors = regions.scale(picture, width, height)
     except MarkupError as error:
         yield Reject(name, error.code, str(error))
         return
+    joined = _joined(page)
     for element in document.iter("TextLine", "TableRegion", "TextRegion"):
         kind = xml_safe.local(element)
         if kind == "TextRegion" and not _is_alone(element):
             continue
         task = Task.TABLE if kind == "TableRegion" else Task.OCR
         if options.task in (None, task) or (task is Task.OCR and options.task is Task.FORMULA):
-            item = _item(f"{name}#{element.get('id', '')}", element, task, picture, factors, name, options)
+            item = _item(
+                f"{name}#{element.get('id', '')}",
+                element,
+                task,
+                picture,
+                factors,
+                name,
+                options,
+                joined,
+            )
             if item is not None:
                 yield item
 
 
-def _item(where: str, element: _Element, task: Task, picture: Picture, factors: tuple[float, float], group: str, options: Options) -> Read | None:
+def _item(
+    where: str,
+    element: _Element,
+    task: Task,
+    picture: Picture,
+    factors: tuple[float, float],
+    group: str,
+    options: Options,
+    joined: Joined,
+) -> Read | None:
     label = ""
     try:
         if task is Task.TABLE:
@@ -77,17 +114,26 @@ def _item(where: str, element: _Element, task: Task, picture: Picture, factors: 
                 return None  # a region that nobody cut into cells; its lines are lines
             label = _otsl(cells)
         else:
-            label = _text(element)
+            label = _text(element, joined)
         quad = regions.scaled(_outline(element), factors)
     except MarkupError as error:
-        return Reject(where, error.code, str(error), label[: rows.RAW])
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            label[: rows.RAW],
+        )
     markup = "otsl" if task is Task.TABLE else "auto"
-    return regions.item(where, label, label, regions.crop(picture, quad), task=options.task or task, group=group, markup=markup)
+    return regions.item(
+        where, label, label, regions.crop(picture, quad), task=options.task or task, group=group, markup=markup
+    )
 
 
 def _is_alone(region: _Element) -> bool:
     """Whether a text is written at this region, and nowhere inside it."""
-    return bool(_own_text(region)) and not any(_text(inner) for inner in region.iterchildren("{*}TextLine", "{*}TextRegion"))
+    return bool(_own_text(region)) and not any(
+        _text(inner) for inner in region.iterchildren("{*}TextLine", "{*}TextRegion")
+    )
 
 
 def _outline(element: _Element) -> regions.Quad:
@@ -96,47 +142,86 @@ def _outline(element: _Element) -> regions.Quad:
         raise MarkupError("source.geometry", "no <Coords>")
     if coords.get("points"):
         return regions.polygon(regions.points_of(coords.get("points", "")))
-    return regions.polygon(regions.pairs([[point.get("x", ""), point.get("y", "")] for point in coords.iterchildren("{*}Point")]))
+    return regions.polygon(
+        regions.pairs([[point.get("x", ""), point.get("y", "")] for point in coords.iterchildren("{*}Point")])
+    )
 
 
-def _text(element: _Element) -> str:
-    """The text of a line, cell or word: its own, else that of the smaller things in it."""
+def _text(element: _Element, joined: Joined = frozenset()) -> str:
+    """The text of a line, cell, region or word: its own, else that of the smaller things in it."""
     if own := _own_text(element):
         return own
-    for inner, joint in (("TextLine", "\n"), ("Word", " ")):
-        parts = [_text(child) if inner == "TextLine" else _own_text(child) for child in element.iterchildren("{*}" + inner)]
-        if any(parts):
-            return joint.join(part for part in parts if part)
-    return ""
+    lines = [_text(child, joined) for child in element.iterchildren("{*}TextLine")]
+    if any(lines):
+        return "\n".join(filter(None, lines))
+    words: list[str] = []
+    before = ""
+    for word in element.iterchildren("{*}Word"):
+        if text := _own_text(word) or _glyphs(word):
+            if words and (before, word.get("id", "")) in joined:
+                words[-1] += text
+            else:
+                words.append(text)
+        before = word.get("id", "")
+    return join_words(words)
+
+
+def _glyphs(word: _Element) -> str:
+    """What the glyphs of a word say; nothing where the word has a TextEquiv, for then somebody emptied it."""
+    if next(word.iterchildren("{*}TextEquiv"), None) is not None:
+        return ""
+    return "".join([_own_text(glyph) for glyph in word.iterchildren("{*}Glyph")])
+
+
+def _joined(page: _Element) -> Joined:
+    """The pairs of words that a relation ties together."""
+    pairs = set()
+    for relations in page.iterchildren("{*}Relations"):
+        for relation in relations.iterchildren("{*}Relation"):
+            ids = [reference.get("regionRef", "") for reference in relation]
+            if relation.get("type") == "join" and len(ids) == 2:
+                pairs.add((ids[0], ids[1]))
+    return frozenset(pairs)
 
 
 def _own_text(element: _Element) -> str:
-    """The text of the TextEquiv with the lowest index."""
-    best: tuple[float, str] | None = None
+    """The text of the TextEquiv with the lowest index; where none has one, of the first."""
+    found: list[tuple[int, str]] = []
     for equiv in element.iterchildren("{*}TextEquiv"):
         unicode = next(equiv.iterchildren("{*}Unicode"), None)
         if unicode is None:
             unicode = next(equiv.iterchildren("{*}PlainText"), None)
-        index = equiv.get("index", "-1")
-        rank = float(index) if index.lstrip("-").isdecimal() and len(index) < 10 else 1e9
-        if unicode is not None and (best is None or rank < best[0]):
-            best = rank, xml_safe.text_of(unicode).strip()
-    return best[1] if best else ""
+        if unicode is not None:
+            index = equiv.get("index", "")
+            rank = int(index) if index.removeprefix("-").isdecimal() and len(index) < 10 else NO_INDEX
+            found.append((rank, xml_safe.text_of(unicode).strip()))
+    return min(found, key=lambda equiv: equiv[0])[1] if found else ""
 
 
 def _cells(table: _Element) -> Iterator[tuple[int, int, Cell]]:
     for cell in table.iter("{*}TableCell"):
-        yield _whole(cell, "row"), _whole(cell, "col"), Cell(_text(cell), _whole(cell, "rowSpan", 1), _whole(cell, "colSpan", 1))
+        yield (
+            _whole(cell, "row"),
+            _whole(cell, "col"),
+            Cell(_text(cell), _whole(cell, "rowSpan", 1), _whole(cell, "colSpan", 1)),
+        )
     for role in table.iter("{*}TableCellRole"):
         roles = role.getparent()
         region = roles.getparent() if roles is not None else None
         if region is not None:
             header = role.get("header", "") in ("true", "1")
-            yield _whole(role, "rowIndex"), _whole(role, "columnIndex"), Cell(_text(region), _whole(role, "rowSpan", 1), _whole(role, "colSpan", 1), header)
+            yield (
+                _whole(role, "rowIndex"),
+                _whole(role, "columnIndex"),
+                Cell(_text(region), _whole(role, "rowSpan", 1), _whole(role, "colSpan", 1), header),
+            )
 
 
 def _whole(element: _Element, name: str, default: int | None = None) -> int:
-    value = element.get(name, "" if default is None else str(default))
+    value = element.get(
+        name,
+        "" if default is None else str(default),
+    )
     if not value.isdecimal() or len(value) > 4:
         raise MarkupError("source.shape", f"{name} of a table cell is {value[:20]!r}")
     return max(int(value), default or 0)
@@ -155,7 +240,8 @@ FORMATS = {
         "page-xml",
         "PAGE XML: lines and tables with their text, cut out of their pages",
         "https://github.com/PRImA-Research-Lab/PAGE-XML (pagecontent/schema)",
-        '<TextLine id="l1"><Coords points="10,20 500,20 500,60 10,60"/><TextEquiv index="0"><Unicode>Kurtze Vorrede</Unicode></TextEquiv></TextLine>',
+        '<TextLine id="l1"><Coords points="10,20 500,20 500,60 10,60"/><TextEquiv index="0"><Unicode>Kurtze'
+        " Vorrede</Unicode></TextEquiv></TextLine>",
         (Task.OCR, Task.TABLE),
         units,
         read,

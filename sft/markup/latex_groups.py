@@ -73,7 +73,8 @@ def show_texts(formula: str, commands: list[str]) -> str:
 
 def _command(formula: str, mark: re.Match[str], closing: dict[int, int]) -> TextCommand | None:
     """The command at `mark` with all its groups; None where one of them is missing."""
-    start, end = mark.start(), mark.end()
+    start = mark.start()
+    end = mark.end()
     contents: list[tuple[int, int]] = []
     parted = True
     for _ in range(_TEXTS[mark[0][1:]] + 1):
@@ -84,4 +85,8 @@ def _command(formula: str, mark: re.Match[str], closing: dict[int, int]) -> Text
         closes = closing[before.end() - 1]
         contents.append((before.end() - start, closes - start))
         end = closes + 1
-    return TextCommand(formula[start:end], tuple(contents), parted)
+    return TextCommand(
+        formula[start:end],
+        tuple(contents),
+        parted,
+    )

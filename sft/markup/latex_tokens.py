@@ -1,4 +1,6 @@
-"""The tokens of a LaTeX formula, as TeX sees them in math mode (white space counts for nothing), and the delimiters around it."""
+"""The tokens of a LaTeX formula, as TeX sees them in math mode (white space counts for nothing), and the delimiters
+around it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ BACKSLASHED = re.compile(r"\\.", re.DOTALL)
 ROW_SKIP = re.compile(r"\*?\s{0,9}\[([^\[\]{}]{1,60})\]")
 _LENGTH = re.compile(r"[-+]?(\d+\.?\d*|\.\d+|(?=\\))(pt|em|ex|mm|cm|in|mu|px|bp|dd|pc|sp|cc|\\[A-Za-z]+)")
 _OPENED = re.compile(r"\\.|\{(\s?)", re.DOTALL)
-# What a normaliser writes in one piece though it parts all else: `\left(`, `\begin{array}`, `\hspace{1cm}`, `\\[2pt]`, `{}`
+# What a normaliser writes in one piece though it parts all else: `\left(`, `\begin{array}`, `\hspace{1cm}`, `\\[2pt]`,
+# `{}`
 _PIECES = re.compile(
     r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\s*(?:\\(?:[A-Za-z]+|.)|[^\s\\{}])"
     r"|\\begin\s*\{[^{}\\]{1,40}\}(?:\s*\[[tbc]\])?(?:\{[^\s{}][^{}]*\})?|\\end\s*\{[^{}\\]{1,40}\}"
@@ -31,7 +34,9 @@ _SPACE = re.compile(r"(\\\S)|\\\s+|\s+")  # an escaped character, a control spac
 
 
 def tokens(formula: str) -> list[str]:
-    """The tokens of `formula`: commands (`\\frac`, `\\begin{array}`, `\\operatorname*`, `\\,`, `\\ `) and single characters; no white space."""
+    """The tokens of `formula`: commands (`\\frac`, `\\begin{array}`, `\\operatorname*`, `\\,`, `\\ `) and single
+    characters; no white space.
+    """
     return [_token(found) for found in _TOKEN.findall(formula)]
 
 
@@ -51,7 +56,12 @@ def trim(formula: str) -> str:
 def collapse(formula: str) -> str:
     """Each run of white space as one blank; lines stay lines where a comment (an unescaped %) ends with its line."""
     if not _commented(formula):
-        return trim(_SPACE.sub(lambda found: found[1] or ("\\ " if found[0][0] == "\\" else " "), formula))
+        return trim(
+            _SPACE.sub(
+                lambda found: found[1] or ("\\ " if found[0][0] == "\\" else " "),
+                formula,
+            )
+        )
     return trim("\n".join(trim(re.sub(r"[^\S\n]+", " ", line)) for line in formula.split("\n")))
 
 
@@ -60,26 +70,37 @@ def _commented(formula: str) -> bool:
 
 
 def spelt_out(formula: str) -> bool:
-    """Is every token parted from the next by white space, as in im2latex-100k and HME100K, but for what normalisers leave in one piece?
+    """Is every token parted from the next by white space, as in im2latex-100k and HME100K, but for what normalisers
+    leave in one piece?
 
-    Where there are braces, they tell: blanks stand inside most of them (`\\frac { a } { b }`). Elsewhere every token counts.
+    Where there are braces, they tell: blanks stand inside most of them (`\\frac { a } { b }`). Elsewhere every token
+    counts.
     """
     masked, commands = hide_texts(formula)
     return _is_spelt_out(masked, commands)
 
 
 def tighten(formula: str) -> str:
-    """`formula` without white space between its tokens if it is spelt out, else as it is. Blanks of a text (`\\text{if any}`) stay."""
+    """`formula` without white space between its tokens if it is spelt out, else as it is.
+
+    Blanks of a text (`\\text{if any}`) stay.
+    """
     if HIDDEN in formula or "\\verb" in formula or len(formula.split(None, 1)) < 2:
         return formula
     masked, commands = hide_texts(formula)
     if not _is_spelt_out(masked, commands):
         return formula
-    return show_texts(join(tokens(masked)), [_tight_text(command) for command in commands])
+    return show_texts(
+        join(tokens(masked)),
+        [_tight_text(command) for command in commands],
+    )
 
 
 def _is_spelt_out(masked: str, commands: list[TextCommand]) -> bool:
-    parted = _PIECES.sub(lambda found: found[0] if found[1] else f" {_PIECE} ", masked)
+    parted = _PIECES.sub(
+        lambda found: found[0] if found[1] else f" {_PIECE} ",
+        masked,
+    )
     insides = [found[1] for found in _OPENED.finditer(parted) if found[1] is not None]
     spelt = sum(map(bool, insides)) + sum(map(_text_is_spelt_out, commands))
     if insides or spelt:
@@ -106,7 +127,10 @@ def _tight_text(command: TextCommand) -> str:
     done = 0
     for start, end in command.contents:
         content = command.source[start:end]
-        parts += [_BEFORE_GROUP.sub("", command.source[done:start]), _tight_words(content) if spelt else content]
+        parts += [
+            _BEFORE_GROUP.sub("", command.source[done:start]),
+            _tight_words(content) if spelt else content,
+        ]
         done = end
     return "".join([*parts, command.source[done:]])
 
@@ -117,7 +141,9 @@ def _tight_words(content: str) -> str:
 
 
 def join(words: list[str]) -> str:
-    """Tokens as one formula, with a blank only where a command would swallow the letter after it, or `\\\\` the bracket."""
+    """Tokens as one formula, with a blank only where a command would swallow the letter after it, or `\\\\` the
+    bracket.
+    """
     parts: list[str] = []
     for word, after in zip(words, [*words[1:], ""], strict=False):
         parts.append(word)
@@ -128,7 +154,9 @@ def join(words: list[str]) -> str:
 
 
 def strip_delimiters(formula: str) -> str:
-    """The body of `$…$`, `$$…$$`, `\\(…\\)`, `\\[…\\]`, an equation environment, or several of them around each other; else `formula`, trimmed."""
+    """The body of `$…$`, `$$…$$`, `\\(…\\)`, `\\[…\\]`, an equation environment, or several of them around each other;
+    else `formula`, trimmed.
+    """
     formula = trim(formula)
     while (body := _layer(formula)) is not None:
         formula = trim(body)
@@ -136,7 +164,9 @@ def strip_delimiters(formula: str) -> str:
 
 
 def _layer(formula: str) -> str | None:
-    """What stands inside the outermost delimiters; None if there are none, or if they are not one pair around everything."""
+    """What stands inside the outermost delimiters; None if there are none, or if they are not one pair around
+    everything.
+    """
     if formula.startswith("$"):
         size = 2 if formula.startswith("$$") and len(formula) >= 4 else 1
         return formula[size:-size] if _end(formula, size, "$", "$") == len(formula) - size else None
@@ -150,7 +180,9 @@ def _layer(formula: str) -> str | None:
 
 
 def _end(formula: str, start: int, opening: str, closing: str) -> int:
-    """Where the delimiter that was opened before `start` closes, whatever braces and further pairs hold; -1 if it does not."""
+    """Where the delimiter that was opened before `start` closes, whatever braces and further pairs hold; -1 if it does
+    not.
+    """
     first = -1
     braces = pairs = 0
     for found in MARK.finditer(formula, start):
@@ -174,7 +206,9 @@ def is_length(text: str) -> bool:
 
 
 def without_row_skips(formula: str) -> str:
-    """`formula` without the lengths of `\\\\[2pt]`, and with a blank (or `{}`) between `\\\\` and a bracket that stays. Idempotent."""
+    """`formula` without the lengths of `\\\\[2pt]`, and with a blank (or `{}`) between `\\\\` and a bracket that
+    stays. Idempotent.
+    """
     if "\\\\" not in formula:
         return formula
     parts: list[str] = []
@@ -185,20 +219,27 @@ def without_row_skips(formula: str) -> str:
         end = after = found.end()
         while (bracket := ROW_SKIP.match(formula, after)) and is_length(bracket[1]):
             after = bracket.end()
-        parts += [formula[done:end], _parted(formula, after, skipped=after > end)]
+        parts += [
+            formula[done:end],
+            _parted(formula, after, skipped=after > end),
+        ]
         done = after
     return "".join([*parts, formula[done:]])
 
 
 def _parted(formula: str, place: int, *, skipped: bool) -> str:
-    """What must stand between `\\\\` and what comes at `place`, behind the length that was skipped or the row end itself."""
+    """What must stand between `\\\\` and what comes at `place`, behind the length that was skipped or the row end
+    itself.
+    """
     if skipped and _OPENS.match(formula, place):
         return "{}"  # an array would look for a length again, across a blank too
     return " " if formula[place : place + 1] in ("[", "]", "(", ")") else ""
 
 
 def without_dollars(formula: str) -> str:
-    """`formula` with `$…$` inside its braces as `\\(…\\)`; other dollar signs are left, for someone to complain about."""
+    """`formula` with `$…$` inside its braces as `\\(…\\)`; other dollar signs are left, for someone to
+    complain about.
+    """
     if "$" not in formula:
         return formula
     depth, places = 0, []

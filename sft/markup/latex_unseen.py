@@ -1,7 +1,8 @@
-"""What stands in a formula and leaves no ink: comments, `\\label{…}`, `\\nonumber`, a `\\\\` after the last row. No model can read it.
+"""What stands in a formula and leaves no ink: comments, `\\label{…}`, `\\nonumber`, a `\\\\` after the last row. No
+model can read it.
 
-`\\tag{…}` is printed and stays. Everything goes by TeX's own rules: a percent sign is `\\%`, and a bare `%` hides the rest of its
-line, in `\\text` and between rows too.
+`\\tag{…}` is printed and stays. Everything goes by TeX's own rules: a percent sign is `\\%`, and a bare `%` hides the
+rest of its line, in `\\text` and between rows too.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ Span = tuple[int, int, bool]  # what is taken out, and whether a mark of TeX's w
 
 
 def without_unseen(formula: str) -> str:
-    """`formula` without comments, without commands that print nothing, without `\\\\` before its first and after its last row. Idempotent.
+    """`formula` without comments, without commands that print nothing, without `\\\\` before its first and after its
+    last row. Idempotent.
 
     The picture stays the same. Row ends inside an environment stay: some environments draw the empty row.
     """
@@ -45,7 +47,9 @@ def without_unseen(formula: str) -> str:
 
 
 def unseen(formula: str) -> str:
-    """What of `formula`, with or without delimiters, cannot be seen: "a comment", "\\\\label" …; "" where all of it can."""
+    """What of `formula`, with or without delimiters, cannot be seen: "a comment", "\\\\label" …; "" where all of it
+    can.
+    """
     if "%" not in formula and "\\\\" not in formula and not _WORTH_A_LOOK.search(formula):
         return ""
     body = strip_delimiters(formula)
@@ -58,7 +62,9 @@ def unseen(formula: str) -> str:
 
 
 def without_comments(formula: str) -> str:
-    """`formula` without each bare `%`, the rest of its line, its line end, and the white space that begins the next line."""
+    """`formula` without each bare `%`, the rest of its line, its line end, and the white space that begins the next
+    line.
+    """
     return _cut(formula, _comments(formula))
 
 
@@ -115,7 +121,10 @@ def _cut(formula: str, spans: list[Span]) -> str:
     parts: list[str] = []
     done = 0
     for start, end, written in _merged(spans):
-        parts += [formula[done:start], _between(formula, start, end, written=written)]
+        parts += [
+            formula[done:start],
+            _between(formula, start, end, written=written),
+        ]
         done = end
     return "".join([*parts, formula[done:]])
 
@@ -132,7 +141,8 @@ def _merged(spans: list[Span]) -> list[Span]:
 
 def _between(formula: str, start: int, end: int, *, written: bool) -> str:
     """What must stand in the place of formula[start:end], so that TeX reads what is around it as before."""
-    before, after = formula[max(0, start - _LONGEST_NAME) : start], formula[_after_space(formula, end) :][:1]
+    before = formula[max(0, start - _LONGEST_NAME) : start]
+    after = formula[_after_space(formula, end) :][:1]
     comment = formula[start] == "%"
     if written and after and after in "^_'":
         return "{}"

@@ -1,0 +1,41 @@
+"""Image files: headers, pixels, crops, and how alike two of them look. Nothing here knows the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sft.lazy import names_of
+
+if TYPE_CHECKING:
+    from sft.images.crops import Pixels, crop
+    from sft.images.headers import fingerprint_of, peek
+    from sft.images.perceptual_hash import dhash, near_pairs
+    from sft.images.reader import (
+        FORMATS,
+        MAX_FILE_BYTES,
+        MAX_IMAGE_PIXELS,
+        ImageProblem,
+        orientation,
+        probe,
+        read_once,
+        stamp,
+    )
+else:
+    __getattr__ = names_of(__name__)
+
+__all__ = [
+    "FORMATS",
+    "MAX_FILE_BYTES",
+    "MAX_IMAGE_PIXELS",
+    "ImageProblem",
+    "Pixels",
+    "crop",
+    "dhash",
+    "fingerprint_of",
+    "near_pairs",
+    "orientation",
+    "peek",
+    "probe",
+    "read_once",
+    "stamp",
+]

@@ -116,10 +116,12 @@ def _for_latex2mathml(body: str) -> str:
     """`body` without what latex2mathml refuses though TeX sets it: `x''^{2}`, `\\begin{array}[t]`,
     `\\genfrac{}{}{0pt}{}`.
     """
-    body = _PRIMES.sub("'", without_comments(body))
+    body = without_comments(body)
+    if "''" in body:
+        body = _PRIMES.sub("'", body)
     if "\\genfrac" in body:
         body = _GENERAL_FRACTION.sub(r"\\frac", body)
-    return _POSITION.sub(r"\1", body)
+    return _POSITION.sub(r"\1", body) if "\\begin" in body else body
 
 
 def _pylatexenc(body: str) -> None:

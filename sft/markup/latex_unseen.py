@@ -50,6 +50,8 @@ def unseen(formula: str) -> str:
     """What of `formula`, with or without delimiters, cannot be seen: "a comment", "\\\\label" …; "" where all of it
     can.
     """
+    if "%" not in formula and "\\\\" not in formula and not _WORTH_A_LOOK.search(formula):
+        return ""
     body = strip_delimiters(formula)
     if _comments(body):
         return "a comment (% and the rest of its line)"

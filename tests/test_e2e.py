@@ -125,11 +125,11 @@ def running(*words: str, place: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def trainer_pid(place: Path) -> int:
-    """The trainer itself: the process that runs the launcher module for this run, not the leash above it."""
+    """The trainer itself: the process that runs the launcher module for this run, not the supervisor above it."""
     pids = [
         pid
         for pid in processes(str(run_folder(place) / "train.yaml"))
-        if b"leash.py" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"supervisor.py" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     assert pids
     return min(pids)

@@ -1,4 +1,4 @@
-"""Processes on a leash: what they print arrives, and none of them survives."""
+"""Processes under a supervisor: what they print arrives, and none of them survives."""
 
 from __future__ import annotations
 
@@ -95,11 +95,11 @@ def test_leaving_the_block_ends_even_a_detached_grandchild(tmp_path: Path) -> No
 
 
 def test_sigkill_of_the_workbench_ends_everything(tmp_path: Path) -> None:
-    """The parent gets no chance to clean up; the leash notices its death."""
+    """The parent gets no chance to clean up; the supervisor notices its death."""
     code = f"""
 import time
 from pathlib import Path
-from sft.launch import Process
+from sft.runtime import Process
 with Process([{sys.executable!r}, "-c", {STUBBORN!r}], Path({str(tmp_path / "log")!r})) as process:
     while True:
         for line in process.lines(0.2) or []:
@@ -143,7 +143,7 @@ def test_worker_failure_shows_its_last_words(tmp_path: Path) -> None:
     assert caught.value.where == str(tmp_path / "log")
 
 
-def test_sigterm_to_the_leash_ends_the_command(tmp_path: Path) -> None:
+def test_sigterm_to_the_supervisor_ends_the_command(tmp_path: Path) -> None:
     with Process(
         [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"], tmp_path / "log"
     ) as process:

@@ -137,7 +137,7 @@ def test_the_feed_may_fail() -> None:
 
 PROGRAM = """
 import sys, test_shards
-from sft.shards import Runner, run
+from sft.runtime import Runner, run
 if __name__ == "__main__":
     print("begun", flush=True)
     try:

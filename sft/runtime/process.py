@@ -23,8 +23,8 @@ from sft.errors import EngineError
 from sft.files import disk_error
 from sft.runtime import container
 
-LEASH = Path(__file__).parent / "workers" / "supervisor.py"
-# the leash itself needs up to ten, on a busy machine more; ended before it has done its work, it leaves processes
+SUPERVISOR = Path(__file__).parent / "workers" / "supervisor.py"
+# the supervisor itself needs up to ten, on a busy machine more; ended before it has done its work, it leaves processes
 # behind
 STOP_SECONDS = 60.0
 TAIL_LINES = 400
@@ -68,7 +68,7 @@ def shell_line(command: list[str], env: Mapping[str, str]) -> str:
 
 @dataclass
 class Process:
-    """A running command on a leash; its output goes to `log` line by line and to `on_line`. A context manager: leaving
+    """A running command under a supervisor; its output goes to `log` line by line and to `on_line`. A context manager: leaving
     ends it.
     """
 
@@ -88,7 +88,7 @@ class Process:
         except OSError as error:
             raise disk_error(error, self.log) from error
         self._popen = subprocess.Popen(
-            [sys.executable, str(LEASH), "--", *self.command],
+            [sys.executable, str(SUPERVISOR), "--", *self.command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,6 +1,6 @@
 """Runs a command so that it can never outlive the process that wanted it.
 
-    python leash.py -- COMMAND ARG ...        (stdin: a pipe that the parent holds open)
+    python supervisor.py -- COMMAND ARG ...        (stdin: a pipe that the parent holds open)
 
 When the pipe closes, because the parent closed it or died of whatever (SIGKILL included), the command and all of its
 descendants get SIGTERM, and SIGKILL ten seconds later. The exit code is the command's own, 128 + n for signal n.

@@ -68,8 +68,9 @@ def shell_line(command: list[str], env: Mapping[str, str]) -> str:
 
 @dataclass
 class Process:
-    """A running command under a supervisor; its output goes to `log` line by line and to `on_line`. A context manager: leaving
-    ends it.
+    """A running command under a supervisor; its output goes to `log` line by line and to `on_line`.
+
+    A context manager: leaving it ends the command.
     """
 
     command: list[str]

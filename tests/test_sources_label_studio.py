@@ -295,3 +295,11 @@ def test_objects_of_any_shape_one_after_the_other(
     path.write_text("\n".join(json.dumps(one, indent=indent) for one in objects), "utf-8")
     found = [row for unit in rows.json_units(path) for row in rows.json_rows(unit)]
     assert [row[1] for row in found if not isinstance(row, Reject)] == objects
+
+
+def test_a_file_of_a_folder_that_is_no_text_costs_itself(pages: Path) -> None:
+    put(pages / "in" / "a.json", task({"ocr": "p0.png"}, *region("one")))
+    (pages / "in" / "b.json").write_bytes(b"\x1f\x8b\x08" + b"\0" * 40)
+    put(pages / "in" / "c.json", task({"ocr": "p0.png"}, *region("two")))
+    found = shown(reads(pages / "in", images=pages), pages)
+    assert [text for text, _ in found] == ["one", "source.refused", "two"] and "gzip" in found[1][1]

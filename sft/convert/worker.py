@@ -16,7 +16,7 @@ from sft import formats, models
 from sft.convert.image_store import NotFetched, Placed, Store, forget_folders
 from sft.convert.tally import PIECES, Tally, count
 from sft.errors import SftError
-from sft.files import Seen, Unit, atomic
+from sft.files import NotText, Seen, Unit, atomic
 from sft.formats import Format, HubRow, Item, Note, Options, Picture, Read, Reject
 from sft.images import ImageProblem
 from sft.markup import PLACEHOLDERS, MarkupError
@@ -31,6 +31,11 @@ _OTHER = re.compile(
     r"(<(?:html|table)\b(?=.*<t[dh]\b))|(<(?:[fe]cel|ched|rhed)>.*<nl>)|\\\[.*\\\]\Z|\\\((?:(?!\\\)).)*\\\)\Z|\$\$[^$]+\$\$\Z|\$[^$]+\$\Z",
     re.DOTALL | re.IGNORECASE,
 )
+
+_COMMAND = re.compile(
+    r"\\(?:[dt]?frac|sqrt|left|right|begin|sum|prod|int|math[a-z]+|operatorname|over(?:line|set)|under(?:line|set))(?![A-Za-z])"
+)
+_DELIMITER = re.compile(r"\\[(\[]|\$")
 
 
 @dataclass(frozen=True)
@@ -159,12 +164,14 @@ def _reads(source: Format, unit: Unit, options: Options) -> Iterator[Read]:
     """What the format reads; input that breaks it costs the rest of its unit and is accounted for."""
     try:
         yield from source.read(unit, options)
-    except SftError as error:
-        if not isinstance(error.__cause__, OSError):
+    except SftError as error:  # one file that cannot be opened, or is none of text, is not the whole source
+        if not isinstance(error.__cause__, OSError) and not isinstance(error, NotText):
             raise
         yield Reject(
-            unit.name, "source.shape", f"{error.where}: {error.message}"
-        )  # one file that cannot be opened is not the whole source
+            unit.name,
+            "source.shape",
+            f"{error.where}: {error.message}",
+        )
     except Exception as error:
         yield Reject(
             unit.name, "source.syntax", f"the rest of this part cannot be read ({type(error).__name__}: {error})"
@@ -366,8 +373,11 @@ def _hint(read: Item | HubRow, problem: ImageProblem) -> str:
 
 def looks_like(item: Item) -> str:
     """What the label of a text looks like beside text: a table or a formula; "" for most."""
-    if item.task is not Task.OCR or not (found := _OTHER.match(item.target.strip())):
+    if item.task is not Task.OCR:
         return ""
+    found = _OTHER.match(item.target.strip())
+    if found is None:  # LaTeX without delimiters; beside some, it is a formula inside a text
+        return "formulas" if _COMMAND.search(item.target) and not _DELIMITER.search(item.target) else ""
     return "HTML tables" if found[1] else "OTSL tables" if found[2] else "formulas"
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sft.files.real_paths import RealPaths
     from sft.files.snapshot import Seen, changed
     from sft.files.staging import Work, folder_of
-    from sft.files.text_input import open_text, to_utf8, what_it_is
+    from sft.files.text_input import NotText, open_text, to_utf8, what_it_is
     from sft.files.units import UNIT_BYTES, UNIT_FILES, Span, Unit, file_units, line_units, unit_lines
 else:
     __getattr__ = names_of(__name__)
@@ -38,6 +38,7 @@ __all__ = [
     "MAX_LINE_BYTES",
     "UNIT_BYTES",
     "UNIT_FILES",
+    "NotText",
     "RealPaths",
     "Seen",
     "Span",

@@ -53,24 +53,28 @@ MAGIC: dict[bytes, tuple[str, str]] = {
 _HEAD = 64  # bytes that tell what a file is
 
 
+class NotText(UsageError):
+    """A file that is no text file; one of many in a folder is one reject, and not the end of all."""
+
+
 @contextmanager
 def open_text(path: Path) -> Iterator[IO[bytes]]:
     """A text file as a stream of UTF-8 bytes, the byte order mark first where there is one; lines, `tell` and `seek`
     work.
 
-    Raises UsageError where the file cannot be opened, or is no text file by its first bytes.
+    Raises UsageError where the file cannot be opened, NotText where it is no text file by its first bytes.
     """
     with open_input(path) as stream:
         head = stream.read(_HEAD)
         stream.seek(0)
         if found := what_it_is(head, stream):
-            raise UsageError(
+            raise NotText(
                 f"this is {found[0]}, not a text file",
                 where=str(path),
                 hint=found[1],
             )
         if head.startswith(UTF32):
-            raise UsageError("this text is in UTF-32", where=str(path), hint="`iconv -f UTF-32 -t UTF-8 OLD > NEW`")
+            raise NotText("this text is in UTF-32", where=str(path), hint="`iconv -f UTF-32 -t UTF-8 OLD > NEW`")
         codec = UTF16.get(head[:2])
         yield cast("IO[bytes]", Utf16Lines(stream, codec)) if codec else stream
 

@@ -92,9 +92,12 @@ class Reject:
 class Note:
     """How a format understood something that could be meant otherwise; no row. Equal texts are said once, with their
     number.
+
+    `where`: the file that it was understood of.
     """
 
     text: str
+    where: str = ""
 
 
 Read = Item | HubRow | Reject | Note

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.files import Unit, file_units, read_bounded
+from sft.files import Unit, file_units, read_bounded, to_utf8
 from sft.formats.base import Format, Item, Options, Picture, Read, Reject, inside, split_name
 from sft.formats.shared import json_stream, make
 from sft.markup import MarkupError
@@ -153,7 +153,7 @@ def csv_rows(content: bytes) -> list[list[str]]:
     [['Year', 'Users, total'], ['2019', '1,234']]
     """
     try:
-        text = content.decode("utf-8-sig")
+        text = to_utf8(content).decode()
     except UnicodeDecodeError as error:
         raise MarkupError("source.encoding", f"not UTF-8: {error.reason} at byte {error.start}") from error
     if "\0" in text:

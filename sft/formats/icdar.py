@@ -251,7 +251,7 @@ def _page(
         neighbours,
     )
     if said := found.said():
-        yield Note(said)
+        yield Note(said, name)
     group = Path(image).name if image else ""
     folder = Path(name).parent.as_posix()
     for where, row in rows:

@@ -43,7 +43,7 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.files import Unit
+from sft.files import NotText, Unit
 from sft.formats import label_studio_images as images
 from sft.formats.base import Format, Options, Picture, Read, Reject
 from sft.formats.shared import json_stream, regions, rows
@@ -72,7 +72,15 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
         hint = "name an export, or the folder of a storage"
         raise UsageError("no .json or .jsonl files here, nor annotations of a storage", where=str(source), hint=hint)
     for path in paths:
-        yield from (replace(unit, name=regions.relative(path, source)) for unit in rows.json_units(path))
+        name = regions.relative(path, source)
+        try:
+            yield from (replace(unit, name=name) for unit in rows.json_units(path))
+        except NotText as error:
+            yield Unit(
+                path,
+                name,
+                ((0, json_stream.Fault("source.refused", error.message)),),
+            )
 
 
 def _is_label_file(path: Path) -> bool:

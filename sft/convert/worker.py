@@ -33,7 +33,8 @@ _OTHER = re.compile(
 )
 
 _COMMAND = re.compile(
-    r"\\(?:[dt]?frac|sqrt|left|right|begin|sum|prod|int|math[a-z]+|operatorname|over(?:line|set)|under(?:line|set))(?![A-Za-z])"
+    r"\\(?:[dt]?frac|sqrt|left|right|begin|sum|prod|int|math[a-z]+|operatorname|"
+    r"over(?:line|set)|under(?:line|set))(?![A-Za-z])"
 )
 _DELIMITER = re.compile(r"\\[(\[]|\$")
 

@@ -418,7 +418,9 @@ def normalise_training(
     if spaces:
         formula = collapse(formula)
     if row_skips:
-        formula = without_row_skips(formula)
+        skipless = without_row_skips(formula)
+        # what stood behind a length may be the end now, and a row end at the end goes
+        formula = without_unseen(skipless) if ink and skipless != formula else skipless
     if dollars:
         formula = without_dollars(formula)
     return collapse(formula) if spaces else formula

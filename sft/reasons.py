@@ -1,4 +1,5 @@
-"""Every reason code of the workbench: why a row is refused or doubted, by converters, checks and set-making verbs alike.
+"""Every reason code of the workbench: why a row is refused or doubted, by converters, checks and set-making verbs
+alike.
 
 Findings are what makes ERNIEKit crash, hang or skip a row, what the PaddleOCR pipeline would change, and what is likely
 a mistake. `sft validate --codes` prints this table; a test finds codes that nothing can produce.
@@ -10,6 +11,8 @@ The behaviour behind each trainer.* code was reproduced against ERNIEKit's `OCR-
 from __future__ import annotations
 
 from typing import Literal
+
+from sft.types import Problem
 
 Severity = Literal["error", "warning"]
 
@@ -58,7 +61,10 @@ REASONS: dict[str, tuple[Severity, str]] = {
     "image.exif": ("warning", "rotated by an EXIF tag that the trainer ignores"),
     "target.empty": ("error", "an empty answer; PaddleFormers skips the row, ERNIEKit trains the model to say nothing"),
     "target.outer_space": ("warning", "white space around a text; the trainer strips it"),
-    "target.markdown_table": ("warning", "a Markdown table; ERNIEKit re-spaces its cells and rewrites its ruler before training"),
+    "target.markdown_table": (
+        "warning",
+        "a Markdown table; ERNIEKit re-spaces its cells and rewrites its ruler before training",
+    ),
     "target.replacement": ("warning", "U+FFFD: the label was decoded with the wrong encoding somewhere"),
     "prompt.unknown": ("warning", "a prompt that the PaddleOCR pipeline never sends"),
     "prompt.near_miss": ("error", "a prompt that is almost one of the model's own"),
@@ -68,13 +74,22 @@ REASONS: dict[str, tuple[Severity, str]] = {
     "target.otsl": ("error", "OTSL that is no table: the grid does not close, or a cell is empty without <ecel>"),
     "target.latex": ("error", "LaTeX that does not parse"),
     "target.latex_delimiters": ("warning", "a formula without its delimiters \\[ … \\]"),
-    "target.row_skip": ("error", "\\\\[2pt] in a formula: the PaddleOCR pipeline takes it for a delimiter and destroys the formula"),
+    "target.row_skip": (
+        "error",
+        "\\\\[2pt] in a formula: the PaddleOCR pipeline takes it for a delimiter and destroys the formula",
+    ),
     "target.chart": ("error", "chart rows of different length, or none at all"),
     "target.chart_style": ("warning", "a chart with outer pipes or a ruler; the model writes neither"),
-    "target.dollar": ("warning", "a dollar sign beside \\( \\) or \\[ \\]: the PaddleOCR pipeline deletes every dollar sign then"),
+    "target.dollar": (
+        "warning",
+        "a dollar sign beside \\( \\) or \\[ \\]: the PaddleOCR pipeline deletes every dollar sign then",
+    ),
     "target.repetition": ("warning", "a repetition that the PaddleOCR pipeline cuts"),
     # the language of answers
-    "language.marks": ("error", "a script that needs combining marks, and (almost) none: the labels were cleaned with \\w or the like"),
+    "language.marks": (
+        "error",
+        "a script that needs combining marks, and (almost) none: the labels were cleaned with \\w or the like",
+    ),
     "language.lookalikes": ("warning", "letters of look-alike scripts in one word"),
     "language.invisible": ("warning", "invisible characters"),
     "language.unicode_form": ("warning", "not in Unicode form NFC: the same text has two spellings"),
@@ -98,3 +113,19 @@ REASONS: dict[str, tuple[Severity, str]] = {
     "source.remote": ("error", "an image could not be fetched"),
     "source.address": ("error", "an address that is not fetched: not http(s), or not public"),
 }
+
+
+def make(code: str, message: str, line: int, hint: str = "") -> Problem:
+    """A `Problem` with the severity that REASONS gives its code."""
+    return Problem(
+        code,
+        REASONS[code][0],
+        message,
+        line,
+        hint,
+    )
+
+
+def shorten(text: str, limit: int = 160) -> str:
+    """What fits into a message."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

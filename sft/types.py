@@ -41,7 +41,9 @@ class Image:
     """One image and the index in `text_info` before which it is placed."""
 
     image_url: Annotated[str, Meta(min_length=1)]
-    matched_text_index: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0  # no text has a larger index, and most programs know no larger number
+    matched_text_index: Annotated[int, Meta(ge=0, le=2**63 - 1)] = (
+        0  # no text has a larger index, and most programs know no larger number
+    )
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding of a check. `code` is stable and made of `group.reason`; `line` counts from 1, 0 means the whole file."""
+    """One finding of a check.
+
+    `code` is stable and made of `group.reason`; `line` counts from 1, 0 means the whole file.
+    """
 
     code: str
     severity: Literal["error", "warning"]
@@ -96,7 +101,10 @@ class ImageHeader:
 
 @dataclass(frozen=True)
 class Progress:
-    """One step line of a trainer's log. `loss` is the mean since the last line, `samples_per_second` the trainer's own figure."""
+    """One step line of a trainer's log.
+
+    `loss` is the mean since the last line, `samples_per_second` the trainer's own figure.
+    """
 
     step: int
     max_steps: int
@@ -106,7 +114,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One raw answer of a served model. `error` is set where no answer came; such a row is lost, never scored as wrong."""
+    """One raw answer of a served model.
+
+    `error` is set where no answer came; such a row is lost, never scored as wrong.
+    """
 
     id: int  # line of the sample in its JSONL, from 1
     image: str
@@ -116,4 +127,4 @@ class Prediction:
     finish_reason: str = "stop"
     seconds: float = 0.0
     error: str = ""
-    reason: str = ""  # of a lost one: a code of `sft.evaluation.client.LOST`
+    reason: str = ""  # of a lost one: a code of `sft.inference.client.LOST`

@@ -30,7 +30,9 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 
 
 def plain(text: str) -> str:
-    """Without characters that move the cursor, ring, or turn the direction of writing: texts may come from a stranger's file or server."""
+    """Without characters that move the cursor, ring, or turn the direction of writing: texts may come from a
+    stranger's file or server.
+    """
     return text if text.isprintable() else _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -71,7 +73,15 @@ class Follow:
         self._started = self._printed = time.monotonic()
         self._first: float | None = None
         self._done = 0
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
         self._bar = Bar(*columns, console=err, transient=False)
         self._task = self._bar.add_task(title, total=total, note="")
 
@@ -96,7 +106,9 @@ class Follow:
             self._printed = now
             gained = done - self._first
             left = (now - self._started) / gained * (self.total - done) if gained > 0 else float("nan")
-            say(f"{self.title} {done:g}/{self.total:g}{self.unit} {note}" + (f", {left:.0f} s left" if left > 0 else ""))
+            say(
+                f"{self.title} {done:g}/{self.total:g}{self.unit} {note}" + (f", {left:.0f} s left" if left > 0 else "")
+            )
 
     def one(self, _: object = None) -> None:
         """One more is done; takes and ignores an argument, so that it can be handed on as a callback."""
@@ -106,7 +118,10 @@ class Follow:
     def step(self, progress: Progress) -> None:
         """A trainer's step line."""
         rate = f", {progress.samples_per_second:.0f} samples/s" if progress.samples_per_second else ""
-        self.update(progress.step, f"loss {progress.loss:.3f}{rate}")
+        self.update(
+            progress.step,
+            f"loss {progress.loss:.3f}{rate}",
+        )
 
 
 class Phases:
@@ -156,7 +171,10 @@ def lost(results: dict[str, Any]) -> None:
 def sums(rows: list[tuple[str, str, str]], *, to: Console = err) -> None:
     """Derived numbers with their factors, one a line."""
     for name, text, result in rows:
-        to.print(f"  {name:<20} {text} = {result}", markup=False)
+        to.print(
+            f"  {name:<20} {text} = {result}",
+            markup=False,
+        )
 
 
 def flush() -> None:

@@ -11,11 +11,12 @@ import pytest
 from eval_server import Served
 from hypothesis import HealthCheck, settings
 
-from sft import export, jsonl, models
-from sft.synth import bengali
-from sft.tiny import SPECIAL_TOKENS, train_tokenizer
+from sft.files import atomic
+from sft.models import exporter, versions
+from sft.models.tiny import SPECIAL_TOKENS, train_tokenizer
+from sft.synth import bengali_sample
 
-VERSION = models.MODELS["0.9B"]
+VERSION = versions.MODELS["0.9B"]
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
@@ -40,7 +41,11 @@ def write_safetensors(path: Path, tensors: dict[str, list[int]]) -> None:
     path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(offset))
 
 
-TENSORS = {"lm_head.weight": [4, 8], "mlp_AR.linear_1.weight": [2, 3], "visual.vision_model.embeddings.packing_position_embedding.weight": [5, 2]}
+TENSORS = {
+    "lm_head.weight": [4, 8],
+    "mlp_AR.linear_1.weight": [2, 3],
+    "visual.vision_model.embeddings.packing_position_embedding.weight": [5, 2],
+}
 
 
 @pytest.fixture
@@ -60,14 +65,14 @@ def base_model(tmp_path: Path) -> Path:
     folder.mkdir()
     write_safetensors(folder / "model.safetensors", TENSORS)
     train_tokenizer(["OCR:", "১২৩"], folder)
-    jsonl.write_json(folder / "config.json", {"model_type": "paddleocr_vl", "max_position_embeddings": 4096})
-    jsonl.write_json(folder / "tokenizer_config.json", {"tokenizer_class": "Ernie4_5_Tokenizer"})
-    jsonl.write_json(folder / "preprocessor_config.json", {"min_pixels": 147384, "max_pixels": 2822400})
-    export.server_files(folder, VERSION, pixels=(147384, 2822400), eos_token_id=SPECIAL_TOKENS.index(models.EOS))
+    atomic.write_json(folder / "config.json", {"model_type": "paddleocr_vl", "max_position_embeddings": 4096})
+    atomic.write_json(folder / "tokenizer_config.json", {"tokenizer_class": "Ernie4_5_Tokenizer"})
+    atomic.write_json(folder / "preprocessor_config.json", {"min_pixels": 147384, "max_pixels": 2822400})
+    exporter.server_files(folder, VERSION, pixels=(147384, 2822400), eos_token_id=SPECIAL_TOKENS.index(versions.EOS))
     return folder
 
 
 @pytest.fixture
 def bengali_data(tmp_path: Path) -> Path:
     """Twelve drawn rows with their images."""
-    return bengali.write_split(tmp_path / "data", seed=3, split="train", count=12, prompt="OCR:")
+    return bengali_sample.write_split(tmp_path / "data", seed=3, split="train", count=12, prompt="OCR:")

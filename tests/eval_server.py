@@ -1,4 +1,5 @@
-"""A small OpenAI-style server for tests: `python eval_server.py PORT LOG [SECONDS]`. What it does wrong, the prompt says.
+"""A small OpenAI-style server for tests: `python eval_server.py PORT LOG [SECONDS]`. What it does wrong, the prompt
+says.
 
     "…:" (the model's own)  answers after SECONDS
     "slow …"                answers too late
@@ -24,7 +25,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 SLOW = 5.0
-REPLIES = {"half json": b'{"choices": [{"message": {"con', "malformed": b"<html>busy</html>", "schema": b'{"answer": "x"}', "choices": b'{"choices": []}'}
+REPLIES = {
+    "half json": b'{"choices": [{"message": {"con',
+    "malformed": b"<html>busy</html>",
+    "schema": b'{"answer": "x"}',
+    "choices": b'{"choices": []}',
+}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -36,7 +42,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/v1/models":
-            model = {"id": "PaddleOCR-VL-0.9B", "object": "model", "created": time.time_ns(), "root": "/models/m", "max_model_len": 4096, "permission": [{"id": f"perm-{time.time_ns()}"}]}
+            model = {
+                "id": "PaddleOCR-VL-0.9B",
+                "object": "model",
+                "created": time.time_ns(),
+                "root": "/models/m",
+                "max_model_len": 4096,
+                "permission": [{"id": f"perm-{time.time_ns()}"}],
+            }
             self.reply(200, json.dumps({"object": "list", "data": [model]}).encode())
         elif self.path == "/version":
             self.reply(200, b'{"version": "0.11.0"}')
@@ -52,7 +65,12 @@ class Handler(BaseHTTPRequestHandler):
             with open(self.log, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps(prompt) + "\n")
         answer = hashlib.sha256(f"{picture} {prompt}".encode()).hexdigest()[:12]
-        right = json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": answer}, "finish_reason": "stop"}], "usage": {}}).encode()
+        right = json.dumps(
+            {
+                "choices": [{"index": 0, "message": {"role": "assistant", "content": answer}, "finish_reason": "stop"}],
+                "usage": {},
+            }
+        ).encode()
         if prompt.endswith(":") or (prompt.endswith("once") and not first):
             time.sleep(self.seconds)
             self.reply(200, right)
@@ -66,7 +84,11 @@ class Handler(BaseHTTPRequestHandler):
                 self.reply(200, reply)
                 return
         if prompt[:3].isdigit():
-            self.reply(int(prompt[:3]), json.dumps({"error": {"message": f"this is a {prompt[:3]}"}}).encode(), {"Retry-After": "0"} if prompt[:3] == "503" else {})
+            self.reply(
+                int(prompt[:3]),
+                json.dumps({"error": {"message": f"this is a {prompt[:3]}"}}).encode(),
+                {"Retry-After": "0"} if prompt[:3] == "503" else {},
+            )
             return
         if prompt.startswith("slow"):
             time.sleep(SLOW)
@@ -82,7 +104,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})}.items():
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
@@ -112,7 +138,9 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        self.process = subprocess.Popen([sys.executable, "-S", __file__, str(self.port), str(self.log), str(self.seconds)])
+        self.process = subprocess.Popen(
+            [sys.executable, "-S", __file__, str(self.port), str(self.log), str(self.seconds)]
+        )
 
     def listening(self) -> None:
         """Wait until it does."""

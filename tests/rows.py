@@ -1,4 +1,6 @@
-"""Realistic rows for tests and benchmarks: text in Bengali, Chinese and English, tables, formulas and charts, by a seed."""
+"""Realistic rows for tests and benchmarks: text in Bengali, Chinese and English, tables, formulas and charts, by a
+seed.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,14 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-BENGALI = "আমার সোনার বাংলা আমি তোমায় ভালোবাসি চিরদিন তোমার আকাশ তোমার বাতাস আমার প্রাণে বাজায় বাঁশি ওমা ফাগুনে তোর আমের বনে ঘ্রাণে পাগল করে ৪৫টি".split()  # noqa: SIM905
-ENGLISH = "the quick report of annual revenue shows that growth in northern regions was driven by new customers while costs fell".split()  # noqa: SIM905
+BENGALI = (
+    "আমার সোনার বাংলা আমি তোমায় ভালোবাসি চিরদিন তোমার আকাশ তোমার বাতাস আমার প্রাণে বাজায় বাঁশি ওমা ফাগুনে তোর আমের"
+    " বনে ঘ্রাণে পাগল করে ৪৫টি".split()
+)  # noqa: SIM905
+ENGLISH = (
+    "the quick report of annual revenue shows that growth in northern regions was driven by new customers while costs"
+    " fell".split()
+)  # noqa: SIM905
 CHINESE = "根据本公司年度报告显示营业收入同比增长主要来自于新客户而成本有所下降经营活动产生的现金流量净额为正"
 LETTERS = "abcxyznmkt"
 SYMBOLS = ("\\alpha ", "\\beta ", "\\lambda ", "\\theta ", "\\infty ", "\\partial ", "\\pi ", "\\Delta ")
@@ -21,7 +29,9 @@ def text(draw: random.Random) -> str:
         return " ".join(draw.choice(BENGALI) for _ in range(draw.randint(6, 30)))
     if kind < 0.7:
         return "".join(draw.choice(CHINESE) for _ in range(draw.randint(14, 180)))
-    return "\n".join(" ".join(draw.choice(ENGLISH) for _ in range(draw.randint(4, 14))) for _ in range(draw.randint(1, 9)))
+    return "\n".join(
+        " ".join(draw.choice(ENGLISH) for _ in range(draw.randint(4, 14))) for _ in range(draw.randint(1, 9))
+    )
 
 
 def table(draw: random.Random) -> str:
@@ -38,7 +48,16 @@ def table(draw: random.Random) -> str:
             elif draw.random() < 0.08:
                 cells.append("<ecel>")
             else:
-                cells.append("<fcel>" + (draw.choice(ENGLISH) if draw.random() < 0.4 else f"{draw.random() * 1000:.1f}" if draw.random() < 0.7 else draw.choice(BENGALI)))
+                cells.append(
+                    "<fcel>"
+                    + (
+                        draw.choice(ENGLISH)
+                        if draw.random() < 0.4
+                        else f"{draw.random() * 1000:.1f}"
+                        if draw.random() < 0.7
+                        else draw.choice(BENGALI)
+                    )
+                )
         lines.append("".join(cells) + "<nl>")
     return "".join(lines)
 
@@ -72,15 +91,31 @@ def formula(draw: random.Random) -> str:
 def chart(draw: random.Random) -> str:
     columns = draw.randint(2, 4)
     head = " | ".join(["year", *(draw.choice(ENGLISH) for _ in range(columns))])
-    return "\n".join([head, *(" | ".join([str(1990 + year), *(f"{draw.random() * 100:.1f}" for _ in range(columns))]) for year in range(draw.randint(3, 9)))])
+    return "\n".join(
+        [
+            head,
+            *(
+                " | ".join([str(1990 + year), *(f"{draw.random() * 100:.1f}" for _ in range(columns))])
+                for year in range(draw.randint(3, 9))
+            ),
+        ]
+    )
 
 
-TASKS = (("OCR:", text, 66), ("Table Recognition:", table, 16), ("Formula Recognition:", formula, 10), ("Chart Recognition:", chart, 8))
+TASKS = (
+    ("OCR:", text, 66),
+    ("Table Recognition:", table, 16),
+    ("Formula Recognition:", formula, 10),
+    ("Chart Recognition:", chart, 8),
+)
 
 
 def row(draw: random.Random, image: str) -> dict[str, Any]:
     prompt, write, _ = draw.choices(TASKS, [share for *_, share in TASKS])[0]
-    return {"image_info": [{"image_url": image, "matched_text_index": 0}], "text_info": [{"text": prompt, "tag": "mask"}, {"text": write(draw), "tag": "no_mask"}]}
+    return {
+        "image_info": [{"image_url": image, "matched_text_index": 0}],
+        "text_info": [{"text": prompt, "tag": "mask"}, {"text": write(draw), "tag": "no_mask"}],
+    }
 
 
 def rows(count: int, *, seed: int = 7) -> Iterator[dict[str, Any]]:

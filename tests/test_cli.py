@@ -16,9 +16,17 @@ import yaml
 from click.testing import CliRunner
 from PIL import Image
 
-from sft import data, environments, export, job, loop, models, runs, scoring, serve
-from sft.cli import VERBS, serving, training
-from sft.engines import erniekit, paddleformers
+from sft.cli import VERBS, train
+from sft.cli import evaluate as evaluate_module
+from sft.cli import serve as serve_module
+from sft.datasets import locate
+from sft.models import verify, versions
+from sft.runtime import environments
+from sft.serving import server
+from sft.training import run_folder
+from sft.training.engines import erniekit, paddleformers
+from sft.workflows import evaluate as scoring
+from sft.workflows import run
 
 SFT = [sys.executable, "-m", "sft"]
 
@@ -75,7 +83,10 @@ def test_wrong_commands(tmp_path: Path, words: tuple[str, ...], code: int, said:
     done = sft(*words, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert said in done.stderr and "Traceback" not in done.stderr and "hint:" in done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "good.jsonl"], "something half-written was left"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a.png",
+        "good.jsonl",
+    ], "something half-written was left"
 
 
 def good(folder: Path) -> Path:
@@ -86,7 +97,12 @@ def good(folder: Path) -> Path:
 
 
 def row(image: str, tag: str = "mask") -> str:
-    return json.dumps({"text_info": [{"text": "OCR:", "tag": tag}, {"text": "x", "tag": "no_mask"}], "image_info": [{"image_url": image}]})
+    return json.dumps(
+        {
+            "text_info": [{"text": "OCR:", "tag": tag}, {"text": "x", "tag": "no_mask"}],
+            "image_info": [{"image_url": image}],
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,11 +144,23 @@ def test_init_validates_and_is_never_overwritten(tmp_path: Path) -> None:
 def test_dry_run_shows_rows_settings_and_command_and_writes_nothing(tmp_path: Path) -> None:
     done = sft("init", "mine", cwd=tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    done = sft("train", "mine/train.jsonl", "--engine", "erniekit", "--batch", "2", "--accum", "2", "--dry-run", cwd=tmp_path)
+    done = sft(
+        "train", "mine/train.jsonl", "--engine", "erniekit", "--batch", "2", "--accum", "2", "--dry-run", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
-    for part in ('"tag":"no_mask"', "from_scratch: 0", "max_steps: 32", "packing_size: 2", "erniekit train ", "docker run --rm", "docker build"):
+    for part in (
+        '"tag":"no_mask"',
+        "from_scratch: 0",
+        "max_steps: 32",
+        "packing_size: 2",
+        "erniekit train ",
+        "docker run --rm",
+        "docker build",
+    ):
         assert part in done.stdout
-    done = sft("train", "mine/train.jsonl", "--engine", "paddleformers", "--model", "1.5", "--dry-run", "--json", cwd=tmp_path)
+    done = sft(
+        "train", "mine/train.jsonl", "--engine", "paddleformers", "--model", "1.5", "--dry-run", "--json", cwd=tmp_path
+    )
     shown = json.loads(done.stdout)
     assert shown["command"][0] == "paddleformers-cli" and "Assistant:\\n" in shown["files"]["template.py"]
     assert sorted(tmp_path.rglob("*")) == before
@@ -150,7 +178,11 @@ def test_dry_run_of_a_config_shows_the_machine_it_is_for(tmp_path: Path, path: P
     assert done.returncode == 0, done.stderr
     tiny = path.parent.name == "tiny"
     assert f"device: {'cpu' if tiny else 'gpu'}\n" in done.stdout
-    settings = yaml.safe_load(json.loads(sft("train", "mine.jsonl", "--config", str(path), "--dry-run", "--json", cwd=tmp_path).stdout)["settings"])
+    settings = yaml.safe_load(
+        json.loads(sft("train", "mine.jsonl", "--config", str(path), "--dry-run", "--json", cwd=tmp_path).stdout)[
+            "settings"
+        ]
+    )
     named = path.name.startswith("erniekit")
     known = set(erniekit.known_keys()) if named else {*paddleformers.known_keys(), "custom_register_path"}
     assert set(settings) <= known
@@ -170,12 +202,12 @@ def asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file whose rows `sft eval NAME` sends to the server."""
     asked: list[Path] = []
 
-    def evaluate(order: scoring.Order, **_: Any) -> None:
+    def evaluate(order: scoring.EvalRequest, **_: Any) -> None:
         asked.append(order.data)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(scoring, "evaluate", evaluate)
-    done = CliRunner().invoke(serving.eval, [name, "--max-tokens", "8"])
+    monkeypatch.setattr(scoring, "run_evaluation", evaluate)
+    done = CliRunner().invoke(evaluate_module.eval, [name, "--max-tokens", "8"])
     assert asked, done.exception
     return asked[0]
 
@@ -189,9 +221,13 @@ def test_eval_takes_what_train_takes(tmp_path: Path, monkeypatch: pytest.MonkeyP
         if folder != "alone":
             (tmp_path / folder / "test.jsonl").write_text(row("a.png") + "\n")
     for name, file in [
-        ("good.jsonl", "good.jsonl"), ("mine", "mine/test.jsonl"), ("named", "datasets/named/test.jsonl"), ("alone", "alone/train.jsonl"),
-        ("mine/train.jsonl", "mine/train.jsonl"), ("mine/test.jsonl", "mine/test.jsonl"),
-    ]:  # fmt: skip
+        ("good.jsonl", "good.jsonl"),
+        ("mine", "mine/test.jsonl"),
+        ("named", "datasets/named/test.jsonl"),
+        ("alone", "alone/train.jsonl"),
+        ("mine/train.jsonl", "mine/train.jsonl"),
+        ("mine/test.jsonl", "mine/test.jsonl"),
+    ]:
         assert asked_for(name, monkeypatch) == Path(file), name
 
 
@@ -200,10 +236,17 @@ def test_eval_of_a_card_scores_its_test_file(tmp_path: Path, monkeypatch: pytest
     folder = tmp_path / "datasets" / "demo"
     folder.mkdir(parents=True)
     files = {"train": {"url": "https://data.example/train.jsonl"}}
-    card = {"name": "demo", "task": "ocr", "language": "bn", "licence": "none", "files": files, "sample": {"seed": 1, "train": 2, "test": 1}}
+    card = {
+        "name": "demo",
+        "task": "ocr",
+        "language": "bn",
+        "licence": "none",
+        "files": files,
+        "sample": {"seed": 1, "train": 2, "test": 1},
+    }
     (folder / "dataset.yaml").write_text(yaml.safe_dump(card))
     assert asked_for("demo", monkeypatch) == Path("datasets/demo/sample/test.jsonl")
-    assert data.find("demo").test == Path("datasets/demo/sample/test.jsonl")
+    assert locate.find("demo").test == Path("datasets/demo/sample/test.jsonl")
 
 
 def test_serve_prints_the_address_that_the_server_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,12 +260,16 @@ def test_serve_prints_the_address_that_the_server_has(tmp_path: Path, monkeypatc
     def answering(*_: Any, **__: Any) -> Iterator[Server]:
         yield Server()
 
-    for name, instead in {"version_of": lambda _: models.MODELS["1.5"], "require_free_port": lambda *_: None, "running": answering}.items():
-        monkeypatch.setattr(serve, name, instead)
-    monkeypatch.setattr(export, "prove", lambda *_: None)
+    for name, instead in {
+        "version_of": lambda _: versions.MODELS["1.5"],
+        "require_free_port": lambda *_: None,
+        "running": answering,
+    }.items():
+        monkeypatch.setattr(server, name, instead)
+    monkeypatch.setattr(verify, "verify_served", lambda *_: None)
     monkeypatch.setattr(environments, "no_cpu_server", lambda: "")
-    monkeypatch.setattr(job, "server_options", lambda *_, **__: None)
-    done = CliRunner().invoke(serving.serve, [str(tmp_path), "--host", "::1", "--device", "cpu"])
+    monkeypatch.setattr(server, "server_options", lambda *_, **__: None)
+    done = CliRunner().invoke(serve_module.serve, [str(tmp_path), "--host", "::1", "--device", "cpu"])
     assert done.exit_code == 0 and "http://[::1]:8118/v1  model PaddleOCR-VL-1.5-0.9B\n" in done.stdout
 
 
@@ -230,11 +277,11 @@ def test_end_table_shows_what_was_cut_off(tmp_path: Path, capsys: pytest.Capture
     scores = {"cer": 0.5, "wer": 0.5, "ned": 0.5, "exact": 0.5, "empty": 0.125, "truncated": 0.25}
     counts = {"in": 8, "scored": 8, "lost": 0}
     before, after = ({"scores": {**scores, "truncated": cut}, "counts": counts} for cut in (0.75, 0.25))
-    training._show(loop.Outcome(runs.Run(tmp_path), [], before=before, after=after))
+    train._show(run.Outcome(run_folder.Run(tmp_path), [], before=before, after=after))
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["cut", "off", "0.7500", "0.2500", "-0.5000", "lower"] in shown
     assert ["empty", "0.1250", "0.1250", "+0.0000", "lower"] in shown
-    serving.show({"scores": scores, "counts": counts}, tmp_path)
+    evaluate_module.show({"scores": scores, "counts": counts}, tmp_path)
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["cut", "off", "0.2500"] in shown and ["empty", "0.1250"] in shown
 

@@ -14,12 +14,12 @@ from click.testing import CliRunner, Result
 from sft.cli import sft as command
 from sft.errors import ProblemsFound, UsageError
 from sft.evaluation.compare import Comparison, compare, verdict_of
-from sft.evaluation.measure import Measured, corrected
-from sft.evaluation.predict import write_predictions
+from sft.evaluation.estimates import Measured, corrected
 from sft.evaluation.slices import FEWEST, facts, members, read_rows
-from sft.jsonl import sha256
-from sft.models import MODELS
-from sft.shards import Runner
+from sft.files.atomic import sha256
+from sft.inference.predict import write_predictions
+from sft.models.versions import MODELS
+from sft.runtime.runner import Runner
 from sft.types import Prediction
 
 ONE = Runner(workers=1)
@@ -33,13 +33,19 @@ def wrong(text: str, chance: random.Random) -> str:
     return f"{text[:place]}x{text[place + 1 :]}"
 
 
-def runs(folder: Path, *, base: float = 0.3, tuned: float = 0.1, tables: float = 0.3, count: int = 200) -> tuple[Path, Path]:
+def runs(
+    folder: Path, *, base: float = 0.3, tuned: float = 0.1, tables: float = 0.3, count: int = 200
+) -> tuple[Path, Path]:
     """Two files: text, with a share of wrong answers in both, and tables, wrong as often as `base` in the first run."""
     chance = random.Random(5)
     found: list[list[Prediction]] = [[], []]
     for number in range(1, count + 1):
         task = "ocr" if number % 2 else "table"
-        ref = OTSL.format(number, number * 7) if task == "table" else f"{'মোট' if number % 3 else 'Total'} {number} {number * 13}"
+        ref = (
+            OTSL.format(number, number * 7)
+            if task == "table"
+            else f"{'মোট' if number % 3 else 'Total'} {number} {number * 13}"
+        )
         image = f"{'photos' if number % 5 < 2 else 'scans'}/{number}.png"
         for column, rate in enumerate((base, tuned if task == "ocr" else tables)):
             answer = wrong(ref, chance) if chance.random() < rate else ref
@@ -129,7 +135,13 @@ def test_other_data_is_an_error_in_words(tmp_path: Path) -> None:
     for field in ("ref", "image", "prompt"):
         changed = runs(tmp_path)
         change(changed[1], 3, **{field: "other"})
-        with pytest.raises(UsageError, match=rf"different data: sample 3: its {'truth' if field == 'ref' else field} is 'other' in tuned and .* in base"):
+        with pytest.raises(
+            UsageError,
+            match=(
+                rf"different data: sample 3: its {'truth' if field == 'ref' else field} is 'other' in tuned and .* in"
+                r" base"
+            ),
+        ):
             of(changed)
     paths = runs(tmp_path)
     paths[1].write_text(paths[1].read_text("utf-8") * 2, "utf-8")
@@ -151,7 +163,15 @@ def data_file(folder: Path, preds: Path, **meta: Any) -> Path:
         pred = json.loads(line)
         texts = [{"text": pred["prompt"], "tag": "mask"}, {"text": pred["ref"], "tag": "no_mask"}]
         said = {"group": f"book {pred['id'] // 20}", "source": "press" if pred["id"] <= 120 else "web"} | meta
-        rows.append(json.dumps({"image_info": [{"image_url": pred["image"], "matched_text_index": 0}], "text_info": texts, "meta": said}))
+        rows.append(
+            json.dumps(
+                {
+                    "image_info": [{"image_url": pred["image"], "matched_text_index": 0}],
+                    "text_info": texts,
+                    "meta": said,
+                }
+            )
+        )
     path = folder / "test.jsonl"
     path.write_text("".join(row + "\n" for row in rows), "utf-8")
     return path
@@ -177,10 +197,24 @@ def test_data_gives_sources_and_documents(tmp_path: Path) -> None:
 def test_a_source_is_what_rows_share(tmp_path: Path) -> None:
     """Converters say of each row where it stood: that is no slice."""
     path = tmp_path / "rows.jsonl"
-    row = {"image_info": [{"image_url": "a.png", "matched_text_index": 0}], "text_info": [{"text": "OCR:", "tag": "mask"}, {"text": "x", "tag": "no_mask"}]}
+    row = {
+        "image_info": [{"image_url": "a.png", "matched_text_index": 0}],
+        "text_info": [{"text": "OCR:", "tag": "mask"}, {"text": "x", "tag": "no_mask"}],
+    }
     given = ["labels.txt:12#3", "synth:table:0:12", "mm10.xml#L1", "lines"]
-    path.write_text("".join(json.dumps(row | {"source": source}) + "\n" for source in given) + json.dumps(row | {"meta": {"source": "printed"}, "source": "x:1"}) + "\n", "utf-8")
-    assert [row.source for row in read_rows(path).values()] == ["labels.txt", "synth:table:0", "mm10.xml", "lines", "printed"]
+    path.write_text(
+        "".join(json.dumps(row | {"source": source}) + "\n" for source in given)
+        + json.dumps(row | {"meta": {"source": "printed"}, "source": "x:1"})
+        + "\n",
+        "utf-8",
+    )
+    assert [row.source for row in read_rows(path).values()] == [
+        "labels.txt",
+        "synth:table:0",
+        "mm10.xml",
+        "lines",
+        "printed",
+    ]
 
 
 def test_slices(tmp_path: Path) -> None:
@@ -192,7 +226,12 @@ def test_slices(tmp_path: Path) -> None:
     assert sum(line.n for line in found.lines if line.scope == "source" and line.metric == "exact") == 200
     clear = of(runs(tmp_path, base=0.95, tuned=0.05, tables=0.05, count=400))
     for scope in ("task", "script", "source"):  # each is a family of its own
-        assert any(delta.p_holm < 0.001 and delta.verdict == "better" for line in clear.lines if line.scope == scope for delta in line.deltas)
+        assert any(
+            delta.p_holm < 0.001 and delta.verdict == "better"
+            for line in clear.lines
+            if line.scope == scope
+            for delta in line.deltas
+        )
     families = [delta for line in found.lines if line.scope == "source" for delta in line.deltas]
     assert all(delta.p_holm >= delta.p for delta in families)
 
@@ -204,7 +243,10 @@ def test_facts_of_a_sample(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     cv2.imwrite(str(tmp_path / "photos" / "1.png"), np.zeros((200, 600), np.uint8))
     found = facts(prompt="Table Recognition:", ref="<fcel>মোট<nl>", image="photos/1.png", base=tmp_path)
-    assert (found.task, found.slices) == ("table", {"source": "photos", "length": "0 to 200, table", "script": "Bengali", "size": "0.05 to 0.25 MP"})
+    assert (found.task, found.slices) == (
+        "table",
+        {"source": "photos", "length": "0 to 200, table", "script": "Bengali", "size": "0.05 to 0.25 MP"},
+    )
     assert "size" not in facts(prompt="OCR:", ref="1", image="gone.png", base=tmp_path).slices
     assert "script" not in facts(prompt="Formula Recognition:", ref="x", image="a.png").slices
     assert facts(prompt="OCR:", ref="x" * 400, image="a.png").slices["length"] == "from 301, ocr"
@@ -220,9 +262,14 @@ def test_what_else_differs_is_noted(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         path, _ = runs(tmp_path, count=40)
         path.rename(tmp_path / name / "predictions.jsonl")
-        (tmp_path / name / "results.json").write_text(json.dumps({"sampling": {"max_tokens": tokens}, "data": {"sha256": "1"}}))
+        (tmp_path / name / "results.json").write_text(
+            json.dumps({"sampling": {"max_tokens": tokens}, "data": {"sha256": "1"}})
+        )
     found = compare([("a", tmp_path / "a"), ("b", tmp_path / "b")], runner=ONE)
-    assert found.notes == ("a and b have the same answers, to the byte", "sampling differs: max_tokens 1024 in a, 4096 in b")
+    assert found.notes == (
+        "a and b have the same answers, to the byte",
+        "sampling differs: max_tokens 1024 in a, 4096 in b",
+    )
 
 
 def told(folder: Path, name: str, **fields: Any) -> Path:
@@ -239,25 +286,72 @@ def told_apart(folder: Path, first: dict[str, Any], second: dict[str, Any]) -> t
 
 MODEL = {"model": "m", "fingerprint": "f"}
 CHANGES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
-    ({"data": {"content": "1"}, "counts": {"in": 40}}, {"data": {"content": "2"}, "counts": {"in": 40}}, "the images differ: a and b were asked about other pictures under the same names"),
-    ({"pixels": {"min": 1, "max": 20, "origin": "server"}}, {"pixels": {"min": 1, "max": 30, "origin": "request"}}, "pixel limits differ: max 20 in a, 30 in b"),
-    ({"template": {"sha256": "a" * 64}}, {"template": {"sha256": "b" * 64}}, "chat template differs: sha256 aaaaaaaaaaaa in a, bbbbbbbbbbbb in b"),
-    ({"metrics": {"cer": {"version": "1"}}}, {"metrics": {"cer": {"version": "2"}}}, "versions of the scores differ: cer 1 in a, 2 in b"),
-    ({"sets": {"x": {"sampling": {"max_tokens": 5}}}}, {"sets": {"x": {"sampling": {"max_tokens": 6}}}}, "set x differs: max_tokens 5 in a, 6 in b"),
-    ({"endpoint": MODEL | {"known_by": "directory"}}, {"endpoint": MODEL | {"known_by": "directory"}}, "the same model answered in a and b (m, fingerprint f)"),
-    ({"endpoint": MODEL | {"known_by": "name"}}, {"endpoint": MODEL | {"known_by": "name"}}, "the same served name in a and b (m): perhaps the same model"),
+    (
+        {"data": {"content": "1"}, "counts": {"in": 40}},
+        {"data": {"content": "2"}, "counts": {"in": 40}},
+        "the images differ: a and b were asked about other pictures under the same names",
+    ),
+    (
+        {"pixels": {"min": 1, "max": 20, "origin": "server"}},
+        {"pixels": {"min": 1, "max": 30, "origin": "request"}},
+        "pixel limits differ: max 20 in a, 30 in b",
+    ),
+    (
+        {"template": {"sha256": "a" * 64}},
+        {"template": {"sha256": "b" * 64}},
+        "chat template differs: sha256 aaaaaaaaaaaa in a, bbbbbbbbbbbb in b",
+    ),
+    (
+        {"metrics": {"cer": {"version": "1"}}},
+        {"metrics": {"cer": {"version": "2"}}},
+        "versions of the scores differ: cer 1 in a, 2 in b",
+    ),
+    (
+        {"sets": {"x": {"sampling": {"max_tokens": 5}}}},
+        {"sets": {"x": {"sampling": {"max_tokens": 6}}}},
+        "set x differs: max_tokens 5 in a, 6 in b",
+    ),
+    (
+        {"endpoint": MODEL | {"known_by": "directory"}},
+        {"endpoint": MODEL | {"known_by": "directory"}},
+        "the same model answered in a and b (m, fingerprint f)",
+    ),
+    (
+        {"endpoint": MODEL | {"known_by": "name"}},
+        {"endpoint": MODEL | {"known_by": "name"}},
+        "the same served name in a and b (m): perhaps the same model",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("first", "second", "note"), CHANGES)
-def test_everything_that_differs_is_said(tmp_path: Path, first: dict[str, Any], second: dict[str, Any], note: str) -> None:
+def test_everything_that_differs_is_said(
+    tmp_path: Path, first: dict[str, Any], second: dict[str, Any], note: str
+) -> None:
     found = told_apart(tmp_path, first, second)
     assert len(found) == 1 and found[0].startswith(note), found
 
 
 def test_what_is_alike_is_not_said(tmp_path: Path) -> None:
-    one = {"endpoint": {"model": "m", "fingerprint": "f", "known_by": "name"}, "pixels": {"max": 20, "origin": "server"}, "sampling": {"seed": 1}, "sets": 3, "metrics": [1]}
-    assert told_apart(tmp_path, one, one | {"endpoint": {"model": "m", "fingerprint": "g", "known_by": "name"}, "pixels": {"max": 20, "origin": "request"}}) == ()
+    one = {
+        "endpoint": {"model": "m", "fingerprint": "f", "known_by": "name"},
+        "pixels": {"max": 20, "origin": "server"},
+        "sampling": {"seed": 1},
+        "sets": 3,
+        "metrics": [1],
+    }
+    assert (
+        told_apart(
+            tmp_path,
+            one,
+            one
+            | {
+                "endpoint": {"model": "m", "fingerprint": "g", "known_by": "name"},
+                "pixels": {"max": 20, "origin": "request"},
+            },
+        )
+        == ()
+    )
 
 
 def test_the_data_that_the_runs_name_give_the_sets(tmp_path: Path) -> None:
@@ -265,10 +359,19 @@ def test_the_data_that_the_runs_name_give_the_sets(tmp_path: Path) -> None:
     data = data_file(tmp_path, paths[0])
     (tmp_path / "results.json").write_text(json.dumps({"data": {"path": str(data), "sha256": sha256(data)}}))
     found = of(paths)
-    assert found.data and found.data["path"] == str(data) and {line.name for line in found.lines if line.scope == "source"} == {"press", "web"}
+    assert (
+        found.data
+        and found.data["path"] == str(data)
+        and {line.name for line in found.lines if line.scope == "source"} == {"press", "web"}
+    )
     out = tmp_path / "out"
     done = invoke(f"base={paths[0]}", f"tuned={paths[1]}", "-o", out)
-    assert "by source" in done.stdout and "source=press" in done.stdout and "## By source" in (out / "report.md").read_text("utf-8") and ">By source<" in (out / "report.html").read_text("utf-8")
+    assert (
+        "by source" in done.stdout
+        and "source=press" in done.stdout
+        and "## By source" in (out / "report.md").read_text("utf-8")
+        and ">By source<" in (out / "report.html").read_text("utf-8")
+    )
     for path in paths:  # a run over a part has lost nothing of the rest
         path.write_text("".join(path.read_text("utf-8").splitlines(keepends=True)[:100]), "utf-8")
     assert of(paths).complete and of(paths).samples == 100
@@ -280,7 +383,9 @@ def test_the_data_that_the_runs_name_give_the_sets(tmp_path: Path) -> None:
 def test_bare_answers_are_told_how_they_become_a_run(tmp_path: Path) -> None:
     paths = runs(tmp_path, count=4)
     paths[1].write_text('{"id": 1, "pred": "a"}\n', "utf-8")
-    with pytest.raises(ProblemsFound, match=r"no truth beside them[\s\S]*python eval/evaluate.py --pred .*tuned.jsonl --data"):
+    with pytest.raises(
+        ProblemsFound, match=r"no truth beside them[\s\S]*python eval/evaluate.py --pred .*tuned.jsonl --data"
+    ):
         of(paths)
 
 
@@ -304,11 +409,17 @@ def test_scores_that_are_looked_at_in_passing_hide_no_headline() -> None:
     def item(metric: str, p: float) -> Measured:
         return Measured(metric, 9, (), (), (p,), ())
 
-    assert corrected([item("cer", 0.02), *(item("exact", 0.5) for _ in range(20)), item("teds", 0.03)])[::21] == [[0.04], [0.04]]
+    assert corrected([item("cer", 0.02), *(item("exact", 0.5) for _ in range(20)), item("teds", 0.03)])[::21] == [
+        [0.04],
+        [0.04],
+    ]
 
 
 def test_digits_have_a_script_of_their_own() -> None:
-    scripts = [facts(prompt="OCR:", ref=text, image="a.png").slices["script"] for text in ("২৩ ৪৫", "23", "٢٣", "২৩ Total", "୨୩", "２３", "+-")]
+    scripts = [
+        facts(prompt="OCR:", ref=text, image="a.png").slices["script"]
+        for text in ("২৩ ৪৫", "23", "٢٣", "২৩ Total", "୨୩", "２３", "+-")
+    ]
     assert scripts == ["Bengali", "no letters", "Arabic", "Latin", "Odia", "no letters", "no letters"]
 
 
@@ -321,7 +432,12 @@ def test_the_command(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "folder"
     done = invoke(f"base={base}", f"tuned={tuned}", "-o", out)
     assert done.exit_code == 0, done.output
-    assert "forgetting" in done.stdout and "no data" in done.stdout and "script=Bengali" not in done.stdout and "--slices" in done.stdout
+    assert (
+        "forgetting" in done.stdout
+        and "no data" in done.stdout
+        and "script=Bengali" not in done.stdout
+        and "--slices" in done.stdout
+    )
     written = json.loads((out / "compare.json").read_bytes())
     assert written["format"] == "sft.compare/1" and written["complete"] is True and len(written["lines"]) > 30
     assert "script=Bengali" in invoke(f"base={base}", f"tuned={tuned}", "--slices").stdout
@@ -349,7 +465,14 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
 def test_scores_that_the_runs_were_asked_for_are_compared(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("a", "b")]
     for path in paths:
-        write_predictions(path / "predictions.jsonl", [Prediction(line, "x.png", "OCR:", "abc", "abd", "stop", 0.1, "") for line in range(1, 5)])
-    (paths[1] / "results.json").write_text(json.dumps({"tasks": {"ocr": {"scores": {"cer": 0.3, "cer_graphemes": 0.3, "evil": 1}}, "x": 5}}), "utf-8")
+        write_predictions(
+            path / "predictions.jsonl",
+            [Prediction(line, "x.png", "OCR:", "abc", "abd", "stop", 0.1, "") for line in range(1, 5)],
+        )
+    (paths[1] / "results.json").write_text(
+        json.dumps({"tasks": {"ocr": {"scores": {"cer": 0.3, "cer_graphemes": 0.3, "evil": 1}}, "x": 5}}), "utf-8"
+    )
     found = compare([(path.name, path) for path in paths])
-    assert {"cer", "cer_graphemes"} <= {line.metric for line in found.lines} and "evil" not in {line.metric for line in found.lines}
+    assert {"cer", "cer_graphemes"} <= {line.metric for line in found.lines} and "evil" not in {
+        line.metric for line in found.lines
+    }

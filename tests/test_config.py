@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sft.config import REHEARSAL, RunConfig, dump, load_file, resolve
 from sft.errors import UsageError
+from sft.training.config import REHEARSAL, RunConfig, dump, load_file, resolve
 
 CHOSEN: tuple[str, dict[str, Any]] = ("chosen", {"engine": "erniekit"})
 
@@ -24,11 +24,22 @@ def faults(*layers: tuple[str, dict[str, Any]]) -> str:
 
 
 def test_later_layers_win_and_are_named() -> None:
-    config, origins = resolve([CHOSEN, ("rehearsal", {"batch": 16, "epochs": 10.0, "workers": 0}), ("my.yaml", {"batch": 4, "epochs": 3}), ("flag", {"batch": 2, "workers": None})])
+    config, origins = resolve(
+        [
+            CHOSEN,
+            ("rehearsal", {"batch": 16, "epochs": 10.0, "workers": 0}),
+            ("my.yaml", {"batch": 4, "epochs": 3}),
+            ("flag", {"batch": 2, "workers": None}),
+        ]
+    )
     assert (config.batch, config.epochs, config.workers, config.accum) == (2, 3.0, 0, 8)
     assert {key: origins[key] for key in ("batch", "epochs", "workers", "accum", "engine")} == {
-        "batch": "flag", "epochs": "my.yaml", "workers": "rehearsal", "accum": "default", "engine": "chosen",
-    }  # fmt: skip
+        "batch": "flag",
+        "epochs": "my.yaml",
+        "workers": "rehearsal",
+        "accum": "default",
+        "engine": "chosen",
+    }
     assert set(origins) == set(RunConfig.model_fields)
 
 
@@ -37,11 +48,17 @@ def test_a_value_that_is_overridden_need_not_be_good() -> None:
 
 
 def test_all_faults_at_once() -> None:
-    text = faults(("my.yaml", {"lerning_rate": 1e-5, "batch": 0, "colour": "red"}), ("flag", {"accum": "8", "engine": "tensorflow"}))
+    text = faults(
+        ("my.yaml", {"lerning_rate": 1e-5, "batch": 0, "colour": "red"}),
+        ("flag", {"accum": "8", "engine": "tensorflow"}),
+    )
     for part in (
-        "my.yaml: unknown setting 'lerning_rate', did you mean 'learning_rate' ?", "my.yaml: unknown setting 'colour'", "my.yaml: batch is 0: ", "flag: accum is '8': ",
+        "my.yaml: unknown setting 'lerning_rate', did you mean 'learning_rate' ?",
+        "my.yaml: unknown setting 'colour'",
+        "my.yaml: batch is 0: ",
+        "flag: accum is '8': ",
         "flag: engine is 'tensorflow': ",
-    ):  # fmt: skip
+    ):
         assert part in text
     assert text.count(";") == 4
 
@@ -54,20 +71,44 @@ def test_engine_is_required() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("epochs", True), ("epochs", "many"), ("epochs", float("inf")), ("epochs", "inf"), ("epochs", 0), ("epochs", -1), ("epochs", 10**400), ("learning_rate", float("nan")),
-        ("learning_rate", 1), ("learning_rate", "1e"), ("learning_rate", [1e-5]), ("batch", 2.0), ("batch", "2"), ("batch", True), ("gpus", 0), ("max_steps", 0), ("model", 5),
-        ("model_version", "2.0"), ("device", "tpu"), ("min_pixels", 100), ("seed", -1), ("workers", -1), ("max_seq_len", 1),
+        ("epochs", True),
+        ("epochs", "many"),
+        ("epochs", float("inf")),
+        ("epochs", "inf"),
+        ("epochs", 0),
+        ("epochs", -1),
+        ("epochs", 10**400),
+        ("learning_rate", float("nan")),
+        ("learning_rate", 1),
+        ("learning_rate", "1e"),
+        ("learning_rate", [1e-5]),
+        ("batch", 2.0),
+        ("batch", "2"),
+        ("batch", True),
+        ("gpus", 0),
+        ("max_steps", 0),
+        ("model", 5),
+        ("model_version", "2.0"),
+        ("device", "tpu"),
+        ("min_pixels", 100),
+        ("seed", -1),
+        ("workers", -1),
+        ("max_seq_len", 1),
     ],
-)  # fmt: skip
+)
 def test_bad_values(key: str, value: Any) -> None:
     assert faults(("my.yaml", {key: value})).startswith(f"my.yaml: {key} is ")
 
 
 def test_pixel_limits_must_be_in_order() -> None:
-    assert "min_pixels is 5000, above max_pixels, which is 4000" in faults(("my.yaml", {"min_pixels": 5000, "max_pixels": 4000}))
+    assert "min_pixels is 5000, above max_pixels, which is 4000" in faults(
+        ("my.yaml", {"min_pixels": 5000, "max_pixels": 4000})
+    )
 
 
-@pytest.mark.parametrize(("text", "value"), [("5e-6", 5e-6), ("5.0e-6", 5e-6), ("1e-3", 1e-3), ("0.001", 1e-3), ("'1e-3'", 1e-3)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("5e-6", 5e-6), ("5.0e-6", 5e-6), ("1e-3", 1e-3), ("0.001", 1e-3), ("'1e-3'", 1e-3)]
+)
 def test_the_usual_way_to_write_a_rate(tmp_path: Path, text: str, value: float) -> None:
     """PyYAML reads 5e-6 as text; everybody writes it, so it is taken for the number that it is."""
     path = tmp_path / "my.yaml"
@@ -91,11 +132,18 @@ def test_config_is_frozen() -> None:
 optional = st.none() | st.integers(784, 10**7)
 configs = st.fixed_dictionaries(
     {
-        "engine": st.sampled_from(["erniekit", "paddleformers"]), "model": st.text(st.characters(exclude_categories=["Cs"]), min_size=1), "model_version": st.sampled_from(["0.9B", "1.5", "1.6"]),
-        "device": st.sampled_from(["gpu", "cpu"]), "epochs": st.floats(0, 1e6, exclude_min=True), "batch": st.integers(1, 10**9), "learning_rate": st.floats(0, 1, exclude_min=True, exclude_max=True),
-        "max_steps": st.none() | st.integers(1, 10**9), "max_pixels": optional, "seed": st.integers(0, 2**63),
+        "engine": st.sampled_from(["erniekit", "paddleformers"]),
+        "model": st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
+        "model_version": st.sampled_from(["0.9B", "1.5", "1.6"]),
+        "device": st.sampled_from(["gpu", "cpu"]),
+        "epochs": st.floats(0, 1e6, exclude_min=True),
+        "batch": st.integers(1, 10**9),
+        "learning_rate": st.floats(0, 1, exclude_min=True, exclude_max=True),
+        "max_steps": st.none() | st.integers(1, 10**9),
+        "max_pixels": optional,
+        "seed": st.integers(0, 2**63),
     }
-)  # fmt: skip
+)
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -117,7 +165,9 @@ def test_dump_names_origins_and_meanings() -> None:
     assert all(field.description for field in RunConfig.model_fields.values())
 
 
-@pytest.mark.parametrize(("text", "part"), [("- a\n", "found a list"), ("a: [", "not YAML"), ("5\n", "found a int"), ("a: \x00", "not YAML")])
+@pytest.mark.parametrize(
+    ("text", "part"), [("- a\n", "found a list"), ("a: [", "not YAML"), ("5\n", "found a int"), ("a: \x00", "not YAML")]
+)
 def test_files_that_are_no_settings(tmp_path: Path, text: str, part: str) -> None:
     path = tmp_path / "my.yaml"
     path.write_text(text)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from dockerfile_parse import DockerfileParser
 
-from sft.container import (
+from sft.errors import UsageError
+from sft.runtime.container import (
     Access,
     Gpu,
     build_command,
@@ -28,48 +29,111 @@ from sft.container import (
     server_image,
     stop_command,
 )
-from sft.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
 REGISTRY = "ccr-2vdh3abv-pub.cnc.bj.baidubce.com/paddlepaddle"
-BASES = {"12.6": f"{REGISTRY}/paddle:3.2.0-gpu-cuda12.6-cudnn9.5", "12.9": f"{REGISTRY}/paddle:3.2.0-gpu-cuda12.9-cudnn9.9"}
+BASES = {
+    "12.6": f"{REGISTRY}/paddle:3.2.0-gpu-cuda12.6-cudnn9.5",
+    "12.9": f"{REGISTRY}/paddle:3.2.0-gpu-cuda12.9-cudnn9.9",
+}
 PINS = {
-    "paddleformers": "0.3.2", "numpy": "1.26.4", "pyarrow": "22.0.0", "setuptools": "79.0.1", "multiprocess": "0.70.12.2", "tokenizers": "0.21.4",
-    "opencv-python-headless": "4.11.0.86", "imgaug": "0.4.0", "triton": "3.3.0",
-}  # fmt: skip
-ALSO_NEEDED = {"tensorboard", "tensorboardX", "ujson", "einops", "decord", "moviepy", "GPUtil", "openai", "use-triton-in-paddle", "datasets"}
+    "paddleformers": "0.3.2",
+    "numpy": "1.26.4",
+    "pyarrow": "22.0.0",
+    "setuptools": "79.0.1",
+    "multiprocess": "0.70.12.2",
+    "tokenizers": "0.21.4",
+    "opencv-python-headless": "4.11.0.86",
+    "imgaug": "0.4.0",
+    "triton": "3.3.0",
+}
+ALSO_NEEDED = {
+    "tensorboard",
+    "tensorboardX",
+    "ujson",
+    "einops",
+    "decord",
+    "moviepy",
+    "GPUtil",
+    "openai",
+    "use-triton-in-paddle",
+    "datasets",
+}
 
 
 def run(command: list[str] | None = None, **changes: Any) -> list[str]:
     """A typical `docker run`, with changes."""
     options: dict[str, Any] = {
-        "workdir": Path("/data/runs/a"), "mounts": [(Path("/data/runs/a"), "rw"), (Path("/data/model"), "ro")],
-        "env": {"CUDA_VISIBLE_DEVICES": "0", "PYTHONUNBUFFERED": "0"}, "name": "sft-a", "user": (1000, 1001), "cuda": "12.6", **changes,
-    }  # fmt: skip
+        "workdir": Path("/data/runs/a"),
+        "mounts": [(Path("/data/runs/a"), "rw"), (Path("/data/model"), "ro")],
+        "env": {"CUDA_VISIBLE_DEVICES": "0", "PYTHONUNBUFFERED": "0"},
+        "name": "sft-a",
+        "user": (1000, 1001),
+        "cuda": "12.6",
+        **changes,
+    }
     return run_command(options.pop("cuda"), command or ["erniekit", "train", "/data/runs/a/train.yaml"], **options)
 
 
 def test_run_command() -> None:
     assert run() == [
-        "docker", "run", "--rm", "--init", "--name", "sft-a", "--gpus", "all", "--shm-size=16g", "--network=bridge",
-        "--user", "1000:1001", "--workdir", "/data/runs/a",
-        "--mount", "type=bind,source=/data/runs/a,target=/data/runs/a",
-        "--mount", "type=bind,source=/data/model,target=/data/model,readonly",
-        "--env", "HOME=/tmp", "--env", "USER=sft", "--env", "LC_ALL=C.UTF-8", "--env", "PYTHONUTF8=1", "--env", "PYTHONUNBUFFERED=0",
-        "--env", "CUDA_VISIBLE_DEVICES=0",
-        "paddleocr-vl-sft-trainer:cuda12.6", "erniekit", "train", "/data/runs/a/train.yaml",
-    ]  # fmt: skip
+        "docker",
+        "run",
+        "--rm",
+        "--init",
+        "--name",
+        "sft-a",
+        "--gpus",
+        "all",
+        "--shm-size=16g",
+        "--network=bridge",
+        "--user",
+        "1000:1001",
+        "--workdir",
+        "/data/runs/a",
+        "--mount",
+        "type=bind,source=/data/runs/a,target=/data/runs/a",
+        "--mount",
+        "type=bind,source=/data/model,target=/data/model,readonly",
+        "--env",
+        "HOME=/tmp",
+        "--env",
+        "USER=sft",
+        "--env",
+        "LC_ALL=C.UTF-8",
+        "--env",
+        "PYTHONUTF8=1",
+        "--env",
+        "PYTHONUNBUFFERED=0",
+        "--env",
+        "CUDA_VISIBLE_DEVICES=0",
+        "paddleocr-vl-sft-trainer:cuda12.6",
+        "erniekit",
+        "train",
+        "/data/runs/a/train.yaml",
+    ]
 
 
 def test_build_and_stop_command() -> None:
     assert build_command(Path("/repo"), "12.9") == [
-        "docker", "build", "--file", "/repo/Dockerfile.train", "--build-arg", "CUDA=12.9", "--tag", "paddleocr-vl-sft-trainer:cuda12.9", "/repo",
-    ]  # fmt: skip
+        "docker",
+        "build",
+        "--file",
+        "/repo/Dockerfile.train",
+        "--build-arg",
+        "CUDA=12.9",
+        "--tag",
+        "paddleocr-vl-sft-trainer:cuda12.9",
+        "/repo",
+    ]
     assert stop_command("sft-a") == ["docker", "stop", "-t", "40", "sft-a"]
     assert run(cuda="12.9")[-4] == image_name("12.9")
 
 
-@pytest.mark.parametrize(("gpus", "words"), [("all", ["--gpus", "all"]), ("0", ["--gpus", '"device=0"']), ("0,2", ["--gpus", '"device=0,2"']), ("none", [])])
+@pytest.mark.parametrize(
+    ("gpus", "words"),
+    [("all", ["--gpus", "all"]), ("0", ["--gpus", '"device=0"']), ("0,2", ["--gpus", '"device=0,2"']), ("none", [])],
+)
 def test_gpu_choice(gpus: str, words: list[str]) -> None:
     argv = run(gpus=gpus)
     start = argv.index("sft-a") + 1
@@ -82,42 +146,63 @@ def test_calling_user_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "7:8" in run(user=None)
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"mounts": [(Path("/data/a:b"), "ro"), (Path("/data"), "rw")]}, "colon"),
-    ({"mounts": [(Path("/data/a,b"), "ro"), (Path("/data"), "rw")]}, "comma"),
-    ({"mounts": [(Path('/data/a"b'), "ro"), (Path("/data"), "rw")]}, "quote"),
-    ({"mounts": [(Path("data"), "rw")]}, "absolute"),
-    ({"workdir": Path("runs/a")}, "absolute"),
-    ({"workdir": Path("/elsewhere")}, "no writable mount"),
-    ({"workdir": Path("/data/model")}, "no writable mount"),
-    ({"gpus": "first"}, "gpus is 'first'"),
-    ({"gpus": "0,"}, "gpus is '0,'"),
-    ({"name": "-rm"}, "container name"),
-    ({"env": {"A=B": "1"}}, "not the name of a variable"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mounts": [(Path("/data/a:b"), "ro"), (Path("/data"), "rw")]}, "colon"),
+        ({"mounts": [(Path("/data/a,b"), "ro"), (Path("/data"), "rw")]}, "comma"),
+        ({"mounts": [(Path('/data/a"b'), "ro"), (Path("/data"), "rw")]}, "quote"),
+        ({"mounts": [(Path("data"), "rw")]}, "absolute"),
+        ({"workdir": Path("runs/a")}, "absolute"),
+        ({"workdir": Path("/elsewhere")}, "no writable mount"),
+        ({"workdir": Path("/data/model")}, "no writable mount"),
+        ({"gpus": "first"}, "gpus is 'first'"),
+        ({"gpus": "0,"}, "gpus is '0,'"),
+        ({"name": "-rm"}, "container name"),
+        ({"env": {"A=B": "1"}}, "not the name of a variable"),
+    ],
+)
 def test_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         run(**changes)
 
 
 def test_spaces_in_paths_are_fine() -> None:
-    assert "type=bind,source=/data/my runs,target=/data/my runs" in run(workdir=Path("/data/my runs/a"), mounts=[(Path("/data/my runs"), "rw")])
+    assert "type=bind,source=/data/my runs,target=/data/my runs" in run(
+        workdir=Path("/data/my runs/a"), mounts=[(Path("/data/my runs"), "rw")]
+    )
 
 
-@pytest.mark.parametrize(("capability", "cuda"), [((7, 5), "12.6"), ((8, 9), "12.6"), ((9, 0), "12.6"), ((10, 0), "12.9"), ((12, 0), "12.9")])
+@pytest.mark.parametrize(
+    ("capability", "cuda"), [((7, 5), "12.6"), ((8, 9), "12.6"), ((9, 0), "12.6"), ((10, 0), "12.9"), ((12, 0), "12.9")]
+)
 def test_choose_cuda(capability: tuple[int, int], cuda: str) -> None:
     assert choose_cuda(capability) == cuda
 
 
 def test_parse_gpus() -> None:
-    text = "NVIDIA GeForce RTX 5090, 12.0, 32607, 575.57.08\nNVIDIA A800-SXM4-80GB, 8.0, 81920, 535.183.01\nNVIDIA GB10, 12.1, [N/A], 580.95\n"
+    text = (
+        "NVIDIA GeForce RTX 5090, 12.0, 32607, 575.57.08\nNVIDIA A800-SXM4-80GB, 8.0, 81920, 535.183.01\nNVIDIA GB10,"
+        " 12.1, [N/A], 580.95\n"
+    )
     assert parse_gpus(text) == [
-        Gpu("NVIDIA GeForce RTX 5090", (12, 0), 32607, "575.57.08"), Gpu("NVIDIA A800-SXM4-80GB", (8, 0), 81920, "535.183.01"),
+        Gpu("NVIDIA GeForce RTX 5090", (12, 0), 32607, "575.57.08"),
+        Gpu("NVIDIA A800-SXM4-80GB", (8, 0), 81920, "535.183.01"),
         Gpu("NVIDIA GB10", (12, 1), 0, "580.95"),
-    ]  # fmt: skip
+    ]
 
 
-@pytest.mark.parametrize("text", ["", "\n", "No devices were found\n", "a, b, c, d", "NVIDIA-SMI has failed because it couldn't communicate", "\x00\ufffd,,,,"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n",
+        "No devices were found\n",
+        "a, b, c, d",
+        "NVIDIA-SMI has failed because it couldn't communicate",
+        "\x00\ufffd,,,,",
+    ],
+)
 def test_junk_is_no_gpu(text: str) -> None:
     assert parse_gpus(text) == []
 
@@ -129,9 +214,15 @@ def fake_program(folder: Path, name: str, script: str, monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
 
-@pytest.mark.parametrize(("script", "count"), [
-    ('echo "NVIDIA H100 80GB HBM3, 9.0, 81559, 550.54.15"', 1), ("exit 9", 0), ("printf '\\377\\376'", 0), ('echo "half, 9.0, 1, 1"; exit 1', 0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("script", "count"),
+    [
+        ('echo "NVIDIA H100 80GB HBM3, 9.0, 81559, 550.54.15"', 1),
+        ("exit 9", 0),
+        ("printf '\\377\\376'", 0),
+        ('echo "half, 9.0, 1, 1"; exit 1', 0),
+    ],
+)
 def test_find_gpus(script: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_program(tmp_path, "nvidia-smi", script, monkeypatch)
     assert len(find_gpus()) == count
@@ -177,7 +268,11 @@ def test_few_mounts_stay_as_they_are() -> None:
 
 
 def test_mounts_inside_others_are_dropped() -> None:
-    given = paths("/a/run", access="rw") + paths("/a/run/images", "/a/b", "/a/b/c", "/a/b", "/a/run") + paths("/a/b/out", "/a/run/log", access="rw")
+    given = (
+        paths("/a/run", access="rw")
+        + paths("/a/run/images", "/a/b", "/a/b/c", "/a/b", "/a/run")
+        + paths("/a/b/out", "/a/run/log", access="rw")
+    )
     assert common_mounts(given) == [(Path("/a/run"), "rw"), (Path("/a/b"), "ro"), (Path("/a/b/out"), "rw")]
 
 
@@ -243,29 +338,65 @@ def test_links_through_a_linked_folder(tmp_path: Path) -> None:
 # ---- the server
 
 
-@pytest.mark.parametrize(("capability", "tag"), [
-    ((8, 0), "latest-nvidia-gpu"), ((9, 0), "latest-nvidia-gpu"), ((10, 0), "latest-nvidia-gpu-sm120"), ((12, 0), "latest-nvidia-gpu-sm120"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("capability", "tag"),
+    [
+        ((8, 0), "latest-nvidia-gpu"),
+        ((9, 0), "latest-nvidia-gpu"),
+        ((10, 0), "latest-nvidia-gpu-sm120"),
+        ((12, 0), "latest-nvidia-gpu-sm120"),
+    ],
+)
 def test_server_image(capability: tuple[int, int], tag: str) -> None:
     assert server_image(capability) == f"{REGISTRY}/paddleocr-genai-vllm-server:{tag}"
 
 
 def serve(**changes: Any) -> list[str]:
     options: dict[str, Any] = {
-        "model_name": "PaddleOCR-VL-1.5-0.9B", "model_dir": Path("/m/mine"), "backend_config": Path("/tmp/s/vllm.yml"), "host": "127.0.0.1", "port": 8118,
-        "name": "sft-serve-8118", **changes,
-    }  # fmt: skip
+        "model_name": "PaddleOCR-VL-1.5-0.9B",
+        "model_dir": Path("/m/mine"),
+        "backend_config": Path("/tmp/s/vllm.yml"),
+        "host": "127.0.0.1",
+        "port": 8118,
+        "name": "sft-serve-8118",
+        **changes,
+    }
     return serve_command("server:1", **options)
 
 
 def test_serve_command() -> None:
     assert serve() == [
-        "docker", "run", "--rm", "--init", "--name", "sft-serve-8118", "--gpus", "all", "--shm-size=16g", "--publish", "127.0.0.1:8118:8118",
-        "--mount", "type=bind,source=/m/mine,target=/m/mine,readonly",
-        "--mount", "type=bind,source=/tmp/s/vllm.yml,target=/tmp/s/vllm.yml,readonly",
-        "server:1", "paddleocr", "genai_server", "--model_name", "PaddleOCR-VL-1.5-0.9B", "--model_dir", "/m/mine",
-        "--host", "0.0.0.0", "--port", "8118", "--backend", "vllm", "--backend_config", "/tmp/s/vllm.yml",
-    ]  # fmt: skip
+        "docker",
+        "run",
+        "--rm",
+        "--init",
+        "--name",
+        "sft-serve-8118",
+        "--gpus",
+        "all",
+        "--shm-size=16g",
+        "--publish",
+        "127.0.0.1:8118:8118",
+        "--mount",
+        "type=bind,source=/m/mine,target=/m/mine,readonly",
+        "--mount",
+        "type=bind,source=/tmp/s/vllm.yml,target=/tmp/s/vllm.yml,readonly",
+        "server:1",
+        "paddleocr",
+        "genai_server",
+        "--model_name",
+        "PaddleOCR-VL-1.5-0.9B",
+        "--model_dir",
+        "/m/mine",
+        "--host",
+        "0.0.0.0",
+        "--port",
+        "8118",
+        "--backend",
+        "vllm",
+        "--backend_config",
+        "/tmp/s/vllm.yml",
+    ]
 
 
 def test_serve_command_with_links_and_other_hosts() -> None:
@@ -275,7 +406,14 @@ def test_serve_command_with_links_and_other_hosts() -> None:
     assert "[::1]:8118:8118" in serve(host="::1"), "docker would read the colons of an IPv6 address as its own"
 
 
-@pytest.mark.parametrize(("changes", "message"), [({"model_dir": Path("m")}, "absolute"), ({"model_dir": Path("/m/a,b")}, "comma"), ({"name": "-x"}, "container name")])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_dir": Path("m")}, "absolute"),
+        ({"model_dir": Path("/m/a,b")}, "comma"),
+        ({"name": "-x"}, "container name"),
+    ],
+)
 def test_serve_command_refuses(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         serve(**changes)
@@ -291,9 +429,17 @@ def dockerfile(**build_args: str) -> DockerfileParser:
 @pytest.mark.parametrize("cuda", list(BASES))
 def test_base_images(cuda: str) -> None:
     """The last stage stands on the stage called cuda<CUDA>, and that one on Paddle's image."""
-    stages = [re.fullmatch(r"(\S+)(?: AS (\S+))?", entry["value"]) for entry in dockerfile().structure if entry["instruction"] == "FROM"]
+    stages = [
+        re.fullmatch(r"(\S+)(?: AS (\S+))?", entry["value"])
+        for entry in dockerfile().structure
+        if entry["instruction"] == "FROM"
+    ]
     assert all(stages)
-    named = {stage[2]: image for stage, image in zip(stages, dockerfile(CUDA=cuda).parent_images, strict=True) if stage and stage[2]}
+    named = {
+        stage[2]: image
+        for stage, image in zip(stages, dockerfile(CUDA=cuda).parent_images, strict=True)
+        if stage and stage[2]
+    }
     assert named == {f"cuda{key}": image for key, image in BASES.items()}
     assert stages[-1] and stages[-1][1] == "cuda${CUDA}"
     assert dockerfile(CUDA=cuda).baseimage == f"cuda{cuda}"
@@ -354,7 +500,10 @@ def test_copied_files_exist_and_are_sent() -> None:
 
 
 def pins() -> dict[str, str]:
-    lines = [line.partition("#")[0].strip() for line in (ROOT / "sft/requirements/trainer-gpu.txt").read_text("utf-8").splitlines()]
+    lines = [
+        line.partition("#")[0].strip()
+        for line in (ROOT / "sft/requirements/trainer-gpu.txt").read_text("utf-8").splitlines()
+    ]
     found = [re.fullmatch(r"([A-Za-z0-9_-]+)==([0-9.]+)", line) for line in lines if line]
     assert found and all(found), "every line is name==version"
     return {match[1]: match[2] for match in found if match}

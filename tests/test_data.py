@@ -9,15 +9,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sft import data, jsonl, models
-from sft.checks import Context
+from sft.datasets import holdout, locate
 from sft.errors import ProblemsFound, UsageError
-from sft.synth import bengali
+from sft.files import atomic, jsonl
+from sft.models import versions
+from sft.synth import bengali_sample
 from sft.types import Image as ImageInfo
 from sft.types import Sample, Text
-from sft.validate import validate
+from sft.validate.context import Context
+from sft.validate.file import validate
 
-PUBLISHED = "name: {name}\ntask: ocr\nlanguage: bn\nlicence: none\nfiles: {train: {url: https://example.org/train.jsonl}}\n"
+PUBLISHED = (
+    "name: {name}\ntask: ocr\nlanguage: bn\nlicence: none\nfiles: {train: {url: https://example.org/train.jsonl}}\n"
+)
 CARD = f"{PUBLISHED}sample:\n  seed: 3\n  train: 6\n  test: 2\n"
 
 
@@ -41,7 +45,13 @@ def rows(path: Path, *images: tuple[str, ...]) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists():
             Image.new("RGB", (30, 30), (hash_of(name), hash_of(name[::-1]), 7)).save(file)
-    jsonl.write_samples(path, [Sample((Text("OCR:", "mask"), Text(str(number), "no_mask")), tuple(map(ImageInfo, row))) for number, row in enumerate(images)])
+    jsonl.write_samples(
+        path,
+        [
+            Sample((Text("OCR:", "mask"), Text(str(number), "no_mask")), tuple(map(ImageInfo, row)))
+            for number, row in enumerate(images)
+        ],
+    )
     return path
 
 
@@ -54,69 +64,79 @@ def hash_of(name: str) -> int:
 
 def test_find_a_file(here: Path) -> None:
     path = rows(here / "mine.jsonl", ("a.png",))
-    found = data.find("mine.jsonl")
+    found = locate.find("mine.jsonl")
     assert (found.name, found.train.resolve(), found.test) == ("mine", path, None)
-    assert data.find(str(path)).train == path
+    assert locate.find(str(path)).train == path
 
 
 def test_find_a_folder_with_its_test_set(here: Path) -> None:
     rows(here / "mine" / "train.jsonl", ("a.png",))
-    assert data.find("mine").test is None
+    assert locate.find("mine").test is None
     rows(here / "mine" / "test.jsonl", ("b.png",))
     for name in ("mine", "mine/", "mine/train.jsonl"):
-        found = data.find(name)
+        found = locate.find(name)
         assert (found.train, found.test) == (Path("mine/train.jsonl"), Path("mine/test.jsonl"))
-    assert data.find("mine/test.jsonl").test is None  # trained on as it is, it is no held-out set of its own
+    assert locate.find("mine/test.jsonl").test is None  # trained on as it is, it is no held-out set of its own
 
 
 def test_find_a_name_draws_its_sample_once(here: Path) -> None:
     folder = carded("numbers")
     said: list[str] = []
-    found = data.find("numbers", say=said.append)
-    assert (found.name, found.train, found.test) == ("numbers", folder / "sample" / "train.jsonl", folder / "sample" / "test.jsonl")
+    found = locate.find("numbers", say=said.append)
+    assert (found.name, found.train, found.test) == (
+        "numbers",
+        folder / "sample" / "train.jsonl",
+        folder / "sample" / "test.jsonl",
+    )
     assert found.test
     assert [sum(1 for _ in jsonl.read_samples(path)) for path in (found.train, found.test)] == [6, 2]
     assert said == [f"drawing 6 + 2 images into {folder / 'sample'}"]
-    assert data.find("numbers.jsonl", say=said.append) == data.find(str(folder)) == found
+    assert locate.find("numbers.jsonl", say=said.append) == locate.find(str(folder)) == found
     assert len(said) == 1
     (folder / "dataset.yaml").write_text(CARD.replace("train: 6", "train: 7").replace("{name}", "numbers"))
-    assert sum(1 for _ in jsonl.read_samples(data.find("numbers", say=said.append).train)) == 7
+    assert sum(1 for _ in jsonl.read_samples(locate.find("numbers", say=said.append).train)) == 7
     assert len(said) == 2
 
 
 def test_fetched_files_win_over_the_sample(here: Path) -> None:
     folder = carded("numbers")
     rows(folder / "full" / "train.jsonl", ("a.png",))
-    assert data.find("numbers").train.parent.name == "sample"  # without a manifest the download is not complete
-    jsonl.write_json(folder / "full" / "manifest.json", {})
-    found = data.find("numbers")
+    assert locate.find("numbers").train.parent.name == "sample"  # without a manifest the download is not complete
+    atomic.write_json(folder / "full" / "manifest.json", {})
+    found = locate.find("numbers")
     assert (found.train, found.test) == (folder / "full" / "train.jsonl", None)
 
 
 def test_find_suggests(here: Path) -> None:
     carded("bengali")
     rows(here / "mine" / "train.jsonl", ("a.png",))
-    for name, hint in (("bengaly", "did you mean bengali ?"), ("bengaly.jsonl", "did you mean bengali ?"), ("mine/trian.jsonl", "did you mean mine/train.jsonl ?")):
+    for name, hint in (
+        ("bengaly", "did you mean bengali ?"),
+        ("bengaly.jsonl", "did you mean bengali ?"),
+        ("mine/trian.jsonl", "did you mean mine/train.jsonl ?"),
+    ):
         with pytest.raises(UsageError, match="no such data") as caught:
-            data.find(name)
+            locate.find(name)
         assert (caught.value.where, caught.value.hint, caught.value.exit_code) == (name, hint, 2)
     with pytest.raises(UsageError) as caught:
-        data.find("zzz")
+        locate.find("zzz")
     assert caught.value.hint == "give a JSONL file, or one of: bengali"
 
 
 def test_a_card_without_a_sample() -> None:
     carded("other", PUBLISHED)
     with pytest.raises(UsageError, match="no sample that could be drawn") as caught:
-        data.find("other")
+        locate.find("other")
     assert "sft fetch other" in str(caught.value.hint)
 
 
-@pytest.mark.parametrize("text", ["- a\n", "a: [\n", CARD.replace("train: 6", "train: 0"), CARD.replace("seed: 3", "seed: x")])
+@pytest.mark.parametrize(
+    "text", ["- a\n", "a: [\n", CARD.replace("train: 6", "train: 0"), CARD.replace("seed: 3", "seed: x")]
+)
 def test_a_broken_card(text: str) -> None:
     path = carded("other", text) / "dataset.yaml"
     with pytest.raises(UsageError) as caught:
-        data.find("other")
+        locate.find("other")
     assert caught.value.where == str(path)
 
 
@@ -124,24 +144,30 @@ def test_a_broken_card(text: str) -> None:
 
 
 def images_of(path: Path) -> set[str]:
-    return {jsonl.sha256(Path(image.image_url)) for _, sample in jsonl.read_samples(path) for image in sample.image_info}
+    return {
+        atomic.sha256(Path(image.image_url)) for _, sample in jsonl.read_samples(path) for image in sample.image_info
+    }
 
 
 def test_hold_out_is_leak_free_complete_and_deterministic(here: Path) -> None:
     names = [(f"images/{number % 70}.png",) for number in range(100)]  # 30 images stand in two rows
     path = rows(here / "in" / "all.jsonl", *names)
-    shutil.copy(here / "in" / "images" / "3.png", here / "in" / "images" / "copy.png")  # the same picture under another name
+    shutil.copy(
+        here / "in" / "images" / "3.png", here / "in" / "images" / "copy.png"
+    )  # the same picture under another name
     path.write_bytes(path.read_bytes() + jsonl.encode(jsonl.ocr_sample("images/copy.png", "OCR:", "copy")) + b"\n")
-    train, test, count = data.hold_out(path, here / "out", seed=1)
+    train, test, count = holdout.hold_out(path, here / "out", seed=1)
     assert not images_of(train) & images_of(test)
     kept, held = ([sample for _, sample in jsonl.read_samples(file)] for file in (train, test))
     assert (len(kept) + len(held), len(held), count) == (101, count, count)
-    assert Counter(sample.ref for sample in kept + held) == Counter(sample.ref for _, sample in jsonl.read_samples(path))
+    assert Counter(sample.ref for sample in kept + held) == Counter(
+        sample.ref for _, sample in jsonl.read_samples(path)
+    )
     assert 1 <= count <= 5
     assert all(Path(sample.image_info[0].image_url).is_absolute() for sample in kept + held)
-    again = data.hold_out(path, here / "again", seed=1)
+    again = holdout.hold_out(path, here / "again", seed=1)
     assert [file.read_bytes() for file in again[:2]] == [train.read_bytes(), test.read_bytes()]
-    other = data.hold_out(path, here / "other", seed=2)
+    other = holdout.hold_out(path, here / "other", seed=2)
     assert other[1].read_bytes() != test.read_bytes()
 
 
@@ -149,7 +175,7 @@ def test_rows_that_share_any_image_stay_together(here: Path) -> None:
     chain = [("a.png", "b.png"), ("c.png", "b.png"), ("d.png", "c.png")]  # no first image twice
     path = rows(here / "all.jsonl", *chain, ("e.png",))
     for seed in range(8):
-        train, test, count = data.hold_out(path, here / "out", seed=seed)
+        train, test, count = holdout.hold_out(path, here / "out", seed=seed)
         assert not images_of(train) & images_of(test)
         assert count == 1
 
@@ -157,13 +183,13 @@ def test_rows_that_share_any_image_stay_together(here: Path) -> None:
 def test_a_group_that_is_nearly_everything_is_not_held_out(here: Path) -> None:
     path = rows(here / "all.jsonl", *[("a.png",)] * 50, ("b.png",), ("b.png",))
     for seed in range(4):
-        assert data.hold_out(path, here / "out", seed=seed)[2] == 2
+        assert holdout.hold_out(path, here / "out", seed=seed)[2] == 2
 
 
 def test_hold_out_needs_two_images(here: Path) -> None:
     path = rows(here / "all.jsonl", ("a.png",), ("a.png",))
     with pytest.raises(ProblemsFound, match="the same image"):
-        data.hold_out(path, here / "out", seed=1)
+        holdout.hold_out(path, here / "out", seed=1)
     assert not (here / "out").exists()
 
 
@@ -173,31 +199,31 @@ def test_hold_out_needs_two_images(here: Path) -> None:
 def test_shared_images_finds_a_copy_under_another_name(here: Path) -> None:
     train = rows(here / "train.jsonl", ("images/a.png",), ("images/b.png",), ("images/c.png",))
     test = rows(here / "elsewhere" / "test.jsonl", ("d.png",), ("copy.png",))
-    assert data.shared_images(train, test) == []
+    assert holdout.shared_images(train, test) == []
     shutil.copy(here / "images" / "b.png", here / "elsewhere" / "copy.png")
-    assert data.shared_images(train, test) == [(2, 2)]
-    assert len(data.shared_images(train, train)) == 3
+    assert holdout.shared_images(train, test) == [(2, 2)]
+    assert len(holdout.shared_images(train, train)) == 3
 
 
 # sft init
 
 
 def test_starting_point_is_fit_to_train(here: Path) -> None:
-    train, test = data.starting_point(here / "new")
+    train, test = locate.starting_point(here / "new")
     for path, count in ((train, 64), (test, 8)):
-        report = validate(path, Context(path.parent, models.MODELS["0.9B"]))
+        report = validate(path, Context(path.parent, versions.MODELS["0.9B"]))
         assert (report.rows, report.good, report.errors, report.warnings) == (count, count, 0, 0)
-    assert data.shared_images(train, test) == []
-    assert data.find("new").test == Path("new/test.jsonl")
+    assert holdout.shared_images(train, test) == []
+    assert locate.find("new").test == Path("new/test.jsonl")
     before = train.read_bytes()
     with pytest.raises(UsageError, match="not an empty folder"):
-        data.starting_point(here / "new")
+        locate.starting_point(here / "new")
     assert train.read_bytes() == before
     with pytest.raises(UsageError, match="not an empty folder"):
-        data.starting_point(train)
+        locate.starting_point(train)
 
 
 def test_starting_point_in_an_empty_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bengali, "write_split", lambda folder, *, split, **_: folder / f"{split}.jsonl")
+    monkeypatch.setattr(bengali_sample, "write_split", lambda folder, *, split, **_: folder / f"{split}.jsonl")
     (here / "empty").mkdir()
-    assert data.starting_point(here / "empty") == [here / "empty" / "train.jsonl", here / "empty" / "test.jsonl"]
+    assert locate.starting_point(here / "empty") == [here / "empty" / "train.jsonl", here / "empty" / "test.jsonl"]

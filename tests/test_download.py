@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from sft import download
-from sft.download import MAX_REDIRECTS, Unreachable, check_public, fetch_file, make_client
 from sft.errors import EngineError, ProblemsFound, UsageError
+from sft.files import download
+from sft.files.download import MAX_REDIRECTS, Unreachable, check_public, fetch_file, make_client
 
 CONTENT = bytes(range(256)) * 1000  # 256,000 bytes
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -51,7 +51,9 @@ class Server:
         return f"http://127.0.0.1:{self.http.server_port}{path}"
 
 
-def send(request: BaseHTTPRequestHandler, status: int, body: bytes = b"", *, length: int | None = None, **headers: str) -> None:
+def send(
+    request: BaseHTTPRequestHandler, status: int, body: bytes = b"", *, length: int | None = None, **headers: str
+) -> None:
     """An answer; with `length` above the body's the connection is cut in the middle."""
     request.send_response(status)
     for name, value in headers.items():
@@ -73,7 +75,13 @@ def ranged(content: bytes, etag: str = '"one"', cut_first_at: int | None = None)
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
             if start >= len(content):
                 return send(request, 416, Content_Range=f"bytes */{len(content)}")
-            return send(request, 206, content[start:], Content_Range=f"bytes {start}-{len(content) - 1}/{len(content)}", ETag=etag)
+            return send(
+                request,
+                206,
+                content[start:],
+                Content_Range=f"bytes {start}-{len(content) - 1}/{len(content)}",
+                ETag=etag,
+            )
         if cuts:
             return send(request, 200, content[: cuts.pop()], length=len(content), ETag=etag)
         return send(request, 200, content, ETag=etag)
@@ -138,7 +146,9 @@ def test_file_that_changed_meanwhile_is_not_glued(server: Server, client: httpx.
 
 
 @pytest.mark.parametrize(("extra", "requests"), [(b"", 1), (b"!", 2)])
-def test_part_as_long_as_the_file_or_longer(server: Server, client: httpx.Client, tmp_path: Path, extra: bytes, requests: int) -> None:
+def test_part_as_long_as_the_file_or_longer(
+    server: Server, client: httpx.Client, tmp_path: Path, extra: bytes, requests: int
+) -> None:
     """A whole one is taken as it is, a longer one belongs to something else."""
     server.answers["/a"] = ranged(CONTENT)
     (tmp_path / "a.part").write_bytes(CONTENT + extra)
@@ -164,12 +174,16 @@ def test_too_large(server: Server, client: httpx.Client, tmp_path: Path, stated:
         fetch_file(server.url("/a"), tmp_path / "a", client=client, max_bytes=len(CONTENT) - 1, allow_private=True)
     assert not (tmp_path / "a").exists()
     assert (tmp_path / "a.part").exists() != stated, "a stated length is refused before anything is fetched"
-    assert fetch_file(server.url("/a"), tmp_path / "a", client=client, max_bytes=len(CONTENT), allow_private=True) == SHA
+    assert (
+        fetch_file(server.url("/a"), tmp_path / "a", client=client, max_bytes=len(CONTENT), allow_private=True) == SHA
+    )
 
 
 def test_error_500_is_tried_again(server: Server, client: httpx.Client, tmp_path: Path) -> None:
     statuses = [500, 503, 200]
-    server.answers["/a"] = lambda request: send(request, status := statuses.pop(0), CONTENT if status == 200 else b"sorry")
+    server.answers["/a"] = lambda request: send(
+        request, status := statuses.pop(0), CONTENT if status == 200 else b"sorry"
+    )
     assert fetch_file(server.url("/a"), tmp_path / "a", client=client, max_bytes=LIMIT, allow_private=True) == SHA
     assert len(server.seen) == 3
 
@@ -186,7 +200,9 @@ def test_errors_that_stay(server: Server, client: httpx.Client, tmp_path: Path, 
 def test_wrong_hash_leaves_nothing(server: Server, client: httpx.Client, tmp_path: Path) -> None:
     server.answers["/a"] = ranged(CONTENT)
     with pytest.raises(ProblemsFound, match=SHA):
-        fetch_file(server.url("/a"), tmp_path / "a", client=client, max_bytes=LIMIT, sha256="0" * 64, allow_private=True)
+        fetch_file(
+            server.url("/a"), tmp_path / "a", client=client, max_bytes=LIMIT, sha256="0" * 64, allow_private=True
+        )
     assert left_over(tmp_path) == []
 
 
@@ -204,7 +220,9 @@ def test_redirects_are_followed_up_to_a_limit(server: Server, client: httpx.Clie
 
 def test_redirect_into_the_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first host is public, the second is not: the second is never asked."""
-    monkeypatch.setattr(socket, "getaddrinfo", resolver({"public.example": "93.184.216.34", "inside.example": "10.0.0.8"}))
+    monkeypatch.setattr(
+        socket, "getaddrinfo", resolver({"public.example": "93.184.216.34", "inside.example": "10.0.0.8"})
+    )
     asked: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -216,16 +234,24 @@ def test_redirect_into_the_network_is_refused(tmp_path: Path, monkeypatch: pytes
     assert asked == ["public.example"]
 
 
-def test_transport_refuses_a_name_that_turns_private(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transport_refuses_a_name_that_turns_private(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """DNS rebinding: public when the caller checks, private when the connection is made."""
     answers = iter(["93.184.216.34", *["127.0.0.1"] * 9])
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), server.http.server_port))])
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), server.http.server_port))],
+    )
     with make_client() as client, pytest.raises(UsageError, match="127.0.0.1"):
         fetch_file(f"http://rebind.example:{server.http.server_port}/a", tmp_path / "a", client=client, max_bytes=LIMIT)
     assert server.seen == []
 
 
-def test_transport_connects_to_the_checked_address_under_the_name(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transport_connects_to_the_checked_address_under_the_name(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hosts: list[str] = []
 
     def answer(request: BaseHTTPRequestHandler) -> None:
@@ -235,7 +261,13 @@ def test_transport_connects_to_the_checked_address_under_the_name(server: Server
     server.answers["/a"] = answer
     monkeypatch.setattr(socket, "getaddrinfo", resolver({"data.example": "127.0.0.1"}))
     with make_client(allow_private=True) as client:
-        fetch_file(f"http://data.example:{server.http.server_port}/a", tmp_path / "a", client=client, max_bytes=LIMIT, allow_private=True)
+        fetch_file(
+            f"http://data.example:{server.http.server_port}/a",
+            tmp_path / "a",
+            client=client,
+            max_bytes=LIMIT,
+            allow_private=True,
+        )
     assert hosts == [f"data.example:{server.http.server_port}"]
 
 
@@ -249,7 +281,13 @@ def test_nobody_listens(client: httpx.Client, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         with pytest.raises(Unreachable, match="no complete answer from 127.0.0.1"):
-            fetch_file(f"http://127.0.0.1:{free.getsockname()[1]}/a", tmp_path / "a", client=client, max_bytes=LIMIT, allow_private=True)
+            fetch_file(
+                f"http://127.0.0.1:{free.getsockname()[1]}/a",
+                tmp_path / "a",
+                client=client,
+                max_bytes=LIMIT,
+                allow_private=True,
+            )
 
 
 def resolver(names: dict[str, str]) -> Callable[..., list[Any]]:
@@ -268,11 +306,28 @@ def resolver(names: dict[str, str]) -> Callable[..., list[Any]]:
 
 
 PRIVATE = (
-    "http://127.0.0.1/", "http://0.0.0.0/", "http://10.1.2.3/", "http://172.16.0.1/", "http://192.168.1.1/", "http://169.254.169.254/latest/meta-data/",
-    "http://100.64.0.1/", "http://224.0.0.1/", "http://240.0.0.1/", "http://[::1]/", "http://[fe80::1]/", "http://[fc00::1]/",
-    "http://[::ffff:127.0.0.1]/", "http://[::ffff:10.0.0.1]/", "http://[2002:7f00:1::]/", "http://[64:ff9b::7f00:1]/", "http://localhost/",
-    "http://[::127.0.0.1]/", "http://[::ffff:0:127.0.0.1]/", "http://[64:ff9b:1::7f00:1]/", "http://[fec0::1]/",
-)  # fmt: skip
+    "http://127.0.0.1/",
+    "http://0.0.0.0/",
+    "http://10.1.2.3/",
+    "http://172.16.0.1/",
+    "http://192.168.1.1/",
+    "http://169.254.169.254/latest/meta-data/",
+    "http://100.64.0.1/",
+    "http://224.0.0.1/",
+    "http://240.0.0.1/",
+    "http://[::1]/",
+    "http://[fe80::1]/",
+    "http://[fc00::1]/",
+    "http://[::ffff:127.0.0.1]/",
+    "http://[::ffff:10.0.0.1]/",
+    "http://[2002:7f00:1::]/",
+    "http://[64:ff9b::7f00:1]/",
+    "http://localhost/",
+    "http://[::127.0.0.1]/",
+    "http://[::ffff:0:127.0.0.1]/",
+    "http://[64:ff9b:1::7f00:1]/",
+    "http://[fec0::1]/",
+)
 
 
 @pytest.mark.parametrize("url", PRIVATE)
@@ -281,7 +336,18 @@ def test_private_addresses_are_refused(url: str) -> None:
         check_public(url)
 
 
-@pytest.mark.parametrize("url", ["ftp://93.184.216.34/a", "file:///etc/passwd", "93.184.216.34/a", "http:///a", "", "http://[::1", "http://93.184.216.34/\ud800"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://93.184.216.34/a",
+        "file:///etc/passwd",
+        "93.184.216.34/a",
+        "http:///a",
+        "",
+        "http://[::1",
+        "http://93.184.216.34/\ud800",
+    ],
+)
 def test_other_schemes_are_refused(url: str) -> None:
     with pytest.raises(UsageError):
         check_public(url, allow_private=True)

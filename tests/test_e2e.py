@@ -1,4 +1,5 @@
-"""The whole loop with the real trainer, the real server and the real files: killed, stopped, resumed, exported, served, read.
+"""The whole loop with the real trainer, the real server and the real files: killed, stopped, resumed, exported, served,
+read.
 
 One run is carried through the module: the order of the tests is the order of the story. Needs the environments that
 `make test` makes; where one is missing this fails, it does not skip.
@@ -23,13 +24,29 @@ import cv2
 import httpx
 import pytest
 
-from sft import environments, jsonl, models, serve
-from sft.engines import ENGINES
-from sft.jsonl import read_json
-from sft.synth import bengali
+from sft.files import jsonl
+from sft.files.atomic import read_json
+from sft.models import versions
+from sft.runtime import environments
+from sft.serving import server
+from sft.synth import bengali_sample
+from sft.training.engines import ENGINES
 
 TEXTS = ("১", "৪৫", "৳৭৮৯")  # told apart at a glance, so that a minute of training is enough to be sure of the answers
-FLAGS = ("--batch", "16", "--epochs", "10", "--max-steps", "120", "--save-steps", "30", "--runs", "runs", "--models", "models")
+FLAGS = (
+    "--batch",
+    "16",
+    "--epochs",
+    "10",
+    "--max-steps",
+    "120",
+    "--save-steps",
+    "30",
+    "--runs",
+    "runs",
+    "--models",
+    "models",
+)
 SFT = (sys.executable, "-m", "sft")
 PATIENCE = 240.0  # seconds for anything that one waits for
 pytestmark = pytest.mark.timeout(900)
@@ -52,7 +69,7 @@ def draw(folder: Path, split: str, count: int) -> None:
     rows = []
     for number in range(count):
         text, name = TEXTS[number % len(TEXTS)], f"images/{split}-{number}.png"
-        assert cv2.imwrite(str(folder / name), bengali.draw(text, rng))
+        assert cv2.imwrite(str(folder / name), bengali_sample.draw(text, rng))
         rows.append(jsonl.ocr_sample(name, "OCR:", text))
     jsonl.write_samples(folder / f"{split}.jsonl", rows)
 
@@ -88,7 +105,11 @@ def run_folder(place: Path) -> Path:
 
 
 def steps(place: Path) -> list[int]:
-    return [checkpoint.step for folder in (place / "runs").glob("three-*") for checkpoint in ENGINES["paddleformers"].checkpoints(folder / "checkpoints")]
+    return [
+        checkpoint.step
+        for folder in (place / "runs").glob("three-*")
+        for checkpoint in ENGINES["paddleformers"].checkpoints(folder / "checkpoints")
+    ]
 
 
 def heed_interrupts() -> None:
@@ -99,7 +120,9 @@ def heed_interrupts() -> None:
 @contextmanager
 def running(*words: str, place: Path) -> Iterator[subprocess.Popen[str]]:
     """A command in the background that does not outlive a failed assertion."""
-    with subprocess.Popen([*SFT, *words], cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as process:
+    with subprocess.Popen(
+        [*SFT, *words], cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    ) as process:
         try:
             yield process
         finally:
@@ -108,7 +131,11 @@ def running(*words: str, place: Path) -> Iterator[subprocess.Popen[str]]:
 
 def trainer_pid(place: Path) -> int:
     """The trainer itself: the process that runs the launcher module for this run, not the leash above it."""
-    pids = [pid for pid in processes(str(run_folder(place) / "train.yaml")) if b"leash.py" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    pids = [
+        pid
+        for pid in processes(str(run_folder(place) / "train.yaml"))
+        if b"leash.py" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
     assert pids
     return min(pids)
 
@@ -157,12 +184,24 @@ def test_same_command_finishes_from_the_checkpoint(place: Path) -> None:
     folder = Path(done.stdout.strip())
     manifest = read_json(folder / "manifest.json")
     assert manifest["resumed_from"] == before and manifest["last_logged_step"] == manifest["max_steps"] == 120
-    logged = [ENGINES["paddleformers"].progress(line) for line in (folder / "log" / "train.log").read_text("utf-8").splitlines()]
+    logged = [
+        ENGINES["paddleformers"].progress(line)
+        for line in (folder / "log" / "train.log").read_text("utf-8").splitlines()
+    ]
     counted = [progress.step for progress in logged if progress]
     after_resume = counted[len(counted) - counted[::-1].index(before + 1) - 1 :]
     assert after_resume == list(range(before + 1, 121)), "the step counter goes on where the checkpoint stood"
     assert list((folder / "tensorboard").rglob("events.out.tfevents.*"))
-    for name in ("config.yaml", "plan.json", "command.txt", "environment.json", "data.json", "train.yaml", "template.py", "state.json"):
+    for name in (
+        "config.yaml",
+        "plan.json",
+        "command.txt",
+        "environment.json",
+        "data.json",
+        "train.yaml",
+        "template.py",
+        "state.json",
+    ):
         assert (folder / name).stat().st_size
     assert read_json(folder / "environment.json")["trainer"]["paddleformers"] == "1.2.0"
 
@@ -173,12 +212,16 @@ def test_whole_job_serves_and_reads(place: Path) -> None:
     outcome = json.loads(done.stdout)
     assert "has ended before" in done.stderr, "nothing is trained twice"
     assert outcome["before"]["scores"]["cer"] >= 0.9 and outcome["after"]["scores"]["cer"] <= 0.1
-    assert outcome["after"]["counts"] == {"in": 9, "scored": 9, "lost": 0} and outcome["after"]["server"].startswith("vLLM ")
+    assert outcome["after"]["counts"] == {"in": 9, "scored": 9, "lost": 0} and outcome["after"]["server"].startswith(
+        "vLLM "
+    )
     assert outcome["transformers"] == {"asked": 8, "equal": 8, "undecided": 0}
     page = Path(outcome["report"]).read_text("utf-8")
-    assert page.count("data:image/png") >= 9 and not re.search(r"""(?:src|href)=["']?https?:|url\(["']?https?:|@import""", page)  # nothing is fetched
+    assert page.count("data:image/png") >= 9 and not re.search(
+        r"""(?:src|href)=["']?https?:|url\(["']?https?:|@import""", page
+    )  # nothing is fetched
     exported = Path(outcome["model"])
-    assert all((exported / name).is_file() for name in models.SERVED_FILES)
+    assert all((exported / name).is_file() for name in versions.SERVED_FILES)
     assert not processes(str(exported)), "the server is gone"
     again = sft(place, "run", "three", *FLAGS)
     assert again.returncode == 0 and "already scored" in again.stderr and "exported before" in again.stderr
@@ -187,7 +230,7 @@ def test_whole_job_serves_and_reads(place: Path) -> None:
 
 def test_serve_answers_and_stops_on_sigterm(place: Path) -> None:
     exported = run_folder(place) / "model"
-    port = serve.free_port()
+    port = server.free_port()
     with running("serve", str(exported), "--port", str(port), place=place) as process:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == f"http://127.0.0.1:{port}/v1  model PaddleOCR-VL-0.9B"
@@ -211,32 +254,57 @@ def test_curve_scores_the_checkpoints_that_are_not_scored_yet(place: Path) -> No
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     (course,) = found["tasks"]
-    assert [step["step"] for step in course["steps"]] == [0, between, 120] and found["scored_now"] == 1 and found["complete"]
+    assert (
+        [step["step"] for step in course["steps"]] == [0, between, 120]
+        and found["scored_now"] == 1
+        and found["complete"]
+    )
     assert course["steps"][0]["value"] >= 0.9 and course["steps"][-1]["value"] <= 0.1
-    assert list((run_folder(place) / "tensorboard" / "eval").glob("events.out.tfevents.*")) and "<polyline" in Path(found["report"]).read_text("utf-8")
+    assert list((run_folder(place) / "tensorboard" / "eval").glob("events.out.tfevents.*")) and "<polyline" in Path(
+        found["report"]
+    ).read_text("utf-8")
     assert not list(run_folder(place).rglob("step-*/model")) and not processes(str(run_folder(place) / "curve"))
     again = sft(place, *words)
     assert again.returncode == 0 and json.loads(again.stdout) == {**found, "scored_now": 0}
 
 
 def test_eval_without_a_server_says_how_to_start_one(place: Path) -> None:
-    done = sft(place, "eval", "three/test.jsonl", "--url", f"http://127.0.0.1:{serve.free_port()}", "-o", "nothing")
+    done = sft(place, "eval", "three/test.jsonl", "--url", f"http://127.0.0.1:{server.free_port()}", "-o", "nothing")
     assert done.returncode == 3 and "sft serve" in done.stderr and not (place / "nothing").exists()
 
 
 def test_evaluation_script_gives_the_same_scores(place: Path) -> None:
     script = Path(__file__).parent.parent / "eval" / "evaluate.py"
     preds = run_folder(place) / "scores" / "after" / "predictions.jsonl"
-    done = subprocess.run([sys.executable, str(script), "--pred", str(preds), "--data", "three/test.jsonl", "-o", "again"], cwd=place, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(script), "--pred", str(preds), "--data", "three/test.jsonl", "-o", "again"],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
-    assert read_json(place / "again" / "results.json")["scores"] == read_json(run_folder(place) / "scores" / "after" / "results.json")["scores"]
+    assert (
+        read_json(place / "again" / "results.json")["scores"]
+        == read_json(run_folder(place) / "scores" / "after" / "results.json")["scores"]
+    )
 
 
 def test_evaluation_script_refuses_what_it_cannot_place(place: Path) -> None:
     script = Path(__file__).parent.parent / "eval" / "evaluate.py"
-    for text, said in (('{"id": 0, "pred": "x"}', "count from 1"), ('{"id": 1, "pred": null}', "not a prediction"), ('{"id": 1, "pred": "a"}\n{"id": 1, "pred": "b"}', "twice")):
+    for text, said in (
+        ('{"id": 0, "pred": "x"}', "count from 1"),
+        ('{"id": 1, "pred": null}', "not a prediction"),
+        ('{"id": 1, "pred": "a"}\n{"id": 1, "pred": "b"}', "twice"),
+    ):
         (place / "mine.jsonl").write_text(text + "\n")
-        done = subprocess.run([sys.executable, str(script), "--pred", "mine.jsonl", "--data", "three/test.jsonl", "-o", "no"], cwd=place, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, str(script), "--pred", "mine.jsonl", "--data", "three/test.jsonl", "-o", "no"],
+            cwd=place,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 1 and said in done.stderr and not (place / "no").exists()
 
 
@@ -249,7 +317,7 @@ def test_second_command_on_the_same_run_is_told(place: Path) -> None:
 
 def test_changed_image_is_another_run(place: Path) -> None:
     """The rows are the same, byte for byte; one picture is not."""
-    from sft.data import fingerprint
+    from sft.datasets.locate import fingerprint
 
     before = fingerprint(place / "three" / "test.jsonl")
     image = place / "three" / "images" / "test-0.png"
@@ -286,7 +354,14 @@ def test_without_a_cpu_server_the_job_still_trains_and_exports(place: Path, monk
         "from sft.cli import main; main()\n"
     )
     monkeypatch.delenv("SFT_SERVER_PYTHON", raising=False)
-    done = subprocess.run([sys.executable, "-c", code, *FLAGS[:4], "--max-steps", "3", *FLAGS[8:]], cwd=place, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *FLAGS[:4], "--max-steps", "3", *FLAGS[8:]],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
     assert done.returncode == 0, done.stderr
     for stage in ("serve", "score before", "score after", "Transformers check"):
         assert f"left out: {stage} (vLLM's CPU build needs AVX2" in done.stdout

@@ -14,15 +14,17 @@ import pytest
 import yaml
 from conftest import write_safetensors
 
-from sft import engines, models
-from sft.config import RunConfig
-from sft.engines.base import Checkpoint, Engine, Job, check_keys, complete_checkpoints, to_yaml, visible_cards
-from sft.engines.erniekit import CHECKPOINT_FILES, ErnieKit, known_keys
-from sft.engines.logs import last_errors, plain, read_progress
-from sft.engines.paddleformers import PaddleFormers
 from sft.errors import ProblemsFound, UsageError
-from sft.jsonl import decode, ocr_sample
-from sft.plan import make_plan
+from sft.files.jsonl import decode, ocr_sample
+from sft.models import versions
+from sft.runtime.log_excerpt import last_errors, plain
+from sft.training import engines
+from sft.training.config import RunConfig
+from sft.training.engines.base import Checkpoint, Engine, Job, check_keys, complete_checkpoints, to_yaml, visible_cards
+from sft.training.engines.erniekit import CHECKPOINT_FILES, ErnieKit, known_keys
+from sft.training.engines.logs import read_progress
+from sft.training.engines.paddleformers import PaddleFormers
+from sft.training.plan import make_plan
 from sft.types import Image, Progress, Sample, Text
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -30,14 +32,38 @@ BLESS = "SFT_BLESS"
 BASE = Path("/data")
 ONE = ocr_sample("images/0.png", "OCR:", "৪৫টি")
 TWO = Sample(ONE.text_info, (Image("images/1.png"), Image("images/0.png")))
-TURNS = Sample((Text("OCR:", "mask"), Text(" a b\n", "no_mask"), Text("Table Recognition:", "mask"), Text("<fcel>c<nl>", "no_mask")), (Image("t.png", 2), Image("o.png", 0), Image("/abs/u.png", 2)))
+TURNS = Sample(
+    (
+        Text("OCR:", "mask"),
+        Text(" a b\n", "no_mask"),
+        Text("Table Recognition:", "mask"),
+        Text("<fcel>c<nl>", "no_mask"),
+    ),
+    (Image("t.png", 2), Image("o.png", 0), Image("/abs/u.png", 2)),
+)
 
 
 def job(**changes: Any) -> Job:
-    version = models.MODELS[changes.pop("model_version", "0.9B")]
+    version = versions.MODELS[changes.pop("model_version", "0.9B")]
     config = RunConfig(engine=changes.pop("engine", "erniekit"), model_version=version.name, **changes)  # type: ignore[arg-type]
-    plan = make_plan(samples=29605, epochs=config.epochs, gpus=config.gpus, batch=config.batch, accum=config.accum, learning_rate=config.learning_rate, limit=config.max_steps)
-    return Job(Path("/runs/mine"), BASE / "train.jsonl", Path("/models/PaddleOCR-VL"), version, config, plan, config.save_steps or plan.save_steps)
+    plan = make_plan(
+        samples=29605,
+        epochs=config.epochs,
+        gpus=config.gpus,
+        batch=config.batch,
+        accum=config.accum,
+        learning_rate=config.learning_rate,
+        limit=config.max_steps,
+    )
+    return Job(
+        Path("/runs/mine"),
+        BASE / "train.jsonl",
+        Path("/models/PaddleOCR-VL"),
+        version,
+        config,
+        plan,
+        config.save_steps or plan.save_steps,
+    )
 
 
 def golden(name: str, text: str) -> None:
@@ -45,7 +71,9 @@ def golden(name: str, text: str) -> None:
     path = GOLDEN / name
     if os.environ.get(BLESS):
         path.write_text(text, "utf-8")
-    assert path.read_text("utf-8") == text, f"{name} differs; if that is meant, run scripts/bless and look at the difference"
+    assert path.read_text("utf-8") == text, (
+        f"{name} differs; if that is meant, run scripts/bless and look at the difference"
+    )
 
 
 def test_blessing_is_off_in_ci() -> None:
@@ -55,7 +83,19 @@ def test_blessing_is_off_in_ci() -> None:
 JOBS: dict[str, tuple[Engine, Job]] = {
     "erniekit-train.yaml": (ErnieKit(), job()),
     "paddleformers-gpu-train.yaml": (PaddleFormers(), job(engine="paddleformers", model_version="1.5")),
-    "paddleformers-cpu-train.yaml": (PaddleFormers(), job(engine="paddleformers", device="cpu", batch=16, accum=1, learning_rate=1e-3, max_steps=1500, max_seq_len=512, workers=0)),
+    "paddleformers-cpu-train.yaml": (
+        PaddleFormers(),
+        job(
+            engine="paddleformers",
+            device="cpu",
+            batch=16,
+            accum=1,
+            learning_rate=1e-3,
+            max_steps=1500,
+            max_seq_len=512,
+            workers=0,
+        ),
+    ),
 }
 
 
@@ -70,7 +110,11 @@ def test_settings(name: str) -> None:
     for key, value in settings.items():
         assert type(read[key]) is type(value), key  # a rate that is read back as text dies in the trainer's scheduler
     assert type(read["learning_rate"]) is type(read["min_lr"]) is float
-    assert all(not isinstance(value, str) or not _is_number(value) for key, value in read.items() if key not in {"train_dataset_prob", "eval_dataset_prob"})
+    assert all(
+        not isinstance(value, str) or not _is_number(value)
+        for key, value in read.items()
+        if key not in {"train_dataset_prob", "eval_dataset_prob"}
+    )
 
 
 def _is_number(text: str) -> bool:
@@ -85,34 +129,101 @@ def test_every_default_that_breaks_a_run_is_written_out() -> None:
     """Section by section what ERNIEKit's defaults would do: random weights, LoRA, no training, raw pixels, …"""
     settings = ErnieKit().settings(job())
     needed = {
-        "from_scratch": 0, "fine_tuning": "Full", "do_train": True, "multimodal": True, "use_pic_id": False, "sft_image_normalize": True, "sft_image_rescale": True, "sft_replace_ids": True,
-        "image_dtype": "float32", "padding": False, "packing": True, "packing_size": 8, "max_seq_len": 16384, "max_steps": 926, "warmup_steps": 10, "unified_checkpoint": True,
-        "disable_ckpt_quant": True, "fp16_opt_level": "O2", "adam_beta2": 0.95, "weight_decay": 0.1, "stage": "OCR-VL-SFT", "batch_size": 1, "gradient_accumulation_steps": 8,
-        "drop_untrainble_sample": True, "do_eval": False, "train_dataset_prob": "1.0", "lr_scheduler": "cosine", "logging_steps": 4, "save_steps": 186, "tensor_parallel_degree": 1,
-        "pipeline_parallel_degree": 1, "overwrite_output_dir": False,
-    }  # fmt: skip
+        "from_scratch": 0,
+        "fine_tuning": "Full",
+        "do_train": True,
+        "multimodal": True,
+        "use_pic_id": False,
+        "sft_image_normalize": True,
+        "sft_image_rescale": True,
+        "sft_replace_ids": True,
+        "image_dtype": "float32",
+        "padding": False,
+        "packing": True,
+        "packing_size": 8,
+        "max_seq_len": 16384,
+        "max_steps": 926,
+        "warmup_steps": 10,
+        "unified_checkpoint": True,
+        "disable_ckpt_quant": True,
+        "fp16_opt_level": "O2",
+        "adam_beta2": 0.95,
+        "weight_decay": 0.1,
+        "stage": "OCR-VL-SFT",
+        "batch_size": 1,
+        "gradient_accumulation_steps": 8,
+        "drop_untrainble_sample": True,
+        "do_eval": False,
+        "train_dataset_prob": "1.0",
+        "lr_scheduler": "cosine",
+        "logging_steps": 4,
+        "save_steps": 186,
+        "tensor_parallel_degree": 1,
+        "pipeline_parallel_degree": 1,
+        "overwrite_output_dir": False,
+    }
     assert {key: settings.get(key) for key in needed} == needed
     defaults = known_keys()
-    breaking = ("from_scratch", "fine_tuning", "do_train", "multimodal", "use_pic_id", "sft_image_normalize", "sft_image_rescale", "sft_replace_ids", "padding", "packing_size", "max_steps")
+    breaking = (
+        "from_scratch",
+        "fine_tuning",
+        "do_train",
+        "multimodal",
+        "use_pic_id",
+        "sft_image_normalize",
+        "sft_image_rescale",
+        "sft_replace_ids",
+        "padding",
+        "packing_size",
+        "max_steps",
+    )
     assert all(defaults[key]["default"] != needed[key] for key in breaking)  # else the list above would be out of date
     for inert in ("lr_scheduler_type", "num_train_epochs", "train_dataset_type", "resume_from_checkpoint"):
         assert inert not in settings
 
 
 def test_every_setting_of_the_run_reaches_the_trainer() -> None:
-    asked = {"batch": 4, "accum": 2, "gpus": 2, "learning_rate": 3e-5, "max_steps": 77, "save_steps": 11, "max_seq_len": 4096, "workers": 2, "seed": 5, "min_pixels": 100_000, "max_pixels": 1_003_520}
+    asked = {
+        "batch": 4,
+        "accum": 2,
+        "gpus": 2,
+        "learning_rate": 3e-5,
+        "max_steps": 77,
+        "save_steps": 11,
+        "max_seq_len": 4096,
+        "workers": 2,
+        "seed": 5,
+        "min_pixels": 100_000,
+        "max_pixels": 1_003_520,
+    }
     named = ErnieKit().settings(job(**asked))
     expected = {
-        "packing_size": 4, "gradient_accumulation_steps": 2, "learning_rate": 3e-5, "max_steps": 77, "save_steps": 11, "max_seq_len": 4096, "dataloader_num_workers": 2, "seed": 5,
-        "variable_resolution": True, "min_pixels": 100_000, "max_pixels": 1_003_520,
-    }  # fmt: skip
+        "packing_size": 4,
+        "gradient_accumulation_steps": 2,
+        "learning_rate": 3e-5,
+        "max_steps": 77,
+        "save_steps": 11,
+        "max_seq_len": 4096,
+        "dataloader_num_workers": 2,
+        "seed": 5,
+        "variable_resolution": True,
+        "min_pixels": 100_000,
+        "max_pixels": 1_003_520,
+    }
     assert {key: named[key] for key in expected} == expected
     assert ErnieKit().environment(job(**asked))["CUDA_VISIBLE_DEVICES"] == "0,1"
     del asked["min_pixels"], asked["max_pixels"]
     other = PaddleFormers().settings(job(**asked, engine="paddleformers"))
     expected = {
-        "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "learning_rate": 3e-5, "max_steps": 77, "save_steps": 11, "max_seq_len": 4096, "dataloader_num_workers": 2, "seed": 5,
-    }  # fmt: skip
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 2,
+        "learning_rate": 3e-5,
+        "max_steps": 77,
+        "save_steps": 11,
+        "max_seq_len": 4096,
+        "dataloader_num_workers": 2,
+        "seed": 5,
+    }
     assert {key: other[key] for key in expected} == expected
 
 
@@ -128,7 +239,9 @@ def test_fewer_workers_than_samples() -> None:
 
 
 def test_unknown_keys_are_refused_with_a_suggestion() -> None:
-    with pytest.raises(UsageError, match=r"ERNIEKit v1\.4 does not know 'packing_sise' \(did you mean 'packing_size' \?\), 'zzz'") as caught:
+    with pytest.raises(
+        UsageError, match=r"ERNIEKit v1\.4 does not know 'packing_sise' \(did you mean 'packing_size' \?\), 'zzz'"
+    ) as caught:
         check_keys({"packing_sise": 8, "seed": 1, "zzz": 2}, known_keys(), "ERNIEKit v1.4")
     assert caught.value.exit_code == 2
     check_keys({"packing_size": 8}, known_keys(), "ERNIEKit v1.4")
@@ -156,14 +269,28 @@ def test_template() -> None:
     files = PaddleFormers().extra_files(job(engine="paddleformers", model_version="1.5"))
     assert list(files) == ["template.py"]
     golden("template-1.5.py", files["template.py"])
-    for version in models.MODELS.values():
+    for version in versions.MODELS.values():
         text = PaddleFormers().extra_files(job(engine="paddleformers", model_version=version.name))["template.py"]
         compile(text, "template.py", "exec")
         assert repr(f"User: {{{{content}}}}{version.prompt_end}") in text
 
 
 def test_to_yaml() -> None:
-    values = {"a": 5e-6, "b": 1e-10, "c": 0.1, "d": 1e22, "e": 3.0, "f": -2e-7, "i": 10**20, "t": "1.0", "u": "5e-6", "v": "yes", "n": None, "p": True, "টি": "a: b # c"}
+    values = {
+        "a": 5e-6,
+        "b": 1e-10,
+        "c": 0.1,
+        "d": 1e22,
+        "e": 3.0,
+        "f": -2e-7,
+        "i": 10**20,
+        "t": "1.0",
+        "u": "5e-6",
+        "v": "yes",
+        "n": None,
+        "p": True,
+        "টি": "a: b # c",
+    }
     read = yaml.safe_load(to_yaml(values))
     assert read == values
     assert [type(value) for value in read.values()] == [type(value) for value in values.values()]
@@ -178,29 +305,38 @@ def test_to_yaml() -> None:
 
 def test_rows_of_erniekit() -> None:
     engine = ErnieKit()
-    assert engine.row(ONE, BASE).decode() == (
-        '{"text_info":[{"text":"OCR:","tag":"mask"},{"text":"৪৫টি","tag":"no_mask"}],"image_info":[{"image_url":"/data/images/0.png","matched_text_index":0}]}'
+    assert (
+        engine.row(ONE, BASE).decode()
+        == '{"text_info":[{"text":"OCR:","tag":"mask"},{"text":"৪৫টি","tag":"no_mask"}],"image_info":[{"image_url":"/data/images/0.png","matched_text_index":0}]}'
     )
     two = decode(engine.row(TWO, BASE))
     assert two == Sample(ONE.text_info, (Image("/data/images/1.png"), Image("/data/images/0.png")))
     turns = decode(engine.row(TURNS, BASE))
     assert turns.text_info == TURNS.text_info  # nothing is stripped here, ERNIEKit does it
-    assert turns.image_info == (Image("/data/t.png", 2), Image("/data/o.png", 0), Image("/abs/u.png", 2))  # as they were listed
+    assert turns.image_info == (
+        Image("/data/t.png", 2),
+        Image("/data/o.png", 0),
+        Image("/abs/u.png", 2),
+    )  # as they were listed
 
 
 def test_rows_of_paddleformers() -> None:
     engine = PaddleFormers()
-    assert engine.row(ONE, BASE).decode() == (
-        '{"messages": [{"role": "user", "content": "<image>OCR:"}, {"role": "assistant", "content": "৪৫টি"}], "images": ["/data/images/0.png"]}'
+    assert (
+        engine.row(ONE, BASE).decode()
+        == '{"messages": [{"role": "user", "content": "<image>OCR:"}, {"role": "assistant", "content": "৪৫টি"}],'
+        ' "images": ["/data/images/0.png"]}'
     )
     two = json.loads(engine.row(TWO, BASE))
     assert two["messages"][0]["content"] == "<image><image>OCR:"
     assert two["images"] == ["/data/images/1.png", "/data/images/0.png"]
     turns = json.loads(engine.row(TURNS, BASE))
     assert turns["messages"] == [
-        {"role": "user", "content": "<image>OCR:"}, {"role": "assistant", "content": "a b"},
-        {"role": "user", "content": "<image><image>Table Recognition:"}, {"role": "assistant", "content": "<fcel>c<nl>"},
-    ]  # fmt: skip
+        {"role": "user", "content": "<image>OCR:"},
+        {"role": "assistant", "content": "a b"},
+        {"role": "user", "content": "<image><image>Table Recognition:"},
+        {"role": "assistant", "content": "<fcel>c<nl>"},
+    ]
     assert turns["images"] == ["/data/o.png", "/data/t.png", "/abs/u.png"]  # in the order of the marks
 
 
@@ -220,10 +356,31 @@ RESUME = Checkpoint(Path("/runs/mine/checkpoints/checkpoint-200"), 200)
     ("name", "python", "resume", "line"),
     [
         ("erniekit-train.yaml", "python", None, "erniekit train /runs/mine/train.yaml"),
-        ("erniekit-train.yaml", "/env/bin/python", RESUME, "/env/bin/erniekit train /runs/mine/train.yaml resume_from_checkpoint=/runs/mine/checkpoints/checkpoint-200"),
+        (
+            "erniekit-train.yaml",
+            "/env/bin/python",
+            RESUME,
+            (
+                "/env/bin/erniekit train /runs/mine/train.yaml"
+                " resume_from_checkpoint=/runs/mine/checkpoints/checkpoint-200"
+            ),
+        ),
         ("paddleformers-gpu-train.yaml", "python", None, "paddleformers-cli train /runs/mine/train.yaml"),
-        ("paddleformers-gpu-train.yaml", "/env/bin/python", RESUME, "/env/bin/paddleformers-cli train /runs/mine/train.yaml resume_from_checkpoint=/runs/mine/checkpoints/checkpoint-200"),
-        ("paddleformers-cpu-train.yaml", "/env/bin/python", None, "/env/bin/python -m paddleformers.cli.launcher train /runs/mine/train.yaml"),
+        (
+            "paddleformers-gpu-train.yaml",
+            "/env/bin/python",
+            RESUME,
+            (
+                "/env/bin/paddleformers-cli train /runs/mine/train.yaml"
+                " resume_from_checkpoint=/runs/mine/checkpoints/checkpoint-200"
+            ),
+        ),
+        (
+            "paddleformers-cpu-train.yaml",
+            "/env/bin/python",
+            None,
+            "/env/bin/python -m paddleformers.cli.launcher train /runs/mine/train.yaml",
+        ),
     ],
 )
 def test_commands(name: str, python: str, resume: Checkpoint | None, line: str) -> None:
@@ -244,8 +401,10 @@ def test_environment(name: str) -> None:
 # Logs.
 
 STEP = (
-    "\x1b[32m[2026-01-23 01:42:17,084] [    INFO]\x1b[0m - loss: 0.17174571, learning_rate: 0.0001202, global_step: 1358, interval_runtime: 1.824, interval_samples_per_second: 61.4027, "
-    "interval_tokens_per_second_per_device: 31438.204, interval_steps_per_second: 3.8377, ppl: 1.187375857014089, progress_or_epoch: 0.9053, cpu_used_memory: 1.34\x1b[0m\n"
+    "\x1b[32m[2026-01-23 01:42:17,084] [    INFO]\x1b[0m - loss: 0.17174571, learning_rate: 0.0001202, global_step:"
+    " 1358, interval_runtime: 1.824, interval_samples_per_second: 61.4027, interval_tokens_per_second_per_device:"
+    " 31438.204, interval_steps_per_second: 3.8377, ppl: 1.187375857014089, progress_or_epoch: 0.9053, cpu_used_memory:"
+    " 1.34\x1b[0m\n"
 )
 
 
@@ -253,7 +412,10 @@ def test_progress() -> None:
     for engine in engines.ENGINES.values():
         assert engine.progress(STEP) == Progress(1358, 0, 0.17174571, 61.4027)
     assert read_progress(STEP, 1500) == Progress(1358, 1500, 0.17174571, 61.4027)
-    named = "[INFO] - loss: 1.2e-05, loss_cur_dp: 2.41, learning_rate: 5e-06, global_step: 10, mem_allocated_gb: 11.2, global_runtime: 3.1, global_samples_per_second: 20.6452, data_id: 3"
+    named = (
+        "[INFO] - loss: 1.2e-05, loss_cur_dp: 2.41, learning_rate: 5e-06, global_step: 10, mem_allocated_gb: 11.2,"
+        " global_runtime: 3.1, global_samples_per_second: 20.6452, data_id: 3"
+    )
     assert read_progress(named, 0) == Progress(10, 0, 1.2e-05, 20.6452)
     assert read_progress("[INFO] - loss: 2.5, learning_rate: 5e-06, global_step: 3", 9) == Progress(3, 9, 2.5, None)
 
@@ -269,10 +431,17 @@ def test_progress_of_a_loss_that_is_no_number(loss: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "", "\x1b[0m", "[DEBUG] - loss_subbatch_seqlen          : 32768", "[INFO] - train_loss: 1.9, global_step: 926", "[INFO] - [DataLoad global_step: 1369] data_load_time: 0.43 ms",
-        "[INFO] - loss: 1.5, learning_rate: 0.1", "loss: e, global_step: 3", "loss: 1.5, global_step: x", "loss: 1.5, global_step: 3, global_samples_per_second: 1.2.3",
+        "",
+        "\x1b[0m",
+        "[DEBUG] - loss_subbatch_seqlen          : 32768",
+        "[INFO] - train_loss: 1.9, global_step: 926",
+        "[INFO] - [DataLoad global_step: 1369] data_load_time: 0.43 ms",
+        "[INFO] - loss: 1.5, learning_rate: 0.1",
+        "loss: e, global_step: 3",
+        "loss: 1.5, global_step: x",
+        "loss: 1.5, global_step: 3, global_samples_per_second: 1.2.3",
     ],
-)  # fmt: skip
+)
 def test_other_lines(line: str) -> None:
     assert read_progress(line, 0) is None
 
@@ -282,7 +451,13 @@ def test_plain() -> None:
 
 
 NOISE = ["[INFO] - loss: 1.0, learning_rate: 0.1, global_step: 1", "x.py:5: UserWarning: amp_guard", "  warnings.warn("]
-TRACE = ["Traceback (most recent call last):", '  File "trainer.py", line 5, in <module>', "    main()", "ValueError: (InvalidArgument) shapes differ", "  [Hint: Expected 4 == 2]"]
+TRACE = [
+    "Traceback (most recent call last):",
+    '  File "trainer.py", line 5, in <module>',
+    "    main()",
+    "ValueError: (InvalidArgument) shapes differ",
+    "  [Hint: Expected 4 == 2]",
+]
 
 
 def test_last_errors_picks_the_traceback() -> None:
@@ -290,7 +465,9 @@ def test_last_errors_picks_the_traceback() -> None:
     found = last_errors([*NOISE * 50, *TRACE, *after])
     assert found[: len(TRACE)] == TRACE
     assert len(found) <= 12
-    assert last_errors([*TRACE, "", *NOISE * 3, "Traceback (most recent call last):", "  here", "KeyError: 'second'"])[:3] == ["Traceback (most recent call last):", "  here", "KeyError: 'second'"]
+    assert last_errors([*TRACE, "", *NOISE * 3, "Traceback (most recent call last):", "  here", "KeyError: 'second'"])[
+        :3
+    ] == ["Traceback (most recent call last):", "  here", "KeyError: 'second'"]
 
 
 def test_last_errors_of_a_long_traceback_keeps_its_end() -> None:
@@ -321,7 +498,9 @@ def whole_checkpoint(folder: Path, step: int) -> Path:
         write_safetensors(path / name, {"a": [2, 2]})
     for name in ("trainer_state.json", "scheduler.pdparams", "config.json"):
         (path / name).write_text("{}")
-    (path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "model-00001-of-00001.safetensors"}}))
+    (path / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"a": "model-00001-of-00001.safetensors"}})
+    )
     return path
 
 
@@ -331,7 +510,12 @@ def test_checkpoints(tmp_path: Path) -> None:
     (whole_checkpoint(tmp_path, 1) / "scheduler.pdparams").unlink()
     cut = whole_checkpoint(tmp_path, 2) / "model-00001-of-00001.safetensors"
     cut.write_bytes(cut.read_bytes()[:-1])
-    for step, index in ((3, '{"weight_map": {"a": "other.safetensors"}}'), (4, "{"), (5, "[]"), (6, '{"weight_map": []}')):
+    for step, index in (
+        (3, '{"weight_map": {"a": "other.safetensors"}}'),
+        (4, "{"),
+        (5, "[]"),
+        (6, '{"weight_map": []}'),
+    ):
         (whole_checkpoint(tmp_path, step) / "model.safetensors.index.json").write_text(index)
     (tmp_path / "checkpoint-last").mkdir()
     found = complete_checkpoints(tmp_path, CHECKPOINT_FILES)
@@ -341,8 +525,11 @@ def test_checkpoints(tmp_path: Path) -> None:
 
 
 def test_engines_are_named_as_they_are_asked_for() -> None:
-    assert {name: engine.name for name, engine in engines.ENGINES.items()} == {"erniekit": "erniekit", "paddleformers": "paddleformers"}
-    assert set(engines.ENGINES) == {name for version in models.MODELS.values() for name in version.engines}
+    assert {name: engine.name for name, engine in engines.ENGINES.items()} == {
+        "erniekit": "erniekit",
+        "paddleformers": "paddleformers",
+    }
+    assert set(engines.ENGINES) == {name for version in versions.MODELS.values() for name in version.engines}
     with pytest.raises(UsageError, match="no engine called 'ernikit'") as caught:
         engines.get("ernikit")
     assert "did you mean erniekit ?" in str(caught.value.hint)
@@ -351,12 +538,14 @@ def test_engines_are_named_as_they_are_asked_for() -> None:
 @pytest.mark.parametrize(
     ("wanted", "version", "gpu", "expected", "reason"),
     [
-        (None, "0.9B", True, "erniekit", "the named trainer"), (None, "1.5", True, "paddleformers", "prompt ending"), (None, "0.9B", False, "paddleformers", "CPU"),
+        (None, "0.9B", True, "erniekit", "the named trainer"),
+        (None, "1.5", True, "paddleformers", "prompt ending"),
+        (None, "0.9B", False, "paddleformers", "CPU"),
         ("erniekit", "1.5", False, "erniekit", "asked for"),
     ],
-)  # fmt: skip
+)
 def test_choose(wanted: str | None, version: str, gpu: bool, expected: str, reason: str) -> None:
-    engine, why = engines.choose(wanted, models.MODELS[version], gpu=gpu)
+    engine, why = engines.choose(wanted, versions.MODELS[version], gpu=gpu)
     assert engine == expected
     assert reason in why
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sft import environments
-from sft.environments import ENVIRONMENTS
 from sft.errors import EngineError, UsageError
-from sft.jsonl import write_json
+from sft.files.atomic import write_json
+from sft.runtime import environments
+from sft.runtime.environments import ENVIRONMENTS
 
 
 @pytest.fixture
@@ -24,21 +24,30 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def tiny_environment(monkeypatch: pytest.MonkeyPatch, first: tuple[str, ...] = ()) -> None:
     """An environment that installs nothing, so that it is made in a second."""
-    record = dataclasses.replace(ENVIRONMENTS["trainer"], pythons=(sys.version_info[:2],), probe="import json", first=first)
+    record = dataclasses.replace(
+        ENVIRONMENTS["trainer"], pythons=(sys.version_info[:2],), probe="import json", first=first
+    )
     monkeypatch.setitem(ENVIRONMENTS, "trainer", record)
     monkeypatch.setattr(environments, "requirements", lambda environment: "")
 
 
 def test_every_environment_pins_everything() -> None:
     for environment in ENVIRONMENTS.values():
-        lines = [line for line in environments.requirements(environment).splitlines() if line and not line.startswith("#")]
+        lines = [
+            line for line in environments.requirements(environment).splitlines() if line and not line.startswith("#")
+        ]
         assert len(lines) > 50
         assert all("==" in line and "://" not in line for line in lines)
 
 
 def test_traps_are_kept_out() -> None:
     trainer = environments.requirements(ENVIRONMENTS["trainer"]).lower()
-    assert "numpy==1.26.4" in trainer and "triton==" in trainer and "\nuse-triton-in-paddle" not in trainer and "tensorboardx==" in trainer
+    assert (
+        "numpy==1.26.4" in trainer
+        and "triton==" in trainer
+        and "\nuse-triton-in-paddle" not in trainer
+        and "tensorboardx==" in trainer
+    )
     assert int(trainer.split("pyarrow==")[1].split(".")[0]) < 26
     server = environments.requirements(ENVIRONMENTS["server"]).lower()
     assert not any(f"\n{name}==" in server for name in ("torch", "torchvision", "torchaudio", "torchcodec"))
@@ -47,7 +56,7 @@ def test_traps_are_kept_out() -> None:
 def test_made_again_when_the_pins_change(place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pins = tmp_path / "pins.txt"
     pins.write_text("# nothing\n")
-    monkeypatch.setattr("sft.environments.resources.as_file", lambda _: _Here(pins))
+    monkeypatch.setattr("sft.runtime.environments.resources.as_file", lambda _: _Here(pins))
     tiny_environment(monkeypatch)
     assert not environments.is_ready("trainer")
     first = environments.ensure("trainer")
@@ -106,8 +115,13 @@ def test_named_interpreter_wins(place: Path, monkeypatch: pytest.MonkeyPatch) ->
         environments.ensure("trainer")
 
 
-@pytest.mark.parametrize(("machine", "flags", "said"), [("x86_64", {"avx2"}, ""), ("x86_64", {"sse4_2"}, "AVX2"), ("riscv64", {"avx2"}, "riscv64")])
-def test_where_the_cpu_server_cannot_run(monkeypatch: pytest.MonkeyPatch, machine: str, flags: set[str], said: str) -> None:
+@pytest.mark.parametrize(
+    ("machine", "flags", "said"),
+    [("x86_64", {"avx2"}, ""), ("x86_64", {"sse4_2"}, "AVX2"), ("riscv64", {"avx2"}, "riscv64")],
+)
+def test_where_the_cpu_server_cannot_run(
+    monkeypatch: pytest.MonkeyPatch, machine: str, flags: set[str], said: str
+) -> None:
     monkeypatch.delenv("SFT_SERVER_PYTHON", raising=False)
     monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr(environments, "cpu_flags", lambda: frozenset(flags))

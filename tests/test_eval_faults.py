@@ -1,4 +1,6 @@
-"""`sft eval` against a real server that is killed, that lies, stalls and hangs up: nothing is lost, nothing is taken for a wrong answer."""
+"""`sft eval` against a real server that is killed, that lies, stalls and hangs up: nothing is lost, nothing is taken
+for a wrong answer.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,11 @@ import pytest
 from eval_server import Served
 from PIL import Image
 
-from sft.evaluation import predict, results
-from sft.evaluation.client import LOST
-from sft.jsonl import ocr_sample, read_json, write_samples
+from sft.evaluation import results
+from sft.files.atomic import read_json
+from sft.files.jsonl import ocr_sample, write_samples
+from sft.inference import predict
+from sft.inference.client import LOST
 
 ROOT = Path(__file__).parent.parent
 KILLS = 20
@@ -30,7 +34,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     for number in range(SAMPLES):
         Image.new("RGB", (40, 30), (number % 256, number // 256, 9)).save(folder / f"{number}.png")
-    write_samples(folder / "test.jsonl", (ocr_sample(f"{number}.png", "OCR:", f"text {number}") for number in range(SAMPLES)))
+    write_samples(
+        folder / "test.jsonl", (ocr_sample(f"{number}.png", "OCR:", f"text {number}") for number in range(SAMPLES))
+    )
     return folder / "test.jsonl"
 
 
@@ -42,7 +48,11 @@ def start(data: Path, url: str, out: Path, *words: str) -> subprocess.Popen[byte
 def evaluate(data: Path, url: str, out: Path, *words: str) -> tuple[int, str, dict[str, Any]]:
     process = start(data, url, out, *words)
     _, said = process.communicate(timeout=90)
-    return process.returncode, said.decode(), read_json(out / "results.json") if (out / "results.json").is_file() else {}
+    return (
+        process.returncode,
+        said.decode(),
+        read_json(out / "results.json") if (out / "results.json").is_file() else {},
+    )
 
 
 def digest(out: Path) -> str:
@@ -60,7 +70,11 @@ def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     finally:
         server.kill()
     assert code == 0, said
-    assert found["complete"] and found["counts"] == {"in": SAMPLES, "scored": SAMPLES, "lost": 0} and found["server"] == "vLLM 0.11.0"
+    assert (
+        found["complete"]
+        and found["counts"] == {"in": SAMPLES, "scored": SAMPLES, "lost": 0}
+        and found["server"] == "vLLM 0.11.0"
+    )
     assert len({pred.pred for pred in predict.read_predictions(folder / "out" / "predictions.jsonl")}) == SAMPLES
     return digest(folder / "out")
 
@@ -84,7 +98,9 @@ def test_a_server_killed_and_restarted_at_random_moments(data: Path, undisturbed
                 server.listening()
         _, first = process.communicate()
         assert process.returncode in (0, 1, 3), first.decode()
-        code, said, found = evaluate(data, server.url, out)  # asks for what a question had to be given up for; mostly nothing
+        code, said, found = evaluate(
+            data, server.url, out
+        )  # asks for what a question had to be given up for; mostly nothing
         server.kill()
         assert code == 0, said
         assert digest(out) == undisturbed and found["complete"] and found["timing"]["kept"] >= SAMPLES - 20
@@ -132,8 +148,13 @@ def test_a_server_that_stays_dead_loses_nothing(data: Path, undisturbed: str, tm
     found = read_json(out / "results.json")
     missing = found["counts"]["lost"]
     assert process.returncode == 3 and 0 < missing < SAMPLES, said.decode()
-    assert f"{missing} of {SAMPLES} answers are missing: no server has answered for 0.5 s" in said.decode() and "run the same command again" in said.decode()
-    assert not found["complete"] and [(reason["code"], reason["count"]) for reason in found["lost"]] == [("answer.not_asked", missing)]
+    assert (
+        f"{missing} of {SAMPLES} answers are missing: no server has answered for 0.5 s" in said.decode()
+        and "run the same command again" in said.decode()
+    )
+    assert not found["complete"] and [(reason["code"], reason["count"]) for reason in found["lost"]] == [
+        ("answer.not_asked", missing)
+    ]
     assert all(pred.error == "" or pred.pred == "" for pred in predict.read_predictions(out / "predictions.jsonl"))
     server.log.unlink()
     code, said_at_start, _ = evaluate(data, server.url, out)
@@ -149,14 +170,26 @@ def test_a_server_that_stays_dead_loses_nothing(data: Path, undisturbed: str, tm
 
 
 FAULTS = {
-    "slow": "answer.timeout", "cut": "answer.cut", "hang up": "answer.cut", "half json": "answer.cut", "malformed": "answer.json", "schema": "answer.schema",
-    "choices": "answer.choices", "400": "answer.http", "500": "answer.http", "503": "answer.busy",
-}  # fmt: skip
+    "slow": "answer.timeout",
+    "cut": "answer.cut",
+    "hang up": "answer.cut",
+    "half json": "answer.cut",
+    "malformed": "answer.json",
+    "schema": "answer.schema",
+    "choices": "answer.choices",
+    "400": "answer.http",
+    "500": "answer.http",
+    "503": "answer.busy",
+}
 
 
 def flaky(folder: Path, ending: str) -> Path:
     Image.new("RGB", (40, 30)).save(folder / "a.png")
-    samples = [ocr_sample("a.png", "OCR:", "x"), *(ocr_sample("a.png", f"{name}{ending}", "x") for name in FAULTS), ocr_sample("none.png", "OCR:", "x")]
+    samples = [
+        ocr_sample("a.png", "OCR:", "x"),
+        *(ocr_sample("a.png", f"{name}{ending}", "x") for name in FAULTS),
+        ocr_sample("none.png", "OCR:", "x"),
+    ]
     write_samples(folder / "flaky.jsonl", samples)
     return folder / "flaky.jsonl"
 
@@ -167,18 +200,32 @@ def test_faults_are_told_apart(served: Served, tmp_path: Path) -> None:
     preds = predict.read_predictions(tmp_path / "out" / "predictions.jsonl")
     assert [pred.reason for pred in preds] == ["", *FAULTS.values(), "answer.image"]
     assert [bool(pred.error) for pred in preds] == [False] + [True] * (len(FAULTS) + 1)
-    assert preds[8].error == "400: this is a 400" and "within its JSON" in preds[4].error and preds[1].error == "no answer within 0.7 s"
-    assert {reason["code"]: reason["count"] for reason in found["lost"]} == Counter(pred.reason for pred in preds if pred.error)
+    assert (
+        preds[8].error == "400: this is a 400"
+        and "within its JSON" in preds[4].error
+        and preds[1].error == "no answer within 0.7 s"
+    )
+    assert {reason["code"]: reason["count"] for reason in found["lost"]} == Counter(
+        pred.reason for pred in preds if pred.error
+    )
     assert all(reason["meaning"] == LOST[reason["code"]] and reason["example"] for reason in found["lost"])
     assert not found["complete"] and found["counts"] == {"in": 12, "scored": 1, "lost": 11} and found["stopped"] == ""
     tries = Counter(served.asked())
-    assert (tries["400 always"], tries["500 always"], tries["slow always"], tries["malformed always"], tries["503 always"]) == (1, 3, 2, 3, 6)
+    assert (
+        tries["400 always"],
+        tries["500 always"],
+        tries["slow always"],
+        tries["malformed always"],
+        tries["503 always"],
+    ) == (1, 3, 2, 3, 6)
 
 
 def test_what_goes_wrong_once_is_tried_again(served: Served, tmp_path: Path) -> None:
     code, said, found = evaluate(flaky(tmp_path, " once"), served.url, tmp_path / "out", "--timeout", "0.7")
     preds = predict.read_predictions(tmp_path / "out" / "predictions.jsonl")
-    assert [pred.reason for pred in preds] == ["" if not name.startswith("400") else "answer.http" for name in ("", *FAULTS)] + ["answer.image"], said
+    assert [pred.reason for pred in preds] == [
+        "" if not name.startswith("400") else "answer.http" for name in ("", *FAULTS)
+    ] + ["answer.image"], said
     assert code == 1 and found["timing"]["retries"] >= len(FAULTS) - 1
 
 
@@ -188,7 +235,9 @@ def test_two_servers_share_the_work_and_one_dies(data: Path, undisturbed: str, t
         for server in both:
             server.start()
             server.listening()
-        process = start(data, ",".join(server.url for server in both), tmp_path / "out", "--concurrency", "4", "--patience", "5")
+        process = start(
+            data, ",".join(server.url for server in both), tmp_path / "out", "--concurrency", "4", "--patience", "5"
+        )
         while min(len(server.asked()) for server in both) < 20:
             time.sleep(0.02)
         both[0].kill()

@@ -15,7 +15,9 @@ from sft.errors import UsageError
 
 
 def evaluate(data: Path, served: Served, *words: object) -> Any:
-    return CliRunner().invoke(command, ["eval", str(data), "--url", served.url, "--max-tokens", "64", "--no-report", *map(str, words)])
+    return CliRunner().invoke(
+        command, ["eval", str(data), "--url", served.url, "--max-tokens", "64", "--no-report", *map(str, words)]
+    )
 
 
 def refused(done: Any, *words: str) -> bool:
@@ -23,11 +25,16 @@ def refused(done: Any, *words: str) -> bool:
     return isinstance(done.exception, UsageError) and all(word in text for word in words)
 
 
-def test_results_lie_under_the_name_of_the_run_or_of_the_data(served: Served, bengali_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_lie_under_the_name_of_the_run_or_of_the_data(
+    served: Served, bengali_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert evaluate(bengali_data, served).exit_code == 0
     assert evaluate(bengali_data, served, "--name", "step 200").exit_code == 0
-    assert sorted(path.parent.name for path in Path("runs/eval").rglob("results.json")) == ["step 200", bengali_data.stem]
+    assert sorted(path.parent.name for path in Path("runs/eval").rglob("results.json")) == [
+        "step 200",
+        bengali_data.stem,
+    ]
     for name in ("../away", "/tmp/x", ".hidden", "a\nb"):
         done = evaluate(bengali_data, served, "--name", name)
         assert refused(done, "is no name")
@@ -49,9 +56,13 @@ def test_results_of_other_data_or_another_model_stay(served: Served, bengali_dat
     assert refused(done, "other data", "--fresh")
     text = (out / "results.json").read_text("utf-8")
     served_name = text.split('"model": "')[1].split('"')[0]
-    (out / "results.json").write_text(text.replace(f'"model": "{served_name}"', '"model": "PaddleOCR-VL-9"'), encoding="utf-8")
+    (out / "results.json").write_text(
+        text.replace(f'"model": "{served_name}"', '"model": "PaddleOCR-VL-9"'), encoding="utf-8"
+    )
     done = evaluate(bengali_data, served, "-o", out)
     assert refused(done, "another model", "PaddleOCR-VL-9")
-    assert evaluate(other, served, "-o", out, "--fresh").exit_code == 0 and (out / "results.json").read_bytes() != before
+    assert (
+        evaluate(other, served, "-o", out, "--fresh").exit_code == 0 and (out / "results.json").read_bytes() != before
+    )
     (out / "results.json").write_text("{", encoding="utf-8")  # a damaged file holds nothing that could be lost
     assert evaluate(bengali_data, served, "-o", out).exit_code == 0

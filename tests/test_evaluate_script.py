@@ -12,9 +12,22 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-def script(tmp_path: Path, data: Path, text: bytes, *words: str, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+def script(
+    tmp_path: Path, data: Path, text: bytes, *words: str, python: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     (tmp_path / "pred.jsonl").write_bytes(text)
-    command = [sys.executable, *python, str(ROOT / "eval" / "evaluate.py"), "--pred", str(tmp_path / "pred.jsonl"), "--data", str(data), "-o", str(tmp_path / "out"), "--no-report"]
+    command = [
+        sys.executable,
+        *python,
+        str(ROOT / "eval" / "evaluate.py"),
+        "--pred",
+        str(tmp_path / "pred.jsonl"),
+        "--data",
+        str(data),
+        "-o",
+        str(tmp_path / "out"),
+        "--no-report",
+    ]
     return subprocess.run([*command, *words], capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path)
 
 
@@ -23,11 +36,21 @@ def rows(count: int, **more: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("key", "said"), [("prediction", "rename the key 'prediction' to 'pred'"), ("answer", "rename the key 'answer' to 'pred'"), ("zzz", 'an empty answer is "pred": ""')]
+    ("key", "said"),
+    [
+        ("prediction", "rename the key 'prediction' to 'pred'"),
+        ("answer", "rename the key 'answer' to 'pred'"),
+        ("zzz", 'an empty answer is "pred": ""'),
+    ],
 )
 def test_a_row_without_an_answer_is_no_empty_answer(tmp_path: Path, bengali_data: Path, key: str, said: str) -> None:
     done = script(tmp_path, bengali_data, rows(12, **{key: "x"}))
-    assert done.returncode == 1 and "no 'pred' in this row" in done.stderr and said in done.stderr and "pred.jsonl:1" in done.stderr
+    assert (
+        done.returncode == 1
+        and "no 'pred' in this row" in done.stderr
+        and said in done.stderr
+        and "pred.jsonl:1" in done.stderr
+    )
     assert not (tmp_path / "out" / "results.json").exists()
 
 
@@ -46,9 +69,18 @@ def test_images_that_are_not_there_are_said(tmp_path: Path, bengali_data: Path) 
 def test_nothing_to_score(tmp_path: Path, bengali_data: Path) -> None:
     for text in (b"", rows(12, error="gone")):
         done = script(tmp_path, bengali_data, text)
-        assert done.returncode == 1 and "no sample of the data has a prediction" in done.stderr and "server" not in done.stderr
+        assert (
+            done.returncode == 1
+            and "no sample of the data has a prediction" in done.stderr
+            and "server" not in done.stderr
+        )
 
 
 def test_another_python_is_told_which_one(tmp_path: Path, bengali_data: Path) -> None:
     done = script(tmp_path, bengali_data, b"", python=("-S", "-E"))
-    assert done.returncode == 2 and "Traceback" not in done.stderr and "evaluate.py" in done.stderr and "hint" in done.stderr
+    assert (
+        done.returncode == 2
+        and "Traceback" not in done.stderr
+        and "evaluate.py" in done.stderr
+        and "hint" in done.stderr
+    )

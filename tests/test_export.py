@@ -13,10 +13,10 @@ import pytest
 import yaml
 from conftest import TENSORS, VERSION, write_safetensors
 
-from sft import export, models
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.jsonl import read_json
-from sft.safetensors_io import safetensors_header
+from sft.files.atomic import read_json
+from sft.models import exporter, prompts, verify, versions
+from sft.models.safetensors import safetensors_header
 
 PIXELS = (3136, 9408)
 
@@ -29,13 +29,13 @@ def trained(folder: Path, tensors: dict[str, list[int]], name: str = "model-0000
 
 def test_complete_directory(tmp_path: Path, base_model: Path) -> None:
     weights = trained(tmp_path / "weights", TENSORS)
-    manifest = export.export(weights, base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={"run": "r"})
+    manifest = exporter.export(weights, base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={"run": "r"})
     out = tmp_path / "out"
-    assert {path.name for path in out.iterdir()} >= {*models.SERVED_FILES, export.MANIFEST}
+    assert {path.name for path in out.iterdir()} >= {*versions.SERVED_FILES, exporter.MANIFEST}
     assert not list(out.glob("*.index.json")) and not list(out.glob("model-*"))
     assert read_json(out / "generation_config.json")["eos_token_id"] == 2
     assert "max_length" not in read_json(out / "generation_config.json")
-    assert read_json(out / "tokenizer_config.json")["image_token"] == models.IMAGE_TOKEN
+    assert read_json(out / "tokenizer_config.json")["image_token"] == versions.IMAGE_TOKEN
     assert read_json(out / "tokenizer_config.json")["tokenizer_class"] == "LlamaTokenizer"
     assert yaml.safe_load((out / "inference.yml").read_text())["Global"]["model_name"] == VERSION.served_name
     limits = read_json(out / "preprocessor_config.json")
@@ -56,7 +56,7 @@ def test_shards_are_joined_byte_for_byte(tmp_path: Path, base_model: Path) -> No
     (weights / "model-00002-of-00002.safetensors").write_bytes(bytes(body))
     index = {"weight_map": {name: file for file, inside in shards.items() for name in inside}}
     (weights / "model.safetensors.index.json").write_text(json.dumps(index))
-    export.export(weights, base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
+    exporter.export(weights, base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
     joined = (tmp_path / "out" / "model.safetensors").read_bytes()
     entry = safetensors_header(tmp_path / "out" / "model.safetensors")[names[2]]
     start = 8 + int.from_bytes(joined[:8], "little")
@@ -65,7 +65,9 @@ def test_shards_are_joined_byte_for_byte(tmp_path: Path, base_model: Path) -> No
 
 def test_never_trained_tensor_comes_from_the_base(tmp_path: Path, base_model: Path) -> None:
     kept = {name: shape for name, shape in TENSORS.items() if "packing_position" not in name}
-    manifest = export.export(trained(tmp_path / "weights", kept), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
+    manifest = exporter.export(
+        trained(tmp_path / "weights", kept), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={}
+    )
     assert manifest["taken_from_base"] == ["visual.vision_model.embeddings.packing_position_embedding.weight"]
     assert set(safetensors_header(tmp_path / "out" / "model.safetensors")) == set(TENSORS)
 
@@ -79,10 +81,14 @@ def test_never_trained_tensor_comes_from_the_base(tmp_path: Path, base_model: Pa
         ({"extra.weight": [1]}, "extra.weight is not in the base model"),
     ],
 )
-def test_foreign_weights_are_refused_and_nothing_is_left(tmp_path: Path, base_model: Path, change: dict[str, list[int] | None], said: str) -> None:
+def test_foreign_weights_are_refused_and_nothing_is_left(
+    tmp_path: Path, base_model: Path, change: dict[str, list[int] | None], said: str
+) -> None:
     tensors = {name: shape for name, shape in {**TENSORS, **change}.items() if shape is not None}
     with pytest.raises(ProblemsFound) as caught:
-        export.export(trained(tmp_path / "weights", tensors), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
+        exporter.export(
+            trained(tmp_path / "weights", tensors), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={}
+        )
     assert said in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "weights"]
 
@@ -92,14 +98,16 @@ def test_truncated_weights_are_refused(tmp_path: Path, base_model: Path) -> None
     file = weights / "model-00001-of-00001.safetensors"
     file.write_bytes(file.read_bytes()[:-3])
     with pytest.raises(ProblemsFound, match="not a complete safetensors file"):
-        export.export(weights, base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
+        exporter.export(weights, base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
     assert not (tmp_path / "out").exists()
 
 
 def test_existing_directory_is_not_touched(tmp_path: Path, base_model: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(UsageError, match="exists already"):
-        export.export(trained(tmp_path / "weights", TENSORS), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
+        exporter.export(
+            trained(tmp_path / "weights", TENSORS), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={}
+        )
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -126,78 +134,98 @@ except SftError as error:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "weights"]
 
 
-@pytest.mark.parametrize("name", models.SERVED_FILES)
+@pytest.mark.parametrize("name", versions.SERVED_FILES)
 def test_prove_names_a_missing_file(tmp_path: Path, base_model: Path, name: str) -> None:
     (base_model / name).unlink()
     with pytest.raises(ProblemsFound, match=name.replace(".", r"\.")):
-        export.prove(base_model, VERSION)
+        verify.verify_served(base_model, VERSION)
 
 
 def test_prove_finds_the_template_of_another_version(base_model: Path) -> None:
-    export.prove(base_model, VERSION)
-    (base_model / "chat_template.jinja").write_text(models.chat_template(models.MODELS["1.5"]))
+    verify.verify_served(base_model, VERSION)
+    (base_model / "chat_template.jinja").write_text(prompts.chat_template(versions.MODELS["1.5"]))
     with pytest.raises(ProblemsFound, match="training used"):
-        export.prove(base_model, VERSION)
+        verify.verify_served(base_model, VERSION)
 
 
 def test_template_of_a_stranger_cannot_reach_out(base_model: Path) -> None:
     (base_model / "chat_template.jinja").write_text("{{ ''.__class__.__mro__[1].__subclasses__() }}")
     with pytest.raises(ProblemsFound, match=r"chat_template\.jinja"):
-        export.prove(base_model, VERSION)
+        verify.verify_served(base_model, VERSION)
 
 
 def test_prove_finds_a_missing_end_token(base_model: Path) -> None:
     (base_model / "generation_config.json").write_text('{"use_cache": true}')
     with pytest.raises(ProblemsFound, match="eos_token_id"):
-        export.prove(base_model, VERSION)
+        verify.verify_served(base_model, VERSION)
 
 
 def test_fingerprint_follows_what_is_computed(base_model: Path) -> None:
-    before = export.fingerprint(base_model)
+    before = verify.fingerprint(base_model)
     (base_model / "README.md").write_text("note")
-    assert export.fingerprint(base_model) == before
+    assert verify.fingerprint(base_model) == before
     for name in ("chat_template.jinja", "generation_config.json", "config.json", "processor_config.json"):
         (base_model / name).write_text("other")
-        assert export.fingerprint(base_model) != before, name
-        before = export.fingerprint(base_model)
+        assert verify.fingerprint(base_model) != before, name
+        before = verify.fingerprint(base_model)
 
 
 TABLES = ("generation_config.json", "tokenizer_config.json", "preprocessor_config.json", "config.json")
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("content", [b"[]", b"5", b"null", b"{", b"\xff", b"[" * 100_000, b'{"a":' * 100_000], ids=range(7))
+@pytest.mark.parametrize(
+    "content", [b"[]", b"5", b"null", b"{", b"\xff", b"[" * 100_000, b'{"a":' * 100_000], ids=range(7)
+)
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_that_is_none_is_named(base_model: Path, tmp_path: Path, name: str, content: bytes) -> None:
     (base_model / name).write_bytes(content)
     with pytest.raises(ProblemsFound, match=r"not JSON|not a table") as caught:
-        export.prove(base_model, VERSION)
+        verify.verify_served(base_model, VERSION)
     assert caught.value.where == str(base_model / name)
     with pytest.raises(ProblemsFound, match=r"not JSON|not a table"):
-        export.export(trained(tmp_path / "weights", TENSORS), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
+        exporter.export(
+            trained(tmp_path / "weights", TENSORS), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={}
+        )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "weights"]
 
 
 def test_a_size_that_is_no_table_is_left_alone(base_model: Path) -> None:
     (base_model / "preprocessor_config.json").write_text('{"size": 5}')
-    export.server_files(base_model, VERSION, pixels=PIXELS, eos_token_id=2)
-    assert read_json(base_model / "preprocessor_config.json") == {"size": 5, "min_pixels": PIXELS[0], "max_pixels": PIXELS[1]}
-    export.prove(base_model, VERSION)
+    exporter.server_files(base_model, VERSION, pixels=PIXELS, eos_token_id=2)
+    assert read_json(base_model / "preprocessor_config.json") == {
+        "size": 5,
+        "min_pixels": PIXELS[0],
+        "max_pixels": PIXELS[1],
+    }
+    verify.verify_served(base_model, VERSION)
 
 
 @pytest.mark.parametrize(
     "index",
-    ["[]", "{}", '{"weight_map": []}', '{"weight_map": null}', '{"weight_map": {"a": 5}}', '{"weight_map": {"a": [[]]}}', '{"weight_map": {}}',
-     '{"weight_map": {"a": "", "b": "..", "c": "\\u0000", "d": "\\ud800"}}', json.dumps({"weight_map": {"a": "n" * 5000}})],
+    [
+        "[]",
+        "{}",
+        '{"weight_map": []}',
+        '{"weight_map": null}',
+        '{"weight_map": {"a": 5}}',
+        '{"weight_map": {"a": [[]]}}',
+        '{"weight_map": {}}',
+        '{"weight_map": {"a": "", "b": "..", "c": "\\u0000", "d": "\\ud800"}}',
+        json.dumps({"weight_map": {"a": "n" * 5000}}),
+    ],
     ids=range(9),
-)  # fmt: skip
+)
 def test_an_index_that_names_no_files(base_model: Path, index: str) -> None:
     (base_model / "model.safetensors.index.json").write_text(index)
     with pytest.raises(ProblemsFound, match=r"weight_map|not a table|no weights"):
-        export.weight_files(base_model)
+        verify.weight_files(base_model)
 
 
-ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% for k in range(99999) %}{% endfor %}{% endfor %}{% endfor %}"
+ENDLESS = (
+    "{% for i in range(99999) %}{% for j in range(99999) %}{% for k in range(99999) %}{% endfor %}{% endfor %}{%"
+    " endfor %}"
+)
 
 
 @pytest.mark.timeout(20)
@@ -212,28 +240,32 @@ ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% for k in ran
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "cannot be rendered"),
         ("{{ " + "(" * 30_000 + "1" + ")" * 30_000 + " }}", "cannot be rendered"),
         ("{{ raise_exception('x') }}{{", "cannot be rendered"),
-        ("{# " + "x" * export.MAX_TEMPLATE_BYTES + " #}", "more than 65,536 bytes"),
+        ("{# " + "x" * verify.MAX_TEMPLATE_BYTES + " #}", "more than 65,536 bytes"),
     ],
     ids=range(9),
 )
-def test_template_of_a_stranger_cannot_hold_us_up(base_model: Path, monkeypatch: pytest.MonkeyPatch, template: str, said: str) -> None:
-    monkeypatch.setattr(export, "TEMPLATE_SECONDS", 2.0)
+def test_template_of_a_stranger_cannot_hold_us_up(
+    base_model: Path, monkeypatch: pytest.MonkeyPatch, template: str, said: str
+) -> None:
+    monkeypatch.setattr(verify, "TEMPLATE_SECONDS", 2.0)
     (base_model / "chat_template.jinja").write_text(template)
     with pytest.raises(ProblemsFound, match=said) as caught:
-        export.prove(base_model, VERSION)
+        verify.verify_served(base_model, VERSION)
     assert len(str(caught.value)) < 2000
 
 
-def test_the_template_is_rendered_apart_from_the_users_folder(base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_template_is_rendered_apart_from_the_users_folder(
+    base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "jinja2.py").write_text("raise SystemExit(9)")
     monkeypatch.chdir(tmp_path)
     started = time.monotonic()
-    export.prove(base_model, VERSION)
+    verify.verify_served(base_model, VERSION)
     assert time.monotonic() - started < 3  # 0.3 s on a machine with nothing else to do
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("name", [*export.FROM_BASE, "LICENSE", "tokenizer.model", "generation_config.json"])
+@pytest.mark.parametrize("name", [*exporter.FROM_BASE, "LICENSE", "tokenizer.model", "generation_config.json"])
 def test_what_is_no_file_is_not_copied(base_model: Path, tmp_path: Path, name: str) -> None:
     weights = trained(tmp_path / "weights", TENSORS)
     (base_model / "LICENSES").mkdir()  # a folder is no harm
@@ -241,7 +273,7 @@ def test_what_is_no_file_is_not_copied(base_model: Path, tmp_path: Path, name: s
     for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
         make(base_model / name)
         with pytest.raises(ProblemsFound, match=r"lacks|a pipe or a device") as caught:
-            export.export(weights, base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
+            exporter.export(weights, base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={})
         assert name in str(caught.value)
         (base_model / name).unlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "weights"]

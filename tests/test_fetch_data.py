@@ -1,4 +1,6 @@
-"""A published data set, served from this machine: two JSONL files, a few images, and everything that can be wrong with them."""
+"""A published data set, served from this machine: two JSONL files, a few images, and everything that can be wrong with
+them.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,14 @@ import yaml
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from sft import download, fetch_data, ui
-from sft.cards import load_card
-from sft.cli import data as verbs
+from sft import ui
+from sft.cli import datasets as verbs
+from sft.datasets import fetch as fetch_data
+from sft.datasets.card import load_card
+from sft.datasets.fetch import account, fetch_dataset
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.fetch_data import account, fetch_dataset
-from sft.jsonl import read_samples
+from sft.files import download
+from sft.files.jsonl import read_samples
 
 CARDS = sorted((Path(__file__).parents[1] / "datasets").glob("*/dataset.yaml"))
 
@@ -65,14 +69,18 @@ class Server:
 
 def row(url: str, text: str, **more: Any) -> dict[str, Any]:
     return {
-        "image_info": [{"matched_text_index": 0, "image_url": url, "image_width": 1, "image_height": 1, "is_valid": True}],
+        "image_info": [
+            {"matched_text_index": 0, "image_url": url, "image_width": 1, "image_height": 1, "is_valid": True}
+        ],
         "text_info": [{"text": "OCR:", "tag": "mask"}, {"text": text, "tag": "no_mask"}],
         **more,
     }
 
 
 def jsonl(*rows: Any) -> bytes:
-    return "".join((item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)) + "\n" for item in rows).encode()
+    return "".join(
+        (item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)) + "\n" for item in rows
+    ).encode()
 
 
 @pytest.fixture
@@ -83,12 +91,22 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setattr(download, "BACKOFF", (0.0, 0.0, 0.0))
     found = Server()
-    found.files = {"/images/0.png": picture(0), "/images/1.jpg": picture(1, "JPEG"), "/images/page.png": b"<html>not found</html>", "/images/t.png": picture(9)}
+    found.files = {
+        "/images/0.png": picture(0),
+        "/images/1.jpg": picture(1, "JPEG"),
+        "/images/page.png": b"<html>not found</html>",
+        "/images/t.png": picture(9),
+    }
     url = found.url
     found.files["/train.jsonl"] = jsonl(
-        row(url("/images/0.png"), "শূন্য"), row(url("/images/1.jpg"), "এক"), row(url("/images/gone.png"), "নেই"),
-        row(url("/images/page.png"), "পাতা"), row(url("/images/0.png"), "আবার"), "{broken", row("images/local.png", "x"),
-    )  # fmt: skip
+        row(url("/images/0.png"), "শূন্য"),
+        row(url("/images/1.jpg"), "এক"),
+        row(url("/images/gone.png"), "নেই"),
+        row(url("/images/page.png"), "পাতা"),
+        row(url("/images/0.png"), "আবার"),
+        "{broken",
+        row("images/local.png", "x"),
+    )
     found.files["/test.jsonl"] = jsonl(row(url("/images/t.png"), "নয়", id=7))
     yield found
     found.http.shutdown()
@@ -98,10 +116,13 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 @pytest.fixture
 def card(server: Server) -> dict[str, Any]:
     return {
-        "name": "demo", "task": "ocr", "language": "bn", "licence": "not stated",
+        "name": "demo",
+        "task": "ocr",
+        "language": "bn",
+        "licence": "not stated",
         "files": {"train": {"url": server.url("/train.jsonl"), "rows": 7}, "test": {"url": server.url("/test.jsonl")}},
         "sample": {"seed": 7, "train": 4, "test": 2},
-    }  # fmt: skip
+    }
 
 
 def fetch(card: Any, out: Path, **more: Any) -> dict[str, Any]:
@@ -139,7 +160,12 @@ def test_counts_add_up(card: dict[str, Any], tmp_path: Path) -> None:
 def test_rejects_say_why(card: dict[str, Any], server: Server, tmp_path: Path) -> None:
     fetch(card, tmp_path)
     found = rejects(tmp_path / "train.rejects.jsonl")
-    assert [(entry["line"], entry["reason"]) for entry in found] == [(3, "image"), (4, "image"), (6, "structure"), (7, "image")]
+    assert [(entry["line"], entry["reason"]) for entry in found] == [
+        (3, "image"),
+        (4, "image"),
+        (6, "structure"),
+        (7, "image"),
+    ]
     assert "HTTP 404" in found[0]["message"] and "/images/gone.png" in found[0]["message"]
     assert "image.unreadable" in found[1]["message"]
     assert found[0]["row"] == row(server.url("/images/gone.png"), "নেই")
@@ -167,7 +193,9 @@ def test_complete_set_asks_nobody(card: dict[str, Any], server: Server, tmp_path
     assert (tmp_path / "test.jsonl").is_file()
 
 
-def test_retry_without_a_network_keeps_the_first_result(card: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_without_a_network_keeps_the_first_result(
+    card: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = fetch(card, tmp_path)
     monkeypatch.setattr(fetch_data, "GIVE_UP_AFTER", 1)
     monkeypatch.setattr(fetch_data, "_fetch_image", unreachable)
@@ -193,14 +221,19 @@ def test_killed_run_goes_on_without_refetching(card: dict[str, Any], server: Ser
         fetch_dataset(card, tmp_path, workers=1, allow_private=True, on_progress=kill)
     assert not (tmp_path / "manifest.json").exists()
     index = tmp_path / "images" / "index.jsonl"
-    assert [json.loads(line)["url"] for line in index.read_bytes().splitlines()] == [server.url("/images/0.png"), server.url("/images/1.jpg")]
+    assert [json.loads(line)["url"] for line in index.read_bytes().splitlines()] == [
+        server.url("/images/0.png"),
+        server.url("/images/1.jpg"),
+    ]
     with index.open("ab") as stream:
         stream.write(b'{"url": "http://half a li')
     server.seen.clear()
     manifest = fetch(card, tmp_path)
     assert server.images_asked() and not {"/images/0.png", "/images/1.jpg", "/train.jsonl"} & set(server.seen)
     assert manifest["images"] == {"wanted": 5, "fetched": 3, "failed": 2}
-    assert index.read_bytes().splitlines()[2] == b'{"url": "http://half a li'  # and what came after it stands on lines of its own
+    assert (
+        index.read_bytes().splitlines()[2] == b'{"url": "http://half a li'
+    )  # and what came after it stands on lines of its own
     server.seen.clear()
     fetch(card, tmp_path)
     assert set(server.seen) == {"/images/gone.png", "/images/page.png"}
@@ -213,7 +246,9 @@ def test_image_that_was_deleted_is_fetched_again(card: dict[str, Any], server: S
     server.seen.clear()
     fetch(card, tmp_path)
     assert (tmp_path / entry["file"]).is_file()
-    assert server.url(server.images_asked()[0]) == entry["url"] or entry["url"] in map(server.url, server.images_asked())
+    assert server.url(server.images_asked()[0]) == entry["url"] or entry["url"] in map(
+        server.url, server.images_asked()
+    )
 
 
 def test_too_large_image_is_a_reject(card: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +270,9 @@ def test_no_network_names_the_sample(card: dict[str, Any], tmp_path: Path, monke
     assert caught.value.hint and "`make train DATA=demo`" in caught.value.hint
 
 
-def test_network_that_goes_away_rejects_nothing(card: dict[str, Any], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_network_that_goes_away_rejects_nothing(
+    card: dict[str, Any], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Many images without an answer are the network's fault: the run stops, and writes no rejects and no manifest."""
     monkeypatch.setattr(fetch_data, "GIVE_UP_AFTER", 3)
     with socket.socket() as silent:
@@ -269,7 +306,9 @@ def test_split_without_a_usable_row(card: dict[str, Any], server: Server, tmp_pa
     assert not (tmp_path / "test.rejects.jsonl").exists(), "rejects of an earlier run are none of this one"
 
 
-def test_private_image_addresses_are_rejected(card: dict[str, Any], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_private_image_addresses_are_rejected(
+    card: dict[str, Any], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A row of the set names an address inside the network; only that row is lost."""
     real = download.fetch_file
 
@@ -283,9 +322,17 @@ def test_private_image_addresses_are_rejected(card: dict[str, Any], server: Serv
     assert "/images/1.jpg" not in server.seen
 
 
-@pytest.mark.parametrize("change", [
-    {"name": "../evil"}, {"files": {}}, {"files": {"../train": {"url": "https://a.example/b"}}}, {"task": "ocrr"}, {"unknown": 1}, {"sample": {"seed": 7}},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "../evil"},
+        {"files": {}},
+        {"files": {"../train": {"url": "https://a.example/b"}}},
+        {"task": "ocrr"},
+        {"unknown": 1},
+        {"sample": {"seed": 7}},
+    ],
+)
 def test_bad_cards_are_named(card: dict[str, Any], change: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         fetch({**card, **change}, tmp_path)
@@ -307,7 +354,9 @@ def test_card_files(tmp_path: Path) -> None:
 def fetch_verb(card: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
     """`sft fetch demo`, where the addresses of this machine may be asked."""
     real = fetch_data.fetch_dataset
-    monkeypatch.setattr(fetch_data, "fetch_dataset", lambda card, out, **more: real(card, out, **{**more, "allow_private": True}))
+    monkeypatch.setattr(
+        fetch_data, "fetch_dataset", lambda card, out, **more: real(card, out, **{**more, "allow_private": True})
+    )
     monkeypatch.chdir(folder)
     path = folder / "datasets" / "demo" / "dataset.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -317,7 +366,9 @@ def fetch_verb(card: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPat
     return done
 
 
-def test_fetch_says_what_became_of_the_rows(card: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_says_what_became_of_the_rows(
+    card: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A set that is mostly rejected must not look like a success."""
     card["files"]["train"]["rows"] = 29605
     said: list[str] = []
@@ -325,12 +376,17 @@ def test_fetch_says_what_became_of_the_rows(card: dict[str, Any], tmp_path: Path
     done = fetch_verb(card, tmp_path, monkeypatch)
     assert done.exit_code == 1
     assert done.stdout == "datasets/demo/full\n"
-    assert "train: 7 rows = 3 written + 4 rejected (image 3, structure 1); rejects in datasets/demo/full/train.rejects.jsonl; the card says 29605" in said
+    assert (
+        "train: 7 rows = 3 written + 4 rejected (image 3, structure 1); rejects in"
+        " datasets/demo/full/train.rejects.jsonl; the card says 29605" in said
+    )
     assert "test: 1 rows = 1 written + 0 rejected" in said
 
 
 @pytest.mark.parametrize(("stated", "code"), [(1, 0), (None, 0), (2, 1)])
-def test_fetch_ends_well_only_with_every_row(stated: int | None, code: int, card: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_ends_well_only_with_every_row(
+    stated: int | None, code: int, card: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     del card["files"]["train"]
     card["files"]["test"]["rows"] = stated
     for _ in range(2):  # the second finds everything there, and must say the same
@@ -342,4 +398,7 @@ def test_account_compares_with_the_card_of_today(card: dict[str, Any], tmp_path:
     manifest = fetch(card, tmp_path)
     assert account(manifest, load_card(card), tmp_path) == (["test: 1 rows = 1 written + 0 rejected"], True)
     card["files"]["test"]["rows"] = 3
-    assert account(fetch(card, tmp_path), load_card(card), tmp_path) == (["test: 1 rows = 1 written + 0 rejected; the card says 3"], False)
+    assert account(fetch(card, tmp_path), load_card(card), tmp_path) == (
+        ["test: 1 rows = 1 written + 0 rejected; the card says 3"],
+        False,
+    )

@@ -1,4 +1,6 @@
-"""Model directories, whole and broken in every way seen so far; the hubs are replaced by functions with their signatures."""
+"""Model directories, whole and broken in every way seen so far; the hubs are replaced by functions with their
+signatures.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,12 @@ from typing import Any
 import huggingface_hub
 import pytest
 
-from sft import fetch_model as subject
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.fetch_model import CHANGED, RECORD, check_model, fetch_model, identify, present_or_fetch, require_model
-from sft.models import MODELS, RELEASED_FILES, ModelVersion, chat_template
+from sft.models import verify
+from sft.models.fetch import CHANGED, RECORD, fetch_model, present_or_fetch
+from sft.models.prompts import chat_template
+from sft.models.verify import check_model, identify, require_model
+from sft.models.versions import MODELS, RELEASED_FILES, ModelVersion
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REAL_SIGNATURE = inspect.signature(huggingface_hub.snapshot_download)
@@ -25,7 +29,9 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize
 
 
 def safetensors(path: Path, *, size: int = 64, claimed: int | None = None) -> None:
-    header = json.dumps({"weight": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, claimed or size]}}).encode()
+    header = json.dumps(
+        {"weight": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, claimed or size]}}
+    ).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(size))
 
 
@@ -80,14 +86,17 @@ def test_no_directory(tmp_path: Path) -> None:
     assert "no directory" in only(check_model(tmp_path / "nothing", None))
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda path: path.write_bytes(path.read_bytes()[:-1]),  # the last byte of the last tensor
-    lambda path: path.write_bytes(path.read_bytes()[:40]),  # within the header
-    lambda path: path.write_bytes(b"1234567"),
-    lambda path: path.write_bytes(struct.pack("<Q", 2**40) + bytes(64)),  # a header longer than the file
-    lambda path: path.write_bytes(struct.pack("<Q", 8) + b"not json" + bytes(64)),
-    lambda path: safetensors(path, claimed=10_000),  # offsets beyond the file
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),  # the last byte of the last tensor
+        lambda path: path.write_bytes(path.read_bytes()[:40]),  # within the header
+        lambda path: path.write_bytes(b"1234567"),
+        lambda path: path.write_bytes(struct.pack("<Q", 2**40) + bytes(64)),  # a header longer than the file
+        lambda path: path.write_bytes(struct.pack("<Q", 8) + b"not json" + bytes(64)),
+        lambda path: safetensors(path, claimed=10_000),  # offsets beyond the file
+    ],
+)
 def test_broken_safetensors(model: Path, spoil: Callable[[Path], Any]) -> None:
     spoil(model / "model.safetensors")
     assert only(check_model(model, MODELS["0.9B"])).startswith("model.safetensors: not a complete safetensors file")
@@ -97,7 +106,10 @@ def test_shards_of_the_index_must_exist(model: Path) -> None:
     (model / "model.safetensors").rename(model / "model-00001-of-00002.safetensors")
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
     (model / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
-    assert only(check_model(model, None)) == "model.safetensors.index.json names model-00002-of-00002.safetensors, which is missing"
+    assert (
+        only(check_model(model, None))
+        == "model.safetensors.index.json names model-00002-of-00002.safetensors, which is missing"
+    )
     safetensors(model / "model-00002-of-00002.safetensors")
     assert check_model(model, None) == []
     (model / "model.safetensors.index.json").write_text("[]", "utf-8")
@@ -106,12 +118,19 @@ def test_shards_of_the_index_must_exist(model: Path) -> None:
 
 def test_pickles_are_no_weights(model: Path) -> None:
     (model / "model.safetensors").rename(model / "pytorch_model.bin")
-    assert only(check_model(model, None)) == "no *.safetensors; pytorch_model.bin would run code when loaded and is not used"
+    assert (
+        only(check_model(model, None))
+        == "no *.safetensors; pytorch_model.bin would run code when loaded and is not used"
+    )
 
 
 def test_wrong_version_is_said_in_all_three_places(model: Path) -> None:
     problems = check_model(model, MODELS["1.5"])
-    assert [problem.split()[0] for problem in problems] == ["inference.yml", "chat_template.jinja", *["preprocessor_config.json"] * 2]
+    assert [problem.split()[0] for problem in problems] == [
+        "inference.yml",
+        "chat_template.jinja",
+        *["preprocessor_config.json"] * 2,
+    ]
     assert "'\\nAssistant: '" in problems[1] and "'\\nAssistant:\\n'" in problems[1]
     with pytest.raises(ProblemsFound) as caught:
         require_model(model, MODELS["1.5"])
@@ -127,7 +146,9 @@ def test_last_ending_of_a_template_counts(model: Path) -> None:
     """Answers of earlier turns may be written one way, the prompt for the next answer another."""
     text = chat_template(MODELS["0.9B"])
     (model / "chat_template.jinja").write_text(text + "{# #}{{- 'Assistant:\\n' -}}", "utf-8")
-    assert only(check_model(model, MODELS["0.9B"])).startswith("chat_template.jinja ends the prompt with '\\nAssistant:\\n'")
+    assert only(check_model(model, MODELS["0.9B"])).startswith(
+        "chat_template.jinja ends the prompt with '\\nAssistant:\\n'"
+    )
 
 
 @pytest.mark.parametrize(("name", "text"), [("inference.yml", "Hpi: {}\n"), ("chat_template.jinja", "{{ messages }}")])
@@ -140,12 +161,14 @@ def test_nothing_of_the_directory_is_run_or_read_without_bound(model: Path) -> N
     (model / "inference.yml").write_text(f"Global: !!python/object/apply:os.mkdir [{model / 'made'}]\n", "utf-8")
     assert "inference.yml cannot be read as a table of names and values" in check_model(model, None)
     assert not (model / "made").exists()
-    (model / "config.json").write_text("{" + " " * subject.MAX_CONFIG_BYTES + "}", "utf-8")
+    (model / "config.json").write_text("{" + " " * verify.MAX_CONFIG_BYTES + "}", "utf-8")
     assert "config.json cannot be read as a table of names and values" in check_model(model, None)
 
 
 def test_identify_without_inference_yml(tmp_path: Path, version: ModelVersion) -> None:
-    """The template tells 0.9B from the others, the pixel limits 1.5; the limits of 1.6 are not recorded, so nothing is claimed."""
+    """The template tells 0.9B from the others, the pixel limits 1.5; the limits of 1.6 are not recorded, so nothing is
+    claimed.
+    """
     directory = build(tmp_path, version)
     (directory / "inference.yml").unlink()
     assert identify(directory) == (None if version.name == "1.6" else version)
@@ -159,7 +182,9 @@ def test_identify_what_is_none_of_them(tmp_path: Path, model: Path) -> None:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """A Hugging Face hub with all versions; returns the calls of snapshot_download, as its real signature understands them."""
+    """A Hugging Face hub with all versions; returns the calls of snapshot_download, as its real signature understands
+    them.
+    """
     calls: list[dict[str, Any]] = []
 
     def snapshot_download(*args: Any, **options: Any) -> str:
@@ -182,11 +207,23 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_fetch_resolves_and_records(hub: list[dict[str, Any]], tmp_path: Path) -> None:
     out = fetch_model("0.9b", tmp_path / "m")
     assert out == tmp_path / "m"
-    assert (hub[0]["repo_id"], hub[0]["revision"], "*.bin" in hub[0]["ignore_patterns"]) == ("PaddlePaddle/PaddleOCR-VL", COMMIT, True)
+    assert (hub[0]["repo_id"], hub[0]["revision"], "*.bin" in hub[0]["ignore_patterns"]) == (
+        "PaddlePaddle/PaddleOCR-VL",
+        COMMIT,
+        True,
+    )
     record = json.loads((out / RECORD).read_text("utf-8"))
-    assert (record["hub_id"], record["source"], record["asked"], record["revision"]) == ("PaddlePaddle/PaddleOCR-VL", "huggingface", "main", COMMIT)
+    assert (record["hub_id"], record["source"], record["asked"], record["revision"]) == (
+        "PaddlePaddle/PaddleOCR-VL",
+        "huggingface",
+        "main",
+        COMMIT,
+    )
     assert set(record["files"]) == {*RELEASED_FILES, "model.safetensors"}
-    assert record["files"]["config.json"] == {"sha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", "bytes": 2}
+    assert record["files"]["config.json"] == {
+        "sha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+        "bytes": 2,
+    }
 
 
 def test_second_fetch_needs_no_hub(hub: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -203,7 +240,9 @@ def test_second_fetch_needs_no_hub(hub: list[dict[str, Any]], tmp_path: Path) ->
     assert json.loads((tmp_path / RECORD).read_text("utf-8"))["hub_id"] == MODELS["1.5"].hub_id
 
 
-def test_broken_download_is_not_recorded(hub: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_download_is_not_recorded(
+    hub: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def other_version(*args: Any, **options: Any) -> str:
         return str(build(Path(options["local_dir"]), MODELS["1.6"]))
 
@@ -227,7 +266,12 @@ def test_modelscope(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[str, str]] = []
 
     def snapshot_download(
-        model_id: str, revision: str | None = None, cache_dir: str | None = None, *, local_dir: str, ignore_patterns: list[str] | None = None
+        model_id: str,
+        revision: str | None = None,
+        cache_dir: str | None = None,
+        *,
+        local_dir: str,
+        ignore_patterns: list[str] | None = None,
     ) -> str:
         calls.append((model_id, str(revision)))
         return str(build(Path(local_dir), MODELS["1.6"]))
@@ -262,7 +306,9 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
 
 
-def test_what_is_there_is_taken_without_a_network(hub: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: ModelVersion) -> None:
+def test_what_is_there_is_taken_without_a_network(
+    hub: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: ModelVersion
+) -> None:
     out = tmp_path / "m"
     assert present_or_fetch(version, out) == out
     assert len(hub) == 1
@@ -279,7 +325,9 @@ def test_failed_download_is_continued_not_used(hub: list[dict[str, Any]], tmp_pa
     assert len(hub) == 1 and (tmp_path / RECORD).is_file()
 
 
-@pytest.mark.parametrize("record", ["{", "[]", "{}", '{"files": {}}', '{"hub_id": "PaddlePaddle/PaddleOCR-VL", "files": {"config.json": 3}}'])
+@pytest.mark.parametrize(
+    "record", ["{", "[]", "{}", '{"files": {}}', '{"hub_id": "PaddlePaddle/PaddleOCR-VL", "files": {"config.json": 3}}']
+)
 def test_record_that_says_nothing_is_none(hub: list[dict[str, Any]], tmp_path: Path, record: str) -> None:
     (build(tmp_path, MODELS["0.9B"]) / RECORD).write_text(record, "utf-8")
     present_or_fetch(MODELS["0.9B"], tmp_path)
@@ -304,7 +352,9 @@ def test_changed_or_missing_file_is_fetched_again(hub: list[dict[str, Any]], tmp
     assert len(hub) == 4
 
 
-def test_without_a_network_the_ways_out_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: ModelVersion) -> None:
+def test_without_a_network_the_ways_out_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: ModelVersion
+) -> None:
     no_network(monkeypatch)
     out = build(tmp_path / "my models", version)
     with pytest.raises(EngineError) as caught:
@@ -317,7 +367,9 @@ def test_without_a_network_the_ways_out_are_named(tmp_path: Path, monkeypatch: p
 
 
 def test_fetched_model_is_proved(hub: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **options: build(options["local_dir"], MODELS["1.6"]))
+    monkeypatch.setattr(
+        huggingface_hub, "snapshot_download", lambda *_, **options: build(options["local_dir"], MODELS["1.6"])
+    )
     with pytest.raises(ProblemsFound, match="inference.yml says"):
         present_or_fetch(MODELS["0.9B"], tmp_path)
     assert not (tmp_path / RECORD).exists()

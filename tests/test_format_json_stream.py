@@ -1,4 +1,6 @@
-"""One JSON value, and arrays that are cut at the bracket that is wrong: nothing behind it is lost, or the loss is said."""
+"""One JSON value, and arrays that are cut at the bracket that is wrong: nothing behind it is lost, or the loss is
+said.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sft.formats import json_decode, json_stream
-from sft.formats.json_decode import MAX_DEPTH, Fault, decode
-from sft.formats.json_stream import object_units
+from sft.formats.shared import json_stream
+from sft.formats.shared import json_stream as json_decode
+from sft.formats.shared.json_stream import MAX_DEPTH, Fault, decode, object_units
 
 LEAVES = st.none() | st.integers(-9, 9) | st.text('ab"\\[]{}é\n', max_size=6)
-VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('k"\\[{', max_size=3), inner, max_size=4))
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('k"\\[{', max_size=3), inner, max_size=4),
+)
 
 
 def elements(path: Path, content: bytes, prefix: str = "item") -> list[Any]:
@@ -90,11 +95,15 @@ def test_large_values_are_scanned(monkeypatch: pytest.MonkeyPatch) -> None:
 # a bracket too many
 
 
-@pytest.mark.parametrize("broken", ['{"a": [}]}', '{"a": [1]]}', '{"a": 1}}', '{"a": 1}]', '{"a": 1]}', '{"a": 1}]}', '{"a": {]}}', "]", "}"])
+@pytest.mark.parametrize(
+    "broken", ['{"a": [}]}', '{"a": [1]]}', '{"a": 1}}', '{"a": 1}]', '{"a": 1]}', '{"a": 1}]}', '{"a": {]}}', "]", "}"]
+)
 @pytest.mark.parametrize("between", [", ", ",\n", "\n  ,\n  "])
 @pytest.mark.parametrize("prefix", ["item", "x.item"])
 @pytest.mark.parametrize("chunk", [3, 7, 64, 1 << 20])
-def test_a_bracket_too_many_costs_one_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, between: str, prefix: str, chunk: int) -> None:
+def test_a_bracket_too_many_costs_one_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, between: str, prefix: str, chunk: int
+) -> None:
     if prefix != "item" and broken in ('{"a": 1}]}', '{"a": 1}]', "]"):
         between = ",\n"
     monkeypatch.setattr(json_stream, "UNIT_BYTES", max(chunk, 8))
@@ -113,7 +122,10 @@ def test_whole_arrays_in_objects_end_where_they_end(tmp_path: Path) -> None:
 # a bracket too few
 
 
-@pytest.mark.parametrize("broken", ['{"a": [1}', '{"a": {"b": 1}', '{"a": {"b": [{"c": 1}', '{"a": [1]', '{"a": "x}', "{", '{"a": [{"b": "\\"}', "[1"])
+@pytest.mark.parametrize(
+    "broken",
+    ['{"a": [1}', '{"a": {"b": 1}', '{"a": {"b": [{"c": 1}', '{"a": [1]', '{"a": "x}', "{", '{"a": [{"b": "\\"}', "[1"],
+)
 @pytest.mark.parametrize("indent", ["", "  ", "\t"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("prefix", ["item", "x.item"])
@@ -137,8 +149,14 @@ def test_wherever_chunks_end(tmp_path: Path, chunk: int, at: int) -> None:
     assert len(found) == 11
 
 
-@pytest.mark.parametrize("text", ['[\n{"n": 1,\n"boxes": [\n{"m": 1},\n{"m": 2}\n]},\n{"n": 2, "boxes": [\n{"m": 3},\n{"m": 4}\n]}\n]', '[{"n": 1}, {"n": 2, "boxes": [\n{"m": 1},\n{"m": 2}\n]}]',
-    '[\n  {"n": 1},\n  {"n": 2, "boxes": [\n    {"m": 1},\n    {"m": 2}\n  ]}\n]'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[\n{"n": 1,\n"boxes": [\n{"m": 1},\n{"m": 2}\n]},\n{"n": 2, "boxes": [\n{"m": 3},\n{"m": 4}\n]}\n]',
+        '[{"n": 1}, {"n": 2, "boxes": [\n{"m": 1},\n{"m": 2}\n]}]',
+        '[\n  {"n": 1},\n  {"n": 2, "boxes": [\n    {"m": 1},\n    {"m": 2}\n  ]}\n]',
+    ],
+)
 def test_objects_of_several_lines_stay_whole(tmp_path: Path, text: str) -> None:
     assert elements(tmp_path / "a.json", text.encode()) == json.loads(text)
 

@@ -1,4 +1,6 @@
-"""Page formats: what their golden folders leave out; positions, choices between texts, images beside documents, --task."""
+"""Page formats: what their golden folders leave out; positions, choices between texts, images beside documents,
+--task.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from PIL import Image
 
 from sft import formats
 from sft.errors import UsageError
-from sft.formats import regions
 from sft.formats.base import Item, Options, Picture, Read, Reject
+from sft.formats.shared import regions
 from sft.markup.errors import MarkupError
 from sft.types import Task
 
@@ -67,7 +69,10 @@ def test_ordered_polygons_keep_their_first_point() -> None:
     assert regions.polygon((BOX[2], BOX[1], BOX[0], BOX[3]), ordered=True)[0] == BOX[2]
 
 
-@pytest.mark.parametrize("points", [(), ((1.0, 1.0),), ((1.0, 1.0),) * 4, ((1.0, 1.0), (5.0, 1.0)), ((0.0, 0.0), (9.0, 9.0), (9.0, 9.0), (0.0, 0.0))])
+@pytest.mark.parametrize(
+    "points",
+    [(), ((1.0, 1.0),), ((1.0, 1.0),) * 4, ((1.0, 1.0), (5.0, 1.0)), ((0.0, 0.0), (9.0, 9.0), (9.0, 9.0), (0.0, 0.0))],
+)
 def test_polygons_without_an_inside(points: regions.Quad) -> None:
     if len(points) == 4 and len(set(points)) == 2:
         assert regions.polygon(points) == ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0))  # a diagonal is a box
@@ -98,11 +103,26 @@ def test_images_are_found_by_what_is_left_of_their_name(tmp_path: Path) -> None:
     def found(name: str, **given: Any) -> Path | None:
         return regions.image_beside(name, document, tmp_path, Options(**given)).path
 
-    assert found("scan.jpg") == found(r"C:\scans\scan.jpg") == found("file:///home/x/scan.jpg") == found("../scan.jpg") == found("scan.tif") == above
+    assert (
+        found("scan.jpg")
+        == found(r"C:\scans\scan.jpg")
+        == found("file:///home/x/scan.jpg")
+        == found("../scan.jpg")
+        == found("scan.tif")
+        == above
+    )
     assert found("") == found("0001.tif") == beside
     assert found("missing.png", images=tmp_path) == tmp_path / "missing.png"
-    assert regions.image_beside("https://example.org/a.png", document, tmp_path, Options()).url == "https://example.org/a.png"
-    for name, code in [("s3://bucket/a.png", "source.address"), ("ftp://example.org/a.png", "source.address"), ("..", "source.outside"), ("a\0.png", "source.outside")]:
+    assert (
+        regions.image_beside("https://example.org/a.png", document, tmp_path, Options()).url
+        == "https://example.org/a.png"
+    )
+    for name, code in [
+        ("s3://bucket/a.png", "source.address"),
+        ("ftp://example.org/a.png", "source.address"),
+        ("..", "source.outside"),
+        ("a\0.png", "source.outside"),
+    ]:
         with pytest.raises(MarkupError) as error:
             found(name, images=tmp_path / "empty")
         assert error.value.code == code
@@ -111,17 +131,24 @@ def test_images_are_found_by_what_is_left_of_their_name(tmp_path: Path) -> None:
 def test_ppocrlabel_folder_with_another_name(tmp_path: Path) -> None:
     image(tmp_path / "renamed" / "a.png")
     row = json.dumps([{"transcription": "MASA", "points": [list(point) for point in BOX]}])
-    put(tmp_path / "renamed" / "Label.txt", f"\ufeffreceipts/a.png\t{row}\r\n\r\nreceipts\\a.png\t{row}\n/abs/receipts/a.png\t{row}\na.png\t{{}}\n")
+    put(
+        tmp_path / "renamed" / "Label.txt",
+        f"\ufeffreceipts/a.png\t{row}\r\n\r\nreceipts\\a.png\t{row}\n/abs/receipts/a.png\t{row}\na.png\t{{}}\n",
+    )
     reads = convert("ppocrlabel", tmp_path / "renamed", turn=True)
     assert [(item.where, item.picture.path, item.picture.quad, item.picture.turn) for item in items(reads)] == [
-        ("Label.txt:1#0", tmp_path / "renamed" / "a.png", BOX, True), ("Label.txt:3#0", tmp_path / "renamed" / "a.png", BOX, True),
+        ("Label.txt:1#0", tmp_path / "renamed" / "a.png", BOX, True),
+        ("Label.txt:3#0", tmp_path / "renamed" / "a.png", BOX, True),
         ("Label.txt:4#0", tmp_path / "renamed" / "a.png", BOX, True),
-    ]  # fmt: skip
+    ]
     assert rejects(reads) == [("Label.txt:5", "source.shape")]
 
 
 def test_ppocrlabel_without_confirmed_labels(tmp_path: Path) -> None:
-    put(tmp_path / "Cache.cach", 'x/a.png\t[{"transcription": "MASA", "points": [[10, 5], [60, 5], [60, 25], [10, 25]]}]\n')
+    put(
+        tmp_path / "Cache.cach",
+        'x/a.png\t[{"transcription": "MASA", "points": [[10, 5], [60, 5], [60, 25], [10, 25]]}]\n',
+    )
     with pytest.raises(UsageError, match=r"no Label\.txt(.|\n)*Cache\.cach"):
         convert("ppocrlabel", tmp_path)
     assert [item.target for item in items(convert("ppocrlabel", tmp_path / "Cache.cach"))] == ["MASA"]
@@ -153,7 +180,10 @@ def test_label_studio_rotation_is_about_the_top_left(tmp_path: Path) -> None:
     [
         (RECT, ((20, 20), (80, 20), (80, 60), (20, 60))),
         (row("ellipselabels", x=50, y=50, radiusX=10, radiusY=20), ((80, 30), (120, 30), (120, 70), (80, 70))),
-        (row("polygonlabels", points=[[10, 10], [20, 10], [20, 30], [10, 30]]), ((20, 10), (40, 10), (40, 30), (20, 30))),
+        (
+            row("polygonlabels", points=[[10, 10], [20, 10], [20, 30], [10, 30]]),
+            ((20, 10), (40, 10), (40, 30), (20, 30)),
+        ),
     ],
 )
 def test_label_studio_shapes(shape: dict[str, Any], quad: Any, tmp_path: Path) -> None:
@@ -165,7 +195,9 @@ def test_label_studio_size_from_the_image(tmp_path: Path) -> None:
     image(tmp_path / "a.png", 200, 100)
     bare = {key: value for key, value in RECT.items() if not key.startswith("original")}
     assert [item.picture.quad[2] for item in items(studio(tmp_path, task([bare, TEXT])))] == [(80, 60)]
-    assert [code for _, code in rejects(studio(tmp_path, task([bare, TEXT], data={"ocr": "gone.png"})))] == ["source.geometry"]
+    assert [code for _, code in rejects(studio(tmp_path, task([bare, TEXT], data={"ocr": "gone.png"})))] == [
+        "source.geometry"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +222,9 @@ def test_label_studio_annotations(annotations: Any, expected: str, tmp_path: Pat
 
 def test_label_studio_columns(tmp_path: Path) -> None:
     two = [{**TEXT, "from_name": "raw"}, {**row("textarea", text="clean"), "from_name": "clean"}]
-    reads = studio(tmp_path, task([RECT, *two], data={"page": "b.png", "thumb": "c.png"}), columns={"image": "page", "text": "raw"})
+    reads = studio(
+        tmp_path, task([RECT, *two], data={"page": "b.png", "thumb": "c.png"}), columns={"image": "page", "text": "raw"}
+    )
     assert [(item.target, item.picture.path) for item in items(reads)] == [("abc", tmp_path / "b.png")]
     assert rejects(studio(tmp_path, task([TEXT]), columns={"image": "page"})) == [("export.json[0]", "source.shape")]
 
@@ -198,11 +232,20 @@ def test_label_studio_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("address", "expected"),
     [
-        ("/data/upload/1/5b-a%20b.png", "upload/1/5b-a b.png"), ("/data/local-files/?d=scans/a.png", "scans/a.png"), ("a.png?x=1", "a.png?x=1"),
-        ("https://example.org/a.png", "https://example.org/a.png"), ("gs://bucket/a.png", "source.address"), ("/tasks/7/resolve/?fileuri=czM6", "source.address"),
-        ("/data/local-files/?d=../../etc/passwd", "source.outside"), ("/scans/a.png", "/scans/a.png"), ("../a.png", "../a.png"), ("a\0.png", "source.outside"), ("", "source.shape"), ("http://[", "http://["),
+        ("/data/upload/1/5b-a%20b.png", "upload/1/5b-a b.png"),
+        ("/data/local-files/?d=scans/a.png", "scans/a.png"),
+        ("a.png?x=1", "a.png?x=1"),
+        ("https://example.org/a.png", "https://example.org/a.png"),
+        ("gs://bucket/a.png", "source.address"),
+        ("/tasks/7/resolve/?fileuri=czM6", "source.address"),
+        ("/data/local-files/?d=../../etc/passwd", "source.outside"),
+        ("/scans/a.png", "/scans/a.png"),
+        ("../a.png", "../a.png"),
+        ("a\0.png", "source.outside"),
+        ("", "source.shape"),
+        ("http://[", "http://["),
     ],
-)  # fmt: skip
+)
 def test_label_studio_addresses(address: str, expected: str, tmp_path: Path) -> None:
     (read,) = studio(tmp_path, task([TEXT], data={"ocr": address}))
     if isinstance(read, Item):
@@ -224,7 +267,11 @@ def test_label_studio_minimal_and_lines(tmp_path: Path) -> None:
 
 
 def test_omnidocbench_task_selects_blocks(tmp_path: Path) -> None:
-    blocks = [{"category_type": "text_block", "poly": [1, 1, 9, 1, 9, 9, 1, 9], "text": "t"}, {"category_type": "equation_isolated", "poly": [1, 1, 9, 1, 9, 9, 1, 9], "latex": "$$x$$"}, 7]
+    blocks = [
+        {"category_type": "text_block", "poly": [1, 1, 9, 1, 9, 9, 1, 9], "text": "t"},
+        {"category_type": "equation_isolated", "poly": [1, 1, 9, 1, 9, 9, 1, 9], "latex": "$$x$$"},
+        7,
+    ]
     source = put(tmp_path / "a.json", json.dumps([{"layout_dets": blocks, "page_info": {"image_path": "x/p.jpg"}}]))
     assert [item.task for item in items(convert("omnidocbench", source))] == [Task.OCR, Task.FORMULA]
     reads = convert("omnidocbench", source, task=Task.FORMULA)
@@ -234,12 +281,33 @@ def test_omnidocbench_task_selects_blocks(tmp_path: Path) -> None:
 def test_docling_image_inside_the_document(tmp_path: Path) -> None:
     uri = "data:image/png;base64,iVBORw0KGgo="
     document = {
-        "pages": {"1": {"size": {"width": 100, "height": 200}, "image": {"uri": uri, "size": {"width": 300, "height": 600}}}},
-        "texts": [{"label": "text", "text": "abc", "prov": [{"page_no": 1, "bbox": {"l": 10, "t": 150, "r": 60, "b": 100, "coord_origin": "BOTTOMLEFT"}}]}],
-        "tables": [{"image": {"uri": uri}, "prov": [], "data": {"num_rows": 1, "num_cols": 1, "table_cells": [{"start_row_offset_idx": 0, "start_col_offset_idx": 0, "text": "x"}]}}],
+        "pages": {
+            "1": {"size": {"width": 100, "height": 200}, "image": {"uri": uri, "size": {"width": 300, "height": 600}}}
+        },
+        "texts": [
+            {
+                "label": "text",
+                "text": "abc",
+                "prov": [{"page_no": 1, "bbox": {"l": 10, "t": 150, "r": 60, "b": 100, "coord_origin": "BOTTOMLEFT"}}],
+            }
+        ],
+        "tables": [
+            {
+                "image": {"uri": uri},
+                "prov": [],
+                "data": {
+                    "num_rows": 1,
+                    "num_cols": 1,
+                    "table_cells": [{"start_row_offset_idx": 0, "start_col_offset_idx": 0, "text": "x"}],
+                },
+            }
+        ],
     }
     text, table = items(convert("docling", put(tmp_path / "d.json", json.dumps(document))))
-    assert text.picture.quad == ((30, 150), (180, 150), (180, 300), (30, 300)) and text.picture.data == b"\x89PNG\r\n\x1a\n"
+    assert (
+        text.picture.quad == ((30, 150), (180, 150), (180, 300), (30, 300))
+        and text.picture.data == b"\x89PNG\r\n\x1a\n"
+    )
     assert table.target == "<fcel>x<nl>" and not table.picture.quad and table.picture.data
 
 
@@ -247,18 +315,43 @@ def test_docling_cells_that_refer_to_fields(tmp_path: Path) -> None:
     image(tmp_path / "d.png")
     cell = {"start_row_offset_idx": 0, "start_col_offset_idx": 0, "text": "", "ref": {"$ref": "#/field_items/0"}}
     document: dict[str, Any] = {
-        "pages": {"1": {"size": {"width": 100, "height": 50}}}, "texts": [{"label": "field_value", "text": "150,997", "prov": []}],
+        "pages": {"1": {"size": {"width": 100, "height": 50}}},
+        "texts": [{"label": "field_value", "text": "150,997", "prov": []}],
         "field_items": [{"children": [{"$ref": "#/texts/0"}]}],
-        "tables": [{"prov": [{"page_no": 1, "bbox": {"l": 1, "t": 1, "r": 9, "b": 9}}], "data": {"num_rows": 1, "num_cols": 1, "table_cells": [cell]}}],
-    }  # fmt: skip
-    assert [item.target for item in items(convert("docling", put(tmp_path / "d.json", json.dumps(document)), task=Task.TABLE))] == ["<fcel>150,997<nl>"]
+        "tables": [
+            {
+                "prov": [{"page_no": 1, "bbox": {"l": 1, "t": 1, "r": 9, "b": 9}}],
+                "data": {"num_rows": 1, "num_cols": 1, "table_cells": [cell]},
+            }
+        ],
+    }
+    assert [
+        item.target
+        for item in items(convert("docling", put(tmp_path / "d.json", json.dumps(document)), task=Task.TABLE))
+    ] == ["<fcel>150,997<nl>"]
     document["field_items"][0]["children"] = [{"$ref": "#/field_items/0"}] * 2  # in a circle
-    assert [code for _, code in rejects(convert("docling", put(tmp_path / "d.json", json.dumps(document)), task=Task.TABLE))] == ["source.shape"]
+    assert [
+        code for _, code in rejects(convert("docling", put(tmp_path / "d.json", json.dumps(document)), task=Task.TABLE))
+    ] == ["source.shape"]
 
 
 CHARTS: list[tuple[dict[str, Any], str]] = [
-    ({"kind": "pie_chart_data", "title": "Share", "slices": [{"label": "A, B", "value": 40.0}, {"label": "C", "value": 60.5}]}, "Share\nA, B | 40\nC | 60.5"),
-    ({"kind": "line_chart_data", "x_axis_label": "Year", "lines": [{"label": "p", "values": [[2020, 1.5], [2021, 2]]}, {"label": "q", "values": [[2021, 3]]}]}, "Year | p | q"),
+    (
+        {
+            "kind": "pie_chart_data",
+            "title": "Share",
+            "slices": [{"label": "A, B", "value": 40.0}, {"label": "C", "value": 60.5}],
+        },
+        "Share\nA, B | 40\nC | 60.5",
+    ),
+    (
+        {
+            "kind": "line_chart_data",
+            "x_axis_label": "Year",
+            "lines": [{"label": "p", "values": [[2020, 1.5], [2021, 2]]}, {"label": "q", "values": [[2021, 3]]}],
+        },
+        "Year | p | q",
+    ),
     ({"kind": "scatter_chart_data", "points": []}, "source.inexpressible"),
     ({"kind": "bar_chart_data", "bars": []}, "source.shape"),
     ({"kind": "bar_chart_data", "bars": [{"label": "a", "values": float("inf")}]}, "source.shape"),
@@ -269,7 +362,10 @@ CHARTS: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("note", "expected"), CHARTS)
 def test_docling_charts(note: dict[str, Any], expected: str, tmp_path: Path) -> None:
     image(tmp_path / "d.png")
-    document = {"pages": {"1": {"size": {"width": 100, "height": 50}}}, "pictures": [{"prov": [{"page_no": 1, "bbox": {"l": 1, "t": 1, "r": 9, "b": 9}}], "annotations": [note]}]}
+    document = {
+        "pages": {"1": {"size": {"width": 100, "height": 50}}},
+        "pictures": [{"prov": [{"page_no": 1, "bbox": {"l": 1, "t": 1, "r": 9, "b": 9}}], "annotations": [note]}],
+    }
     (read,) = convert("docling", put(tmp_path / "d.json", json.dumps(document)))
     assert (isinstance(read, Item) and expected in read.target) or (isinstance(read, Reject) and read.code == expected)
 
@@ -287,8 +383,13 @@ of entire workflows as well as individual stages has</Unicode></TextEquiv></Text
 def test_page_with_texts_of_regions(tmp_path: Path) -> None:
     reads = convert("page-xml", put(tmp_path / "SimplePage.xml", SIMPLE_PAGE))
     assert [(item.where.partition("#")[2], item.target) for item in items(reads)] == [
-        ("r0", "The PAGE Format"), ("r2", "The suitability of the framework to the evaluation\nof entire workflows as well as individual stages has"), ("r5", "Column 1"),
-    ]  # fmt: skip
+        ("r0", "The PAGE Format"),
+        (
+            "r2",
+            "The suitability of the framework to the evaluation\nof entire workflows as well as individual stages has",
+        ),
+        ("r5", "Column 1"),
+    ]
     assert items(reads)[0].picture.quad == ((25, 30), (235, 30), (235, 55), (25, 55))
     assert rejects(reads) == [("SimplePage.xml#l0", "target.empty")]
 

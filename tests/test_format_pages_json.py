@@ -1,4 +1,6 @@
-"""JSON arrays cut into elements: whatever is wrong with one of them, the others are all there, under their own index."""
+"""JSON arrays cut into elements: whatever is wrong with one of them, the others are all there, under their
+own index.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft.errors import UsageError
-from sft.formats import json_stream
-from sft.formats.json_stream import Fault, document, object_units, unit_objects
+from sft.formats.shared import json_stream
+from sft.formats.shared.json_stream import Fault, document, object_units, unit_objects
 
 
 def elements(path: Path, prefix: str = "item") -> list[Any]:
@@ -59,7 +61,9 @@ def test_elements(content: bytes, expected: list[Any] | None, tmp_path: Path) ->
     assert codes(found) == expected if expected is not None else not any(isinstance(value, Fault) for value in found)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"\0\0\0", b"\x1f\x8b\x08", '[{"a": 1}]'.encode("utf-16"), b'{"items": 3}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"\0\0\0", b"\x1f\x8b\x08", '[{"a": 1}]'.encode("utf-16"), b'{"items": 3}']
+)
 def test_what_is_no_array_is_an_error_of_the_source(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no JSON array"):
         list(object_units(put(tmp_path, content)))
@@ -76,38 +80,63 @@ def test_an_element_that_is_too_large_costs_itself(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(json_stream, "MAX_OBJECT_BYTES", 100)
     monkeypatch.setattr(json_stream, "UNIT_BYTES", 64)
     rows = [{"a": 1}, {"b": "x" * 5000}, {"c": ["y" * 60] * 50}, {"d": 4}]
-    assert codes(elements(put(tmp_path, json.dumps(rows).encode()))) == [{"a": 1}, "source.too_large", "source.too_large", {"d": 4}]
+    assert codes(elements(put(tmp_path, json.dumps(rows).encode()))) == [
+        {"a": 1},
+        "source.too_large",
+        "source.too_large",
+        {"d": 4},
+    ]
 
 
 def test_units_are_bounded(tmp_path: Path) -> None:
     units = list(object_units(put(tmp_path, json.dumps([{"n": n} for n in range(1000)]).encode()), name="x.json"))
     assert [len(unit.payload) for unit in units] == [256, 256, 256, 232] and units[3].payload[-1] == (999, {"n": 999})
-    assert [found[0] for found in unit_objects(units[1]) if isinstance(found, tuple)][:2] == ["x.json[256]", "x.json[257]"]
+    assert [found[0] for found in unit_objects(units[1]) if isinstance(found, tuple)][:2] == [
+        "x.json[256]",
+        "x.json[257]",
+    ]
 
 
 def test_elements_that_are_no_objects_are_rejects(tmp_path: Path) -> None:
     (unit,) = object_units(put(tmp_path, b'[{"a": 1}, "text", {"b": }]'))
     first, second, third = unit_objects(unit)
     assert first == ("a.json[0]", {"a": 1})
-    assert [(found.where, found.code, found.raw) for found in (second, third)] == [("a.json[1]", "source.shape", '"text"'), ("a.json[2]", "source.syntax", '{"b": }')]  # type: ignore[union-attr]
+    assert [(found.where, found.code, found.raw) for found in (second, third)] == [
+        ("a.json[1]", "source.shape", '"text"'),
+        ("a.json[2]", "source.syntax", '{"b": }'),
+    ]  # type: ignore[union-attr]
 
 
 def test_documents(tmp_path: Path) -> None:
     assert document(put(tmp_path, b'\xef\xbb\xbf{"a": 1}')) == {"a": 1}
-    for content, code in [(b"", "source.syntax"), (b'{"a": 1', "source.syntax"), (b"\xff", "source.encoding"), (b"[" * 300 + b"]" * 300, "source.too_large")]:
+    for content, code in [
+        (b"", "source.syntax"),
+        (b'{"a": 1', "source.syntax"),
+        (b"\xff", "source.encoding"),
+        (b"[" * 300 + b"]" * 300, "source.too_large"),
+    ]:
         found = document(put(tmp_path, content))
         assert isinstance(found, Fault) and found.code == code
     assert document(put(tmp_path, b"[1, 2, 3]"), max_bytes=5).code == "source.too_large"
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3), max_leaves=8)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
 ROWS = st.lists(st.dictionaries(st.text(max_size=5), JSON, max_size=4), min_size=1, max_size=6)
 
 
 @settings(max_examples=150, deadline=None)
 @given(rows=ROWS, chunk=st.integers(1, 40), indent=st.sampled_from([None, 1]), ascii_only=st.booleans())
-def test_any_array_in_any_chunks(rows: list[Any], chunk: int, indent: int | None, ascii_only: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
-    path = put(tmp_path_factory.getbasetemp(), b"  [" + json.dumps(rows, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "replace")[1:])
+def test_any_array_in_any_chunks(
+    rows: list[Any], chunk: int, indent: int | None, ascii_only: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = put(
+        tmp_path_factory.getbasetemp(),
+        b"  [" + json.dumps(rows, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "replace")[1:],
+    )
     expected = json.loads(path.read_bytes())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_stream, "UNIT_BYTES", max(chunk, 3))
@@ -116,7 +145,9 @@ def test_any_array_in_any_chunks(rows: list[Any], chunk: int, indent: int | None
 
 @settings(max_examples=150, deadline=None)
 @given(rows=ROWS, data=st.data())
-def test_what_stands_before_a_cut_is_kept(rows: list[Any], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_what_stands_before_a_cut_is_kept(
+    rows: list[Any], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     parts = [json.dumps(row).encode() for row in rows]
     whole = b"[" + b",".join(parts) + b"]"
     cut = data.draw(st.integers(1, len(whole) - 1))
@@ -127,7 +158,9 @@ def test_what_stands_before_a_cut_is_kept(rows: list[Any], data: st.DataObject, 
 
 @settings(max_examples=100, deadline=None)
 @given(rows=ROWS, where=st.integers(0, 5), junk=st.sampled_from([b"\xff", b"\0", b"}", b"NOPE", b"'", b'"\n']))
-def test_one_broken_element_costs_one(rows: list[Any], where: int, junk: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_one_broken_element_costs_one(
+    rows: list[Any], where: int, junk: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     parts = [json.dumps(row).encode() for row in rows]
     parts.insert(min(where, len(parts)), b'{"a": ' + junk + b" ]}")
     found = elements(put(tmp_path_factory.getbasetemp(), b"[" + b",\n".join(parts) + b"]"))

@@ -1,4 +1,6 @@
-"""PubTabNet and its relatives, and the OTSL sets of the hub: what becomes a table, and what is refused with which reason."""
+"""PubTabNet and its relatives, and the OTSL sets of the hub: what becomes a table, and what is refused with which
+reason.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from sft.formats.base import Item, Options, Read, Reject
 from sft.formats.otsl_parquet import target
 from sft.formats.pubtabnet import build, content
 from sft.markup.errors import MarkupError
-from sft.markup.table import parse_html
+from sft.markup.html import parse_html
 from sft.types import Task
 
 TD = ["<td>", "</td>"]
@@ -44,11 +46,21 @@ def codes(found: list[Read]) -> list[str]:
 
 def row(structure: Any = None, cells: Any = None, key: str = "cells", **more: Any) -> dict[str, Any]:
     structure = ["<tbody>", *tr(TD), "</tbody>"] if structure is None else structure
-    return {"filename": "a.png", "split": "train", "imgid": 0, "html": {key: [{"tokens": ["x"]}] if cells is None else cells, "structure": {"tokens": structure}}, **more}
+    return {
+        "filename": "a.png",
+        "split": "train",
+        "imgid": 0,
+        "html": {key: [{"tokens": ["x"]}] if cells is None else cells, "structure": {"tokens": structure}},
+        **more,
+    }
 
 
 def write(path: Path, *rows: dict[str, Any] | bytes) -> Path:
-    path.write_bytes(b"\n".join(value if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode() for value in rows))
+    path.write_bytes(
+        b"\n".join(
+            value if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode() for value in rows
+        )
+    )
     return path
 
 
@@ -65,22 +77,50 @@ def one(path: Path, value: dict[str, Any]) -> str:
 
 def test_the_published_example(tmp_path: Path) -> None:
     bold = [["<b>", *text, "</b>"] for text in ("Prior Experience", "One", "Two", "Three or More", "Total")]
-    body = ["High", "5", "6", "2", "13", "Medium-High/Medium", "4", "8", "5", "17", "Low/Very-Low", "3", "1", "2", "6", "Total", "12", "15", "9", "36"]
+    body = [
+        "High",
+        "5",
+        "6",
+        "2",
+        "13",
+        "Medium-High/Medium",
+        "4",
+        "8",
+        "5",
+        "17",
+        "Low/Very-Low",
+        "3",
+        "1",
+        "2",
+        "6",
+        "Total",
+        "12",
+        "15",
+        "9",
+        "36",
+    ]
     structure = ["<thead>", *tr(*[TD] * 5), "</thead>", "<tbody>", *tr(*[TD] * 5) * 4, "</tbody>"]
-    assert one(tmp_path, row(structure, tokens(*bold, *body))) == (
-        "<fcel>Prior Experience<fcel>One<fcel>Two<fcel>Three or More<fcel>Total<nl><fcel>High<fcel>5<fcel>6<fcel>2<fcel>13<nl>"
+    assert (
+        one(tmp_path, row(structure, tokens(*bold, *body))) == "<fcel>Prior Experience<fcel>One<fcel>Two<fcel>Three or"
+        " More<fcel>Total<nl><fcel>High<fcel>5<fcel>6<fcel>2<fcel>13<nl>"
         "<fcel>Medium-High/Medium<fcel>4<fcel>8<fcel>5<fcel>17<nl><fcel>Low/Very-Low<fcel>3<fcel>1<fcel>2<fcel>6<nl><fcel>Total<fcel>12<fcel>15<fcel>9<fcel>36<nl>"
     )
 
 
 def test_spans_in_pieces_and_blank_cells(tmp_path: Path) -> None:
     structure = [*tr(spanning(rowspan=2), spanning(colspan=2)), *tr(TD, TD)]
-    assert one(tmp_path, row(structure, tokens("Group", "n", "a", ""))) == "<fcel>Group<fcel>n<lcel><nl><ucel><fcel>a<ecel><nl>"
+    assert (
+        one(tmp_path, row(structure, tokens("Group", "n", "a", "")))
+        == "<fcel>Group<fcel>n<lcel><nl><ucel><fcel>a<ecel><nl>"
+    )
     assert one(tmp_path, row(tr(spanning(rowspan=1, colspan=2)), [{}])) == "<ecel><lcel><nl>"
 
 
 def test_characters_stand_for_themselves(tmp_path: Path) -> None:
-    assert one(tmp_path, row(tr(TD, TD), tokens("<5 & \"p\" > 'q'", "&lt;b&gt;"))) == "<fcel><5 & \"p\" > 'q'<fcel>&lt;b&gt;<nl>"
+    assert (
+        one(tmp_path, row(tr(TD, TD), tokens("<5 & \"p\" > 'q'", "&lt;b&gt;")))
+        == "<fcel><5 & \"p\" > 'q'<fcel>&lt;b&gt;<nl>"
+    )
 
 
 def test_readme_key_and_joined_tokens(tmp_path: Path) -> None:
@@ -89,20 +129,34 @@ def test_readme_key_and_joined_tokens(tmp_path: Path) -> None:
 
 
 def test_ppocrlabel(tmp_path: Path) -> None:
-    value = {"filename": "table.jpg", "html": {"structure": {"tokens": ["<tbody>", *tr(TD, TD), "</tbody>"]},
-        "cells": [{"tokens": list("年份"), "bbox": [[[1, 2], [20, 2], [20, 9], [1, 9]]]}, {"tokens": list("A&B")}]}}
-    path = write(tmp_path / "gt.txt", {**value, "gt": "<html><body><table><tr><td>年份</td><td>A&amp;B</td></tr></table></body></html>"},
-        {"filename": "b.jpg", "gt": "<table><tr><td>only gt</td></tr></table>"})
+    value = {
+        "filename": "table.jpg",
+        "html": {
+            "structure": {"tokens": ["<tbody>", *tr(TD, TD), "</tbody>"]},
+            "cells": [{"tokens": list("年份"), "bbox": [[[1, 2], [20, 2], [20, 9], [1, 9]]]}, {"tokens": list("A&B")}],
+        },
+    }
+    path = write(
+        tmp_path / "gt.txt",
+        {**value, "gt": "<html><body><table><tr><td>年份</td><td>A&amp;B</td></tr></table></body></html>"},
+        {"filename": "b.jpg", "gt": "<table><tr><td>only gt</td></tr></table>"},
+    )
     for source in (path, tmp_path):
         found = read_all("pubtabnet", source)
-        assert [item.target for item in found if isinstance(item, Item)] == ["<fcel>年份<fcel>A&B<nl>", "<fcel>only gt<nl>"]
+        assert [item.target for item in found if isinstance(item, Item)] == [
+            "<fcel>年份<fcel>A&B<nl>",
+            "<fcel>only gt<nl>",
+        ]
     first = found[0]
     assert isinstance(first, Item)
     assert first.picture.path == tmp_path / "table.jpg"
 
 
 def test_synthtabnet_boxes_of_five(tmp_path: Path) -> None:
-    cells = [{"tokens": ["1"], "bbox": [1, 2, 3, 4, 2], "is_header": True, "span": None, "cell_id": 0}, {"tokens": [], "bbox": [1, 2, 3, 4, 1], "is_header": False}]
+    cells = [
+        {"tokens": ["1"], "bbox": [1, 2, 3, 4, 2], "is_header": True, "span": None, "cell_id": 0},
+        {"tokens": [], "bbox": [1, 2, 3, 4, 1], "is_header": False},
+    ]
     assert one(tmp_path, row(tr(TD, TD), cells)) == "<fcel>1<ecel><nl>"
 
 
@@ -124,8 +178,14 @@ def test_images_are_looked_for_in_the_split_and_beside_the_labels(tmp_path: Path
     (tmp_path / "train").mkdir()
     (tmp_path / "train/a.png").write_bytes(b"")
     (tmp_path / "b.png").write_bytes(b"")
-    found = read_all("pubtabnet", write(tmp_path / "a.jsonl", row(), {**row(), "filename": "b.png"}, {**row(), "filename": "c.png"}))
-    assert [item.picture.path for item in found if isinstance(item, Item)] == [tmp_path / "train/a.png", tmp_path / "b.png", tmp_path / "train/c.png"]
+    found = read_all(
+        "pubtabnet", write(tmp_path / "a.jsonl", row(), {**row(), "filename": "b.png"}, {**row(), "filename": "c.png"})
+    )
+    assert [item.picture.path for item in found if isinstance(item, Item)] == [
+        tmp_path / "train/a.png",
+        tmp_path / "b.png",
+        tmp_path / "train/c.png",
+    ]
     (tmp_path / "images/train").mkdir(parents=True)
     (tmp_path / "images/train/d.png").write_bytes(b"")
     (item,) = read_all("pubtabnet", write(tmp_path / "a.jsonl", {**row(), "filename": "d.png"}))
@@ -137,21 +197,44 @@ def test_images_are_looked_for_in_the_split_and_beside_the_labels(tmp_path: Path
 
 
 BAD: list[tuple[Any, str]] = [
-    (row(cells=[]), "target.html"), (row(cells=tokens("a", "b")), "target.html"), (row(tr(["<td>"])), "target.html"), (row(tr(["</td>"])), "target.html"),
+    (row(cells=[]), "target.html"),
+    (row(cells=tokens("a", "b")), "target.html"),
+    (row(tr(["<td>"])), "target.html"),
+    (row(tr(["</td>"])), "target.html"),
     (row(["<tr>", "<td>", "<td>", "</td>", "</td>", "</tr>"]), "target.html"),
-    (row(["<tr>", "<td>", "text", "</td>", "</tr>"]), "target.html"), (row(["<tr>", "<td onclick='x'>", "</td>", "</tr>"]), "target.html"), (row(["<script>", "</script>", *tr(TD)]), "target.html"),
-    (row(["<tr", *TD, "</tr>"]), "target.html"), (row(["<!--", *tr(TD), "-->"]), "target.html"), (row([7]), "source.shape"), (row("<tr>"), "source.shape"), (row({}), "source.shape"),
-    (row(cells={}), "source.shape"), (row(cells=[7]), "source.shape"),
-    (row(cells=[{"tokens": [7]}]), "source.shape"), (row(cells=[{"tokens": 7}]), "source.shape"), (row(cells=[{"tokens": ["<script>"]}]), "target.html"),
-    (row(cells=[{"tokens": ["<fcel>"]}]), "target.html"), (row(cells=tokens("<nl>")), "target.otsl"),
-    ({**row(), "html": None}, "source.shape"), ({**row(), "html": []}, "source.shape"), ({**row(), "html": {"structure": []}}, "source.shape"),
+    (row(["<tr>", "<td>", "text", "</td>", "</tr>"]), "target.html"),
+    (row(["<tr>", "<td onclick='x'>", "</td>", "</tr>"]), "target.html"),
+    (row(["<script>", "</script>", *tr(TD)]), "target.html"),
+    (row(["<tr", *TD, "</tr>"]), "target.html"),
+    (row(["<!--", *tr(TD), "-->"]), "target.html"),
+    (row([7]), "source.shape"),
+    (row("<tr>"), "source.shape"),
+    (row({}), "source.shape"),
+    (row(cells={}), "source.shape"),
+    (row(cells=[7]), "source.shape"),
+    (row(cells=[{"tokens": [7]}]), "source.shape"),
+    (row(cells=[{"tokens": 7}]), "source.shape"),
+    (row(cells=[{"tokens": ["<script>"]}]), "target.html"),
+    (row(cells=[{"tokens": ["<fcel>"]}]), "target.html"),
+    (row(cells=tokens("<nl>")), "target.otsl"),
+    ({**row(), "html": None}, "source.shape"),
+    ({**row(), "html": []}, "source.shape"),
+    ({**row(), "html": {"structure": []}}, "source.shape"),
     ({"filename": "a.png", "split": "test"}, "source.shape"),
-    ({**row(), "filename": None}, "source.shape"), ({**row(), "filename": ""}, "source.shape"), ({**row(), "filename": "../a.png"}, "source.outside"),
+    ({**row(), "filename": None}, "source.shape"),
+    ({**row(), "filename": ""}, "source.shape"),
+    ({**row(), "filename": "../a.png"}, "source.outside"),
     ({**row(), "filename": "/etc/passwd"}, "source.outside"),
-    ({**row(), "filename": "a\0.png"}, "source.outside"), ({**row(), "filename": "HAL/2004/page_82.pdf"}, "image.unreadable"),
-    (b"{", "source.syntax"), (b"[]", "source.shape"), (b'"x"', "source.shape"), (b"\xff\xfe{}", "source.encoding"), (b"[" * 100_000, "source.too_large"),
-    (b'{"filename": "\\ud800"}', "source.encoding"), (b"\x00\x00", "source.syntax"),
-]  # fmt: skip
+    ({**row(), "filename": "a\0.png"}, "source.outside"),
+    ({**row(), "filename": "HAL/2004/page_82.pdf"}, "image.unreadable"),
+    (b"{", "source.syntax"),
+    (b"[]", "source.shape"),
+    (b'"x"', "source.shape"),
+    (b"\xff\xfe{}", "source.encoding"),
+    (b"[" * 100_000, "source.too_large"),
+    (b'{"filename": "\\ud800"}', "source.encoding"),
+    (b"\x00\x00", "source.syntax"),
+]
 
 
 @pytest.mark.parametrize(("bad", "code"), BAD)
@@ -197,7 +280,15 @@ def test_what_is_put_in_comes_out(texts: list[str]) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.sampled_from(["<tr>", "</tr>", "<td>", "</td>", "<td", ">", ' colspan="2"', "<thead>", "</thead>", "x", "<", "<table>"]), max_size=12), st.integers(0, 3))
+@given(
+    st.lists(
+        st.sampled_from(
+            ["<tr>", "</tr>", "<td>", "</td>", "<td", ">", ' colspan="2"', "<thead>", "</thead>", "x", "<", "<table>"]
+        ),
+        max_size=12,
+    ),
+    st.integers(0, 3),
+)
 def test_any_structure_is_a_table_or_a_reason(structure: list[str], count: int) -> None:
     try:
         html = build(structure, [["x"]] * count)
@@ -208,7 +299,10 @@ def test_any_structure_is_a_table_or_a_reason(structure: list[str], count: int) 
 
 
 def test_tags_of_cells() -> None:
-    assert content(["<sup>", "2", "</sup>", "<strike>", "x", "</strike>", "<br/>", "<", "b", ">"], 1) == "<sup>2</sup><s>x</s><br>&lt;b&gt;"
+    assert (
+        content(["<sup>", "2", "</sup>", "<strike>", "x", "</strike>", "<br/>", "<", "b", ">"], 1)
+        == "<sup>2</sup><s>x</s><br>&lt;b&gt;"
+    )
     with pytest.raises(MarkupError, match="cell 3"):
         content(["<iframe>"], 3)
 
@@ -216,37 +310,81 @@ def test_tags_of_cells() -> None:
 # OTSL sets
 
 CELL = pa.struct([("tokens", pa.list_(pa.string())), ("bbox", pa.list_(pa.float64()))])
-SCHEMA = pa.schema([("filename", pa.string()), ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])), ("cells", pa.list_(pa.list_(CELL))), ("otsl", pa.list_(pa.string())),
-    ("html", pa.list_(pa.string()))])
+SCHEMA = pa.schema(
+    [
+        ("filename", pa.string()),
+        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        ("cells", pa.list_(pa.list_(CELL))),
+        ("otsl", pa.list_(pa.string())),
+        ("html", pa.list_(pa.string())),
+    ]
+)
 
 
 def table(otsl: str, cells: list[str], html: list[str] | None = None) -> dict[str, Any]:
-    return {"filename": "a.png", "image": {"bytes": b"png", "path": None}, "otsl": otsl.split(), "cells": [[{"tokens": list(text), "bbox": [0.0, 1.0, 2.0, 3.0]} for text in cells]], "html": html}
+    return {
+        "filename": "a.png",
+        "image": {"bytes": b"png", "path": None},
+        "otsl": otsl.split(),
+        "cells": [[{"tokens": list(text), "bbox": [0.0, 1.0, 2.0, 3.0]} for text in cells]],
+        "html": html,
+    }
 
 
-@pytest.mark.parametrize(("value", "expected"), [
-    (table("fcel lcel nl fcel ecel nl", ["One", "x<5", ""], [*tr(spanning(colspan=2)), *tr(TD, TD)]), "<fcel>One<lcel><nl><fcel>x<5<ecel><nl>"),
-    (table("fcel xcel fcel nl xcel xcel fcel nl", ["big", "p", "q"], [*tr(spanning(rowspan=2, colspan=2), TD), *tr(TD)]), "<fcel>big<lcel><fcel>p<nl><ucel><xcel><fcel>q<nl>"),
-    (table("fcel fcel nl fcel ucel nl", ["without", "html", "z"]), "<fcel>without<fcel>html<nl><fcel>z<ucel><nl>"),
-    (table("ecel fcel nl fcel ecel nl", ["r", "s"], [*tr(TD, TD), *tr(TD, TD)]), "<ecel><fcel>r<nl><fcel>s<ecel><nl>"),
-    (table("ecel fcel nl", ["", "s"], tr(TD, TD)), "<ecel><fcel>s<nl>"),
-    (table("fcel ecel nl", [" ", "late"], tr(TD, TD)), "<ecel><fcel>late<nl>"),
-    ({**table("fcel nl", []), "cells": [{"tokens": ["<b>", "x", "</b>"]}]}, "<fcel>x<nl>"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (
+            table("fcel lcel nl fcel ecel nl", ["One", "x<5", ""], [*tr(spanning(colspan=2)), *tr(TD, TD)]),
+            "<fcel>One<lcel><nl><fcel>x<5<ecel><nl>",
+        ),
+        (
+            table(
+                "fcel xcel fcel nl xcel xcel fcel nl",
+                ["big", "p", "q"],
+                [*tr(spanning(rowspan=2, colspan=2), TD), *tr(TD)],
+            ),
+            "<fcel>big<lcel><fcel>p<nl><ucel><xcel><fcel>q<nl>",
+        ),
+        (table("fcel fcel nl fcel ucel nl", ["without", "html", "z"]), "<fcel>without<fcel>html<nl><fcel>z<ucel><nl>"),
+        (
+            table("ecel fcel nl fcel ecel nl", ["r", "s"], [*tr(TD, TD), *tr(TD, TD)]),
+            "<ecel><fcel>r<nl><fcel>s<ecel><nl>",
+        ),
+        (table("ecel fcel nl", ["", "s"], tr(TD, TD)), "<ecel><fcel>s<nl>"),
+        (table("fcel ecel nl", [" ", "late"], tr(TD, TD)), "<ecel><fcel>late<nl>"),
+        ({**table("fcel nl", []), "cells": [{"tokens": ["<b>", "x", "</b>"]}]}, "<fcel>x<nl>"),
+    ],
+)
 def test_otsl_and_cells_become_a_target(value: dict[str, Any], expected: str) -> None:
     assert target(value) == expected
 
 
-@pytest.mark.parametrize(("value", "code"), [
-    (table("fcel fcel nl", ["1", "2", "3"]), "target.otsl"), (table("fcel fcel nl", ["1"]), "target.otsl"), (table("lcel fcel nl", ["1"]), "target.otsl"), (table("fcel cel nl", ["1"]), "target.otsl"),
-    (table("fcel <fcel> nl", ["1", "2"]), "target.otsl"), (table("", []), "source.shape"), (table("nl", []), "target.otsl"), (table("fcel fcel nl fcel nl", ["1", "2", "3"]), "target.otsl"),
-    (table("fcel fcel nl fcel fcel nl", ["1", "2", "3", "4"], [*tr(TD, TD), *tr(spanning(colspan=2))]), "target.otsl"),
-    (table("fcel fcel nl fcel lcel nl", ["1", "2", "3"], [*tr(TD, TD), *tr(TD)]), "target.otsl"), (table("fcel nl", ["1"], ["<tr>", "<td>"]), "target.otsl"),
-    ({**table("fcel nl", ["1"]), "cells": None}, "source.shape"), ({**table("fcel nl", ["1"]), "cells": [[{"tokens": None}]]}, "source.shape"),
-    ({**table("fcel nl", ["1"]), "otsl": None}, "source.shape"),
-    ({**table("fcel nl", ["1"]), "otsl": "fcel"}, "source.shape"), ({**table("fcel nl", ["1"]), "html": "<table>"}, "source.shape"),
-    ({**table("fcel nl", ["1"]), "cells": [[{"tokens": [7]}]]}, "source.shape"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (table("fcel fcel nl", ["1", "2", "3"]), "target.otsl"),
+        (table("fcel fcel nl", ["1"]), "target.otsl"),
+        (table("lcel fcel nl", ["1"]), "target.otsl"),
+        (table("fcel cel nl", ["1"]), "target.otsl"),
+        (table("fcel <fcel> nl", ["1", "2"]), "target.otsl"),
+        (table("", []), "source.shape"),
+        (table("nl", []), "target.otsl"),
+        (table("fcel fcel nl fcel nl", ["1", "2", "3"]), "target.otsl"),
+        (
+            table("fcel fcel nl fcel fcel nl", ["1", "2", "3", "4"], [*tr(TD, TD), *tr(spanning(colspan=2))]),
+            "target.otsl",
+        ),
+        (table("fcel fcel nl fcel lcel nl", ["1", "2", "3"], [*tr(TD, TD), *tr(TD)]), "target.otsl"),
+        (table("fcel nl", ["1"], ["<tr>", "<td>"]), "target.otsl"),
+        ({**table("fcel nl", ["1"]), "cells": None}, "source.shape"),
+        ({**table("fcel nl", ["1"]), "cells": [[{"tokens": None}]]}, "source.shape"),
+        ({**table("fcel nl", ["1"]), "otsl": None}, "source.shape"),
+        ({**table("fcel nl", ["1"]), "otsl": "fcel"}, "source.shape"),
+        ({**table("fcel nl", ["1"]), "html": "<table>"}, "source.shape"),
+        ({**table("fcel nl", ["1"]), "cells": [[{"tokens": [7]}]]}, "source.shape"),
+    ],
+)
 def test_what_is_no_table_is_refused(value: dict[str, Any], code: str) -> None:
     with pytest.raises(MarkupError) as caught:
         target(value)
@@ -254,8 +392,13 @@ def test_what_is_no_table_is_refused(value: dict[str, Any], code: str) -> None:
 
 
 def test_otsl_parquet_files(tmp_path: Path) -> None:
-    values = [table("fcel nl", ["1"], tr(TD)), table("fcel fcel nl", ["1"]), {**table("fcel nl", ["1"]), "image": None}, {**table("fcel nl", ["1"]), "image": {"bytes": None, "path": "../x.png"}},
-        table("fcel nl", ["2"])]
+    values = [
+        table("fcel nl", ["1"], tr(TD)),
+        table("fcel fcel nl", ["1"]),
+        {**table("fcel nl", ["1"]), "image": None},
+        {**table("fcel nl", ["1"]), "image": {"bytes": None, "path": "../x.png"}},
+        table("fcel nl", ["2"]),
+    ]
     (tmp_path / "data").mkdir()
     for name in ("train-00000-of-00001", "val-00000-of-00001"):
         pq.write_table(pa.Table.from_pylist(values, schema=SCHEMA), tmp_path / f"data/{name}.parquet", row_group_size=2)
@@ -263,7 +406,11 @@ def test_otsl_parquet_files(tmp_path: Path) -> None:
     assert codes(found) == ["", "target.otsl", "image.missing", "source.outside", ""]
     first = found[0]
     assert isinstance(first, Item)
-    assert (first.where, first.target, first.picture.data) == ("data/val-00000-of-00001.parquet:1", "<fcel>1<nl>", b"png")
+    assert (first.where, first.target, first.picture.data) == (
+        "data/val-00000-of-00001.parquet:1",
+        "<fcel>1<nl>",
+        b"png",
+    )
     assert len(read_all("otsl-parquet", tmp_path)) == 10
     assert len(read_all("otsl-parquet", tmp_path / "data/val-00000-of-00001.parquet")) == 5
 
@@ -279,5 +426,7 @@ def test_other_parquet_files_are_named_as_such(tmp_path: Path) -> None:
 
 
 def test_wrong_types_of_columns(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"image": [1, 2], "otsl": ["fcel nl", "fcel"], "cells": [1.5, 2.5]}), tmp_path / "a.parquet")
+    pq.write_table(
+        pa.table({"image": [1, 2], "otsl": ["fcel nl", "fcel"], "cells": [1.5, 2.5]}), tmp_path / "a.parquet"
+    )
     assert codes(read_all("otsl-parquet", tmp_path)) == ["source.shape", "source.shape"]

@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sft.errors import EngineError, SftError, UsageError
-from sft.formats import get, hf_files, parquet
+from sft.formats import get
 from sft.formats.base import Item, Options, Read, Reject
 from sft.formats.hf import value_at
+from sft.formats.shared import hub_files, parquet
 from sft.markup.errors import MarkupError
 from sft.types import Task
 
@@ -41,15 +42,27 @@ def items(found: list[Read]) -> list[Item]:
 
 
 def rows(count: int, **more: Any) -> list[dict[str, Any]]:
-    return [{"image": {"bytes": PNG + str(index).encode(), "path": f"{index}.png"}, "text": f"text {index}", **more} for index in range(count)]
+    return [
+        {"image": {"bytes": PNG + str(index).encode(), "path": f"{index}.png"}, "text": f"text {index}", **more}
+        for index in range(count)
+    ]
 
 
-def write(path: Path, values: list[dict[str, Any]], *, metadata: dict[str, Any] | None = None, group: int = 1000, **types: pa.DataType) -> Path:
+def write(
+    path: Path,
+    values: list[dict[str, Any]],
+    *,
+    metadata: dict[str, Any] | None = None,
+    group: int = 1000,
+    **types: pa.DataType,
+) -> Path:
     """A Parquet file whose column types are inferred, but for those given."""
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.Table.from_pylist(values)
     for name, kind in types.items():
-        table = table.set_column(table.schema.get_field_index(name), name, pa.array([value[name] for value in values], kind))
+        table = table.set_column(
+            table.schema.get_field_index(name), name, pa.array([value[name] for value in values], kind)
+        )
     if metadata:
         table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": metadata}})})
     pq.write_table(table, path, row_group_size=group)
@@ -67,18 +80,38 @@ def test_parquet_row_groups_are_units(tmp_path: Path) -> None:
     assert {item.task for item in found} == {Task.OCR}
 
 
-@pytest.mark.parametrize("kind", [pa.large_string(), pa.string(), pa.dictionary(pa.int32(), pa.string()), pa.list_(pa.string())])
+@pytest.mark.parametrize(
+    "kind", [pa.large_string(), pa.string(), pa.dictionary(pa.int32(), pa.string()), pa.list_(pa.string())]
+)
 def test_types_of_text(tmp_path: Path, kind: pa.DataType) -> None:
     values = [{**row, "text": [row["text"]]} if pa.types.is_list(kind) else row for row in rows(2)]
-    assert [item.target for item in items(read_all(write(tmp_path / "a.parquet", values, text=kind)))] == ["text 0", "text 1"]
+    assert [item.target for item in items(read_all(write(tmp_path / "a.parquet", values, text=kind)))] == [
+        "text 0",
+        "text 1",
+    ]
 
 
-@pytest.mark.parametrize(("name", "value", "path"), [
-    ("image", {"bytes": PNG, "path": None}, None), ("picture", PNG, None), ("images", [{"bytes": PNG, "path": "x"}], None), ("image", {"bytes": None, "path": "sub/1.png"}, "sub/1.png"),
-    ("image", "sub/1.png", "sub/1.png"), ("file_name", "1.png", "1.png"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "value", "path"),
+    [
+        ("image", {"bytes": PNG, "path": None}, None),
+        ("picture", PNG, None),
+        ("images", [{"bytes": PNG, "path": "x"}], None),
+        ("image", {"bytes": None, "path": "sub/1.png"}, "sub/1.png"),
+        ("image", "sub/1.png", "sub/1.png"),
+        ("file_name", "1.png", "1.png"),
+    ],
+)
 def test_kinds_of_images(tmp_path: Path, name: str, value: Any, path: str | None) -> None:
-    (item,) = items(read_all(write(tmp_path / "data/a.parquet", [{name: value, "text": "x"}], **({name: IMAGE} if isinstance(value, dict) else {}))))
+    (item,) = items(
+        read_all(
+            write(
+                tmp_path / "data/a.parquet",
+                [{name: value, "text": "x"}],
+                **({name: IMAGE} if isinstance(value, dict) else {}),
+            )
+        )
+    )
     assert item.picture.data == (None if path else PNG)
     assert item.picture.path == (tmp_path / "data" / path if path else None)
 
@@ -88,10 +121,16 @@ def test_an_address_is_left_to_whoever_fetches(tmp_path: Path) -> None:
     assert item.picture.url == "https://example.org/1.png"
 
 
-@pytest.mark.parametrize(("value", "code"), [
-    ({"bytes": None, "path": "../../etc/passwd"}, "source.outside"), ({"bytes": None, "path": "/etc/passwd"}, "source.outside"), ({"bytes": None, "path": None}, "image.missing"),
-    ({"bytes": b"", "path": "a.png"}, "image.missing"), (None, "image.missing"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ({"bytes": None, "path": "../../etc/passwd"}, "source.outside"),
+        ({"bytes": None, "path": "/etc/passwd"}, "source.outside"),
+        ({"bytes": None, "path": None}, "image.missing"),
+        ({"bytes": b"", "path": "a.png"}, "image.missing"),
+        (None, "image.missing"),
+    ],
+)
 def test_bad_images_are_rejects_of_their_own(tmp_path: Path, value: Any, code: str) -> None:
     good = rows(2)
     found = read_all(write(tmp_path / "a.parquet", [good[0], {"image": value, "text": "x"}, good[1]], image=IMAGE))
@@ -100,7 +139,13 @@ def test_bad_images_are_rejects_of_their_own(tmp_path: Path, value: Any, code: s
 
 def test_lists_of_images(tmp_path: Path) -> None:
     one = {"bytes": PNG, "path": None}
-    found = read_all(write(tmp_path / "a.parquet", [{"images": [one], "text": "x"}, {"images": [one, one], "text": "x"}, {"images": [], "text": "x"}], images=pa.list_(IMAGE)))
+    found = read_all(
+        write(
+            tmp_path / "a.parquet",
+            [{"images": [one], "text": "x"}, {"images": [one, one], "text": "x"}, {"images": [], "text": "x"}],
+            images=pa.list_(IMAGE),
+        )
+    )
     assert codes(found) == ["", "source.inexpressible", "image.missing"]
 
 
@@ -110,24 +155,51 @@ def test_an_image_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     assert codes(found) == ["", "image.too_large"]
 
 
-@pytest.mark.parametrize(("label", "code"), [
-    ({"gt_parse": {"text_sequence": "x"}}, ""), ({"gt_parse": {"menu": []}}, "source.inexpressible"), ({"gt_parse": 7}, "source.inexpressible"), ({}, "source.inexpressible"),
-    ({"gt_parse": {"text_sequence": None}}, "source.inexpressible"), ("{", "source.syntax"), ("x", ""), ("", "target.empty"), (" \n", "target.empty"), (None, "target.empty"),
-    ('{"a":' * 20_000, "source.too_large"), ('{"gt_parse": {"text_sequence": "\\ud800"}}', "source.encoding"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("label", "code"),
+    [
+        ({"gt_parse": {"text_sequence": "x"}}, ""),
+        ({"gt_parse": {"menu": []}}, "source.inexpressible"),
+        ({"gt_parse": 7}, "source.inexpressible"),
+        ({}, "source.inexpressible"),
+        ({"gt_parse": {"text_sequence": None}}, "source.inexpressible"),
+        ("{", "source.syntax"),
+        ("x", ""),
+        ("", "target.empty"),
+        (" \n", "target.empty"),
+        (None, "target.empty"),
+        ('{"a":' * 20_000, "source.too_large"),
+        ('{"gt_parse": {"text_sequence": "\\ud800"}}', "source.encoding"),
+    ],
+)
 def test_ground_truth_of_donut(tmp_path: Path, label: Any, code: str) -> None:
     text = json.dumps(label) if isinstance(label, dict) else label
-    values = [{"image": PNG, "ground_truth": each} for each in ('{"gt_parse": {"text_sequence": "before"}}', text, "behind")]
+    values = [
+        {"image": PNG, "ground_truth": each} for each in ('{"gt_parse": {"text_sequence": "before"}}', text, "behind")
+    ]
     found = read_all(write(tmp_path / "a.parquet", values))
     assert codes(found) == ["", code, ""]
-    assert [item.target for item in found if isinstance(item, Item)] == ["before", *(["x"] if not code else []), "behind"]
+    assert [item.target for item in found if isinstance(item, Item)] == [
+        "before",
+        *(["x"] if not code else []),
+        "behind",
+    ]
 
 
 def test_mapped_columns_reach_into_structs_and_json(tmp_path: Path) -> None:
-    values: list[dict[str, Any]] = [{"scan": PNG, "meta": {"page": 7}, "ground_truth": json.dumps({"gt_parse": {"title": "T"}}), "ask": "Read the title"},
-        {"scan": PNG, "meta": {"page": 8}, "ground_truth": "[]", "ask": None}]
+    values: list[dict[str, Any]] = [
+        {
+            "scan": PNG,
+            "meta": {"page": 7},
+            "ground_truth": json.dumps({"gt_parse": {"title": "T"}}),
+            "ask": "Read the title",
+        },
+        {"scan": PNG, "meta": {"page": 8}, "ground_truth": "[]", "ask": None},
+    ]
     path = write(tmp_path / "a.parquet", values)
-    found = read_all(path, columns={"image": "scan", "text": "ground_truth.gt_parse.title", "group": "meta.page", "prompt": "ask"})
+    found = read_all(
+        path, columns={"image": "scan", "text": "ground_truth.gt_parse.title", "group": "meta.page", "prompt": "ask"}
+    )
     assert codes(found) == ["", "source.shape"]
     assert isinstance(found[0], Item)
     assert (found[0].target, found[0].group, found[0].prompt) == ("T", "7", "Read the title")
@@ -136,11 +208,18 @@ def test_mapped_columns_reach_into_structs_and_json(tmp_path: Path) -> None:
         value_at({"a": {"b": 2}}, "a.c")
 
 
-@pytest.mark.parametrize(("names", "options", "message"), [
-    (["image", "caption_id"], {}, "no column that looks like a label"), (["text"], {}, "no column of images"), (["image", "text"], {"columns": {"text": "txt"}}, "no column 'txt'"),
-    (["image", "text", "html"], {}, "text and html could both be the label"),
-])  # fmt: skip
-def test_where_nothing_fits_the_columns_are_named(tmp_path: Path, names: list[str], options: dict[str, Any], message: str) -> None:
+@pytest.mark.parametrize(
+    ("names", "options", "message"),
+    [
+        (["image", "caption_id"], {}, "no column that looks like a label"),
+        (["text"], {}, "no column of images"),
+        (["image", "text"], {"columns": {"text": "txt"}}, "no column 'txt'"),
+        (["image", "text", "html"], {}, "text and html could both be the label"),
+    ],
+)
+def test_where_nothing_fits_the_columns_are_named(
+    tmp_path: Path, names: list[str], options: dict[str, Any], message: str
+) -> None:
     path = write(tmp_path / "a.parquet", [{name: PNG if name == "image" else "x" for name in names}])
     with pytest.raises(UsageError, match=message) as caught:
         read_all(path, **options)
@@ -152,7 +231,11 @@ def test_two_columns_of_images(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"2 columns of images \(left, right\)"):
         read_all(write(tmp_path / "a.parquet", [{"left": PNG, "right": PNG, "text": "x"}]))
     assert codes(read_all(write(tmp_path / "b.parquet", [{"image": PNG, "mask": PNG, "text": "x"}]))) == [""]
-    noted = {"scan": {"_type": "Image"}, "blob": {"dtype": "binary", "_type": "Value"}, "text": {"dtype": "string", "_type": "Value"}}
+    noted = {
+        "scan": {"_type": "Image"},
+        "blob": {"dtype": "binary", "_type": "Value"},
+        "text": {"dtype": "string", "_type": "Value"},
+    }
     (item,) = items(read_all(write(tmp_path / "c.parquet", [{"blob": b"?", "scan": PNG, "text": "x"}], metadata=noted)))
     assert item.picture.data == PNG, "the schema says which one it is"
 
@@ -168,7 +251,9 @@ def test_names_of_columns_say_what_they_hold(tmp_path: Path) -> None:
     (formula,) = items(read_all(write(tmp_path / "a.parquet", [{"image": PNG, "latex_formula": r"\frac{a}{b}"}])))
     assert formula.task is Task.FORMULA
     assert r"\frac{a}{b}" in formula.target
-    path = write(tmp_path / "b.parquet", [{"image": PNG, "text": "a b", "html": "<table><tr><td>a</td><td>b</td></tr></table>"}])
+    path = write(
+        tmp_path / "b.parquet", [{"image": PNG, "text": "a b", "html": "<table><tr><td>a</td><td>b</td></tr></table>"}]
+    )
     (table,) = items(read_all(path, task=Task.TABLE))
     assert (table.task, table.target) == (Task.TABLE, "<fcel>a<fcel>b<nl>")
     (text,) = items(read_all(path, task=Task.OCR))
@@ -184,7 +269,10 @@ def test_splits_by_file_name(tmp_path: Path) -> None:
     for name in ("train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001"):
         write(tmp_path / "data" / f"{name}.parquet", rows(1))
     assert len(read_all(tmp_path)) == 3
-    assert [item.where for item in items(read_all(tmp_path, split="train"))] == ["data/train-00000-of-00002.parquet:1", "data/train-00001-of-00002.parquet:1"]
+    assert [item.where for item in items(read_all(tmp_path, split="train"))] == [
+        "data/train-00000-of-00002.parquet:1",
+        "data/train-00001-of-00002.parquet:1",
+    ]
     with pytest.raises(UsageError, match="no file of a split called 'tra'"):
         read_all(tmp_path, split="tra")
 
@@ -192,9 +280,14 @@ def test_splits_by_file_name(tmp_path: Path) -> None:
 def save_to_disk(folder: Path, values: list[dict[str, Any]], **state: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     table = pa.Table.from_pylist(values)
-    with pa.OSFile(str(folder / "data-00000-of-00001.arrow"), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+    with (
+        pa.OSFile(str(folder / "data-00000-of-00001.arrow"), "wb") as sink,
+        pa.ipc.new_stream(sink, table.schema) as writer,
+    ):
         writer.write_table(table, max_chunksize=2)
-    (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}], **state}), "utf-8")
+    (folder / "state.json").write_text(
+        json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}], **state}), "utf-8"
+    )
     (folder / "dataset_info.json").write_text("{}", "utf-8")
 
 
@@ -202,10 +295,19 @@ def test_saved_to_disk_is_read_as_the_library_wrote_it(tmp_path: Path) -> None:
     features = datasets.Features({"image": datasets.Image(), "text": datasets.Value("string")})
     datasets.Dataset.from_list(rows(5), features=features).save_to_disk(str(tmp_path / "one"))
     found = items(read_all(tmp_path / "one"))
-    assert [(item.where, item.target, item.picture.data) for item in found] == [(f"data-00000-of-00001.arrow:{index + 1}", f"text {index}", PNG + str(index).encode()) for index in range(5)]
-    both = datasets.DatasetDict({"train": datasets.Dataset.from_list(rows(2), features=features), "test": datasets.Dataset.from_list(rows(1), features=features)})
+    assert [(item.where, item.target, item.picture.data) for item in found] == [
+        (f"data-00000-of-00001.arrow:{index + 1}", f"text {index}", PNG + str(index).encode()) for index in range(5)
+    ]
+    both = datasets.DatasetDict(
+        {
+            "train": datasets.Dataset.from_list(rows(2), features=features),
+            "test": datasets.Dataset.from_list(rows(1), features=features),
+        }
+    )
     both.save_to_disk(str(tmp_path / "two"))
-    assert [item.where for item in items(read_all(tmp_path / "two"))] == [f"{name}/data-00000-of-00001.arrow:{number}" for name, number in (("train", 1), ("train", 2), ("test", 1))]
+    assert [item.where for item in items(read_all(tmp_path / "two"))] == [
+        f"{name}/data-00000-of-00001.arrow:{number}" for name, number in (("train", 1), ("train", 2), ("test", 1))
+    ]
     assert len(read_all(tmp_path / "two", split="test")) == 1
     with pytest.raises(UsageError, match="no split called 'val'"):
         read_all(tmp_path / "two", split="val")
@@ -214,13 +316,21 @@ def test_saved_to_disk_is_read_as_the_library_wrote_it(tmp_path: Path) -> None:
 def test_parquet_of_the_library(tmp_path: Path) -> None:
     features = datasets.Features({"image": datasets.Image(), "text": datasets.Value("string")})
     datasets.Dataset.from_list(rows(3), features=features).to_parquet(str(tmp_path / "a.parquet"))
-    assert [item.picture.data for item in items(read_all(tmp_path))] == [PNG + str(index).encode() for index in range(3)]
+    assert [item.picture.data for item in items(read_all(tmp_path))] == [
+        PNG + str(index).encode() for index in range(3)
+    ]
 
 
-@pytest.mark.parametrize(("state", "message"), [
-    ({"_indices_files": [{"filename": "indices.arrow"}]}, "another order"), ({"_data_files": [{"filename": "../../secret.arrow"}]}, "not the names"),
-    ({"_data_files": [7]}, "not the names"), ({"_data_files": None}, "not the names"), ({"_data_files": []}, "not the names"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"_indices_files": [{"filename": "indices.arrow"}]}, "another order"),
+        ({"_data_files": [{"filename": "../../secret.arrow"}]}, "not the names"),
+        ({"_data_files": [7]}, "not the names"),
+        ({"_data_files": None}, "not the names"),
+        ({"_data_files": []}, "not the names"),
+    ],
+)
 def test_states_that_cannot_be_followed(tmp_path: Path, state: dict[str, Any], message: str) -> None:
     save_to_disk(tmp_path, rows(1), **state)
     with pytest.raises(UsageError, match=message):
@@ -257,9 +367,18 @@ def test_text_that_is_not_utf8_costs_one_row(tmp_path: Path) -> None:
 def test_image_folders(tmp_path: Path) -> None:
     folder = tmp_path / "train"
     folder.mkdir()
-    lines = [b'{"file_name": "0001.png", "text": "one"}', b"", b'{"file_name": "0002.png", "tex', b'{"file_name": "../0003.png", "text": "x"}', b'{"file_name": "a\\u0000.png", "text": "x"}', b"[]",
-        b'{"text": "no name"}']
-    (folder / "metadata.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\n".join([*lines, b'{"file_name": "0004.png", "text": "last"}']))
+    lines = [
+        b'{"file_name": "0001.png", "text": "one"}',
+        b"",
+        b'{"file_name": "0002.png", "tex',
+        b'{"file_name": "../0003.png", "text": "x"}',
+        b'{"file_name": "a\\u0000.png", "text": "x"}',
+        b"[]",
+        b'{"text": "no name"}',
+    ]
+    (folder / "metadata.jsonl").write_bytes(
+        b"\xef\xbb\xbf" + b"\n".join([*lines, b'{"file_name": "0004.png", "text": "last"}'])
+    )
     found = read_all(tmp_path)
     assert codes(found) == ["", "source.syntax", "source.outside", "source.outside", "source.shape", "source.shape", ""]
     first, last = found[0], found[-1]
@@ -270,11 +389,16 @@ def test_image_folders(tmp_path: Path) -> None:
 
 
 def test_metadata_csv(tmp_path: Path) -> None:
-    (tmp_path / "metadata.csv").write_bytes(b'\xef\xbb\xbffile_name,text\r\n0001.png,"one, two"\r\n\r\n0002.png\r\n0003.png,caf\xe9\r\n0004.png,a\x00b\r\n0005.png,five\r\n')
+    (tmp_path / "metadata.csv").write_bytes(
+        b'\xef\xbb\xbffile_name,text\r\n0001.png,"one,'
+        b' two"\r\n\r\n0002.png\r\n0003.png,caf\xe9\r\n0004.png,a\x00b\r\n0005.png,five\r\n'
+    )
     found = read_all(tmp_path)
     assert codes(found) == ["", "source.shape", "source.encoding", "source.encoding", ""]
     assert [item.target for item in found if isinstance(item, Item)] == ["one, two", "five"]
-    (tmp_path / "metadata.csv").write_bytes(b"file_name,text\n1.png,one\n2.png," + b"x" * 200_000 + b'\n3.png,"never closed\n4.png,four\n')
+    (tmp_path / "metadata.csv").write_bytes(
+        b"file_name,text\n1.png,one\n2.png," + b"x" * 200_000 + b'\n3.png,"never closed\n4.png,four\n'
+    )
     assert codes(read_all(tmp_path)) == ["", "", "source.syntax", ""]
 
 
@@ -292,9 +416,17 @@ def test_json_lines_and_arrays(tmp_path: Path) -> None:
 # what is not read
 
 
-@pytest.mark.parametrize(("name", "message"), [("a.zip", "only archives"), ("train.tar", "no picture and label"), ("train.tar.gz", "only archives"), ("a.png", "images, but no labels"),
-    ("a.pkl", "no .parquet"),
-    (".hidden/a.parquet", "no .parquet")])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.zip", "only archives"),
+        ("train.tar", "no picture and label"),
+        ("train.tar.gz", "only archives"),
+        ("a.png", "images, but no labels"),
+        ("a.pkl", "no .parquet"),
+        (".hidden/a.parquet", "no .parquet"),
+    ],
+)
 def test_folders_without_rows(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"x")
@@ -331,8 +463,14 @@ def test_hub_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return str(snapshot)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    assert [item.where for item in items(read_all(Path("owner/name@refs/convert/parquet"), split="train"))] == [f"data/train-00000-of-00001.parquet:{number}" for number in (1, 2)]
-    assert (asked["repository"], asked["revision"], asked["repo_type"]) == ("owner/name", "refs/convert/parquet", "dataset")
+    assert [item.where for item in items(read_all(Path("owner/name@refs/convert/parquet"), split="train"))] == [
+        f"data/train-00000-of-00001.parquet:{number}" for number in (1, 2)
+    ]
+    assert (asked["repository"], asked["revision"], asked["repo_type"]) == (
+        "owner/name",
+        "refs/convert/parquet",
+        "dataset",
+    )
     (snapshot / "name.py").write_text("raise SystemExit", "utf-8")
     with pytest.raises(UsageError, match="loading script"):
         read_all(Path("owner/name"))
@@ -343,7 +481,10 @@ def test_without_a_network_the_hub_is_an_engine_error(tmp_path: Path, monkeypatc
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     def download(repository: str, **options: Any) -> str:
-        raise LocalEntryNotFoundError("Cannot find an appropriate cached snapshot folder for the specified revision on the local disk and outgoing traffic has been disabled.")
+        raise LocalEntryNotFoundError(
+            "Cannot find an appropriate cached snapshot folder for the specified revision on the local disk and"
+            " outgoing traffic has been disabled."
+        )
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
@@ -366,7 +507,18 @@ def test_a_path_that_is_not_there_is_no_hub_name(name: str) -> None:
 # hostile Parquet
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" * 3, b"PAR1\x00\x00\x00\x00\xff\xff\xff\x7fPAR1", b"version https://git-lfs.github.com/spec/v1\n", b"\x00" * 4096, b"PK\x03\x04" * 9])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PAR1",
+        b"PAR1" * 3,
+        b"PAR1\x00\x00\x00\x00\xff\xff\xff\x7fPAR1",
+        b"version https://git-lfs.github.com/spec/v1\n",
+        b"\x00" * 4096,
+        b"PK\x03\x04" * 9,
+    ],
+)
 def test_what_is_no_parquet_file_is_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.parquet").write_bytes(content)
     with pytest.raises(UsageError):
@@ -382,11 +534,15 @@ def test_git_lfs_pointers_are_recognised(tmp_path: Path) -> None:
 
 def test_a_broken_row_group_costs_its_own_rows(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    values = [{"image": PNG + bytes(range(256)) * 4 + str(index).encode(), "text": f"text {index}"} for index in range(6)]
+    values = [
+        {"image": PNG + bytes(range(256)) * 4 + str(index).encode(), "text": f"text {index}"} for index in range(6)
+    ]
     pq.write_table(pa.Table.from_pylist(values), path, row_group_size=2, compression="none", use_dictionary=False)
     column = pq.ParquetFile(path).metadata.row_group(1).column(1)
     content = bytearray(path.read_bytes())
-    content[column.data_page_offset : column.data_page_offset + column.total_compressed_size] = b"\xff" * column.total_compressed_size
+    content[column.data_page_offset : column.data_page_offset + column.total_compressed_size] = (
+        b"\xff" * column.total_compressed_size
+    )
     path.write_bytes(content)
     found = read_all(path)
     assert codes(found) == ["", "", "source.syntax", "", ""]
@@ -428,7 +584,7 @@ def test_few_rows_at_a_time_where_a_value_can_be_huge(tmp_path: Path, monkeypatc
 def test_hidden_folders_and_order(tmp_path: Path) -> None:
     for name in ("b/2", "a/10", "a/9", ".cache/1"):
         write(tmp_path / f"{name}.parquet", rows(1))
-    assert [file.name for file in hf_files.data_files(tmp_path, "")] == ["a/10.parquet", "a/9.parquet", "b/2.parquet"]
+    assert [file.name for file in hub_files.data_files(tmp_path, "")] == ["a/10.parquet", "a/9.parquet", "b/2.parquet"]
 
 
 def test_what_an_earlier_conversion_wrote_is_no_source(tmp_path: Path) -> None:

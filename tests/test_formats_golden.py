@@ -1,8 +1,8 @@
 """Every source format has a golden folder: a small source as its authors publish it, and what becomes of it.
 
     tests/golden/formats/NAME/source/…  or source.EXT     what is converted
-    tests/golden/formats/NAME/options.json                {"task": "table", "columns": {"text": "html"}, …}; may be left out
-    tests/golden/formats/NAME/expected.jsonl              the rows, the folder of the source written as SOURCE
+    tests/golden/formats/NAME/options.json                {"task": "table", "columns": {"text": "html"}, …}; may be left
+    out tests/golden/formats/NAME/expected.jsonl              the rows, the folder of the source written as SOURCE
     tests/golden/formats/NAME/expected.rejects.jsonl      the rejects, if there are any
 
 `scripts/bless` writes the expected files; `scripts/bless -k csv` those of one format.
@@ -18,11 +18,12 @@ from typing import Any
 
 import pytest
 
-from sft import formats, jsonl
-from sft.convert import Result, convert, options_of, rejects_path
-from sft.convert_unit import Order
+from sft import formats
+from sft.convert.driver import Result, convert, options_of, rejects_path
+from sft.convert.worker import ConvertRequest
+from sft.files import jsonl
 from sft.reasons import REASONS
-from sft.shards import Runner
+from sft.runtime.runner import Runner
 from sft.types import Task
 
 FOLDER = Path(__file__).parent / "golden" / "formats"
@@ -32,15 +33,26 @@ OF_ORDER = ("model", "prompt", "to", "copy", "deep")
 
 def golden_source(name: str) -> Path:
     """The source in the golden folder of a format; fails in words where there is none."""
-    found = sorted(path for path in (FOLDER / name).glob("source*") if path.stem == "source") if (FOLDER / name).is_dir() else []
-    assert len(found) == 1, f"{FOLDER / name} must hold one source or source.EXT; the format {name} has {len(found) or 'none'} (see the docstring of {Path(__file__).name})"
+    found = (
+        sorted(path for path in (FOLDER / name).glob("source*") if path.stem == "source")
+        if (FOLDER / name).is_dir()
+        else []
+    )
+    assert len(found) == 1, (
+        f"{FOLDER / name} must hold one source or source.EXT; the format {name} has {len(found) or 'none'} (see the"
+        f" docstring of {Path(__file__).name})"
+    )
     return found[0]
 
 
 def run(name: str, folder: Path) -> tuple[Result, str, str]:
     """Convert a golden source into `folder`; (result, rows, rejects), paths of the source written as SOURCE."""
     source = golden_source(name)
-    given: dict[str, Any] = json.loads((FOLDER / name / "options.json").read_text("utf-8")) if (FOLDER / name / "options.json").exists() else {}
+    given: dict[str, Any] = (
+        json.loads((FOLDER / name / "options.json").read_text("utf-8"))
+        if (FOLDER / name / "options.json").exists()
+        else {}
+    )
     order = {key: given.pop(key) for key in OF_ORDER if key in given}
     if "task" in given:
         given["task"] = Task(given["task"])
@@ -48,13 +60,18 @@ def run(name: str, folder: Path) -> tuple[Result, str, str]:
     if "images" in given:
         given["images"] = root / given["images"]
     out = folder / "out.jsonl"
-    result = convert(Order(name, source, out, options_of(formats.get(name), given.pop("columns", {}), **given), **order), ONE)
+    result = convert(
+        ConvertRequest(name, source, out, options_of(formats.get(name), given.pop("columns", {}), **given), **order),
+        ONE,
+    )
     rejected = rejects_path(out).read_text("utf-8") if rejects_path(out).exists() else ""
     return result, neutral(out.read_text("utf-8"), root, folder), neutral(rejected, root, folder)
 
 
 def neutral(text: str, root: Path, folder: Path) -> str:
-    return text.replace(os.path.relpath(root.resolve(), folder.resolve()), "SOURCE").replace(str(root.resolve()), "SOURCE")
+    return text.replace(os.path.relpath(root.resolve(), folder.resolve()), "SOURCE").replace(
+        str(root.resolve()), "SOURCE"
+    )
 
 
 def compare(expected: Path, found: str) -> None:
@@ -64,7 +81,10 @@ def compare(expected: Path, found: str) -> None:
         else:
             expected.unlink(missing_ok=True)
     text = expected.read_text("utf-8") if expected.exists() else ""
-    assert found == text, f"{expected.parent.name}: {expected.name} differs; if that is meant, run scripts/bless and look at the difference"
+    assert found == text, (
+        f"{expected.parent.name}: {expected.name} differs; if that is meant, run scripts/bless and look at the"
+        " difference"
+    )
 
 
 @pytest.mark.parametrize("name", formats.FORMATS)

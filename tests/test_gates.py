@@ -10,7 +10,7 @@ from test_compare import change, invoke, of, runs
 from sft.errors import UsageError
 from sft.evaluation.compare import Comparison, compare
 from sft.evaluation.gates import judge, load_gates, parse_key
-from sft.shards import Runner
+from sft.runtime.runner import Runner
 
 
 def gates(folder: Path, text: str) -> Path:
@@ -39,9 +39,15 @@ source=photos.exact: {min: 1}
 lost: {max: 0}
 """
     assert verdicts(tmp_path, found, text) == [
-        ("cer", True), ("ocr.exact", True), ("ocr.exact delta", True), ("table.teds delta", False), ("script=Bengali.cer", True), ("source=photos.exact", False),
-        ("lost", True), ("lost", True),
-    ]  # fmt: skip
+        ("cer", True),
+        ("ocr.exact", True),
+        ("ocr.exact delta", True),
+        ("table.teds delta", False),
+        ("script=Bengali.cer", True),
+        ("source=photos.exact", False),
+        ("lost", True),
+        ("lost", True),
+    ]
 
 
 def test_confident_asks_for_the_whole_interval(tmp_path: Path, found: Comparison) -> None:
@@ -59,28 +65,52 @@ def test_too_few_samples_show_nothing(tmp_path: Path) -> None:
     """Below 50 samples an interval is no more than a hint, so that nothing can be held against it."""
     few = of(runs(tmp_path, count=60))
     assert verdicts(tmp_path, few, "ocr.cer: {max: 9, min_delta: -9}") == [("ocr.cer", True), ("ocr.cer delta", True)]
-    outcomes = judge(load_gates(gates(tmp_path, "ocr.cer: {max: 9, min_delta: -9, confident: true}\nforgetting: {max_drop: 1, confident: true, tasks: [table]}")), few)
+    outcomes = judge(
+        load_gates(
+            gates(
+                tmp_path,
+                "ocr.cer: {max: 9, min_delta: -9, confident: true}\nforgetting: {max_drop: 1, confident: true, tasks:"
+                " [table]}",
+            )
+        ),
+        few,
+    )
     assert not any(outcome.passed for outcome in outcomes) and len(outcomes) == 3
-    assert all(outcome.reason.endswith("for the whole interval, which 30 independent samples cannot show (50 are needed)") for outcome in outcomes)
+    assert all(
+        outcome.reason.endswith("for the whole interval, which 30 independent samples cannot show (50 are needed)")
+        for outcome in outcomes
+    )
 
 
 def test_forgetting(tmp_path: Path, found: Comparison) -> None:
     assert verdicts(tmp_path, found, "forgetting: {max_drop: 0.02}") == [
-        ("forgetting ocr.cer", True), ("forgetting table.teds", False), ("forgetting formula.similarity", False), ("forgetting chart.rms_f1", False),
-    ]  # fmt: skip
-    assert verdicts(tmp_path, found, "forgetting: {max_drop: 0.5, confident: true, tasks: [ocr, table]}") == [("forgetting ocr.cer", True), ("forgetting table.teds", True)]
+        ("forgetting ocr.cer", True),
+        ("forgetting table.teds", False),
+        ("forgetting formula.similarity", False),
+        ("forgetting chart.rms_f1", False),
+    ]
+    assert verdicts(tmp_path, found, "forgetting: {max_drop: 0.5, confident: true, tasks: [ocr, table]}") == [
+        ("forgetting ocr.cer", True),
+        ("forgetting table.teds", True),
+    ]
     assert verdicts(tmp_path, found, "forgetting: {max_drop: 0.5, tasks: [seal]}") == [("forgetting seal", False)]
 
 
 def test_what_is_not_there_fails(tmp_path: Path, found: Comparison) -> None:
     outcomes = judge(load_gates(gates(tmp_path, "formula.similarity: {min: 0}\ngroup=nobody.cer: {max: 9}\n")), found)
     reasons = ["no data: no sample has this score", "no data: no slice group=nobody; nothing is sliced by group here"]
-    assert [(outcome.passed, outcome.value, outcome.reason) for outcome in outcomes] == [(False, None, reason) for reason in reasons]
+    assert [(outcome.passed, outcome.value, outcome.reason) for outcome in outcomes] == [
+        (False, None, reason) for reason in reasons
+    ]
     outcomes = judge(load_gates(gates(tmp_path, "script=Bengal.cer: {min: 0}\nscript=Bengali.rnss: {min: 0}")), found)
     assert outcomes[0].reason == "no data: no slice script=Bengal; did you mean 'Bengali' ? there are: Latin, Bengali"
     assert outcomes[1].reason.startswith("no data: no sample has this score; script=Bengali have: cer, wer")
     alone = compare([("base", runs(tmp_path)[0])], runner=Runner(workers=1))
-    assert verdicts(tmp_path, alone, "cer: {max: 0.9}\nocr.cer: {max_delta: 0}\nforgetting: {max_drop: 1}\n") == [("cer", True), ("ocr.cer", False), ("forgetting", False)]
+    assert verdicts(tmp_path, alone, "cer: {max: 0.9}\nocr.cer: {max_delta: 0}\nforgetting: {max_drop: 1}\n") == [
+        ("cer", True),
+        ("ocr.cer", False),
+        ("forgetting", False),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +188,12 @@ def test_the_exit_code(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9)) + "cer: *a8\n", "an alias"),
+        (
+            "a0: &a0 [1]\n"
+            + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
+            + "cer: *a8\n",
+            "an alias",
+        ),
         (f"cer: {{max: {'9' * 400}}}", "no score can reach"),
         (f"cer: {{max: {'9' * 5000}}}", "not YAML"),
         ("cer: {max: 0.1}\nwer: {max: 1}\ncer: {max: 0.9}", "'cer' stands there twice"),

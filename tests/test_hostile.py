@@ -29,12 +29,22 @@ HUB: list[Case] = list(hub.cases())
 MEMORY = 3_000_000  # KiB of addresses of one command; a decoded bomb alone would need more
 COMMAND_SECONDS = 120
 ROOM = 1 << 30  # bytes
-ON_THE_COMMAND_LINE = ("a bomb", "XML: billion laughs", "corners", "lines of the list", "JSON: deep", "labels", "images: bombs")
+ON_THE_COMMAND_LINE = (
+    "a bomb",
+    "XML: billion laughs",
+    "corners",
+    "lines of the list",
+    "JSON: deep",
+    "labels",
+    "images: bombs",
+)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def nobody_is_asked() -> Iterator[None]:
-    """Every attempt to reach something over the network fails the module; a server on this machine notices what Python does not see."""
+    """Every attempt to reach something over the network fails the module; a server on this machine notices what Python
+    does not see.
+    """
     asked: list[tuple[str, object]] = []
     real = socket.getaddrinfo
 
@@ -52,7 +62,7 @@ def nobody_is_asked() -> Iterator[None]:
         for name in ("connect", "connect_ex", "sendto", "sendmsg"):
             patch.setattr(socket.socket, name, refuse)
         patch.setattr(socket, "getaddrinfo", look_up)
-        patch.setattr("sft.download.BACKOFF", ())  # seconds to wait for hosts that are none
+        patch.setattr("sft.files.download.BACKOFF", ())  # seconds to wait for hosts that are none
         for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             patch.delenv(name, raising=False)
         yield
@@ -63,10 +73,14 @@ def nobody_is_asked() -> Iterator[None]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Empty, in memory where there is room, and removed at once: disks and `tmp_path` are slow with many thousands of small files."""
+    """Empty, in memory where there is room, and removed at once: disks and `tmp_path` are slow with many thousands of
+    small files.
+    """
     memory = Path("/dev/shm")
     roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM
-    with tempfile.TemporaryDirectory(prefix="hostile-", dir=memory if roomy else None, ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(
+        prefix="hostile-", dir=memory if roomy else None, ignore_cleanup_errors=True
+    ) as name:
         yield Path(name)
 
 
@@ -80,8 +94,13 @@ def test_the_corpus_is_large_and_covers_every_format() -> None:
 def contents(case: Case, folder: Path) -> dict[str, bytes]:
     folder.mkdir()
     case.build(case.kit, folder)
-    files = {name: folder / name for name in harness.listing(folder) if not name.endswith("data.mdb")}  # LMDB writes what was in memory
-    return {name: path.read_bytes() if path.is_file() and not path.is_symlink() and path.stat().st_size < 1 << 24 else b"" for name, path in files.items()}
+    files = {
+        name: folder / name for name in harness.listing(folder) if not name.endswith("data.mdb")
+    }  # LMDB writes what was in memory
+    return {
+        name: path.read_bytes() if path.is_file() and not path.is_symlink() and path.stat().st_size < 1 << 24 else b""
+        for name, path in files.items()
+    }
 
 
 def test_the_same_bytes_every_time(folder: Path) -> None:
@@ -118,7 +137,9 @@ def command(case: Case, folder: Path) -> None:
         words += [f"--{name}", case.kit.options[name]] if name in case.kit.options else []
     limited = ["sh", "-c", f'ulimit -v {MEMORY}; exec "$@"', "sh", sys.executable, "-m", "sft", *words]
     done = subprocess.run(limited, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
-    assert done.returncode in (0, 1, 2) and "Traceback" not in done.stderr, f"{case.id}: {done.returncode}\n{done.stderr[-2000:]}"
+    assert done.returncode in (0, 1, 2) and "Traceback" not in done.stderr, (
+        f"{case.id}: {done.returncode}\n{done.stderr[-2000:]}"
+    )
     if done.returncode == 0:
         counts = json.loads(done.stdout)["counts"]
         assert counts["in"] == counts["out"] + counts["rejected"], case.id
@@ -126,7 +147,13 @@ def command(case: Case, folder: Path) -> None:
         assert done.stderr.strip(), case.id
     rows = harness.by_mark(harness.read_lines(out), out.parent)
     assert not [mark for mark in kept if mark not in rows], f"{case.id}: rows were lost\n{done.stderr[-2000:]}"
-    assert {path.name for path in out.parent.iterdir()} <= {"out.jsonl", "out.rejects.jsonl", "out.manifest.json", "out_images", ".out.jsonl.images"}
+    assert {path.name for path in out.parent.iterdir()} <= {
+        "out.jsonl",
+        "out.rejects.jsonl",
+        "out.manifest.json",
+        "out_images",
+        ".out.jsonl.images",
+    }
 
 
 def test_the_command_line(folder: Path) -> None:
@@ -135,9 +162,15 @@ def test_the_command_line(folder: Path) -> None:
     for name in [*formats.FORMATS][::2]:
         candidates = [case for case in CASES if case.kit.format == name and case.name in ON_THE_COMMAND_LINE]
         picked[name] = min(candidates, key=lambda case: ON_THE_COMMAND_LINE.index(case.name))
-    bombs = [case for case in CASES if case.id in ("erniekit: images: bombs", "ppocrlabel: images: bombs", "lmdb: images: bombs")]
+    bombs = [
+        case
+        for case in CASES
+        if case.id in ("erniekit: images: bombs", "ppocrlabel: images: bombs", "lmdb: images: bombs")
+    ]
     with ThreadPoolExecutor(2) as pool:
-        for found in [pool.submit(command, case, folder / str(number)) for number, case in enumerate([*picked.values(), *bombs])]:
+        for found in [
+            pool.submit(command, case, folder / str(number)) for number, case in enumerate([*picked.values(), *bombs])
+        ]:
             found.result()
 
 

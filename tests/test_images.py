@@ -14,12 +14,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sft import images, jsonl, models
 from sft.errors import ProblemsFound
-from sft.headers import fingerprint_of, peek
-from sft.images import ImageProblem, image_tokens, probe, smart_resize
-from sft.models import FACTOR, MAX_ASPECT, MODELS
-from sft.tokens import Budget, load_tokenizer, pixel_limits, sample_tokens
+from sft.files import atomic, jsonl
+from sft.images import reader
+from sft.images.headers import fingerprint_of, peek
+from sft.images.reader import ImageProblem, probe
+from sft.models import versions
+from sft.models.resize import image_tokens, smart_resize
+from sft.models.token_budget import Budget, load_tokenizer, pixel_limits, sample_tokens
+from sft.models.versions import FACTOR, MAX_ASPECT, MODELS
 from sft.types import Image as ImageInfo
 from sft.types import ImageHeader, Sample, Text
 
@@ -28,7 +31,7 @@ side = st.integers(1, 6000)
 
 
 def test_doctests() -> None:
-    for module, least in ((images, 2), (models, 1)):
+    for module, least in ((reader, 2), (versions, 1)):
         failed, tried = doctest.testmod(module)
         assert not failed
         assert tried >= least
@@ -50,10 +53,12 @@ def test_half_is_rounded_to_even() -> None:
     assert smart_resize(14 * 3, 14 * 5, min_pixels=1, max_pixels=HIGH) == (56, 56)  # 1.5 → 2, and 2.5 → 2
 
 
-@pytest.mark.parametrize("version", [version for version in MODELS.values() if version.min_pixels], ids=lambda version: version.name)
+@pytest.mark.parametrize(
+    "version", [version for version in MODELS.values() if version.min_pixels], ids=lambda version: version.name
+)
 @settings(max_examples=300, deadline=None)
 @given(height=side, width=side)
-def test_resized_sides(version: models.ModelVersion, height: int, width: int) -> None:
+def test_resized_sides(version: versions.ModelVersion, height: int, width: int) -> None:
     low, high = version.min_pixels, version.max_pixels
     assert low
     assert high
@@ -71,7 +76,9 @@ def test_resized_sides(version: models.ModelVersion, height: int, width: int) ->
 
 @given(height=st.integers(28, 400), width=st.integers(28, 400), tokens=st.integers(2, 20))
 def test_small_limits_never_leave_an_empty_side(height: int, width: int, tokens: int) -> None:
-    """Both trainers compute 0 rows for a long line under a small limit, and fail; here it is an error before they start."""
+    """Both trainers compute 0 rows for a long line under a small limit, and fail; here it is an error before they
+    start.
+    """
     high = tokens * FACTOR**2
     try:
         tall, wide = smart_resize(height, width, min_pixels=FACTOR**2, max_pixels=high)
@@ -110,21 +117,49 @@ def test_header(tmp_path: Path, noise: dict[str, bytes], suffix: str) -> None:
         assert (header.width, header.height, header.exif_orientation) == (40, 30, 1)
 
 
-MODES = [("png", "1"), ("png", "L"), ("png", "LA"), ("png", "P"), ("png", "RGB"), ("png", "RGBA"), ("png", "I;16"), ("jpg", "L"), ("jpg", "RGB"), ("jpg", "CMYK"), ("bmp", "RGB"), ("bmp", "L"),
-         ("bmp", "P"), ("webp", "RGB"), ("webp", "RGBA"), ("gif", "L"), ("gif", "P"), ("tif", "RGB"), ("ppm", "RGB")]  # fmt: skip
+MODES = [
+    ("png", "1"),
+    ("png", "L"),
+    ("png", "LA"),
+    ("png", "P"),
+    ("png", "RGB"),
+    ("png", "RGBA"),
+    ("png", "I;16"),
+    ("jpg", "L"),
+    ("jpg", "RGB"),
+    ("jpg", "CMYK"),
+    ("bmp", "RGB"),
+    ("bmp", "L"),
+    ("bmp", "P"),
+    ("webp", "RGB"),
+    ("webp", "RGBA"),
+    ("gif", "L"),
+    ("gif", "P"),
+    ("tif", "RGB"),
+    ("ppm", "RGB"),
+]
 
 
 @pytest.mark.parametrize(("suffix", "mode"), MODES)
 def test_the_first_bytes_say_what_pillow_says(tmp_path: Path, suffix: str, mode: str) -> None:
     exif = Image.Exif()
-    exif[images.EXIF_ORIENTATION] = 6
-    more: list[dict[str, Any]] = [{}, {"exif": exif.tobytes()}, {"icc_profile": bytes(5000)}, {"dpi": (300, 300)}, {"progressive": True}, {"quality": 5}, {"lossless": True}, {"comment": b"c" * 9000}]
+    exif[reader.EXIF_ORIENTATION] = 6
+    more: list[dict[str, Any]] = [
+        {},
+        {"exif": exif.tobytes()},
+        {"icc_profile": bytes(5000)},
+        {"dpi": (300, 300)},
+        {"progressive": True},
+        {"quality": 5},
+        {"lossless": True},
+        {"comment": b"c" * 9000},
+    ]
     fast = 0
     for number, options in enumerate(more):
         path = tmp_path / f"{number}.{suffix}"
         Image.effect_noise((41, 30), 90).convert(mode).save(path, **options)
         with Image.open(path) as image:
-            orientation = image.getexif().get(images.EXIF_ORIENTATION, 1)
+            orientation = image.getexif().get(reader.EXIF_ORIENTATION, 1)
             expected = ImageHeader(image.width, image.height, image.format or "", image.mode, orientation)
         assert probe(path) == probe(path, decode=True) == expected
         found = peek(str(path))
@@ -132,7 +167,10 @@ def test_the_first_bytes_say_what_pillow_says(tmp_path: Path, suffix: str, mode:
         fast += found is not None
         whole = path.read_bytes()
         path.write_bytes(whole[:-40])
-        if suffix in ("png", "jpg", "webp", "gif") or (suffix, mode) == ("bmp", "RGB"):  # the others have no mark at their end
+        if suffix in ("png", "jpg", "webp", "gif") or (suffix, mode) == (
+            "bmp",
+            "RGB",
+        ):  # the others have no mark at their end
             with pytest.raises(ImageProblem) as caught:
                 probe(path)
             assert caught.value.code in ("image.truncated", "image.unreadable")
@@ -142,7 +180,13 @@ def test_the_first_bytes_say_what_pillow_says(tmp_path: Path, suffix: str, mode:
 def test_text_in_a_png_is_no_reason_to_doubt(tmp_path: Path) -> None:
     from PIL.PngImagePlugin import PngInfo
 
-    for number, (key, value) in enumerate([("Software", "x"), ("Raw profile type exif", "\nexif\n8\n" + "00" * 8), ("XML:com.adobe.xmp", 'tiff:Orientation="6"')]):
+    for number, (key, value) in enumerate(
+        [
+            ("Software", "x"),
+            ("Raw profile type exif", "\nexif\n8\n" + "00" * 8),
+            ("XML:com.adobe.xmp", 'tiff:Orientation="6"'),
+        ]
+    ):
         info = PngInfo()
         (info.add_itxt if key.startswith("XML") else info.add_text)(key, value)
         path = tmp_path / f"{number}.png"
@@ -169,7 +213,9 @@ def test_peek_waits_for_nothing(tmp_path: Path) -> None:
 def test_fingerprints_differ_where_files_do(noise: dict[str, bytes], tmp_path: Path) -> None:
     seen = set()
     for suffix, content in noise.items():
-        for number, changed in enumerate([content, content[:-1], content[:30] + b"x" + content[31:], content[:-3] + b"xyz"]):
+        for number, changed in enumerate(
+            [content, content[:-1], content[:30] + b"x" + content[31:], content[:-3] + b"xyz"]
+        ):
             path = tmp_path / f"{number}.{suffix}"
             path.write_bytes(changed)
             seen.add(fingerprint_of(str(path)))
@@ -198,7 +244,7 @@ def test_broken_bytes_are_a_finding_or_an_image(tmp_path: Path, noise: dict[str,
 @pytest.mark.parametrize(("value", "expected"), [(1, 1), (3, 3), (8, 8), (0, 1), (9, 1)])
 def test_orientation(tmp_path: Path, value: int, expected: int) -> None:
     exif = Image.Exif()
-    exif[images.EXIF_ORIENTATION] = value
+    exif[reader.EXIF_ORIENTATION] = value
     Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg", exif=exif)
     header = probe(tmp_path / "a.jpg")
     assert (header.width, header.height, header.exif_orientation) == (40, 30, expected)  # stored size, whatever the tag
@@ -226,8 +272,12 @@ def test_sample_tokens(base_model: Path) -> None:
     header = ImageHeader(300, 200, "PNG", "RGB")
     sample = jsonl.ocr_sample("a.png", "OCR:", "১২৩")
     assert sample_tokens(sample, [header], budget) == 204 + text("OCR:") + text("১২৩") + 11  # N + P + R + 11
-    assert sample_tokens(jsonl.ocr_sample("a.png", " OCR:", "১২৩\n"), [header], budget) == sample_tokens(sample, [header], budget)
-    two = Sample((*sample.text_info, Text("OCR:", "mask"), Text("১", "no_mask")), (ImageInfo("a.png"), ImageInfo("b.png", 2)))
+    assert sample_tokens(jsonl.ocr_sample("a.png", " OCR:", "১২৩\n"), [header], budget) == sample_tokens(
+        sample, [header], budget
+    )
+    two = Sample(
+        (*sample.text_info, Text("OCR:", "mask"), Text("১", "no_mask")), (ImageInfo("a.png"), ImageInfo("b.png", 2))
+    )
     expected = 1 + 2 * 8 + 2 * text("OCR:") + text("১২৩") + text("১") + 2 * (204 + 2)
     assert sample_tokens(two, [header, header], budget) == expected
     with pytest.raises(ProblemsFound, match=r"image\.aspect"):
@@ -238,14 +288,28 @@ def test_sample_tokens(base_model: Path) -> None:
 def test_pixel_limits(tmp_path_factory: pytest.TempPathFactory, low: int, high: int) -> None:
     assume(low <= high)
     folder = tmp_path_factory.mktemp("model")
-    for config in ({"min_pixels": low, "max_pixels": high}, {"size": {"min_pixels": low, "max_pixels": high}}, {"size": {"shortest_edge": low, "longest_edge": high}}):
-        jsonl.write_json(folder / "preprocessor_config.json", config)
+    for config in (
+        {"min_pixels": low, "max_pixels": high},
+        {"size": {"min_pixels": low, "max_pixels": high}},
+        {"size": {"shortest_edge": low, "longest_edge": high}},
+    ):
+        atomic.write_json(folder / "preprocessor_config.json", config)
         assert pixel_limits(folder) == (low, high)
 
 
-@pytest.mark.parametrize("config", [{}, [], {"min_pixels": 5}, {"min_pixels": 9, "max_pixels": 5}, {"min_pixels": "1", "max_pixels": "5"}, {"min_pixels": -1, "max_pixels": 5}])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        [],
+        {"min_pixels": 5},
+        {"min_pixels": 9, "max_pixels": 5},
+        {"min_pixels": "1", "max_pixels": "5"},
+        {"min_pixels": -1, "max_pixels": 5},
+    ],
+)
 def test_unusable_pixel_limits(tmp_path: Path, config: object) -> None:
-    jsonl.write_json(tmp_path / "preprocessor_config.json", config)
+    atomic.write_json(tmp_path / "preprocessor_config.json", config)
     with pytest.raises(ProblemsFound) as caught:
         pixel_limits(tmp_path)
     assert caught.value.where == str(tmp_path / "preprocessor_config.json")
@@ -261,8 +325,8 @@ def test_pixel_limit_is_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Also where somebody has moved Pillow's."""
     Image.new("L", (40, 30)).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    assert images.probe(tmp_path / "a.png").width == 40
-    monkeypatch.setattr(images, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(images.ImageProblem, match="40 x 30") as caught:
-        images.probe(tmp_path / "a.png")
+    assert reader.probe(tmp_path / "a.png").width == 40
+    monkeypatch.setattr(reader, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(reader.ImageProblem, match="40 x 30") as caught:
+        reader.probe(tmp_path / "a.png")
     assert caught.value.code == "image.too_large"

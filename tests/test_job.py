@@ -6,17 +6,28 @@ from pathlib import Path
 
 import pytest
 
-from sft import container, job
-from sft.config import REHEARSAL
 from sft.errors import UsageError
+from sft.runtime import container
+from sft.runtime import machine as machine_module
+from sft.serving import server
+from sft.training import base_model as base_model_module
+from sft.training import preflight, settings, trainer
+from sft.training.config import REHEARSAL
 
 CARD = container.Gpu("NVIDIA A800", (8, 0), 81920, "550.54")
-GPU = job.Machine((CARD,), "docker")
-NONE = job.Machine((), None)
+GPU = machine_module.Machine((CARD,), "docker")
+NONE = machine_module.Machine((), None)
 
 
-def settle(machine: job.Machine = NONE, *, samples: int = 10_000, config_file: Path | None = None, rehearsal: bool | None = None, **flags: object) -> job.Settled:
-    return job.settle(job.Request(flags, config_file, rehearsal), machine, samples)
+def settle(
+    machine: machine_module.Machine = NONE,
+    *,
+    samples: int = 10_000,
+    config_file: Path | None = None,
+    rehearsal: bool | None = None,
+    **flags: object,
+) -> settings.Settled:
+    return settings.settle(settings.Request(flags, config_file, rehearsal), machine, samples)
 
 
 def test_without_a_gpu_it_is_a_rehearsal() -> None:
@@ -41,7 +52,9 @@ def test_with_a_gpu_the_version_decides_the_engine() -> None:
         (GPU, {"gpus": 8}, "8 GPUs are asked for, this machine has 1"),
     ],
 )
-def test_what_this_machine_cannot_do_is_said_at_once(machine: job.Machine, flags: dict[str, object], said: str) -> None:
+def test_what_this_machine_cannot_do_is_said_at_once(
+    machine: machine_module.Machine, flags: dict[str, object], said: str
+) -> None:
     with pytest.raises(UsageError, match=said) as caught:
         settle(machine, **flags)  # type: ignore[arg-type]
     assert caught.value.hint
@@ -49,7 +62,7 @@ def test_what_this_machine_cannot_do_is_said_at_once(machine: job.Machine, flags
 
 def test_big_directory_is_no_rehearsal(tmp_path: Path, base_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert settle(model=str(base_model)).config.model == str(base_model)
-    monkeypatch.setattr(job, "MOST_BYTES_ON_CPU", 10)
+    monkeypatch.setattr(settings, "MOST_BYTES_ON_CPU", 10)
     with pytest.raises(UsageError, match="cannot be trained on a CPU"):
         settle(model=str(base_model))
 
@@ -63,48 +76,53 @@ def test_defaults_shrink_to_few_samples_but_what_was_asked_for_does_not(tmp_path
     kept = settle(samples=5, config_file=path)
     assert kept.config.batch == 8 and kept.origins["batch"] == str(path)
     with pytest.raises(UsageError, match="only D = 5"):
-        job.plan_for(kept, 5)
+        settings.plan_for(kept, 5)
 
 
-def test_template_of_another_version_is_refused_before_training(tmp_path: Path, base_model: Path, bengali_data: Path) -> None:
-    from sft import models
+def test_template_of_another_version_is_refused_before_training(
+    tmp_path: Path, base_model: Path, bengali_data: Path
+) -> None:
     from sft.errors import ProblemsFound
+    from sft.models import prompts, versions
 
-    request = job.Request({"model": str(base_model)})
-    assert job.model_dir(job.settle(request, NONE, 12), request, bengali_data, say=lambda _: None) == base_model
-    (base_model / "chat_template.jinja").write_text(models.chat_template(models.MODELS["1.5"]))
+    request = settings.Request({"model": str(base_model)})
+    assert (
+        base_model_module.model_dir(settings.settle(request, NONE, 12), request, bengali_data, say=lambda _: None)
+        == base_model
+    )
+    (base_model / "chat_template.jinja").write_text(prompts.chat_template(versions.MODELS["1.5"]))
     with pytest.raises(ProblemsFound, match=r"chat_template\.jinja"):
-        job.model_dir(job.settle(request, NONE, 12), request, bengali_data, say=lambda _: None)
+        base_model_module.model_dir(settings.settle(request, NONE, 12), request, bengali_data, say=lambda _: None)
 
 
 def test_sample_that_does_not_fit_is_named_by_line(base_model: Path, bengali_data: Path) -> None:
     settled = settle(model=str(base_model))
     with pytest.raises(Exception, match=r"max_seq_len is 64") as caught:
-        job.check_lengths(bengali_data, base_model, settle(model=str(base_model), max_seq_len=64))
+        preflight.check_lengths(bengali_data, base_model, settle(model=str(base_model), max_seq_len=64))
     assert f"{bengali_data}:" in str(caught.value)
-    lengths = job.check_lengths(bengali_data, base_model, settled)
+    lengths = preflight.check_lengths(bengali_data, base_model, settled)
     assert 0 < lengths.mean <= lengths.longest <= 512 and 1 <= lengths.line <= 12
 
 
 def test_packs_that_hold_fewer_samples_than_planned_are_announced() -> None:
-    lengths = job.Lengths(4000, 1, 3864.0)  # a page of A4 with a long answer
-    note = job.packing_note(lengths, settle(GPU))
+    lengths = preflight.Lengths(4000, 1, 3864.0)  # a page of A4 with a long answer
+    note = preflight.packing_note(lengths, settle(GPU))
     assert "about 4 fit" in note and "B = 8" in note and "--batch 4" in note
-    assert job.packing_note(job.Lengths(300, 1, 250.0), settle(GPU)) == ""
-    assert job.packing_note(lengths, settle()) == "", "PaddleFormers counts samples"
+    assert preflight.packing_note(preflight.Lengths(300, 1, 250.0), settle(GPU)) == ""
+    assert preflight.packing_note(lengths, settle()) == "", "PaddleFormers counts samples"
 
 
 def test_who_trains_and_who_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SFT_TRAINER_PYTHON", "SFT_SERVER_PYTHON"):
         monkeypatch.delenv(name, raising=False)
-    assert job.runtime(settle(GPU), GPU).cuda == "12.6"
-    blackwell = job.Machine((container.Gpu("RTX 5090", (12, 0), 32607, "575"),), "docker")
-    assert job.runtime(settle(blackwell), blackwell).cuda == "12.9"
-    assert (job.server_options("gpu", blackwell, port=1).image or "").endswith("sm120")
-    bare = job.Machine((CARD,), None)
+    assert trainer.runtime(settle(GPU), GPU).cuda == "12.6"
+    blackwell = machine_module.Machine((container.Gpu("RTX 5090", (12, 0), 32607, "575"),), "docker")
+    assert trainer.runtime(settle(blackwell), blackwell).cuda == "12.9"
+    assert (server.server_options("gpu", blackwell, port=1).image or "").endswith("sm120")
+    bare = machine_module.Machine((CARD,), None)
     with pytest.raises(UsageError, match="no Docker engine"):
-        job.runtime(settle(bare), bare)
+        trainer.runtime(settle(bare), bare)
     with pytest.raises(UsageError, match="needs Docker"):
-        job.server_options("gpu", bare, port=1)
+        server.server_options("gpu", bare, port=1)
     with pytest.raises(UsageError, match="paddlepaddle-gpu"):
-        job.runtime(settle(GPU, model="1.5"), GPU)
+        trainer.runtime(settle(GPU, model="1.5"), GPU)

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft import jsonl
 from sft.errors import EngineError, ProblemsFound, UsageError
+from sft.files import atomic, jsonl
 from sft.types import Image, Sample, Text
 
 SAMPLE = jsonl.ocr_sample("a.png", "OCR:", "৪৫টি")
@@ -43,7 +43,10 @@ def test_write_and_read(tmp_path: Path) -> None:
     assert path.read_bytes() == b""
 
 
-@pytest.mark.parametrize("line", [b"{", b"", b"[]", b'"\xff"', b"[" * 100_000, b'{"x": ' + b"[" * 100_000, b'{"text_info": [], "image_info": []}'])
+@pytest.mark.parametrize(
+    "line",
+    [b"{", b"", b"[]", b'"\xff"', b"[" * 100_000, b'{"x": ' + b"[" * 100_000, b'{"text_info": [], "image_info": []}'],
+)
 def test_a_bad_row_is_named(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(jsonl.encode(SAMPLE) + b"\n" + line + b"\n")
@@ -53,7 +56,7 @@ def test_a_bad_row_is_named(tmp_path: Path, line: bytes) -> None:
 
 
 def test_an_endless_line_is_named_and_never_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft.jsonl.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("sft.files.jsonl.MAX_LINE_BYTES", 1000)
     path = tmp_path / "rows.jsonl"
     path.write_bytes(jsonl.encode(SAMPLE) + b"\n" + b"{" * 20_000_000 + b"\n")
     tracemalloc.start()
@@ -73,8 +76,8 @@ def test_bounded_lines(lines: list[bytes], ended: bool) -> None:
     wanted = content.splitlines(keepends=True)
     out = io.BytesIO()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sft.jsonl.MAX_LINE_BYTES", 10)
-        patch.setattr("sft.jsonl.CHUNK", 3)
+        patch.setattr("sft.files.jsonl.MAX_LINE_BYTES", 10)
+        patch.setattr("sft.files.atomic.CHUNK", 3)
         found = []
         for number, line, too_long in jsonl.bounded_lines(io.BytesIO(content), rest=out.write):
             found.append((number, line, too_long))
@@ -87,7 +90,7 @@ def test_bounded_lines(lines: list[bytes], ended: bool) -> None:
 def test_an_exception_leaves_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b"old")
-    with pytest.raises(error), jsonl.atomic_write(path) as stream:
+    with pytest.raises(error), atomic.atomic_write(path) as stream:
         stream.write(b"new")
         raise error
     assert path.read_bytes() == b"old"
@@ -96,7 +99,7 @@ def test_an_exception_leaves_the_old_file(tmp_path: Path, error: type[BaseExcept
 
 def test_the_file_appears_at_the_end_only(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    with jsonl.atomic_write(path) as stream:
+    with atomic.atomic_write(path) as stream:
         stream.write(b"new")
         assert not path.exists()
     assert path.read_bytes() == b"new"
@@ -113,7 +116,7 @@ def test_a_bad_sample_in_the_middle_writes_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(EngineError, match="writing failed"), jsonl.atomic_write(tmp_path / "file" / "rows.jsonl"):
+    with pytest.raises(EngineError, match="writing failed"), atomic.atomic_write(tmp_path / "file" / "rows.jsonl"):
         pytest.fail("there is nothing to write to")
 
 
@@ -127,7 +130,9 @@ def test_a_full_disk_is_a_sentence_and_leaves_the_old_file(tmp_path: Path) -> No
         "try:\n    jsonl.write_samples(Path(sys.argv[1]), [jsonl.ocr_sample('a.png', 'OCR:', 'x' * 100)] * 1000)\n"
         "except EngineError as error:\n    print(error)\n    sys.exit(error.exit_code)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 3, done.stderr
     assert done.stdout.startswith(f"{path}: writing failed (File too large)")
     assert "hint: " in done.stdout
@@ -138,68 +143,82 @@ def test_a_full_disk_is_a_sentence_and_leaves_the_old_file(tmp_path: Path) -> No
 
 def test_sha256(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    content = os.urandom(jsonl.CHUNK + 5)
+    content = os.urandom(atomic.CHUNK + 5)
     path.write_bytes(content)
-    assert jsonl.sha256(path) == hashlib.sha256(content).hexdigest()
+    assert atomic.sha256(path) == hashlib.sha256(content).hexdigest()
 
 
 def test_a_misspelt_name_gets_a_suggestion(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").touch()
     with pytest.raises(UsageError, match="No such file") as caught:
-        jsonl.sha256(tmp_path / "trian.jsonl")
+        atomic.sha256(tmp_path / "trian.jsonl")
     assert caught.value.hint == f"did you mean {tmp_path / 'train.jsonl'} ?"
     assert caught.value.exit_code == 2
     with pytest.raises(UsageError) as caught:
-        jsonl.sha256(tmp_path / "nowhere" / "at.all")
+        atomic.sha256(tmp_path / "nowhere" / "at.all")
     assert caught.value.hint == "check the path; relative paths count from the current directory"
 
 
 def test_a_folder_and_a_pipe_are_no_files(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").touch()
     with pytest.raises(UsageError, match="not a file") as caught:
-        jsonl.sha256(tmp_path)
+        atomic.sha256(tmp_path)
     assert "give a file" in str(caught.value)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UsageError, match="not a file"):
-        jsonl.sha256(tmp_path / "pipe")
+        atomic.sha256(tmp_path / "pipe")
 
 
 def test_json(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    jsonl.write_json(path, {"text": "টি", "n": [1, 2.5, None]})
+    atomic.write_json(path, {"text": "টি", "n": [1, 2.5, None]})
     assert "টি" in path.read_text("utf-8")
-    assert jsonl.read_json(path) == {"text": "টি", "n": [1, 2.5, None]}
+    assert atomic.read_json(path) == {"text": "টি", "n": [1, 2.5, None]}
     for broken in (b"{", b"\xff\xfe", b"[" * 100_000):
         path.write_bytes(broken)
         with pytest.raises(ProblemsFound, match="not JSON") as caught:
-            jsonl.read_json(path)
+            atomic.read_json(path)
         assert caught.value.where == str(path)
 
 
-@pytest.mark.parametrize("content", [b"[]", b"5", b'"x"', b"null", b"{", b"", b"\xff", b'{"a": ' * 100_000, b'{"a": ' + b"9" * 5000 + b"}", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[]",
+        b"5",
+        b'"x"',
+        b"null",
+        b"{",
+        b"",
+        b"\xff",
+        b'{"a": ' * 100_000,
+        b'{"a": ' + b"9" * 5000 + b"}",
+        b"[" * 100_000,
+    ],
+)
 def test_what_is_no_table(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(content)
     with pytest.raises(ProblemsFound, match=r"not JSON|not a table") as caught:
-        jsonl.read_table(path)
+        atomic.read_table(path)
     assert caught.value.where == str(path)
 
 
 def test_table(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(b'{"a": [1]}')
-    assert jsonl.read_table(path, max_bytes=10) == {"a": [1]}
+    assert atomic.read_table(path, max_bytes=10) == {"a": [1]}
     with pytest.raises(ProblemsFound, match="more than 9 bytes"):
-        jsonl.read_table(path, max_bytes=9)
+        atomic.read_table(path, max_bytes=9)
     with path.open("wb") as stream:
-        stream.truncate(jsonl.MAX_TABLE_BYTES + 1)  # a hole, no blocks on disk
+        stream.truncate(atomic.MAX_TABLE_BYTES + 1)  # a hole, no blocks on disk
     with pytest.raises(ProblemsFound, match="more than 16,777,216 bytes"):
-        jsonl.read_table(path)
+        atomic.read_table(path)
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "zero").symlink_to("/dev/zero")
     for name in ("pipe", "zero", "missing", "."):
         with pytest.raises(ProblemsFound, match="file") as caught:
-            jsonl.read_table(tmp_path / name)
+            atomic.read_table(tmp_path / name)
         assert caught.value.where == str(tmp_path / name)
 
 
@@ -209,9 +228,9 @@ def test_a_table_that_cannot_be_written(tmp_path: Path) -> None:
     deep: list[object] = []
     for _ in range(5000):
         deep = [deep]
-    for value in (jsonl.read_table(path), deep):
+    for value in (atomic.read_table(path), deep):
         with pytest.raises(ProblemsFound, match="cannot be written as JSON"):
-            jsonl.write_json(path, value)
+            atomic.write_json(path, value)
         assert os.listdir(tmp_path) == ["a.json"]
     assert path.read_bytes() == b'{"a": "\\ud800"}'
 
@@ -223,5 +242,5 @@ def test_folders_of_killed_processes_are_swept(tmp_path: Path) -> None:
     for folder in (stale, other):
         folder.mkdir()
         (folder / "half").write_text("x")
-    made = jsonl.new_folder_beside(tmp_path / "out")
+    made = atomic.new_folder_beside(tmp_path / "out")
     assert made.is_dir() and not list(made.iterdir()) and not stale.exists() and other.exists()

@@ -20,19 +20,27 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Many small pictures with text files beside; every third has transparent pixels and is drawn anew, every 50th has no label."""
+    """Many small pictures with text files beside; every third has transparent pixels and is drawn anew, every 50th has
+    no label.
+    """
     folder = tmp_path_factory.mktemp("kill") / "lines"
     folder.mkdir()
     for number in range(PAIRS):
         see_through = number % 3 == 0
-        Image.new("RGBA" if see_through else "RGB", (64 + number % 7, 32), (number % 256, 80, 10) + ((number % 200,) if see_through else ())).save(folder / f"{number:04}.png")
+        Image.new(
+            "RGBA" if see_through else "RGB",
+            (64 + number % 7, 32),
+            (number % 256, 80, 10) + ((number % 200,) if see_through else ()),
+        ).save(folder / f"{number:04}.png")
         (folder / f"{number:04}.gt.txt").write_text(" " if number % 50 == 0 else f"line {number}\n")
     return folder
 
 
 def start(source: Path, out: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "sft", "convert", "gt-pairs", str(source), "-o", str(out), "--workers", "2"]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT, start_new_session=True)
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT, start_new_session=True
+    )
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
@@ -41,7 +49,11 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 
 def content(folder: Path) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def group(leader: int) -> list[int]:
@@ -64,7 +76,9 @@ def test_a_killed_conversion_goes_on_to_the_same_bytes(source: Path, tmp_path: P
     seconds = time.monotonic() - started
     expected = content(out.parent)
     shutil.rmtree(out.parent)
-    assert {"lines.jsonl", "lines.rejects.jsonl", "lines.manifest.json"} < expected.keys() and len(expected) > PAIRS // 7
+    assert {"lines.jsonl", "lines.rejects.jsonl", "lines.manifest.json"} < expected.keys() and len(
+        expected
+    ) > PAIRS // 7
     chance = random.Random(7)
     kill = 0
     while kill < KILLS:
@@ -78,7 +92,9 @@ def test_a_killed_conversion_goes_on_to_the_same_bytes(source: Path, tmp_path: P
             continue
         process.kill()  # only the parent: its workers must end by themselves
         process.communicate()
-        assert not out.exists() or hashlib.sha256(out.read_bytes()).hexdigest() == expected["lines.jsonl"], "a part of the output stands under its name"
+        assert not out.exists() or hashlib.sha256(out.read_bytes()).hexdigest() == expected["lines.jsonl"], (
+            "a part of the output stands under its name"
+        )
         if kill % 3 == 2 or kill == KILLS - 1:  # one to three kills before a run may end
             finish(start(source, out))
             assert content(out.parent) == expected, f"kill {kill}"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sft.errors import EngineError
-from sft.launch import Process, clean_environment, run_json, shell_line, tail
+from sft.runtime.process import Process, clean_environment, run_json, shell_line, tail
 
 STUBBORN = """
 import signal, subprocess, sys, time
@@ -48,14 +48,18 @@ def first_line(process: Process) -> str:
 
 def test_output_and_exit_code(tmp_path: Path) -> None:
     seen: list[str] = []
-    with Process([sys.executable, "-c", "import sys; print('ক'); print('err', file=sys.stderr); sys.exit(7)"], tmp_path / "log") as process:
+    with Process(
+        [sys.executable, "-c", "import sys; print('ক'); print('err', file=sys.stderr); sys.exit(7)"], tmp_path / "log"
+    ) as process:
         assert process.wait(seen.append) == 7
     assert sorted(seen) == ["err\n", "ক\n"]
     assert (tmp_path / "log").read_text().splitlines() == [line.strip() for line in seen]
 
 
 def test_killed_command_gives_128_plus_signal(tmp_path: Path) -> None:
-    with Process([sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"], tmp_path / "log") as process:
+    with Process(
+        [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"], tmp_path / "log"
+    ) as process:
         assert process.wait() == 137
 
 
@@ -123,7 +127,9 @@ def test_worker_failure_shows_its_last_words(tmp_path: Path) -> None:
 
 
 def test_sigterm_to_the_leash_ends_the_command(tmp_path: Path) -> None:
-    with Process([sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"], tmp_path / "log") as process:
+    with Process(
+        [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"], tmp_path / "log"
+    ) as process:
         assert first_line(process) == "up\n"
         assert process._popen is not None
         process._popen.send_signal(signal.SIGTERM)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft.formats.lmdb_pages import Corrupt, opened
+from sft.formats.shared.lmdb_file import Corrupt, opened
 
 LIMIT = 1 << 24
 
@@ -42,8 +42,17 @@ def compare(path: Path, keys: list[bytes]) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(values=st.dictionaries(st.binary(min_size=1, max_size=60), st.one_of(st.binary(max_size=80), st.integers(0, 20_000).map(bytes)), max_size=60), other=st.binary(min_size=1, max_size=60))
-def test_it_reads_what_the_library_reads(values: dict[bytes, bytes], other: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+@given(
+    values=st.dictionaries(
+        st.binary(min_size=1, max_size=60),
+        st.one_of(st.binary(max_size=80), st.integers(0, 20_000).map(bytes)),
+        max_size=60,
+    ),
+    other=st.binary(min_size=1, max_size=60),
+)
+def test_it_reads_what_the_library_reads(
+    values: dict[bytes, bytes], other: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     compare(stored(tmp_path_factory.getbasetemp() / "small", values), [*values, other])
 
 
@@ -52,7 +61,10 @@ def test_deep_trees(dropped: int, tmp_path: Path) -> None:
     draw = random.Random(dropped)
     values = {b"image-%09d" % number: draw.randbytes(draw.choice([10, 300, 5000])) for number in range(20_000)}
     keys = draw.sample(list(values), 1500)
-    compare(stored(tmp_path, values, dropped=dropped), [*keys, b"a", b"image-", b"image-000000000", b"image-999999999", b"zzz"])
+    compare(
+        stored(tmp_path, values, dropped=dropped),
+        [*keys, b"a", b"image-", b"image-000000000", b"image-999999999", b"zzz"],
+    )
 
 
 def test_values_that_are_too_large_are_not_read(tmp_path: Path) -> None:
@@ -96,7 +108,9 @@ def test_changed_bytes_are_an_error_at_most(seed: int, tmp_path_factory: pytest.
     path = stored(tmp_path_factory.getbasetemp() / "flip", {key: key * draw.choice([1, 3000]) for key in keys})
     content = bytearray(path.read_bytes())
     for _ in range(draw.choice([1, 5, 50])):
-        content[draw.randrange(min(len(content), draw.choice([300, 9000, 1 << 30])))] = draw.choice([0, 255, draw.randrange(256)])
+        content[draw.randrange(min(len(content), draw.choice([300, 9000, 1 << 30])))] = draw.choice(
+            [0, 255, draw.randrange(256)]
+        )
     path.write_bytes(content)
     try:
         with opened(path) as base:

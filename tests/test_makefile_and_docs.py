@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sft import config, environments, models
 from sft.cli import VERBS
-from sft.plan import make_plan, sums
+from sft.models import versions
+from sft.runtime import environments
+from sft.training import config
+from sft.training.plan import make_plan, sums
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "datasets").glob("*/README.md")])
@@ -52,7 +54,7 @@ def test_configs_load_and_keep_their_promises() -> None:
         values = config.load_file(path)
         resolved, _ = config.resolve([("file", values)])
         assert resolved.engine in path.name or path.parent.name == "tiny"
-        assert path.parent.name in {*models.MODELS, "tiny"} and values["model"] == path.parent.name
+        assert path.parent.name in {*versions.MODELS, "tiny"} and values["model"] == path.parent.name
 
 
 def test_rehearsal_config_is_the_rehearsal() -> None:
@@ -60,21 +62,40 @@ def test_rehearsal_config_is_the_rehearsal() -> None:
 
 
 def test_make_passes_every_variable_on() -> None:
-    words = "DATA=my.jsonl ENGINE=erniekit MODEL=0.9B EPOCHS=3 GPUS=2 BATCH=4 ACCUM=16 LR=1e-5 MAX_STEPS=9 TEST=t.jsonl CONFIG=c.yaml REHEARSAL=1"
-    shown = subprocess.run(["make", "-n", "train", *words.split()], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    words = (
+        "DATA=my.jsonl ENGINE=erniekit MODEL=0.9B EPOCHS=3 GPUS=2 BATCH=4 ACCUM=16 LR=1e-5 MAX_STEPS=9 TEST=t.jsonl"
+        " CONFIG=c.yaml REHEARSAL=1"
+    )
+    shown = subprocess.run(
+        ["make", "-n", "train", *words.split()], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     for part in (
-        'run "my.jsonl"', "--engine erniekit", '--model "0.9B"', "--epochs 3", "--gpus 2", "--batch 4", "--accum 16", "--lr 1e-5", "--max-steps 9", '--test "t.jsonl"',
-        '--config "c.yaml"', "--rehearsal",
-    ):  # fmt: skip
+        'run "my.jsonl"',
+        "--engine erniekit",
+        '--model "0.9B"',
+        "--epochs 3",
+        "--gpus 2",
+        "--batch 4",
+        "--accum 16",
+        "--lr 1e-5",
+        "--max-steps 9",
+        '--test "t.jsonl"',
+        '--config "c.yaml"',
+        "--rehearsal",
+    ):
         assert part in shown
     plain = subprocess.run(["make", "-n", "train"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert 'run "bengali"' in plain and "--engine" not in plain
 
 
-@pytest.mark.parametrize(("words", "name"), [((), "bengali"), (("DATA=mine",), "mine"), (("DATA=my rows.jsonl",), "my rows.jsonl")])
+@pytest.mark.parametrize(
+    ("words", "name"), [((), "bengali"), (("DATA=mine",), "mine"), (("DATA=my rows.jsonl",), "my rows.jsonl")]
+)
 def test_make_eval_takes_what_make_train_takes(words: tuple[str, ...], name: str) -> None:
     for target, verb in (("eval", "eval"), ("train", "run")):
-        shown = subprocess.run(["make", "-n", target, *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        shown = subprocess.run(
+            ["make", "-n", target, *words], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
         assert f'.venv/bin/sft {verb} "{name}"' in shown
 
 
@@ -82,18 +103,27 @@ def test_make_eval_takes_what_make_train_takes(words: tuple[str, ...], name: str
     ("words", "parts"),
     [
         ((), ('"base=runs/eval/base" "tuned=runs/eval/tuned"', '-o "runs/compare"')),
-        (("BASE=runs/a b", "TUNED=mine", "GATE=g.yaml", "OUT=o"), ('"base=runs/a b" "tuned=runs/eval/mine"', '-o "o" --gate "g.yaml"')),
+        (
+            ("BASE=runs/a b", "TUNED=mine", "GATE=g.yaml", "OUT=o"),
+            ('"base=runs/a b" "tuned=runs/eval/mine"', '-o "o" --gate "g.yaml"'),
+        ),
     ],
 )
 def test_make_compare_takes_names_and_paths(words: tuple[str, ...], parts: tuple[str, ...]) -> None:
-    shown = subprocess.run(["make", "-n", "compare", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ["make", "-n", "compare", *words], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert all(part in shown for part in parts) and ("--gate" in shown) == bool(words)
 
 
 def test_misspelt_variable_is_an_error() -> None:
-    done = subprocess.run(["make", "-n", "train", "ENGIN=erniekit"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["make", "-n", "train", "ENGIN=erniekit"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2 and "unknown variable ENGIN" in done.stderr
-    done = subprocess.run(["make", "-n", "train", "DATA=my data.jsonl"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["make", "-n", "train", "DATA=my data.jsonl"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0 and 'run "my data.jsonl"' in done.stdout
 
 

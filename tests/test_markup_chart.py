@@ -10,13 +10,18 @@ from sft.markup import chart
 from sft.markup.errors import MarkupError
 from sft.markup.text import clean_characters
 
-ERNIE = "  | 22Q3 | 22Q3yoy\n电商 | 85 | 100%\n其他 | 3 | 5%"  # the sample of ERNIE's docs/paddleocr_vl_sft_zh.md, shortened
+ERNIE = (  # the sample of ERNIE's docs/paddleocr_vl_sft_zh.md, shortened
+    "  | 22Q3 | 22Q3yoy\n电商 | 85 | 100%\n其他 | 3 | 5%"
+)
 ROWS = [["", "22Q3", "22Q3yoy"], ["电商", "85", "100%"], ["其他", "3", "5%"]]
 DEPLOT = "TITLE | Rural population <0x0A> Year | A | B <0x0A> 2010 | 5 | 6.5%"
 UNICHART = "Characteristic | A | B & 2010 | 5 | 6.5% & R & D | 1 | 2"
 MILLION = 1_000_000
 
-words = st.text(st.characters(blacklist_characters="|&", blacklist_categories=("Cs", "Cc", "Cf", "Co", "Zs", "Zl", "Zp")), max_size=6).map(lambda value: " ".join(value.replace("<0x0A>", "").split()))
+words = st.text(
+    st.characters(blacklist_characters="|&", blacklist_categories=("Cs", "Cc", "Cf", "Co", "Zs", "Zl", "Zp")),
+    max_size=6,
+).map(lambda value: " ".join(value.replace("<0x0A>", "").split()))
 cells = words | st.sampled_from(["1,234.5", "-3 %", '"quoted"', "a, b", "- -", "2010", "---", "\\n", "TITLE"])
 
 
@@ -77,8 +82,17 @@ def test_other_styles_there_and_back(rows: list[list[str]], title: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(grids())
 def test_auto_finds_the_style(rows: list[list[str]]) -> None:
-    plain = [["x" if not cell or set(cell) & set('"\\-') or cell == "TITLE" else cell for cell in row] for row in [*rows, ["r"] * len(rows[0])]]
-    for written in (chart.to_target(plain), chart.to_markdown(plain), chart.to_deplot(plain, "t"), chart.to_unichart(plain), chart.to_csv(plain)):
+    plain = [
+        ["x" if not cell or set(cell) & set('"\\-') or cell == "TITLE" else cell for cell in row]
+        for row in [*rows, ["r"] * len(rows[0])]
+    ]
+    for written in (
+        chart.to_target(plain),
+        chart.to_markdown(plain),
+        chart.to_deplot(plain, "t"),
+        chart.to_unichart(plain),
+        chart.to_csv(plain),
+    ):
         assert chart.parse_rows(written) == plain
 
 
@@ -139,13 +153,20 @@ def test_check(text: str, code: str, words: str) -> None:
 
 def test_markdown_is_known_by_its_ruler_or_its_pipes() -> None:
     assert chart.is_markdown("| a | b |\n| c | d |") and chart.is_markdown("a | b\n:-- | --:\nc | d")
-    assert not chart.is_markdown("| a | b\nc | d | e") and not chart.is_markdown("a | b\n- 5 | 3") and not chart.is_markdown("")
+    assert (
+        not chart.is_markdown("| a | b\nc | d | e")
+        and not chart.is_markdown("a | b\n- 5 | 3")
+        and not chart.is_markdown("")
+    )
 
 
 @settings(max_examples=500, deadline=None)
 @given(
     st.text(st.characters() | st.sampled_from('|&\n\t-,"\\ '))
-    | st.lists(st.sampled_from(["|", " | ", " & ", "<0x0A>", "\\n", "\\t", "a", "\n", ",", '"', "---", "\0", "\r"]), max_size=20).map("".join),
+    | st.lists(
+        st.sampled_from(["|", " | ", " & ", "<0x0A>", "\\n", "\\t", "a", "\n", ",", '"', "---", "\0", "\r"]),
+        max_size=20,
+    ).map("".join),
     st.sampled_from(["auto", *chart.STYLES]),
 )
 def test_nothing_else_is_raised(text: str, style: str) -> None:
@@ -156,7 +177,28 @@ def test_nothing_else_is_raised(text: str, style: str) -> None:
             assert failure.code in ("target.empty", "target.chart", "source.inexpressible", "source.syntax")
 
 
-@pytest.mark.parametrize("piece", ["|", "a|", "| - ", "| -", "-", " ", "|\n", " & ", "a & ", "<0x0A>", '"', ",", "\\n\\t", "\\|", "a\n", ":-", "\u200b|"])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "|",
+        "a|",
+        "| - ",
+        "| -",
+        "-",
+        " ",
+        "|\n",
+        " & ",
+        "a & ",
+        "<0x0A>",
+        '"',
+        ",",
+        "\\n\\t",
+        "\\|",
+        "a\n",
+        ":-",
+        "\u200b|",
+    ],
+)
 def test_long_charts(piece: str) -> None:
     text = piece * (MILLION // 4 // len(piece))
     for style in ("auto", *chart.STYLES):

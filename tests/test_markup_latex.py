@@ -1,4 +1,6 @@
-"""Formulas: delimiters, the trained form, what the pipeline would destroy, the check, and prices that are no formulas."""
+"""Formulas: delimiters, the trained form, what the pipeline would destroy, the check, and prices that are no
+formulas.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft.markup import latex, pipeline
+from sft.markup import latex, latex_scoring, latex_tokens, pipeline
 from sft.markup.errors import MarkupError
 from sft.markup.latex_tokens import join, spelt_out, without_dollars
 
-FORMULAS: dict[str, list[str]] = json.loads((Path(__file__).parent / "golden" / "markup_text" / "formulas.json").read_text("utf-8"))
+FORMULAS: dict[str, list[str]] = json.loads(
+    (Path(__file__).parent / "golden" / "markup_text" / "formulas.json").read_text("utf-8")
+)
 MILLION = 1_000_000
 
 pieces = st.lists(
@@ -109,7 +113,7 @@ def error(function: Callable[[str], object], formula: str) -> MarkupError:
     ],
 )
 def test_delimiters(formula: str, body: str) -> None:
-    assert latex.strip_delimiters(formula) == body
+    assert latex_tokens.strip_delimiters(formula) == body
 
 
 @pytest.mark.parametrize(
@@ -176,7 +180,7 @@ def test_switches() -> None:
 def test_formulas_spelt_out(spelt: str, tight: str) -> None:
     assert latex.normalise_training(spelt, tight=True) == tight
     assert latex.normalise_training(tight, tight=True) == tight
-    assert latex.tokens(tight) == latex.tokens(spelt) or not spelt_out(spelt)
+    assert latex_tokens.tokens(tight) == latex_tokens.tokens(spelt) or not spelt_out(spelt)
 
 
 @settings(max_examples=1500, deadline=None)
@@ -184,8 +188,8 @@ def test_formulas_spelt_out(spelt: str, tight: str) -> None:
 def test_normalisation_is_idempotent(formula: str, tight: bool) -> None:
     once = latex.normalise_training(formula, tight=tight)
     assert latex.normalise_training(once, tight=tight) == once
-    scored = latex.normalise_scoring(formula)
-    assert latex.normalise_scoring(scored) == scored
+    scored = latex_scoring.normalise_scoring(formula)
+    assert latex_scoring.normalise_scoring(scored) == scored
 
 
 @settings(max_examples=1500, deadline=None)
@@ -199,7 +203,7 @@ def test_targets_are_idempotent_and_survive_the_pipeline(formula: str, tight: bo
     assert latex.to_target(target, tight=tight, delimiters=delimiters) == target
     assert target.startswith(delimiters[:2]) and target.endswith(delimiters[3:])
     if not latex.corruptions(target):
-        body = latex.strip_delimiters(target)
+        body = latex_tokens.strip_delimiters(target)
         opened, closed = (" $$ ", " $$ ") if delimiters == "\\[ \\]" else (" $ ", " $")
         assert "$" not in body and "\\\\[" not in body
         shown = pipeline.delimiters_shown(target)
@@ -209,13 +213,13 @@ def test_targets_are_idempotent_and_survive_the_pipeline(formula: str, tight: bo
 @settings(max_examples=800, deadline=None)
 @given(formulas)
 def test_tokens_lose_nothing_but_space(formula: str) -> None:
-    words = latex.tokens(formula)
+    words = latex_tokens.tokens(formula)
     assert "".join("".join(words).split()) == "".join(formula.split())
-    assert latex.tokens(join(words)) == words or "\\" in formula[-2:]
+    assert latex_tokens.tokens(join(words)) == words or "\\" in formula[-2:]
 
 
 def test_tokens() -> None:
-    assert latex.tokens("\\frac12\\ \\, \\begin {array}{c}\\operatorname *{ab}\\\\\\{é") == [
+    assert latex_tokens.tokens("\\frac12\\ \\, \\begin {array}{c}\\operatorname *{ab}\\\\\\{é") == [
         "\\frac",
         "1",
         "2",
@@ -329,7 +333,7 @@ def test_hostile_formulas(piece: str, size: int) -> None:
         except MarkupError as failure:
             assert failure.code in ("target.latex", "target.empty")
     latex.corruptions(formula)
-    latex.normalise_scoring(formula[:20_000])
+    latex_scoring.normalise_scoring(formula[:20_000])
     latex.inline_to_paren(formula)
     without_dollars(formula)
 
@@ -376,7 +380,33 @@ def test_dollars_in_texts(text: str, converted: str) -> None:
 
 
 @settings(max_examples=1500, deadline=None)
-@given(st.lists(st.sampled_from(["$", "$$", "x", "5", " ", "^2", "{", "}", "\\(", "\\)", "and ", "\\alpha", "\\$", "\n\n", "中", "-", "\\text{$a$}", "\\"]), max_size=14).map("".join))
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "$",
+                "$$",
+                "x",
+                "5",
+                " ",
+                "^2",
+                "{",
+                "}",
+                "\\(",
+                "\\)",
+                "and ",
+                "\\alpha",
+                "\\$",
+                "\n\n",
+                "中",
+                "-",
+                "\\text{$a$}",
+                "\\",
+            ]
+        ),
+        max_size=14,
+    ).map("".join)
+)
 def test_inline_is_idempotent_and_only_turns_dollars(text: str) -> None:
     converted = latex.inline_to_paren(text)
     assert latex.inline_to_paren(converted) == converted
@@ -405,12 +435,21 @@ def test_inline_is_idempotent_and_only_turns_dollars(text: str) -> None:
     ],
 )
 def test_scoring_is_blind_to_looks(one: str, other: str) -> None:
-    assert latex.normalise_scoring(one) == latex.normalise_scoring(other)
+    assert latex_scoring.normalise_scoring(one) == latex_scoring.normalise_scoring(other)
 
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("x_1", "x^1"), ("\\mathbb{R}", "R"), ("\\frac{a}{b}", "\\frac{b}{a}"), ("a\\\\b", "ab"), ("x_{12}", "x_12"), ("\\rightarrow", "\\leftarrow"), ("\\bar{x}", "x"), ("\\sqrt[3]{x}", "\\sqrt{x}")],
+    [
+        ("x_1", "x^1"),
+        ("\\mathbb{R}", "R"),
+        ("\\frac{a}{b}", "\\frac{b}{a}"),
+        ("a\\\\b", "ab"),
+        ("x_{12}", "x_12"),
+        ("\\rightarrow", "\\leftarrow"),
+        ("\\bar{x}", "x"),
+        ("\\sqrt[3]{x}", "\\sqrt{x}"),
+    ],
 )
 def test_scoring_sees_what_is_different(one: str, other: str) -> None:
-    assert latex.normalise_scoring(one) != latex.normalise_scoring(other)
+    assert latex_scoring.normalise_scoring(one) != latex_scoring.normalise_scoring(other)

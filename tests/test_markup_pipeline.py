@@ -45,14 +45,32 @@ def theirs() -> ModuleType:
 
 
 unit = st.text("ab. \n|<\u3000é", min_size=1, max_size=14)
-repeated = st.builds(lambda head, piece, times, tail: head + piece * times + tail, st.text("abc \n.", max_size=60), unit, st.integers(1, 40), st.text("ab \n", max_size=3))
+repeated = st.builds(
+    lambda head, piece, times, tail: head + piece * times + tail,
+    st.text("abc \n.", max_size=60),
+    unit,
+    st.integers(1, 40),
+    st.text("ab \n", max_size=3),
+)
 lines = st.builds("\n".join, st.lists(st.sampled_from(["N/A", " N/A ", "", "a | 1", "x"]), max_size=40))
-skewed = st.builds(lambda odd, times: "\n".join(["row"] * times + odd), st.lists(st.text("abc", max_size=3), max_size=12), st.integers(0, 60))
-long_line = st.builds(lambda head, piece, times: head + piece * times, st.text("abc", max_size=120), st.text("ab", min_size=1, max_size=30), st.integers(1, 30))
+skewed = st.builds(
+    lambda odd, times: "\n".join(["row"] * times + odd),
+    st.lists(st.text("abc", max_size=3), max_size=12),
+    st.integers(0, 60),
+)
+long_line = st.builds(
+    lambda head, piece, times: head + piece * times,
+    st.text("abc", max_size=120),
+    st.text("ab", min_size=1, max_size=30),
+    st.integers(1, 30),
+)
 
 
 @settings(max_examples=4000, deadline=None)
-@given(st.one_of(repeated, lines, skewed, long_line, st.text(max_size=80), st.text("ab", max_size=300)), st.sampled_from([0, 1, 50, 5000]))
+@given(
+    st.one_of(repeated, lines, skewed, long_line, st.text(max_size=80), st.text("ab", max_size=300)),
+    st.sampled_from([0, 1, 50, 5000]),
+)
 @example("Chapter 1 " + ". " * 60, 50)
 @example("N/A\n" * 20, 50)
 @example("ab" * 25, 50)
@@ -65,7 +83,12 @@ def test_repetition_cut_is_paddlex_own(theirs: ModuleType, text: str, min_len: i
 
 
 @settings(max_examples=1500, deadline=None)
-@given(st.text("ab", min_size=0, max_size=40), st.text("ab", min_size=8, max_size=40), st.integers(3, 9), st.sampled_from(["", "a", "ab"]))
+@given(
+    st.text("ab", min_size=0, max_size=40),
+    st.text("ab", min_size=8, max_size=40),
+    st.integers(3, 9),
+    st.sampled_from(["", "a", "ab"]),
+)
 def test_ends_with_many_candidates(theirs: ModuleType, head: str, piece: str, times: int, tail: str) -> None:
     """Two letters only: the last eight characters stand everywhere, so that the one-pass search has to decide."""
     text = (head + piece * times + tail).ljust(101, "a")
@@ -82,7 +105,17 @@ def test_targets_that_are_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 1_000_000, "ab" * 500_000, "a" * 999_999 + "b", "b" + "a" * 999_999, "aaaaaaab" * 100_000 + "c" + "aaaaaaab" * 20, ("a" * 1000 + "b") * 999, "x\n" * 500_000, "\n" * 1_000_000]
+    "text",
+    [
+        "a" * 1_000_000,
+        "ab" * 500_000,
+        "a" * 999_999 + "b",
+        "b" + "a" * 999_999,
+        "aaaaaaab" * 100_000 + "c" + "aaaaaaab" * 20,
+        ("a" * 1000 + "b") * 999,
+        "x\n" * 500_000,
+        "\n" * 1_000_000,
+    ],
 )
 def test_a_million_characters(text: str) -> None:
     assert len(pipeline.repetition_cut(text)) <= len(text)
@@ -90,7 +123,9 @@ def test_a_million_characters(text: str) -> None:
 
 def shown_by_pipeline(result_str: str) -> str:
     """The replacements as `pipeline.py` of PaddleX writes them, found by what they do, not by name."""
-    path = Path(str(metadata.distribution("paddlex").locate_file("paddlex/inference/pipelines/paddleocr_vl/pipeline.py")))
+    path = Path(
+        str(metadata.distribution("paddlex").locate_file("paddlex/inference/pipelines/paddleocr_vl/pipeline.py"))
+    )
     source = path.read_text("utf-8")
     start = source.index('if ("\\\\(" in result_str and "\\\\)" in result_str)')
     end = source.index('if block_label == "formula_number":')
@@ -101,7 +136,9 @@ def shown_by_pipeline(result_str: str) -> str:
     return space["result_str"]
 
 
-pieces = st.lists(st.sampled_from(["\\(", "\\)", "\\[", "\\]", "$", "$5", "x", "\\\\", "[2pt]", " ", "\n"]), max_size=12).map("".join)
+pieces = st.lists(
+    st.sampled_from(["\\(", "\\)", "\\[", "\\]", "$", "$5", "x", "\\\\", "[2pt]", " ", "\n"]), max_size=12
+).map("".join)
 
 
 @settings(max_examples=600, deadline=None)
@@ -122,7 +159,13 @@ def test_dollars() -> None:
     assert pipeline.as_shown("\\[a\\\\[2pt]b\\]", Task.FORMULA) == " $$ a\\ $$ 2pt]b $$ "
 
 
-tokens = st.lists(st.sampled_from(["ab", " ", "<|LOC_1|>", "<|LOC_20|>", "<|TEXT_START|>", "<|TEXT_END|>", "<|LOC_BEGIN|>", "<|LOC_END|>"] + ["<|LOC_7|>" * 8] * 2), max_size=24).map("".join)
+tokens = st.lists(
+    st.sampled_from(
+        ["ab", " ", "<|LOC_1|>", "<|LOC_20|>", "<|TEXT_START|>", "<|TEXT_END|>", "<|LOC_BEGIN|>", "<|LOC_END|>"]
+        + ["<|LOC_7|>" * 8] * 2
+    ),
+    max_size=24,
+).map("".join)
 
 
 @settings(max_examples=600, deadline=None)
@@ -133,5 +176,8 @@ def test_spotting_is_paddlex_own(theirs: ModuleType, text: str) -> None:
 
 
 def test_tables_are_shown_as_html() -> None:
-    assert pipeline.as_shown("<fcel>a<ecel><nl><fcel>\\( x \\)<fcel>2<nl>", Task.TABLE) == "<table><tr><td>a</td><td></td></tr><tr><td>$  x  $</td><td>2</td></tr></table>"
+    assert (
+        pipeline.as_shown("<fcel>a<ecel><nl><fcel>\\( x \\)<fcel>2<nl>", Task.TABLE)
+        == "<table><tr><td>a</td><td></td></tr><tr><td>$  x  $</td><td>2</td></tr></table>"
+    )
     assert pipeline.as_shown("no table", Task.TABLE) == "no table"

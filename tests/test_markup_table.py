@@ -1,4 +1,6 @@
-"""Tables: the golden cases, the rules of HTML's table model, strict OTSL and its errors, round trips, and hostile input."""
+"""Tables: the golden cases, the rules of HTML's table model, strict OTSL and its errors, round trips, and hostile
+input.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft.markup.errors import MarkupError
-from sft.markup.html import read_html
-from sft.markup.table import Cell, Grid, html_to_otsl, otsl_to_html, parse_html, parse_otsl
+from sft.markup.grid import Cell, Grid
+from sft.markup.html import html_to_otsl, parse_html, read_html
+from sft.markup.otsl import parse_otsl
+from sft.markup.table import otsl_to_html
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden/markup/otsl_cases.json").read_text("utf-8"))
 HTML_CASES = [case for case in CASES if case["kind"] != "otsl2html"]
@@ -43,7 +47,9 @@ def test_there_are_cases_of_every_kind() -> None:
     assert {case["kind"] for case in CASES} == {"html2otsl", "otsl2html", "both"}
 
 
-@pytest.mark.parametrize("name", ["overlap_rowspan_colspan", "nested_table", "first_of_two_tables", "colspan_overlong_title"])
+@pytest.mark.parametrize(
+    "name", ["overlap_rowspan_colspan", "nested_table", "first_of_two_tables", "colspan_overlong_title"]
+)
 def test_choices_are_said(name: str) -> None:
     (case,) = [case for case in CASES if case["name"] == name]
     assert len(parse_html(case["html"]).warnings) == 1
@@ -52,20 +58,50 @@ def test_choices_are_said(name: str) -> None:
 # inside of <table>…</table> → OTSL
 HTML = [
     # spans
-    ('<tr><td rowspan="0">A</td><td>B</td></tr><tr><td>C</td></tr><tr><td>D</td></tr>', "<fcel>A<fcel>B<nl><ucel><fcel>C<nl><ucel><fcel>D<nl>"),
-    ('<tbody><tr><td rowspan="5">A</td><td>B</td></tr><tr><td>C</td></tr></tbody><tbody><tr><td>D</td><td>E</td></tr></tbody>', "<fcel>A<fcel>B<nl><ucel><fcel>C<nl><fcel>D<fcel>E<nl>"),
-    ('<thead><tr><th rowspan="2">A</th><th>B</th></tr></thead><tr><td>C</td><td>D</td></tr>', "<fcel>A<fcel>B<nl><fcel>C<fcel>D<nl>"),
-    ('<tr><td colspan="0">A</td><td colspan="-2">B</td><td colspan="x">C</td><td colspan="">D</td></tr>', "<fcel>A<fcel>B<fcel>C<fcel>D<nl>"),
-    ('<tr><td colspan=" 2px">A</td><td>B</td></tr><tr><td>1</td><td>2</td><td>3</td></tr>', "<fcel>A<lcel><fcel>B<nl><fcel>1<fcel>2<fcel>3<nl>"),
+    (
+        '<tr><td rowspan="0">A</td><td>B</td></tr><tr><td>C</td></tr><tr><td>D</td></tr>',
+        "<fcel>A<fcel>B<nl><ucel><fcel>C<nl><ucel><fcel>D<nl>",
+    ),
+    (
+        (
+            "<tbody><tr><td"
+            ' rowspan="5">A</td><td>B</td></tr><tr><td>C</td></tr></tbody><tbody><tr><td>D</td><td>E</td></tr></tbody>'
+        ),
+        "<fcel>A<fcel>B<nl><ucel><fcel>C<nl><fcel>D<fcel>E<nl>",
+    ),
+    (
+        '<thead><tr><th rowspan="2">A</th><th>B</th></tr></thead><tr><td>C</td><td>D</td></tr>',
+        "<fcel>A<fcel>B<nl><fcel>C<fcel>D<nl>",
+    ),
+    (
+        '<tr><td colspan="0">A</td><td colspan="-2">B</td><td colspan="x">C</td><td colspan="">D</td></tr>',
+        "<fcel>A<fcel>B<fcel>C<fcel>D<nl>",
+    ),
+    (
+        '<tr><td colspan=" 2px">A</td><td>B</td></tr><tr><td>1</td><td>2</td><td>3</td></tr>',
+        "<fcel>A<lcel><fcel>B<nl><fcel>1<fcel>2<fcel>3<nl>",
+    ),
     ("<tr><td colspan=2>A</td></tr><tr><td>1</td><td>2</td></tr>", "<fcel>A<lcel><nl><fcel>1<fcel>2<nl>"),
     ("<tr><td COLSPAN='2'>A</td></tr><tr><td>1</td><td>2</td></tr>", "<fcel>A<lcel><nl><fcel>1<fcel>2<nl>"),
     ('<tr><td colspan="2" colspan="1">A</td></tr><tr><td>1</td><td>2</td></tr>', "<fcel>A<lcel><nl><fcel>1<fcel>2<nl>"),
     ('<tr><td colspan="2.9">A</td></tr><tr><td>1</td><td>2</td></tr>', "<fcel>A<lcel><nl><fcel>1<fcel>2<nl>"),
     ('<tr><td colspan="+2">A</td></tr><tr><td>1</td><td>2</td></tr>', "<fcel>A<lcel><nl><fcel>1<fcel>2<nl>"),
-    ('<tr><td colspan="２">A</td></tr><tr><td>1</td><td>2</td></tr>', "<fcel>A<ecel><nl><fcel>1<fcel>2<nl>"),  # a full-width digit is none
-    ('<tr><td>A</td><td rowspan="2">B</td><td>C</td></tr><tr><td>D</td><td>E</td></tr>', "<fcel>A<fcel>B<fcel>C<nl><fcel>D<ucel><fcel>E<nl>"),
-    ('<tr><td colspan="99">T</td></tr><tr><td>1</td><td>2</td></tr><tr><td colspan="99">note</td></tr>', "<fcel>T<lcel><nl><fcel>1<fcel>2<nl><fcel>note<lcel><nl>"),
-    ('<tr><td>a</td><td colspan="9">T</td></tr><tr><td>1</td><td>2</td><td>3</td></tr>', "<fcel>a<fcel>T<lcel><nl><fcel>1<fcel>2<fcel>3<nl>"),
+    (
+        '<tr><td colspan="２">A</td></tr><tr><td>1</td><td>2</td></tr>',
+        "<fcel>A<ecel><nl><fcel>1<fcel>2<nl>",
+    ),  # a full-width digit is none
+    (
+        '<tr><td>A</td><td rowspan="2">B</td><td>C</td></tr><tr><td>D</td><td>E</td></tr>',
+        "<fcel>A<fcel>B<fcel>C<nl><fcel>D<ucel><fcel>E<nl>",
+    ),
+    (
+        '<tr><td colspan="99">T</td></tr><tr><td>1</td><td>2</td></tr><tr><td colspan="99">note</td></tr>',
+        "<fcel>T<lcel><nl><fcel>1<fcel>2<nl><fcel>note<lcel><nl>",
+    ),
+    (
+        '<tr><td>a</td><td colspan="9">T</td></tr><tr><td>1</td><td>2</td><td>3</td></tr>',
+        "<fcel>a<fcel>T<lcel><nl><fcel>1<fcel>2<fcel>3<nl>",
+    ),
     ('<tr><td colspan="3">one row</td></tr>', "<fcel>one row<lcel><lcel><nl>"),
     # rows and groups
     ("<tr><td>A</td><td>B</td></tr><tr><td>C</td></tr>", "<fcel>A<fcel>B<nl><fcel>C<ecel><nl>"),
@@ -86,22 +122,38 @@ HTML = [
     ("<tr><td>&amp;lt;b&amp;gt;</td><td>&lt;b&gt;</td><td>AT&T</td></tr>", "<fcel>&lt;b&gt;<fcel><b><fcel>AT&T<nl>"),
     ("<tr><td>a\n  b\t c</td></tr>", "<fcel>a b c<nl>"),
     ("<tr><td>第一\n  行</td><td>表 格</td><td>한국\n어</td></tr>", "<fcel>第一行<fcel>表 格<fcel>한국 어<nl>"),
-    ("<tr><td>ক্\u200dষ</td><td>می\u200cخواهم</td><td>\ufeff</td></tr>", "<fcel>ক্\u200dষ<fcel>می\u200cخواهم<ecel><nl>"),
+    (
+        "<tr><td>ক্\u200dষ</td><td>می\u200cخواهم</td><td>\ufeff</td></tr>",
+        "<fcel>ক্\u200dষ<fcel>می\u200cخواهم<ecel><nl>",
+    ),
     ("<tr><td>①ﬁ½</td></tr>", "<fcel>①ﬁ½<nl>"),
     ("<tr><td>$5</td><td>$5 and $10</td><td>US$1,000</td></tr>", "<fcel>$5<fcel>$5 and $10<fcel>US$1,000<nl>"),
-    ("<tr><td>$$\\sum_i x_i$$</td><td>$ \\alpha $</td><td>\\(x\\)</td></tr>", "<fcel>\\( \\sum_i x_i \\)<fcel>\\( \\alpha \\)<fcel>\\(x\\)<nl>"),
+    (
+        "<tr><td>$$\\sum_i x_i$$</td><td>$ \\alpha $</td><td>\\(x\\)</td></tr>",
+        "<fcel>\\( \\sum_i x_i \\)<fcel>\\( \\alpha \\)<fcel>\\(x\\)<nl>",
+    ),
     ("<tr><td><math><msup><mi>x</mi><mn>2</mn></msup></math></td></tr>", "<fcel>x2<nl>"),
-    ('<tr><td><math><semantics><mi>x</mi><annotation encoding="application/x-tex">x^2</annotation></semantics></math> m</td></tr>', "<fcel>\\( x^2 \\) m<nl>"),
+    (
+        (
+            "<tr><td><math><semantics><mi>x</mi><annotation"
+            ' encoding="application/x-tex">x^2</annotation></semantics></math> m</td></tr>'
+        ),
+        "<fcel>\\( x^2 \\) m<nl>",
+    ),
     ("<tr><td>a<script>if (a<b) { '</td>' }</script>b<!-- <td> --></td></tr>", "<fcel>ab<nl>"),
     ("<tr><td>1 < 2</td><td>2 > 1</td></tr>", "<fcel>1 < 2<fcel>2 > 1<nl>"),
     ('<tr><td title="a > b">A</td></tr>', "<fcel>A<nl>"),
     ("<tr><td>x<hr>y</td><td><div>a</div><div>b</div></td></tr>", "<fcel>x y<fcel>a b<nl>"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("inside", "otsl"), HTML)
 def test_html_rules(inside: str, otsl: str) -> None:
-    for text in (f"<table>{inside}</table>", f"<html><body><p>text</p><table border=1>\n{inside}\n</table></body></html>", inside):
+    for text in (
+        f"<table>{inside}</table>",
+        f"<html><body><p>text</p><table border=1>\n{inside}\n</table></body></html>",
+        inside,
+    ):
         assert parse_html(text).to_otsl() == html_to_otsl(text) == otsl
     parse_otsl(otsl)
 
@@ -117,10 +169,25 @@ def test_headings() -> None:
 def test_sub_and_sup() -> None:
     html = "<table><tr><td>H<sub>2</sub>O</td><td>10<sup>-3</sup></td><td>a<sup>b<sub>c</sub></sup></td><td><sup></sup>5<sup>%</td></tr></table>"
     assert parse_html(html).to_otsl() == "<fcel>H2O<fcel>\\( 10^{-3} \\)<fcel>abc<fcel>5%<nl>"
-    assert parse_html(html, sub_sup="latex").to_otsl() == "<fcel>H\\( _{2} \\)O<fcel>10\\( ^{-3} \\)<fcel>a\\( ^{b_{c}} \\)<fcel>5\\( ^{\\%} \\)<nl>"
+    assert (
+        parse_html(html, sub_sup="latex").to_otsl()
+        == "<fcel>H\\( _{2} \\)O<fcel>10\\( ^{-3} \\)<fcel>a\\( ^{b_{c}} \\)<fcel>5\\( ^{\\%} \\)<nl>"
+    )
 
 
-@pytest.mark.parametrize("text", ["", "text", "<table></table>", "<table><tr></tr></table>", "<p>a | b</p>", "<table><tr><td", '<table><tr><td title="', "<!-- <table><tr><td>A</td></tr></table> -->"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "text",
+        "<table></table>",
+        "<table><tr></tr></table>",
+        "<p>a | b</p>",
+        "<table><tr><td",
+        '<table><tr><td title="',
+        "<!-- <table><tr><td>A</td></tr></table> -->",
+    ],
+)
 def test_no_table(text: str) -> None:
     with pytest.raises(MarkupError) as error:
         parse_html(text)
@@ -154,7 +221,10 @@ STRICT = [
     ("<fcel>A<nl><fcel>B<nl><ucel><nl><xcel><nl>", "row 4, column 1: <xcel>"),
     ("<ucel><fcel>A<nl>", "row 1, column 1: <ucel> continues the cell .* above"),
     ("<fcel>A<xcel><nl>", "row 1, column 2: <xcel> is the inside"),
-    ("<fcel>A<lcel><nl><ucel><fcel>B<nl>", "row 2, column 2: the inside of a span of 2 × 2 .* row 1, column 1 is <xcel>"),
+    (
+        "<fcel>A<lcel><nl><ucel><fcel>B<nl>",
+        "row 2, column 2: the inside of a span of 2 × 2 .* row 1, column 1 is <xcel>",
+    ),
     ("<fcel>A<lcel><nl><ucel><lcel><nl>", "row 2, column 2: the inside"),
     ("<fcel>A<fcel>B<nl><ucel><lcel><nl>", "row 2, column 2: <lcel> continues"),
     ("<fcel>A<lcel><nl><fcel>B<ucel><nl>", "row 2, column 2: <ucel> continues"),
@@ -171,9 +241,18 @@ def test_strict_errors(otsl: str, message: str) -> None:
 
 
 def test_repairs_are_listed() -> None:
-    grid = parse_otsl("lead<fcel>A<fcel>B<fcel>C<nl><fcel>1<nl><nl><ucel>x<ecel><ecel><ecel><nl><fcel>2<fcel>3<fcel>4", lenient=True)
+    grid = parse_otsl(
+        "lead<fcel>A<fcel>B<fcel>C<nl><fcel>1<nl><nl><ucel>x<ecel><ecel><ecel><nl><fcel>2<fcel>3<fcel>4", lenient=True
+    )
     said = "\n".join(grid.warnings)
-    for words in ("row 1: text before the first token", "row 2: 1 slots filled to 3", "row 3: a row without cells", "text behind <ucel>", "4 slots cut to 3", "last <nl> is missing"):
+    for words in (
+        "row 1: text before the first token",
+        "row 2: 1 slots filled to 3",
+        "row 3: a row without cells",
+        "text behind <ucel>",
+        "4 slots cut to 3",
+        "last <nl> is missing",
+    ):
         assert words in said
     assert grid.shape == (4, 3)
 
@@ -186,7 +265,11 @@ def test_empty_answers_are_grids_without_rows() -> None:
 
 
 DOCLING = [
-    ("<otsl><ched>A<ched>B<nl><rhed>1<fcel>2<nl></otsl>", "<fcel>A<fcel>B<nl><fcel>1<fcel>2<nl>", [(0, 0), (0, 1), (1, 0)]),
+    (
+        "<otsl><ched>A<ched>B<nl><rhed>1<fcel>2<nl></otsl>",
+        "<fcel>A<fcel>B<nl><fcel>1<fcel>2<nl>",
+        [(0, 0), (0, 1), (1, 0)],
+    ),
     ("<fcel>P<fcel>S<xcel><nl><fcel>R<xcel><xcel><nl>", "<fcel>P<fcel>S<lcel><nl><fcel>R<ucel><xcel><nl>", []),
     (
         "<fcel>P<fcel>S<xcel><nl><fcel>R<xcel><xcel><nl><fcel>T<xcel><xcel><nl><xcel><xcel><xcel><nl>",
@@ -214,20 +297,34 @@ def test_docling_core_writes_what_is_read() -> None:
 
     rng = random.Random(5)
     for _ in range(300):
-        grid = random_grid(rng, rng.randint(1, 4), rng.randint(1, 4), ("a", "b c", ""), ((1, 1), (1, 1), (1, 2), (2, 1), (2, 2)))
+        grid = random_grid(
+            rng, rng.randint(1, 4), rng.randint(1, 4), ("a", "b c", ""), ((1, 1), (1, 1), (1, 2), (2, 1), (2, 2))
+        )
         if sum(cell.rowspan > 1 < cell.colspan for _, _, cell in grid.cells) > 1:
             continue  # two such spans can touch so that docling's export does not tell where one ends
         places = [(r, c, r + cell.rowspan, c + cell.colspan, cell) for r, c, cell in grid.cells]
         cells = [
-            TableCell(text=cell.text, row_span=cell.rowspan, col_span=cell.colspan, start_row_offset_idx=r, end_row_offset_idx=down, start_col_offset_idx=c, end_col_offset_idx=right)
+            TableCell(
+                text=cell.text,
+                row_span=cell.rowspan,
+                col_span=cell.colspan,
+                start_row_offset_idx=r,
+                end_row_offset_idx=down,
+                start_col_offset_idx=c,
+                end_col_offset_idx=right,
+            )
             for r, c, down, right, cell in places
         ]
         data = TableData(num_rows=grid.shape[0], num_cols=grid.shape[1], table_cells=cells)
-        written = TableItem(self_ref="#/tables/0", data=data).export_to_otsl(DoclingDocument(name="t"), add_cell_location=False)
+        written = TableItem(self_ref="#/tables/0", data=data).export_to_otsl(
+            DoclingDocument(name="t"), add_cell_location=False
+        )
         assert parse_otsl(written, dialect="docling") == grid, written
 
 
-def random_grid(rng: random.Random, rows: int, columns: int, texts: tuple[str, ...], sizes: tuple[tuple[int, int], ...]) -> Grid:
+def random_grid(
+    rng: random.Random, rows: int, columns: int, texts: tuple[str, ...], sizes: tuple[tuple[int, int], ...]
+) -> Grid:
     """A table whose cells span as `sizes` say, wherever there is room."""
     taken: set[tuple[int, int]] = set()
     cells: list[tuple[int, int, Cell]] = []
@@ -244,7 +341,11 @@ def random_grid(rng: random.Random, rows: int, columns: int, texts: tuple[str, .
     return Grid.from_cells(rows, columns, cells)
 
 
-shown = st.text(alphabet=st.sampled_from("aZ09 <>&\"'|\\$.-_*`#\u00e9\u0995\u09cd\u200d表格、\U0001f600"), max_size=8).map(str.strip).filter(lambda text: "$" not in text and "  " not in text)
+shown = (
+    st.text(alphabet=st.sampled_from("aZ09 <>&\"'|\\$.-_*`#\u00e9\u0995\u09cd\u200d表格、\U0001f600"), max_size=8)
+    .map(str.strip)
+    .filter(lambda text: "$" not in text and "  " not in text)
+)
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.lists(shown, min_size=1, max_size=8), st.randoms(use_true_random=False))
@@ -263,7 +364,12 @@ def test_round_trips(rows: int, columns: int, texts: list[str], rng: random.Rand
 @given(st.text(max_size=60))
 @settings(max_examples=500, deadline=None)
 def test_any_text_is_a_table_or_an_error(text: str) -> None:
-    for variant in (text, f"<table>{text}</table>", f"<table><tr><td>{text}</td></tr></table>", f"<table><tr><td {text}>a</td></tr></table>"):
+    for variant in (
+        text,
+        f"<table>{text}</table>",
+        f"<table><tr><td>{text}</td></tr></table>",
+        f"<table><tr><td {text}>a</td></tr></table>",
+    ):
         try:
             grid = parse_html(variant)
         except MarkupError as error:
@@ -287,10 +393,18 @@ def test_lxml_agrees_on_sound_tables() -> None:
 
     rng = random.Random(9)
     for _ in range(300):
-        grid = random_grid(rng, rng.randint(1, 5), rng.randint(1, 5), ("a", "x &", "<5", "表格", "1 2"), ((1, 1), (1, 2), (2, 1), (2, 2)))
+        grid = random_grid(
+            rng,
+            rng.randint(1, 5),
+            rng.randint(1, 5),
+            ("a", "x &", "<5", "表格", "1 2"),
+            ((1, 1), (1, 2), (2, 1), (2, 2)),
+        )
         tree = etree.fromstring(grid.to_html(), etree.HTMLParser())
         assert [cell.text for cell in tree.iter("td")] == [cell.text for _, _, cell in grid.cells]
-        assert [(cell.get("rowspan", "1"), cell.get("colspan", "1")) for cell in tree.iter("td")] == [(str(cell.rowspan), str(cell.colspan)) for _, _, cell in grid.cells]
+        assert [(cell.get("rowspan", "1"), cell.get("colspan", "1")) for cell in tree.iter("td")] == [
+            (str(cell.rowspan), str(cell.colspan)) for _, _, cell in grid.cells
+        ]
 
 
 def test_building_grids() -> None:
@@ -299,7 +413,12 @@ def test_building_grids() -> None:
     assert grid.cells == ((0, 0, Cell("A", 2, 2, header=True)), (0, 2, Cell("")), (1, 2, Cell("")))
     assert Grid.from_rows([["a"], ["b", "c"]]).rows == (("a", ""), ("b", "c"))
     assert Grid.from_rows([]).shape == (0, 0)
-    for cells in ([(0, 0, Cell("A", 1, 2)), (0, 1, Cell("B"))], [(0, 2, Cell("A", 1, 2))], [(-1, 0, Cell("A"))], [(0, 0, Cell("A", 0, 1))]):
+    for cells in (
+        [(0, 0, Cell("A", 1, 2)), (0, 1, Cell("B"))],
+        [(0, 2, Cell("A", 1, 2))],
+        [(-1, 0, Cell("A"))],
+        [(0, 0, Cell("A", 0, 1))],
+    ):
         with pytest.raises(MarkupError) as error:
             Grid.from_cells(2, 3, cells)
         assert error.value.code == "source.shape"
@@ -308,7 +427,13 @@ def test_building_grids() -> None:
 HOSTILE = {
     "slots": '<table><tr><td rowspan="65534" colspan="1000">A</td></tr>' + "<tr></tr>" * 2000 + "</table>",
     "wide": "<table><tr>" + '<td colspan="1000">A</td>' * 2000 + "</tr></table>",
-    "tall": '<table><tr><td rowspan="65534">A</td>' + '<td rowspan="0">B</td>' * 50 + "</tr>" + "<tr></tr>" * 60000 + "</table>",
+    "tall": (
+        '<table><tr><td rowspan="65534">A</td>'
+        + '<td rowspan="0">B</td>' * 50
+        + "</tr>"
+        + "<tr></tr>" * 60000
+        + "</table>"
+    ),
     "ragged": "<table><tr>" + "<td>A</td>" * 2000 + "</tr>" + "<tr><td>B</td></tr>" * 2000 + "</table>",
 }
 SOUND = {
@@ -325,7 +450,11 @@ SOUND = {
     "open": "<table>" + "<tr><td>" * 50_000,
     "unclosed quotes": "<table><tr><td>A</td></tr></table>" + '<td a=">" ' * 100_000,
     "equals": "<table><tr><td " + "= " * 300_000 + ">A</td></tr></table>",
-    "title": '<table><tr><td colspan="9" rowspan="0">A</td></tr>' + "<tr></tr>" * 50_000 + "<tbody><tr><td>1</td></tr></table>",
+    "title": (
+        '<table><tr><td colspan="9" rowspan="0">A</td></tr>'
+        + "<tr></tr>" * 50_000
+        + "<tbody><tr><td>1</td></tr></table>"
+    ),
 }
 
 
@@ -342,7 +471,17 @@ def test_strange_input_is_read_in_time(name: str) -> None:
     assert parse_html(SOUND[name]).cells  # quadratic work would run into the time limit of the suite
 
 
-@pytest.mark.parametrize("otsl", ["<fcel>a" * 1001 + "<nl>" + "<fcel>a<nl>" * 1000, "<lcel>" * 500_000, "<nl>" * 500_000, "<fcel>" * 300_000, "<fcel>a<nl>" * 200_000, "<" * 500_000])
+@pytest.mark.parametrize(
+    "otsl",
+    [
+        "<fcel>a" * 1001 + "<nl>" + "<fcel>a<nl>" * 1000,
+        "<lcel>" * 500_000,
+        "<nl>" * 500_000,
+        "<fcel>" * 300_000,
+        "<fcel>a<nl>" * 200_000,
+        "<" * 500_000,
+    ],
+)
 def test_long_answers(otsl: str) -> None:
     for lenient in (True, False):
         try:
@@ -377,15 +516,32 @@ def test_irregular_grids_become_regular_otsl() -> None:
 )
 def test_cell_without_text_is_blank_and_named(text: str, otsl: str, place: str) -> None:
     grid = parse_otsl(text)
-    assert grid.to_otsl() == otsl and len(grid.warnings) == 1 and grid.warnings[0].startswith(f"{place}: <fcel> without text")
+    assert (
+        grid.to_otsl() == otsl
+        and len(grid.warnings) == 1
+        and grid.warnings[0].startswith(f"{place}: <fcel> without text")
+    )
     assert not parse_otsl(otsl).warnings
 
 
-@pytest.mark.parametrize(("html", "text"), [
-    ("10<sup>5</sup>", r"\( 10^{5} \)"), ("3.2 × 10<SUP class='x'>-5</SUP> m<sup>2</sup>", r"3.2 × \( 10^{-5} \) m2"), ("H<sub>2</sub>O", "H2O"), ("<sup>1</sup>25.3", r"\( ^{1} \)25.3"),
-    ("<b>10</b><sup>5</sup>", r"10\( ^{5} \)"), ("10<sup><i>5</i></sup>", r"\( 10^{5} \)"), ("12<sup>a</sup>", "12a"), ("5 <sup>2</sup>", "5 2"), ("1,000<sup>2</sup>", r"\( 1,000^{2} \)"),
-    ("10<sup>5</sup>10<sup>6</sup>", r"\( 10^{5} \)\( 10^{6} \)"), (r"\( x 10<sup>5</sup> \)", r"\( x 105 \)"), ("10<sup>&minus;5</sup>", "\\( 10^{−5} \\)"), ("101<sub>2</sub>", r"\( 101_{2} \)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("10<sup>5</sup>", r"\( 10^{5} \)"),
+        ("3.2 × 10<SUP class='x'>-5</SUP> m<sup>2</sup>", r"3.2 × \( 10^{-5} \) m2"),
+        ("H<sub>2</sub>O", "H2O"),
+        ("<sup>1</sup>25.3", r"\( ^{1} \)25.3"),
+        ("<b>10</b><sup>5</sup>", r"10\( ^{5} \)"),
+        ("10<sup><i>5</i></sup>", r"\( 10^{5} \)"),
+        ("12<sup>a</sup>", "12a"),
+        ("5 <sup>2</sup>", "5 2"),
+        ("1,000<sup>2</sup>", r"\( 1,000^{2} \)"),
+        ("10<sup>5</sup>10<sup>6</sup>", r"\( 10^{5} \)\( 10^{6} \)"),
+        (r"\( x 10<sup>5</sup> \)", r"\( x 105 \)"),
+        ("10<sup>&minus;5</sup>", "\\( 10^{−5} \\)"),
+        ("101<sub>2</sub>", r"\( 101_{2} \)"),
+    ],
+)
 def test_scripts_beside_digits_never_join_them(html: str, text: str) -> None:
     table = f"<table><tr><td>{html}</td></tr></table>"
     assert html_to_otsl(table) == parse_html(table).to_otsl() == read_html(table).to_otsl() == f"<fcel>{text}<nl>"

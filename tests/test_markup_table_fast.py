@@ -9,33 +9,128 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sft.markup.errors import MarkupError
-from sft.markup.html import read_html
+from sft.markup.html import html_to_otsl, parse_html, read_html
 from sft.markup.html_fast import fast_grid, fast_otsl
-from sft.markup.table import html_to_otsl, parse_html, parse_otsl
+from sft.markup.otsl import parse_otsl
 
 TEXTS = (
-    "", "a", "net income", " x", "x ", "a  b", "\n a\n", "实存\n数量", "数 量", "&nbsp;", "&#160;", "A&nbsp;B", "&nbsp;A", "R&amp;D", "&lt;5", "p &lt; 0.05", "&amp;lt;", "AT&T", "&copy;",
-    "&quot;q&quot;", "&#x27;", "&lt;fcel&gt;", "&lt;nl&gt;", "$5", "$5 and $10", "$x^2$", "\\( x \\)", "\u200b", "\u3000", "\xa0x", "ক্\u200dষ", "ক্\u200c", "\x0b", "\x1f", "x > y", "x < y", "\u2800",
-    "<b>bold</b>", "m<sup>2</sup>", "a<br>b", "a<br/>b", "<i>x</i> y", "<p>one</p><p>two</p>", "<td>", "</td>", "</tr>", "<tr>", "<fcel>", "<!-- c -->", "&am<b></b>p;", "<B>X</B>", "a\tb", "ﬁ①",
-)  # fmt: skip
+    "",
+    "a",
+    "net income",
+    " x",
+    "x ",
+    "a  b",
+    "\n a\n",
+    "实存\n数量",
+    "数 量",
+    "&nbsp;",
+    "&#160;",
+    "A&nbsp;B",
+    "&nbsp;A",
+    "R&amp;D",
+    "&lt;5",
+    "p &lt; 0.05",
+    "&amp;lt;",
+    "AT&T",
+    "&copy;",
+    "&quot;q&quot;",
+    "&#x27;",
+    "&lt;fcel&gt;",
+    "&lt;nl&gt;",
+    "$5",
+    "$5 and $10",
+    "$x^2$",
+    "\\( x \\)",
+    "\u200b",
+    "\u3000",
+    "\xa0x",
+    "ক্\u200dষ",
+    "ক্\u200c",
+    "\x0b",
+    "\x1f",
+    "x > y",
+    "x < y",
+    "\u2800",
+    "<b>bold</b>",
+    "m<sup>2</sup>",
+    "a<br>b",
+    "a<br/>b",
+    "<i>x</i> y",
+    "<p>one</p><p>two</p>",
+    "<td>",
+    "</td>",
+    "</tr>",
+    "<tr>",
+    "<fcel>",
+    "<!-- c -->",
+    "&am<b></b>p;",
+    "<B>X</B>",
+    "a\tb",
+    "ﬁ①",
+)
 PLAIN = ("", "a", "net income", "12.5 %", "R&amp;D", "p &lt; 0.05", "表格", "ক্\u200dষ", "$5")
 ATTRIBUTES = (
-    "", "", "", ' rowspan="2"', ' colspan="2"', ' colspan="3" rowspan="2"', " rowspan=2", " colspan='2'", ' rowspan="0"', ' colspan="0"', ' colspan="x"', ' rowspan="9"', ' class="a"', ' style="x: y"',
-    ' colspan = "2"', ' colspan="2', ' title="a>b"', " a=\"'\" b='\"'", ' x" a="', "  colspan=2", "\ncolspan=2",
-    ' COLSPAN="2"', "/", ' colspan="2"/', ' colspan="&#50;"', ' rowspan="-1"', ' rowspan=" 2px"', " colspan",
-)  # fmt: skip
+    "",
+    "",
+    "",
+    ' rowspan="2"',
+    ' colspan="2"',
+    ' colspan="3" rowspan="2"',
+    " rowspan=2",
+    " colspan='2'",
+    ' rowspan="0"',
+    ' colspan="0"',
+    ' colspan="x"',
+    ' rowspan="9"',
+    ' class="a"',
+    ' style="x: y"',
+    ' colspan = "2"',
+    ' colspan="2',
+    ' title="a>b"',
+    " a=\"'\" b='\"'",
+    ' x" a="',
+    "  colspan=2",
+    "\ncolspan=2",
+    ' COLSPAN="2"',
+    "/",
+    ' colspan="2"/',
+    ' colspan="&#50;"',
+    ' rowspan="-1"',
+    ' rowspan=" 2px"',
+    " colspan",
+)
 JOINTS = ("", "", "", "", "\n", "  ", "\n\t", "junk", "&nbsp;", "<!-- -->")
 
 
 def table(rng: random.Random, texts: tuple[str, ...], attributes: tuple[str, ...], joints: tuple[str, ...]) -> str:
     """Rows of cells in groups; with more or less wild pieces."""
-    parts = [rng.choice(["<table>", "<table>", "<table>", '<table border="1">', "<table border=1 class='x y'>", "<TABLE>", "\n<table >"])]
+    parts = [
+        rng.choice(
+            [
+                "<table>",
+                "<table>",
+                "<table>",
+                '<table border="1">',
+                "<table border=1 class='x y'>",
+                "<TABLE>",
+                "\n<table >",
+            ]
+        )
+    ]
     columns = rng.randint(1, 4)
-    groups = rng.choice([[""], [""], ["thead", "tbody"], ["tbody"], ["thead", ""], ["tbody", "tfoot"], ["thead", "tbody", "tbody"]])
+    groups = rng.choice(
+        [[""], [""], ["thead", "tbody"], ["tbody"], ["thead", ""], ["tbody", "tfoot"], ["thead", "tbody", "tbody"]]
+    )
     for group in groups:
         parts += [f"<{group}>" if group else "", rng.choice(joints)]
         for _ in range(rng.randint(0 if len(joints) > 4 else 1, 3)):
-            parts += [rng.choice(["<tr>", "<tr>", "<tr>", '<tr class="odd">', "<tr class=odd>"]) if len(joints) > 4 else "<tr>"]
+            parts += [
+                (
+                    rng.choice(["<tr>", "<tr>", "<tr>", '<tr class="odd">', "<tr class=odd>"])
+                    if len(joints) > 4
+                    else "<tr>"
+                )
+            ]
             for _ in range(columns if rng.random() < 0.9 else rng.randint(0, 5)):
                 name = rng.choice(["td", "td", "td", "th"])
                 parts += [rng.choice(joints), f"<{name}{rng.choice(attributes)}>{rng.choice(texts)}</{name}>"]
@@ -69,11 +164,18 @@ def quick(text: str) -> str:
 
 
 LONG = f'<table class="{"x" * 4000}">'
-KINDS = [(TEXTS, ATTRIBUTES, JOINTS, 1), (PLAIN, ATTRIBUTES[:12], ("",), 2), (PLAIN, ATTRIBUTES, JOINTS[:6], 3), (TEXTS, ATTRIBUTES[:6], ("",), 4)]
+KINDS = [
+    (TEXTS, ATTRIBUTES, JOINTS, 1),
+    (PLAIN, ATTRIBUTES[:12], ("",), 2),
+    (PLAIN, ATTRIBUTES, JOINTS[:6], 3),
+    (TEXTS, ATTRIBUTES[:6], ("",), 4),
+]
 
 
 @pytest.mark.parametrize(("texts", "attributes", "joints", "seed"), KINDS)
-def test_the_fast_way_is_the_slow_way(texts: tuple[str, ...], attributes: tuple[str, ...], joints: tuple[str, ...], seed: int) -> None:
+def test_the_fast_way_is_the_slow_way(
+    texts: tuple[str, ...], attributes: tuple[str, ...], joints: tuple[str, ...], seed: int
+) -> None:
     rng = random.Random(seed)
     taken = 0
     for _ in range(4000):
@@ -88,7 +190,23 @@ def test_the_fast_way_is_the_slow_way(texts: tuple[str, ...], attributes: tuple[
     assert taken > (10 if seed in (1, 4) else 150)
 
 
-PIECES = (*TEXTS, "<td>", "</td>", "<tr>", "</tr>", "<td", ">", ' rowspan="2"', ' colspan="2"', "<table>", "</table>", "<tbody>", "</tbody>", "</td><td>", "</td></tr><tr><td>")
+PIECES = (
+    *TEXTS,
+    "<td>",
+    "</td>",
+    "<tr>",
+    "</tr>",
+    "<td",
+    ">",
+    ' rowspan="2"',
+    ' colspan="2"',
+    "<table>",
+    "</table>",
+    "<tbody>",
+    "</tbody>",
+    "</td><td>",
+    "</td></tr><tr><td>",
+)
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=30))
@@ -117,7 +235,13 @@ def test_ordinary_tables_take_the_fast_way(text: str) -> None:
     assert same_grid(text)
 
 
-@pytest.mark.parametrize("text", ["<table><tr><td>m<sup>2</sup> <b>x</b></td><td>a<br>b</td></tr></table>", "<table><tr><td>实<br>存</td><td>a</td></tr></table>"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<table><tr><td>m<sup>2</sup> <b>x</b></td><td>a<br>b</td></tr></table>",
+        "<table><tr><td>实<br>存</td><td>a</td></tr></table>",
+    ],
+)
 def test_simple_inline_markup(text: str) -> None:
     assert html_to_otsl(text) == slow(text)
     assert html_to_otsl(text, sub_sup="latex") == parse_html(text, sub_sup="latex").to_otsl()
@@ -125,7 +249,11 @@ def test_simple_inline_markup(text: str) -> None:
 
 @given(st.lists(st.lists(st.sampled_from(PLAIN[1:6]), min_size=3, max_size=3), min_size=1, max_size=6))
 def test_rows_without_spans(rows: list[list[str]]) -> None:
-    text = "<table>" + "".join(["<tr>" + "".join([f"<td>{cell}</td>" for cell in row]) + "</tr>" for row in rows]) + "</table>"
+    text = (
+        "<table>"
+        + "".join(["<tr>" + "".join([f"<td>{cell}</td>" for cell in row]) + "</tr>" for row in rows])
+        + "</table>"
+    )
     otsl = fast_otsl(text)
     assert otsl is not None
     assert parse_otsl(otsl).shape == (len(rows), 3)

@@ -1,4 +1,6 @@
-"""The PaddleX pipeline is the judge of OTSL: its own converter, loaded alone out of its wheel, must give the same HTML."""
+"""The PaddleX pipeline is the judge of OTSL: its own converter, loaded alone out of its wheel, must give the same
+HTML.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +16,67 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft.markup.table import Cell, Grid, otsl_to_html, parse_html, parse_otsl
+from sft.markup.grid import Cell, Grid
+from sft.markup.html import parse_html
+from sft.markup.otsl import parse_otsl
+from sft.markup.table import otsl_to_html
 
 TOKENS = ("<fcel>", "<ecel>", "<lcel>", "<ucel>", "<xcel>", "<nl>")
-TEXTS = ("a", "x < y", "R&D", '"q"', "it's", "42", "表格", "क्ष", " padded ", "two\nlines", "<br>", "<fcel", "&amp;", "\\( x^2 \\)", "p<0.05", "nl>", "\u200b", "\xa0", "")
+TEXTS = (
+    "a",
+    "x < y",
+    "R&D",
+    '"q"',
+    "it's",
+    "42",
+    "表格",
+    "क्ष",
+    " padded ",
+    "two\nlines",
+    "<br>",
+    "<fcel",
+    "&amp;",
+    "\\( x^2 \\)",
+    "p<0.05",
+    "nl>",
+    "\u200b",
+    "\xa0",
+    "",
+)
 
 
 def load_paddlex() -> Callable[[str], str]:
-    """`convert_otsl_to_html` of the installed wheel: the definitions of that one file that it needs, not the package."""
+    """`convert_otsl_to_html` of the installed wheel: the definitions of that one file that it needs, not the
+    package.
+    """
     package = find_spec("paddlex")
     assert package is not None and package.origin is not None
     path = Path(package.origin).parent / "inference/pipelines/paddleocr_vl/uilts.py"
     tree = ast.parse(path.read_text("utf-8"))
-    wanted = ("TableCell", "TableData", "otsl_extract_tokens_and_text", "otsl_parse_texts", "export_to_html", "otsl_pad_to_sqr_v2", "convert_otsl_to_html")
+    wanted = (
+        "TableCell",
+        "TableData",
+        "otsl_extract_tokens_and_text",
+        "otsl_parse_texts",
+        "export_to_html",
+        "otsl_pad_to_sqr_v2",
+        "convert_otsl_to_html",
+    )
     body: list[ast.stmt] = []
     for node in tree.body:
-        name = node.name if isinstance(node, (ast.ClassDef, ast.FunctionDef)) else node.targets[0].id if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) else ""
+        name = (
+            node.name
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef))
+            else node.targets[0].id
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+            else ""
+        )
         keep = name in wanted or name.startswith(("OTSL_", "NON_CAPTURING"))
-        if keep or (isinstance(node, ast.Import) and node.names[0].name in ("html", "itertools", "re")) or (isinstance(node, ast.ImportFrom) and node.module in ("typing", "pydantic")):
+        if (
+            keep
+            or (isinstance(node, ast.Import) and node.names[0].name in ("html", "itertools", "re"))
+            or (isinstance(node, ast.ImportFrom) and node.module in ("typing", "pydantic"))
+        ):
             body.append(node)
     module = types.ModuleType("paddlex_otsl")
     sys.modules["paddlex_otsl"] = module  # pydantic looks annotations up there
@@ -80,13 +125,17 @@ def test_strict_tables_give_the_same_html() -> None:
 def broken(rng: random.Random) -> str:
     """OTSL that a model might have written on a bad day."""
     if rng.random() < 0.5:
-        pieces = [rng.choice(TOKENS) + (rng.choice(TEXTS) if rng.random() < 0.5 else "") for _ in range(rng.randint(0, 14))]
+        pieces = [
+            rng.choice(TOKENS) + (rng.choice(TEXTS) if rng.random() < 0.5 else "") for _ in range(rng.randint(0, 14))
+        ]
     else:
         text = random_grid(rng, rng.randint(1, 4), rng.randint(1, 4)).to_otsl()
         pieces = [text]
         for _ in range(rng.randint(1, 3)):
             place, size = rng.randrange(len(text)), rng.choice([1, 4, 6, 11])
-            text = text[:place] + rng.choice(["", *TOKENS, *TEXTS]) + text[place + (size if rng.random() < 0.7 else 0) :]
+            text = (
+                text[:place] + rng.choice(["", *TOKENS, *TEXTS]) + text[place + (size if rng.random() < 0.7 else 0) :]
+            )
             pieces = [text]
     return rng.choice(["", "", "lead", " "]) + "".join(pieces)
 

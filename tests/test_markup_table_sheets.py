@@ -13,10 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft.markup.errors import MarkupError
-from sft.markup.table import Cell, Grid, parse_csv, parse_markdown, parse_xlsx
+from sft.markup.grid import Cell, Grid
+from sft.markup.markdown_csv import parse_csv, parse_markdown
+from sft.markup.xlsx import parse_xlsx
 
-texts = st.text(alphabet=st.sampled_from("aZ0 |\\,;\t\"'<>&-:#*`表é\u200d"), max_size=6).map(lambda text: " ".join(text.split())).filter(lambda text: text.strip("\u200d") or not text)
-tables = st.integers(1, 4).flatmap(lambda width: st.lists(st.lists(texts, min_size=width, max_size=width), min_size=1, max_size=5))
+texts = (
+    st.text(alphabet=st.sampled_from("aZ0 |\\,;\t\"'<>&-:#*`表é\u200d"), max_size=6)
+    .map(lambda text: " ".join(text.split()))
+    .filter(lambda text: text.strip("\u200d") or not text)
+)
+tables = st.integers(1, 4).flatmap(
+    lambda width: st.lists(st.lists(texts, min_size=width, max_size=width), min_size=1, max_size=5)
+)
 
 
 @given(tables)
@@ -74,7 +82,18 @@ def test_markdown_warnings() -> None:
     assert not parse_markdown("| 2 * 3 * 4 | snake_case_name |\n|---|---|\n").warnings
 
 
-@pytest.mark.parametrize("text", ["", "a | b", "| a | b |\n| 1 | 2 |", "| a | b |\n|---|\n", "---|---\n", "|" * 100_000, "-|" * 100_000 + "\n" + "-|" * 3])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a | b",
+        "| a | b |\n| 1 | 2 |",
+        "| a | b |\n|---|\n",
+        "---|---\n",
+        "|" * 100_000,
+        "-|" * 100_000 + "\n" + "-|" * 3,
+    ],
+)
 def test_no_markdown_table(text: str) -> None:
     with pytest.raises(MarkupError) as error:
         parse_markdown(text)
@@ -97,7 +116,18 @@ def test_csv(text: str, delimiter: str | None, rows: list[list[str]]) -> None:
     assert parse_csv(text, delimiter) == Grid.from_rows(rows)
 
 
-@pytest.mark.parametrize(("text", "delimiter"), [("", None), ("\n\n", None), ('a,"b', None), ('"a"b,c', None), ("a,b", "toolong"), ("a,b", ""), ("x" * 200_000, None)])
+@pytest.mark.parametrize(
+    ("text", "delimiter"),
+    [
+        ("", None),
+        ("\n\n", None),
+        ('a,"b', None),
+        ('"a"b,c', None),
+        ("a,b", "toolong"),
+        ("a,b", ""),
+        ("x" * 200_000, None),
+    ],
+)
 def test_no_csv(text: str, delimiter: str | None) -> None:
     with pytest.raises(MarkupError) as error:
         parse_csv(text, delimiter)
@@ -105,13 +135,19 @@ def test_no_csv(text: str, delimiter: str | None) -> None:
 
 
 def test_bombs() -> None:
-    for read, text in ((parse_csv, "," * 1_100_000), (parse_csv, "," * 2000 + "\n" + "a\n" * 2000), (parse_markdown, "|a" * 2000 + "|\n" + "|-" * 2000 + "|\n" + "|b|\n" * 2000)):
+    for read, text in (
+        (parse_csv, "," * 1_100_000),
+        (parse_csv, "," * 2000 + "\n" + "a\n" * 2000),
+        (parse_markdown, "|a" * 2000 + "|\n" + "|-" * 2000 + "|\n" + "|b|\n" * 2000),
+    ):
         with pytest.raises(MarkupError) as error:
             read(text)
         assert error.value.code == "source.too_large"
 
 
-def workbook(path: Path, cells: dict[str, Any], merges: tuple[str, ...] = (), formats: dict[str, str] | None = None) -> Path:
+def workbook(
+    path: Path, cells: dict[str, Any], merges: tuple[str, ...] = (), formats: dict[str, str] | None = None
+) -> Path:
     import openpyxl
 
     book = openpyxl.Workbook()
@@ -129,10 +165,26 @@ def workbook(path: Path, cells: dict[str, Any], merges: tuple[str, ...] = (), fo
 
 
 def test_xlsx(tmp_path: Path) -> None:
-    cells = {"B2": "Title", "B3": "实存\n数量", "C3": 1234.5, "D3": 0.125, "B4": True, "C4": datetime.date(2020, 1, 2), "D4": 3.0, "B5": 0.1 + 0.2, "C5": "=A1", "D5": 7}
+    cells = {
+        "B2": "Title",
+        "B3": "实存\n数量",
+        "C3": 1234.5,
+        "D3": 0.125,
+        "B4": True,
+        "C4": datetime.date(2020, 1, 2),
+        "D4": 3.0,
+        "B5": 0.1 + 0.2,
+        "C5": "=A1",
+        "D5": 7,
+    }
     path = workbook(tmp_path / "a.xlsx", cells, ("B2:D2", "F9:G12"), {"C3": "#,##0.00", "D3": "0.0%"})
     grid = parse_xlsx(path)
-    assert grid.rows == (("Title", None, None), ("实存数量", "1,234.50", "12.5%"), ("TRUE", "2020-01-02", "3"), ("0.3", "", "7"))
+    assert grid.rows == (
+        ("Title", None, None),
+        ("实存数量", "1,234.50", "12.5%"),
+        ("TRUE", "2020-01-02", "3"),
+        ("0.3", "", "7"),
+    )
     assert grid.spans == {(0, 0): (1, 3)}
     assert grid.warnings == ("cell C5: a formula without a stored value; blank",)
     assert parse_xlsx(str(path), "second").rows == (("other",),)
@@ -156,13 +208,24 @@ SHEET = "xl/worksheets/sheet1.xml"
 
 def test_merges_and_dimensions_of_the_whole_sheet_cost_nothing(tmp_path: Path) -> None:
     path = workbook(tmp_path / "a.xlsx", {"A1": "a", "B2": "b"}, ("D5:E6",))
-    changed = rewritten(path, {SHEET: lambda text: text.replace('ref="D5:E6"', 'ref="C1:XFD1048576"').replace('ref="A1:E6"', 'ref="A1:XFD1048576"')})
+    changed = rewritten(
+        path,
+        {
+            SHEET: (
+                lambda text: text.replace('ref="D5:E6"', 'ref="C1:XFD1048576"').replace(
+                    'ref="A1:E6"', 'ref="A1:XFD1048576"'
+                )
+            )
+        },
+    )
     assert parse_xlsx(changed).to_csv() == "a,\n,b\n"
 
 
 def test_overlapping_merges(tmp_path: Path) -> None:
     path = workbook(tmp_path / "a.xlsx", {"A1": "a", "B2": "b", "C3": "c"}, ("A1:B2",))
-    changed = rewritten(path, {SHEET: lambda text: text.replace("</mergeCells>", '<mergeCell ref="B2:C3"/></mergeCells>')})
+    changed = rewritten(
+        path, {SHEET: lambda text: text.replace("</mergeCells>", '<mergeCell ref="B2:C3"/></mergeCells>')}
+    )
     grid = parse_xlsx(changed)
     assert grid.spans == {(0, 0): (2, 2)}
     assert grid.warnings
@@ -177,7 +240,14 @@ def test_far_cells_are_too_large(tmp_path: Path) -> None:
 
 def test_hostile_xlsx(tmp_path: Path) -> None:
     path = workbook(tmp_path / "a.xlsx", {"A1": "a"})
-    entity = rewritten(path, {"xl/workbook.xml": lambda text: '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa">]>' + text[text.index("<workbook") :]})
+    entity = rewritten(
+        path,
+        {
+            "xl/workbook.xml": lambda text: (
+                '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa">]>' + text[text.index("<workbook") :]
+            )
+        },
+    )
     with pytest.raises(MarkupError) as error:
         parse_xlsx(entity)
     assert error.value.code == "source.refused"
@@ -196,8 +266,15 @@ def broken_files(path: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(empty, "w") as packed:
         packed.writestr("a.txt", "a")
     files = {f"cut at {size}": whole[:size] for size in (0, 1, 100, len(whole) // 2, len(whole) - 10)}
-    files |= {"text": b"a,b\n", "old excel": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1000), "no parts": empty.getvalue()}
-    files |= {f"flipped {place}": whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :] for place in range(40, len(whole), len(whole) // 25)}
+    files |= {
+        "text": b"a,b\n",
+        "old excel": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1000),
+        "no parts": empty.getvalue(),
+    }
+    files |= {
+        f"flipped {place}": whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :]
+        for place in range(40, len(whole), len(whole) // 25)
+    }
     return files
 
 
@@ -212,4 +289,10 @@ def test_broken_xlsx(tmp_path: Path) -> None:
         except MarkupError as error:
             outcomes.add(error.code)
     assert "source.syntax" in outcomes
-    assert outcomes <= {"source.syntax", "source.too_large", "source.refused", (2, 2), (1, 1)}  # (1, 1): without its first sheet it is a workbook of the second
+    assert outcomes <= {
+        "source.syntax",
+        "source.too_large",
+        "source.refused",
+        (2, 2),
+        (1, 1),
+    }  # (1, 1): without its first sheet it is a workbook of the second

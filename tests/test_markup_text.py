@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft.markup import text
-from sft.markup.scripts import joins, script_of
+from sft.markup.unicode_scripts import joins, script_of
 
 GOLDEN = Path(__file__).parent / "golden" / "markup_text"
 NATURAL: dict[str, str] = json.loads((GOLDEN / "natural.json").read_text("utf-8"))
@@ -20,7 +20,9 @@ CASES: list[dict[str, str]] = json.loads((GOLDEN / "clean.json").read_text("utf-
 CHECKS = (text.controls, text.invisible, text.lookalikes, text.marks_missing)
 MILLION = 1_000_000
 
-alphabet = st.characters() | st.sampled_from("\u200c\u200d\u200b\ufeff\u00ad\r\n\t \u0301\u2028\U0001f468\U0001f3f4\U000e0067কাম्يمAaАаΑα")
+alphabet = st.characters() | st.sampled_from(
+    "\u200c\u200d\u200b\ufeff\u00ad\r\n\t \u0301\u2028\U0001f468\U0001f3f4\U000e0067কাম्يمAaАаΑα"
+)
 anything = st.text(alphabet, max_size=60)
 
 
@@ -45,7 +47,11 @@ def test_clean_is_idempotent_and_leaves_nothing_invisible(raw: str) -> None:
 @given(anything)
 def test_clean_loses_no_letter_and_no_mark(raw: str) -> None:
     def letters(value: str) -> list[str]:
-        return [c for c in unicodedata.normalize("NFD", value) if unicodedata.category(c)[0] in "LMNS" and not 0xE0000 <= ord(c) <= 0xE007F]
+        return [
+            c
+            for c in unicodedata.normalize("NFD", value)
+            if unicodedata.category(c)[0] in "LMNS" and not 0xE0000 <= ord(c) <= 0xE007F
+        ]
 
     assert sorted(letters(text.clean(raw))) == sorted(letters(raw))
 
@@ -104,22 +110,51 @@ def test_invisible() -> None:
     assert text.invisible("Auf\u200clage") == "U+200C"
 
 
-@pytest.mark.parametrize("word", ["Mосква", "pаypal", "Οlympia", "CПб", "кBт", "Рetersburg", "Ελλαδα".replace("α", "a")])
+@pytest.mark.parametrize(
+    "word", ["Mосква", "pаypal", "Οlympia", "CПб", "кBт", "Рetersburg", "Ελλαδα".replace("α", "a")]
+)
 def test_words_of_two_scripts(word: str) -> None:
     assert text.lookalikes(f"the {word}, 12") == word
     assert text.maybe_suspicious(word)
 
 
-@pytest.mark.parametrize("words", ["ΔT", "kΩ μM αβγ", "β-carotene", "USB-кабель", "Wi-Fi и Москва", "3D-модель", "ΔABE", "Москва Moscow", "x²χ", "sinα", "Δx", "iPhoneом"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ΔT",
+        "kΩ μM αβγ",
+        "β-carotene",
+        "USB-кабель",
+        "Wi-Fi и Москва",
+        "3D-модель",
+        "ΔABE",
+        "Москва Moscow",
+        "x²χ",
+        "sinα",
+        "Δx",
+        "iPhoneом",
+    ],
+)
 def test_honest_neighbours(words: str) -> None:
     assert text.lookalikes(words) is None
 
 
 def test_scripts() -> None:
-    assert text.scripts("Tokyo 東京 とうきょう トーキョー 12, ৪৫টি") == {"Latin": 5, "Hiragana": 5, "Katakana": 3, "Han": 2, "Bengali": 2}
+    assert text.scripts("Tokyo 東京 とうきょう トーキョー 12, ৪৫টি") == {
+        "Latin": 5,
+        "Hiragana": 5,
+        "Katakana": 3,
+        "Han": 2,
+        "Bengali": 2,
+    }
     assert text.scripts("１２ ＡＢ ｱ 한") == {"Latin": 2, "Katakana": 1, "Hangul": 1}
     assert text.scripts("12 + 5 = $") == {}
-    assert script_of("ଓ") == "Odia" and script_of("\u0301") == "" and script_of("\ue000") == "" and script_of("ꯀ") == "Meetei Mayek"
+    assert (
+        script_of("ଓ") == "Odia"
+        and script_of("\u0301") == ""
+        and script_of("\ue000") == ""
+        and script_of("ꯀ") == "Meetei Mayek"
+    )
 
 
 def test_joins() -> None:

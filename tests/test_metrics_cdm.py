@@ -16,20 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from latex import require_latex
 
-from sft.cli.comparing import compare
-from sft.cli.serving import eval as eval_verb
+from sft.cli.compare import compare
+from sft.cli.evaluate import eval as eval_verb
 from sft.errors import EngineError, UsageError
-from sft.evaluation import results, suites
-from sft.evaluation.extras import require
-from sft.evaluation.sample_scores import EXTRAS, SCORES, pairs_of
-from sft.jsonl import ocr_sample, write_samples
-from sft.metrics import METRICS, cdm_render, cdm_symbols, function
-from sft.metrics.cdm import cdm, cdm_many, missing
-from sft.metrics.cdm_dvi import Damaged, Metrics, read_metrics, read_pages
-from sft.metrics.cdm_grid import Unreadable
-from sft.metrics.cdm_latex import MAX_SIGNS, Marked, marked
-from sft.metrics.cdm_match import PIXEL, Signs, f1
+from sft.evaluation import results
+from sft.evaluation.scores import EXTRAS, SCORES, pairs_of, require
+from sft.files.jsonl import ocr_sample, write_samples
+from sft.metrics import METRICS, function
+from sft.metrics.cdm import cdm, cdm_many, missing, symbols, typeset
+from sft.metrics.cdm.marked_latex import MAX_SIGNS, Marked, Unreadable, marked
+from sft.metrics.cdm.matching import PIXEL, Signs, f1
+from sft.metrics.cdm.typeset import Damaged, Metrics, read_metrics, read_pages
 from sft.types import Prediction
+from sft.workflows import suites
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "cdm.json").read_text("utf-8"))["pairs"]
@@ -45,40 +44,82 @@ def test_published_values() -> None:
     pairs = [("a=b", "b=a"), (r"\mathbf{x}", "x"), (r"\frac{2}{30}", "2/30"), ("x^2+y^2=z^2", "x^2+y^2=z_2")]
     assert cdm_many(*zip(*pairs, strict=True)) == [1, 1, 0.5, 1]
     assert function("cdm")(ref=r"\frac{2}{30}", pred="2/30") == 0.5
-    assert "texlive" not in METRICS["cdm"].signature and METRICS["cdm"].signature == "cdm|boxes:dvi|near:25|seed:42|faults:published|corpus:mean|version:1.0"
+    assert (
+        "texlive" not in METRICS["cdm"].signature
+        and METRICS["cdm"].signature == "cdm|boxes:dvi|near:25|seed:42|faults:published|corpus:mean|version:1.0"
+    )
 
 
 @pytest.mark.parametrize("pair", GOLDEN, ids=lambda pair: pair["pred"])
 def test_matching_is_the_published_one(pair: dict[str, Any]) -> None:
-    """The signs and boxes that the published code found in its own pictures give its own score; it rounds to three digits."""
-    ref, pred = (Signs(tuple(side["names"]), tuple(tuple(round(place * PIXEL) for place in box) for box in side["boxes"])) for side in pair["signs"])
+    """The signs and boxes that the published code found in its own pictures give its own score; it rounds to three
+    digits.
+    """
+    ref, pred = (
+        Signs(tuple(side["names"]), tuple(tuple(round(place * PIXEL) for place in box) for box in side["boxes"]))
+        for side in pair["signs"]
+    )
     assert f1(ref, pred) == pytest.approx(pair["f1"], abs=0.00051)
     assert f1(ref, ref) == 1
 
 
 def test_whole_scores_are_near_the_published_ones() -> None:
-    """Of formulas that are whole: what is left over are thin signs that the published code does not find in its picture."""
-    whole = [pair for pair in GOLDEN if not any(pair["pred"].count(left) > pair["pred"].count(right) for left, right in ((r"\begin", r"\end"), (r"\left", r"\right")))]
+    """Of formulas that are whole: what is left over are thin signs that the published code does not find in its
+    picture.
+    """
+    whole = [
+        pair
+        for pair in GOLDEN
+        if not any(
+            pair["pred"].count(left) > pair["pred"].count(right)
+            for left, right in ((r"\begin", r"\end"), (r"\left", r"\right"))
+        )
+    ]
     assert len(whole) >= 7
-    for pair, value in zip(whole, cdm_many([pair["ref"] for pair in whole], [pair["pred"] for pair in whole]), strict=True):
+    for pair, value in zip(
+        whole, cdm_many([pair["ref"] for pair in whole], [pair["pred"] for pair in whole]), strict=True
+    ):
         assert value == pytest.approx(pair["f1"], abs=0.006), pair["pred"]
 
 
 SAME = [
-    (r"\[\sum_{i=1}^n x_i\]", r"$\sum_{i=1}^{n}x_{i}$"), (r"\left(x\right)", "(x)"), (r"\big[a\big]", "[a]"), (r"\dfrac12", r"\frac{1}{2}"), ("{1 \\over 2}", r"\frac{1}{2}"),
+    (r"\[\sum_{i=1}^n x_i\]", r"$\sum_{i=1}^{n}x_{i}$"),
+    (r"\left(x\right)", "(x)"),
+    (r"\big[a\big]", "[a]"),
+    (r"\dfrac12", r"\frac{1}{2}"),
+    ("{1 \\over 2}", r"\frac{1}{2}"),
     (r"\begin{pmatrix}a&b\\c&d\end{pmatrix}", r"\left(\begin{array}{cc}a&b\\c&d\end{array}\right)"),
     (r"\begin{align*}a&=b+c\\&=d\end{align*}", r"\begin{aligned}a&=b+c\\&=d\end{aligned}"),
-    (r"\lim_{n\to\infty}\sup a_n", r"\lim_{n\rightarrow\infty}\operatorname{sup}a_n"), (r"f'^{2}\neq 0", r"f^{\prime2}\not=0"), ("α ≤ β…", r"\alpha\leq\beta\ldots"),
+    (r"\lim_{n\to\infty}\sup a_n", r"\lim_{n\rightarrow\infty}\operatorname{sup}a_n"),
+    (r"f'^{2}\neq 0", r"f^{\prime2}\not=0"),
+    ("α ≤ β…", r"\alpha\leq\beta\ldots"),
     (r"\text{if } x", r"\mathrm{if}\,x"),
-    (r"a \tag{1} \label{eq}", "a"), (r"a % b" + "\n" + "c", "ac"), (r"\color{red}{a}\textcolor{blue}{b}", "ab"), (r"\hspace{-1.5em}a\kern 3pt b\\[2pt]", "ab"),
+    (r"a \tag{1} \label{eq}", "a"),
+    (r"a % b" + "\n" + "c", "ac"),
+    (r"\color{red}{a}\textcolor{blue}{b}", "ab"),
+    (r"\hspace{-1.5em}a\kern 3pt b\\[2pt]", "ab"),
     (r"\text{ক 字}", r"\mathrm{ক字}"),
-]  # fmt: skip
+]
 OTHER = [
-    ("a", "b", 0), ("ab", "a", 2 / 3), (r"\hat{a}", "a", 2 / 3), (r"\overline{ab}", "ab", 0.8), (r"\sqrt[3]{x}", r"\sqrt{x}", 0.8), (r"\underbrace{a+b}_{n}", "a+b", 0.75), (r"\foo{a}", "a", 2 / 3),
-    (r"\xrightarrow[a]{b}", r"\xrightarrow{b}", 0.8), (r"\binom{n}{k}", r"\frac{n}{k}", 2 / 3), (r"\overset{!}{=}", "=", 2 / 3), (r"\iint f", r"\int f", 0.5), ("a", r"\left(a", 2 / 3),
+    ("a", "b", 0),
+    ("ab", "a", 2 / 3),
+    (r"\hat{a}", "a", 2 / 3),
+    (r"\overline{ab}", "ab", 0.8),
+    (r"\sqrt[3]{x}", r"\sqrt{x}", 0.8),
+    (r"\underbrace{a+b}_{n}", "a+b", 0.75),
+    (r"\foo{a}", "a", 2 / 3),
+    (r"\xrightarrow[a]{b}", r"\xrightarrow{b}", 0.8),
+    (r"\binom{n}{k}", r"\frac{n}{k}", 2 / 3),
+    (r"\overset{!}{=}", "=", 2 / 3),
+    (r"\iint f", r"\int f", 0.5),
+    ("a", r"\left(a", 2 / 3),
     (r"\substack{a\\b}c", "c", 0.5),
-    ("a", r"\begin{cases}a", 2 / 3), (r"a\bmod b", "ab", 4 / 7), (r"10\%", "10", 0.8), (r"\cdots", "a", 0), (r"\left.a\middle|b\right]", "ab", 2 / 3),
-]  # fmt: skip
+    ("a", r"\begin{cases}a", 2 / 3),
+    (r"a\bmod b", "ab", 4 / 7),
+    (r"10\%", "10", 0.8),
+    (r"\cdots", "a", 0),
+    (r"\left.a\middle|b\right]", "ab", 2 / 3),
+]
 
 
 def test_other_spellings_of_the_same_signs() -> None:
@@ -90,13 +131,33 @@ def test_other_signs() -> None:
     found = cdm_many([ref for ref, _, _ in OTHER], [pred for _, pred, _ in OTHER])
     for (ref, pred, expected), value in zip(OTHER, found, strict=True):
         assert value == pytest.approx(expected), (ref, pred)
-    for (ref, pred, expected), value in zip(OTHER, cdm_many([pred for _, pred, _ in OTHER], [ref for ref, _, _ in OTHER]), strict=True):
+    for (ref, pred, expected), value in zip(
+        OTHER, cdm_many([pred for _, pred, _ in OTHER], [ref for ref, _, _ in OTHER]), strict=True
+    ):
         assert value == pytest.approx(expected), (pred, ref)
 
 
-@pytest.mark.parametrize("broken",
-    [r"\frac{a", "a}", r"\frac{a}", r"\frac", r"x^", r"\left(a}", r"\left a\right)", r"a\right)", r"\end{cases}", "{" * 3000, r"\hat" * 3000, "x" * (MAX_SIGNS + 1), "a" * 20_001, r"\sqrt[3",
-    "{a{b}", r"\substack a"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        r"\frac{a",
+        "a}",
+        r"\frac{a}",
+        r"\frac",
+        r"x^",
+        r"\left(a}",
+        r"\left a\right)",
+        r"a\right)",
+        r"\end{cases}",
+        "{" * 3000,
+        r"\hat" * 3000,
+        "x" * (MAX_SIGNS + 1),
+        "a" * 20_001,
+        r"\sqrt[3",
+        "{a{b}",
+        r"\substack a",
+    ],
+)
 def test_what_is_no_latex(broken: str) -> None:
     """A truth that cannot be set measures nothing; such an answer is wrong."""
     with pytest.raises(Unreadable):
@@ -110,7 +171,7 @@ def test_scores_do_not_depend_on_their_company(monkeypatch: pytest.MonkeyPatch) 
     preds = [f"{ref}{'ab' * (number % 9)}" for number, ref in enumerate(refs[::-1])]
     whole = cdm_many(refs, preds)
     monkeypatch.setattr("sft.metrics.cdm.PART", 4)
-    monkeypatch.setattr(cdm_render, "BATCH", 3)
+    monkeypatch.setattr(typeset, "BATCH", 3)
     assert cdm_many(refs, preds) == whole
     assert cdm_many(refs[::-1], preds[::-1]) == whole[::-1]
     assert len({value for value in whole if value is not None}) > 5 and None in whole
@@ -125,12 +186,32 @@ def test_nothing() -> None:
 
 
 ATTACKS = [
-    r"\input{/etc/passwd}", r"\openout5=x \write5{x}", r"\immediate\write18{touch /tmp/x}", r"\def\x{\x}\x", r"\loop\iftrue\repeat", r"\csname input\endcsname{x}", r"\catcode`\a=0",
-    r"\special{ps: x}", r"\end{document}",
-    "^^5cinput{x}", r"\gdef\alpha{}\global\let\Z\relax", r"\makeatletter\@@input x", r"\pdffiledump offset 0 length 9{/etc/passwd}", r"\usepackage{x}", r"\shipout\hbox{}", r"\count0=5",
-    "\x00\x01\ufeff", r"\begin{document}a\end{document}",
-    "}}$$\\end", r"\Z{1}a\P{2}{b}\U", r"\halign{#\cr a\cr}", "#1", r"\vrule height 9999pt", r"\kern 99999pt a", r"\hspace{16000pt}a",
-]  # fmt: skip
+    r"\input{/etc/passwd}",
+    r"\openout5=x \write5{x}",
+    r"\immediate\write18{touch /tmp/x}",
+    r"\def\x{\x}\x",
+    r"\loop\iftrue\repeat",
+    r"\csname input\endcsname{x}",
+    r"\catcode`\a=0",
+    r"\special{ps: x}",
+    r"\end{document}",
+    "^^5cinput{x}",
+    r"\gdef\alpha{}\global\let\Z\relax",
+    r"\makeatletter\@@input x",
+    r"\pdffiledump offset 0 length 9{/etc/passwd}",
+    r"\usepackage{x}",
+    r"\shipout\hbox{}",
+    r"\count0=5",
+    "\x00\x01\ufeff",
+    r"\begin{document}a\end{document}",
+    "}}$$\\end",
+    r"\Z{1}a\P{2}{b}\U",
+    r"\halign{#\cr a\cr}",
+    "#1",
+    r"\vrule height 9999pt",
+    r"\kern 99999pt a",
+    r"\hspace{16000pt}a",
+]
 
 
 def test_formulas_that_mean_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +225,22 @@ def test_formulas_that_mean_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             latex = marked(attack).latex
         except Unreadable:
             continue
-        for word in ("input", "write", "def", "csname", "catcode", "special", "document", "^^", "pdf", "shipout", "count", "let", "repeat", "package"):
+        for word in (
+            "input",
+            "write",
+            "def",
+            "csname",
+            "catcode",
+            "special",
+            "document",
+            "^^",
+            "pdf",
+            "shipout",
+            "count",
+            "let",
+            "repeat",
+            "package",
+        ):
             assert f"\\{word}" not in latex, attack
     assert not list(tmp_path.iterdir())  # every folder is gone
 
@@ -152,16 +248,19 @@ def test_formulas_that_mean_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_one_formula_never_costs_another_its_score() -> None:
     """What LaTeX stumbles over is found by halves; here it is given what our own writing never gives it."""
     sound = [marked(f"x_{number}+\\frac{{{number}}}{{b}}") for number in range(9)]
-    evil = [Marked(text, ("x",)) for text in (r"\Z{1}x}}}", r"\end{document}", r"\Z{1}{x", r"\undefined\batchmode\csname endinput\endcsname")]
-    found = cdm_render.boxes([*sound[:4], evil[0], *sound[4:6], evil[1], sound[6], evil[2], sound[7], evil[3], sound[8]])
+    evil = [
+        Marked(text, ("x",))
+        for text in (r"\Z{1}x}}}", r"\end{document}", r"\Z{1}{x", r"\undefined\batchmode\csname endinput\endcsname")
+    ]
+    found = typeset.boxes([*sound[:4], evil[0], *sound[4:6], evil[1], sound[6], evil[2], sound[7], evil[3], sound[8]])
     kept = [found[place] for place in (0, 1, 2, 3, 5, 6, 8, 10, 12)]
-    assert kept == cdm_render.boxes(sound) and all(kept)
+    assert kept == typeset.boxes(sound) and all(kept)
 
 
 def test_a_formula_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cdm_render, "SECONDS", 3.0)
+    monkeypatch.setattr(typeset, "SECONDS", 3.0)
     loop = Marked(r"\def\x{\x}\x", ("x",))
-    found = cdm_render.boxes([marked("a"), loop])
+    found = typeset.boxes([marked("a"), loop])
     assert found[0] and found[1] is None
 
 
@@ -169,9 +268,12 @@ def test_latex_may_not_read_or_write_elsewhere(tmp_path: Path, monkeypatch: pyte
     """The second wall behind the first."""
     secret, target = tmp_path / "secret.tex", tmp_path / "written"
     secret.write_text("\\Z{1}x")
-    attacks = [Marked(f"\\input {secret} ", ("x",)), Marked(f"\\immediate\\openout5={target} \\immediate\\write5{{x}}\\immediate\\closeout5 \\Z{{1}}x", ("x",)),
-    Marked(f"\\immediate\\write18{{touch {target}}}\\Z{{1}}x", ("x",))]
-    found = cdm_render.boxes(attacks)
+    attacks = [
+        Marked(f"\\input {secret} ", ("x",)),
+        Marked(f"\\immediate\\openout5={target} \\immediate\\write5{{x}}\\immediate\\closeout5 \\Z{{1}}x", ("x",)),
+        Marked(f"\\immediate\\write18{{touch {target}}}\\Z{{1}}x", ("x",)),
+    ]
+    found = typeset.boxes(attacks)
     assert not found[0] and not target.exists()
 
 
@@ -200,35 +302,89 @@ def test_latex_that_does_not_work_gives_no_zeros(tmp_path: Path, monkeypatch: py
 
     with monkeypatch.context() as patch:
         patch.setattr(subprocess, "run", no_fonts)
-        cdm_render._metrics.cache_clear()
+        typeset._metrics.cache_clear()
         with pytest.raises(EngineError, match="does not work here"):
             cdm(ref="a", pred="b")
     assert cdm(ref="a", pred="a") == 1
 
 
-WORDS = [*cdm_symbols.SYMBOLS, *cdm_symbols.LARGE, *cdm_symbols.INTEGRALS, *cdm_symbols.DOTS, *cdm_symbols.NAMES, *cdm_symbols.LIMITS, *cdm_symbols.MODULO, *cdm_symbols.DELIMITERS,
-    *cdm_symbols.SIZES, *cdm_symbols.ACCENTS,
-         *cdm_symbols.STRETCHED, *cdm_symbols.LONG_ARROWS, *cdm_symbols.STACKED, *cdm_symbols.INFIX, *cdm_symbols.FONTS, *cdm_symbols.CLASSES, *cdm_symbols.STYLES, *cdm_symbols.SPACES,
-         *cdm_symbols.HIDDEN, *cdm_symbols.PLAIN,
-         *cdm_symbols.ESCAPED, "\\not", "\\substack", "\\sqrt", "\\frac", "\\binom", "\\foo", "ক", "\\limits", "_", "^", "'", "&", "\\\\", "[", "]", "{", "}"]  # fmt: skip
+WORDS = [
+    *symbols.SYMBOLS,
+    *symbols.LARGE,
+    *symbols.INTEGRALS,
+    *symbols.DOTS,
+    *symbols.NAMES,
+    *symbols.LIMITS,
+    *symbols.MODULO,
+    *symbols.DELIMITERS,
+    *symbols.SIZES,
+    *symbols.ACCENTS,
+    *symbols.STRETCHED,
+    *symbols.LONG_ARROWS,
+    *symbols.STACKED,
+    *symbols.INFIX,
+    *symbols.FONTS,
+    *symbols.CLASSES,
+    *symbols.STYLES,
+    *symbols.SPACES,
+    *symbols.HIDDEN,
+    *symbols.PLAIN,
+    *symbols.ESCAPED,
+    "\\not",
+    "\\substack",
+    "\\sqrt",
+    "\\frac",
+    "\\binom",
+    "\\foo",
+    "ক",
+    "\\limits",
+    "_",
+    "^",
+    "'",
+    "&",
+    "\\\\",
+    "[",
+    "]",
+    "{",
+    "}",
+]
 
 
 def test_every_command_is_set_without_an_error() -> None:
     """Each alone, with arguments for those that want them: its page is there, and every sign on it has a box."""
-    alone = [marked(f"{word}{{x}}{{y}} z" if word not in ("&", "{", "}", "]", "[") else "z") for word in sorted(set(WORDS) - set(cdm_symbols.SWITCHES))]
-    for formula, boxes in zip(alone, cdm_render.boxes(alone), strict=True):
+    alone = [
+        marked(f"{word}{{x}}{{y}} z" if word not in ("&", "{", "}", "]", "[") else "z")
+        for word in sorted(set(WORDS) - set(symbols.SWITCHES))
+    ]
+    for formula, boxes in zip(alone, typeset.boxes(alone), strict=True):
         assert boxes is not None and boxes.keys() == set(range(1, len(formula.names) + 1)), formula
 
 
 def nested(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.one_of(
-        inner.map("{{{}}}".format), inner.map(r"\left({}\right]".format), inner.map(r"\sqrt[{}]{{x}}".format), st.tuples(inner, inner).map(lambda two: f"\\frac{{{two[0]}}}{{{two[1]}}}_{{{two[1]}}}"),
-        st.tuples(inner, inner).map(lambda two: f"\\begin{{pmatrix}}{two[0]}&{two[1]}\\\\{two[1]}\\end{{pmatrix}}"), st.lists(inner, min_size=1, max_size=3).map(" ".join),
-    )  # fmt: skip
+        inner.map("{{{}}}".format),
+        inner.map(r"\left({}\right]".format),
+        inner.map(r"\sqrt[{}]{{x}}".format),
+        st.tuples(inner, inner).map(lambda two: f"\\frac{{{two[0]}}}{{{two[1]}}}_{{{two[1]}}}"),
+        st.tuples(inner, inner).map(lambda two: f"\\begin{{pmatrix}}{two[0]}&{two[1]}\\\\{two[1]}\\end{{pmatrix}}"),
+        st.lists(inner, min_size=1, max_size=3).map(" ".join),
+    )
 
 
 @settings(max_examples=6)
-@given(st.lists(st.recursive(st.lists(st.sampled_from([word for word in WORDS if word not in "{}"]), min_size=1, max_size=5).map(" ".join), nested, max_leaves=6), min_size=60, max_size=60))
+@given(
+    st.lists(
+        st.recursive(
+            st.lists(st.sampled_from([word for word in WORDS if word not in "{}"]), min_size=1, max_size=5).map(
+                " ".join
+            ),
+            nested,
+            max_leaves=6,
+        ),
+        min_size=60,
+        max_size=60,
+    )
+)
 def test_whatever_is_read_can_be_set(formulas: list[str]) -> None:
     """LaTeX finds no fault in what is written for it, so one run gives all pages; and a formula equals itself."""
     readable = []
@@ -237,11 +393,25 @@ def test_whatever_is_read_can_be_set(formulas: list[str]) -> None:
             readable.append(marked(formula))
         except Unreadable:
             continue
-    pages, clean = cdm_render._run(readable)
+    pages, clean = typeset._run(readable)
     assert clean and pages.keys() == set(range(1, len(readable) + 1))
 
 
-PIECES = [*"ab{}[]^_&'\\$%#~ ", "\\frac", "\\left(", "\\right)", "\\begin{array}{c}", "\\end{array}", "\\over", "\\\\", "\\sqrt", "\\rm", "\\text", "\\tag", "\\limits"]
+PIECES = [
+    *"ab{}[]^_&'\\$%#~ ",
+    "\\frac",
+    "\\left(",
+    "\\right)",
+    "\\begin{array}{c}",
+    "\\end{array}",
+    "\\over",
+    "\\\\",
+    "\\sqrt",
+    "\\rm",
+    "\\text",
+    "\\tag",
+    "\\limits",
+]
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
@@ -268,8 +438,17 @@ def test_damaged_output_is_no_traceback(noise: bytes, cut: int) -> None:
 
 
 def preds() -> list[Prediction]:
-    rows = [("Formula Recognition:", r"\[\frac{2}{30}\]", "2/30"), ("Formula Recognition:", "x", "x"), ("Formula Recognition:", r"\frac{x", "x"), ("OCR:", "a", "b"), ("Formula Recognition:", "x", "")]
-    return [Prediction(number, "a.png", prompt, ref, answer, "stop", 0.1, "lost" if number == 5 else "") for number, (prompt, ref, answer) in enumerate(rows, 1)]
+    rows = [
+        ("Formula Recognition:", r"\[\frac{2}{30}\]", "2/30"),
+        ("Formula Recognition:", "x", "x"),
+        ("Formula Recognition:", r"\frac{x", "x"),
+        ("OCR:", "a", "b"),
+        ("Formula Recognition:", "x", ""),
+    ]
+    return [
+        Prediction(number, "a.png", prompt, ref, answer, "stop", 0.1, "lost" if number == 5 else "")
+        for number, (prompt, ref, answer) in enumerate(rows, 1)
+    ]
 
 
 def test_only_where_it_is_asked_for() -> None:
@@ -280,7 +459,9 @@ def test_only_where_it_is_asked_for() -> None:
     known, unscored = results.scored(preds(), ["cdm"])
     assert known == found and not unscored
     row = {"data": "x.jsonl"}
-    assert suites.Suite.model_validate({"name": "a", "sets": {"b": row, "c": {**row, "metrics": ["similarity", "cdm"]}}}).extras == {"cdm"}
+    assert suites.Suite.model_validate(
+        {"name": "a", "sets": {"b": row, "c": {**row, "metrics": ["similarity", "cdm"]}}}
+    ).extras == {"cdm"}
     assert suites.Suite.model_validate({"name": "a", "sets": {"b": row}}).extras == set()
 
 
@@ -304,8 +485,21 @@ def test_evaluate_and_compare(tmp_path: Path) -> None:
     """The score in every file that a person looks at."""
     rows = [ocr_sample("a.png", "Formula Recognition:", pred.ref) for pred in preds()[:3]]
     write_samples(tmp_path / "data.jsonl", rows)
-    (tmp_path / "pred.jsonl").write_text("".join(json.dumps({"id": pred.id, "pred": pred.pred}) + "\n" for pred in preds()[:3]), "utf-8")
-    command = [sys.executable, str(ROOT / "eval" / "evaluate.py"), "--pred", str(tmp_path / "pred.jsonl"), "--data", str(tmp_path / "data.jsonl"), "-o", str(tmp_path / "out"), "--metric", "cdm"]
+    (tmp_path / "pred.jsonl").write_text(
+        "".join(json.dumps({"id": pred.id, "pred": pred.pred}) + "\n" for pred in preds()[:3]), "utf-8"
+    )
+    command = [
+        sys.executable,
+        str(ROOT / "eval" / "evaluate.py"),
+        "--pred",
+        str(tmp_path / "pred.jsonl"),
+        "--data",
+        str(tmp_path / "data.jsonl"),
+        "-o",
+        str(tmp_path / "out"),
+        "--metric",
+        "cdm",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "out" / "results.json").read_text("utf-8"))
@@ -314,5 +508,7 @@ def test_evaluate_and_compare(tmp_path: Path) -> None:
     assert "CDM" in (tmp_path / "out" / "report.md").read_text("utf-8")
     ran = CliRunner().invoke(compare, [f"a={tmp_path / 'out'}", f"b={tmp_path / 'out'}", "--metric", "cdm", "--json"])
     assert any(line["metric"] == "cdm" for line in json.loads(ran.stdout)["lines"]), ran.output
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env={**os.environ, "PATH": str(tmp_path)})
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=ROOT, env={**os.environ, "PATH": str(tmp_path)}
+    )
     assert done.returncode == 2 and "there is no latex" in done.stderr and "hint" in done.stderr

@@ -44,8 +44,13 @@ def number(text: str) -> float | None:
 
 def by_definition(ref: list[list[str]], pred: list[list[str]]) -> set[float]:
     """F1 for every best pairing of the keys, tried out one by one; ties are left to whoever pairs."""
+
     def points(rows: list[list[str]]) -> list[tuple[str, str]]:
-        return list({f"{row[0]} {head}": cell for row in rows[1:] for head, cell in zip(rows[0][1:], row[1:], strict=False)}.items())
+        return list(
+            {
+                f"{row[0]} {head}": cell for row in rows[1:] for head, cell in zip(rows[0][1:], row[1:], strict=False)
+            }.items()
+        )
 
     def value(left: str, right: str) -> float:
         a, b = number(left), number(right)
@@ -75,7 +80,9 @@ def by_definition(ref: list[list[str]], pred: list[list[str]]) -> set[float]:
 
 
 cells = st.sampled_from(["year", "a", "ab", "brazil", "0", "0.0", "10", "10.5", "11", "5%", "0.05", "1,000", ""])
-tables = st.integers(1, 3).flatmap(lambda width: st.lists(st.lists(cells, min_size=width, max_size=width), min_size=1, max_size=3))
+tables = st.integers(1, 3).flatmap(
+    lambda width: st.lists(st.lists(cells, min_size=width, max_size=width), min_size=1, max_size=3)
+)
 
 
 @given(tables, tables)
@@ -89,11 +96,19 @@ def test_f1_is_that_of_a_best_pairing(ref: list[list[str]], pred: list[list[str]
 @pytest.mark.parametrize(
     ("ref", "pred", "wanted"),
     [
-        ("", "", (1, 1, 1)), (TARGET, "", (1, 0, 0)), ("", TARGET, (0, 1, 0)), (TARGET, TARGET, (1, 1, 1)), (TARGET, "garbage", (1, 0, 0)),
-        ("a | b\nx | 0", "a | b\nx | 0.0", (1, 1, 1)), ("a | b\nx | 0", "a | b\nx | 5", (0, 0, 0)), ("a | b\nx | -5", "a | b\nx | 100", (0, 0, 0)),
-        ("A | B\nX | Y", "a | b\nx | y", (1, 1, 1)), ("a | b\nx | inf", "a | b\nx | inf", (1, 1, 1)), ("a | b\nx | nan", "a | b\nx | 5", (0, 0, 0)),
+        ("", "", (1, 1, 1)),
+        (TARGET, "", (1, 0, 0)),
+        ("", TARGET, (0, 1, 0)),
+        (TARGET, TARGET, (1, 1, 1)),
+        (TARGET, "garbage", (1, 0, 0)),
+        ("a | b\nx | 0", "a | b\nx | 0.0", (1, 1, 1)),
+        ("a | b\nx | 0", "a | b\nx | 5", (0, 0, 0)),
+        ("a | b\nx | -5", "a | b\nx | 100", (0, 0, 0)),
+        ("A | B\nX | Y", "a | b\nx | y", (1, 1, 1)),
+        ("a | b\nx | inf", "a | b\nx | inf", (1, 1, 1)),
+        ("a | b\nx | nan", "a | b\nx | 5", (0, 0, 0)),
     ],
-)  # fmt: skip
+)
 def test_edges(ref: str, pred: str, wanted: tuple[float, float, float]) -> None:
     assert rms(ref=ref, pred=pred) == pytest.approx(wanted)
 
@@ -102,12 +117,17 @@ def test_the_references_zero() -> None:
     assert rms(ref="a | b\nx | 0", pred="a | b\nx | 0.0", as_published=True).f1 == 0.0
 
 
-@pytest.mark.parametrize(("ref", "pred", "wanted"), [("", "", 1), ("5", "", 0), ("", "5", 0), ("0", "5", 0), ("0", "0.0", 1), ("-5", "100", 0), ("1 | 2", "2 | 1", 1)])
+@pytest.mark.parametrize(
+    ("ref", "pred", "wanted"),
+    [("", "", 1), ("5", "", 0), ("", "5", 0), ("0", "5", 0), ("0", "0.0", 1), ("-5", "100", 0), ("1 | 2", "2 | 1", 1)],
+)
 def test_numbers(ref: str, pred: str, wanted: float) -> None:
     assert rnss(ref=ref, pred=pred) == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize(("ref", "pred", "wanted"), [("10%", "0.1", 1), ("10% | 90%", "90% | 1%", 0.55), ("10%", "10", 0)])
+@pytest.mark.parametrize(
+    ("ref", "pred", "wanted"), [("10%", "0.1", 1), ("10% | 90%", "90% | 1%", 0.55), ("10%", "10", 0)]
+)
 def test_per_cent_are_numbers(ref: str, pred: str, wanted: float) -> None:
     assert rnss(ref=ref, pred=pred) == pytest.approx(wanted)
 

@@ -30,15 +30,28 @@ def test_values_of_a_published_implementation() -> None:
 @pytest.mark.parametrize(
     ("ref", "pred", "top", "con"),
     [
-        (OTSL, OTSL, 1, 1), ("", "", 1, 1), (OTSL, "", 0, 0), ("", OTSL, 0, 0), (OTSL, "no table", 0, 0), ("<ecel><nl>", "<ecel><nl>", 1, 1),
-        (OTSL, "<fcel>a<fcel>b<nl>", 4 / 6, 4 / 6), (OTSL, "<fcel>c<fcel>d<nl>", 4 / 6, 4 / 6), (OTSL, "<fcel>b<nl><fcel>d<nl>", 4 / 6, 4 / 6),
+        (OTSL, OTSL, 1, 1),
+        ("", "", 1, 1),
+        (OTSL, "", 0, 0),
+        ("", OTSL, 0, 0),
+        (OTSL, "no table", 0, 0),
+        ("<ecel><nl>", "<ecel><nl>", 1, 1),
+        (OTSL, "<fcel>a<fcel>b<nl>", 4 / 6, 4 / 6),
+        (OTSL, "<fcel>c<fcel>d<nl>", 4 / 6, 4 / 6),
+        (OTSL, "<fcel>b<nl><fcel>d<nl>", 4 / 6, 4 / 6),
         (OTSL, "<fcel>c<fcel>d<nl><fcel>a<fcel>b<nl>", 1, 0.5),  # rows are never moved: one of them is aligned
         (OTSL, SPAN, 3 / 4, 3 / 4),  # two slots of 1 / 2 each; of the texts, a for b is wrong
-        (OTSL, OTSL.replace("d", "xyz"), 1, 3 / 4), (OTSL, OTSL.replace("d", "dx"), 1, (3 + 2 / 3) / 4),
-        ("<table><tr><td>a</td></tr><tr><td>a</td><td>b<br></td></tr></table>", "<table><tr><td>a</td></tr></table>", 2 / 5, 2 / 5),
+        (OTSL, OTSL.replace("d", "xyz"), 1, 3 / 4),
+        (OTSL, OTSL.replace("d", "dx"), 1, (3 + 2 / 3) / 4),
+        (
+            "<table><tr><td>a</td></tr><tr><td>a</td><td>b<br></td></tr></table>",
+            "<table><tr><td>a</td></tr></table>",
+            2 / 5,
+            2 / 5,
+        ),
         ("<table><tr><td rowspan='x'>a&nbsp;</td></tr></table>", "<table><tr><td>a</td></tr></table>", 1, 1),
     ],
-)  # fmt: skip
+)
 def test_values(ref: str, pred: str, top: float, con: float) -> None:
     assert grits_top(ref=ref, pred=pred) == pytest.approx(top)
     assert grits_con(ref=ref, pred=pred) == pytest.approx(con)
@@ -71,11 +84,16 @@ def slots(grid: Grid) -> list[list[tuple[str, frozenset[tuple[int, int]]]]]:
     for row, column, cell in grid.cells:
         for i in range(cell.rowspan):
             for j in range(cell.colspan):
-                found[row + i, column + j] = cell.text, frozenset((down - i, right - j) for down in range(cell.rowspan) for right in range(cell.colspan))
+                found[row + i, column + j] = (
+                    cell.text,
+                    frozenset((down - i, right - j) for down in range(cell.rowspan) for right in range(cell.colspan)),
+                )
     return [[found[row, column] for column in range(grid.shape[1])] for row in range(grid.shape[0])]
 
 
-def alike(left: tuple[str, frozenset[tuple[int, int]]], right: tuple[str, frozenset[tuple[int, int]]]) -> tuple[float, float]:
+def alike(
+    left: tuple[str, frozenset[tuple[int, int]]], right: tuple[str, frozenset[tuple[int, int]]]
+) -> tuple[float, float]:
     @cache
     def common(i: int, j: int) -> int:
         if i == len(left[0]) or j == len(right[0]):
@@ -103,9 +121,21 @@ def test_between_what_the_definition_allows(ref: Grid, pred: Grid) -> None:
     left, right = slots(ref), slots(pred)
     size = ref.shape[0] * ref.shape[1] + pred.shape[0] * pred.shape[1]
     for index, measure in enumerate((grits_top, grits_con)):
-        by_rows = bound([[bound([[alike(a, b)[index] for b in other] for a in row], len(other)) for other in right] for row in left], len(right))
+        by_rows = bound(
+            [
+                [bound([[alike(a, b)[index] for b in other] for a in row], len(other)) for other in right]
+                for row in left
+            ],
+            len(right),
+        )
         turned, others = list(zip(*left, strict=True)), list(zip(*right, strict=True))
-        by_columns = bound([[bound([[alike(a, b)[index] for b in other] for a in row], len(other)) for other in others] for row in turned], len(others))
+        by_columns = bound(
+            [
+                [bound([[alike(a, b)[index] for b in other] for a in row], len(other)) for other in others]
+                for row in turned
+            ],
+            len(others),
+        )
         score = measure(ref=ref, pred=pred)
         assert 0 <= score <= 2 * min(by_rows, by_columns) / size + 1e-9 <= 1 + 1e-9
         assert measure(ref=ref, pred=ref) == 1
@@ -117,9 +147,20 @@ def test_between_what_the_definition_allows(ref: Grid, pred: Grid) -> None:
 @settings(max_examples=50, deadline=None)
 def test_a_part_of_a_table_is_found(ref: Grid, data: st.DataObject) -> None:
     """Rows and columns left out of a table without spans: what is left scores in full, whichever way round."""
-    plain = Grid.from_rows([[f"{row},{column}:{text}" for column, text in enumerate(line)] for row, line in enumerate(ref.filled("repeat"))])
+    plain = Grid.from_rows(
+        [
+            [f"{row},{column}:{text}" for column, text in enumerate(line)]
+            for row, line in enumerate(ref.filled("repeat"))
+        ]
+    )
     keep = [data.draw(st.sets(st.integers(0, size - 1), min_size=1)) for size in plain.shape]
-    part = Grid.from_rows([[text or "" for column, text in enumerate(line) if column in keep[1]] for row, line in enumerate(plain.rows) if row in keep[0]])
+    part = Grid.from_rows(
+        [
+            [text or "" for column, text in enumerate(line) if column in keep[1]]
+            for row, line in enumerate(plain.rows)
+            if row in keep[0]
+        ]
+    )
     wanted = 2 * part.shape[0] * part.shape[1] / (plain.shape[0] * plain.shape[1] + part.shape[0] * part.shape[1])
     assert grits_top(ref=plain, pred=part) == grits_top(ref=part, pred=plain) == pytest.approx(wanted)
     assert grits_con(ref=plain, pred=plain) == 1
@@ -142,7 +183,11 @@ def test_limits_and_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     large = "".join("<fcel>a" * 30 + "<nl>" for _ in range(40))
     before = [grits_top(ref=large, pred=OTSL), grits_con(ref=large, pred=OTSL), grits_con(ref=large, pred=large)]
     monkeypatch.setattr(grits, "BLOCK", 50)
-    assert [grits_top(ref=large, pred=OTSL), grits_con(ref=large, pred=OTSL), grits_con(ref=large, pred=large)] == before
+    assert [
+        grits_top(ref=large, pred=OTSL),
+        grits_con(ref=large, pred=OTSL),
+        grits_con(ref=large, pred=large),
+    ] == before
     for name, value in (("MAX_PAIRS", 4799), ("MAX_LINES", 79)):
         with monkeypatch.context() as patch:
             patch.setattr(grits, name, value)
@@ -153,7 +198,14 @@ def test_limits_and_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "pred",
-    ["<fcel>" * 20_000, "<nl>" * 200_000, "<lcel><ucel><xcel><nl>" * 5_000, "<table><tr><td>" + "x" * 900_000, '<table><tr><td rowspan="99999" colspan="99999">x', "<fcel>\ud800<nl>"],
+    [
+        "<fcel>" * 20_000,
+        "<nl>" * 200_000,
+        "<lcel><ucel><xcel><nl>" * 5_000,
+        "<table><tr><td>" + "x" * 900_000,
+        '<table><tr><td rowspan="99999" colspan="99999">x',
+        "<fcel>\ud800<nl>",
+    ],
 )
 def test_hostile_answers_have_scores(pred: str) -> None:
     assert 0 <= grits_top(ref=OTSL, pred=pred) < 1

@@ -29,10 +29,18 @@ def test_paddle_deletes_blanks_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("Hello, World!\n1.5 %", "HelloWorld15"), ("b/test", "best"), ("a\\tb\\nc", "abc"), ("a_b", "a_b"), ("中文（括号）", "中文括号"),
-        (r"$\alpha$ and \(x_1^2\)", "αandx_12"), ("$5 and $6", "5and6"), (r"\(open", "open"), ("$x$", "x"), (r"$\frac{", "frac"),
+        ("Hello, World!\n1.5 %", "HelloWorld15"),
+        ("b/test", "best"),
+        ("a\\tb\\nc", "abc"),
+        ("a_b", "a_b"),
+        ("中文（括号）", "中文括号"),
+        (r"$\alpha$ and \(x_1^2\)", "αandx_12"),
+        ("$5 and $6", "5and6"),
+        (r"\(open", "open"),
+        ("$x$", "x"),
+        (r"$\frac{", "frac"),
     ],
-)  # fmt: skip
+)
 def test_omnidocbench_as_published(text: str, wanted: str) -> None:
     """Values of OmniDocBench's clean_string(textblock2unicode(text))."""
     assert omnidocbench(text) == wanted
@@ -53,7 +61,11 @@ def test_every_profile_takes_every_text(text: str) -> None:
     assert paddle(paddle(text)) == paddle(text)
 
 
-@pytest.mark.parametrize("text", ["\\(" * 500_000, "$x^" * 330_000, "$" + "\\alpha " * 140_000 + "$", "$\\" * 400_000, "{" * 1_000_000], ids=["open", "many", "long", "escapes", "braces"])
+@pytest.mark.parametrize(
+    "text",
+    ["\\(" * 500_000, "$x^" * 330_000, "$" + "\\alpha " * 140_000 + "$", "$\\" * 400_000, "{" * 1_000_000],
+    ids=["open", "many", "long", "escapes", "braces"],
+)
 def test_hostile_texts(text: str) -> None:
     assert len(omnidocbench(text)) < len(text)
 

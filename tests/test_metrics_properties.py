@@ -1,4 +1,6 @@
-"""What holds for every metric of METRICS that needs no other program: range, identity, symmetry, no gain by corruption, and no say of the order of samples."""
+"""What holds for every metric of METRICS that needs no other program: range, identity, symmetry, no gain by
+corruption, and no say of the order of samples.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,33 @@ Pair = tuple[str, str]
 ABOVE_ONE = {"cer", "wer", "cer_graphemes", "cer_lines", "cer_unspaced", "length_ratio", "replacements"}  # not clipped
 BELOW_ZERO = {"teds", "teds_s", "teds_strict"}  # tables of very different shape
 SYMMETRIC = {
-    "ned", "ned_omnidocbench", "ned_paddle", "exact", "teds", "teds_s", "cell_f1", "cell_f1_fuzzy", "shape", "structure", "formula_ned", "formula_token_ned", "formula_exact", "chart_cell_f1",
+    "ned",
+    "ned_omnidocbench",
+    "ned_paddle",
+    "exact",
+    "teds",
+    "teds_s",
+    "cell_f1",
+    "cell_f1_fuzzy",
+    "shape",
+    "structure",
+    "formula_ned",
+    "formula_token_ned",
+    "formula_exact",
+    "chart_cell_f1",
     "chart_cell_f1_fuzzy",
-}  # fmt: skip
-BLIND = {"teds_s", "shape", "structure", "grits_top", "formula_parses"}  # to what stands in a cell, or to what the truth is
+}
+BLIND = {
+    "teds_s",
+    "shape",
+    "structure",
+    "grits_top",
+    "formula_parses",
+}  # to what stands in a cell, or to what the truth is
 BLIND_TO_ROWS = {"rnss"}  # as published: numbers that are missing find no partner, and only partners cost
-RECORDS = {name: metric for name, metric in METRICS.items() if name != "cdm"}  # which starts LaTeX for every sample, and has tests of its own
+RECORDS = {
+    name: metric for name, metric in METRICS.items() if name != "cdm"
+}  # which starts LaTeX for every sample, and has tests of its own
 PAIRED = {name: metric for name, metric in RECORDS.items() if metric.takes == ("ref", "pred")}
 
 
@@ -47,16 +70,29 @@ def formula(tokens: Sequence[str]) -> str:
 
 
 def boxes(cells: st.SearchStrategy[str], least: int = 1) -> st.SearchStrategy[Rows]:
-    return st.tuples(st.integers(least, 4), st.integers(least, 4)).flatmap(lambda size: st.lists(st.lists(cells, min_size=size[1], max_size=size[1]), min_size=size[0], max_size=size[0]))
+    return st.tuples(st.integers(least, 4), st.integers(least, 4)).flatmap(
+        lambda size: st.lists(st.lists(cells, min_size=size[1], max_size=size[1]), min_size=size[0], max_size=size[0])
+    )
 
 
 text_answers = st.text(alphabet="aAb \n২৩কা্é👩א\u0301\ufffd", max_size=14)
 ANSWERS: dict[str, st.SearchStrategy[str]] = {
-    "text": text_answers, "any": text_answers,
-    "table": st.one_of(boxes(st.sampled_from(["", "a", "ab", "12.5", "কা"])).map(otsl), st.just(""), st.just("no table")),
-    "formula": st.lists(st.sampled_from(["x", "y", "1", "+", "=", "^", "_", "{", "}", r"\frac", r"\alpha", r"\left(", "\\", "中"]), max_size=9).map(formula),
-    "chart": st.one_of(boxes(st.sampled_from(["year", "a", "ab", "0", "0.0", "-5", "10", "10.5", "5%", "1,000"]), 2).map(chart), st.just("")),
-}  # fmt: skip
+    "text": text_answers,
+    "any": text_answers,
+    "table": st.one_of(
+        boxes(st.sampled_from(["", "a", "ab", "12.5", "কা"])).map(otsl), st.just(""), st.just("no table")
+    ),
+    "formula": (
+        st.lists(
+            st.sampled_from(["x", "y", "1", "+", "=", "^", "_", "{", "}", r"\frac", r"\alpha", r"\left(", "\\", "中"]),
+            max_size=9,
+        ).map(formula)
+    ),
+    "chart": st.one_of(
+        boxes(st.sampled_from(["year", "a", "ab", "0", "0.0", "-5", "10", "10.5", "5%", "1,000"]), 2).map(chart),
+        st.just(""),
+    ),
+}
 
 
 def score(metric: Metric, ref: str, pred: str) -> float | None:
@@ -99,9 +135,14 @@ def test_symmetry(name: str, data: st.DataObject) -> None:
 
 
 PLAIN: Rows = [[f"row{row}col{column}" for column in range(4)] for row in range(5)]
-NUMBERS: Rows = [["year", *(f"{letter * 8}" for letter in "pqr")], *([f"{name * 6}", *(str(7 + 10**row * (column + 1)) for column in range(3))] for row, name in enumerate("abcd"))]
+NUMBERS: Rows = [
+    ["year", *(f"{letter * 8}" for letter in "pqr")],
+    *([f"{name * 6}", *(str(7 + 10**row * (column + 1)) for column in range(3))] for row, name in enumerate("abcd")),
+]
 TOKENS = [chr(97 + number) for number in range(20)]
-SENTENCE = list("মার্চ মাসের আয় ও ব্যয় ২,৩৪১ টাকা")  # one script, or `script_share` would rise where letters of the other fall out
+SENTENCE = list(
+    "মার্চ মাসের আয় ও ব্যয় ২,৩৪১ টাকা"
+)  # one script, or `script_share` would rise where letters of the other fall out
 
 
 def spoilt(task: str, order: random.Random) -> list[str]:
@@ -113,8 +154,15 @@ def spoilt(task: str, order: random.Random) -> list[str]:
     elif task == "formula":
         units, write, places = list(TOKENS), formula, list(range(len(TOKENS)))
     else:
-        units, write = [list(row) for row in (PLAIN if task == "table" else NUMBERS)], otsl if task == "table" else chart
-        places = [(row, column) for row in range(task == "chart", len(units)) for column in range(task == "chart", len(units[0]))]
+        units, write = (
+            [list(row) for row in (PLAIN if task == "table" else NUMBERS)],
+            otsl if task == "table" else chart,
+        )
+        places = [
+            (row, column)
+            for row in range(task == "chart", len(units))
+            for column in range(task == "chart", len(units[0]))
+        ]
     order.shuffle(places)
     found = [write(units)]
     for place in places:
@@ -168,7 +216,9 @@ def test_a_sample_does_not_know_what_came_before_it(metric: Metric, data: st.Dat
 def test_a_corpus_does_not_mind_the_order(samples: list[Pair], order: random.Random) -> None:
     places = list(range(len(samples)))
     order.shuffle(places)
-    (refs, preds), (other_refs, other_preds) = (zip(*chosen, strict=True) for chosen in (samples, [samples[place] for place in places]))
+    (refs, preds), (other_refs, other_preds) = (
+        zip(*chosen, strict=True) for chosen in (samples, [samples[place] for place in places])
+    )
     for measure in (cer_batch, wer_batch, ned_batch):
         one, other = measure(refs=refs, preds=preds), measure(refs=other_refs, preds=other_preds)
         assert one.pooled == other.pooled
@@ -180,6 +230,8 @@ def test_a_corpus_does_not_mind_the_order(samples: list[Pair], order: random.Ran
         assert pooled(edits) == pooled([edits[place] for place in places]) == one.pooled
     assert bleu_corpus(refs=refs, preds=preds) == pytest.approx(bleu_corpus(refs=other_refs, preds=other_preds))
     tasks, reasons = [Task.OCR] * len(samples), ["stop"] * len(samples)
-    assert health(refs=refs, preds=preds, finish_reasons=reasons, tasks=tasks) == health(refs=other_refs, preds=other_preds, finish_reasons=reasons, tasks=tasks)
+    assert health(refs=refs, preds=preds, finish_reasons=reasons, tasks=tasks) == health(
+        refs=other_refs, preds=other_preds, finish_reasons=reasons, tasks=tasks
+    )
     errors = [float(len(pred)) for pred in preds]
     assert worst_share(errors) == worst_share([errors[place] for place in places])

@@ -22,9 +22,13 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
 }
 LOOP = "abcdefgh " * 30
 BROKEN: dict[str, dict[str, Any]] = {
-    "replacements": {"pred": "a\ufffdb"}, "empty": {"pred": " \n"}, "truncated": {"finish_reason": "length"}, "runaway": {"ref": "ab", "pred": LOOP},
-    "repetition": {"pred": LOOP}, "wrong_format": {"pred": "<table><tr><td>x</td></tr></table>", "task": Task.TABLE},
-}  # fmt: skip
+    "replacements": {"pred": "a\ufffdb"},
+    "empty": {"pred": " \n"},
+    "truncated": {"finish_reason": "length"},
+    "runaway": {"ref": "ab", "pred": LOOP},
+    "repetition": {"pred": LOOP},
+    "wrong_format": {"pred": "<table><tr><td>x</td></tr></table>", "task": Task.TABLE},
+}
 SOUND: dict[str, Any] = {"ref": OTSL, "pred": OTSL, "finish_reason": "stop", "task": Task.TABLE}
 
 
@@ -41,7 +45,10 @@ def test_a_record_agrees_with_its_function(metric: Metric) -> None:
         good, bad = measure(**{name: SOUND[name] for name in metric.takes}), measure(**BROKEN[metric.name])
     else:
         ref, right, wrong = SAMPLES[metric.task]
-        good, bad = (measure(**{name: value for name, value in (("ref", ref), ("pred", answer)) if name in metric.takes}) for answer in (right, wrong))
+        good, bad = (
+            measure(**{name: value for name, value in (("ref", ref), ("pred", answer)) if name in metric.takes})
+            for answer in (right, wrong)
+        )
         assert good == (1 if metric.higher_is_better else 0), "a right answer is not perfect"
     assert (good > bad) == metric.higher_is_better and good != bad
 

@@ -1,4 +1,6 @@
-"""SCRM: a second statement of the published definition where its faults play no part, each fault by name, and the edges."""
+"""SCRM: a second statement of the published definition where its faults play no part, each fault by name, and the
+edges.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,16 @@ def value(text: str) -> float | str:
 
 
 def published(ref: Table, pred: Table, edits: int, share: float) -> float:
-    """IoU of the sets of triples, each triple of the answer counted that fits any of the truth; no zero, negative or similar label given."""
+    """IoU of the sets of triples, each triple of the answer counted that fits any of the truth; no zero, negative or
+    similar label given.
+    """
+
     def triples(rows: Table) -> set[tuple[str, float | str]]:
-        return {("".join(sorted((row[0], head))).lower(), value(cell)) for row in rows[1:] for head, cell in zip(rows[0][1:], row[1:], strict=False)}
+        return {
+            ("".join(sorted((row[0], head))).lower(), value(cell))
+            for row in rows[1:]
+            for head, cell in zip(rows[0][1:], row[1:], strict=False)
+        }
 
     def fits(found: tuple[str, float | str], label: tuple[str, float | str]) -> bool:
         if isinstance(found[1], float) and isinstance(label[1], float):
@@ -37,7 +46,11 @@ def published(ref: Table, pred: Table, edits: int, share: float) -> float:
 
 
 def spoilt(rng: random.Random, cell: str) -> str:
-    return str(round(float(cell) * rng.choice([1.01, 1.04, 1.08, 1.5]), 3)) if cell.isdigit() else cell + rng.choice(["a", "bbbb"])
+    return (
+        str(round(float(cell) * rng.choice([1.01, 1.04, 1.08, 1.5]), 3))
+        if cell.isdigit()
+        else cell + rng.choice(["a", "bbbb"])
+    )
 
 
 def test_equals_the_published_definition_where_no_fault_plays_a_part() -> None:
@@ -45,10 +58,21 @@ def test_equals_the_published_definition_where_no_fault_plays_a_part() -> None:
     for _ in range(300):
         height, width = rng.randint(2, 6), rng.randint(2, 5)
         ref = [["year", *(f"column{'abcdef'[number] * 9}" for number in range(1, width))]]
-        ref += [[f"row{'uvwxyz'[row] * 9}", *(rng.choice([str(rng.randint(1, 900)), f"word{'qrs'[rng.randint(0, 2)] * 7}"]) for _ in range(1, width))] for row in range(1, height)]
+        ref += [
+            [
+                f"row{'uvwxyz'[row] * 9}",
+                *(
+                    rng.choice([str(rng.randint(1, 900)), f"word{'qrs'[rng.randint(0, 2)] * 7}"])
+                    for _ in range(1, width)
+                ),
+            ]
+            for row in range(1, height)
+        ]
         pred = [[cell if rng.random() > 0.2 else spoilt(rng, cell) for cell in row] for row in ref]
         for tolerance, (edits, share) in TOLERANCES.items():
-            assert similarity(ref=ref, pred=pred, tolerance=tolerance) == pytest.approx(published(ref, pred, edits, share))
+            assert similarity(ref=ref, pred=pred, tolerance=tolerance) == pytest.approx(
+                published(ref, pred, edits, share)
+            )
 
 
 def chart(*values: str) -> Table:
@@ -68,17 +92,22 @@ def chart(*values: str) -> Table:
         pytest.param([["", "a"], ["b", "5"]], [["", "b"], ["a", "5"]], 1.0, id="transposed is the same"),
         pytest.param(chart("5%", "$7"), chart("5", "7"), 1.0, id="signs"),
         pytest.param(chart("inf", "nan"), chart("inf", "nan"), 1.0, id="words that float() takes for numbers"),
-        pytest.param([], [], 1.0, id="nothing"), pytest.param(chart("5"), [], 0.0, id="no answer"), pytest.param([], chart("5"), 0.0, id="no truth"),
-        pytest.param([["a"]], [["b"]], 1.0, id="headings only"), pytest.param([[], ["a"]], [[""]], 1.0, id="no columns"),
+        pytest.param([], [], 1.0, id="nothing"),
+        pytest.param(chart("5"), [], 0.0, id="no answer"),
+        pytest.param([], chart("5"), 0.0, id="no truth"),
+        pytest.param([["a"]], [["b"]], 1.0, id="headings only"),
+        pytest.param([[], ["a"]], [[""]], 1.0, id="no columns"),
     ],
-)  # fmt: skip
+)
 def test_faults_that_are_mended_and_edges(ref: Table, pred: Table, strict: float) -> None:
     assert similarity(ref=ref, pred=pred) == strict
     assert scrm(ref=ref, pred=pred).exact == strict
 
 
 def test_many_to_one() -> None:
-    """Three answers near one label, two of them made up: the published similarity is 3, where 1 is the best there is."""
+    """Three answers near one label, two of them made up: the published similarity is 3, where 1 is the best
+    there is.
+    """
     ref, pred = [["", "a"], ["b", "100"]], [["", "a", "ab", "ac"], ["b", "100", "101", "102"]]
     assert similarity(ref=ref, pred=pred, tolerance="slight") == 1 / 3
     assert published(ref, pred, *TOLERANCES["slight"]) == 3
@@ -117,7 +146,9 @@ def test_range_identity_and_order(ref: Table, pred: Table) -> None:
     assert 0 <= scores.exact <= scores.strict <= scores.slight <= scores.high <= 1
     assert scrm(ref=ref, pred=ref) == (1, 1, 1, 1)
     assert similarity(ref=ref, pred=pred) == similarity(ref=pred, pred=ref)
-    assert similarity(ref=ref, pred=pred[:1] + pred[:0:-1], tolerance="high") == similarity(ref=ref, pred=pred, tolerance="high")
+    assert similarity(ref=ref, pred=pred[:1] + pred[:0:-1], tolerance="high") == similarity(
+        ref=ref, pred=pred, tolerance="high"
+    )
 
 
 def test_more_corruption_is_no_better() -> None:

@@ -50,7 +50,11 @@ def flat(node: Node) -> Tree:
 def some_tree(pick: random.Random, depth: int) -> Node:
     def grow(left: int) -> Node:
         children = [grow(left - 1) for _ in range(pick.randint(0, 3))] if left else []
-        return Node(pick.choice("ab"), "" if children else "".join(pick.choice("xyz") for _ in range(pick.randint(0, 3))), children)
+        return Node(
+            pick.choice("ab"),
+            "" if children else "".join(pick.choice("xyz") for _ in range(pick.randint(0, 3))),
+            children,
+        )
 
     node = grow(depth)
     node.label, node.text = "root", ""
@@ -61,7 +65,9 @@ def test_distance_equals_apted_on_any_tree() -> None:
     pick = random.Random(1)
     for _ in range(1500):
         left, right = some_tree(pick, pick.randint(0, 4)), some_tree(pick, pick.randint(0, 4))
-        assert distance(flat(left), flat(right)) == pytest.approx(APTED(left, right, Costs()).compute_edit_distance(), abs=1e-9)
+        assert distance(flat(left), flat(right)) == pytest.approx(
+            APTED(left, right, Costs()).compute_edit_distance(), abs=1e-9
+        )
 
 
 def test_roots_must_be_alike() -> None:
@@ -88,15 +94,25 @@ def table(pick: random.Random) -> str:
     elif kind < 0.7:
         body = f"<thead>{rows(pick, 1)}</thead><tbody>{rows(pick, pick.randint(0, 4))}</tbody>"
     else:
-        body = f"<thead>{rows(pick, 1)}</thead>{rows(pick, 2)}<tbody>{rows(pick, 2)}</tbody><tfoot>{rows(pick, 1)}</tfoot>"
+        body = (
+            f"<thead>{rows(pick, 1)}</thead>{rows(pick, 2)}<tbody>{rows(pick, 2)}</tbody><tfoot>{rows(pick, 1)}</tfoot>"
+        )
     return f"<html><body><table>{body}</table></body></html>"
 
 
 def published(reference: Any, ref: str, pred: str) -> float | None:
-    """IBM's score: apted over the reference's trees, divided by the elements below <table>; None where IBM divides by zero."""
+    """IBM's score: apted over the reference's trees, divided by the elements below <table>; None where IBM divides by
+    zero.
+    """
     left, right = first_table(ref), first_table(pred)
     nodes = max(len(left.xpath(".//*")), len(right.xpath(".//*")))
-    return 1 - APTED(reference.load_html_tree(right), reference.load_html_tree(left), CustomConfig()).compute_edit_distance() / nodes if nodes else None
+    return (
+        1
+        - APTED(reference.load_html_tree(right), reference.load_html_tree(left), CustomConfig()).compute_edit_distance()
+        / nodes
+        if nodes
+        else None
+    )
 
 
 @pytest.mark.parametrize("structure_only", [False, True])
@@ -105,17 +121,33 @@ def test_both_variants_equal_their_references(structure_only: bool) -> None:
     reference, score = table_recognition_metric.TEDS(structure_only=structure_only), teds_s if structure_only else teds
     for _ in range(500):
         ref = table(pick)
-        pred = table(pick) if pick.random() < 0.5 else ref.replace("中", "zz", 2).replace("</td><td>", "</td></tr><tr><td>", 1)
+        pred = (
+            table(pick)
+            if pick.random() < 0.5
+            else ref.replace("中", "zz", 2).replace("</td><td>", "</td></tr><tr><td>", 1)
+        )
         assert score(ref=ref, pred=pred, variant="trm") == pytest.approx(reference(pred, ref), abs=1e-9), (ref, pred)
         wanted = published(reference, ref, pred)
         assert wanted is None or score(ref=ref, pred=pred) == pytest.approx(wanted, abs=1e-9), (ref, pred)
 
 
 def grid(texts: list[list[str]]) -> str:
-    return "<table>" + "".join("<tr>" + "".join(f"<td>{text}</td>" for text in line) + "</tr>" for line in texts) + "</table>"
+    return (
+        "<table>"
+        + "".join("<tr>" + "".join(f"<td>{text}</td>" for text in line) + "</tr>" for line in texts)
+        + "</table>"
+    )
 
 
-texts = st.lists(st.lists(st.text("ab<>&é", max_size=4).map(lambda text: text.replace("&", "&amp;").replace("<", "&lt;")), min_size=1, max_size=4), min_size=1, max_size=5)
+texts = st.lists(
+    st.lists(
+        st.text("ab<>&é", max_size=4).map(lambda text: text.replace("&", "&amp;").replace("<", "&lt;")),
+        min_size=1,
+        max_size=4,
+    ),
+    min_size=1,
+    max_size=5,
+)
 
 
 @given(texts, texts)
@@ -144,13 +176,21 @@ def test_corruption_only_lowers_the_score() -> None:
 @pytest.mark.parametrize(
     ("ref", "pred", "score"),
     [
-        ("", "", 1.0), ("no table", "", 1.0), ("<table></table>", "<table></table>", 1.0), ("<table><tr><td>a</td></tr></table>", "", 0.0), ("", "<table></table>", 0.0),
-        ("<table><tr><td>a</td></tr></table>", "<table><tr><td>a</td></tr></table><table><tr><td>b</td></tr></table>", 1.0),
+        ("", "", 1.0),
+        ("no table", "", 1.0),
+        ("<table></table>", "<table></table>", 1.0),
+        ("<table><tr><td>a</td></tr></table>", "", 0.0),
+        ("", "<table></table>", 0.0),
+        (
+            "<table><tr><td>a</td></tr></table>",
+            "<table><tr><td>a</td></tr></table><table><tr><td>b</td></tr></table>",
+            1.0,
+        ),
         ("<table><tr><td colspan=x>a</td></tr></table>", "<table><tr><td>a</td></tr></table>", 1.0),
         ("<table><tr><td>a\x00</td></tr></table>", "<table><tr><td>a</td></tr></table>", 1.0),
         ("<TABLE><TR><TD>a</TABLE>", "<table><tr><td>a</td></tr></table>", 1.0),
     ],
-)  # fmt: skip
+)
 def test_edges(ref: str, pred: str, score: float) -> None:
     assert teds(ref=ref, pred=pred) == score
 
@@ -159,7 +199,12 @@ def test_edges(ref: str, pred: str, score: float) -> None:
     "pred",
     [
         "<" * 100_000,
-        "<table>" + "<div>" * 20_000, "<table>" + "<tr><td>" * 3000, "<table><tr><td>" + "<b>" * 20_000, "<table><tr>" + "<td>x</td>" * 2000, "<table" + " a" * 100_000, "x" * (MAX_TEXT + 9),
+        "<table>" + "<div>" * 20_000,
+        "<table>" + "<tr><td>" * 3000,
+        "<table><tr><td>" + "<b>" * 20_000,
+        "<table><tr>" + "<td>x</td>" * 2000,
+        "<table" + " a" * 100_000,
+        "x" * (MAX_TEXT + 9),
     ],
 )
 def test_hostile_answers_have_a_score(pred: str) -> None:
@@ -167,10 +212,14 @@ def test_hostile_answers_have_a_score(pred: str) -> None:
 
 
 def test_large_tables_stay_small_in_memory() -> None:
-    tree = Tree([*(["td"] * 20 + ["tr"]) * 200, "table"], [*([*(str(number) for number in range(20)), ""] * 200), ""], [])
+    tree = Tree(
+        [*(["td"] * 20 + ["tr"]) * 200, "table"], [*([*(str(number) for number in range(20)), ""] * 200), ""], []
+    )
     first = [row * 21 + (column if column < 20 else 0) for row in range(200) for column in range(21)]
     left = Tree(tree.labels, tree.texts, [*first, 0])
     right = Tree(tree.labels, [text[::-1] for text in tree.texts], left.first)
     assert distance(left, left) == 0
-    assert distance(left, right) == pytest.approx(200 * sum(Levenshtein.normalized_distance(str(n), str(n)[::-1]) for n in range(20)), rel=1e-9)
+    assert distance(left, right) == pytest.approx(
+        200 * sum(Levenshtein.normalized_distance(str(n), str(n)[::-1]) for n in range(20)), rel=1e-9
+    )
     assert np.isfinite(distance(right, left))

@@ -11,7 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein as Rapidfuzz
 
-from sft.metrics.text import RAW, Edits, cer, char_edits, exact, ned, ned_edits, normalise, pooled, wer, wer_batch, word_edits
+from sft.metrics.text import (
+    RAW,
+    Edits,
+    cer,
+    char_edits,
+    exact,
+    ned,
+    ned_edits,
+    normalise,
+    pooled,
+    wer,
+    wer_batch,
+    word_edits,
+)
 
 texts = st.text(alphabet="aAb \n২৩কা্é", max_size=12)
 
@@ -54,7 +67,11 @@ def test_agrees_with_the_naive_table(ref: str, pred: str) -> None:
     assert cer(ref=ref, pred=pred) == naive(list(ref), list(pred)) / max(len(ref), 1)
 
 
-ORACLES: dict[str, Callable[[Sequence[str], Sequence[str]], int]] = {"rapidfuzz": Rapidfuzz.distance, "Levenshtein": Levenshtein.distance, "naive": lambda ref, pred: naive(list(ref), list(pred))}
+ORACLES: dict[str, Callable[[Sequence[str], Sequence[str]], int]] = {
+    "rapidfuzz": Rapidfuzz.distance,
+    "Levenshtein": Levenshtein.distance,
+    "naive": lambda ref, pred: naive(list(ref), list(pred)),
+}
 if sys.version_info < (3, 13):  # there is no wheel for later ones
     import editdistance
 
@@ -63,9 +80,13 @@ if sys.version_info < (3, 13):  # there is no wheel for later ones
 
 @pytest.mark.parametrize("oracle", ORACLES.values(), ids=ORACLES)
 @given(st.text(max_size=90), st.text(max_size=90), texts, texts)
-def test_edit_distances_are_those_of_other_libraries(oracle: Callable[[Sequence[str], Sequence[str]], int], ref: str, pred: str, other: str, another: str) -> None:
+def test_edit_distances_are_those_of_other_libraries(
+    oracle: Callable[[Sequence[str], Sequence[str]], int], ref: str, pred: str, other: str, another: str
+) -> None:
     for left, right in ((ref, pred), (other, another), (ref + other, ref + another), (other * 7, another * 7)):
-        assert char_edits(ref=left, pred=right).distance == ned_edits(ref=left, pred=right).distance == oracle(left, right)
+        assert (
+            char_edits(ref=left, pred=right).distance == ned_edits(ref=left, pred=right).distance == oracle(left, right)
+        )
         assert word_edits(ref=left, pred=right).distance == oracle(left.split(), right.split())
 
 
@@ -73,7 +94,9 @@ def test_words_are_those_of_split_whatever_the_white_space() -> None:
     """Every code point between two words, once beside a letter outside ASCII, which takes another way."""
     letters = [chr(number) for number in range(sys.maxunicode + 1)]
     found = wer_batch(refs=["x é y"] * len(letters), preds=[f"x é{letter}y" for letter in letters]).distances
-    assert [letter for letter, distance in zip(letters, found, strict=True) if distance == 0] == [letter for letter in letters if letter.isspace()]
+    assert [letter for letter, distance in zip(letters, found, strict=True) if distance == 0] == [
+        letter for letter in letters if letter.isspace()
+    ]
     assert word_edits(ref=" é  b\u3000c ", pred="é b c") == Edits(0, 3)
 
 
@@ -88,7 +111,12 @@ def test_range_and_symmetry(ref: str, pred: str) -> None:
 
 @given(texts)
 def test_identity(text: str) -> None:
-    assert (cer(ref=text, pred=text), wer(ref=text, pred=text), ned(ref=text, pred=text), exact(ref=text, pred=text)) == (0, 0, 0, 1)
+    assert (
+        cer(ref=text, pred=text),
+        wer(ref=text, pred=text),
+        ned(ref=text, pred=text),
+        exact(ref=text, pred=text),
+    ) == (0, 0, 0, 1)
 
 
 def test_normalise_is_the_profile_it_names() -> None:

@@ -43,11 +43,21 @@ sentences = st.lists(words, min_size=1, max_size=6).map(" ".join)
 @pytest.mark.parametrize(
     ("text", "pieces"),
     [
-        ("", []), ("ab", ["a", "b"]), ("ক্ষমা", ["ক্ষ", "মা"]), ("e\u0301x", ["e\u0301", "x"]), ("\u0301a\n\u0301", ["\u0301", "a", "\n", "\u0301"]),
-        ("👩\u200d👩\u200d👧x", ["👩\u200d👩\u200d👧", "x"]), ("👍🏽👍", ["👍🏽", "👍"]), ("🇧🇩🇮🇳", ["🇧🇩", "🇮🇳"]), ("❤\ufe0f", ["❤\ufe0f"]),
-        ("שָׁלוֹם", ["שָׁ", "ל", "וֹ", "ם"]), ("ก็", ["ก็"]), ("क्‍ष", ["क्‍ष"]), ("ক্1", ["ক্", "1"]),
+        ("", []),
+        ("ab", ["a", "b"]),
+        ("ক্ষমা", ["ক্ষ", "মা"]),
+        ("e\u0301x", ["e\u0301", "x"]),
+        ("\u0301a\n\u0301", ["\u0301", "a", "\n", "\u0301"]),
+        ("👩\u200d👩\u200d👧x", ["👩\u200d👩\u200d👧", "x"]),
+        ("👍🏽👍", ["👍🏽", "👍"]),
+        ("🇧🇩🇮🇳", ["🇧🇩", "🇮🇳"]),
+        ("❤\ufe0f", ["❤\ufe0f"]),
+        ("שָׁלוֹם", ["שָׁ", "ל", "וֹ", "ם"]),
+        ("ก็", ["ก็"]),
+        ("क्‍ष", ["क्‍ष"]),
+        ("ক্1", ["ক্", "1"]),
     ],
-)  # fmt: skip
+)
 def test_letters_as_they_are_drawn(text: str, pieces: list[str]) -> None:
     assert clusters(text) == pieces
 
@@ -78,7 +88,9 @@ def test_range_identity_and_symmetry(ref: str, pred: str) -> None:
     assert line_edits(ref=ref, pred=pred).distance == line_edits(ref=pred, pred=ref).distance
     assert cluster_edits(ref=ref, pred=pred).distance == cluster_edits(ref=pred, pred=ref).distance
     names = {cluster: chr(index + 0x4E00) for index, cluster in enumerate({*clusters(ref), *clusters(pred)})}
-    assert cluster_edits(ref=ref, pred=pred).distance == Levenshtein.distance(*("".join(names[cluster] for cluster in clusters(text)) for text in (ref, pred)))
+    assert cluster_edits(ref=ref, pred=pred).distance == Levenshtein.distance(
+        *("".join(names[cluster] for cluster in clusters(text)) for text in (ref, pred))
+    )
 
 
 def by_trial(ref: str, pred: str) -> int:
@@ -98,7 +110,11 @@ def test_lines_are_paired_at_least_cost_whatever_their_order(ref: str, pred: str
 @given(st.lists(st.tuples(texts, texts), max_size=8))
 def test_a_batch_is_its_samples(pairs: list[tuple[str, str]]) -> None:
     refs, preds = [ref for ref, _ in pairs], [pred for _, pred in pairs]
-    for batch, single, edits in ((cer_batch, cer, metrics.char_edits), (wer_batch, wer, metrics.word_edits), (ned_batch, ned, metrics.ned_edits)):
+    for batch, single, edits in (
+        (cer_batch, cer, metrics.char_edits),
+        (wer_batch, wer, metrics.word_edits),
+        (ned_batch, ned, metrics.ned_edits),
+    ):
         found: Batch = batch(refs=refs, preds=preds)
         rates = [single(ref=ref, pred=pred) for ref, pred in pairs]
         assert found.rates.tolist() == rates
@@ -108,11 +124,15 @@ def test_a_batch_is_its_samples(pairs: list[tuple[str, str]]) -> None:
 
 @given(st.lists(st.tuples(sentences, sentences), min_size=1, max_size=6))
 def test_equals_jiwer_where_the_definitions_agree(pairs: list[tuple[str, str]]) -> None:
-    """Non-empty references, single blanks, no outer white space, no line ends: jiwer strips the ends and splits at blanks only."""
+    """Non-empty references, single blanks, no outer white space, no line ends: jiwer strips the ends and splits at
+    blanks only.
+    """
     refs, preds = [ref for ref, _ in pairs], [pred for _, pred in pairs]
     assert cer_batch(refs=refs, preds=preds).pooled == pytest.approx(jiwer.cer(refs, preds))
     assert wer_batch(refs=refs, preds=preds).pooled == pytest.approx(jiwer.wer(refs, preds))
-    assert [cer(ref=ref, pred=pred) for ref, pred in pairs] == [pytest.approx(jiwer.cer(ref, pred)) for ref, pred in pairs]
+    assert [cer(ref=ref, pred=pred) for ref, pred in pairs] == [
+        pytest.approx(jiwer.cer(ref, pred)) for ref, pred in pairs
+    ]
 
 
 def test_where_jiwer_differs() -> None:
@@ -120,7 +140,10 @@ def test_where_jiwer_differs() -> None:
     assert (cer(ref="ab", pred=" ab"), jiwer.cer("ab", " ab")) == (0.5, 0)
 
 
-@given(st.lists(st.tuples(st.text("ab", min_size=1, max_size=4), st.integers(200, 700)), min_size=1, max_size=3), st.integers(0, 3))
+@given(
+    st.lists(st.tuples(st.text("ab", min_size=1, max_size=4), st.integers(200, 700)), min_size=1, max_size=3),
+    st.integers(0, 3),
+)
 @settings(max_examples=25, deadline=None)
 def test_the_hint_for_long_texts_changes_nothing(parts: list[tuple[str, int]], cut: int) -> None:
     ref = "".join(part * count for part, count in parts)
@@ -154,14 +177,23 @@ def test_scripts_lengths_and_replacements() -> None:
     assert script_share(ref="মার্চ", pred="12") == 0
     assert script_share(ref="12", pred="ab") is None
     assert script_share(ref="12", pred="ab", script="Latin") == 1
-    assert [length_ratio(ref=ref, pred=pred) for ref, pred in (("", ""), ("", "ab"), ("ab", ""), ("ab", "abc"))] == [1, 2, 0, 1.5]
+    assert [length_ratio(ref=ref, pred=pred) for ref, pred in (("", ""), ("", "ab"), ("ab", ""), ("ab", "abc"))] == [
+        1,
+        2,
+        0,
+        1.5,
+    ]
     assert replacements(pred="a\ufffd\ufffd") == 2
 
 
 LONG = {
-    "x": "x" * 1_000_000, "lines": "a\n" * 500_000, "rtl": "שלום " * 200_000, "marks": "\u0301" * 1_000_000, "zwj": "👩\u200d" * 500_000,
+    "x": "x" * 1_000_000,
+    "lines": "a\n" * 500_000,
+    "rtl": "שלום " * 200_000,
+    "marks": "\u0301" * 1_000_000,
+    "zwj": "👩\u200d" * 500_000,
     "numbers": "".join(f"{number}\n" for number in range(150_000)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("answer", LONG.values(), ids=LONG)

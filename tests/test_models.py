@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from sft import models
 from sft.errors import UsageError
-from sft.models import MODELS, ModelVersion, chat_template, find, get, render_prompt
+from sft.models import versions
+from sft.models.prompts import chat_template, render_prompt
+from sft.models.versions import MODELS, ModelVersion, find, get
 from sft.types import Task
 
-GOLDEN: dict[str, dict[str, dict[str, Any]]] = json.loads((Path(__file__).parent / "golden" / "chat_templates.json").read_text("utf-8"))
+GOLDEN: dict[str, dict[str, dict[str, Any]]] = json.loads(
+    (Path(__file__).parent / "golden" / "chat_templates.json").read_text("utf-8")
+)
 RELEASED = [(name, title) for name, cases in GOLDEN.items() for title in cases]
 every_version = pytest.mark.parametrize("version", MODELS.values(), ids=lambda version: version.name)
 
@@ -22,7 +25,9 @@ every_version = pytest.mark.parametrize("version", MODELS.values(), ids=lambda v
 def render(version: ModelVersion, messages: list[dict[str, Any]], **more: Any) -> str:
     """As Transformers and vLLM do it."""
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(chat_template(version)).render(messages=messages, **{"add_generation_prompt": True, **more})
+    return environment.from_string(chat_template(version)).render(
+        messages=messages, **{"add_generation_prompt": True, **more}
+    )
 
 
 def user(prompt: str, images: int = 1) -> list[dict[str, Any]]:
@@ -51,21 +56,36 @@ def test_render_prompt_is_the_template(version: ModelVersion, images: int) -> No
 @every_version
 def test_string_content(version: ModelVersion) -> None:
     assert render(version, [{"role": "user", "content": "OCR:"}]) == render_prompt(version, "OCR:", images=0)
-    turns = [{"role": "system", "content": "be exact"}, {"role": "user", "content": "OCR:"}, {"role": "assistant", "content": "a"}]
-    expected = f"{models.BEGIN}be exact\nUser: OCR:{version.prompt_end}a{models.EOS}"
+    turns = [
+        {"role": "system", "content": "be exact"},
+        {"role": "user", "content": "OCR:"},
+        {"role": "assistant", "content": "a"},
+    ]
+    expected = f"{versions.BEGIN}be exact\nUser: OCR:{version.prompt_end}a{versions.EOS}"
     assert render(version, turns, add_generation_prompt=False) == expected
 
 
 @every_version
 def test_template_takes_the_tokenizers_names(version: ModelVersion) -> None:
-    text = render(version, [*user("OCR:"), {"role": "assistant", "content": "a"}], cls_token="<cls>", eos_token="<end>", add_generation_prompt=False)
+    text = render(
+        version,
+        [*user("OCR:"), {"role": "assistant", "content": "a"}],
+        cls_token="<cls>",
+        eos_token="<end>",
+        add_generation_prompt=False,
+    )
     assert text.startswith("<cls>User: ")
     assert text.endswith(f"OCR:{version.prompt_end}a<end>")
 
 
 @every_version
 def test_image_url_is_an_image(version: ModelVersion) -> None:
-    sent = [{"role": "user", "content": [{"type": "text", "text": "OCR:"}, {"type": "image_url", "image_url": {"url": "data:"}}]}]
+    sent = [
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "OCR:"}, {"type": "image_url", "image_url": {"url": "data:"}}],
+        }
+    ]
     assert render(version, sent) == render_prompt(version, "OCR:")  # images first, wherever the client put them
 
 
@@ -101,6 +121,6 @@ def test_record(version: ModelVersion) -> None:
     assert all(prompt.endswith(":") for prompt in version.prompts.values())
     assert (version.min_pixels is None) is (version.max_pixels is None)
     if version.min_pixels and version.max_pixels:
-        assert models.FACTOR**2 <= version.min_pixels < version.max_pixels
+        assert versions.FACTOR**2 <= version.min_pixels < version.max_pixels
     with pytest.raises(TypeError):
         version.prompts[Task.OCR] = "Read:"  # type: ignore[index]

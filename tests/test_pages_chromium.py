@@ -16,14 +16,24 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sft.evaluation.report import write_report
+from sft.report.html import write_report
 from sft.types import Prediction
 
 ROOT = Path(__file__).parent.parent
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--hide-scrollbars", "--disable-dev-shm-usage", "--enable-logging=stderr", "--v=0",
-)  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--disable-dev-shm-usage",
+    "--enable-logging=stderr",
+    "--v=0",
+)
 PATIENT = "--virtual-time-budget=60000"  # the page's clock runs ahead, so that its waits cost nothing
 KEPT = ROOT / "build" / "screenshots"  # how the pages looked in the latest run of the tests
 GUARD = 90  # seconds; only a browser that hangs takes as long
@@ -59,7 +69,12 @@ def browse(chromium: str, tmp_path: Path, url: str, *words: str) -> tuple[str, l
     """(what came on stdout, what the page's console says)."""
     profile = tmp_path / "profile"
     try:
-        done = subprocess.run([chromium, *FLAGS, f"--user-data-dir={profile}", *words, url], capture_output=True, timeout=GUARD, check=False)
+        done = subprocess.run(
+            [chromium, *FLAGS, f"--user-data-dir={profile}", *words, url],
+            capture_output=True,
+            timeout=GUARD,
+            check=False,
+        )
     finally:
         shutil.rmtree(profile, ignore_errors=True)
     errors = done.stderr.decode("utf-8", "replace")
@@ -70,7 +85,11 @@ def scouted(page: Path, act: str) -> Path:
     """The page with a script of the test's own before all others, which the policy is told to let run."""
     script = f"(() => {{ {SCOUT}\nasync function act(seen) {{ {act} }} }})();"
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    text = page.read_text("utf-8").replace("script-src '", f"script-src 'sha256-{digest}' '", 1).replace("<title>", f"<script>{script}</script><title>", 1)
+    text = (
+        page.read_text("utf-8")
+        .replace("script-src '", f"script-src 'sha256-{digest}' '", 1)
+        .replace("<title>", f"<script>{script}</script><title>", 1)
+    )
     copy = page.with_name("scouted.html")
     copy.write_text(text, "utf-8")
     return copy
@@ -78,7 +97,9 @@ def scouted(page: Path, act: str) -> Path:
 
 def seen(chromium: str, page: Path, act: str) -> dict[str, Any]:
     """What the test's script saw; no errors and a silent console are asserted."""
-    dom, console = browse(chromium, page.parent, scouted(page, act).as_uri(), PATIENT, "--dump-dom", "--window-size=1400,1000")
+    dom, console = browse(
+        chromium, page.parent, scouted(page, act).as_uri(), PATIENT, "--dump-dom", "--window-size=1400,1000"
+    )
     found = re.search(r'<pre id="seen">(.*?)</pre>', dom, re.DOTALL)
     assert found, (console, dom[-500:])
     result: dict[str, Any] = json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
@@ -92,9 +113,12 @@ def mixed(count: int) -> tuple[list[Prediction], list[Prediction]]:
     for number in range(1, count + 1):
         kind = number % 5
         prompt, ref, wrong = [
-            ("OCR:", f"মার্চ {number} ক্ষমা", f"মর্চ {number} ক্ষমা"), ("OCR:", f"שלום {number} עולם", f"שלם {number} עולם"), ("Table Recognition:", TABLE.replace("a", str(number)), TABLE),
-            ("Formula Recognition:", rf"\[\frac{{{number}}}{{x}}\]", rf"\[\frac{{{number}}}{{y}}\]"), ("Chart Recognition:", f"Year | Sales\n{number} | 7", f"Year | Sales\n{number} | 8"),
-        ][kind]  # fmt: skip
+            ("OCR:", f"মার্চ {number} ক্ষমা", f"মর্চ {number} ক্ষমা"),
+            ("OCR:", f"שלום {number} עולם", f"שלם {number} עולם"),
+            ("Table Recognition:", TABLE.replace("a", str(number)), TABLE),
+            ("Formula Recognition:", rf"\[\frac{{{number}}}{{x}}\]", rf"\[\frac{{{number}}}{{y}}\]"),
+            ("Chart Recognition:", f"Year | Sales\n{number} | 7", f"Year | Sales\n{number} | 8"),
+        ][kind]
         first = Prediction(number, f"{number % 7}.png", prompt, ref, wrong)
         last = replace(first, pred=ref if number % 3 else wrong)
         if number == 10:
@@ -114,13 +138,21 @@ def page(tmp_path: Path) -> Callable[[int], Path]:
         for number in range(7):
             Image.new("RGB", (120 + 10 * number, 40), (200, 220 - 20 * number, 255)).save(tmp_path / f"{number}.png")
         before, after = mixed(count)
-        write_report(tmp_path / "report.html", title="t " + ATTACK, runs=[("base", before), (f"tuned {ATTACK}", after)], base=tmp_path, notes=[(ATTACK, ATTACK)])
+        write_report(
+            tmp_path / "report.html",
+            title="t " + ATTACK,
+            runs=[("base", before), (f"tuned {ATTACK}", after)],
+            base=tmp_path,
+            notes=[(ATTACK, ATTACK)],
+        )
         return tmp_path / "report.html"
 
     return write
 
 
-def test_five_thousand_samples(chromium: str, page: Callable[[int], Path], record_property: Callable[[str, object], None]) -> None:
+def test_five_thousand_samples(
+    chromium: str, page: Callable[[int], Path], record_property: Callable[[str, object], None]
+) -> None:
     act = """
       seen.all = count(); seen.rows = rows(); seen.first = chosen();
       const box = document.getElementById("list"); box.scrollTop = 2000 * 72; box.dispatchEvent(new Event("scroll"));
@@ -160,7 +192,14 @@ def test_filters_and_orders(chromium: str, page: Callable[[int], Path]) -> None:
       document.querySelector("button[data-words]").click(); await wait(); seen.edit = count(); seen.chip = !document.getElementById("chip").hidden;
       document.getElementById("chip").click(); await wait(); seen.back = count();"""
     found = seen(chromium, page(60), act)
-    assert (found["tables"], found["cut"], found["empty"], found["lost"], found["slice"], found["all"]) == (12, 1, 1, 1, 12, 60)
+    assert (found["tables"], found["cut"], found["empty"], found["lost"], found["slice"], found["all"]) == (
+        12,
+        1,
+        1,
+        1,
+        12,
+        60,
+    )
     assert found["loop"] == 1 and found["better"] > 20 and found["worse"] >= 1 and 10 < found["wrong"] < 40
     assert (found["first"], found["last"], found["up"], found["down"]) == ("#1", "#60", "#59", "#2")
     assert (found["inside"], found["outside"]) == ("detail", "list")
@@ -185,7 +224,10 @@ def test_answers_are_drawn(chromium: str, page: Callable[[int], Path]) -> None:
       seen.links = [...document.querySelectorAll("[href], [src]")].map(node => node.getAttribute("href") || node.getAttribute("src")).filter(text => !/^(#|data:image|\\.\\/)/.test(text));
       seen.markup = document.querySelectorAll("img[src=x], script:not([type]):not(:first-of-type)").length; seen.title = document.title;"""
     found = seen(chromium, page(8), act)
-    assert (found["cells"], found["marked"]) == (12, 1)  # a cell of base's, and none of tuned's, which is right; the truth's marks are tuned's
+    assert (found["cells"], found["marked"]) == (
+        12,
+        1,
+    )  # a cell of base's, and none of tuned's, which is right; the truth's marks are tuned's
     assert found["picture"] == 140
     assert found["math"] == 3 and found["space"] == "http://www.w3.org/1998/Math/MathML"
     assert found["del"] == ["মা"] and found["ins"] == ["ম"]
@@ -196,7 +238,10 @@ def test_answers_are_drawn(chromium: str, page: Callable[[int], Path]) -> None:
 
 def test_what_nobody_can_see_is_shown(chromium: str, tmp_path: Path) -> None:
     """An override that turns what follows it around, and a space without width, which is a whole error."""
-    preds = [Prediction(1, "none.png", "OCR:", "a\u202eb c", "a\u202eb\u200b c"), Prediction(2, "none.png", "Table Recognition:", "<fcel>a\u200bb<nl>", "<fcel>ab<nl>")]
+    preds = [
+        Prediction(1, "none.png", "OCR:", "a\u202eb c", "a\u202eb\u200b c"),
+        Prediction(2, "none.png", "Table Recognition:", "<fcel>a\u200bb<nl>", "<fcel>ab<nl>"),
+    ]
     write_report(tmp_path / "report.html", title="t", runs=[("x", preds)], base=tmp_path)
     act = """
       const shown = name => [...document.querySelectorAll("#detail " + name)].map(node => node.textContent);
@@ -207,12 +252,23 @@ def test_what_nobody_can_see_is_shown(chromium: str, tmp_path: Path) -> None:
     assert found["cells"] == ["aU+200Bb", "aU+200Bbab"]
 
 
-@pytest.mark.parametrize(("name", "size", "words"), [("light", "1400,2600", ()), ("dark", "1400,2600", ("--blink-settings=preferredColorScheme=0",)), ("narrow", "420,3200", ())])
-def test_pictures_of_the_page(chromium: str, page: Callable[[int], Path], tmp_path: Path, name: str, size: str, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("name", "size", "words"),
+    [
+        ("light", "1400,2600", ()),
+        ("dark", "1400,2600", ("--blink-settings=preferredColorScheme=0",)),
+        ("narrow", "420,3200", ()),
+    ],
+)
+def test_pictures_of_the_page(
+    chromium: str, page: Callable[[int], Path], tmp_path: Path, name: str, size: str, words: tuple[str, ...]
+) -> None:
     KEPT.mkdir(parents=True, exist_ok=True)
     shot = KEPT / f"report-{name}.png"
     shot.unlink(missing_ok=True)
-    _, console = browse(chromium, tmp_path, page(60).as_uri(), PATIENT, f"--screenshot={shot}", f"--window-size={size}", *words)
+    _, console = browse(
+        chromium, tmp_path, page(60).as_uri(), PATIENT, f"--screenshot={shot}", f"--window-size={size}", *words
+    )
     assert console == []
     with Image.open(shot) as image:
         assert image.size == tuple(map(int, size.split(",")))

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from sft.crops import crop
+from sft.convert.prepare_image import Eye, Look
 from sft.formats.base import Picture
-from sft.images import EXIF_ORIENTATION, MAX_FILE_BYTES, ImageProblem
-from sft.pictures import Eye, Look
+from sft.images.crops import crop
+from sft.images.reader import EXIF_ORIENTATION, MAX_FILE_BYTES, ImageProblem
 
 
 def pattern(width: int = 60, height: int = 40) -> Any:
@@ -73,7 +73,9 @@ def test_what_trainers_read_as_people_do_stays(name: str) -> None:
     found = look(KEPT[name])
     assert (found.pixels, found.width, found.height) == (None, 60, 40)
     assert look(KEPT[name], deep=True) == found
-    assert found.extension == (Image.open(io.BytesIO(KEPT[name])).format or "").lower().replace("jpeg2000", "jp2").replace("jpeg", "jpg").replace("tiff", "tif")
+    assert found.extension == (Image.open(io.BytesIO(KEPT[name])).format or "").lower().replace(
+        "jpeg2000", "jp2"
+    ).replace("jpeg", "jpg").replace("tiff", "tif")
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
@@ -87,15 +89,23 @@ def test_exif_orientation_is_baked_in(kind: str, orientation: int) -> None:
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
     assert found.pixels is not None and np.array_equal(found.pixels, expected)
     assert (found.width, found.height, found.extension) == ((60, 40) if orientation < 5 else (40, 60)) + ("png",)
-    assert np.abs(found.pixels.astype(int) - np.asarray(turned(orientation)).astype(int)).mean() < 12  # JPEG is not exact
+    assert (
+        np.abs(found.pixels.astype(int) - np.asarray(turned(orientation)).astype(int)).mean() < 12
+    )  # JPEG is not exact
 
 
 def turned(orientation: int) -> Any:
     """The pattern as the standard says: where row 0 and column 0 of the stored picture are seen."""
     stored = pattern()
     return {
-        2: stored[:, ::-1], 3: stored[::-1, ::-1], 4: stored[::-1], 5: stored.transpose(1, 0, 2), 6: np.rot90(stored, -1), 7: stored[::-1, ::-1].transpose(1, 0, 2), 8: np.rot90(stored),
-    }[orientation]  # fmt: skip
+        2: stored[:, ::-1],
+        3: stored[::-1, ::-1],
+        4: stored[::-1],
+        5: stored.transpose(1, 0, 2),
+        6: np.rot90(stored, -1),
+        7: stored[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(stored),
+    }[orientation]
 
 
 @pytest.mark.parametrize("value", [0, 1, 9, 255])
@@ -122,7 +132,11 @@ def test_transparency_is_put_on_white() -> None:
 
 def test_deep_greys_are_brought_to_eight_bits() -> None:
     deep = np.arange(0, 65536, 256, dtype=np.uint16).reshape(16, 16)
-    for data in (packed(Image.fromarray(deep), "PNG"), packed(Image.fromarray(deep), "TIFF"), packed(Image.fromarray(deep.astype(np.int32)), "TIFF")):
+    for data in (
+        packed(Image.fromarray(deep), "PNG"),
+        packed(Image.fromarray(deep), "TIFF"),
+        packed(Image.fromarray(deep.astype(np.int32)), "TIFF"),
+    ):
         pixels = look(data).pixels
         assert pixels is not None and np.array_equal(pixels, np.arange(256).reshape(16, 16))
     small = look(packed(Image.fromarray((deep >> 8).astype(np.int32)), "TIFF")).pixels
@@ -155,14 +169,29 @@ def bomb(width: int, height: int) -> bytes:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + chunk(b"IEND", b"")
+    )
 
 
-@pytest.mark.parametrize(("data", "code"), [
-    (bomb(100_000, 100_000), "image.too_large"), (bomb(13_400, 13_400), "image.too_large"), (bomb(0, 5), "image.unreadable"), (b"", "image.unreadable"), (b"GIF89a", "image.unreadable"),
-    (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "image.unreadable"), (b"<svg/>", "image.unreadable"), (b"PK\x03\x04", "image.unreadable"),
-    (bytes(1000), "image.unreadable"), (KEPT["png"][:90], "image.truncated"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (bomb(100_000, 100_000), "image.too_large"),
+        (bomb(13_400, 13_400), "image.too_large"),
+        (bomb(0, 5), "image.unreadable"),
+        (b"", "image.unreadable"),
+        (b"GIF89a", "image.unreadable"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "image.unreadable"),
+        (b"<svg/>", "image.unreadable"),
+        (b"PK\x03\x04", "image.unreadable"),
+        (bytes(1000), "image.unreadable"),
+        (KEPT["png"][:90], "image.truncated"),
+    ],
+)
 def test_what_cannot_be_used_is_refused_with_a_code(data: bytes, code: str) -> None:
     assert refused(data) == code
     assert refused(data, quad=((0, 0), (9, 0), (9, 9), (0, 9))) in (code, "image.truncated")
@@ -174,7 +203,13 @@ def test_files_that_are_none(tmp_path: Path) -> None:
             Eye().look(Picture(path=path))
         return caught.value.code
 
-    assert code(tmp_path / "none.png") == code(tmp_path) == code(tmp_path / "a\0b.png") == code(tmp_path / ("x" * 5000)) == "image.missing"
+    assert (
+        code(tmp_path / "none.png")
+        == code(tmp_path)
+        == code(tmp_path / "a\0b.png")
+        == code(tmp_path / ("x" * 5000))
+        == "image.missing"
+    )
     fifo = tmp_path / "pipe.png"
     os.mkfifo(fifo)
     assert code(fifo) == "image.missing"
@@ -189,18 +224,29 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 
 
 def paddleocr(page: Any, quad: Any) -> Any:
-    """The rectification of PaddleOCR's recogniser crops, written down from its description: sides, transform, border, filter."""
+    """The rectification of PaddleOCR's recogniser crops, written down from its description: sides, transform, border,
+    filter.
+    """
     points = np.array(quad, np.float32)
     width = int(max(np.linalg.norm(points[0] - points[1]), np.linalg.norm(points[2] - points[3])))
     height = int(max(np.linalg.norm(points[0] - points[3]), np.linalg.norm(points[1] - points[2])))
-    matrix = cv2.getPerspectiveTransform(points, np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32))
+    matrix = cv2.getPerspectiveTransform(
+        points, np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    )
     return cv2.warpPerspective(page, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE, flags=cv2.INTER_CUBIC)
 
 
-@pytest.mark.parametrize("quad", [
-    ((10, 10), (50, 10), (50, 30), (10, 30)), ((10, 12), (50, 8), (52, 30), (9, 33)), ((-5, -5), (20, -5), (20, 12), (-5, 12)), ((30, 5), (55, 20), (45, 35), (20, 20)),
-    ((10.4, 10.6), (50.2, 10.1), (50.9, 30.3), (10.7, 30.8)), ((50, 30), (10, 30), (10, 10), (50, 10)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "quad",
+    [
+        ((10, 10), (50, 10), (50, 30), (10, 30)),
+        ((10, 12), (50, 8), (52, 30), (9, 33)),
+        ((-5, -5), (20, -5), (20, 12), (-5, 12)),
+        ((30, 5), (55, 20), (45, 35), (20, 20)),
+        ((10.4, 10.6), (50.2, 10.1), (50.9, 30.3), (10.7, 30.8)),
+        ((50, 30), (10, 30), (10, 10), (50, 10)),
+    ],
+)
 @pytest.mark.parametrize("grey", [False, True])
 def test_a_crop_is_the_one_paddleocr_cuts(quad: Any, grey: bool) -> None:
     page = pattern()[:, :, 0].copy() if grey else pattern()
@@ -220,7 +266,14 @@ def test_more_than_four_points_are_cut_as_their_smallest_rectangle() -> None:
     assert np.array_equal(crop(page, leaning), crop(page, leaning[2:] + leaning[:2]))
 
 
-@pytest.mark.parametrize("quad", [((10, 5), (10, 30), (50, 30), (50, 5)), ((50, 5), (10, 5), (10, 30), (50, 30)), ((50, 30), (50, 5), (10, 5), (10, 30))])
+@pytest.mark.parametrize(
+    "quad",
+    [
+        ((10, 5), (10, 30), (50, 30), (50, 5)),
+        ((50, 5), (10, 5), (10, 30), (50, 30)),
+        ((50, 30), (50, 5), (10, 5), (10, 30)),
+    ],
+)
 def test_points_against_the_clock_are_not_mirrored(quad: Any) -> None:
     page = pattern()
     assert np.array_equal(crop(page, quad), page[5:30, 10:50])
@@ -231,11 +284,22 @@ def test_sides_that_cross_are_read_as_an_outline() -> None:
     assert np.array_equal(crop(page, ((10, 5), (50, 5), (10, 30), (50, 30))), page[5:30, 10:50])
 
 
-@pytest.mark.parametrize("quad", [
-    ((10, 10), (10, 10), (10, 10), (10, 10)), ((10, 10), (50, 10), (50, 10), (10, 10)), ((10, 10), (20, 20), (30, 30), (40, 40)), ((60, 0), (80, 0), (80, 9), (60, 9)),
-    ((-9, 0), (0, 0), (0, 9), (-9, 9)), ((0, 0), (1e9, 0), (1e9, 1e9), (0, 1e9)), ((math.nan, 0), (9, 0), (9, 9), (0, 9)), ((0, 0), (math.inf, 0), (9, 9), (0, 9)),
-    ((0, 0), (9, 0), (9, 9)), ((0, 0), (0.5, 0), (0.5, 0.5), (0, 0.5)), tuple((n % 60, n % 40) for n in range(20_000)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "quad",
+    [
+        ((10, 10), (10, 10), (10, 10), (10, 10)),
+        ((10, 10), (50, 10), (50, 10), (10, 10)),
+        ((10, 10), (20, 20), (30, 30), (40, 40)),
+        ((60, 0), (80, 0), (80, 9), (60, 9)),
+        ((-9, 0), (0, 0), (0, 9), (-9, 9)),
+        ((0, 0), (1e9, 0), (1e9, 1e9), (0, 1e9)),
+        ((math.nan, 0), (9, 0), (9, 9), (0, 9)),
+        ((0, 0), (math.inf, 0), (9, 9), (0, 9)),
+        ((0, 0), (9, 0), (9, 9)),
+        ((0, 0), (0.5, 0), (0.5, 0.5), (0, 0.5)),
+        tuple((n % 60, n % 40) for n in range(20_000)),
+    ],
+)
 def test_a_box_that_cuts_nothing_out_is_refused(quad: Any) -> None:
     with pytest.raises(ImageProblem) as caught:
         crop(pattern(), quad)
@@ -266,7 +330,10 @@ def test_boxes_count_in_the_upright_image() -> None:
 def test_tall_crops_are_turned_where_that_is_wanted() -> None:
     tall, nearly = ((5, 5), (15, 5), (15, 20), (5, 20)), ((5, 5), (15, 5), (15, 19), (5, 19))
     data = packed(RGB, "PNG")
-    assert look(data, quad=tall).pixels is not None and (look(data, quad=tall).width, look(data, quad=tall).height) == (10, 15)
+    assert look(data, quad=tall).pixels is not None and (look(data, quad=tall).width, look(data, quad=tall).height) == (
+        10,
+        15,
+    )
     turned_crop = look(data, quad=tall, turn=True)
     assert turned_crop.pixels is not None and np.array_equal(turned_crop.pixels, np.rot90(pattern()[5:20, 5:15]))
     assert (look(data, quad=nearly, turn=True).width, look(data, quad=nearly, turn=True).height) == (10, 14)
@@ -290,7 +357,9 @@ def test_a_page_is_decoded_once_for_all_its_boxes(tmp_path: Path, monkeypatch: p
     for picture in (Picture(path=path), Picture(data=KEPT["jpg"])):
         opened.clear()
         for left in range(10):
-            eye.look(Picture(path=picture.path, data=picture.data, quad=((left, 0), (left + 9, 0), (left + 9, 9), (left, 9))))
+            eye.look(
+                Picture(path=picture.path, data=picture.data, quad=((left, 0), (left + 9, 0), (left + 9, 9), (left, 9)))
+            )
         assert len(opened) == 1
     before = eye.look(Picture(path=path, quad=((0, 0), (9, 0), (9, 9), (0, 9)))).pixels
     path.write_bytes(packed(ImageOps.invert(RGB), "PNG"))

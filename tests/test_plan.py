@@ -15,9 +15,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sft.cli import sft
-from sft.config import BASE_LEARNING_RATE
 from sft.errors import UsageError
-from sft.plan import Plan, as_dict, fit_batch, keep_update, make_plan, scale_rate, sums
+from sft.training.config import BASE_LEARNING_RATE
+from sft.training.plan import Plan, as_dict, fit_batch, keep_update, make_plan, scale_rate, sums
 
 EXAMPLE: dict[str, Any] = {"samples": 29605, "epochs": 2, "gpus": 1, "batch": 8, "accum": 8}
 small = st.integers(1, 64)
@@ -38,7 +38,11 @@ def test_formula(samples: int, often: float, gpus: int, batch: int, accum: int) 
     exact = Fraction(Decimal(repr(often))) * samples / (gpus * batch * accum)
     assert plan.max_steps == math.ceil(exact)
     assert plan.max_steps >= 1
-    assert (plan.max_steps - 1) * plan.samples_per_update < samples * Fraction(Decimal(repr(often))) <= plan.max_steps * plan.samples_per_update
+    assert (
+        (plan.max_steps - 1) * plan.samples_per_update
+        < samples * Fraction(Decimal(repr(often)))
+        <= plan.max_steps * plan.samples_per_update
+    )
     assert plan.warmup_steps == -(-plan.max_steps // 100)
     assert 1 <= plan.save_steps <= 200
     assert 1 <= plan.logging_steps <= plan.max_steps
@@ -65,7 +69,11 @@ def test_keep_update(gpus: int, batch: int, accum: int, to: int) -> None:
     found = keep_update(plan, to)
     for way in found:
         assert (way.gpus, way.samples_per_update) == (to, plan.samples_per_update)
-        assert (way.max_steps, way.learning_rate, way.warmup_steps) == (plan.max_steps, plan.learning_rate, plan.warmup_steps)
+        assert (way.max_steps, way.learning_rate, way.warmup_steps) == (
+            plan.max_steps,
+            plan.learning_rate,
+            plan.warmup_steps,
+        )
         assert (way.batch <= batch and way.accum <= accum) if to > gpus else (way.batch >= batch and way.accum >= accum)
     total = gpus * batch * accum
     pairs = [(b, a) for b in range(1, total + 1) for a in ([total // to // b] if total % (to * b) == 0 else [])]
@@ -99,17 +107,42 @@ def test_scale_rate() -> None:
 def test_nonsense_is_refused_all_at_once() -> None:
     with pytest.raises(UsageError) as caught:
         make_plan(samples=0, epochs=float("nan"), gpus=0, batch=-1, accum=0, learning_rate=3.0, limit=0)
-    for name in ("samples (D) is 0", "epochs (E) is nan", "gpus (G) is 0", "batch (B) is -1", "accum (A) is 0", "learning rate is 3", "max steps is 0"):
+    for name in (
+        "samples (D) is 0",
+        "epochs (E) is nan",
+        "gpus (G) is 0",
+        "batch (B) is -1",
+        "accum (A) is 0",
+        "learning rate is 3",
+        "max steps is 0",
+    ):
         assert name in caught.value.message
     assert caught.value.message.count(";") == 6
-    for wrong in ({"epochs": math.inf}, {"epochs": 0}, {"epochs": -1}, {"learning_rate": 0}, {"learning_rate": math.nan}, {"learning_rate": 1}):
+    for wrong in (
+        {"epochs": math.inf},
+        {"epochs": 0},
+        {"epochs": -1},
+        {"learning_rate": 0},
+        {"learning_rate": math.nan},
+        {"learning_rate": 1},
+    ):
         with pytest.raises(UsageError):
             make_plan(**{**EXAMPLE, **wrong})
 
 
-@pytest.mark.parametrize(("samples", "gpus", "example"), [(63, 1, "--batch 8 --accum 1"), (5, 1, "--batch 5 --accum 1"), (9, 4, "--batch 2 --accum 1"), (3, 4, "--gpus 3 --batch 1 --accum 1")])
+@pytest.mark.parametrize(
+    ("samples", "gpus", "example"),
+    [
+        (63, 1, "--batch 8 --accum 1"),
+        (5, 1, "--batch 5 --accum 1"),
+        (9, 4, "--batch 2 --accum 1"),
+        (3, 4, "--gpus 3 --batch 1 --accum 1"),
+    ],
+)
 def test_more_per_update_than_there_is(samples: int, gpus: int, example: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(f"G·B·A = {gpus}·8·8 = {gpus * 64} samples, but there are only D = {samples}")) as caught:
+    with pytest.raises(
+        UsageError, match=re.escape(f"G·B·A = {gpus}·8·8 = {gpus * 64} samples, but there are only D = {samples}")
+    ) as caught:
         make_plan(samples=samples, epochs=1, gpus=gpus, batch=8, accum=8)
     assert example in str(caught.value.hint)
     numbers = {name: int(value) for name, value in re.findall(r"--(\w+) (\d+)", example)}
@@ -140,7 +173,12 @@ def test_as_dict_is_json() -> None:
     plan = make_plan(**EXAMPLE)
     found = json.loads(json.dumps(as_dict(plan)))
     assert found["max_steps"] == 926
-    assert Plan(**{name: found[name] for name in ("samples", "epochs", "gpus", "batch", "accum", "learning_rate", "limit")}) == plan
+    assert (
+        Plan(
+            **{name: found[name] for name in ("samples", "epochs", "gpus", "batch", "accum", "learning_rate", "limit")}
+        )
+        == plan
+    )
 
 
 def command(*words: str) -> Result:
@@ -166,7 +204,15 @@ def test_command_usage(words: tuple[str, ...]) -> None:
     assert command(*words).exit_code == 2
 
 
-@pytest.mark.parametrize("words", [("--samples", "0"), ("--samples", "10"), ("--samples", "29605", "-E", "nan"), ("--samples", "29605", "--to-gpus", "0")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--samples", "0"),
+        ("--samples", "10"),
+        ("--samples", "29605", "-E", "nan"),
+        ("--samples", "29605", "--to-gpus", "0"),
+    ],
+)
 def test_command_with_numbers_that_make_no_sense(words: tuple[str, ...]) -> None:
     done = command(*words)
     assert isinstance(done.exception, UsageError)  # `main` turns it into a sentence and this exit code

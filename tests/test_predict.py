@@ -17,20 +17,26 @@ import pytest
 from PIL import Image
 
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.evaluation import predict as module
-from sft.evaluation.predict import Endpoint, Sampling, predict, read_predictions, resolve, write_predictions
-from sft.jsonl import ocr_sample
+from sft.files.jsonl import ocr_sample
+from sft.inference import predict as module
+from sft.inference.client import Endpoint, Sampling
+from sft.inference.predict import predict, read_predictions, resolve, write_predictions
 from sft.types import Image as ImageInfo
 from sft.types import Prediction, Sample, Text
 
 SAMPLING = Sampling(max_tokens=64)
 SERVER = Endpoint("http://server:8000")
 MODELS = {"data": [{"id": "PaddleOCR-VL-0.9B"}, {"id": "other"}]}
-Reply = Callable[[dict[str, object], int], httpx.Response]  # (body of the request, how many came before for the same prompt)
+Reply = Callable[
+    [dict[str, object], int], httpx.Response
+]  # (body of the request, how many came before for the same prompt)
 
 
 def chat(text: str | None, finish: str = "stop") -> httpx.Response:
-    return httpx.Response(200, json={"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": finish}], "usage": {}})
+    return httpx.Response(
+        200,
+        json={"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": finish}], "usage": {}},
+    )
 
 
 class Fake:
@@ -64,21 +70,40 @@ def samples(tmp_path: Path) -> list[tuple[int, Sample]]:
     return [(line, ocr_sample("a.png", f"prompt {line}:", f"ref {line}")) for line in range(1, 6)]
 
 
-def run(fake: Fake, samples: list[tuple[int, Sample]], base: Path, endpoint: Endpoint = SERVER, **options: object) -> list[Prediction]:
+def run(
+    fake: Fake, samples: list[tuple[int, Sample]], base: Path, endpoint: Endpoint = SERVER, **options: object
+) -> list[Prediction]:
     return predict(samples, base, endpoint, SAMPLING, transport=fake.transport, backoff=0, **options)  # type: ignore[arg-type]
 
 
 def test_the_request_and_the_answer(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
     fake = Fake(lambda body, before: chat("২৩", "length"))
     pred = run(fake, samples[:1], tmp_path, Endpoint("http://server:8000/v1/", api_key="secret"))[0]
-    assert (pred.id, pred.image, pred.prompt, pred.ref, pred.pred, pred.finish_reason, pred.error) == (1, "a.png", "prompt 1:", "ref 1", "২৩", "length", "")
+    assert (pred.id, pred.image, pred.prompt, pred.ref, pred.pred, pred.finish_reason, pred.error) == (
+        1,
+        "a.png",
+        "prompt 1:",
+        "ref 1",
+        "২৩",
+        "length",
+        "",
+    )
     assert pred.seconds > 0
     pages = [str(request.url) for request in fake.requests if request.url.path not in ("/version", "/props")]
-    assert pages == [f"http://server:8000/v1/{page}" for page in ("models", "chat/completions", "models")]  # at the end: is it the same model still ?
+    assert pages == [
+        f"http://server:8000/v1/{page}" for page in ("models", "chat/completions", "models")
+    ]  # at the end: is it the same model still ?
     assert {request.headers["authorization"] for request in fake.requests} == {"Bearer secret"}
     picture = "data:image/png;base64," + base64.b64encode((tmp_path / "a.png").read_bytes()).decode()
     content = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": "prompt 1:"}]
-    assert fake.bodies == [{"model": "PaddleOCR-VL-0.9B", "messages": [{"role": "user", "content": content}], "max_tokens": 64, "temperature": 0.0}]
+    assert fake.bodies == [
+        {
+            "model": "PaddleOCR-VL-0.9B",
+            "messages": [{"role": "user", "content": content}],
+            "max_tokens": 64,
+            "temperature": 0.0,
+        }
+    ]
 
 
 def test_mime_comes_from_the_file_not_from_its_name(tmp_path: Path) -> None:
@@ -101,19 +126,35 @@ def test_500_forever_is_lost_after_three_tries(samples: list[tuple[int, Sample]]
     assert len(fake.bodies) == 3
 
 
-@pytest.mark.parametrize("body", [{"error": {"message": "image too big"}}, {"object": "error", "message": "image too big"}])
-def test_400_is_lost_at_once_with_what_the_server_says(body: object, samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "body", [{"error": {"message": "image too big"}}, {"object": "error", "message": "image too big"}]
+)
+def test_400_is_lost_at_once_with_what_the_server_says(
+    body: object, samples: list[tuple[int, Sample]], tmp_path: Path
+) -> None:
     fake = Fake(lambda request, before: httpx.Response(400, json=body))
     assert run(fake, samples[:1], tmp_path)[0].error == "400: image too big"
     assert len(fake.bodies) == 1
 
 
-@pytest.mark.parametrize("answer", [b"<html>", b'{"choices": []}', b'{"choices": [{}]}', b"[]", b'{"choices": [{"message": {"content": 3}}]}', b"\xff"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"<html>",
+        b'{"choices": []}',
+        b'{"choices": [{}]}',
+        b"[]",
+        b'{"choices": [{"message": {"content": 3}}]}',
+        b"\xff",
+    ],
+)
 def test_malformed_answers_are_lost(answer: bytes, samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
     fake = Fake(lambda body, before: httpx.Response(200, content=answer))
     preds = run(fake, samples, tmp_path)
     assert [pred.error.startswith("the answer ") and pred.pred == "" for pred in preds] == [True] * 5
-    assert {pred.reason for pred in preds} < {"answer.json", "answer.schema", "answer.choices"} and len(fake.bodies) == 15
+    assert {pred.reason for pred in preds} < {"answer.json", "answer.schema", "answer.choices"} and len(
+        fake.bodies
+    ) == 15
 
 
 def test_an_empty_answer_is_an_answer(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
@@ -174,7 +215,9 @@ def test_no_server_at_all(samples: list[tuple[int, Sample]], tmp_path: Path) -> 
     assert "sft serve MODEL_DIR" in str(caught.value.hint)
 
 
-def test_a_server_that_dies_is_not_waited_for_sample_by_sample(tmp_path: Path, samples: list[tuple[int, Sample]]) -> None:
+def test_a_server_that_dies_is_not_waited_for_sample_by_sample(
+    tmp_path: Path, samples: list[tuple[int, Sample]]
+) -> None:
     calls = looks = 0
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -187,10 +230,15 @@ def test_a_server_that_dies_is_not_waited_for_sample_by_sample(tmp_path: Path, s
         calls += 1
         raise httpx.ConnectError("Connection refused")
 
-    many = [(line, replace(samples[0][1], text_info=(Text(f"{line}", "mask"), Text("x", "no_mask")))) for line in range(1, 201)]
+    many = [
+        (line, replace(samples[0][1], text_info=(Text(f"{line}", "mask"), Text("x", "no_mask"))))
+        for line in range(1, 201)
+    ]
     preds = predict(many, tmp_path, SERVER, SAMPLING, patience=0.1, transport=httpx.MockTransport(handle))
     assert [pred.id for pred in preds] == list(range(1, 201))
-    assert {(pred.reason, pred.error) for pred in preds} == {("answer.not_asked", "not tried: no server has answered for 0.1 s")}
+    assert {(pred.reason, pred.error) for pred in preds} == {
+        ("answer.not_asked", "not tried: no server has answered for 0.1 s")
+    }
     assert calls <= module.CONCURRENCY
 
 
@@ -204,13 +252,18 @@ def test_a_server_that_looks_alive_and_drops_everything(tmp_path: Path, samples:
         calls += 1
         raise httpx.RemoteProtocolError("Server disconnected")
 
-    many = [(line, replace(samples[0][1], text_info=(Text(f"{line}", "mask"), Text("x", "no_mask")))) for line in range(1, 201)]
+    many = [
+        (line, replace(samples[0][1], text_info=(Text(f"{line}", "mask"), Text("x", "no_mask"))))
+        for line in range(1, 201)
+    ]
     preds = predict(many, tmp_path, SERVER, SAMPLING, patience=0.1, transport=httpx.MockTransport(handle))
     assert len(preds) == 200 and all(pred.error and not pred.pred for pred in preds)
     assert calls <= 100
 
 
-def test_one_question_that_kills_the_server_takes_no_other_with_it(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
+def test_one_question_that_kills_the_server_takes_no_other_with_it(
+    samples: list[tuple[int, Sample]], tmp_path: Path
+) -> None:
     flying: set[int] = set()
     fallen: set[int] = set()
 
@@ -229,7 +282,9 @@ def test_one_question_that_kills_the_server_takes_no_other_with_it(samples: list
         return chat("ok")
 
     preds = predict(samples, tmp_path, SERVER, SAMPLING, transport=httpx.MockTransport(handle))
-    assert [(pred.pred, pred.reason) for pred in preds] == [("", "answer.cut") if pred.id == 2 else ("ok", "") for pred in preds]
+    assert [(pred.pred, pred.reason) for pred in preds] == [
+        ("", "answer.cut") if pred.id == 2 else ("ok", "") for pred in preds
+    ]
 
 
 def test_retry_after_is_kept(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
@@ -262,10 +317,18 @@ def test_several_servers_share_the_work(samples: list[tuple[int, Sample]], tmp_p
 
 def test_two_models_are_not_mixed(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
     def handle(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json={"data": [{"id": "m", "root": f"/models/{request.url.host}", "created": time.time_ns()}]})
+        return httpx.Response(
+            200, json={"data": [{"id": "m", "root": f"/models/{request.url.host}", "created": time.time_ns()}]}
+        )
 
     with pytest.raises(UsageError, match="do not serve the same model"):
-        predict(samples, tmp_path, [Endpoint("http://one"), Endpoint("http://two")], SAMPLING, transport=httpx.MockTransport(handle))
+        predict(
+            samples,
+            tmp_path,
+            [Endpoint("http://one"), Endpoint("http://two")],
+            SAMPLING,
+            transport=httpx.MockTransport(handle),
+        )
 
 
 def test_the_pipeline_service(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
@@ -279,24 +342,59 @@ def test_the_pipeline_service(samples: list[tuple[int, Sample]], tmp_path: Path)
         bodies.append(json.loads(request.content))
         if bodies[-1]["promptLabel"] == "chart":
             return httpx.Response(200, json={"logId": "1", "errorCode": 500, "errorMsg": "Internal server error"})
-        page = {"prunedResult": {"parsing_res_list": [{"block_label": "ocr", "block_content": "২৩"}, {"block_content": "x"}]}, "markdown": {"text": "**২৩**", "images": None}}
-        return httpx.Response(200, json={"logId": "1", "result": {"layoutParsingResults": [page], "dataInfo": {}}, "errorCode": 0, "errorMsg": "Success"})
+        page = {
+            "prunedResult": {
+                "parsing_res_list": [{"block_label": "ocr", "block_content": "২৩"}, {"block_content": "x"}]
+            },
+            "markdown": {"text": "**২৩**", "images": None},
+        }
+        return httpx.Response(
+            200,
+            json={
+                "logId": "1",
+                "result": {"layoutParsingResults": [page], "dataInfo": {}},
+                "errorCode": 0,
+                "errorMsg": "Success",
+            },
+        )
 
-    three = [(line, ocr_sample("a.png", prompt, "x")) for line, prompt in enumerate(("OCR:", "Chart Recognition:", "Read this."), 1)]
+    three = [
+        (line, ocr_sample("a.png", prompt, "x"))
+        for line, prompt in enumerate(("OCR:", "Chart Recognition:", "Read this."), 1)
+    ]
     endpoint = Endpoint("http://server:8080/layout-parsing", kind="pipeline")
-    preds = predict(three, tmp_path, endpoint, Sampling(64, max_pixels=1_003_520), backoff=0, transport=httpx.MockTransport(handle))
+    preds = predict(
+        three, tmp_path, endpoint, Sampling(64, max_pixels=1_003_520), backoff=0, transport=httpx.MockTransport(handle)
+    )
     assert [(pred.pred, pred.reason) for pred in preds] == [("২৩\nx", ""), ("", "answer.http"), ("", "answer.prompt")]
     asked = next(body for body in bodies if body["promptLabel"] == "ocr")
     assert base64.b64decode(str(asked["file"])) == (tmp_path / "a.png").read_bytes()
-    assert {"fileType": 1, "useLayoutDetection": False, "promptLabel": "ocr", "maxNewTokens": 64, "temperature": 0.0, "maxPixels": 1_003_520}.items() <= asked.items()
+    assert {
+        "fileType": 1,
+        "useLayoutDetection": False,
+        "promptLabel": "ocr",
+        "maxNewTokens": 64,
+        "temperature": 0.0,
+        "maxPixels": 1_003_520,
+    }.items() <= asked.items()
 
 
 def test_pixel_limits_and_sampling_are_sent(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
     fake = Fake(lambda body, before: chat("ok"))
-    predict(samples[:1], tmp_path, SERVER, Sampling(64, 0.5, top_p=0.9, seed=3, min_pixels=784, max_pixels=1000), transport=fake.transport)
+    predict(
+        samples[:1],
+        tmp_path,
+        SERVER,
+        Sampling(64, 0.5, top_p=0.9, seed=3, min_pixels=784, max_pixels=1000),
+        transport=fake.transport,
+    )
     assert {key: value for key, value in fake.bodies[0].items() if key not in ("messages", "model")} == {
-        "max_tokens": 64, "temperature": 0.5, "top_p": 0.9, "seed": 3, "mm_processor_kwargs": {"min_pixels": 784, "max_pixels": 1000},
-    }  # fmt: skip
+        "max_tokens": 64,
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "seed": 3,
+        "mm_processor_kwargs": {"min_pixels": 784, "max_pixels": 1000},
+    }
 
 
 def test_a_missing_image_is_lost_not_wrong(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
@@ -331,7 +429,9 @@ def test_a_wrong_key_is_said_once() -> None:
         resolve(Endpoint("http://server", api_key="a\nb"), transport=fake.transport)
 
 
-@pytest.mark.parametrize("url", ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/", "http://h:1/v1/chat/completions"])
+@pytest.mark.parametrize(
+    "url", ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/", "http://h:1/v1/chat/completions"]
+)
 def test_addresses(url: str) -> None:
     assert Endpoint(url).base == "http://h:1/v1"
 
@@ -357,7 +457,10 @@ def test_bad_input(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
 
 
 def test_predictions_survive_the_disk(tmp_path: Path) -> None:
-    preds = [Prediction(1, "a.png", "OCR:", "২৩\n", "২৩ \u2028", "length", 0.25), Prediction(2, "b.png", "OCR:", "x", "", "", 1.0, "no answer within 1 s")]
+    preds = [
+        Prediction(1, "a.png", "OCR:", "২৩\n", "২৩ \u2028", "length", 0.25),
+        Prediction(2, "b.png", "OCR:", "x", "", "", 1.0, "no answer within 1 s"),
+    ]
     path = tmp_path / "predictions.jsonl"
     write_predictions(path, preds)
     assert len(path.read_bytes().splitlines()) == 2
@@ -376,7 +479,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.answer({"choices": [{"message": {"content": body["messages"][0]["content"][1]["text"]}, "finish_reason": "stop"}]})
+        self.answer(
+            {"choices": [{"message": {"content": body["messages"][0]["content"][1]["text"]}, "finish_reason": "stop"}]}
+        )
 
     def answer(self, value: object) -> None:
         data = json.dumps(value).encode()
@@ -398,7 +503,9 @@ def server() -> Iterator[str]:
         thread.join()
 
 
-def test_a_real_server_despite_a_proxy(server: str, samples: list[tuple[int, Sample]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_server_despite_a_proxy(
+    server: str, samples: list[tuple[int, Sample]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)

@@ -1,4 +1,6 @@
-"""Servers, files and answers that mean harm: no reply is larger, longer or louder than it may be, and no broken one is scored."""
+"""Servers, files and answers that mean harm: no reply is larger, longer or louder than it may be, and no broken one is
+scored.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,12 @@ import pytest
 from PIL import Image
 
 from sft.errors import EngineError, UsageError
-from sft.evaluation import client, predict, servers
-from sft.evaluation.cache import AnswerCache, prepare
-from sft.evaluation.client import Answer, Endpoint, LostError, Sampling, complaint, exchange, http_client, shown
-from sft.evaluation.sample_scores import MAX_CELLS, score_one
-from sft.evaluation.servers import survey
-from sft.jsonl import ocr_sample, write_samples
+from sft.evaluation.scores import MAX_CELLS, score_one
+from sft.files.jsonl import ocr_sample, write_samples
+from sft.inference import client, endpoints, predict
+from sft.inference.answer_cache import AnswerCache, prepare
+from sft.inference.client import Answer, Endpoint, LostError, Sampling, complaint, exchange, http_client, shown
+from sft.inference.endpoints import survey
 
 ROOT = Path(__file__).parent.parent
 MODELS = b'{"data": [{"id": "m", "root": "/m", "max_model_len": 4096}]}'
@@ -38,7 +40,7 @@ class Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         while line := self.rfile.readline():
             length = 0
-            while (header := self.rfile.readline().strip()):
+            while header := self.rfile.readline().strip():
                 name, _, value = header.partition(b":")
                 length = int(value) if name.lower() == b"content-length" else length
             self.rfile.read(length)
@@ -72,7 +74,15 @@ def whole(body: bytes, header: bytes = b"") -> bytes:
 
 
 def page(path: str) -> bytes:
-    return MODELS if path.endswith("/models") else GOOD if path.endswith("/completions") else b'{"version": "1"}' if path == "/version" else b"{}"
+    return (
+        MODELS
+        if path.endswith("/models")
+        else GOOD
+        if path.endswith("/completions")
+        else b'{"version": "1"}'
+        if path == "/version"
+        else b"{}"
+    )
 
 
 def fetched(url: str) -> tuple[int, bytes]:
@@ -111,7 +121,7 @@ def test_a_packed_reply_is_not_unpacked() -> None:
 
 @pytest.mark.parametrize("slow", ["/v1/models", "/version", "/tokenize"])
 def test_a_drip_does_not_hold_the_start_up(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "CONNECT_TIMEOUT", 0.4)
+    monkeypatch.setattr(endpoints, "CONNECT_TIMEOUT", 0.4)
     done = threading.Event()
 
     def drip(path: str, write: Callable[[bytes], object]) -> None:
@@ -134,35 +144,68 @@ def test_a_drip_does_not_hold_the_start_up(slow: str, monkeypatch: pytest.Monkey
 
 
 def listing(models: bytes, version: bytes = b"{}") -> httpx.MockTransport:
-    return httpx.MockTransport(lambda request: httpx.Response(200, content=models if request.url.path == "/v1/models" else version))
+    return httpx.MockTransport(
+        lambda request: httpx.Response(200, content=models if request.url.path == "/v1/models" else version)
+    )
 
 
-@pytest.mark.parametrize("models", [
-    b'{"data": [null]}', b'{"data": {"a": 1}}', b'{"data": ["m"]}', b'{"data": [{"id": 5}]}', b'{"data": [{"id": ""}]}', b'{"data": [{"id": "\\u001b[2Jm"}]}', b'{"data": [{"id": "\xff"}]}',
-    b'{"data": 5}', b"[]", b"[" * 100_000, b"",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "models",
+    [
+        b'{"data": [null]}',
+        b'{"data": {"a": 1}}',
+        b'{"data": ["m"]}',
+        b'{"data": [{"id": 5}]}',
+        b'{"data": [{"id": ""}]}',
+        b'{"data": [{"id": "\\u001b[2Jm"}]}',
+        b'{"data": [{"id": "\xff"}]}',
+        b'{"data": 5}',
+        b"[]",
+        b"[" * 100_000,
+        b"",
+    ],
+)
 def test_a_list_of_models_that_is_none(models: bytes) -> None:
     with pytest.raises(EngineError, match="lists no model"):
         survey([Endpoint("http://h")], transport=listing(models))
     assert survey([Endpoint("http://h", "mine")], transport=listing(models)).endpoint.model == "mine"
 
 
-@pytest.mark.parametrize(("version", "told"), [(b'{"version": "\xff"}', ""), (b'{"version": "\\u001b[2J1"}', "vLLM \ufffd[2J1"), (b"[" * 100_000, ""), (b"\xff", ""), (b'{"version": 5}', "")])
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        (b'{"version": "\xff"}', ""),
+        (b'{"version": "\\u001b[2J1"}', "vLLM \ufffd[2J1"),
+        (b"[" * 100_000, ""),
+        (b"\xff", ""),
+        (b'{"version": 5}', ""),
+    ],
+)
 def test_a_version_that_is_none(version: bytes, told: str) -> None:
     assert survey([Endpoint("http://h")], transport=listing(MODELS, version)).servers[0].version == told
 
 
 def test_words_of_a_server_cannot_move_the_cursor() -> None:
     evil = "\x1b]0;mine\x07\x1b[2J\x9b31m \u202etxt.exe\u2028\r\nfine " + "x" * 10_000
-    for text in (shown(evil), complaint(json.dumps({"error": {"message": evil}}).encode()), complaint(evil.encode()), Endpoint(f"http://h/{evil}").public):
+    for text in (
+        shown(evil),
+        complaint(json.dumps({"error": {"message": evil}}).encode()),
+        complaint(evil.encode()),
+        Endpoint(f"http://h/{evil}").public,
+    ):
         assert text.isprintable() and len(text) <= 300 and ("fine" in text or "%" in text)
     assert shown("দুই \n শব্দ") == "দুই শব্দ"
 
 
-@pytest.mark.parametrize(("url", "words"), [
-    ("http://me:secret@h:1?key=secret", r"no \? or #"), ("http://me:secret@h:1/v1#secret", r"no \? or #"), ("http://me:secret@h:99999999", "not an address"),
-    ("ftp://me:secret@h", "not an address"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://me:secret@h:1?key=secret", r"no \? or #"),
+        ("http://me:secret@h:1/v1#secret", r"no \? or #"),
+        ("http://me:secret@h:99999999", "not an address"),
+        ("ftp://me:secret@h", "not an address"),
+    ],
+)
 def test_addresses_that_hold_secrets(url: str, words: str) -> None:
     with pytest.raises(UsageError, match=words) as fault:
         _ = Endpoint(url).root
@@ -181,23 +224,38 @@ def picture(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def asked(folder: Path, reply: bytes, models: Callable[[], bytes] = lambda: MODELS, prompts: tuple[str, ...] = ("OCR:",)) -> predict.Pass:
+def asked(
+    folder: Path, reply: bytes, models: Callable[[], bytes] = lambda: MODELS, prompts: tuple[str, ...] = ("OCR:",)
+) -> predict.Pass:
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, content=models() if request.url.path == "/v1/models" else reply if request.method == "POST" else b"{}")
+        return httpx.Response(
+            200, content=models() if request.url.path == "/v1/models" else reply if request.method == "POST" else b"{}"
+        )
 
     transport = httpx.MockTransport(answer)
     rows = [(number, ocr_sample("a.png", prompt, "abc")) for number, prompt in enumerate(prompts, 1)]
     served = survey([Endpoint("http://h")], transport=transport)
-    return predict.ask(prepare(rows, folder, Sampling(8)), served, predict.options(1, 5.0, 0.0, 0.0), transport=transport)
+    return predict.ask(
+        prepare(rows, folder, Sampling(8)), served, predict.options(1, 5.0, 0.0, 0.0), transport=transport
+    )
 
 
-@pytest.mark.parametrize(("message", "finish", "reason", "text"), [
-    ({"content": "ab"}, "abort", "answer.http", ""), ({"content": "ab"}, "error", "answer.http", ""),
-    ({"content": None, "reasoning_content": "abc"}, "stop", "answer.choices", ""), ({"content": "", "reasoning": "abc"}, "stop", "answer.choices", ""),
-    ({"content": None}, "stop", "", ""), ({"content": "abc", "reasoning_content": "hm"}, "stop", "", "abc"), ({"content": "abc", "reasoning_content": None}, None, "", "abc"),
-    ({"content": [{"type": "text", "text": "abc"}]}, "stop", "answer.schema", ""),
-])  # fmt: skip
-def test_what_is_no_answer_is_lost_and_not_scored(message: dict[str, object], finish: str | None, reason: str, text: str, picture: Path) -> None:
+@pytest.mark.parametrize(
+    ("message", "finish", "reason", "text"),
+    [
+        ({"content": "ab"}, "abort", "answer.http", ""),
+        ({"content": "ab"}, "error", "answer.http", ""),
+        ({"content": None, "reasoning_content": "abc"}, "stop", "answer.choices", ""),
+        ({"content": "", "reasoning": "abc"}, "stop", "answer.choices", ""),
+        ({"content": None}, "stop", "", ""),
+        ({"content": "abc", "reasoning_content": "hm"}, "stop", "", "abc"),
+        ({"content": "abc", "reasoning_content": None}, None, "", "abc"),
+        ({"content": [{"type": "text", "text": "abc"}]}, "stop", "answer.schema", ""),
+    ],
+)
+def test_what_is_no_answer_is_lost_and_not_scored(
+    message: dict[str, object], finish: str | None, reason: str, text: str, picture: Path
+) -> None:
     pred = asked(picture, json.dumps({"choices": [{"message": message, "finish_reason": finish}]}).encode()).preds[0]
     assert (pred.reason, pred.pred, bool(pred.error)) == (reason, text, bool(reason))
 
@@ -205,11 +263,23 @@ def test_what_is_no_answer_is_lost_and_not_scored(message: dict[str, object], fi
 def test_a_model_that_changes_between_two_questions_is_noticed(picture: Path) -> None:
     told = iter([MODELS])
     found = asked(picture, GOOD, lambda: next(told, MODELS.replace(b"/m", b"/other")))
-    assert [pred.pred for pred in found.preds] == ["abc"] and "serves another model now" in found.stopped and "--fresh" in found.stopped
+    assert (
+        [pred.pred for pred in found.preds] == ["abc"]
+        and "serves another model now" in found.stopped
+        and "--fresh" in found.stopped
+    )
     assert asked(picture, GOOD).stopped == ""
 
 
-@pytest.mark.parametrize("numbers", [{"temperature": float("nan")}, {"temperature": float("inf")}, {"top_p": float("nan")}, {"repetition_penalty": float("-inf")}])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"temperature": float("nan")},
+        {"temperature": float("inf")},
+        {"top_p": float("nan")},
+        {"repetition_penalty": float("-inf")},
+    ],
+)
 def test_numbers_that_json_has_not(numbers: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=next(iter(numbers))):
         Sampling(8, **numbers)  # type: ignore[arg-type]
@@ -240,8 +310,26 @@ def test_a_full_disk_is_one_sentence(size: int, picture: Path) -> None:
     (picture / "out").mkdir()
     (picture / "out" / "answers.jsonl").write_bytes(b"" if size == 0 else b"x" * size)
     with serving(lambda path, write: write(whole(page(path)))) as url:
-        command = [sys.executable, "-m", "sft", "eval", str(picture / "t.jsonl"), "--url", url, "-o", str(picture / "out"), "--no-report"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+        command = [
+            sys.executable,
+            "-m",
+            "sft",
+            "eval",
+            str(picture / "t.jsonl"),
+            "--url",
+            url,
+            "-o",
+            str(picture / "out"),
+            "--no-report",
+        ]
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+        )
     assert done.returncode == 3 and "Traceback" not in done.stderr and "Task exception" not in done.stderr
     assert f"{picture / 'out' / 'answers.jsonl'}: writing failed (File too large)" in done.stderr
 
@@ -249,7 +337,17 @@ def test_a_full_disk_is_one_sentence(size: int, picture: Path) -> None:
 def evaluated(folder: Path, rows: str) -> tuple[int, str]:
     write_samples(folder / "t.jsonl", [ocr_sample("a.png", "OCR:", "abc"), ocr_sample("a.png", "OCR:", "abc")])
     (folder / "p.jsonl").write_text(rows)
-    command = [sys.executable, str(ROOT / "eval" / "evaluate.py"), "--pred", str(folder / "p.jsonl"), "--data", str(folder / "t.jsonl"), "-o", str(folder / "out"), "--no-report"]
+    command = [
+        sys.executable,
+        str(ROOT / "eval" / "evaluate.py"),
+        "--pred",
+        str(folder / "p.jsonl"),
+        "--data",
+        str(folder / "t.jsonl"),
+        "-o",
+        str(folder / "out"),
+        "--no-report",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.returncode, done.stderr
 
@@ -269,7 +367,9 @@ def large(rows: int, columns: int, first: str = "0") -> str:
 
 def test_a_table_too_large_to_compare_is_still_equal_to_itself() -> None:
     scores = score_one("table", large(1000, 10), large(1000, 10))
-    assert {name: scores[name] for name in ("teds", "teds_s", "teds_strict", "cell_f1", "exact")} == dict.fromkeys(("teds", "teds_s", "teds_strict", "cell_f1", "exact"), 1.0)
+    assert {name: scores[name] for name in ("teds", "teds_s", "teds_strict", "cell_f1", "exact")} == dict.fromkeys(
+        ("teds", "teds_s", "teds_strict", "cell_f1", "exact"), 1.0
+    )
     other = score_one("table", large(1000, 10), large(1000, 10, "x"))
     assert (other["teds"], other["exact"]) == (0.0, 0.0) and 0.99 < other["cell_f1"] < 1
 
@@ -297,6 +397,14 @@ def test_a_server_that_wants_to_be_left_alone_for_a_day_is_not_waited_for(after:
 
     transport = httpx.MockTransport(answer)
     rows = [(number, ocr_sample("a.png", f"prompt {number}", "abc")) for number in range(1, 201)]
-    found = predict.ask(prepare(rows, picture, Sampling(8)), survey([Endpoint("http://h")], transport=transport), predict.options(4, 5.0, 1.0), transport=transport)
+    found = predict.ask(
+        prepare(rows, picture, Sampling(8)),
+        survey([Endpoint("http://h")], transport=transport),
+        predict.options(4, 5.0, 1.0),
+        transport=transport,
+    )
     assert "no more today" in found.stopped and len(posts) < 80 and len(found.preds) == 200
-    assert {pred.reason for pred in found.preds} == {"answer.busy", "answer.not_asked"} and "to be asked again after" in next(pred.error for pred in found.preds if pred.reason == "answer.busy")
+    assert {pred.reason for pred in found.preds} == {
+        "answer.busy",
+        "answer.not_asked",
+    } and "to be asked again after" in next(pred.error for pred in found.preds if pred.reason == "answer.busy")

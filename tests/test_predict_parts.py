@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sft.errors import EngineError, UsageError
-from sft.evaluation.cache import AnswerCache, content_hash, prepare
-from sft.evaluation.client import LOST, TIMEOUT, Answer, Endpoint, LostError, Sampling, complaint, decoded
-from sft.evaluation.limit import MOST, START, Limit
-from sft.evaluation.pool import TRIES
 from sft.evaluation.results import Template, template_of
-from sft.evaluation.servers import survey
-from sft.jsonl import ocr_sample
+from sft.files.jsonl import ocr_sample
+from sft.inference.answer_cache import AnswerCache, content_hash, prepare
+from sft.inference.client import LOST, TIMEOUT, Answer, Endpoint, LostError, Sampling, complaint, decoded
+from sft.inference.concurrency import MOST, START, Limit
+from sft.inference.endpoints import survey
+from sft.inference.scheduler import TRIES
 
 SAMPLING = Sampling(64)
 UNSAID = ("top_p", "repetition_penalty", "seed", "min_pixels", "max_pixels")
-ANSWERS = [Answer("২৩ \u2028\n\"x\"", "stop", 0.5), Answer("", "length", 1.25), Answer("long " * 50, "", 0.0)]
+ANSWERS = [Answer('২৩ \u2028\n"x"', "stop", 0.5), Answer("", "length", 1.25), Answer("long " * 50, "", 0.0)]
 
 
 def filled(path: Path) -> bytes:
@@ -37,7 +37,11 @@ def test_answers_come_back(tmp_path: Path) -> None:
     content = filled(tmp_path / "a.jsonl")
     assert content.count(b"\n") == 3
     with AnswerCache(tmp_path / "a.jsonl") as cache:
-        assert [cache.get(f"key{number}") for number in range(4)] == [*ANSWERS, None] and cache.damaged == 0 and len(cache) == 3
+        assert (
+            [cache.get(f"key{number}") for number in range(4)] == [*ANSWERS, None]
+            and cache.damaged == 0
+            and len(cache) == 3
+        )
 
 
 def test_a_file_cut_off_anywhere_gives_what_is_whole_and_goes_on(tmp_path: Path) -> None:
@@ -84,12 +88,21 @@ def test_the_key_is_of_everything_that_decides(tmp_path: Path) -> None:
         return prepare([(1, sample)], tmp_path, sampling)[0].key(model)  # type: ignore[list-item]
 
     others = [
-        key(ocr_sample("b.png", "OCR:", "x")), key(ocr_sample("a.png", "Table Recognition:", "x")), key(model="n"),
-        *(key(sampling=sampling) for sampling in (Sampling(65), Sampling(64, 0.1), *(replace(SAMPLING, **{name: 1}) for name in UNSAID))),
-    ]  # fmt: skip
+        key(ocr_sample("b.png", "OCR:", "x")),
+        key(ocr_sample("a.png", "Table Recognition:", "x")),
+        key(model="n"),
+        *(
+            key(sampling=sampling)
+            for sampling in (Sampling(65), Sampling(64, 0.1), *(replace(SAMPLING, **{name: 1}) for name in UNSAID))
+        ),
+    ]
     assert len({key(), *others}) == len(others) + 1
-    assert key(ocr_sample("c.png", "OCR:", "another truth")) == key()  # neither the name of the image nor the truth decides
-    one, other = (content_hash(prepare([(1, sample)], tmp_path, SAMPLING)) for sample in (base, ocr_sample("a.png", "OCR:", "y")))
+    assert (
+        key(ocr_sample("c.png", "OCR:", "another truth")) == key()
+    )  # neither the name of the image nor the truth decides
+    one, other = (
+        content_hash(prepare([(1, sample)], tmp_path, SAMPLING)) for sample in (base, ocr_sample("a.png", "OCR:", "y"))
+    )
     assert one != other
     missing = prepare([(1, ocr_sample("none.png", "OCR:", "x")), (2, base)], tmp_path, SAMPLING)
     assert "none.png" in missing[0].fault and not missing[1].fault
@@ -137,7 +150,9 @@ def test_the_limit_stays_within_its_bounds(events: list[float | None]) -> None:
         assert 1 <= limit.allowed <= 50
 
 
-def told(models: object, *, version: object = None, props: object = None, tokenize: object = None) -> httpx.MockTransport:
+def told(
+    models: object, *, version: object = None, props: object = None, tokenize: object = None
+) -> httpx.MockTransport:
     def handle(request: httpx.Request) -> httpx.Response:
         pages = {"/v1/models": models, "/version": version, "/props": props, "/tokenize": tokenize}
         found = pages[request.url.path]
@@ -152,12 +167,25 @@ def test_the_fingerprint_is_of_what_stays() -> None:
 
     base = {"id": "m", "root": "/models/m", "created": 1, "permission": [{"id": "p1"}]}
     assert mark(base) == mark({**base, "created": 2, "permission": [{"id": "p2"}]}) == mark(base, "http://elsewhere")
-    assert len({mark(base), mark({**base, "root": "/models/n"}), mark({**base, "id": "n"}), mark(base, version={"version": "0.11.0"})}) == 4
+    assert (
+        len(
+            {
+                mark(base),
+                mark({**base, "root": "/models/n"}),
+                mark({**base, "id": "n"}),
+                mark(base, version={"version": "0.11.0"}),
+            }
+        )
+        == 4
+    )
 
 
 def test_a_template_that_is_not_told_is_known_by_what_comes_of_it() -> None:
     def found(tokenize: object) -> tuple[str, Template]:
-        served = survey([Endpoint("http://far")], transport=told({"data": [{"id": "m"}]}, version={"version": "0.11.0"}, tokenize=tokenize))
+        served = survey(
+            [Endpoint("http://far")],
+            transport=told({"data": [{"id": "m"}]}, version={"version": "0.11.0"}, tokenize=tokenize),
+        )
         return served.fingerprint, template_of(None, served.servers[0])
 
     unknown, one, two = found(None), found({"tokens": [1, 2], "count": 2}), found({"tokens": [1, 2, 3]})
@@ -180,13 +208,34 @@ def test_a_model_directory_here_is_hashed(base_model: Path) -> None:
 
 
 def test_servers_name_their_version_and_template() -> None:
-    llama = survey([Endpoint("http://h")], transport=told({"data": [{"id": "m", "meta": {"n_params": 5}}]}, props={"build_info": "b6000-abc", "chat_template": "{{ x }}"}))
-    assert (llama.servers[0].version, llama.servers[0].chat_template) == ("llama.cpp b6000-abc", "{{ x }}") and "n_params" in llama.servers[0].record
-    vllm = survey([Endpoint("http://h")], transport=told({"data": [{"id": "m", "max_model_len": 4096}]}, version={"version": "0.11.0"}))
+    llama = survey(
+        [Endpoint("http://h")],
+        transport=told(
+            {"data": [{"id": "m", "meta": {"n_params": 5}}]},
+            props={"build_info": "b6000-abc", "chat_template": "{{ x }}"},
+        ),
+    )
+    assert (llama.servers[0].version, llama.servers[0].chat_template) == (
+        "llama.cpp b6000-abc",
+        "{{ x }}",
+    ) and "n_params" in llama.servers[0].record
+    vllm = survey(
+        [Endpoint("http://h")],
+        transport=told({"data": [{"id": "m", "max_model_len": 4096}]}, version={"version": "0.11.0"}),
+    )
     assert (vllm.servers[0].version, vllm.servers[0].max_model_len) == ("vLLM 0.11.0", 4096)
 
 
-@pytest.mark.parametrize(("content", "code"), [(b'{"a": [1, 2', "answer.cut"), (b"", "answer.cut"), (b"<html>", "answer.json"), (b"\xff\xfe", "answer.json"), (b"[" * 100_000, "answer.json")])
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b'{"a": [1, 2', "answer.cut"),
+        (b"", "answer.cut"),
+        (b"<html>", "answer.json"),
+        (b"\xff\xfe", "answer.json"),
+        (b"[" * 100_000, "answer.json"),
+    ],
+)
 def test_broken_json_is_told_apart(content: bytes, code: str) -> None:
     with pytest.raises(LostError) as caught:
         decoded(content)
@@ -195,4 +244,7 @@ def test_broken_json_is_told_apart(content: bytes, code: str) -> None:
 
 def test_codes_and_complaints() -> None:
     assert set(TRIES) <= set(LOST) and TIMEOUT > 0
-    assert complaint(b'{"errorCode": 422, "errorMsg": "bad file"}') == "bad file" and complaint(b"\xff oops") == "\ufffd oops"
+    assert (
+        complaint(b'{"errorCode": 422, "errorMsg": "bad file"}') == "bad file"
+        and complaint(b"\xff oops") == "\ufffd oops"
+    )

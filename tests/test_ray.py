@@ -15,15 +15,19 @@ import pytest
 from PIL import Image
 from tiny_format import ROWS_PER_UNIT, TINY
 
-from sft.convert import convert
-from sft.convert_unit import Order
+from sft.convert.driver import convert
+from sft.convert.worker import ConvertRequest
 from sft.errors import EngineError, ProblemsFound
-from sft.shards import Runner, need_ray, run
+from sft.runtime.parallel import run
+from sft.runtime.runner import Runner, need_ray
 
 ROOT = Path(__file__).parent.parent
 UNITS = 30
 # Ray 2.60 leaves sockets and pipes of the processes it starts to the garbage collector.
-pytestmark = [pytest.mark.filterwarnings("ignore:.*:ResourceWarning"), pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +59,17 @@ def source(folder: Path) -> Path:
     rows = []
     for number in range(UNITS * ROWS_PER_UNIT):
         box = [[number % 9, 2], [50, 2], [50, 30], [number % 9, 30]]
-        rows.append(json.dumps({"images": [f"{number % 5}.png"], "text": f"row {number}", "quad": box if number % 2 else []}))
+        rows.append(
+            json.dumps({"images": [f"{number % 5}.png"], "text": f"row {number}", "quad": box if number % 2 else []})
+        )
     (folder / "labels.txt").write_text("\n".join(rows) + "\n")
     return folder / "labels.txt"
 
 
 def outcome(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 def square(number: int) -> int:
@@ -86,7 +94,19 @@ def test_the_command_line_writes_the_same_files_on_a_cluster(cluster: Any, tmp_p
     (tmp_path / "rec.txt").write_text("".join(f"{number % 4}.png\tword {number}\n" for number in range(40)))
     found = []
     for words in (["--workers", "1"], ["--runner", "ray", "--address", cluster[0].address]):
-        command = [sys.executable, "-m", "sft", "convert", "paddleocr-rec", str(tmp_path / "rec.txt"), "-o", str(tmp_path / "out" / "rec.jsonl"), "--copy", "--fresh", *words]
+        command = [
+            sys.executable,
+            "-m",
+            "sft",
+            "convert",
+            "paddleocr-rec",
+            str(tmp_path / "rec.txt"),
+            "-o",
+            str(tmp_path / "out" / "rec.jsonl"),
+            "--copy",
+            "--fresh",
+            *words,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=120)
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[-1].endswith("rec.rejects.jsonl") and "ray" not in done.stdout
@@ -94,9 +114,11 @@ def test_the_command_line_writes_the_same_files_on_a_cluster(cluster: Any, tmp_p
     assert found[0] == found[1] and {"rec.jsonl", "rec.manifest.json", "rec.rejects.jsonl"} < found[0].keys()
 
 
-def test_a_node_that_dies_costs_time_and_nothing_else(cluster: Any, notes: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_node_that_dies_costs_time_and_nothing_else(
+    cluster: Any, notes: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     nodes, second = cluster
-    order = Order("tiny", source(tmp_path), tmp_path / "one" / "out.jsonl")
+    order = ConvertRequest("tiny", source(tmp_path), tmp_path / "one" / "out.jsonl")
     convert(order, Runner(workers=1), source_format=TINY)
     killed: list[str] = []
 
@@ -109,10 +131,17 @@ def test_a_node_that_dies_costs_time_and_nothing_else(cluster: Any, notes: Path,
             killed.extend(path.name.removeprefix("held-") for path in notes.glob("held-*"))
         nodes.remove_node(second, allow_graceful=False)
 
-    result = convert(Order("tiny", order.source, tmp_path / "two" / "out.jsonl"), Runner("ray", address=nodes.address), progress=kill_one, source_format=TINY)
+    result = convert(
+        ConvertRequest("tiny", order.source, tmp_path / "two" / "out.jsonl"),
+        Runner("ray", address=nodes.address),
+        progress=kill_one,
+        source_format=TINY,
+    )
     assert result.manifest["counts"]["in"] == UNITS * ROWS_PER_UNIT
     assert outcome(tmp_path / "two") == outcome(tmp_path / "one")
-    assert killed and all(len(list(notes.glob(f"{unit}-*"))) == 2 for unit in killed), "the unit of the dead node was read again by the other"
+    assert killed and all(len(list(notes.glob(f"{unit}-*"))) == 2 for unit in killed), (
+        "the unit of the dead node was read again by the other"
+    )
     assert "Raylet is terminated" not in capfd.readouterr().out
 
 

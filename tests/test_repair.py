@@ -14,15 +14,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sft.errors import UsageError
-from sft.repair import fix
+from sft.validate.fixes import fix
 
 BOM = b"\xef\xbb\xbf"
-USUAL = '{"image_info": [{"image_url": "a.png", "matched_text_index": 0}], "text_info": [{"text": "OCR:", "tag": "mask"}, {"text": "৪৫টি", "tag": "no_mask"}]}'.encode()
+USUAL = (
+    '{"image_info": [{"image_url": "a.png", "matched_text_index": 0}], "text_info": [{"text": "OCR:", "tag": "mask"},'
+    ' {"text": "৪৫টি", "tag": "no_mask"}]}'.encode()
+)
 TURNED = '{"text_info":[{"tag":"mask","text":"OCR:"},{"tag":"no_mask","text":"৪৫টি"}],"image_info":[{"matched_text_index":0,"image_url":"a.png"}]}'.encode()
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["text", "tag", "image_url", "id", "text_info", "image_info"]) | st.text(max_size=4), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["text", "tag", "image_url", "id", "text_info", "image_info"]) | st.text(max_size=4),
+            inner,
+            max_size=5,
+        )
+    ),
     max_leaves=20,
 )
 
@@ -44,7 +54,11 @@ def mend(tmp_path: Path, content: bytes) -> tuple[bytes, Counter[str]]:
         (USUAL + b"\r\n" + USUAL + b"\r\n", USUAL + b"\n" + USUAL + b"\n", {"file.crlf": 2}),
         (b"\n" + USUAL + b"\n \t\r\n\n", USUAL + b"\n", {"file.blank_line": 3}),
         (TURNED + b"\n", USUAL + b"\n", {"file.key_order": 1}),
-        (BOM + b"\r\n" + TURNED + b"\r\n", USUAL + b"\n", {"file.bom": 1, "file.blank_line": 1, "file.crlf": 1, "file.key_order": 1}),
+        (
+            BOM + b"\r\n" + TURNED + b"\r\n",
+            USUAL + b"\n",
+            {"file.bom": 1, "file.blank_line": 1, "file.crlf": 1, "file.key_order": 1},
+        ),
         (b'{"b": 1, "a": 2}\n', b'{"b": 1, "a": 2}\n', {}),  # keys of other people keep their order
         (b'{"b":1,  "text": 2}\n', b'{"text": 2, "b": 1}\n', {"file.key_order": 1}),
         (b"", b"", {}),
@@ -85,7 +99,14 @@ def test_a_broken_line_keeps_every_byte(tmp_path: Path, line: bytes) -> None:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(values.map(lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")) | st.sampled_from([b"", b" ", b"{", b"\xff"]), max_size=6), st.booleans())
+@given(
+    st.lists(
+        values.map(lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+        | st.sampled_from([b"", b" ", b"{", b"\xff"]),
+        max_size=6,
+    ),
+    st.booleans(),
+)
 def test_rows_mean_the_same_afterwards(tmp_path: Path, rows: list[bytes], windows: bool) -> None:
     end = b"\r\n" if windows else b"\n"
     found, mended = mend(tmp_path, b"".join(row + end for row in rows))
@@ -116,7 +137,7 @@ def test_in_place(tmp_path: Path) -> None:
 
 
 def test_a_line_too_long_to_be_read_keeps_every_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft.jsonl.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("sft.files.jsonl.MAX_LINE_BYTES", 1000)
     long = [b"x" * 9_000_000 + b"\r\n", b" " * 5000 + b"\n", b"[" * 1001 + b"\n", b"y" * 3_000_000]
     found, mended = mend(tmp_path, BOM + (TURNED + b"\n\n").join(long))
     assert mended == {"file.bom": 1, "file.key_order": 3, "file.blank_line": 3}
@@ -124,7 +145,7 @@ def test_a_line_too_long_to_be_read_keeps_every_byte(tmp_path: Path, monkeypatch
 
 
 def test_an_endless_line_is_never_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft.jsonl.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("sft.files.jsonl.MAX_LINE_BYTES", 1000)
     with (tmp_path / "in.jsonl").open("wb") as stream:
         stream.truncate(50_000_000)  # a hole, no blocks on disk
     tracemalloc.start()

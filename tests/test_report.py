@@ -1,4 +1,7 @@
-"""The report page: hostile text, order, one file that asks the network for nothing. How it behaves in a browser: `test_pages_chromium.py`."""
+"""The report page: hostile text, order, one file that asks the network for nothing.
+
+How it behaves in a browser: `test_pages_chromium.py`.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +22,31 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sft.errors import EngineError, UsageError
-from sft.evaluation import report_fonts, report_images, report_samples
 from sft.evaluation.conditions import table
 from sft.evaluation.gates import Outcome
-from sft.evaluation.report import diff, gather, thumbnail, write_report
-from sft.evaluation.report_diff import edits
 from sft.markup.text import clusters
 from sft.metrics.text import normalise
+from sft.report import html, thumbnails
+from sft.report import samples as report_samples
+from sft.report.data import gather
+from sft.report.html import write_report
+from sft.report.text_diff import diff, edits
+from sft.report.thumbnails import thumbnail
 from sft.types import Prediction
 
 ATTACK = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}<!--"
 
 
-def make(number: int, answer: str, *, ref: str = "abcd", image: str = "a.png", error: str = "", finish: str = "stop", prompt: str = "OCR:") -> Prediction:
+def make(
+    number: int,
+    answer: str,
+    *,
+    ref: str = "abcd",
+    image: str = "a.png",
+    error: str = "",
+    finish: str = "stop",
+    prompt: str = "OCR:",
+) -> Prediction:
     return Prediction(number, image, prompt, ref, answer, finish, 0.1, error)
 
 
@@ -43,7 +58,10 @@ def base(tmp_path: Path) -> Path:
 
 def write(base: Path, *runs: list[Prediction], **options: object) -> str:
     named = list(zip(["before", "after"][-len(runs) :], runs, strict=True))
-    write_report(base / "out" / "report.html", **{"title": "t", "runs": named, "base": base, "notes": [("model", "m")], **options})  # type: ignore[arg-type]
+    write_report(
+        base / "out" / "report.html",
+        **{"title": "t", "runs": named, "base": base, "notes": [("model", "m")], **options},
+    )  # type: ignore[arg-type]
     return (base / "out" / "report.html").read_text()
 
 
@@ -80,9 +98,20 @@ class Tags(HTMLParser):
 
 
 def test_hostile_text_is_text(base: Path) -> None:
-    preds = [make(1, ATTACK + "x", ref=ATTACK, image=ATTACK, finish="length"), make(2, "", error=ATTACK), make(3, ATTACK[::-1], ref=ATTACK)]
+    preds = [
+        make(1, ATTACK + "x", ref=ATTACK, image=ATTACK, finish="length"),
+        make(2, "", error=ATTACK),
+        make(3, ATTACK[::-1], ref=ATTACK),
+    ]
     preds = [replace(pred, prompt=ATTACK) for pred in preds]
-    page = write(base, preds, title=ATTACK, notes=[(ATTACK, ATTACK)], timings=[(ATTACK, 1.0)], runs=[(ATTACK, preds), (ATTACK + "2", preds)])
+    page = write(
+        base,
+        preds,
+        title=ATTACK,
+        notes=[(ATTACK, ATTACK)],
+        timings=[(ATTACK, 1.0)],
+        runs=[(ATTACK, preds), (ATTACK + "2", preds)],
+    )
     kinds = [attributes.get("type") for tag, attributes in Tags(page).seen if tag == "script"]
     assert kinds.count(None) == 1 and set(kinds) == {None, "application/json", "text/plain"}
     assert "<img" not in page and "<!--" not in page
@@ -92,23 +121,79 @@ def test_hostile_text_is_text(base: Path) -> None:
 
 
 PIECES = [
-    "a", "ক্ষ", "א", "</script>", "<!--", "-->", "<img src=x onerror=a()>", '"', "'", "&lt;", "&", "\\", "{{", "{%", "\u2028", "\x00", "\ud800", "<fcel>", "<nl>", "|", "\n", "\\frac", "^", "$", "]]>",
-]  # fmt: skip
+    "a",
+    "ক্ষ",
+    "א",
+    "</script>",
+    "<!--",
+    "-->",
+    "<img src=x onerror=a()>",
+    '"',
+    "'",
+    "&lt;",
+    "&",
+    "\\",
+    "{{",
+    "{%",
+    "\u2028",
+    "\x00",
+    "\ud800",
+    "<fcel>",
+    "<nl>",
+    "|",
+    "\n",
+    "\\frac",
+    "^",
+    "$",
+    "]]>",
+]
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["OCR:", "Table Recognition:", "Formula Recognition:", "Chart Recognition:", "<b>"]), TEXTS, TEXTS, TEXTS), min_size=1, max_size=4), TEXTS)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["OCR:", "Table Recognition:", "Formula Recognition:", "Chart Recognition:", "<b>"]),
+            TEXTS,
+            TEXTS,
+            TEXTS,
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    TEXTS,
+)
 @settings(max_examples=60, deadline=None)
-def test_nothing_gets_out(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str, str]], name: str) -> None:
+def test_nothing_gets_out(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str, str]], name: str
+) -> None:
     base = tmp_path_factory.mktemp("page")
-    before = [make(number, pred, ref=ref, prompt=prompt, image=name) for number, (prompt, ref, pred, _) in enumerate(rows)]
+    before = [
+        make(number, pred, ref=ref, prompt=prompt, image=name) for number, (prompt, ref, pred, _) in enumerate(rows)
+    ]
     after = [replace(pred, pred=row[3]) for pred, row in zip(before, rows, strict=True)]
-    write_report(base / "page.html", title=name, runs=[(name, before), (name + "+", after)], base=base, notes=[(name, name)], timings=[(name, 1.0)])
+    write_report(
+        base / "page.html",
+        title=name,
+        runs=[(name, before), (name + "+", after)],
+        base=base,
+        notes=[(name, name)],
+        timings=[(name, 1.0)],
+    )
     page = (base / "page.html").read_text("utf-8")
     for tag, attributes in Tags(page).seen:
         assert tag not in {"img", "iframe", "object", "embed", "link", "form", "base"}, (tag, attributes)
         assert not any(key.startswith("on") for key in attributes), (tag, attributes)
-        assert attributes.get("href", "#") in {"#", "#summary", "#slices", "#letters", "#samples", "#training", "#gates", "#conditions"}
+        assert attributes.get("href", "#") in {
+            "#",
+            "#summary",
+            "#slices",
+            "#letters",
+            "#samples",
+            "#training",
+            "#gates",
+            "#conditions",
+        }
     assert sum(tag == "script" and "type" not in attributes for tag, attributes in Tags(page).seen) == 1
     samples = {sample["i"]: sample for sample in island(page)["samples"]}
     for row, pred in zip(rows, after, strict=True):
@@ -124,7 +209,10 @@ def test_one_file_that_asks_the_network_for_nothing(base: Path) -> None:
     script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)
     assert script
     digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode().replace("+", "&#43;")
-    expected = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    expected = (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none';"
+        " form-action 'none'"
+    )
     assert policy[1].replace("&#39;", "'").replace("+", "&#43;") == expected
     assert not re.search(r"""(?:src|href|action|poster)\s*=\s*["'](?!#)""", page.split("<script", 1)[0])
     assert not re.search(r"url\(|@import|<link|<iframe|fetch\(|XMLHttp|eval\(|innerHTML|insertAdjacentHTML", page)
@@ -143,24 +231,57 @@ def test_worst_first_by_the_last_run_and_the_lost_at_the_end(base: Path) -> None
 
 
 def test_the_table_of_scores_and_the_change(base: Path) -> None:
-    page = re.sub(r"\s+", " ", write(base, [make(1, "abxy", finish="length")], [make(1, "abcd")], timings=[("train", 90.5), ("predict", 1.25)]))
-    assert re.search(r'">CER ↓</th><td>50.00%<small>[^<]*</small></td><td>0.00%<small>[^<]*</small></td><td class="">−50.00 pp', page)  # one sample shows nothing
+    page = re.sub(
+        r"\s+",
+        " ",
+        write(
+            base, [make(1, "abxy", finish="length")], [make(1, "abcd")], timings=[("train", 90.5), ("predict", 1.25)]
+        ),
+    )
+    assert re.search(
+        r'">CER ↓</th><td>50.00%<small>[^<]*</small></td><td>0.00%<small>[^<]*</small></td><td class="">−50.00 pp', page
+    )  # one sample shows nothing
     assert "<td>90.5</td>" in page
     assert "<td>91.8</td>" in page  # 90.5 + 1.25
     many = range(1, 61)
-    page = re.sub(r"\s+", " ", write(base, [make(number, "abxy" if number % 3 else "abcx") for number in many], [make(number, "abcd") for number in many]))
-    assert re.search(r'<td class="better">−41.67 pp<small>better · −[^<]*</small></td><td class="won">60 : 0</td>', page)
+    page = re.sub(
+        r"\s+",
+        " ",
+        write(
+            base,
+            [make(number, "abxy" if number % 3 else "abcx") for number in many],
+            [make(number, "abcd") for number in many],
+        ),
+    )
+    assert re.search(
+        r'<td class="better">−41.67 pp<small>better · −[^<]*</small></td><td class="won">60 : 0</td>', page
+    )
     assert "<b>better</b> Text: CER 41.67% → 0.00%" in page
-    worse = re.sub(r"\s+", " ", write(base, [make(number, "abcd") for number in many], [make(number, "abxy" if number % 3 else "abcx") for number in many]))
+    worse = re.sub(
+        r"\s+",
+        " ",
+        write(
+            base,
+            [make(number, "abcd") for number in many],
+            [make(number, "abxy" if number % 3 else "abcx") for number in many],
+        ),
+    )
     assert '<td class="worse">+41.67 pp' in worse and "<b>worse</b> Text: CER" in worse
 
 
 def test_tasks_are_told_apart(base: Path) -> None:
     table = "<fcel>a<fcel>b<nl>"
-    preds = [make(1, "abcd"), make(2, table, ref=table, prompt="Table Recognition:"), make(3, r"\[y\]", ref=r"\[x\]", prompt="Formula Recognition:")]
+    preds = [
+        make(1, "abcd"),
+        make(2, table, ref=table, prompt="Table Recognition:"),
+        make(3, r"\[y\]", ref=r"\[x\]", prompt="Formula Recognition:"),
+    ]
     page = write(base, preds)
     assert [task["name"] for task in island(page)["tasks"]] == ["Text", "Tables", "Formulas"]
-    assert all(f"<th scope=\"row\" title=\"{title}" in re.sub(r"\s+", " ", page) for title in ("edits between code points", "1 - tree edit distance"))
+    assert all(
+        f'<th scope="row" title="{title}' in re.sub(r"\s+", " ", page)
+        for title in ("edits between code points", "1 - tree edit distance")
+    )
     assert "All scores of every task" in page
 
 
@@ -181,10 +302,12 @@ def test_samples_are_capped_and_the_rest_is_said(base: Path, monkeypatch: pytest
 def test_pictures_are_capped_and_the_rest_is_opened_from_files(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(40):
         Image.effect_noise((200, 60), 50).save(base / f"{number} ä%.png")
-    monkeypatch.setattr(report_images.pictures, "__kwdefaults__", {"limit": 30_000})
+    monkeypatch.setattr(thumbnails.pictures, "__kwdefaults__", {"limit": 30_000})
     page = write(base, [make(number, "a" * number, image=f"{number} ä%.png") for number in range(40)])
     samples = island(page)["samples"]
-    assert [sample["u"] for sample in samples[:16]] == list(range(16)) and all(sample["u"] == -1 for sample in samples[16:])
+    assert [sample["u"] for sample in samples[:16]] == list(range(16)) and all(
+        sample["u"] == -1 for sample in samples[16:]
+    )
     assert samples[20]["f"] == "./../19%20%C3%A4%25.png"
     assert "16 pictures are in the page, those of the worst samples; 24 more are opened from their files." in page
     assert len(re.findall(r'<script type="text/plain" id="u\d+">data:image/', page)) == 16
@@ -193,7 +316,11 @@ def test_pictures_are_capped_and_the_rest_is_opened_from_files(base: Path, monke
 def test_texts_are_capped(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_samples, "TEXTS", 5000)
     samples = island(write(base, [make(number, "abcd" * 2000, ref="abcd" * 2000) for number in range(3)]))["samples"]
-    assert [len(sample["t"]) for sample in samples] == [4000, 300, 300] and [sample["h"] for sample in samples] == [4000, 7700, 7700]
+    assert [len(sample["t"]) for sample in samples] == [4000, 300, 300] and [sample["h"] for sample in samples] == [
+        4000,
+        7700,
+        7700,
+    ]
 
 
 def test_a_diff_in_the_page(base: Path) -> None:
@@ -218,7 +345,9 @@ def test_confused_letters_are_counted(base: Path) -> None:
 
 def test_slices_and_curves_are_drawn(base: Path) -> None:
     def answers(rate: int) -> list[Prediction]:
-        return [make(number, "abcx" if number % rate else "abcd", image="a.png") for number in range(40)] + [make(40 + number, "মার্চ", ref="মার্চ") for number in range(20)]
+        return [make(number, "abcx" if number % rate else "abcd", image="a.png") for number in range(40)] + [
+            make(40 + number, "মার্চ", ref="মার্চ") for number in range(20)
+        ]
 
     page = write(base, answers(2), runs=[("base", answers(2)), ("step 100", answers(3)), ("step 400", answers(40))])
     assert "Text: CER by script" in page and '<th scope="row" dir="auto">Bengali</th>' in page
@@ -244,12 +373,20 @@ def test_a_diff_holds_both_texts(ref: str, pred: str) -> None:
     assert answer_of({"t": ref, "a": [{"d": edits(ref, pred)}]}, 0) == pred
 
 
-MARKED = st.text(alphabet="ab \n\u0995\u09cd\u09b7\u09be\u0915\u094d\u0937\u093f\u0301\u05d0\u05bc\u0628\u064e\u0e01\u0e35\u0e48\U0001f44d\U0001f3fd", max_size=14)
+MARKED = st.text(
+    alphabet=(
+        "ab \n\u0995\u09cd\u09b7\u09be\u0915\u094d\u0937\u093f\u0301\u05d0\u05bc\u0628\u064e\u0e01\u0e35\u0e48\U0001f44d\U0001f3fd"
+    ),
+    max_size=14,
+)
 
 
 @given(MARKED, MARKED)
 def test_no_piece_begins_with_a_mark(ref: str, pred: str) -> None:
-    """A mark in another element than its letter is drawn on a dotted circle. One that has no letter in the text itself cannot be helped."""
+    """A mark in another element than its letter is drawn on a dotted circle.
+
+    One that has no letter in the text itself cannot be helped.
+    """
     places = {"del": 0, "ins": 0}
     for piece in diff(ref, pred):
         text = piece.text.replace("↵\n", "\n")
@@ -262,7 +399,11 @@ def test_no_piece_begins_with_a_mark(ref: str, pred: str) -> None:
 
 def test_runs_are_told_apart_without_colours(base: Path) -> None:
     many = range(1, 61)
-    page = write(base, [make(number, "abxy") for number in many], [make(number, "abcd" if number % 2 else "abxy") for number in many])
+    page = write(
+        base,
+        [make(number, "abxy") for number in many],
+        [make(number, "abcd" if number % 2 else "abxy") for number in many],
+    )
     shapes = dict(re.findall(r'<svg class="dot (run[01])"[^>]*><path d="([^"]+)"', page))
     assert len(set(shapes.values())) == 2
     assert "higher is better, lower is better" in page and "<dt>CER ↓</dt><dd>edits between code points" in page
@@ -281,8 +422,13 @@ def test_figures_can_be_read(base: Path) -> None:
 
 
 def test_a_single_run_has_findings(base: Path) -> None:
-    page = write(base, [make(number, "abcd" if number > 4 else "abcx" if number > 1 else "ab " * 2000) for number in range(1, 61)])
-    assert re.search(r"<b>one sample</b> Text: one sample \(#1\) carries 100% of the error; CER 2,\d{3}%, 1.27% without it", page)
+    page = write(
+        base,
+        [make(number, "abcd" if number > 4 else "abcx" if number > 1 else "ab " * 2000) for number in range(1, 61)],
+    )
+    assert re.search(
+        r"<b>one sample</b> Text: one sample \(#1\) carries 100% of the error; CER 2,\d{3}%, 1.27% without it", page
+    )
     assert "<b>Runaway (repetition)</b> Text: 1 of 60 answers repeat themselves" in page and "0.0% to ? *" in page
     assert "Nothing stands out" in write(base, [make(number, "abcd") for number in range(1, 61)])
 
@@ -296,23 +442,39 @@ def test_p_and_interval_that_do_not_agree_are_explained(base: Path) -> None:
 def test_broken_gates_come_first_and_are_red(base: Path) -> None:
     gates = [Outcome("cer", "before", True, 0.1, "fine"), Outcome("lost", "before", False, 2.0, "2 lost")]
     page = write(base, [make(1, "abcd")], gates=gates)
-    assert 0 < page.index('<p class="broken" role="alert"><b>1 of 2 gates broken:</b>') < page.index('<div class="cards')
+    assert (
+        0 < page.index('<p class="broken" role="alert"><b>1 of 2 gates broken:</b>') < page.index('<div class="cards')
+    )
     assert "All 1 gates are kept." in write(base, [make(1, "abcd")], gates=gates[:1])
 
 
 def test_conditions_stand_side_by_side(base: Path) -> None:
-    told = [{"endpoint": {"model": "m", "fingerprint": "f" * 16, "known_by": "directory"}, "pixels": {"min": 784, "max": size, "origin": "server"}} for size in (1000, 2000)]
+    told = [
+        {
+            "endpoint": {"model": "m", "fingerprint": "f" * 16, "known_by": "directory"},
+            "pixels": {"min": 784, "max": size, "origin": "server"},
+        }
+        for size in (1000, 2000)
+    ]
     page = re.sub(r"\s+", " ", write(base, [make(1, "abcd")], [make(1, "abcd")], conditions=table([*told])))
     assert '<th scope="row" dir="auto">model</th><td dir="auto">m</td><td dir="auto">m</td><td></td>' in page
-    assert '<tr class="differs"><th scope="row" dir="auto">pixel limits</th><td dir="auto">784 to 1,000 (server)</td>' in page
+    assert (
+        '<tr class="differs"><th scope="row" dir="auto">pixel limits</th><td dir="auto">784 to 1,000 (server)</td>'
+        in page
+    )
 
 
 def test_bengali_letters_come_with_the_page(base: Path) -> None:
     page = write(base, [make(1, "মোট", ref="মোট")])
     fonts = re.findall(r"url\(([^)]*)\)", page)
-    assert len(fonts) == 1 and fonts[0].startswith("data:font/ttf;base64,") and len(fonts[0]) < 40_000 and "; font-src data:" in page
+    assert (
+        len(fonts) == 1
+        and fonts[0].startswith("data:font/ttf;base64,")
+        and len(fonts[0]) < 40_000
+        and "; font-src data:" in page
+    )
     assert "@font-face" not in write(base, [make(1, "abcd")])
-    assert len(report_fonts.subset("".join(map(chr, range(0x980, 0xA00))))) < 150_000
+    assert len(html.subset("".join(map(chr, range(0x980, 0xA00))))) < 150_000
 
 
 def decoded(uri: str) -> Image.Image:
@@ -345,7 +507,9 @@ def test_an_image_that_cannot_be_shown_costs_no_row(base: Path, content: bytes |
     if content:
         (base / "b.png").write_bytes(content)
     page = write(base, [make(1, "abcd", image="b.png")])
-    assert [(sample["i"], sample["u"], sample["w"]) for sample in island(page)["samples"]] == [(1, -1, f"no picture ({code})")]
+    assert [(sample["i"], sample["u"], sample["w"]) for sample in island(page)["samples"]] == [
+        (1, -1, f"no picture ({code})")
+    ]
     assert str(base) not in page
 
 

@@ -1,4 +1,6 @@
-"""report.md, metrics.csv, TensorBoard and JUnit: the same figures as the page, and strangers' text is text there too."""
+"""report.md, metrics.csv, TensorBoard and JUnit: the same figures as the page, and strangers' text is text
+there too.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +13,36 @@ import numpy as np
 import pytest
 
 from sft.errors import UsageError
-from sft.evaluation import report_files, report_plots
 from sft.evaluation.conditions import Condition
 from sft.evaluation.gates import Outcome
-from sft.evaluation.report import gather, write_csv, write_junit, write_markdown, write_tensorboard
-from sft.evaluation.report_data import Data
-from sft.evaluation.report_plots import scale
-from sft.evaluation.report_summary import ordered
-from sft.evaluation.report_tables import compare
 from sft.markup.grid import Grid
 from sft.metrics.text import cer
+from sft.report import exports, plots
+from sft.report.data import Data, gather, ordered
+from sft.report.exports import write_csv, write_junit, write_markdown, write_tensorboard
+from sft.report.plots import scale
+from sft.report.table_diff import compare
 from sft.types import Prediction
 
 ATTACK = "a|b\n<img src=x> [x](http://e.org) @you `c` =1+1 \x00"
-GATES = (Outcome("cer", "tuned", True, 0.01, "0.0100, at most 0.05"), Outcome("lost " + ATTACK, "tuned", False, 3.0, "3, at most 0 " + ATTACK))
+GATES = (
+    Outcome("cer", "tuned", True, 0.01, "0.0100, at most 0.05"),
+    Outcome("lost " + ATTACK, "tuned", False, 3.0, "3, at most 0 " + ATTACK),
+)
 
 
 def preds(wrong: int, *, lost: int = 0) -> list[Prediction]:
-    return [Prediction(number, f"{number}.png", "OCR:", "abcd", "abcx" if number <= wrong else "abcd", error="gone" if number > 100 - lost else "") for number in range(1, 101)]
+    return [
+        Prediction(
+            number,
+            f"{number}.png",
+            "OCR:",
+            "abcd",
+            "abcx" if number <= wrong else "abcd",
+            error="gone" if number > 100 - lost else "",
+        )
+        for number in range(1, 101)
+    ]
 
 
 def two(*, lost: int = 0) -> Data:
@@ -38,17 +52,27 @@ def two(*, lost: int = 0) -> Data:
 def test_markdown(tmp_path: Path) -> None:
     write_markdown(tmp_path / "report.md", two(lost=2), title=ATTACK, gates=GATES)
     text = (tmp_path / "report.md").read_text("utf-8")
-    assert "**Gates: 1 of 2 broken**" in text and "| **CER ↓** | 15." in text and "**better**" in text and "2 of 100 answers of" in text
+    assert (
+        "**Gates: 1 of 2 broken**" in text
+        and "| **CER ↓** | 15." in text
+        and "**better**" in text
+        and "2 of 100 answers of" in text
+    )
     assert "<img" not in text and "](http" not in text and "@you" not in text and "`" not in text
     for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         assert len({line.count("|") for line in block.splitlines()}) == 1, block
     assert text.count("<code>abcx</code>") == 10 and "## The worst 10" in text
     write_markdown(tmp_path / "right.md", gather([("x", preds(0))]), title="t")
-    assert "worst" not in (tmp_path / "right.md").read_text("utf-8") and "change" not in (tmp_path / "right.md").read_text("utf-8")
+    assert "worst" not in (tmp_path / "right.md").read_text("utf-8") and "change" not in (
+        tmp_path / "right.md"
+    ).read_text("utf-8")
 
 
 def test_csv(tmp_path: Path) -> None:
-    data = gather([("=base", preds(60)), ("tuned", preds(20))], labels={number: {"side": "left" if number % 2 else "right"} for number in range(1, 101)})
+    data = gather(
+        [("=base", preds(60)), ("tuned", preds(20))],
+        labels={number: {"side": "left" if number % 2 else "right"} for number in range(1, 101)},
+    )
     write_csv(tmp_path / "metrics.csv", data)
     with (tmp_path / "metrics.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
@@ -56,7 +80,9 @@ def test_csv(tmp_path: Path) -> None:
     line = next(row for row in rows if (row["run"], row["score"], row["dimension"]) == ("tuned", "cer", ""))
     expected = np.mean([cer(ref=pred.ref, pred=pred.pred) for pred in preds(20)])
     assert float(line["value"]) == pytest.approx(expected) and float(line["low"]) < expected < float(line["high"])
-    assert (line["n"], line["verdict"], line["wins"], line["losses"]) == ("100", "better", "40", "0") and float(line["delta"]) == pytest.approx(-0.1)
+    assert (line["n"], line["verdict"], line["wins"], line["losses"]) == ("100", "better", "40", "0") and float(
+        line["delta"]
+    ) == pytest.approx(-0.1)
     assert {(row["slice"], row["n"]) for row in rows if row["dimension"] == "side"} == {("left", "50"), ("right", "50")}
 
 
@@ -64,7 +90,10 @@ def test_junit(tmp_path: Path) -> None:
     write_junit(tmp_path / "junit.xml", two(lost=3), title=ATTACK, gates=GATES)
     root = ElementTree.parse(tmp_path / "junit.xml").getroot()
     assert (root.get("tests"), root.get("failures")) == ("4", "2")
-    cases = {case.get("name"): [failure.get("message") for failure in case.findall("failure")] for case in root.iter("testcase")}
+    cases = {
+        case.get("name"): [failure.get("message") for failure in case.findall("failure")]
+        for case in root.iter("testcase")
+    }
     assert cases["base"] == [] and cases["cer (tuned)"] == [] and len(cases) == 4
     assert "3 of 100 answers are lost" in [message for messages in cases.values() for message in messages]
     values = {item.get("name"): float(item.get("value", "")) for item in root.iter("property")}
@@ -82,8 +111,12 @@ def test_tensorboard(tmp_path: Path) -> None:
     events.Reload()
     from tensorboard.util import tensor_util  # type: ignore[import-untyped]
 
-    points = [(item.step, float(tensor_util.make_ndarray(item.tensor_proto))) for item in events.Tensors("eval_ocr/cer")]
-    assert [step for step, _ in points] == [0, 200, 400] and [value for _, value in points] == pytest.approx([0.15, 0.1, 0.05])
+    points = [
+        (item.step, float(tensor_util.make_ndarray(item.tensor_proto))) for item in events.Tensors("eval_ocr/cer")
+    ]
+    assert [step for step, _ in points] == [0, 200, 400] and [value for _, value in points] == pytest.approx(
+        [0.15, 0.1, 0.05]
+    )
     assert sum(len(events.Tensors(tag)) for tag in events.Tags()["tensors"]) == count
     assert len(list((tmp_path / "eval").iterdir())) == 1
     with pytest.raises(UsageError, match="no run has a training step"):
@@ -97,7 +130,14 @@ def test_steps_are_read_from_names() -> None:
 
 def test_numbers_of_a_file_can_be_read(tmp_path: Path) -> None:
     """Six digits, nothing of what rounding leaves, and nothing where nothing is known."""
-    assert [report_files._number(value) for value in (3.469e-18, 0.123456789, 1.0, 1e7, float("inf"), -2e-13)] == ["0", "0.123457", "1", "10000000", "", "0"]
+    assert [exports._number(value) for value in (3.469e-18, 0.123456789, 1.0, 1e7, float("inf"), -2e-13)] == [
+        "0",
+        "0.123457",
+        "1",
+        "10000000",
+        "",
+        "0",
+    ]
 
 
 def test_three_runs_have_a_change_each(tmp_path: Path) -> None:
@@ -108,23 +148,35 @@ def test_three_runs_have_a_change_each(tmp_path: Path) -> None:
     write_csv(tmp_path / "metrics.csv", data)
     with (tmp_path / "metrics.csv").open(newline="", encoding="utf-8") as stream:
         found = {row["run"]: row for row in csv.DictReader(stream) if row["score"] == "cer"}
-    assert [found[name]["delta"] for name in ("base", "a", "b")] == ["", "-0.05", "-0.1"] and float(found["b"]["p_holm"]) >= float(found["b"]["p"])
+    assert [found[name]["delta"] for name in ("base", "a", "b")] == ["", "-0.05", "-0.1"] and float(
+        found["b"]["p_holm"]
+    ) >= float(found["b"]["p"])
 
 
 def test_scored_and_lost_are_counted_apart(tmp_path: Path) -> None:
-    write_markdown(tmp_path / "report.md", gather([("x", preds(50, lost=16))]), title="t", conditions=[Condition("model", ("a|b",), True)])
+    write_markdown(
+        tmp_path / "report.md",
+        gather([("x", preds(50, lost=16))]),
+        title="t",
+        conditions=[Condition("model", ("a|b",), True)],
+    )
     text = (tmp_path / "report.md").read_text("utf-8")
     assert "## Text (84 samples scored, 16 lost)" in text and "| model | a&#124;b | **differs** |" in text
 
 
 def test_ticks_have_no_powers_of_ten() -> None:
-    assert [report_plots._tick("cer", value) for value in (0.025, 1.5, 150, 0.1)] == ["2.5%", "150%", "15,000%", "10%"]
+    assert [plots._tick("cer", value) for value in (0.025, 1.5, 150, 0.1)] == ["2.5%", "150%", "15,000%", "10%"]
 
 
 def test_one_runaway_does_not_flatten_the_slices() -> None:
-    long = [Prediction(number, "a.png", "OCR:", "abcd", "abcx" if number % 4 else "ab " * (2000 if number == 4 else 1)) for number in range(1, 121)]
-    data = gather([("x", long)], labels={number: {"side": "left" if number <= 40 else "right"} for number in range(1, 121)})
-    panel = report_plots.panels(data)[0]
+    long = [
+        Prediction(number, "a.png", "OCR:", "abcd", "abcx" if number % 4 else "ab " * (2000 if number == 4 else 1))
+        for number in range(1, 121)
+    ]
+    data = gather(
+        [("x", long)], labels={number: {"side": "left" if number <= 40 else "right"} for number in range(1, 121)}
+    )
+    panel = plots.panels(data)[0]
     assert float(panel.ends[1].rstrip("%").replace(",", "")) <= 150
     assert {line.label: [x for x, _ in line.marks[0].cuts] for line in panel.lines} == {"right": [], "left": [100.0]}
 
@@ -142,7 +194,11 @@ def test_scales_are_round_and_hold_their_values() -> None:
 
 def test_labels_with_numbers_are_in_their_order() -> None:
     assert ordered(["from 301", "0 to 10", "11 to 30"]) == ["0 to 10", "11 to 30", "from 301"]
-    assert ordered(["0.25 to 1 MP", "below 0.05 MP", "0.05 to 0.25 MP"]) == ["0.05 to 0.25 MP", "below 0.05 MP", "0.25 to 1 MP"]
+    assert ordered(["0.25 to 1 MP", "below 0.05 MP", "0.05 to 0.25 MP"]) == [
+        "0.05 to 0.25 MP",
+        "below 0.05 MP",
+        "0.25 to 1 MP",
+    ]
     assert ordered(["Latin", "Bengali"]) == ["Latin", "Bengali"]
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sft.errors import ProblemsFound
-from sft.safetensors_io import join, safetensors_header, tensor_table
+from sft.models.safetensors import join, safetensors_header, tensor_table
 
 GOOD = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
@@ -42,20 +42,43 @@ def test_a_sound_table(tmp_path: Path) -> None:
     assert safetensors_header(write(tmp_path / "none", {}, 0)) == {}
 
 
-@pytest.mark.parametrize("header", [b"[" * 100_000, b'{"a":' * 100_000, b"{", b"\xff", b"[]", b"5", b"", b'{"a": ' + b"9" * 5000 + b"}"], ids=range(8))
+@pytest.mark.parametrize(
+    "header",
+    [b"[" * 100_000, b'{"a":' * 100_000, b"{", b"\xff", b"[]", b"5", b"", b'{"a": ' + b"9" * 5000 + b"}"],
+    ids=range(8),
+)
 def test_a_header_that_is_no_table(tmp_path: Path, header: bytes) -> None:
     assert "its header is not" in refused(write(tmp_path / "a", header))
 
 
 NO_DTYPES: list[Any] = [None, 5, []]
 NO_SHAPES: list[Any] = [None, 5, "22", {}, [-1], [1.0], ["2"], [True], [[2]]]
-NO_OFFSETS: list[Any] = [None, "08", 8, [], [8], [0, 4, 8], ["0", "8"], [0.0, 8.0], [False, 8], [None, 8], [-8, 8], [8, 0], [0, 9], [0, 10**30], {"0": 0, "1": 8}]
+NO_OFFSETS: list[Any] = [
+    None,
+    "08",
+    8,
+    [],
+    [8],
+    [0, 4, 8],
+    ["0", "8"],
+    [0.0, 8.0],
+    [False, 8],
+    [None, 8],
+    [-8, 8],
+    [8, 0],
+    [0, 9],
+    [0, 10**30],
+    {"0": 0, "1": 8},
+]
 
 
 @pytest.mark.parametrize(
     "entry",
     [
-        None, 5, [], {},
+        None,
+        5,
+        [],
+        {},
         *({key: value for key, value in GOOD.items() if key != left_out} for left_out in GOOD),
         *({**GOOD, "dtype": value} for value in NO_DTYPES),
         *({**GOOD, "shape": value} for value in NO_SHAPES),
@@ -63,7 +86,7 @@ NO_OFFSETS: list[Any] = [None, "08", 8, [], [8], [0, 4, 8], ["0", "8"], [0.0, 8.
         {**GOOD, "dtype": 5, "more": "x" * 100_000},
     ],
     ids=lambda entry: repr(entry)[:60],
-)  # fmt: skip
+)
 def test_a_broken_entry(tmp_path: Path, entry: Any) -> None:
     message = refused(write(tmp_path / "a", {"a": entry}))
     assert message.startswith("not a complete safetensors file: the entry of tensor 'a' is broken")
@@ -94,8 +117,18 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         refused(tmp_path / name)
 
 
-values = st.recursive(st.none() | st.booleans() | st.integers(-9, 20) | st.text(max_size=3), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3))
-entries = st.fixed_dictionaries({}, optional={"dtype": values | st.just("F32"), "shape": values, "data_offsets": values | st.lists(st.integers(0, 9), min_size=2, max_size=2)})
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 20) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+)
+entries = st.fixed_dictionaries(
+    {},
+    optional={
+        "dtype": values | st.just("F32"),
+        "shape": values,
+        "data_offsets": values | st.lists(st.integers(0, 9), min_size=2, max_size=2),
+    },
+)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

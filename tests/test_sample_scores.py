@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft.errors import UsageError
-from sft.evaluation import extras
-from sft.evaluation.sample_scores import EXTRAS, HAS, HEADLINE, OTHER, SCORES, pairs_of, pairs_one, score_one, task_of
-from sft.evaluation.score import score
+from sft.evaluation import scores
+from sft.evaluation.scores import EXTRAS, HAS, HEADLINE, OTHER, SCORES, pairs_of, pairs_one, score, score_one, task_of
 from sft.metrics import METRICS, function
-from sft.models import MODELS
-from sft.shards import Runner
+from sft.models.versions import MODELS
+from sft.runtime.runner import Runner
 from sft.types import Prediction, Task
 
 OTSL = "<fcel>a<fcel>b<nl><fcel>1<fcel>2<nl>"
@@ -23,7 +22,9 @@ HTML = "<table><thead><tr><th>a</th><th>b</th></tr></thead><tr><td>1</td><td>2</
 CHART = "year | cats\n2020 | 5\n2021 | 10"
 
 
-def pred(ref: str, answer: str, *, prompt: str = "OCR:", number: int = 1, error: str = "", finish: str = "stop") -> Prediction:
+def pred(
+    ref: str, answer: str, *, prompt: str = "OCR:", number: int = 1, error: str = "", finish: str = "stop"
+) -> Prediction:
     return Prediction(number, "a.png", prompt, ref, answer, finish, 0.1, error)
 
 
@@ -75,7 +76,12 @@ def test_every_task_has_a_headline_and_a_record() -> None:
     assert {"cer", "wer", "ned", "exact"} <= METRICS.keys() & SCORES.keys()
 
 
-REFS = {"text": ("some words 12", "some wards 1"), "table": (OTSL, OTSL.replace("2", "3")), "formula": ("\\[x^2+y\\]", "\\[x^2-y\\]"), "chart": (CHART, CHART.replace("10", "50"))}
+REFS = {
+    "text": ("some words 12", "some wards 1"),
+    "table": (OTSL, OTSL.replace("2", "3")),
+    "formula": ("\\[x^2+y\\]", "\\[x^2-y\\]"),
+    "chart": (CHART, CHART.replace("10", "50")),
+}
 TASK = {"text": "ocr"}  # the family of a metric → a task of it, where the names differ
 
 
@@ -95,7 +101,10 @@ def test_scores_are_those_of_metrics_or_say_why_not() -> None:
                 expected = 1 - value if item.own == f"1 - {record.name}" else value
                 above, below = pairs_one(task, ref, answer, finish_reason="length", extras=EXTRAS)[name]
                 assert above / max(below, 1) == pytest.approx(expected), (name, family)
-    assert {name for name, item in SCORES.items() if item.own} == {"exact", "similarity"}  # whoever adds one here has looked at METRICS
+    assert {name for name, item in SCORES.items() if item.own} == {
+        "exact",
+        "similarity",
+    }  # whoever adds one here has looked at METRICS
 
 
 def test_what_a_task_has_is_what_its_answers_get() -> None:
@@ -106,41 +115,70 @@ def test_what_a_task_has_is_what_its_answers_get() -> None:
 
 
 def test_an_extra_that_cannot_be_had_is_absent_and_an_error_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(EXTRAS) == set(extras.NAMES)
-    monkeypatch.setattr(extras, "find_spec", lambda _: None)
+    assert set(EXTRAS) == set(scores.NAMES)
+    monkeypatch.setattr(scores, "find_spec", lambda _: None)
     for name, task in (("formula_bleu", "formula"), ("scrm", "chart"), ("cer_lines", "ocr")):
-        assert name not in extras.pairs(task, "a | b\nc | 1", "a | b\nc | 1", EXTRAS)
+        assert name not in scores.extra_pairs(task, "a | b\nc | 1", "a | b\nc | 1", EXTRAS)
         with pytest.raises(UsageError, match=f"{name} needs"):
-            extras.require([name])
-    assert "cer_graphemes" in extras.pairs("ocr", "a", "a", EXTRAS)
+            scores.require([name])
+    assert "cer_graphemes" in scores.extra_pairs("ocr", "a", "a", EXTRAS)
 
 
 def test_extras_only_where_they_are_asked_for() -> None:
     for family, (ref, answer) in REFS.items():
         task = TASK.get(family, family)
         usual, more = set(pairs_one(task, ref, answer)), set(pairs_one(task, ref, answer, extras=EXTRAS))
-        assert not usual & set(EXTRAS) and more - usual <= set(EXTRAS) and {"repetition", "replacements"} <= more - usual and len(more - usual) >= 4, family
+        assert (
+            not usual & set(EXTRAS)
+            and more - usual <= set(EXTRAS)
+            and {"repetition", "replacements"} <= more - usual
+            and len(more - usual) >= 4
+        ), family
     rows = pairs_of([pred("ভাল আছি", "ভল আছি"), pred("1 2", "")], extras=["cer_graphemes", "script_share"])
-    assert [row and (row["cer_graphemes"], row.get("script_share")) for row in rows] == [((1.0, 5.0), (1.0, 1.0)), ((3.0, 3.0), None)]  # digits have no script
+    assert [row and (row["cer_graphemes"], row.get("script_share")) for row in rows] == [
+        ((1.0, 5.0), (1.0, 1.0)),
+        ((3.0, 3.0), None),
+    ]  # digits have no script
 
 
 def test_sums_are_the_scores_of_a_run() -> None:
     """The same numbers as `sft eval` writes."""
-    preds = [pred("abcd efgh", "abcd efgh"), pred("x", "y"), pred("ab", " \n"), pred("a", "aaaa", finish="length"), pred("zz", "", error="503")]
+    preds = [
+        pred("abcd efgh", "abcd efgh"),
+        pred("x", "y"),
+        pred("ab", " \n"),
+        pred("a", "aaaa", finish="length"),
+        pred("zz", "", error="503"),
+    ]
     whole, pairs = score(preds), [pairs for pairs in pairs_of(preds) if pairs]
     assert len(pairs) == whole.n
     for name in ("cer", "wer", "ned", "exact", "empty", "truncated", "length_ratio"):
-        assert sum(item[name][0] for item in pairs) / sum(item[name][1] for item in pairs) == pytest.approx(getattr(whole, name)), name
+        assert sum(item[name][0] for item in pairs) / sum(item[name][1] for item in pairs) == pytest.approx(
+            getattr(whole, name)
+        ), name
 
 
 def mixed(count: int) -> list[Prediction]:
     chance = random.Random(3)
-    tasks = [("OCR:", "some words 12"), ("Table Recognition:", OTSL), ("Formula Recognition:", "\\[ x^2 + y \\]"), ("Chart Recognition:", CHART)]
+    tasks = [
+        ("OCR:", "some words 12"),
+        ("Table Recognition:", OTSL),
+        ("Formula Recognition:", "\\[ x^2 + y \\]"),
+        ("Chart Recognition:", CHART),
+    ]
     preds = []
     for number in range(count):
         prompt, text = tasks[number % 4]
         ref = text.replace("2", str(number))
-        preds.append(pred(ref, ref if number % 3 else ref.replace(chance.choice(ref), "q"), prompt=prompt, number=number, error="lost" if number % 101 == 7 else ""))
+        preds.append(
+            pred(
+                ref,
+                ref if number % 3 else ref.replace(chance.choice(ref), "q"),
+                prompt=prompt,
+                number=number,
+                error="lost" if number % 101 == 7 else "",
+            )
+        )
     return preds
 
 
@@ -149,7 +187,9 @@ def test_two_processes_give_what_one_gives() -> None:
     done: list[int] = []
     one, two = pairs_of(preds, Runner(workers=1)), pairs_of(preds, Runner(workers=2), progress=done.append)
     assert one == two
-    assert [place for place, item in enumerate(one) if item is None] == [place for place, item in enumerate(preds) if item.error]
+    assert [place for place, item in enumerate(one) if item is None] == [
+        place for place, item in enumerate(preds) if item.error
+    ]
     assert done == sorted(done) and done[-1] == len(preds)
     shuffled = list(range(len(preds)))
     random.Random(4).shuffle(shuffled)
@@ -158,7 +198,22 @@ def test_two_processes_give_what_one_gives() -> None:
     assert pairs_of([]) == []
 
 
-STRANGE = ["", " ", OTSL, HTML, CHART, "\\[x\\]", "<table>" * 300, "<fcel>" * 300, "{" * 3000, "| " * 500, "\ud800", "৫" * 5000, "<lcel><nl>" * 50, "\\left(" * 400]
+STRANGE = [
+    "",
+    " ",
+    OTSL,
+    HTML,
+    CHART,
+    "\\[x\\]",
+    "<table>" * 300,
+    "<fcel>" * 300,
+    "{" * 3000,
+    "| " * 500,
+    "\ud800",
+    "৫" * 5000,
+    "<lcel><nl>" * 50,
+    "\\left(" * 400,
+]
 TEXTS = st.one_of(st.text(max_size=60), st.sampled_from(STRANGE))
 
 
@@ -176,6 +231,8 @@ def test_nothing_that_a_model_writes_breaks_a_score(task: str, ref: str, answer:
 def test_a_megabyte_costs_no_run() -> None:
     for task in ("ocr", "table", "formula", "chart"):
         for unit in ("ab ", "<fcel>x<nl>", "\\frac{1}{2}", "a | 1\n"):
-            assert all(math.isfinite(value) for value in score_one(task, OTSL, unit * (1_000_000 // len(unit))).values())
+            assert all(
+                math.isfinite(value) for value in score_one(task, OTSL, unit * (1_000_000 // len(unit))).values()
+            )
     endless = "<fcel>x<fcel>y<nl>"
     assert score_one("table", endless * 5000, endless * 10_000)["teds"] == 0  # more pairs of cells than are compared

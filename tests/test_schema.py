@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from sft.checks_row import explain_structure
-from sft.jsonl import decode
+from sft.files.jsonl import decode
 from sft.reasons import REASONS
+from sft.schema.explain import explain_structure
 from sft.types import Sample
 
 SCHEMA = json.loads(resources.files("sft.schema").joinpath("sample.schema.json").read_text("utf-8"))
@@ -23,9 +23,13 @@ STOCK = Draft202012Validator(SCHEMA)
 EXAMPLES, ROWS_PER_EXAMPLE = 540, 20
 
 numbers = [0, 1, -1, 7, 0.0, 1.0, 0.5, -0.0, 1e300, 2**63 - 1, 2**63, 2**64, 10**40, -(10**40)]
-leaf: st.SearchStrategy[Any] = st.sampled_from([None, True, False, *numbers, "", "mask", "no_mask", "a.png", "0", [], {}]) | st.text(max_size=3)
+leaf: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, False, *numbers, "", "mask", "no_mask", "a.png", "0", [], {}]
+) | st.text(max_size=3)
 key = st.sampled_from(["text_info", "image_info", "text", "tag", "image_url", "matched_text_index", "meta"])
-value: st.SearchStrategy[Any] = st.recursive(leaf, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(key, inner, max_size=3), max_leaves=6)
+value: st.SearchStrategy[Any] = st.recursive(
+    leaf, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(key, inner, max_size=3), max_leaves=6
+)
 
 
 def good() -> dict[str, Any]:
@@ -67,7 +71,11 @@ def structure_accepts(row: object) -> bool:
 
 def has_whole_float(row: Any) -> bool:
     images = row.get("image_info") if isinstance(row, dict) else None
-    indices = [image.get("matched_text_index") for image in images if isinstance(image, dict)] if isinstance(images, list) else []
+    indices = (
+        [image.get("matched_text_index") for image in images if isinstance(image, dict)]
+        if isinstance(images, list)
+        else []
+    )
     return any(isinstance(index, float) and index.is_integer() for index in indices)
 
 
@@ -79,12 +87,19 @@ def test_schema_is_a_schema() -> None:
 COMPARED = {"rows": 0, "accepted": 0}
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example], derandomize=True)
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+    derandomize=True,
+)
 @given(st.data())
 def compare(data: st.DataObject) -> None:
     row: Any = good()
     for _ in range(ROWS_PER_EXAMPLE):
-        row = row if row and data.draw(st.integers(0, 3)) else good()  # now and then afresh, so that not all rows are ruins
+        row = (
+            row if row and data.draw(st.integers(0, 3)) else good()
+        )  # now and then afresh, so that not all rows are ruins
         mutate(data, row)
         if not row:
             continue

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sft.errors import EngineError, ProblemsFound, SftError
-from sft.evaluation.score import Scores, score
+from sft.evaluation.scores import Scores, score
 from sft.types import Prediction
 
 
@@ -16,11 +16,27 @@ def pred(ref: str, answer: str, *, error: str = "", finish: str = "stop") -> Pre
 
 
 def test_every_number() -> None:
-    scores = score([pred("abcd efgh", "abcd efgh"), pred("x", "y"), pred("ab", " \n"), pred("a", "aaaa", finish="length"), pred("zz", "", error="503")])
+    scores = score(
+        [
+            pred("abcd efgh", "abcd efgh"),
+            pred("x", "y"),
+            pred("ab", " \n"),
+            pred("a", "aaaa", finish="length"),
+            pred("zz", "", error="503"),
+        ]
+    )
     assert scores == Scores(
-        n=4, lost=1, cer=6 / 13, cer_mean=(0 + 1 + 1 + 3) / 4, wer=3 / 5, ned=(0 + 1 + 1 + 3 / 4) / 4,
-        exact=1 / 4, empty=1 / 4, truncated=1 / 4, length_ratio=(9 + 1 + 0 + 4) / 13,
-    )  # fmt: skip
+        n=4,
+        lost=1,
+        cer=6 / 13,
+        cer_mean=(0 + 1 + 1 + 3) / 4,
+        wer=3 / 5,
+        ned=(0 + 1 + 1 + 3 / 4) / 4,
+        exact=1 / 4,
+        empty=1 / 4,
+        truncated=1 / 4,
+        length_ratio=(9 + 1 + 0 + 4) / 13,
+    )
     assert not scores.complete
 
 
@@ -33,7 +49,13 @@ def test_a_lost_request_changes_no_score() -> None:
     answered = [pred("abc", "abd"), pred("x", "x")]
     whole, partial = score(answered), score([*answered, pred("long reference", "", error="no answer within 120 s")])
     assert partial.lost == 1
-    assert (partial.n, partial.cer, partial.wer, partial.empty, partial.length_ratio) == (whole.n, whole.cer, whole.wer, whole.empty, whole.length_ratio)
+    assert (partial.n, partial.cer, partial.wer, partial.empty, partial.length_ratio) == (
+        whole.n,
+        whole.cer,
+        whole.wer,
+        whole.empty,
+        whole.length_ratio,
+    )
 
 
 def test_empty_references() -> None:
@@ -50,7 +72,12 @@ def test_nothing_to_score() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "kind", "hint"),
-    [("answer.image", ProblemsFound, "sft validate"), ("answer.prompt", ProblemsFound, "prompts"), ("answer.http", EngineError, "--endpoint"), ("answer.refused", EngineError, "still runs")],
+    [
+        ("answer.image", ProblemsFound, "sft validate"),
+        ("answer.prompt", ProblemsFound, "prompts"),
+        ("answer.http", EngineError, "--endpoint"),
+        ("answer.refused", EngineError, "still runs"),
+    ],
 )
 def test_nothing_to_score_says_whose_fault_it_is(reason: str, kind: type[SftError], hint: str) -> None:
     lost = [replace(pred("a", "", error="why"), reason=reason)] * 3

@@ -19,23 +19,46 @@ import pytest
 from click.testing import CliRunner
 from conftest import VERSION
 
-from sft import models, serve
 from sft.cli import sft as command
-from sft.cli.serving import show
+from sft.cli.evaluate import show
 from sft.errors import EngineError, ProblemsFound, UsageError
+from sft.models import prompts, versions
+from sft.serving import server as serve
 
 
 def test_cpu_command() -> None:
     argv = serve.server_command(Path("/m"), VERSION, serve.ServerOptions("py", port=8118))
     assert argv == [
-        "py", "-m", "vllm.entrypoints.openai.api_server", "--model", "/m", "--served-model-name", "PaddleOCR-VL-0.9B", "--host", "127.0.0.1", "--port", "8118",
-        "--trust-request-mm-kwargs", "--chat-template-content-format", "openai", "--mm-processor-cache-gb", "0", "--max-model-len", "1024",
-        "--max-num-batched-tokens", "1024", "--dtype", "float32", "--enforce-eager",
-    ]  # fmt: skip
+        "py",
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        "/m",
+        "--served-model-name",
+        "PaddleOCR-VL-0.9B",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "8118",
+        "--trust-request-mm-kwargs",
+        "--chat-template-content-format",
+        "openai",
+        "--mm-processor-cache-gb",
+        "0",
+        "--max-model-len",
+        "1024",
+        "--max-num-batched-tokens",
+        "1024",
+        "--dtype",
+        "float32",
+        "--enforce-eager",
+    ]
 
 
 def test_gpu_command_does_not_profile_for_hundreds_of_pages() -> None:
-    argv = serve.server_command(Path("/m"), models.MODELS["1.6"], serve.ServerOptions("py", device="gpu", gpu_memory=0.5))
+    argv = serve.server_command(
+        Path("/m"), versions.MODELS["1.6"], serve.ServerOptions("py", device="gpu", gpu_memory=0.5)
+    )
     assert argv[argv.index("--max-num-batched-tokens") + 1] == "16384"
     assert argv[argv.index("--gpu-memory-utilization") + 1] == "0.5"
     assert argv[argv.index("--served-model-name") + 1] == "PaddleOCR-VL-1.6-0.9B"
@@ -56,7 +79,10 @@ def test_port_in_use_is_refused_before_anything_is_loaded(base_model: Path, tmp_
         taken.listen()
         port = taken.getsockname()[1]
         options = serve.ServerOptions("/no/such/python", port=port)
-        with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{port}") as caught, serve.serving(base_model, VERSION, options, log=tmp_path / "log"):
+        with (
+            pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{port}") as caught,
+            serve.serving(base_model, VERSION, options, log=tmp_path / "log"),
+        ):
             pass
     assert caught.value.hint is not None and "--port" in caught.value.hint
     assert not (tmp_path / "log").exists()
@@ -67,7 +93,10 @@ def test_server_that_dies_shows_its_last_words(base_model: Path, tmp_path: Path)
     program.write_text(f"#!{sys.executable}\nimport sys\nprint('RuntimeError: no weights for you')\nsys.exit(9)\n")
     program.chmod(0o755)
     options = serve.ServerOptions(str(program), port=serve.free_port())
-    with pytest.raises(EngineError, match="exit code 9") as caught, serve.serving(base_model, VERSION, options, log=tmp_path / "log"):
+    with (
+        pytest.raises(EngineError, match="exit code 9") as caught,
+        serve.serving(base_model, VERSION, options, log=tmp_path / "log"),
+    ):
         pass
     assert "no weights for you" in str(caught.value) and caught.value.exit_code == 3
 
@@ -89,7 +118,12 @@ http.server.HTTPServer(("127.0.0.1", {port}), Healthy).serve_forever()
 """)
     program.chmod(0o755)
     monkeypatch.setattr(serve, "warm_up", lambda *_: None)
-    with pytest.raises(EngineError, match="exit code 9") as caught, serve.running(base_model, VERSION, serve.ServerOptions(str(program), port=port), log=tmp_path / "log") as server:
+    with (
+        pytest.raises(EngineError, match="exit code 9") as caught,
+        serve.running(
+            base_model, VERSION, serve.ServerOptions(str(program), port=port), log=tmp_path / "log"
+        ) as server,
+    ):
         server.watch()
     assert "out of memory" in str(caught.value)
 
@@ -122,20 +156,26 @@ def fake_server() -> Iterator[str]:
 
 
 def trained_tokens(base_model: Path) -> int:
-    from sft.images import image_tokens
-    from sft.tokens import load_tokenizer, pixel_limits
+    from sft.models.resize import image_tokens
+    from sft.models.token_budget import load_tokenizer, pixel_limits
 
     low, high = pixel_limits(base_model)
     side = int(low**0.5)
-    text = load_tokenizer(base_model / "tokenizer.json").encode(models.render_prompt(VERSION, "OCR:"), add_special_tokens=False)
+    text = load_tokenizer(base_model / "tokenizer.json").encode(
+        prompts.render_prompt(VERSION, "OCR:"), add_special_tokens=False
+    )
     return len(text.ids) - 1 + image_tokens(side, side, min_pixels=low, max_pixels=high)
 
 
-def test_warm_up_accepts_the_trained_prompt_only(base_model: Path, fake_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warm_up_accepts_the_trained_prompt_only(
+    base_model: Path, fake_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = trained_tokens(base_model)
     monkeypatch.setattr(Answers, "tokens", wanted)
     serve.warm_up(fake_server, VERSION, base_model)
-    monkeypatch.setattr(Answers, "tokens", wanted + 1)  # a newline between image and prompt, as vLLM puts there for templates that it misreads
+    monkeypatch.setattr(
+        Answers, "tokens", wanted + 1
+    )  # a newline between image and prompt, as vLLM puts there for templates that it misreads
     with pytest.raises(EngineError, match=f"{wanted + 1} tokens, the trained one {wanted}"):
         serve.warm_up(fake_server, VERSION, base_model)
 
@@ -165,7 +205,8 @@ BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{
     "content",
     [
         BOMB + "Global: {model_name: *a8}\n",
-        BOMB.replace("[x,x,x,x,x,x,x,x,x]", "{x: 1}").replace("[", "{<<: [").replace("]", "]}") + "Global: {model_name: *a8}\n",
+        BOMB.replace("[x,x,x,x,x,x,x,x,x]", "{x: 1}").replace("[", "{<<: [").replace("]", "]}")
+        + "Global: {model_name: *a8}\n",
         "Global: &a {model_name: *a}",
         "Global: {model_name: [PaddleOCR-VL-0.9B]}",
         "Global: {model_name: 0.9}",
@@ -173,10 +214,19 @@ BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{
         "Global: {model_name: " + "9" * 10_000 + "}",
         "Global: {model_name: " + "x" * 10_000 + "}",
         "Global: {model_name: PaddleOCR-VL-0.9B}\n#" + "x" * 2_000_000,
-        "[" * 60_000, "{" * 60_000, "- " * 30_000, "[]", "5", "", "Global: x", "Global: []", "\x00", "{[a]: b}",
+        "[" * 60_000,
+        "{" * 60_000,
+        "- " * 30_000,
+        "[]",
+        "5",
+        "",
+        "Global: x",
+        "Global: []",
+        "\x00",
+        "{[a]: b}",
     ],
     ids=range(19),
-)  # fmt: skip
+)
 def test_inference_yml_of_a_stranger(base_model: Path, content: str) -> None:
     (base_model / "inference.yml").write_text(content)
     with pytest.raises(ProblemsFound, match="does not say which model") as caught:
@@ -220,16 +270,27 @@ http.server.HTTPServer(("127.0.0.1", {port}), Answers).serve_forever()
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("mode", "number", "code"), [("serves", signal.SIGINT, 0), ("serves", signal.SIGTERM, 0), ("slow", signal.SIGINT, 0), ("dies", None, 3)])
+@pytest.mark.parametrize(
+    ("mode", "number", "code"),
+    [("serves", signal.SIGINT, 0), ("serves", signal.SIGTERM, 0), ("slow", signal.SIGINT, 0), ("dies", None, 3)],
+)
 def test_the_verb(base_model: Path, tmp_path: Path, mode: str, number: signal.Signals | None, code: int) -> None:
     """Ctrl-C before and after it is ready leaves neither a process nor a folder; a server that dies leaves its log."""
     program, port, seen, temporary = tmp_path / "bin" / "python", serve.free_port(), tmp_path / "seen", tmp_path / "tmp"
     program.parent.mkdir()
     temporary.mkdir()
-    program.write_text(SERVER.format(python=sys.executable, mode=mode, seen=str(seen), tokens=trained_tokens(base_model), port=port))
+    program.write_text(
+        SERVER.format(python=sys.executable, mode=mode, seen=str(seen), tokens=trained_tokens(base_model), port=port)
+    )
     program.chmod(0o755)
     words = [sys.executable, "-m", "sft", "serve", str(base_model), "--device", "cpu", "--port", str(port)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "SFT_SERVER_PYTHON": str(program), "TMPDIR": str(temporary)}) as process:
+    with subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "SFT_SERVER_PYTHON": str(program), "TMPDIR": str(temporary)},
+    ) as process:
         assert process.stdout and process.stderr
         if mode == "slow":
             while not seen.is_file() or not seen.read_text():
@@ -243,14 +304,32 @@ def test_the_verb(base_model: Path, tmp_path: Path, mode: str, number: signal.Si
     assert process.returncode == code, talk
     assert "Traceback" not in talk and ("stopped" in talk) == (code == 0)
     left = [path.name for path in temporary.rglob("*.log")]
-    assert (left == ["server.log"] and "out of memory" in talk and str(temporary) in talk) if code else not list(temporary.iterdir())
+    assert (
+        (left == ["server.log"] and "out of memory" in talk and str(temporary) in talk)
+        if code
+        else not list(temporary.iterdir())
+    )
     assert not Path(f"/proc/{seen.read_text()}").exists(), "the server is gone"
 
 
-@pytest.mark.parametrize("words", [("--port", "0"), ("--port", "99999"), ("--gpu-memory", "2"), ("--max-model-len", "0"), ("--host", "a" * 300), ("--host", "no.such.host.invalid")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--port", "0"),
+        ("--port", "99999"),
+        ("--gpu-memory", "2"),
+        ("--max-model-len", "0"),
+        ("--host", "a" * 300),
+        ("--host", "no.such.host.invalid"),
+    ],
+)
 def test_wrong_words(base_model: Path, words: tuple[str, str]) -> None:
     done = CliRunner().invoke(command, ["serve", str(base_model), "--device", "cpu", *words])
-    assert done.exit_code == 2 or (isinstance(done.exception, UsageError) and "cannot listen" in str(done.exception) and "None" not in str(done.exception))
+    assert done.exit_code == 2 or (
+        isinstance(done.exception, UsageError)
+        and "cannot listen" in str(done.exception)
+        and "None" not in str(done.exception)
+    )
 
 
 def test_a_dry_run_can_be_pasted(base_model: Path) -> None:
@@ -269,6 +348,18 @@ def test_an_answer_that_is_none(base_model: Path, fake_server: str, monkeypatch:
 def test_what_was_asked_for_by_name_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     usual = dict.fromkeys(("cer", "wer", "ned", "exact", "empty", "truncated"), 0.25)
     counts = {"in": 1, "scored": 1, "lost": 0}
-    for parts in ({"ocr": {"scores": usual, "counts": counts, "unscored": ""}}, {name: {"scores": {**usual, "cer_lines": 0.125}, "counts": counts, "unscored": ""} for name in ("ocr", "seal")}):
-        show({"scores": {**usual, "cer_lines": 0.125}, "counts": counts, "tasks": parts, "lost": {}, "lost_by_reason": {}}, Path("x"))
+    for parts in (
+        {"ocr": {"scores": usual, "counts": counts, "unscored": ""}},
+        {name: {"scores": {**usual, "cer_lines": 0.125}, "counts": counts, "unscored": ""} for name in ("ocr", "seal")},
+    ):
+        show(
+            {
+                "scores": {**usual, "cer_lines": 0.125},
+                "counts": counts,
+                "tasks": parts,
+                "lost": {},
+                "lost_by_reason": {},
+            },
+            Path("x"),
+        )
         assert "cer_lines" in (shown := capsys.readouterr().out) and "0.1250" in shown

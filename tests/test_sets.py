@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft.cli import sft as command
+from sft.datasets.curate import dedupe_set, mix_sets, split_set
+from sft.datasets.dedupe import CONTRADICTION, DUPLICATE, KEEP, verdicts
+from sft.datasets.index import IMAGE, ROW, Index, Keys, short_hash
+from sft.datasets.mix import Source, draw, quotas, shares
+from sft.datasets.split import components, deal
 from sft.errors import ProblemsFound, UsageError
-from sft.looks import LIMIT, dhash, near_pairs
-from sft.sets.dedupe import CONTRADICTION, DUPLICATE, KEEP, verdicts
-from sft.sets.index import IMAGE, ROW, Index, Keys, short_hash
-from sft.sets.mix import Source, draw, quotas, shares
-from sft.sets.split import components, deal
-from sft.sets.verbs import dedupe, mix, split
-from sft.shards import Runner
+from sft.images.perceptual_hash import LIMIT, dhash, near_pairs
+from sft.runtime.runner import Runner
 
 ONE = Runner(workers=1)
 SHORT, PART, DRAWN = 17220383772502157412, [0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1], [9, 7, 6, 11, 0]
@@ -37,7 +37,11 @@ def picture(path: Path, seed: int) -> str:
 
 def row(image: str | list[str], answer: str, prompt: str = "OCR:", **more: Any) -> dict[str, Any]:
     images = [image] if isinstance(image, str) else image
-    return {"image_info": [{"image_url": url, "matched_text_index": 0} for url in images], "text_info": [{"text": prompt, "tag": "mask"}, {"text": answer, "tag": "no_mask"}], **more}
+    return {
+        "image_info": [{"image_url": url, "matched_text_index": 0} for url in images],
+        "text_info": [{"text": prompt, "tag": "mask"}, {"text": answer, "tag": "no_mask"}],
+        **more,
+    }
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -59,34 +63,60 @@ def data(tmp_path: Path) -> Path:
     rows = []
     for number in range(60):
         image = picture(tmp_path / "img" / f"{number % 40}.png", number % 40)
-        prompt, answer = ("Table Recognition:", f"<fcel>{number}<nl>") if number % 4 == 0 else ("OCR:", f"line {number}")
+        prompt, answer = (
+            ("Table Recognition:", f"<fcel>{number}<nl>") if number % 4 == 0 else ("OCR:", f"line {number}")
+        )
         rows.append(row(image, answer, prompt, meta={"group": f"doc{number % 40 // 5}"}, note=number))
     return write(tmp_path / "all.jsonl", rows)
 
 
 def test_split_tears_nothing_apart(data: Path, tmp_path: Path) -> None:
-    outcome = split(data, tmp_path / "out" / "cut", parts=[("test", 0.2), ("val", 10)], keys=Keys(("meta.group",), ("task",)), runner=ONE)
+    outcome = split_set(
+        data,
+        tmp_path / "out" / "cut",
+        parts=[("test", 0.2), ("val", 10)],
+        keys=Keys(("meta.group",), ("task",)),
+        runner=ONE,
+    )
     parts = {name: read(tmp_path / "out" / "cut" / f"{name}.jsonl") for name in ("train", "test", "val")}
     assert sum(map(len, parts.values())) == 60 == outcome.manifest["counts"]["in"]
-    for seen in ([{item["meta"]["group"] for item in part} for part in parts.values()], [{item["image_info"][0]["image_url"] for item in part} for part in parts.values()]):
+    for seen in (
+        [{item["meta"]["group"] for item in part} for part in parts.values()],
+        [{item["image_info"][0]["image_url"] for item in part} for part in parts.values()],
+    ):
         assert not seen[0] & seen[1] and not seen[0] & seen[2] and not seen[1] & seen[2]
     assert 6 <= len(parts["test"]) <= 18 and 5 <= len(parts["val"]) <= 15
-    assert sorted(item["note"] for part in parts.values() for item in part) == list(range(60))  # keys of one's own survive
+    assert sorted(item["note"] for part in parts.values() for item in part) == list(
+        range(60)
+    )  # keys of one's own survive
     for part in parts.values():
         for item in part:
             assert (tmp_path / "out" / "cut" / item["image_info"][0]["image_url"]).is_file()
-    again = split(data, tmp_path / "out" / "cut", parts=[("test", 0.2), ("val", 10)], keys=Keys(("meta.group",), ("task",)), runner=ONE)
+    again = split_set(
+        data,
+        tmp_path / "out" / "cut",
+        parts=[("test", 0.2), ("val", 10)],
+        keys=Keys(("meta.group",), ("task",)),
+        runner=ONE,
+    )
     assert not again.fresh and again.manifest == outcome.manifest
     assert [path.name for path in (tmp_path / "out" / "cut").glob(".*")] == [".split.images"]  # no work folder is left
 
 
 def test_split_is_stratified_and_seeded(tmp_path: Path) -> None:
-    rows = [row(picture(tmp_path / "i" / f"{n}.png", n), f"<fcel>{n}<nl>" if n % 5 == 0 else f"x{n}", "Table Recognition:" if n % 5 == 0 else "OCR:") for n in range(100)]
+    rows = [
+        row(
+            picture(tmp_path / "i" / f"{n}.png", n),
+            f"<fcel>{n}<nl>" if n % 5 == 0 else f"x{n}",
+            "Table Recognition:" if n % 5 == 0 else "OCR:",
+        )
+        for n in range(100)
+    ]
     data = write(tmp_path / "all.jsonl", rows)
-    first = split(data, tmp_path / "a", parts=[("test", 20)], keys=Keys(strata=("task",)), runner=ONE)
+    first = split_set(data, tmp_path / "a", parts=[("test", 20)], keys=Keys(strata=("task",)), runner=ONE)
     assert first.manifest["strata"] == [["ocr", [64, 16]], ["table", [16, 4]]]
-    split(data, tmp_path / "b", parts=[("test", 20)], keys=Keys(strata=("task",)), runner=Runner(workers=2))
-    split(data, tmp_path / "c", parts=[("test", 20)], keys=Keys(strata=("task",)), seed=2, runner=ONE)
+    split_set(data, tmp_path / "b", parts=[("test", 20)], keys=Keys(strata=("task",)), runner=Runner(workers=2))
+    split_set(data, tmp_path / "c", parts=[("test", 20)], keys=Keys(strata=("task",)), seed=2, runner=ONE)
     assert (tmp_path / "a" / "test.jsonl").read_bytes() == (tmp_path / "b" / "test.jsonl").read_bytes()
     assert answers(tmp_path / "a" / "test.jsonl") != answers(tmp_path / "c" / "test.jsonl")
 
@@ -100,18 +130,18 @@ def test_split_keeps_look_alikes_together(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / "i" / f"{number}.jpg"), cv2.resize(pixels, (200, 150)))
         rows += [row(url, f"same {number}"), row(f"i/{number}.jpg", f"same {number}")]
     data = write(tmp_path / "all.jsonl", rows)
-    outcome = split(data, tmp_path / "near", parts=[("test", 10)], keys=Keys(), near=True, runner=ONE)
+    outcome = split_set(data, tmp_path / "near", parts=[("test", 10)], keys=Keys(), near=True, runner=ONE)
     assert outcome.manifest["groups"] == 20
     assert all(count == 2 for count in Counter(answers(tmp_path / "near" / "test.jsonl")).values())
-    assert split(data, tmp_path / "far", parts=[("test", 10)], keys=Keys(), runner=ONE).manifest["groups"] == 40
+    assert split_set(data, tmp_path / "far", parts=[("test", 10)], keys=Keys(), runner=ONE).manifest["groups"] == 40
 
 
 def test_split_says_what_cannot_be(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="to hold out of 60"):
-        split(data, tmp_path / "o", parts=[("test", 60)], keys=Keys(), runner=ONE)
+        split_set(data, tmp_path / "o", parts=[("test", 60)], keys=Keys(), runner=ONE)
     one = write(tmp_path / "one.jsonl", [item | {"meta": {"group": "only"}} for item in read(data)])
     with pytest.raises(ProblemsFound, match="no group fits"):
-        split(one, tmp_path / "o", parts=[("test", 0.1)], keys=Keys(("meta.group",)), runner=ONE)
+        split_set(one, tmp_path / "o", parts=[("test", 0.1)], keys=Keys(("meta.group",)), runner=ONE)
     assert not (tmp_path / "o" / "train.jsonl").exists()
 
 
@@ -119,17 +149,39 @@ def test_dedupe_accounts_for_every_row(tmp_path: Path) -> None:
     a, b, c, d = (picture(tmp_path / "i" / f"{name}.png", seed) for seed, name in enumerate("abcd"))
     copy = "i/copy.png"
     (tmp_path / copy).write_bytes((tmp_path / a).read_bytes())
-    lines = [row(a, "1"), row(copy, "1"), row(b, "2"), row(b, "3"), row(b, "2"), row(c, "4"), row(c, "4", "Table Recognition:"), row(d, "5")]
+    lines = [
+        row(a, "1"),
+        row(copy, "1"),
+        row(b, "2"),
+        row(b, "3"),
+        row(b, "2"),
+        row(c, "4"),
+        row(c, "4", "Table Recognition:"),
+        row(d, "5"),
+    ]
     data = write(tmp_path / "all.jsonl", lines)
     with data.open("a", encoding="utf-8") as stream:
         stream.write('{"broken": \n' + json.dumps(row("i/none.png", "6")) + "\n")
-    outcome = dedupe(data, tmp_path / "clean.jsonl", runner=ONE)
+    outcome = dedupe_set(data, tmp_path / "clean.jsonl", runner=ONE)
     assert answers(tmp_path / "clean.jsonl") == ["1", "4", "4", "5"]
-    assert outcome.manifest["counts"]["reasons"] == {"image.missing": 1, "set.contradiction": 3, "set.duplicate": 1, "structure.object": 1}
-    assert outcome.manifest["counts"]["in"] == 10 == outcome.manifest["counts"]["out"] + outcome.manifest["counts"]["rejected"]
+    assert outcome.manifest["counts"]["reasons"] == {
+        "image.missing": 1,
+        "set.contradiction": 3,
+        "set.duplicate": 1,
+        "structure.object": 1,
+    }
+    assert (
+        outcome.manifest["counts"]["in"]
+        == 10
+        == outcome.manifest["counts"]["out"] + outcome.manifest["counts"]["rejected"]
+    )
     rejects = {item["where"]: item for item in read(tmp_path / "clean.rejects.jsonl")}
-    assert rejects["all.jsonl:2"]["message"].endswith("as all.jsonl:1") and "all.jsonl:4" in rejects["all.jsonl:3"]["message"] and "all.jsonl:3" in rejects["all.jsonl:4"]["message"]
-    first = dedupe(data, tmp_path / "first.jsonl", keep_first=True, runner=Runner(workers=2))
+    assert (
+        rejects["all.jsonl:2"]["message"].endswith("as all.jsonl:1")
+        and "all.jsonl:4" in rejects["all.jsonl:3"]["message"]
+        and "all.jsonl:3" in rejects["all.jsonl:4"]["message"]
+    )
+    first = dedupe_set(data, tmp_path / "first.jsonl", keep_first=True, runner=Runner(workers=2))
     assert answers(tmp_path / "first.jsonl") == ["1", "2", "4", "4", "5"]
     assert first.manifest["counts"]["reasons"]["set.contradiction"] == 1
 
@@ -140,8 +192,16 @@ def test_dedupe_near(tmp_path: Path) -> None:
     assert pixels is not None
     cv2.imwrite(str(tmp_path / "i" / "b.jpg"), pixels, [cv2.IMWRITE_JPEG_QUALITY, 60])
     cv2.imwrite(str(tmp_path / "i" / "c.png"), 255 - pixels)
-    data = write(tmp_path / "all.jsonl", [row(url, "same"), row("i/b.jpg", "same"), row("i/c.png", "same"), row("i/b.jpg", "other", "Table Recognition:")])
-    outcome = dedupe(data, tmp_path / "clean.jsonl", near=True, runner=ONE)
+    data = write(
+        tmp_path / "all.jsonl",
+        [
+            row(url, "same"),
+            row("i/b.jpg", "same"),
+            row("i/c.png", "same"),
+            row("i/b.jpg", "other", "Table Recognition:"),
+        ],
+    )
+    outcome = dedupe_set(data, tmp_path / "clean.jsonl", near=True, runner=ONE)
     assert outcome.manifest["counts"]["reasons"] == {"set.near_duplicate": 1}
     assert answers(tmp_path / "clean.jsonl") == ["same", "same", "other"]
 
@@ -168,12 +228,21 @@ def test_verdicts_by_definition(keys: list[tuple[int, int, int]]) -> None:
         assert kind[at] == KEEP or kind[others[at]] == KEEP
 
 
-@given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 5), st.integers(0, 2)), min_size=2, max_size=60), st.integers(0, 50), st.integers(0, 5))
+@given(
+    st.lists(st.tuples(st.integers(0, 8), st.integers(0, 5), st.integers(0, 2)), min_size=2, max_size=60),
+    st.integers(0, 50),
+    st.integers(0, 5),
+)
 @settings(max_examples=200)
 def test_no_group_on_two_sides(items: list[tuple[int, int, int]], wanted: int, seed: int) -> None:
     rows, images = np.zeros(len(items), ROW), np.zeros(len(items), IMAGE)
     for at, (image, group, stratum) in enumerate(items):
-        rows[at]["images"], rows[at]["group"], rows[at]["stratum"], rows[at]["texts"] = (image, 1), group, stratum, (at, at)
+        rows[at]["images"], rows[at]["group"], rows[at]["stratum"], rows[at]["texts"] = (
+            (image, 1),
+            group,
+            stratum,
+            (at, at),
+        )
         images[at]["row"], images[at]["image"] = at, (image, 1)
     index = Index((), rows, images, {number: str(number) for number in range(3)}, (), {})
     groups = components(index)
@@ -189,27 +258,53 @@ def test_mix_draws_what_was_asked(tmp_path: Path) -> None:
     sizes = {"big": 80, "small": 10, "base": 12}
     files = {}
     for name, size in sizes.items():
-        rows = [row(picture(tmp_path / name / f"{n}.png", n), f"{name}{n}", "Table Recognition:" if name == "base" and n % 6 == 0 else "OCR:") for n in range(size)]
+        rows = [
+            row(
+                picture(tmp_path / name / f"{n}.png", n),
+                f"{name}{n}",
+                "Table Recognition:" if name == "base" and n % 6 == 0 else "OCR:",
+            )
+            for n in range(size)
+        ]
         files[name] = write(tmp_path / f"{name}.jsonl", rows)
     sources = [Source("big"), Source("small", 2.0), Source("base", 0.25, replay=True)]
-    outcome = mix(sources, list(files.values()), tmp_path / "sub" / "train.jsonl", rows=100, balance="equal", runner=ONE)
+    outcome = mix_sets(
+        sources, list(files.values()), tmp_path / "sub" / "train.jsonl", rows=100, balance="equal", runner=ONE
+    )
     drawn = Counter(text.rstrip("0123456789") for text in answers(tmp_path / "sub" / "train.jsonl"))
     assert drawn == {"big": 25, "small": 50, "base": 25}
     each = Counter(text for text in answers(tmp_path / "sub" / "train.jsonl") if text.startswith("small"))
     assert set(each.values()) == {5}
-    tables = sum(item["text_info"][0]["text"] == "Table Recognition:" for item in read(tmp_path / "sub" / "train.jsonl"))
+    tables = sum(
+        item["text_info"][0]["text"] == "Table Recognition:" for item in read(tmp_path / "sub" / "train.jsonl")
+    )
     assert tables in (12, 13)  # the replay is even over its tasks, though one in six of its rows is a table
     counts = outcome.manifest["counts"]
-    assert (counts["in"], counts["out"], counts["distinct"], counts["repeated"], counts["left_out"]) == (102, 100, 47, 53, 55)
-    assert [(item["in"], item["out"], item["distinct"], item["left_out"]) for item in outcome.manifest["sources"]] == [(80, 25, 25, 55), (10, 50, 10, 0), (12, 25, 12, 0)]
-    assert all((tmp_path / "sub" / item["image_info"][0]["image_url"]).is_file() for item in read(tmp_path / "sub" / "train.jsonl"))
+    assert (counts["in"], counts["out"], counts["distinct"], counts["repeated"], counts["left_out"]) == (
+        102,
+        100,
+        47,
+        53,
+        55,
+    )
+    assert [(item["in"], item["out"], item["distinct"], item["left_out"]) for item in outcome.manifest["sources"]] == [
+        (80, 25, 25, 55),
+        (10, 50, 10, 0),
+        (12, 25, 12, 0),
+    ]
+    assert all(
+        (tmp_path / "sub" / item["image_info"][0]["image_url"]).is_file()
+        for item in read(tmp_path / "sub" / "train.jsonl")
+    )
 
 
 def test_shares() -> None:
     two = [Source("a"), Source("b")]
     assert shares(two, [900, 100]) == [0.9, 0.1]
     assert shares(two, [900, 100], balance="equal") == [0.5, 0.5]
-    assert shares([*two, Source("r", 0.2, replay=True)], [900, 100, 50], balance="sqrt") == pytest.approx([0.6, 0.2, 0.2])
+    assert shares([*two, Source("r", 0.2, replay=True)], [900, 100, 50], balance="sqrt") == pytest.approx(
+        [0.6, 0.2, 0.2]
+    )
     with pytest.raises(UsageError, match="leave nothing"):
         shares([Source("a"), Source("r", 1.0, replay=True)], [1, 1])
     with pytest.raises(UsageError, match="no rows"):
@@ -220,7 +315,9 @@ def test_shares() -> None:
 def test_quotas_add_up(weights: list[float], total: int) -> None:
     parts = [weight / sum(weights) for weight in weights]
     counts = quotas(parts, total)
-    assert sum(counts) == total and all(abs(count - part * total) < 1 + 1e-6 for count, part in zip(counts, parts, strict=True))
+    assert sum(counts) == total and all(
+        abs(count - part * total) < 1 + 1e-6 for count, part in zip(counts, parts, strict=True)
+    )
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=40), st.data())
@@ -230,7 +327,12 @@ def test_near_pairs_are_all_pairs(values: list[int], data: st.DataObject) -> Non
         bits = data.draw(st.lists(st.integers(0, 63), max_size=LIMIT, unique=True))
         values.append(value ^ sum(1 << bit for bit in bits))
     unique = list(dict.fromkeys(values))
-    expected = {(i, j) for i in range(len(unique)) for j in range(i + 1, len(unique)) if (unique[i] ^ unique[j]).bit_count() <= LIMIT}
+    expected = {
+        (i, j)
+        for i in range(len(unique))
+        for j in range(i + 1, len(unique))
+        if (unique[i] ^ unique[j]).bit_count() <= LIMIT
+    }
     assert set(near_pairs(np.array(unique, np.uint64))) == expected
     assert near_pairs(np.array([0, 1, 1], np.uint64)) == [(0, 1), (0, 2), (1, 2)]
     doubled = near_pairs(np.array(unique + unique, np.uint64))
@@ -253,31 +355,44 @@ def test_a_misspelt_key_is_no_set_without_groups(data: Path, tmp_path: Path) -> 
     ):
         found = CliRunner().invoke(command, ["split", str(data), "-o", str(tmp_path / "s"), "--workers", "1", *words])
         assert isinstance(found.exception, UsageError) and text in str(found.exception)
-    plain = write(tmp_path / "plain.jsonl", [{"image_info": item["image_info"], "text_info": item["text_info"]} for item in read(data)[:10]])
-    done = CliRunner().invoke(command, ["split", str(plain), "-o", str(tmp_path / "p"), "--workers", "1"])  # the default key may be missing
-    assert done.exit_code == 0 and len(read(tmp_path / "p" / "test.jsonl")) == 1  # and a share of a small set is at least one row
+    plain = write(
+        tmp_path / "plain.jsonl",
+        [{"image_info": item["image_info"], "text_info": item["text_info"]} for item in read(data)[:10]],
+    )
+    done = CliRunner().invoke(
+        command, ["split", str(plain), "-o", str(tmp_path / "p"), "--workers", "1"]
+    )  # the default key may be missing
+    assert (
+        done.exit_code == 0 and len(read(tmp_path / "p" / "test.jsonl")) == 1
+    )  # and a share of a small set is at least one row
 
 
 @pytest.mark.parametrize("depth", [20, 900, 960, *range(970, 1000, 2)])
 def test_keys_of_rows_that_are_nested_deeply(data: Path, tmp_path: Path, depth: int) -> None:
     """No traceback, however deep: a row that cannot be looked at is rejected; and a hint is no page long."""
-    text = json.dumps(read(data)[0] | {"meta": 0}).encode().replace(b'"meta": 0', b'"meta": ' + b'{"a": ' * depth + b"1" + b"}" * depth)
+    text = (
+        json.dumps(read(data)[0] | {"meta": 0})
+        .encode()
+        .replace(b'"meta": 0', b'"meta": ' + b'{"a": ' * depth + b"1" + b"}" * depth)
+    )
     (path := data.with_name("deep.jsonl")).write_bytes(text + b"\n")
     for key in ("meta.b", "meta.a"):
-        found = CliRunner().invoke(command, ["split", str(path), "-o", str(tmp_path / "s"), "--workers", "1", "--group", key])
+        found = CliRunner().invoke(
+            command, ["split", str(path), "-o", str(tmp_path / "s"), "--workers", "1", "--group", key]
+        )
         assert isinstance(found.exception, (UsageError, ProblemsFound)) and len(str(found.exception)) < 500, key
 
 
 def test_the_source_is_not_overwritten(data: Path) -> None:
     before = data.read_bytes()
     with pytest.raises(UsageError, match="overwrite its source"):
-        dedupe(data, data, runner=ONE)
+        dedupe_set(data, data, runner=ONE)
     with pytest.raises(UsageError, match="overwrite its source"):
-        mix([Source("a")], [data], data, runner=ONE)
+        mix_sets([Source("a")], [data], data, runner=ONE)
     train = data.with_name("train.jsonl")
     train.write_bytes(before)
     with pytest.raises(UsageError, match="overwrite its source"):
-        split(train, train.parent, parts=[("test", 5)], keys=Keys(), runner=ONE)
+        split_set(train, train.parent, parts=[("test", 5)], keys=Keys(), runner=ONE)
     assert data.read_bytes() == before == train.read_bytes()
 
 
@@ -309,52 +424,66 @@ def test_seeds_mean_the_same_for_ever() -> None:
 
 
 def test_a_source_is_never_the_place_of_rejects_or_of_the_manifest(tmp_path: Path) -> None:
-    rejects = write(tmp_path / "z.rejects.jsonl", [row(picture(tmp_path / "i" / f"{n}.png", n), f"t{n}") for n in range(3)])
+    rejects = write(
+        tmp_path / "z.rejects.jsonl", [row(picture(tmp_path / "i" / f"{n}.png", n), f"t{n}") for n in range(3)]
+    )
     before = rejects.read_bytes()
     with pytest.raises(UsageError, match="overwrite its source"):
-        dedupe(rejects, tmp_path / "z.jsonl", runner=Runner(workers=1))
+        dedupe_set(rejects, tmp_path / "z.jsonl", runner=Runner(workers=1))
     assert rejects.read_bytes() == before
 
 
 def test_rows_without_a_document_are_not_of_one(tmp_path: Path) -> None:
-    source = write(tmp_path / "all.jsonl", [row(picture(tmp_path / "i" / f"{n}.png", n), f"t{n}", meta={"group": None}) for n in range(10)])
-    split(source, tmp_path / "out", parts=[("test", 0.2)], keys=Keys(("meta.group",)), runner=Runner(workers=1))
+    source = write(
+        tmp_path / "all.jsonl",
+        [row(picture(tmp_path / "i" / f"{n}.png", n), f"t{n}", meta={"group": None}) for n in range(10)],
+    )
+    split_set(source, tmp_path / "out", parts=[("test", 0.2)], keys=Keys(("meta.group",)), runner=Runner(workers=1))
     assert len(read(tmp_path / "out/test.jsonl")) == 2
 
 
 def test_an_image_that_came_late_is_taken(tmp_path: Path) -> None:
-    source = write(tmp_path / "all.jsonl", [row(picture(tmp_path / "i" / f"{n}.png", n), f"t{n}") for n in range(9)] + [row("i/late.png", "late")])
+    source = write(
+        tmp_path / "all.jsonl",
+        [row(picture(tmp_path / "i" / f"{n}.png", n), f"t{n}") for n in range(9)] + [row("i/late.png", "late")],
+    )
     arguments: dict[str, Any] = {"parts": [("test", 0.2)], "keys": Keys(), "runner": Runner(workers=1)}
-    assert split(source, tmp_path / "out", **arguments).manifest["counts"]["reasons"] == {"image.missing": 1}
+    assert split_set(source, tmp_path / "out", **arguments).manifest["counts"]["reasons"] == {"image.missing": 1}
     picture(tmp_path / "i" / "late.png", 99)
-    assert split(source, tmp_path / "out", **arguments).manifest["counts"]["rejected"] == 0
-    assert not split(source, tmp_path / "out", **arguments).fresh
+    assert split_set(source, tmp_path / "out", **arguments).manifest["counts"]["rejected"] == 0
+    assert not split_set(source, tmp_path / "out", **arguments).fresh
 
 
 def test_an_image_that_changed_is_looked_at_again(tmp_path: Path) -> None:
     first, second = picture(tmp_path / "i" / "0.png", 0), picture(tmp_path / "i" / "1.png", 1)
     source = write(tmp_path / "all.jsonl", [row(first, "one"), row(second, "other")])
-    assert dedupe(source, tmp_path / "out.jsonl", runner=ONE).manifest["counts"]["out"] == 2
-    assert not dedupe(source, tmp_path / "out.jsonl", runner=ONE).fresh
+    assert dedupe_set(source, tmp_path / "out.jsonl", runner=ONE).manifest["counts"]["out"] == 2
+    assert not dedupe_set(source, tmp_path / "out.jsonl", runner=ONE).fresh
     (tmp_path / second).write_bytes((tmp_path / first).read_bytes())
-    assert dedupe(source, tmp_path / "out.jsonl", runner=ONE).manifest["counts"]["reasons"] == {"set.contradiction": 2}
+    assert dedupe_set(source, tmp_path / "out.jsonl", runner=ONE).manifest["counts"]["reasons"] == {
+        "set.contradiction": 2
+    }
 
 
 def test_a_part_of_an_earlier_cut_does_not_stay_beside_the_new_one(tmp_path: Path) -> None:
     source = write(tmp_path / "all.jsonl", [row(picture(tmp_path / "i" / f"{n}.png", n), f"t{n}") for n in range(10)])
-    split(source, tmp_path / "out", parts=[("test", 0.2)], keys=Keys(), runner=Runner(workers=1))
+    split_set(source, tmp_path / "out", parts=[("test", 0.2)], keys=Keys(), runner=Runner(workers=1))
     with pytest.raises(UsageError, match="earlier cut"):
-        split(source, tmp_path / "out", parts=[("val", 0.2)], keys=Keys(), runner=Runner(workers=1))
+        split_set(source, tmp_path / "out", parts=[("val", 0.2)], keys=Keys(), runner=Runner(workers=1))
     (tmp_path / "out/test.jsonl").unlink()
-    split(source, tmp_path / "out", parts=[("val", 0.2)], keys=Keys(), runner=Runner(workers=1))
-    assert sorted(answers(tmp_path / "out/train.jsonl") + answers(tmp_path / "out/val.jsonl")) == sorted(f"t{n}" for n in range(10))
+    split_set(source, tmp_path / "out", parts=[("val", 0.2)], keys=Keys(), runner=Runner(workers=1))
+    assert sorted(answers(tmp_path / "out/train.jsonl") + answers(tmp_path / "out/val.jsonl")) == sorted(
+        f"t{n}" for n in range(10)
+    )
 
 
 def test_a_longer_conversation_contradicts_nothing(tmp_path: Path) -> None:
     name = picture(tmp_path / "i" / "a.png", 1)
     longer = row(name, "one")
     longer["text_info"] += [{"text": "And below?", "tag": "mask"}, {"text": "two", "tag": "no_mask"}]
-    dedupe(write(tmp_path / "all.jsonl", [row(name, "one"), longer]), tmp_path / "out.jsonl", runner=Runner(workers=1))
+    dedupe_set(
+        write(tmp_path / "all.jsonl", [row(name, "one"), longer]), tmp_path / "out.jsonl", runner=Runner(workers=1)
+    )
     assert len(read(tmp_path / "out.jsonl")) == 2
 
 
@@ -365,7 +494,7 @@ def test_moved_rows_lead_to_the_same_images(tmp_path: Path) -> None:
     picture(folder / "far/q.png", 1)
     picture(folder / "q.png", 2)  # where `link/../q.png` seems to lead
     write(folder / "all.jsonl", [row("link/../q.png", "far", id=10**24 + 1), row("q.png", "near")])
-    dedupe(folder / "all.jsonl", tmp_path / "out.jsonl", runner=Runner(workers=1))
+    dedupe_set(folder / "all.jsonl", tmp_path / "out.jsonl", runner=Runner(workers=1))
     rows = read(tmp_path / "out.jsonl")
     assert [found["image_info"][0]["image_url"] for found in rows] == ["./http_pages/far/q.png", "./http_pages/q.png"]
     assert rows[0]["id"] == 10**24 + 1
@@ -374,5 +503,5 @@ def test_moved_rows_lead_to_the_same_images(tmp_path: Path) -> None:
 def test_a_byte_order_mark_costs_no_row(tmp_path: Path) -> None:
     source = write(tmp_path / "all.jsonl", [row(picture(tmp_path / "i" / f"{n}.png", n), f"t{n}") for n in range(3)])
     source.write_bytes(b"\xef\xbb\xbf" + source.read_bytes())
-    dedupe(source, tmp_path / "out.jsonl", runner=Runner(workers=1))
+    dedupe_set(source, tmp_path / "out.jsonl", runner=Runner(workers=1))
     assert answers(tmp_path / "out.jsonl") == ["t0", "t1", "t2"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sft.synth import bengali
+from sft.synth import bengali_sample
 
 MOMENTS = 20  # over the three verbs
 VERBS = {
@@ -26,8 +26,8 @@ VERBS = {
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kill")
-    train = bengali.write_split(folder, seed=5, split="train", count=900, prompt="OCR:")
-    test = bengali.write_split(folder, seed=6, split="test", count=200, prompt="Table Recognition:")
+    train = bengali_sample.write_split(folder, seed=5, split="train", count=900, prompt="OCR:")
+    test = bengali_sample.write_split(folder, seed=6, split="test", count=200, prompt="Table Recognition:")
     lines = train.read_bytes().splitlines(keepends=True)
     (folder / "all.jsonl").write_bytes(b"".join(lines * 3 + lines[:7]))
     (folder / "other.jsonl").write_bytes(test.read_bytes())
@@ -35,11 +35,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(words: list[str], folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "sft", *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "sft", *words],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def state(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from sft import shards_ray
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.shards import AHEAD, Runner, guarded, run
+from sft.runtime import ray_cluster
+from sft.runtime.parallel import run
+from sft.runtime.runner import AHEAD, Runner, guarded
 
 TWO = Runner(workers=2)
 
@@ -143,7 +144,14 @@ def started(tmp_path: Path) -> tuple[subprocess.Popen[str], list[int]]:
     script = tmp_path / "program.py"
     script.write_text(PROGRAM)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])}
-    program = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
+    program = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+        start_new_session=True,
+    )
     deadline = time.monotonic() + 30
     while len(workers := children(program.pid)) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -184,7 +192,11 @@ def children(pid: int) -> list[int]:
 
 def assert_gone(pids: list[int]) -> None:
     deadline = time.monotonic() + 10
-    while (left := [pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text()]) and time.monotonic() < deadline:
+    while (
+        left := [
+            pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text()
+        ]
+    ) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not left
 
@@ -199,5 +211,5 @@ def test_guarded_makes_an_error_travel() -> None:
 def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match="Ray") as caught:
-        list(shards_ray.run_on_ray(square, range(3), Runner("ray")))
+        list(ray_cluster.run_on_ray(square, range(3), Runner("ray")))
     assert caught.value.hint == "pip install 'paddleocr-vl-sft[ray]'"

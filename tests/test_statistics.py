@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sft.evaluation.bounds import Floats
-from sft.evaluation.statistics import FEW, MOST, Interval, Kind, Method, holm, intervals, sign_flip
+from sft.evaluation.statistics import FEW, MOST, Floats, Interval, Kind, Method, holm, intervals, sign_flip
 
 RUNS = 1500  # repetitions, side by side as columns; the coverage found is off by 0.6 % (one standard error)
 N = 200
@@ -20,7 +19,9 @@ def lengths(rng: np.random.Generator, n: int, runs: int = RUNS) -> Floats:
     return np.round(rng.lognormal(3.2, 0.8, (n, runs))) + 1
 
 
-def edits(rng: np.random.Generator, length: Floats, *, shape: float = 0.5, none: float = 0.0, mean: float = MEAN) -> Floats:
+def edits(
+    rng: np.random.Generator, length: Floats, *, shape: float = 0.5, none: float = 0.0, mean: float = MEAN
+) -> Floats:
     """Skewed errors: in a share `none` of the samples none, gamma in the others."""
     rates = np.where(rng.random(length.shape) < none, 0.0, rng.gamma(shape, mean / shape / (1 - none), length.shape))
     return rng.poisson(length * rates).astype(np.float64)
@@ -54,7 +55,11 @@ def test_other_methods_fall_short_on_skewed_errors() -> None:
 def test_means_are_covered(kind: Kind, share: float) -> None:
     rng = np.random.default_rng(13)
     hit = rng.random((N, RUNS)) < share
-    scores, truth = (hit.astype(np.float64), share) if kind == "share" else (np.where(hit, 1.0, rng.beta(2, 2, hit.shape)), share + (1 - share) / 2)
+    scores, truth = (
+        (hit.astype(np.float64), share)
+        if kind == "share"
+        else (np.where(hit, 1.0, rng.beta(2, 2, hit.shape)), share + (1 - share) / 2)
+    )
     assert 0.93 <= coverage(intervals(scores, kinds=kind, draws=1000), truth) <= 0.97
 
 
@@ -73,12 +78,20 @@ def one_way(rng: np.random.Generator, case: str) -> tuple[Floats, Floats, float]
     """(differences, lengths, truth) of runs of which one is nearly everywhere as good as the other or better."""
     length = lengths(rng, N)
     if case == "repaired":  # a third of what is wrong, and nothing else
-        return np.where(rng.random(length.shape) < 0.3, -edits(rng, length, none=0.7, shape=1.0), 0.0), length, -0.3 * MEAN
+        return (
+            np.where(rng.random(length.shape) < 0.3, -edits(rng, length, none=0.7, shape=1.0), 0.0),
+            length,
+            -0.3 * MEAN,
+        )
     if case == "broken":  # one answer in twenty, by a lot
         bad = rng.random(length.shape) < 0.05
         return np.where(bad, rng.poisson(length * rng.gamma(1, 0.5, length.shape)), 0.0), length, 0.05 * 0.5
     up = np.where(rng.random(length.shape) < 0.2, -1.0, 1.0)  # TEDS, a fifth of the changes for the worse
-    return np.where(rng.random(length.shape) < 0.15, rng.beta(2, 5, length.shape), 0.0) * up, np.ones(length.shape), 0.15 * 2 / 7 * 0.6
+    return (
+        np.where(rng.random(length.shape) < 0.15, rng.beta(2, 5, length.shape), 0.0) * up,
+        np.ones(length.shape),
+        0.15 * 2 / 7 * 0.6,
+    )
 
 
 @pytest.mark.parametrize("case", ["repaired", "broken", "tables"])
@@ -89,7 +102,9 @@ def test_differences_that_go_one_way_are_covered(case: str) -> None:
 
 
 def test_few_runaways_do_not_make_a_limit_without_end() -> None:
-    """Where three samples carry all, many bootstrap samples have none of them: without a bound the limit is seventy times the rate."""
+    """Where three samples carry all, many bootstrap samples have none of them: without a bound the limit is seventy
+    times the rate.
+    """
     rng = np.random.default_rng(22)
     length = lengths(rng, 330, 1)[:, 0]
     errors = rng.poisson(length * 0.01).astype(np.float64)
@@ -130,7 +145,11 @@ def test_the_test_holds_its_level() -> None:
     worse = np.array(sign_flip(edits(rng, length, mean=0.2) - edits(rng, length), flips=1000))
     assert np.mean(worse < 0.05) > 0.8
     families = ps.reshape(-1, 20)  # of 20 tests each, in which nothing differs
-    assert np.mean([min(holm(list(family))) < 0.05 for family in families]) <= 0.12 < np.mean([min(family) < 0.05 for family in families])
+    assert (
+        np.mean([min(holm(list(family))) < 0.05 for family in families])
+        <= 0.12
+        < np.mean([min(family) < 0.05 for family in families])
+    )
 
 
 @pytest.mark.parametrize("sizes", ["equal", "edits", "real"])
@@ -139,7 +158,11 @@ def test_a_small_p_is_as_if_all_signs_were_tried(sizes: str) -> None:
     count, checked = 16, 0
     signs = 1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
     for minus in range(4):
-        values = {"equal": np.ones(count), "edits": np.round(rng.gamma(1, 8, count)) + 1, "real": rng.gamma(1, 1, count)}[sizes]
+        values = {
+            "equal": np.ones(count),
+            "edits": np.round(rng.gamma(1, 8, count)) + 1,
+            "real": rng.gamma(1, 1, count),
+        }[sizes]
         values[:minus] *= -1
         true = float(np.mean(np.abs(signs @ values) >= abs(values.sum()) - 1e-9))
         if true < 0.004:
@@ -175,7 +198,9 @@ def test_wilson_as_published() -> None:
 
 
 def test_differences_of_shares() -> None:
-    """Bonett and Price (2012): of 30 pairs 12 one way and 2 the other; (13 - 3) / 32 ± 1.96 · sqrt((16/32 - (10/32)²) / 32)."""
+    """Bonett and Price (2012): of 30 pairs 12 one way and 2 the other; (13 - 3) / 32 ± 1.96 · sqrt((16/32 - (10/32)²)
+    / 32).
+    """
     found = intervals([1.0] * 12 + [-1.0] * 2 + [0.0] * 16, kinds="share_difference")[0]
     half = 1.959964 * ((16 / 32 - (10 / 32) ** 2) / 32) ** 0.5
     assert (found.value, found.low, found.high) == pytest.approx((1 / 3, 10 / 32 - half, 10 / 32 + half), abs=1e-6)
@@ -206,7 +231,10 @@ def test_what_cannot_be_known() -> None:
     assert lone.low < 0 < lone.high < 0.1
 
 
-@given(arrays.arrays(np.float64, st.tuples(st.integers(1, 40), st.integers(1, 3)), elements=st.floats(0, 1)), st.sampled_from(["bounded", "rate", "difference"]))
+@given(
+    arrays.arrays(np.float64, st.tuples(st.integers(1, 40), st.integers(1, 3)), elements=st.floats(0, 1)),
+    st.sampled_from(["bounded", "rate", "difference"]),
+)
 @settings(max_examples=60, deadline=None)
 def test_limits_are_limits(scores: Floats, kind: Kind) -> None:
     for item, column in zip(intervals(scores, kinds=kind, draws=100), scores.T, strict=True):

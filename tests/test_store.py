@@ -15,10 +15,11 @@ import pytest
 from PIL import Image
 from tiny_format import TINY
 
-from sft import download, store, work
-from sft.convert import Result, convert, rejects_path
-from sft.convert_unit import Order
-from sft.shards import Runner
+from sft.convert import image_store
+from sft.convert.driver import Result, convert, rejects_path
+from sft.convert.worker import ConvertRequest
+from sft.files import download, staging
+from sft.runtime.runner import Runner
 
 
 def image() -> bytes:
@@ -63,12 +64,17 @@ def server() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "BACKOFF", (0.0,))
-    monkeypatch.setattr(store, "MAX_REMOTE_BYTES", 60_000)
+    monkeypatch.setattr(image_store, "MAX_REMOTE_BYTES", 60_000)
 
 
 def run(folder: Path, *rows: dict[str, Any], private: bool = True, fresh: bool = False) -> Result:
     (folder / "labels.txt").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return convert(Order("tiny", folder / "labels.txt", folder / "out.jsonl", allow_private=private), Runner(workers=1), source_format=TINY, fresh=fresh)
+    return convert(
+        ConvertRequest("tiny", folder / "labels.txt", folder / "out.jsonl", allow_private=private),
+        Runner(workers=1),
+        source_format=TINY,
+        fresh=fresh,
+    )
 
 
 def codes(folder: Path) -> list[str]:
@@ -82,12 +88,16 @@ def urls(folder: Path) -> list[str]:
 
 def test_remote_images_are_stored_under_their_hash_and_fetched_once(server: str, tmp_path: Path) -> None:
     box = [[2, 2], [42, 2], [42, 22], [2, 22]]
-    rows = [{"images": [f"{server}/a.png"], "text": "x"}, {"images": [f"{server}/b.png"], "text": "x"}, {"images": [f"{server}/moved"], "text": "x"}]
+    rows = [
+        {"images": [f"{server}/a.png"], "text": "x"},
+        {"images": [f"{server}/b.png"], "text": "x"},
+        {"images": [f"{server}/moved"], "text": "x"},
+    ]
     result = run(tmp_path, *rows, *({"images": [f"{server}/a.png"], "text": "x", "quad": box} for _ in range(9)))
     assert result.manifest["counts"]["images"] == {"copied": 3, "drawn": 9} and codes(tmp_path) == []
     assert len(set(urls(tmp_path))) == 2 and (tmp_path / urls(tmp_path)[0]).read_bytes() == image()
     assert Handler.asked == {"/a.png": 2, "/b.png": 1, "/moved": 1}
-    assert not work.folder_of(tmp_path / "out.jsonl").exists()
+    assert not staging.folder_of(tmp_path / "out.jsonl").exists()
 
 
 def test_what_cannot_be_had_is_rejected_row_by_row(server: str, tmp_path: Path) -> None:
@@ -95,7 +105,10 @@ def test_what_cannot_be_had_is_rejected_row_by_row(server: str, tmp_path: Path) 
     rows = [{"images": [f"{server}/{name}"], "text": "x"} for name in names] * 2
     nonsense = [{"images": [url], "text": "x"} for url in ("http://", "http://[::1", "http://\0/")]
     result = run(tmp_path, *rows, {"images": [f"{server}/a.png"], "text": "x"}, *nonsense)
-    assert codes(tmp_path) == ["image.unreadable", "source.remote", "image.too_large", "source.address"] * 2 + ["source.address"] * 3
+    assert (
+        codes(tmp_path)
+        == ["image.unreadable", "source.remote", "image.too_large", "source.address"] * 2 + ["source.address"] * 3
+    )
     assert result.manifest["counts"]["out"] == 1 and result.later == 0 and max(Handler.asked.values()) == 1
 
 
@@ -105,7 +118,9 @@ def test_addresses_inside_the_network_are_not_asked(server: str, tmp_path: Path)
     assert codes(tmp_path) == ["source.address"] and not Handler.asked
 
 
-def test_a_silent_host_is_asked_a_few_times_and_again_by_the_next_run(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_host_is_asked_a_few_times_and_again_by_the_next_run(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Image.new("L", (40, 40)).save(tmp_path / "a.png")
     tried: list[str] = []
     silent = True
@@ -122,15 +137,15 @@ def test_a_silent_host_is_asked_a_few_times_and_again_by_the_next_run(server: st
     rows = [*local, *({"images": [f"{server}/quiet/{n}.png"], "text": "x"} for n in range(40)), *local]
     result = run(tmp_path, *rows)
     assert result.later == 40 and codes(tmp_path) == ["source.remote"] * 40 and len(tried) < 20
-    assert len(urls(tmp_path)) == 10 and work.folder_of(tmp_path / "out.jsonl").is_dir()
+    assert len(urls(tmp_path)) == 10 and staging.folder_of(tmp_path / "out.jsonl").is_dir()
     silent = False
     again = run(tmp_path, *rows)
     assert (again.reused, again.later, codes(tmp_path), len(urls(tmp_path))) == (False, 0, [], 50)
-    assert not work.folder_of(tmp_path / "out.jsonl").exists() and run(tmp_path, *rows).reused
+    assert not staging.folder_of(tmp_path / "out.jsonl").exists() and run(tmp_path, *rows).reused
 
 
 def test_an_image_that_drips_is_given_up(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "MAX_SECONDS", -1.0)
+    monkeypatch.setattr(image_store, "MAX_SECONDS", -1.0)
     Image.new("L", (40, 40)).save(tmp_path / "a.png")
     run(tmp_path, {"images": [f"{server}/a.png"], "text": "x"}, {"images": ["a.png"], "text": "x"})
     assert codes(tmp_path) == ["source.remote"] and Handler.asked["/a.png"] == 1

@@ -16,7 +16,9 @@ FILES = sorted((ROOT / "sft").rglob("*.py"))
 
 
 def checked(*words: str) -> None:
-    done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, timeout=280, check=False, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-m", *words], capture_output=True, text=True, timeout=280, check=False, cwd=ROOT
+    )
     assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"
 
 
@@ -37,7 +39,11 @@ def functions(source: str) -> Iterator[tuple[str, int]]:
 
 def test_there_are_files() -> None:
     assert len(FILES) > 40
-    assert dict(functions("def a():\n    pass\n\nasync def b():\n    def c(): ...\n    return 1\n")) == {"a": 2, "b": 3, "c": 1}
+    assert dict(functions("def a():\n    pass\n\nasync def b():\n    def c(): ...\n    return 1\n")) == {
+        "a": 2,
+        "b": 3,
+        "c": 1,
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

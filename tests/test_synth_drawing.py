@@ -18,11 +18,11 @@ from sft.errors import UsageError
 from sft.markup.chart import to_target
 from sft.markup.latex import check
 from sft.markup.text import controls, invisible, lookalikes, marks_missing
-from sft.synth import charts, degrade, formulas, layout, tables, text, typefaces, words
+from sft.synth import charts, degrade, font_files, formulas, layout, table_plan, tables, text, words
 from sft.synth.base import Setting, Unfit
-from sft.synth.shaping import BENGALI_FONT
+from sft.synth.glyphs import BENGALI_FONT
 
-DEJAVU = typefaces.find(["DejaVuSans"])[0]
+DEJAVU = font_files.find(["DejaVuSans"])[0]
 FONTS = (DEJAVU, BENGALI_FONT)
 SETTING = Setting(FONTS)
 seeds = st.integers(0, 10**6)
@@ -30,7 +30,7 @@ seeds = st.integers(0, 10**6)
 
 def order_of(text_: str, base: int | None = None) -> str:
     """The characters of a text from left to right, by where their glyphs stand; for fonts with one glyph a letter."""
-    font = typefaces.face(DEJAVU)
+    font = font_files.face(DEJAVU)
     names = {font.get_nominal_glyph(ord(char)): char for char in text_}
     line = layout.shape(text_, [DEJAVU], base=base)
     return "".join(names.get(glyph.number, "?") for glyph in sorted(line.glyphs, key=lambda glyph: glyph.x))
@@ -46,15 +46,19 @@ def test_hebrew_is_written_from_the_right_and_numbers_in_it_from_the_left() -> N
 
 def test_arabic_letters_join_and_stand_from_the_right() -> None:
     joined, apart = layout.shape("عدد", [DEJAVU]), [layout.shape(char, [DEJAVU]) for char in "عد"]
-    assert joined.glyphs[-1].number != apart[0].glyphs[0].number  # the first letter, now at the right end, has its joining form
-    assert joined.glyphs[0].number == apart[1].glyphs[0].number  # the last one stands alone, as d joins nothing after it
+    assert (
+        joined.glyphs[-1].number != apart[0].glyphs[0].number
+    )  # the first letter, now at the right end, has its joining form
+    assert (
+        joined.glyphs[0].number == apart[1].glyphs[0].number
+    )  # the last one stands alone, as d joins nothing after it
     assert joined.glyphs[1].number != apart[1].glyphs[0].number
     assert layout.levels("عدد 12 x", 1) == [1, 1, 1, 1, 2, 2, 1, 2]
     assert layout.levels("ab", 0) == [0, 0]
 
 
 def test_brackets_are_mirrored() -> None:
-    left = typefaces.face(DEJAVU).get_nominal_glyph(ord("("))
+    left = font_files.face(DEJAVU).get_nominal_glyph(ord("("))
     assert layout.shape("(א", [DEJAVU]).glyphs[-1].number != left
 
 
@@ -94,10 +98,14 @@ def test_what_a_font_cannot_draw_is_refused(tmp_path: Path) -> None:
         layout.shape("a字", [DEJAVU])
     with pytest.raises(Unfit, match="without the letter that carries it"):
         layout.shape("ি", [BENGALI_FONT])
-    for name, content in {"empty.ttf": b"", "noise.ttf": bytes(range(256)) * 40, "cut.ttf": BENGALI_FONT.read_bytes()[:1000]}.items():
+    for name, content in {
+        "empty.ttf": b"",
+        "noise.ttf": bytes(range(256)) * 40,
+        "cut.ttf": BENGALI_FONT.read_bytes()[:1000],
+    }.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UsageError, match="not a font"):
-            typefaces.find([str(tmp_path / name)])
+            font_files.find([str(tmp_path / name)])
 
 
 @settings(max_examples=60, deadline=None)
@@ -122,7 +130,7 @@ def test_made_up_words_are_sound(seed: int) -> None:
         maker = words.Words(random.Random(seed), language, (), language.currency)
         made = [maker.sentence(8), maker.line(), maker.label(3)]
         for line in made:
-            assert not typefaces.missing(line, FONTS)
+            assert not font_files.missing(line, FONTS)
             layout.shape(line, FONTS)  # no mark without its letter
             assert not controls(line) and not invisible(line) and not lookalikes(line)
         assert not marks_missing(" ".join(made))
@@ -152,14 +160,17 @@ def test_spans_and_borders_of_all_kinds_come() -> None:
 
 def test_rules_stand_between_cells_and_not_inside_spans() -> None:
     """In a grid, the row of pixels through the middle of a cell meets one dark rule at each of its sides."""
-    from sft.synth.grids import picture
+    from sft.synth.table_drawing import picture
 
-    box = tables.Box
+    box = table_plan.Box
     boxes = (box(0, 0, 1, 2, "", True, "left"), box(1, 0, 1, 1, "", False, "left"), box(1, 1, 1, 1, "", False, "left"))
     for seed in range(10):
-        image, _ = picture(tables.Plan(2, 2, 1, "grid", boxes), random.Random(seed), FONTS)
+        image, _ = picture(table_plan.Plan(2, 2, 1, "grid", boxes), random.Random(seed), FONTS)
         grey = np.abs(image.astype(float).mean(axis=2) - image[0, 0].mean())
-        runs = [int((np.diff(np.concatenate([[0], (grey[row] > 90).astype(int)])) == 1).sum()) for row in (round(image.shape[0] * 0.35), round(image.shape[0] * 0.65))]
+        runs = [
+            int((np.diff(np.concatenate([[0], (grey[row] > 90).astype(int)])) == 1).sum())
+            for row in (round(image.shape[0] * 0.35), round(image.shape[0] * 0.65))
+        ]
         assert runs == [2, 3]
 
 
@@ -206,7 +217,11 @@ def test_formulas_of_the_grammar_are_sound_latex(seed: int) -> None:
 def pipeline_function(name: str) -> Any:
     """One function of PaddleX's `paddleocr_vl/uilts.py`; importing the module would import the whole of PaddleX."""
     path = Path(str(metadata.distribution("paddlex").locate_file("paddlex/inference/pipelines/paddleocr_vl/uilts.py")))
-    found: list[ast.stmt] = [node for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.FunctionDef) and node.name == name]
+    found: list[ast.stmt] = [
+        node
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.name == name
+    ]
     space: dict[str, Any] = {"np": np}
     exec(compile(ast.Module(found, []), str(path), "exec"), space)
     return space[name]

@@ -8,12 +8,15 @@ from hypothesis import strategies as st
 
 from sft import reasons
 from sft.errors import UsageError
-from sft.formats import targets
+from sft.formats.shared import targets
 from sft.markup.errors import MarkupError
 from sft.types import Task
 
 OTSL = "<fcel>a<fcel>b<nl><fcel>1<ecel><nl>"
-FINISHED = {Task.TABLE: "otsl", Task.CHART: "training"}  # how a finished target is written, where "auto" could be misled by what it says
+FINISHED = {
+    Task.TABLE: "otsl",
+    Task.CHART: "training",
+}  # how a finished target is written, where "auto" could be misled by what it says
 CHART = "  | 22Q3\n电商 | 85"
 
 
@@ -149,7 +152,11 @@ pieces = st.sampled_from(
 
 
 @settings(max_examples=1500, deadline=None)
-@given(st.sampled_from(sorted(targets.MARKUPS)), st.lists(pieces, max_size=14).map("".join) | st.text(max_size=40), st.data())
+@given(
+    st.sampled_from(sorted(targets.MARKUPS)),
+    st.lists(pieces, max_size=14).map("".join) | st.text(max_size=40),
+    st.data(),
+)
 def test_a_target_or_a_reason(task: Task, label: str, data: st.DataObject) -> None:
     markup = data.draw(st.sampled_from(["auto", *targets.MARKUPS[task]]))
     try:

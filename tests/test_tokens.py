@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sft.errors import ProblemsFound
-from sft.tokens import load_tokenizer, pixel_limits
+from sft.models.token_budget import load_tokenizer, pixel_limits
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,18 @@ def test_both_layouts(tmp_path: Path, config: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [[], 5, None, {}, {"size": 5}, {"size": []}, {"size": "x"}, {"min_pixels": True, "max_pixels": True}, {"min_pixels": 20, "max_pixels": 10}, {"min_pixels": 1.5, "max_pixels": 10}],
+    [
+        [],
+        5,
+        None,
+        {},
+        {"size": 5},
+        {"size": []},
+        {"size": "x"},
+        {"min_pixels": True, "max_pixels": True},
+        {"min_pixels": 20, "max_pixels": 10},
+        {"min_pixels": 1.5, "max_pixels": 10},
+    ],
     ids=repr,
 )
 def test_no_usable_limits(tmp_path: Path, config: Any) -> None:

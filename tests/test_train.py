@@ -1,4 +1,7 @@
-"""How a trainer can fail while it says that all is well. The trainers here are small programs; test_e2e.py has the real one."""
+"""How a trainer can fail while it says that all is well.
+
+The trainers here are small programs; test_e2e.py has the real one.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ from pathlib import Path
 import pytest
 from conftest import TENSORS, VERSION, write_safetensors
 
-from sft import train
-from sft.config import REHEARSAL, resolve
-from sft.engines.base import Checkpoint
 from sft.errors import EngineError
-from sft.plan import make_plan
-from sft.runs import Run
+from sft.training import trainer
+from sft.training.config import REHEARSAL, resolve
+from sft.training.engines.base import Checkpoint
+from sft.training.plan import make_plan
+from sft.training.run_folder import Run
 
 STEP = "[INFO] - loss: 0.5, learning_rate: 0.1, global_step: {step}, interval_samples_per_second: 9.0"
 
@@ -26,8 +29,8 @@ class Fake:
         config, self.origins = resolve([("rehearsal", REHEARSAL), ("flag", {"max_steps": 4, "batch": 4, "epochs": 9})])
         plan = make_plan(samples=12, epochs=config.epochs, gpus=1, batch=4, accum=1, learning_rate=1e-3, limit=4)
         self.run = Run(folder / "runs" / "r")
-        self.prepared = train.prepare(self.run.folder, data, base, VERSION, config, plan)
-        train.write_run(self.prepared, self.run, self.origins)
+        self.prepared = trainer.prepare(self.run.folder, data, base, VERSION, config, plan)
+        trainer.write_run(self.prepared, self.run, self.origins)
         self.output = self.prepared.job.output_dir
         self.patch = monkeypatch
 
@@ -35,8 +38,10 @@ class Fake:
         def command(*_: object) -> tuple[list[str], dict[str, str]]:
             return [sys.executable, "-c", program], {}
 
-        self.patch.setattr(train, "command", command)
-        return train.train(self.prepared, self.run, train.Runtime(sys.executable), on_progress=lambda _: None, say=lambda _: None)
+        self.patch.setattr(trainer, "command", command)
+        return trainer.train(
+            self.prepared, self.run, trainer.Runtime(sys.executable), on_progress=lambda _: None, say=lambda _: None
+        )
 
     def result(self, *, step: int = 4, whole: bool = True) -> None:
         """What a trainer leaves behind."""
@@ -52,7 +57,9 @@ class Fake:
 @pytest.fixture
 def fake(tmp_path: Path, bengali_data: Path, base_model: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     made = Fake(tmp_path, bengali_data, base_model, monkeypatch)
-    monkeypatch.setattr(train, "_clear_partial", lambda *_: None)  # the results are laid out before the "trainer" runs
+    monkeypatch.setattr(
+        trainer, "_clear_partial", lambda *_: None
+    )  # the results are laid out before the "trainer" runs
     return made
 
 
@@ -88,7 +95,10 @@ def test_missing_train_results(fake: Fake) -> None:
 
 def test_skipped_rows_stop_the_training(fake: Fake) -> None:
     """Both trainers go on for ever when every row is one that they skip."""
-    program = "import time\nwhile True:\n    print('[SKIP] The length of encoded assistant tokens is 0', flush=True); time.sleep(0.01)"
+    program = (
+        "import time\nwhile True:\n    print('[SKIP] The length of encoded assistant tokens is 0', flush=True);"
+        " time.sleep(0.01)"
+    )
     with pytest.raises(EngineError, match="the trainer skips rows") as caught:
         fake.go(program)
     assert "assistant tokens is 0" in str(caught.value) and fake.run.state()["status"] == "failed"
@@ -105,7 +115,7 @@ def test_rows_that_changed_after_the_plan_are_noticed(fake: Fake) -> None:
     data = fake.prepared.job.data
     data.write_bytes(data.read_bytes().splitlines(keepends=True)[0])
     with pytest.raises(EngineError, match="planned for 12 samples, but the data has 1 now"):
-        train.write_run(fake.prepared, fake.run, fake.origins)
+        trainer.write_run(fake.prepared, fake.run, fake.origins)
 
 
 def test_checkpoint_of_the_last_step_needs_no_trainer(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,18 +16,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sft import checks_row, models
-from sft.checks import Context
-from sft.checks_row import check_line
-from sft.engines.paddleformers import IMAGE_MARK
 from sft.errors import ProblemsFound, UsageError
-from sft.images import MAX_FILE_BYTES
-from sft.jsonl import read_samples
+from sft.files.jsonl import read_samples
+from sft.images.reader import MAX_FILE_BYTES
+from sft.models import versions
+from sft.models.token_budget import Budget
 from sft.reasons import REASONS
-from sft.tokens import Budget
-from sft.validate import KEPT, Report, validate
+from sft.training.engines.paddleformers import IMAGE_MARK
+from sft.validate import row as checks_row
+from sft.validate.context import Context
+from sft.validate.file import Report, validate
+from sft.validate.row import check_line
+from sft.validate.shard import KEPT
 
-VERSION = models.MODELS["0.9B"]
+VERSION = versions.MODELS["0.9B"]
 IMAGE = {"image_url": "a.png", "matched_text_index": 0}
 PROMPT, ANSWER = {"text": "OCR:", "tag": "mask"}, {"text": "৪৫টি", "tag": "no_mask"}
 GOOD = {"image_info": [IMAGE], "text_info": [PROMPT, ANSWER]}
@@ -93,7 +95,16 @@ CASES = [
     case("good", row()),
     case("index left out", image(matched_text_index=...)),
     case("several images", row(image_info=[IMAGE, {**IMAGE, "image_url": "b.png"}])),
-    case("multi-turn", turns(("OCR:", "mask"), ("a", "no_mask"), ("Table Recognition:", "mask"), ("<fcel>b<nl>", "no_mask"), images=[IMAGE, {**IMAGE, "matched_text_index": 2}])),
+    case(
+        "multi-turn",
+        turns(
+            ("OCR:", "mask"),
+            ("a", "no_mask"),
+            ("Table Recognition:", "mask"),
+            ("<fcel>b<nl>", "no_mask"),
+            images=[IMAGE, {**IMAGE, "matched_text_index": 2}],
+        ),
+    ),
     case("notes of your own", row(meta={"page": 3}, id=7, source="scan")),
     case("true sizes", image(image_width=100, image_height=40, is_valid=True)),
     case("OTSL tokens are content", answer("<fcel>1<lcel><nl>")),
@@ -104,7 +115,12 @@ CASES = [
     case("a formula", formula("\\[\\frac{a_{1}}{b^2}\\leq\\left(x+\\alpha\\right)^{2}\\]")),
     case("a formula that only the parsers know", formula("\\[\\begin{array}{ll}a & b\\\\ c & d\\end{array}\\]")),
     case("a chart", chart("  | 22Q3 | 22Q3yoy\n电商 | 85 | 100%".strip())),
-    case("every script", answer("ಕನ್ನಡ ភាសាខ្មែរ မြန်မာ ไทย العربية עברית Ελληνικά русский 中文 한국어 日本語 e\u0301".replace("e\u0301", "é"))),
+    case(
+        "every script",
+        answer(
+            "ಕನ್ನಡ ភាសាខ្មែរ မြန်မာ ไทย العربية עברית Ελληνικά русский 中文 한국어 日本語 e\u0301".replace("e\u0301", "é")
+        ),
+    ),
     # the line
     case("not JSON", b'{"text_info": ', "structure.json"),
     case("trailing comma", row()[:-1] + b",}", "structure.json"),
@@ -125,14 +141,28 @@ CASES = [
     case("Latin-1", answer("x").replace(b'"x"', b'"caf\xe9"'), "file.encoding"),
     case("UTF-16", row().decode().encode("utf-16"), "file.encoding"),
     case("a key twice", row()[:-1] + b', "text_info": ' + dump([PROMPT, ANSWER]) + b"}", "structure.duplicate_key"),
-    case("a text twice", row().replace(b'"tag": "no_mask"', b'"tag": "no_mask", "text": "other"'), "structure.duplicate_key"),
+    case(
+        "a text twice",
+        row().replace(b'"tag": "no_mask"', b'"tag": "no_mask", "text": "other"'),
+        "structure.duplicate_key",
+    ),
     # the structure
     *(case(f"a row {text}", text.encode(), "structure.object") for text in ("[]", '"x"', "1", "null", "true")),
     case("no text_info", row(text_info=...), "structure.object"),
     case("no image_info", row(image_info=...), "structure.object"),
-    case("messages", dump({"messages": [{"role": "user", "content": "<image>OCR:"}], "images": ["a.png"]}), "structure.object"),
-    case("llava", dump({"image": "a.png", "conversations": [{"from": "human", "value": "<image>OCR:"}]}), "structure.object"),
-    case("query and response", dump({"query": "<image>OCR:", "response": "x", "images": ["a.png"]}), "structure.object"),
+    case(
+        "messages",
+        dump({"messages": [{"role": "user", "content": "<image>OCR:"}], "images": ["a.png"]}),
+        "structure.object",
+    ),
+    case(
+        "llava",
+        dump({"image": "a.png", "conversations": [{"from": "human", "value": "<image>OCR:"}]}),
+        "structure.object",
+    ),
+    case(
+        "query and response", dump({"query": "<image>OCR:", "response": "x", "images": ["a.png"]}), "structure.object"
+    ),
     case("text_info null", row(text_info=None), "structure.text_info"),
     case("text_info empty", row(text_info=[]), "structure.text_info"),
     case("text_info of strings", row(text_info=["OCR:", "x"]), "structure.text_info"),
@@ -142,7 +172,10 @@ CASES = [
     case("url a number", image(image_url=5), "structure.image_url"),
     case("url null", image(image_url=None), "structure.image_url"),
     case("url empty", image(image_url=""), "structure.image_url"),
-    *(case(f"index {value!r}", image(matched_text_index=value), "structure.matched_text_index") for value in (-1, 1.0, 0.5, "0", None, True, 2**63, 10**30)),
+    *(
+        case(f"index {value!r}", image(matched_text_index=value), "structure.matched_text_index")
+        for value in (-1, 1.0, 0.5, "0", None, True, 2**63, 10**30)
+    ),
     case("a strange key", row(weight=2), warn=("structure.unknown_key",)),
     case("a key of 10 MB", row(**{"k" * 10_000_000: 1}), warn=("structure.unknown_key",)),
     case("text_inf", row(meta=0).replace(b"meta", b"text_inf"), "structure.misspelt_key"),
@@ -155,7 +188,13 @@ CASES = [
     case("tag wrong", turns(("OCR:", "user"), ("x", "no_mask")), "trainer.tag"),
     case("tag null", turns(("OCR:", "mask"), ("x", None)), "trainer.tag"),
     case("only prompts", turns(("OCR:", "mask")), "trainer.no_target"),
-    case("answer first", turns(("x", "no_mask"), images=[{"image_url": "a.png"}]), "trainer.first_is_answer", "trainer.image_in_answer", warn=("prompt.unknown",)),
+    case(
+        "answer first",
+        turns(("x", "no_mask"), images=[{"image_url": "a.png"}]),
+        "trainer.first_is_answer",
+        "trainer.image_in_answer",
+        warn=("prompt.unknown",),
+    ),
     case("two prompts", turns(("OCR:", "mask"), ("please", "mask"), ("x", "no_mask")), "trainer.merged_turns"),
     case("two answers", turns(("OCR:", "mask"), ("x", "no_mask"), ("y", "no_mask")), "trainer.merged_turns"),
     case("open question", turns(("OCR:", "mask"), ("x", "no_mask"), ("and?", "mask")), "trainer.open_question"),
@@ -222,17 +261,36 @@ CASES = [
     case("a price", answer("it costs $5")),
     case("ragged chart", chart("a | b\n1 | 2 | 3"), "target.chart"),
     case("a chart of one column", chart("a\nb"), "target.chart"),
-    case("a chart in Markdown", chart("| a | b |\n|---|---|\n| 1 | 2 |"), warn=("target.chart_style", "target.markdown_table")),
+    case(
+        "a chart in Markdown",
+        chart("| a | b |\n|---|---|\n| 1 | 2 |"),
+        warn=("target.chart_style", "target.markdown_table"),
+    ),
     case("twenty equal lines", answer("\n".join(["N/A"] * 20)), warn=("target.repetition",)),
-    case("a line of dots", answer("Chapter 1 of the book of everything that is known" + " . . . ." * 30), warn=("target.repetition",)),
+    case(
+        "a line of dots",
+        answer("Chapter 1 of the book of everything that is known" + " . . . ." * 30),
+        warn=("target.repetition",),
+    ),
     case("one unit ten times", answer("abcdef" * 12), warn=("target.repetition",)),
     case("Bengali cleaned with \\w", answer("আমর সনর বল আম ভলবস চরদন তমর আকশ বতস পরণ"), "language.marks"),
     case("a Latin letter in a Russian word", answer("Mосква"), warn=("language.lookalikes",)),
     case("a zero-width space", answer("a\u200bb"), warn=("language.invisible",)),
     case("not NFC", answer("cafe\u0301"), warn=("language.unicode_form",)),
     case("a sign of Bengali that is never composed", answer("\u09dc"), warn=("language.unicode_form",)),
-    case("a page", turns(("OCR:", "mask"), ("\n".join(f"line {n} of a whole page of text" for n in range(60)), "no_mask"), images=[{"image_url": "page.png"}]), warn=("image.page",)),
-    case("a picture of the size of a page", turns(("OCR:", "mask"), ("Exit", "no_mask"), images=[{"image_url": "page.png"}])),
+    case(
+        "a page",
+        turns(
+            ("OCR:", "mask"),
+            ("\n".join(f"line {n} of a whole page of text" for n in range(60)), "no_mask"),
+            images=[{"image_url": "page.png"}],
+        ),
+        warn=("image.page",),
+    ),
+    case(
+        "a picture of the size of a page",
+        turns(("OCR:", "mask"), ("Exit", "no_mask"), images=[{"image_url": "page.png"}]),
+    ),
     case("replacement", answer("caf\ufffd"), warn=("target.replacement",)),
     case("a prompt of your own", prompt("Read the stamp"), warn=("prompt.unknown",)),
     case("an empty prompt", prompt(""), warn=("prompt.unknown",)),
@@ -243,7 +301,9 @@ CASES = [
 ]
 
 BOM = b"\xef\xbb\xbf"
-LINE, LAST, FURTHER = (row(image_info=[{**IMAGE, "image_url": f"{name}.png"}]) + b"\n" for name in ("first", "final", "third"))
+LINE, LAST, FURTHER = (
+    row(image_info=[{**IMAGE, "image_url": f"{name}.png"}]) + b"\n" for name in ("first", "final", "third")
+)
 # name, content, (line, code) of every finding, rows
 FILES: list[tuple[str, bytes, list[tuple[int, str]], int]] = [
     ("good.jsonl", LINE + row(), [], 2),
@@ -258,14 +318,27 @@ FILES: list[tuple[str, bytes, list[tuple[int, str]], int]] = [
     ("spaces.jsonl", LINE + b" \t \n" + LAST, [(2, "file.blank_line")], 2),
     ("end.jsonl", LINE + b"\n", [(2, "file.blank_line")], 1),
     ("windows.jsonl", row() + b"\r\n" + LAST[:-1] + b"\r\n", [(1, "file.crlf"), (2, "file.crlf")], 2),
-    ("all.jsonl", BOM + row() + b"\r\n\r\n{\r\n", [(1, "file.bom"), (1, "file.crlf"), (2, "file.blank_line"), (3, "file.crlf"), (3, "structure.json")], 2),
+    (
+        "all.jsonl",
+        BOM + row() + b"\r\n\r\n{\r\n",
+        [(1, "file.bom"), (1, "file.crlf"), (2, "file.blank_line"), (3, "file.crlf"), (3, "structure.json")],
+        2,
+    ),
     ("mac.jsonl", row() + b"\r" + row(), [(1, "structure.json")], 1),
-    *((f"{name}.jsonl", (LINE + LAST).decode().encode(name), [(0, "file.encoding")], 0) for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be")),
+    *(
+        (f"{name}.jsonl", (LINE + LAST).decode().encode(name), [(0, "file.encoding")], 0)
+        for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be")
+    ),
     ("duplicate.jsonl", LINE + LAST + LINE, [(3, "set.duplicate")], 3),
     ("spelling.jsonl", LINE + LAST + LINE.replace(b"first", b".//./first"), [(3, "set.duplicate")], 3),
     ("nowhere.jsonl", LINE + LAST + LINE.replace(b"first", b"x/../first"), [(3, "image.missing")], 3),
     ("copy.jsonl", LINE + LAST + LINE.replace(b"first", b"copy"), [(3, "set.duplicate")], 3),
-    ("contradiction.jsonl", LINE + LAST + LINE.replace("৪৫টি".encode(), b"45") + LINE, [(3, "set.contradiction"), (4, "set.duplicate")], 4),
+    (
+        "contradiction.jsonl",
+        LINE + LAST + LINE.replace("৪৫টি".encode(), b"45") + LINE,
+        [(3, "set.contradiction"), (4, "set.duplicate")],
+        4,
+    ),
     ("other-question.jsonl", LINE + LAST + LINE.replace(b"OCR:", b"Which number?"), [(3, "prompt.unknown")], 3),
 ]
 
@@ -273,14 +346,29 @@ FILES: list[tuple[str, bytes, list[tuple[int, str]], int]] = [
 def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size and holds no pixels."""
     body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body)) + b"\0\0\0\0IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + body
+        + struct.pack(">I", zlib.crc32(body))
+        + b"\0\0\0\0IDAT"
+        + struct.pack(">I", zlib.crc32(b"IDAT"))
+    )
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images that are fine, and every kind that is not."""
     folder = tmp_path_factory.mktemp("rows")
-    sizes = {"a": (100, 40), "b": (60, 60), "first": (101, 40), "final": (102, 40), "third": (103, 40), "page": (1000, 1414), "long": (5628, 28)}
+    sizes = {
+        "a": (100, 40),
+        "b": (60, 60),
+        "first": (101, 40),
+        "final": (102, 40),
+        "third": (103, 40),
+        "page": (1000, 1414),
+        "long": (5628, 28),
+    }
     sizes |= {"longest": (28, 5600), "sliver": (100, 4), "small": (100, 20)}
     for name, size in sizes.items():
         Image.new("RGB", size, "white").save(folder / f"{name}.png")
@@ -295,7 +383,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"half.{suffix}").write_bytes(whole[: len(whole) // 2])
     (folder / "text.png").write_text("this is no image")
     (folder / "empty.png").touch()
-    (folder / "script.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 60 60\n%%EndComments\nshowpage\n%%EOF\n")
+    (folder / "script.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 60 60\n%%EndComments\nshowpage\n%%EOF\n"
+    )
     (folder / "bomb.png").write_bytes(png_header(65_000, 65_000))
     with (folder / "huge.png").open("wb") as stream:
         stream.truncate(MAX_FILE_BYTES + 1)  # a hole, no blocks on disk
@@ -329,16 +419,31 @@ def test_row(folder: Path, case: Case) -> None:
 def test_file(folder: Path, name: str, content: bytes, expected: list[tuple[int, str]], rows: int) -> None:
     report = run(folder, name, content)
     assert sorted((problem.line, problem.code) for problem in report.problems) == sorted(expected)
-    bad = {line for line, code in expected if line and REASONS[code][0] == "error" and code != "file.blank_line"} - {line for line, code in expected if code == "file.blank_line"}
+    bad = {line for line, code in expected if line and REASONS[code][0] == "error" and code != "file.blank_line"} - {
+        line for line, code in expected if code == "file.blank_line"
+    }
     assert (report.rows, report.good) == (rows, rows - len(bad))
 
 
 def test_every_code_is_produced() -> None:
-    seen = {code for case in CASES for code in case.errors | case.warnings} | {code for *_, found, _ in FILES for _, code in found}
-    by_others = {"file.key_order", "trainer.too_long", "set.leak", "set.near_leak", "set.near_duplicate"}  # --fix reports the first; tests below produce the others
-    assert seen | by_others == {code for code in REASONS if not code.startswith("source.")}  # those come from converters
+    seen = {code for case in CASES for code in case.errors | case.warnings} | {
+        code for *_, found, _ in FILES for _, code in found
+    }
+    by_others = {
+        "file.key_order",
+        "trainer.too_long",
+        "set.leak",
+        "set.near_leak",
+        "set.near_duplicate",
+    }  # --fix reports the first; tests below produce the others
+    assert seen | by_others == {
+        code for code in REASONS if not code.startswith("source.")
+    }  # those come from converters
     assert not seen & by_others
-    for severity, codes in (("error", {code for case in CASES for code in case.errors}), ("warning", {code for case in CASES for code in case.warnings})):
+    for severity, codes in (
+        ("error", {code for case in CASES for code in case.errors}),
+        ("warning", {code for case in CASES for code in case.warnings}),
+    ):
         assert {REASONS[code][0] for code in codes} == {severity}
 
 
@@ -362,7 +467,9 @@ def test_length(folder: Path, base_model: Path) -> None:
 
 def test_shallow_check_finds_what_was_cut_off_and_leaves_the_other_pixels_alone(folder: Path) -> None:
     for name in ("half.jpg", "half.png"):
-        assert run(folder, "shallow.jsonl", image(image_url=name), decode=False).counts == {("error", "image.truncated"): 1}
+        assert run(folder, "shallow.jsonl", image(image_url=name), decode=False).counts == {
+            ("error", "image.truncated"): 1
+        }
     damaged = bytearray((folder / "whole.png").read_bytes())
     damaged[len(damaged) // 2 : len(damaged) // 2 + 40] = bytes(40)
     (folder / "damaged.png").write_bytes(damaged)
@@ -380,14 +487,16 @@ def test_depth_of_nesting_is_no_matter(folder: Path, depth: int) -> None:
 
 
 def test_line_above_the_limit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft.jsonl.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("sft.files.jsonl.MAX_LINE_BYTES", 1000)
     report = run(folder, "limit.jsonl", LINE + answer("x" * 2000))
     assert [(problem.code, problem.line) for problem in report.problems] == [("structure.json", 2)]
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\n" + LAST])
-def test_an_endless_line_is_one_finding_and_never_held(folder: Path, monkeypatch: pytest.MonkeyPatch, end: bytes) -> None:
-    monkeypatch.setattr("sft.jsonl.MAX_LINE_BYTES", 1000)
+def test_an_endless_line_is_one_finding_and_never_held(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, end: bytes
+) -> None:
+    monkeypatch.setattr("sft.files.jsonl.MAX_LINE_BYTES", 1000)
     path = folder / "endless.jsonl"
     path.write_bytes(BOM + b" " * 20_000_000 + b"\n" + LINE + b"x" * 20_000_000 + b"\n{\n" + b"[" * 1001 + end)
     context, seen = Context(folder, VERSION), list[int]()
@@ -396,7 +505,9 @@ def test_an_endless_line_is_one_finding_and_never_held(folder: Path, monkeypatch
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10_000_000
-    assert [(problem.code, problem.line) for problem in report.problems] == [("structure.json", line) for line in (1, 3, 4, 5)]
+    assert [(problem.code, problem.line) for problem in report.problems] == [
+        ("structure.json", line) for line in (1, 3, 4, 5)
+    ]
     good = 1 + end.count(LAST)
     assert (report.rows, report.good) == (4 + good, good)
     assert seen == sorted(seen) and seen[-1] == path.stat().st_size
@@ -404,15 +515,18 @@ def test_an_endless_line_is_one_finding_and_never_held(folder: Path, monkeypatch
 
 def test_a_line_of_exactly_the_limit_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for limit, bad in ((len(LINE), []), (len(LINE) - 1, [1, 2])):
-        monkeypatch.setattr("sft.jsonl.MAX_LINE_BYTES", limit)
+        monkeypatch.setattr("sft.files.jsonl.MAX_LINE_BYTES", limit)
         report = run(folder, "exact.jsonl", LINE + LAST + FURTHER[:-1])
         assert [problem.line for problem in report.problems] == bad
         assert report.rows == 3
 
 
 def test_rows_are_counted_over_many_chunks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft.validate.SHARD_BYTES", 64 * 1024)
-    rows = [(answer(" x") if number % 7 == 0 else b"{" if number % 11 == 0 else row()).replace(b"a.png", b"%d.png" % number) for number in range(1, 2001)]
+    monkeypatch.setattr("sft.validate.file.SHARD_BYTES", 64 * 1024)
+    rows = [
+        (answer(" x") if number % 7 == 0 else b"{" if number % 11 == 0 else row()).replace(b"a.png", b"%d.png" % number)
+        for number in range(1, 2001)
+    ]
     seen: list[int] = []
     path = folder / "many.jsonl"
     path.write_bytes(b"\n".join(rows) + b"\n")
@@ -427,7 +541,12 @@ def test_rows_are_counted_over_many_chunks(folder: Path, monkeypatch: pytest.Mon
 
 
 def test_first_error_is_named_after_many_warnings(folder: Path) -> None:
-    report = run(folder, "late.jsonl", b"".join(answer(" x").replace(b"a.png", b"%d.png" % number) + b"\n" for number in range(KEPT + 50)) + b"{\n", look=False)
+    report = run(
+        folder,
+        "late.jsonl",
+        b"".join(answer(" x").replace(b"a.png", b"%d.png" % number) + b"\n" for number in range(KEPT + 50)) + b"{\n",
+        look=False,
+    )
     assert report.warnings == KEPT + 50
     with pytest.raises(ProblemsFound, match=r"structure\.json") as caught:
         report.require_good()
@@ -446,7 +565,13 @@ def test_what_is_no_file_is_refused(folder: Path, tmp_path: Path) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.binary(max_size=200) | st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)).map(dump_any))
+@given(
+    st.binary(max_size=200)
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ).map(dump_any)
+)
 def test_nonsense_never_breaks_the_check(line: bytes) -> None:
     _, problems = check_line(line, 9, Context(Path("/nowhere"), VERSION))
     assert problems

@@ -1,4 +1,6 @@
-"""The rows of a file beside each other and beside a test set; rejects; and the same report from any number of processes."""
+"""The rows of a file beside each other and beside a test set; rejects; and the same report from any number of
+processes.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,15 @@ import rows as realistic
 from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
-from sft import jsonl, models
-from sft.checks import Context
-from sft.cli.checking import validate as command
-from sft.rejected import rejects_file
-from sft.shards import Runner
-from sft.validate import Report, scan, validate
+from sft.cli.validate import validate as command
+from sft.files import jsonl
+from sft.models import versions
+from sft.runtime.runner import Runner
+from sft.validate.context import Context
+from sft.validate.file import Report, scan, validate
+from sft.validate.rejects import rejects_file
 
-VERSION = models.MODELS["0.9B"]
+VERSION = versions.MODELS["0.9B"]
 
 
 def sample(image: str, answer: str, prompt: str = "OCR:") -> bytes:
@@ -54,7 +57,15 @@ def codes(found: Report) -> list[tuple[str, int]]:
 
 
 def test_two_truths_are_an_error_of_the_later_row(folder: Path) -> None:
-    found = report(folder, "a.jsonl", sample("0.png", "a") + sample("1.png", "b") + sample("0.png", "c") + sample("./0.png", "a") + sample("0.png", "a", "Read this"))
+    found = report(
+        folder,
+        "a.jsonl",
+        sample("0.png", "a")
+        + sample("1.png", "b")
+        + sample("0.png", "c")
+        + sample("./0.png", "a")
+        + sample("0.png", "a", "Read this"),
+    )
     assert codes(found) == [("prompt.unknown", 5), ("set.contradiction", 3), ("set.duplicate", 4)]
     assert (found.rows, found.good) == (5, 4)
 
@@ -67,17 +78,31 @@ def test_copies_are_seen_where_files_are_opened(folder: Path, look: bool) -> Non
 
 
 def test_files_of_one_fingerprint_are_told_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft.headers.fingerprint", lambda *_: 7)
-    found = report(folder, "a.jsonl", b"".join(sample(f"{number}.png", str(number)) for number in range(6)) + sample("3.png", "three"))
+    monkeypatch.setattr("sft.images.headers.fingerprint", lambda *_: 7)
+    found = report(
+        folder,
+        "a.jsonl",
+        b"".join(sample(f"{number}.png", str(number)) for number in range(6)) + sample("3.png", "three"),
+    )
     assert codes(found) == [("set.contradiction", 7)]
 
 
 def test_several_images_are_compared_together(folder: Path) -> None:
     def pair(first: str, second: str, answer: str) -> bytes:
         texts = [{"text": "OCR:", "tag": "mask"}, {"text": answer, "tag": "no_mask"}]
-        return json.dumps({"image_info": [{"image_url": first}, {"image_url": second}], "text_info": texts}).encode() + b"\n"
+        return (
+            json.dumps({"image_info": [{"image_url": first}, {"image_url": second}], "text_info": texts}).encode()
+            + b"\n"
+        )
 
-    found = report(folder, "a.jsonl", pair("0.png", "1.png", "a") + pair("1.png", "0.png", "b") + pair("0.png", "1.png", "a") + pair("0.png", "2.png", "c"))
+    found = report(
+        folder,
+        "a.jsonl",
+        pair("0.png", "1.png", "a")
+        + pair("1.png", "0.png", "b")
+        + pair("0.png", "1.png", "a")
+        + pair("0.png", "2.png", "c"),
+    )
     assert codes(found) == [("set.duplicate", 3)]
 
 
@@ -92,7 +117,9 @@ def test_images_of_the_test_set(folder: Path) -> None:
     other = folder / "elsewhere"
     other.mkdir()
     picture("line number 5 3125").save(other / "5.png")
-    (other / "test.jsonl").write_bytes(sample("../4.png", "four") + sample("../copy.png", "x") + sample("5.png", "five"))
+    (other / "test.jsonl").write_bytes(
+        sample("../4.png", "four") + sample("../copy.png", "x") + sample("5.png", "five")
+    )
     train = b"".join(sample(f"{number}.png", str(number)) for number in range(6)) + sample("0.png", "0")
     held = scan(other / "test.jsonl", Context(other, VERSION, decode=False))
     found = report(folder, "train.jsonl", train, against=[held])
@@ -100,7 +127,10 @@ def test_images_of_the_test_set(folder: Path) -> None:
     assert "test.jsonl:2" in found.problems[0].message
     assert found.good == 3
     by_path = scan(other / "test.jsonl", Context(other, VERSION, decode=False, look=False))
-    assert codes(report(folder, "train.jsonl", train, against=[by_path], look=False)) == [("set.leak", 5), ("set.duplicate", 7)]
+    assert codes(report(folder, "train.jsonl", train, against=[by_path], look=False)) == [
+        ("set.leak", 5),
+        ("set.duplicate", 7),
+    ]
 
 
 def test_what_looks_the_same_and_says_the_same(folder: Path) -> None:
@@ -108,10 +138,20 @@ def test_what_looks_the_same_and_says_the_same(folder: Path) -> None:
     picture("line number 0 0").resize((330, 66)).save(folder / "larger.png")
     (folder / "test.jsonl").write_bytes(sample("again.jpg", "line 0") + sample("1.png", "line 5"))
     held = scan(folder / "test.jsonl", Context(folder, VERSION, alike=True))
-    train = b"".join(sample(f"{number}.png", f"line {number}") for number in range(6)) + sample("larger.png", "line 0") + sample("again.jpg", "another")
+    train = (
+        b"".join(sample(f"{number}.png", f"line {number}") for number in range(6))
+        + sample("larger.png", "line 0")
+        + sample("again.jpg", "another")
+    )
     assert codes(report(folder, "train.jsonl", train)) == []
     found = report(folder, "train.jsonl", train, decode=True, alike=True, against=[held])
-    assert codes(found) == [("set.near_leak", 1), ("set.leak", 2), ("set.near_duplicate", 7), ("set.near_leak", 7), ("set.leak", 8)]
+    assert codes(found) == [
+        ("set.near_leak", 1),
+        ("set.leak", 2),
+        ("set.near_duplicate", 7),
+        ("set.near_leak", 7),
+        ("set.leak", 8),
+    ]
     assert found.counts["warning", "set.near_duplicate"] == 1
 
 
@@ -120,7 +160,21 @@ def test_what_looks_the_same_and_says_the_same(folder: Path) -> None:
 
 def mixed(folder: Path) -> bytes:
     good = [sample(f"{number}.png", f"line {number}") for number in range(4)]
-    return b"".join([good[0], b"{\n", good[1], b"\n", sample("9.png", " x"), b"caf\xe9\n", good[2], sample("0.png", "two"), sample("4.png", ""), good[3], sample("4.png", "a\x07")])
+    return b"".join(
+        [
+            good[0],
+            b"{\n",
+            good[1],
+            b"\n",
+            sample("9.png", " x"),
+            b"caf\xe9\n",
+            good[2],
+            sample("0.png", "two"),
+            sample("4.png", ""),
+            good[3],
+            sample("4.png", "a\x07"),
+        ]
+    )
 
 
 def test_every_row_with_an_error_is_written(folder: Path) -> None:
@@ -128,18 +182,42 @@ def test_every_row_with_an_error_is_written(folder: Path) -> None:
         found = report(folder, "a.jsonl", mixed(folder), rejects=writer)
     written = [json.loads(line) for line in (folder / "bad.jsonl").read_bytes().splitlines()]
     assert [(row["line"], row["codes"]) for row in written] == [
-        (2, ["structure.json"]), (5, ["image.missing"]), (6, ["file.encoding"]), (8, ["set.contradiction"]), (9, ["target.empty"]), (11, ["set.contradiction", "target.control"]),
-    ]  # fmt: skip
+        (2, ["structure.json"]),
+        (5, ["image.missing"]),
+        (6, ["file.encoding"]),
+        (8, ["set.contradiction"]),
+        (9, ["target.empty"]),
+        (11, ["set.contradiction", "target.control"]),
+    ]
     assert found.rows == found.good + len(written) == 10
-    assert written[0]["row"] == "{" and written[2]["row"] == "caf\\xe9" and written[4]["row"]["image_info"][0]["image_url"] == "4.png"
+    assert (
+        written[0]["row"] == "{"
+        and written[2]["row"] == "caf\\xe9"
+        and written[4]["row"]["image_info"][0]["image_url"] == "4.png"
+    )
     assert {problem["code"] for problem in written[1]["problems"]} == {"image.missing", "target.outer_space"}
-    assert all(problem["message"] and problem["severity"] in ("error", "warning") for row in written for problem in row["problems"])
+    assert all(
+        problem["message"] and problem["severity"] in ("error", "warning")
+        for row in written
+        for problem in row["problems"]
+    )
 
 
 def test_rejects_of_several_files_are_named_and_written_whole_or_not_at_all(folder: Path) -> None:
     (folder / "a.jsonl").write_bytes(mixed(folder))
     (folder / "b.jsonl").write_bytes(b"[]\n" + sample("0.png", "x"))
-    done = CliRunner().invoke(command, [str(folder / "a.jsonl"), str(folder / "b.jsonl"), "--rejects", str(folder / "bad.jsonl"), "--json", "--workers", "1"])
+    done = CliRunner().invoke(
+        command,
+        [
+            str(folder / "a.jsonl"),
+            str(folder / "b.jsonl"),
+            "--rejects",
+            str(folder / "bad.jsonl"),
+            "--json",
+            "--workers",
+            "1",
+        ],
+    )
     assert done.exit_code == 1
     written = [json.loads(line) for line in (folder / "bad.jsonl").read_bytes().splitlines()]
     assert [Path(row["file"]).name for row in written] == ["a.jsonl"] * 6 + ["b.jsonl"]
@@ -161,7 +239,11 @@ def test_command(folder: Path) -> None:
     lines = [line for line in done.stdout.splitlines() if "train.jsonl:" in line and "[" in line]
     assert ["error" in line for line in lines] == [True, True, False]  # errors first
     assert "3 rows = 1 good + 2 bad" in done.stdout and "not fit to train" in done.stdout and done.exit_code == 1
-    for words, message in ((["--deep", "--no-images"], "exclude"), (["--address", "x:1"], "--runner ray"), (["--rejects", str(folder / "train.jsonl")], "overwrite")):
+    for words, message in (
+        (["--deep", "--no-images"], "exclude"),
+        (["--address", "x:1"], "--runner ray"),
+        (["--rejects", str(folder / "train.jsonl")], "overwrite"),
+    ):
         failed = run.invoke(command, [str(folder / "train.jsonl"), *words])
         assert message in str(failed.exception)
     (folder / "wide.jsonl").write_bytes(sample("0.png", "a").decode().encode("utf-16"))
@@ -202,12 +284,17 @@ def everything(path: Path, runner: Runner) -> tuple[str, bytes]:
         found = validate(path, Context(path.parent, VERSION, decode=False, look=False), runner=runner, rejects=writer)
     assert 0.5 < found.good / found.rows < 0.99
     assert found.rows - found.good == path.with_name("rejects.jsonl").read_bytes().count(b"\n")
-    return json.dumps([found.rows, found.good, sorted(found.counts.items()), [asdict(problem) for problem in found.problems]]), path.with_name("rejects.jsonl").read_bytes()
+    return (
+        json.dumps(
+            [found.rows, found.good, sorted(found.counts.items()), [asdict(problem) for problem in found.problems]]
+        ),
+        path.with_name("rejects.jsonl").read_bytes(),
+    )
 
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sft.validate.SHARD_BYTES", 200_000)
+    monkeypatch.setattr("sft.validate.file.SHARD_BYTES", 200_000)
 
 
 @pytest.mark.usefixtures("small_shards")
@@ -224,7 +311,7 @@ def test_the_fast_path_changes_nothing_but_the_time(tmp_path: Path, monkeypatch:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(spoiled(1500, seed=6))
     fast = everything(path, Runner(workers=1))
-    monkeypatch.setattr("sft.checks_shard.prove", lambda chunk, model: None)
+    monkeypatch.setattr("sft.validate.fast.classify.classify_rows", lambda chunk, model: None)
     assert everything(path, Runner(workers=1)) == fast
 
 
@@ -241,9 +328,19 @@ def test_a_path_is_what_the_system_makes_of_it(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "far" / "deep")
     (tmp_path / "images").mkdir()
     picture("a line").save(tmp_path / "a.png")
-    urls = ["none/../a.png", "link/../a.png", "a.png/../a.png", f"{tmp_path}/none/../a.png", "images/../a.png", "./a.png"]
+    urls = [
+        "none/../a.png",
+        "link/../a.png",
+        "a.png/../a.png",
+        f"{tmp_path}/none/../a.png",
+        "images/../a.png",
+        "./a.png",
+    ]
     file = tmp_path / "rows.jsonl"
     file.write_bytes(b"".join(sample(url, f"line {number}") for number, url in enumerate(urls)))
     for decode in (False, True):
         report = validate(file, Context(tmp_path, VERSION, decode=decode))
-        assert [(problem.line, problem.code) for problem in report.problems if problem.severity == "error"] == [*((line, "image.missing") for line in range(1, 5)), (6, "set.contradiction")]
+        assert [(problem.line, problem.code) for problem in report.problems if problem.severity == "error"] == [
+            *((line, "image.missing") for line in range(1, 5)),
+            (6, "set.contradiction"),
+        ]

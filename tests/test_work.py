@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sft import manifest, work
 from sft.errors import EngineError, UsageError
+from sft.files import atomic, manifest, staging
 
 
 def names(folder: Path) -> list[str]:
@@ -19,20 +19,26 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_folder_with_nothing_in_it_goes_away(tmp_path: Path) -> None:
-    with work.Work(tmp_path / "new" / "out.jsonl", "a") as place:
+    with staging.Work(tmp_path / "new" / "out.jsonl", "a") as place:
         assert not place.resumed and names(place.folder) == ["fingerprint", "lock"]
     assert not place.folder.exists()
 
 
 def test_pieces_stay_for_the_same_fingerprint_only(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    for mark, fresh, kept in (("a", False, False), ("a", False, True), ("b", False, False), ("b", True, False), ("b", False, True)):
-        with work.Work(out, mark, fresh=fresh) as place:
+    for mark, fresh, kept in (
+        ("a", False, False),
+        ("a", False, True),
+        ("b", False, False),
+        ("b", True, False),
+        ("b", False, True),
+    ):
+        with staging.Work(out, mark, fresh=fresh) as place:
             assert place.resumed == kept
             assert place.path("0.rows").exists() == kept
-            work.write(place.path("0.rows"), b"x\n")
+            atomic.write(place.path("0.rows"), b"x\n")
             (place.path("sub") / "sub").mkdir(parents=True, exist_ok=True)
-    with work.Work(out, "b") as place:
+    with staging.Work(out, "b") as place:
         place.move("0.rows", out)
         place.clear()
     assert out.read_bytes() == b"x\n" and names(tmp_path) == ["out.jsonl"]
@@ -40,39 +46,44 @@ def test_pieces_stay_for_the_same_fingerprint_only(tmp_path: Path) -> None:
 
 def test_the_lock_is_that_of_a_living_process(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    program = f"import sys, time\nfrom pathlib import Path\nfrom sft import work\nwith work.Work(Path({str(out)!r}), 'a'):\n    print('in', flush=True)\n    time.sleep(60)"
-    other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent)
+    program = (
+        f"import sys, time\nfrom pathlib import Path\nfrom sft import work\nwith work.Work(Path({str(out)!r}), 'a'):\n "
+        "   print('in', flush=True)\n    time.sleep(60)"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent
+    )
     assert other.stdout is not None and other.stdout.readline() == "in\n"
     with pytest.raises(UsageError, match="another process") as caught:
-        work.Work(out, "a").__enter__()
+        staging.Work(out, "a").__enter__()
     assert caught.value.where == str(out)
     other.kill()
     other.wait()
     other.stdout.close()
-    with work.Work(out, "a") as place:
+    with staging.Work(out, "a") as place:
         assert not place.resumed
 
 
 def test_a_piece_is_whole_or_not_there(tmp_path: Path) -> None:
     def half() -> None:
-        with work.piece(tmp_path / "a") as stream:
+        with atomic.piece(tmp_path / "a") as stream:
             stream.write(b"half")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         half()
     assert names(tmp_path) == []
-    work.write(tmp_path / "a", b"one")
-    work.write(tmp_path / "a", b"two")
+    atomic.write(tmp_path / "a", b"one")
+    atomic.write(tmp_path / "a", b"two")
     assert (tmp_path / "a").read_bytes() == b"two" and names(tmp_path) == ["a"]
     with pytest.raises(EngineError, match="writing failed"):
-        work.write(tmp_path / "none" / "a", b"x")
+        atomic.write(tmp_path / "none" / "a", b"x")
 
 
 def test_parts_are_joined_and_their_lines_counted(tmp_path: Path) -> None:
     for name, text in (("1", b"a\nb\n"), ("2", b""), ("3", b"c\n" * 700_000)):
         (tmp_path / name).write_bytes(text)
-    assert work.join(tmp_path / "all", [tmp_path / "1", tmp_path / "2", tmp_path / "3"]) == 700_002
+    assert atomic.join(tmp_path / "all", [tmp_path / "1", tmp_path / "2", tmp_path / "3"]) == 700_002
     assert (tmp_path / "all").read_bytes() == b"a\nb\n" + b"c\n" * 700_000
 
 
@@ -84,7 +95,12 @@ def test_inputs_are_described_by_what_can_be_checked(tmp_path: Path) -> None:
     os.symlink(tmp_path / "nowhere", folder / "broken")
     os.symlink(folder, folder / "sub" / "round")
     file = manifest.describe(folder / "a.txt", tmp_path)
-    assert file == {"path": "in/a.txt", "kind": "file", "bytes": 5, "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}
+    assert file == {
+        "path": "in/a.txt",
+        "kind": "file",
+        "bytes": 5,
+        "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+    }
     before = manifest.describe(folder, tmp_path)
     assert (before["kind"], before["path"], before["files"], before["bytes"]) == ("folder", "in", 2, 6)
     assert manifest.describe(folder, tmp_path) == before
@@ -99,13 +115,32 @@ def test_inputs_are_described_by_what_can_be_checked(tmp_path: Path) -> None:
 def test_a_manifest_is_finished_while_its_outputs_are_as_written(tmp_path: Path) -> None:
     (tmp_path / "o.jsonl").write_text("{}\n")
     mark = manifest.fingerprint("split", [{"path": "a"}], {"seed": 1})
-    assert mark != manifest.fingerprint("split", [{"path": "a"}], {"seed": 2}) != manifest.fingerprint("mix", [{"path": "a"}], {"seed": 2})
-    account = manifest.make("split", mark, [{"path": "a"}], {"seed": 1}, {"in": 1, "out": 1}, {"o.jsonl": manifest.output(tmp_path / "o.jsonl")}, seconds=0)
+    assert (
+        mark
+        != manifest.fingerprint("split", [{"path": "a"}], {"seed": 2})
+        != manifest.fingerprint("mix", [{"path": "a"}], {"seed": 2})
+    )
+    account = manifest.make(
+        "split",
+        mark,
+        [{"path": "a"}],
+        {"seed": 1},
+        {"in": 1, "out": 1},
+        {"o.jsonl": manifest.output(tmp_path / "o.jsonl")},
+        seconds=0,
+    )
     path = tmp_path / "o.manifest.json"
     path.write_text(json.dumps(account))
     assert manifest.finished(path, mark) == account and manifest.finished(path, "other") is None
     (tmp_path / "o.jsonl").write_text("[]\n")
     assert manifest.finished(path, mark) is None
-    for nonsense in ("[]", "{}", "7", "", '{"fingerprint": "' + mark + '", "outputs": 3}', '{"fingerprint": "' + mark + '", "outputs": {"o.jsonl": {}}}'):
+    for nonsense in (
+        "[]",
+        "{}",
+        "7",
+        "",
+        '{"fingerprint": "' + mark + '", "outputs": 3}',
+        '{"fingerprint": "' + mark + '", "outputs": {"o.jsonl": {}}}',
+    ):
         path.write_text(nonsense)
         assert manifest.finished(path, mark) is None

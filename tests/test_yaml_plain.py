@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sft import yaml_plain
+from sft.files import plain_yaml
 
 ROOT = Path(__file__).parent.parent
 
@@ -17,15 +17,23 @@ def test_what_ships_reads_as_before() -> None:
     assert len(files) > 5
     for path in files:
         text = path.read_text("utf-8")
-        assert yaml_plain.load(text) == yaml.safe_load(text), path
+        assert plain_yaml.load(text) == yaml.safe_load(text), path
 
 
-@pytest.mark.parametrize(("text", "said"), [("a: &x 1\nb: *x", "alias"), ("a: 1\na: 2", "'a' stands there twice"), ("a: {b: 1, c: 2, b: 3}", "'b' stands there twice"), ("&a [*a]", "alias")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: &x 1\nb: *x", "alias"),
+        ("a: 1\na: 2", "'a' stands there twice"),
+        ("a: {b: 1, c: 2, b: 3}", "'b' stands there twice"),
+        ("&a [*a]", "alias"),
+    ],
+)
 def test_what_is_refused(text: str, said: str) -> None:
     with pytest.raises(yaml.YAMLError, match=said):
-        yaml_plain.load(text)
+        plain_yaml.load(text)
 
 
 def test_nothing_is_made_of_tags() -> None:
     with pytest.raises(yaml.YAMLError):
-        yaml_plain.load("!!python/object/apply:os.system ['true']")
+        plain_yaml.load("!!python/object/apply:os.system ['true']")

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.formats.base import Format, HubRow, Item, Options, Picture, Read, Reject, Span, Unit, unit_lines
-from sft.jsonl import open_input
+from sft.files.atomic import open_input
+from sft.files.units import Span, Unit, unit_lines
+from sft.formats.base import Format, HubRow, Item, Options, Picture, Read, Reject
 from sft.types import Task
 
 ROWS_PER_UNIT = 5
@@ -57,7 +58,9 @@ def note(unit: Unit) -> None:
     (Path(folder) / f"{unit.payload.line:04}-{node}").touch()
     time.sleep(0.25)
     hold, deadline = Path(folder) / f"hold-{node}", time.monotonic() + 60
-    while hold.exists() and time.monotonic() < deadline:  # until the test has killed this node in the middle of the unit
+    while (
+        hold.exists() and time.monotonic() < deadline
+    ):  # until the test has killed this node in the middle of the unit
         (Path(folder) / f"held-{unit.payload.line:04}").touch()
         time.sleep(0.1)
 
@@ -66,7 +69,9 @@ def one(where: str, row: dict[str, Any], base: Path) -> Item | HubRow:
     pictures = tuple(picture(image, row, base) for image in row["images"])
     if "row" in row:
         return HubRow(where, row["row"], pictures)
-    return Item(where, pictures[0], row["text"], Task(row.get("task", "ocr")), row.get("group", ""), row.get("prompt", ""))
+    return Item(
+        where, pictures[0], row["text"], Task(row.get("task", "ocr")), row.get("group", ""), row.get("prompt", "")
+    )
 
 
 def picture(image: str, row: dict[str, Any], base: Path) -> Picture:
@@ -78,4 +83,13 @@ def picture(image: str, row: dict[str, Any], base: Path) -> Picture:
     return Picture(path=base / image, quad=quad, turn=turn)
 
 
-TINY = Format("tiny", "rows of a test", "nowhere", '{"images": ["0.png"], "text": "a"}', (Task.OCR, Task.TABLE, Task.SPOTTING), units, read, columns=("image", "text"))
+TINY = Format(
+    "tiny",
+    "rows of a test",
+    "nowhere",
+    '{"images": ["0.png"], "text": "a"}',
+    (Task.OCR, Task.TABLE, Task.SPOTTING),
+    units,
+    read,
+    columns=("image", "text"),
+)

@@ -2,8 +2,8 @@
 
     .venv/bin/python scripts/bench/convert.py [ROWS]
 
-The rows share 16 small PNG files, so that headers are read but no disk is measured. There is no peer to compare with; the
-figures, wall time on whatever else the machine does, say what a source of a million rows will take.
+The rows share 16 small PNG files, so that headers are read but no disk is measured. There is no peer to compare with;
+the figures, wall time on whatever else the machine does, say what a source of a million rows will take.
 """
 
 from __future__ import annotations
@@ -47,7 +47,17 @@ def pubtabnet(folder: Path, rows: int) -> Path:
 
     def row(number: int) -> str:
         cells = [{"tokens": list(f"cell {number} {place}"), "bbox": [1, 2, 3, 4]} for place in range(49)]
-        return json.dumps({"filename": f"{number % PICTURES}.png", "split": "train", "imgid": number, "html": {"cells": cells, "structure": {"tokens": structure}}}) + "\n"
+        return (
+            json.dumps(
+                {
+                    "filename": f"{number % PICTURES}.png",
+                    "split": "train",
+                    "imgid": number,
+                    "html": {"cells": cells, "structure": {"tokens": structure}},
+                }
+            )
+            + "\n"
+        )
 
     return written(folder / "PubTabNet.jsonl", map(row, range(rows)))
 
@@ -58,7 +68,13 @@ def hf(folder: Path, rows: int) -> Path:
     import pyarrow.parquet
 
     images = pictures(folder)
-    values = [{"image": {"bytes": images[number % PICTURES], "path": None}, "text": f"some line of text with the number {number}"} for number in range(rows)]
+    values = [
+        {
+            "image": {"bytes": images[number % PICTURES], "path": None},
+            "text": f"some line of text with the number {number}",
+        }
+        for number in range(rows)
+    ]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(values), folder / "train.parquet", row_group_size=1000)
     return folder / "train.parquet"
 
@@ -68,7 +84,10 @@ def messages(folder: Path, rows: int) -> Path:
     pictures(folder)
 
     def row(number: int) -> str:
-        turns = [{"role": "user", "content": "<image>OCR:"}, {"role": "assistant", "content": f"some line of text with the number {number}"}]
+        turns = [
+            {"role": "user", "content": "<image>OCR:"},
+            {"role": "assistant", "content": f"some line of text with the number {number}"},
+        ]
         return json.dumps({"messages": turns, "images": [f"{number % PICTURES}.png"]}) + "\n"
 
     return written(folder / "train.jsonl", map(row, range(rows)))
@@ -81,13 +100,22 @@ def written(path: Path, lines: object) -> Path:
     return path
 
 
-SOURCES: dict[str, tuple[Callable[[Path, int], Path], int]] = {"paddleocr-rec": (rec, 1), "pubtabnet": (pubtabnet, 10), "hf": (hf, 1), "messages": (messages, 1)}
+SOURCES: dict[str, tuple[Callable[[Path, int], Path], int]] = {
+    "paddleocr-rec": (rec, 1),
+    "pubtabnet": (pubtabnet, 10),
+    "hf": (hf, 1),
+    "messages": (messages, 1),
+}
 
 
 def seconds(name: str, source: Path, out: Path, workers: int) -> float:
     """Wall time of the command, start of the interpreter included."""
     begin = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "sft", "convert", name, str(source), "-o", str(out), "--workers", str(workers)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "sft", "convert", name, str(source), "-o", str(out), "--workers", str(workers)],
+        check=True,
+        capture_output=True,
+    )
     return time.perf_counter() - begin
 
 
@@ -103,7 +131,11 @@ def main() -> None:
             took = [seconds(format_name, source, folder / f"out{workers}" / "out.jsonl", workers) for workers in (1, 2)]
             one, two = ((folder / f"out{workers}" / "out.jsonl").read_bytes() for workers in (1, 2))
             same = "yes" if one == two and one.count(b"\n") == rows // smaller else "NO"
-            sys.stdout.write(f"{format_name:14} {rows // smaller:8} " + " ".join(f"{rows // smaller / each:12,.0f}" for each in took) + f"   {same}\n")
+            sys.stdout.write(
+                f"{format_name:14} {rows // smaller:8} "
+                + " ".join(f"{rows // smaller / each:12,.0f}" for each in took)
+                + f"   {same}\n"
+            )
             sys.stdout.flush()
 
 

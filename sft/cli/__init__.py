@@ -11,28 +11,32 @@ import click
 from sft import __version__
 from sft.errors import EXIT_ENGINE, EXIT_INTERRUPTED, SftError
 
+__all__ = [
+    "main",
+]
+
 # verb → (module, one line for `sft --help`), in the order of a day's work
 VERBS: dict[str, tuple[str, str]] = {
-    "init": ("data", "write a small data set to start from"),
-    "fetch": ("data", "download a public data set, images made local"),
-    "draw": ("data", "draw the sample of a data set"),
+    "init": ("datasets", "write a small data set to start from"),
+    "fetch": ("datasets", "download a public data set, images made local"),
+    "draw": ("datasets", "draw the sample of a data set"),
     "convert": ("convert", "labels of any format become samples"),
-    "synth": ("drawing", "draw text, tables, formulas or charts with known truth"),
-    "validate": ("checking", "check a JSONL file, row by row"),
-    "stats": ("looking", "what a data set is made of, as a table and a page"),
-    "view": ("looking", "look at rows, drawn as what they mean"),
-    "split": ("sets", "hold rows out, leak-free"),
-    "mix": ("sets", "draw one training set out of several"),
-    "dedupe": ("sets", "take out duplicates and contradictions"),
-    "plan": ("planning", "from samples, epochs, GPUs, batch and accumulation to steps"),
-    "run": ("training", "the whole job: validate, plan, train, export, serve, score, report"),
-    "train": ("training", "train only; --dry-run shows what would run"),
-    "export": ("training", "complete and prove a model directory"),
+    "synth": ("synth", "draw text, tables, formulas or charts with known truth"),
+    "validate": ("validate", "check a JSONL file, row by row"),
+    "stats": ("inspect", "what a data set is made of, as a table and a page"),
+    "view": ("inspect", "look at rows, drawn as what they mean"),
+    "split": ("curate", "hold rows out, leak-free"),
+    "mix": ("curate", "draw one training set out of several"),
+    "dedupe": ("curate", "take out duplicates and contradictions"),
+    "plan": ("plan", "from samples, epochs, GPUs, batch and accumulation to steps"),
+    "run": ("train", "the whole job: validate, plan, train, export, serve, score, report"),
+    "train": ("train", "train only; --dry-run shows what would run"),
+    "export": ("train", "complete and prove a model directory"),
     "tiny-model": ("models", "build a tiny PaddleOCR-VL with random weights"),
     "fetch-model": ("models", "download a released model and check it"),
-    "serve": ("serving", "serve a model directory with vLLM"),
-    "eval": ("serving", "score the answers of a running server"),
-    "compare": ("comparing", "which run is better, by how much, how sure, and what was forgotten"),
+    "serve": ("serve", "serve a model directory with vLLM"),
+    "eval": ("evaluate", "score the answers of a running server"),
+    "compare": ("compare", "which run is better, by how much, how sure, and what was forgotten"),
     "curve": ("curve", "score every checkpoint of a run, and say which one to take"),
     "env": ("setup", "make the trainer's or the server's environment"),
     "image": ("setup", "build the training container with ERNIEKit"),
@@ -54,12 +58,17 @@ class Verbs(click.Group):
         command = getattr(module, cmd_name.replace("-", "_"))
         return command if isinstance(command, click.Command) else None
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with a suggestion in the error."""
         if args and args[0] not in VERBS and not args[0].startswith("-"):
             close = get_close_matches(args[0], VERBS, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+            raise click.UsageError(
+                f"No such command {args[0]!r}.{hint}",
+                ctx,
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -103,5 +112,9 @@ def main() -> None:
         sys.exit(0)
     except OSError as error:  # a full disk, missing rights: the system's words, not a traceback
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error}\n\nhint: check free space and rights, then run the same command again", file=sys.stderr)
+        print(
+            f"error: {where}{error.strerror or error}\n\nhint: check free space and rights, then run the same command"
+            " again",
+            file=sys.stderr,
+        )
         sys.exit(EXIT_ENGINE)

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sft import formats, models, ui
-from sft.cli.common import json_option, model_option, print_json
+from sft.cli.options import json_option, model_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
-from sft.formats.base import Format
-from sft.shards import Runner
+from sft.formats import Format
+from sft.runtime import Runner
 from sft.types import Task
 
 if TYPE_CHECKING:
-    from sft.convert import Result
-    from sft.convert_unit import Order
+    from sft.convert import ConvertRequest, Result
 
 MARKUPS = ("auto", "text", "html", "otsl", "markdown", "csv", "latex", "deplot", "unichart")
 
@@ -25,37 +24,111 @@ MARKUPS = ("auto", "text", "html", "otsl", "markdown", "csv", "latex", "deplot",
 @click.command()
 @click.argument("name", metavar="FORMAT", required=False)
 @click.argument("source", type=click.Path(path_type=Path), required=False)
-@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="OUT.jsonl", help="The samples; what was rejected, the account and new images go beside it.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="OUT.jsonl",
+    help="The samples; what was rejected, the account and new images go beside it.",
+)
 @click.option("--list", "listing", is_flag=True, help="Show the formats, or one of them with an example row, and end.")
-@click.option("--task", type=click.Choice([task.value for task in Task]), help="What the images are read as [default: the format's own].")
+@click.option(
+    "--task",
+    type=click.Choice([task.value for task in Task]),
+    help="What the images are read as [default: the format's own].",
+)
 @model_option
-@click.option("--prompt", default="", metavar="TEXT", help="Another prompt than the model's own; the PaddleOCR pipeline will not send it.")
-@click.option("--map", "columns", multiple=True, metavar="NAME=COLUMN", help="Which column is what, for formats with named columns; may be given again.")
-@click.option("--markup", type=click.Choice(MARKUPS), default="auto", show_default=True, help="How the labels are written.")
-@click.option("--images", type=click.Path(path_type=Path), metavar="DIR", help="Image paths count from here [default: as the format says].")
-@click.option("--split", default="", metavar="NAME", help="Only this split, for formats that have several; `--list FORMAT` shows which.")
-@click.option("--turn", is_flag=True, help="Turn crops that are at least 1.5 times as tall as wide by 90°, as PaddleOCR's recognition data are.")
-@click.option("--to", type=click.Choice(["erniekit", "messages"]), default="erniekit", show_default=True, help="Rows of ERNIEKit, or of PaddleFormers, ms-swift and LLaMA-Factory.")
-@click.option("--copy", is_flag=True, help="Copy images that could stay where they are, too: OUT's folder can then be moved.")
+@click.option(
+    "--prompt",
+    default="",
+    metavar="TEXT",
+    help="Another prompt than the model's own; the PaddleOCR pipeline will not send it.",
+)
+@click.option(
+    "--map",
+    "columns",
+    multiple=True,
+    metavar="NAME=COLUMN",
+    help="Which column is what, for formats with named columns; may be given again.",
+)
+@click.option(
+    "--markup", type=click.Choice(MARKUPS), default="auto", show_default=True, help="How the labels are written."
+)
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Image paths count from here [default: as the format says].",
+)
+@click.option(
+    "--split",
+    default="",
+    metavar="NAME",
+    help="Only this split, for formats that have several; `--list FORMAT` shows which.",
+)
+@click.option(
+    "--turn",
+    is_flag=True,
+    help="Turn crops that are at least 1.5 times as tall as wide by 90°, as PaddleOCR's recognition data are.",
+)
+@click.option(
+    "--to",
+    type=click.Choice(["erniekit", "messages"]),
+    default="erniekit",
+    show_default=True,
+    help="Rows of ERNIEKit, or of PaddleFormers, ms-swift and LLaMA-Factory.",
+)
+@click.option(
+    "--copy", is_flag=True, help="Copy images that could stay where they are, too: OUT's folder can then be moved."
+)
 @click.option("--deep", is_flag=True, help="Decode every image; without, header and end of the file must be sound.")
-@click.option("--strict", is_flag=True, help="Exit with 1 where any row was rejected, except those that their author marked as not to be used.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Exit with 1 where any row was rejected, except those that their author marked as not to be used.",
+)
 @click.option("--fresh", is_flag=True, help="Convert again, and overwrite whatever is there.")
-@click.option("--workers", type=click.IntRange(min=0), default=0, metavar="N", help="Processes [default: one per core]. The result is the same with any number.")
-@click.option("--runner", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="ray: on a cluster whose nodes share the file system.")
-@click.option("--address", default="", metavar="HOST:PORT", help="Of a running Ray cluster [default: one is started here].")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Processes [default: one per core]. The result is the same with any number.",
+)
+@click.option(
+    "--runner",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="ray: on a cluster whose nodes share the file system.",
+)
+@click.option(
+    "--address", default="", metavar="HOST:PORT", help="Of a running Ray cluster [default: one is started here]."
+)
 @json_option
 def convert(
-    name: str | None, source: Path | None, out: Path | None, listing: bool, model_name: str, prompt: str, strict: bool, fresh: bool, workers: int, runner: str, address: str, as_json: bool,
+    name: str | None,
+    source: Path | None,
+    out: Path | None,
+    listing: bool,
+    model_name: str,
+    prompt: str,
+    strict: bool,
+    fresh: bool,
+    workers: int,
+    runner: str,
+    address: str,
+    as_json: bool,
     **given: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Convert SOURCE, a file or folder in one of the known formats, into samples that train.
 
     Every row of the source becomes a sample or a line of OUT.rejects.jsonl with the reason; OUT.manifest.json keeps the
-    account. Images stay where they are unless a trainer would misread them (EXIF rotation, transparency, 16 bits) or they
-    are cut out, embedded or remote: then they go to a folder beside OUT, under a name made of their content. Labels may
-    name any image file of this machine, by absolute paths and by .. too; nothing but images is opened. (Data sets that are
-    published whole keep their images below their folder: hf, pubtabnet, chartqa, im2latex, hme100k, icdar, ppocrlabel.)
-    Addresses are fetched over http(s) from public hosts only.
+    account. Images stay where they are unless a trainer would misread them (EXIF rotation, transparency, 16 bits) or
+    they are cut out, embedded or remote: then they go to a folder beside OUT, under a name made of their content.
+    Labels may name any image file of this machine, by absolute paths and by .. too; nothing but images is opened. (Data
+    sets that are published whole keep their images below their folder: hf, pubtabnet, chartqa, im2latex, hme100k,
+    icdar, ppocrlabel.) Addresses are fetched over http(s) from public hosts only.
 
     A command that was stopped or killed goes on from there when it is given again; given once more, it does nothing,
     unless labels, images or what it wrote have changed. A file that it did not write is never overwritten.
@@ -80,29 +153,56 @@ def convert(
         raise click.UsageError(f"Missing {missing}. `sft convert --list` shows the formats.")
     if address and runner != "ray":
         raise UsageError("--address goes with --runner ray")
-    from sft.convert import options_of
-    from sft.convert_unit import Order
+    from sft.convert import ConvertRequest, options_of
 
     source_format = formats.get(name)
     task = Task(given["task"]) if given["task"] else None
-    options = options_of(source_format, _columns(given["columns"]), task=task, markup=given["markup"], images=given["images"], split=given["split"], turn=given["turn"])
-    order = Order(name, source, out, options, model=model_name, prompt=prompt, to=given["to"], copy=given["copy"], deep=given["deep"])
+    options = options_of(
+        source_format,
+        _columns(given["columns"]),
+        task=task,
+        markup=given["markup"],
+        images=given["images"],
+        split=given["split"],
+        turn=given["turn"],
+    )
+    order = ConvertRequest(
+        name,
+        source,
+        out,
+        options,
+        model=model_name,
+        prompt=prompt,
+        to=given["to"],
+        copy=given["copy"],
+        deep=given["deep"],
+    )
     _warn(prompt, models.get(model_name))
-    result = _run(order, Runner("ray" if runner == "ray" else "local", workers, address), fresh=fresh, as_json=as_json)
+    result = _run(
+        order,
+        Runner("ray" if runner == "ray" else "local", workers, address),
+        fresh=fresh,
+        as_json=as_json,
+    )
     _report(result, out, own_prompt=bool(prompt), as_json=as_json)
     reasons = result.manifest["counts"]["reasons"]
     if strict and any(code != "source.ignored" for code in reasons):
         sys.exit(EXIT_PROBLEMS)
 
 
-def _run(order: Order, runner: Runner, *, fresh: bool, as_json: bool) -> Result:
+def _run(order: ConvertRequest, runner: Runner, *, fresh: bool, as_json: bool) -> Result:
     """Convert with a bar; programs get the account of a source without one usable row, too."""
     from sft.convert import NothingUsable
     from sft.convert import convert as run
 
     try:
         with ui.Phases() as phases:
-            return run(order, runner, fresh=fresh, progress=lambda done, total: phases.update(f"converting {order.source.name}", done, total))
+            return run(
+                order,
+                runner,
+                fresh=fresh,
+                progress=lambda done, total: phases.update(f"converting {order.source.name}", done, total),
+            )
     except NothingUsable as nothing:
         if as_json:
             print_json(nothing.account)
@@ -111,7 +211,10 @@ def _run(order: Order, runner: Runner, *, fresh: bool, as_json: bool) -> Result:
 
 def _warn(prompt: str, version: models.ModelVersion) -> None:
     if prompt and prompt.strip() not in version.prompts.values():
-        ui.say(f"warning: {prompt!r} is none of {version.served_name}'s prompts; the PaddleOCR pipeline will not send it, only a client of your own can")
+        ui.say(
+            f"warning: {prompt!r} is none of {version.served_name}'s prompts; the PaddleOCR pipeline will not send it,"
+            " only a client of your own can"
+        )
 
 
 def _columns(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -119,7 +222,9 @@ def _columns(pairs: tuple[str, ...]) -> dict[str, str]:
     for pair in pairs:
         name, equals, column = pair.partition("=")
         if not equals or not name or not column:
-            raise UsageError(f"--map takes NAME=COLUMN, found {pair!r}", hint="for example: --map image=file_name --map text=label")
+            raise UsageError(
+                f"--map takes NAME=COLUMN, found {pair!r}", hint="for example: --map image=file_name --map text=label"
+            )
         columns[name] = column
     return columns
 
@@ -130,17 +235,27 @@ def _report(result: Result, out: Path, *, own_prompt: bool, as_json: bool) -> No
     for sentence in result.manifest.get("warnings", ()):
         ui.say(f"warning: {sentence}")
     if result.custom_prompts and not own_prompt:
-        ui.say(f"warning: {result.custom_prompts} rows have prompts that the PaddleOCR pipeline never sends; `sft validate {out}` shows them, --prompt replaces them")
+        ui.say(
+            f"warning: {result.custom_prompts} rows have prompts that the PaddleOCR pipeline never sends; `sft validate"
+            f" {out}` shows them, --prompt replaces them"
+        )
     if result.later:
         ui.say(f"{result.later} rows wait for images whose hosts did not answer; the same command tries them again")
     if as_json:
         print_json(result.manifest)
         return
     if counts["reasons"]:
-        ui.table("", ["reason", "count"], [[code, str(count)] for code, count in counts["reasons"].items()])
+        ui.table(
+            "",
+            ["reason", "count"],
+            [[code, str(count)] for code, count in counts["reasons"].items()],
+        )
     where = f"; they are in {out.with_name(f'{out.stem}.rejects.jsonl')}" if counts["rejected"] else ""
     already = "already done, nothing to do: " if result.reused else ""
-    ui.out.print(f"{already}{out}: {counts['in']} rows = {counts['out']} written + {counts['rejected']} rejected{where}", markup=False)
+    ui.out.print(
+        f"{already}{out}: {counts['in']} rows = {counts['out']} written + {counts['rejected']} rejected{where}",
+        markup=False,
+    )
 
 
 def _list(name: str | None, as_json: bool) -> None:
@@ -157,14 +272,31 @@ def _list(name: str | None, as_json: bool) -> None:
 
 
 def _as_dict(one: Format) -> dict[str, Any]:
-    return {"name": one.name, "title": one.title, "origin": one.origin, "tasks": [task.value for task in one.tasks], "columns": list(one.columns), "splits": one.splits, "example": one.example}
+    return {
+        "name": one.name,
+        "title": one.title,
+        "origin": one.origin,
+        "tasks": [task.value for task in one.tasks],
+        "columns": list(one.columns),
+        "splits": one.splits,
+        "example": one.example,
+    }
 
 
 def _show(one: Format) -> None:
-    ui.out.print(f"{one.name}: {one.title}", markup=False)
-    ui.out.print(f"tasks: {', '.join(task.value for task in one.tasks)}\norigin: {one.origin}", markup=False)
+    ui.out.print(
+        f"{one.name}: {one.title}",
+        markup=False,
+    )
+    ui.out.print(
+        f"tasks: {', '.join(task.value for task in one.tasks)}\norigin: {one.origin}",
+        markup=False,
+    )
     if one.splits:
         ui.out.print(f"--split: {one.splits}", markup=False)
     if one.columns:
-        ui.out.print(f"columns for --map: {', '.join(one.columns)}", markup=False)
+        ui.out.print(
+            f"columns for --map: {', '.join(one.columns)}",
+            markup=False,
+        )
     ui.out.print(f"example:\n{one.example}", markup=False)

@@ -6,14 +6,18 @@ from pathlib import Path
 
 import click
 
-from sft import data, environments, tiny, ui
+from sft import models, ui
 from sft import models as records
-from sft.cli.common import model_option
+from sft.cli.options import model_option
+from sft.datasets import locate
+from sft.runtime import environments
 
 
 @click.command("tiny-model")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--data", "name", default="bengali", show_default=True, metavar="DATA", help="Its texts train the tokenizer.")
+@click.option(
+    "--data", "name", default="bengali", show_default=True, metavar="DATA", help="Its texts train the tokenizer."
+)
 @click.option("--seed", type=int, default=23, show_default=True)
 @model_option
 def tiny_model(folder: Path, name: str, seed: int, model_name: str) -> None:
@@ -23,15 +27,24 @@ def tiny_model(folder: Path, name: str, seed: int, model_name: str) -> None:
     Example:
       sft tiny-model models/tiny --data mine.jsonl
     """
-    found = data.find(name, say=ui.say)
+    found = locate.find(name, say=ui.say)
     python = environments.ensure("trainer").python
-    tiny.make_tiny_model(folder, found.train, records.get(model_name), trainer_python=python, seed=seed, log=folder.with_name(f"{folder.name}.log"))
+    models.make_tiny_model(
+        folder,
+        found.train,
+        records.get(model_name),
+        trainer_python=python,
+        seed=seed,
+        log=folder.with_name(f"{folder.name}.log"),
+    )
     click.echo(folder)
 
 
 @click.command("fetch-model")
 @click.argument("name")
-@click.option("--from", "source", type=click.Choice(["huggingface", "modelscope"]), default="huggingface", show_default=True)
+@click.option(
+    "--from", "source", type=click.Choice(["huggingface", "modelscope"]), default="huggingface", show_default=True
+)
 @click.option("--revision", metavar="COMMIT", help="A commit, tag or branch [default: that of the model record].")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Directory [default: models/ and the hub's name].")
 def fetch_model(name: str, source: str, revision: str | None, out: Path | None) -> None:
@@ -41,9 +54,14 @@ def fetch_model(name: str, source: str, revision: str | None, out: Path | None) 
     Example:
       sft fetch-model 1.6 --from modelscope
     """
-    from sft import fetch_model as fetching
+    from sft import models as fetching
 
     version = records.get(name)
     out = out or Path("models") / version.hub_id.rpartition("/")[2]
-    fetching.fetch_model(version.name, out, "modelscope" if source == "modelscope" else "huggingface", revision)
+    fetching.fetch_model(
+        version.name,
+        out,
+        "modelscope" if source == "modelscope" else "huggingface",
+        revision,
+    )
     click.echo(out)

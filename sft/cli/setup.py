@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
-from sft import container, environments, train, ui
+from sft import ui
 from sft.errors import EngineError
+from sft.runtime import container, environments
+from sft.training import trainer
 
 
 @click.command()
@@ -47,6 +49,13 @@ def image(cuda: container.Cuda | None, dry_run: bool) -> None:
         click.echo(" ".join(container.build_command(Path.cwd(), chosen)))
         return
     if not container.find_docker():
-        raise EngineError("no Docker engine answers here", hint="start Docker, or see what would run: `sft image --dry-run`")
-    train.build_image(chosen, Path.cwd(), Path("runs") / "image.log", ui.say)
+        raise EngineError(
+            "no Docker engine answers here", hint="start Docker, or see what would run: `sft image --dry-run`"
+        )
+    trainer.build_image(
+        chosen,
+        Path.cwd(),
+        Path("runs") / "image.log",
+        ui.say,
+    )
     click.echo(container.image_name(chosen))

@@ -1,1 +1,74 @@
-"""predict → score → report: ask a served model, compare with the ground truth, show where it is wrong."""
+"""Scores of answers, their intervals, comparisons and gates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sft.lazy import names_of
+
+if TYPE_CHECKING:
+    from sft.evaluation import conditions, results
+    from sft.evaluation.compare import OPEN, PREDICTIONS, Compared, Comparison, Line, compare_runs, verdict_of
+    from sft.evaluation.conditions import Condition
+    from sft.evaluation.estimates import ALPHA, HEADLINES, Measured, Table, corrected, measure
+    from sft.evaluation.gates import Outcome, judge, load_gates
+    from sft.evaluation.results import Pairs
+    from sft.evaluation.scores import (
+        EXTRAS,
+        HEADLINE,
+        HEALTH,
+        OTHER,
+        SCORES,
+        TASK_OF,
+        Pair,
+        pairs_of,
+        require,
+        score,
+        task_of,
+    )
+    from sft.evaluation.slices import DIMENSIONS, FEWEST, facts, read_rows
+    from sft.evaluation.statistics import FEW, Interval, Kind, intervals
+else:
+    __getattr__ = names_of(__name__)
+
+__all__ = [
+    "ALPHA",
+    "DIMENSIONS",
+    "EXTRAS",
+    "FEW",
+    "FEWEST",
+    "HEADLINE",
+    "HEADLINES",
+    "HEALTH",
+    "OPEN",
+    "OTHER",
+    "PREDICTIONS",
+    "SCORES",
+    "TASK_OF",
+    "Compared",
+    "Comparison",
+    "Condition",
+    "Interval",
+    "Kind",
+    "Line",
+    "Measured",
+    "Outcome",
+    "Pair",
+    "Pairs",
+    "Table",
+    "compare_runs",
+    "conditions",
+    "corrected",
+    "facts",
+    "intervals",
+    "judge",
+    "load_gates",
+    "measure",
+    "pairs_of",
+    "read_rows",
+    "require",
+    "results",
+    "score",
+    "task_of",
+    "verdict_of",
+]

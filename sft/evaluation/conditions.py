@@ -1,7 +1,8 @@
-"""What decided the scores of runs, as their results.json tells it: side by side for a report, and in words where two runs differ.
+"""What decided the scores of runs, as their results.json tells it: side by side for a report, and in words where two
+runs differ.
 
-A difference that is no training (another server, other pixel limits, other images under the same names) looks like one in the scores;
-so does none at all: that both runs were answered by the same model is the commonest mistake.
+A difference that is no training (another server, other pixel limits, other images under the same names) looks like one
+in the scores; so does none at all: that both runs were answered by the same model is the commonest mistake.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import SftError
-from sft.evaluation.sample_scores import EXTRAS
-from sft.jsonl import read_table, sha256
+from sft.evaluation.scores import EXTRAS
+from sft.files import read_table, sha256
 
 FILE = "results.json"
 MAX_BYTES = 64 << 20
@@ -21,7 +22,12 @@ SHOWN = 12  # characters of a hash
 LONGEST = 300  # characters of one value in a table
 NAMED = 4  # differences of one kind that are written out
 TOLD = ("sampling", "pixels", "template", "normalisation", "server", "workbench", "seeds")
-DIFFER = {"pixels": "pixel limits differ", "seeds": "seeds differ", "version of the scores": "versions of the scores differ", "template": "chat template differs"}
+DIFFER = {
+    "pixels": "pixel limits differ",
+    "seeds": "seeds differ",
+    "version of the scores": "versions of the scores differ",
+    "template": "chat template differs",
+}
 OWN = ("asked at", "made")  # every run has its own
 Told = Mapping[str, Any]
 
@@ -36,7 +42,9 @@ class Condition:
 
 
 def beside(path: Path) -> dict[str, Any]:
-    """The results.json in the folder of a file, such as its predictions; empty where there is none, or it is no table."""
+    """The results.json in the folder of a file, such as its predictions; empty where there is none, or it is
+    no table.
+    """
     try:
         return read_table(path.with_name(FILE), max_bytes=MAX_BYTES)
     except SftError:
@@ -45,17 +53,28 @@ def beside(path: Path) -> dict[str, Any]:
 
 def extras_of(told: Sequence[Told]) -> set[str]:
     """The scores that were asked for by name when these runs were evaluated."""
-    return {name for run in told for part in _table(run, "tasks").values() if isinstance(part, dict) for name in _table(part, "scores") if name in EXTRAS}
+    return {
+        name
+        for run in told
+        for part in _table(run, "tasks").values()
+        if isinstance(part, dict)
+        for name in _table(part, "scores")
+        if name in EXTRAS
+    }
 
 
 def of_folder(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
-    """What an evaluation left in `folder`, or `sft run` in those of its runs there; empty where it tells of no model."""
+    """What an evaluation left in `folder`, or `sft run` in those of its runs there; empty where it tells of
+    no model.
+    """
     paths = [folder / FILE] if len(names) == 1 else [folder / "scores" / Path(name).name / FILE for name in names]
     return [found if _table(found, "endpoint") else {} for found in map(beside, paths)]
 
 
 def data_of(told: Sequence[Told]) -> tuple[Path | None, str]:
-    """The data file that all runs were asked about, if it is still what it was then; else None, and what is the matter with it ("": nobody names one)."""
+    """The data file that all runs were asked about, if it is still what it was then; else None, and what is the matter
+    with it ("": nobody names one).
+    """
     why = ""
     for run in told:
         data = _table(run, "data")
@@ -72,16 +91,21 @@ def data_of(told: Sequence[Told]) -> tuple[Path | None, str]:
 
 
 def differences(names: Sequence[str], told: Sequence[Told], answers: Sequence[str] = ()) -> list[str]:
-    """What else than training may make the first run and the others differ; answers: the hash of each run's predictions."""
+    """What else than training may make the first run and the others differ; answers: the hash of each run's
+    predictions.
+    """
     found = _same(names, told, answers)
     first, *others = [(name, run) for name, run in zip(names, told, strict=True) if run] or [("", {})]
     for name, run in others:
         found += _data(first, (name, run))
         groups: dict[str, list[str]] = {}
-        here, there = dict(_leaves(first[1])), dict(_leaves(run))
+        here = dict(_leaves(first[1]))
+        there = dict(_leaves(run))
         for (kind, leaf), value in here.items():
             if (other := there.get((kind, leaf), value)) != value:
-                groups.setdefault(kind, []).append(f"{f'{leaf} ' if leaf else ''}{_text(value)} in {first[0]}, {_text(other)} in {name}")
+                groups.setdefault(kind, []).append(
+                    f"{f'{leaf} ' if leaf else ''}{_text(value)} in {first[0]}, {_text(other)} in {name}"
+                )
         for kind, texts in groups.items():
             more = f"; and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
             found.append(f"{DIFFER.get(kind, f'{kind} differs')}: {'; '.join(texts[:NAMED])}{more}")
@@ -94,8 +118,17 @@ def table(told: Sequence[Told]) -> tuple[Condition, ...]:
     found = []
     for name in dict.fromkeys(name for column in columns for name in column):
         values = tuple((column.get(name) or "–")[:LONGEST] for column in columns)
-        found.append(Condition(name, values, name not in OWN and len(set(values)) > 1))
-    versions = [{name: str(item.get("version")) for name, item in _table(run, "metrics").items() if isinstance(item, dict)} for run in told]
+        found.append(
+            Condition(
+                name,
+                values,
+                name not in OWN and len(set(values)) > 1,
+            )
+        )
+    versions = [
+        {name: str(item.get("version")) for name, item in _table(run, "metrics").items() if isinstance(item, dict)}
+        for run in told
+    ]
     for name in dict.fromkeys(name for run in versions for name in run):
         values = tuple(run.get(name, "–") for run in versions)
         if len(set(values)) > 1:
@@ -114,22 +147,37 @@ def _same(names: Sequence[str], told: Sequence[Told], answers: Sequence[str]) ->
     for place, run in enumerate(told):
         asked = _table(run, "endpoint")
         if asked.get("fingerprint"):
-            models.setdefault((str(asked.get("known_by")), str(asked["fingerprint"])), []).append(place)
-    found, said = [], set()
+            models.setdefault(
+                (str(asked.get("known_by")), str(asked["fingerprint"])),
+                [],
+            ).append(place)
+    found = []
+    said = set()
     for (known_by, mark), places in models.items():
         if len(places) > 1:
             said |= set(places)
-            who, model = _and([names[place] for place in places]), _table(told[places[0]], "endpoint").get("model")
+            who = _and([names[place] for place in places])
+            model = _table(told[places[0]], "endpoint").get("model")
             if known_by == "directory":
-                found.append(f"the same model answered in {who} ({_text(model)}, fingerprint {mark[:SHOWN]}): was the other one not served?")
+                found.append(
+                    f"the same model answered in {who} ({_text(model)}, fingerprint {mark[:SHOWN]}): was the other one"
+                    " not served?"
+                )
             elif known_by == "file":
                 found.append(f"{who} are scores of the same file of predictions ({_text(model)})")
             else:
-                found.append(f"the same served name in {who} ({_text(model)}): perhaps the same model; its files are not on this machine, so nobody can tell")
+                found.append(
+                    f"the same served name in {who} ({_text(model)}): perhaps the same model; its files are not on this"
+                    " machine, so nobody can tell"
+                )
     files: dict[str, list[int]] = {}
     for place, digest in enumerate(answers):
         files.setdefault(digest, []).append(place)
-    found += [f"{_and([names[place] for place in places])} have the same answers, to the byte" for places in files.values() if len(places) > 1 and not said.issuperset(places)]
+    found += [
+        f"{_and([names[place] for place in places])} have the same answers, to the byte"
+        for places in files.values()
+        if len(places) > 1 and not said.issuperset(places)
+    ]
     return found
 
 
@@ -139,14 +187,21 @@ def _and(names: Sequence[str]) -> str:
 
 def _data(first: tuple[str, Told], other: tuple[str, Told]) -> list[str]:
     """Other images under the same names, or another file."""
-    here, there = _table(first[1], "data"), _table(other[1], "data")
+    here = _table(first[1], "data")
+    there = _table(other[1], "data")
     if here.get("content") and there.get("content"):
         if here["content"] == there["content"]:
             return []
         if _table(first[1], "counts").get("in") == _table(other[1], "counts").get("in"):
-            return [f"the images differ: {first[0]} and {other[0]} were asked about other pictures under the same names (data.content in their {FILE})"]
+            return [
+                f"the images differ: {first[0]} and {other[0]} were asked about other pictures under the same names"
+                f" (data.content in their {FILE})"
+            ]
     if here.get("sha256") and there.get("sha256") and here["sha256"] != there["sha256"]:
-        return [f"data differs: {_text(here.get('path'))} ({_text(here['sha256'])}) in {first[0]}, {_text(there.get('path'))} ({_text(there['sha256'])}) in {other[0]}"]
+        return [
+            f"data differs: {_text(here.get('path'))} ({_text(here['sha256'])}) in {first[0]},"
+            f" {_text(there.get('path'))} ({_text(there['sha256'])}) in {other[0]}"
+        ]
     return []
 
 
@@ -164,7 +219,11 @@ def _leaves(run: Told) -> Iterator[tuple[tuple[str, str], Any]]:
     for name, part in _table(run, "sets").items():
         if isinstance(part, dict):
             for key in ("sampling", "rule"):
-                yield from (((f"set {name}", str(field)), item) for field, item in _table(part, key).items() if not isinstance(item, dict))
+                yield from (
+                    ((f"set {name}", str(field)), item)
+                    for field, item in _table(part, key).items()
+                    if not isinstance(item, dict)
+                )
             if part.get("sha256"):
                 yield (f"set {name}", "data"), part["sha256"]
 
@@ -174,7 +233,9 @@ def _lines(run: Told) -> Iterator[tuple[str, str]]:
     asked, pixels, template, data, git = (_table(run, key) for key in ("endpoint", "pixels", "template", "data", "git"))
     yield "model", _text(asked.get("model"))
     if asked.get("fingerprint"):
-        known = {"directory": "of its files", "name": "of what the server tells", "file": "of the predictions"}.get(str(asked.get("known_by")), "")
+        known = {"directory": "of its files", "name": "of what the server tells", "file": "of the predictions"}.get(
+            str(asked.get("known_by")), ""
+        )
         yield "fingerprint", f"{asked['fingerprint']}"[:16] + (f" ({known})" if known else "")
     yield "server", _text(run.get("server"))
     yield "asked at", _text(asked.get("url"))

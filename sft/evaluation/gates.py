@@ -6,8 +6,8 @@
     forgetting: {max_drop: 0.02, confident: true}
     lost: {max: 0}
 
-`confident: true` asks that the whole 95 % interval keeps the limit, not only the number: a gate that passes then has shown it, and
-one with too few samples fails. What has no data fails too: a gate that was not measured was not kept.
+`confident: true` asks that the whole 95 % interval keeps the limit, not only the number: a gate that passes then has
+shown it, and one with too few samples fails. What has no data fails too: a gate that was not measured was not kept.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sft import yaml_plain
 from sft.errors import ProblemsFound, UsageError
 from sft.evaluation.compare import Comparison, Line
-from sft.evaluation.sample_scores import HAS, HEADLINE, SCORES
+from sft.evaluation.scores import HAS, HEADLINE, SCORES
 from sft.evaluation.slices import DIMENSIONS
 from sft.evaluation.statistics import FEW
-from sft.jsonl import read_bounded
+from sft.files import plain_yaml, read_bounded
 
 MAX_BYTES = 1 << 20
 TASKS = tuple(HEADLINE)
@@ -84,11 +83,15 @@ class Outcome:
 
 
 def load_gates(path: Path) -> dict[str, Gate]:
-    """The gates of a file. UsageError that names every fault: no such file, unknown keys with suggestions, limits of the wrong type or that no score can reach, none at all."""
+    """The gates of a file. UsageError that names every fault: no such file, unknown keys with suggestions, limits of
+    the wrong type or that no score can reach, none at all.
+    """
     try:
-        values = yaml_plain.load(read_bounded(path, max_bytes=MAX_BYTES).decode())
+        values = plain_yaml.load(read_bounded(path, max_bytes=MAX_BYTES).decode())
     except ProblemsFound as error:
-        raise UsageError(error.message, where=str(path), hint="eval/gates/ci.yaml is an example of such a file") from error
+        raise UsageError(
+            error.message, where=str(path), hint="eval/gates/ci.yaml is an example of such a file"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise UsageError(f"not YAML: {error}", where=str(path)) from error
     if not isinstance(values, dict) or not values:
@@ -101,7 +104,14 @@ def load_gates(path: Path) -> dict[str, Gate]:
         except ValueError as error:
             faults.append(f"{key}: {error}")
     if faults:
-        raise UsageError("; ".join(faults), where=str(path), hint=f"gates: lost, forgetting, or [task.|slice=value.]metric; tasks: {', '.join(TASKS)}; metrics: {', '.join(SCORES)}")
+        raise UsageError(
+            "; ".join(faults),
+            where=str(path),
+            hint=(
+                f"gates: lost, forgetting, or [task.|slice=value.]metric; tasks: {', '.join(TASKS)}; metrics:"
+                f" {', '.join(SCORES)}"
+            ),
+        )
     return gates
 
 
@@ -111,7 +121,11 @@ def _gate(key: str, limits: Any) -> Gate:
     model = _SPECIAL.get(key, MetricGate)
     if model is MetricGate:
         scope, name, metric = parse_key(key)
-        _known(metric, [*SCORES, *_SPECIAL] if scope == "all" else SCORES, "metric")
+        _known(
+            metric,
+            [*SCORES, *_SPECIAL] if scope == "all" else SCORES,
+            "metric",
+        )
         if scope == "task":
             _known(name, TASKS, "task")
         elif scope != "all":
@@ -119,7 +133,12 @@ def _gate(key: str, limits: Any) -> Gate:
     for given in limits:
         _known(str(given), model.model_fields, "limit")
     try:
-        gate = model.model_validate({name: float(value) if type(value) is int and model is not LostGate else value for name, value in limits.items()})
+        gate = model.model_validate(
+            {
+                name: float(value) if type(value) is int and model is not LostGate else value
+                for name, value in limits.items()
+            }
+        )
     except OverflowError:
         raise ValueError("a number that no score can reach") from None
     except ValidationError as error:
@@ -131,27 +150,44 @@ def _gate(key: str, limits: Any) -> Gate:
 
 
 def _shown(value: object) -> str:
-    return repr(value)[:80] if value is None or isinstance(value, (str, float, bool)) else f"a {type(value).__name__}" if isinstance(value, (list, dict)) else str(value)[:80]
+    return (
+        repr(value)[:80]
+        if value is None or isinstance(value, (str, float, bool))
+        else f"a {type(value).__name__}"
+        if isinstance(value, (list, dict))
+        else str(value)[:80]
+    )
 
 
 def _in_words(fault: Any) -> str:
     """What pydantic found, as the other messages are written."""
-    name, kind, given = str(fault["loc"][0]) if fault["loc"] else "", str(fault["type"]), fault["input"]
+    name = str(fault["loc"][0]) if fault["loc"] else ""
+    kind = str(fault["type"])
+    given = fault["input"]
     if kind == "missing":
         return f"{name} is missing"
     if kind == "value_error":
         return str(fault["msg"]).removeprefix("Value error, ")
     expected = {
-        "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number", "finite_number": "a finite number", "bool_type": "true or false",
-        "greater_than_equal": f"{fault.get('ctx', {}).get('ge')} or more", "list_type": "a list of tasks", "too_short": "at least one task", "string_type": "the name of a task",
-    }.get(kind, "something else")  # fmt: skip
+        "int_type": "a whole number",
+        "int_from_float": "a whole number",
+        "float_type": "a number",
+        "finite_number": "a finite number",
+        "bool_type": "true or false",
+        "greater_than_equal": f"{fault.get('ctx', {}).get('ge')} or more",
+        "list_type": "a list of tasks",
+        "too_short": "at least one task",
+        "string_type": "the name of a task",
+    }.get(kind, "something else")
     return f"{name} must be {expected}, found {_shown(given)}"
 
 
 def _possible(key: str, gate: Gate) -> None:
     """ValueError where no score can ever keep or break a limit: 80 is meant as 0.8, and a table has no CER."""
     if isinstance(gate, ForgettingGate) and gate.max_drop > 1:
-        raise ValueError(f"max_drop {gate.max_drop:g} is more than a score can lose; scores are fractions{_fraction(gate.max_drop)}")
+        raise ValueError(
+            f"max_drop {gate.max_drop:g} is more than a score can lose; scores are fractions{_fraction(gate.max_drop)}"
+        )
     if not isinstance(gate, MetricGate):
         return
     scope, name, metric = parse_key(key)
@@ -161,12 +197,17 @@ def _possible(key: str, gate: Gate) -> None:
     bounded = SCORES[metric].kind in ("share", "bounded")
     for limit, value in (("max", gate.max), ("min", gate.min)):
         if value is not None and (value < 0 or (bounded and value > 1)):
-            raise ValueError(f"{limit} {value:g}: {metric} is {'between 0 and 1' if bounded else 'never below 0'}{_fraction(value)}")
+            raise ValueError(
+                f"{limit} {value:g}: {metric} is {'between 0 and 1' if bounded else 'never below 0'}{_fraction(value)}"
+            )
     for limit, value in (("max_delta", gate.max_delta), ("min_delta", gate.min_delta)):
         if value is not None and bounded and abs(value) > 1:
-            raise ValueError(f"{limit} {value:g}: {metric} is between 0 and 1, so it cannot change by more than 1{_fraction(value)}")
+            raise ValueError(
+                f"{limit} {value:g}: {metric} is between 0 and 1, so it cannot change by more than 1{_fraction(value)}"
+            )
     for low, high in (("min", "max"), ("min_delta", "max_delta")):
-        least, most = getattr(gate, low), getattr(gate, high)
+        least = getattr(gate, low)
+        most = getattr(gate, high)
         if least is not None and most is not None and least > most:
             raise ValueError(f"{low} {least:g} is above {high} {most:g}, which nothing can keep")
 
@@ -199,7 +240,10 @@ def judge(gates: dict[str, Gate], found: Comparison) -> list[Outcome]:
     outcomes: list[Outcome] = []
     for key, gate in gates.items():
         if isinstance(gate, LostGate):
-            outcomes += [Outcome(key, run.name, run.lost <= gate.max, run.lost, f"{run.lost} lost, at most {gate.max}") for run in found.runs]
+            outcomes += [
+                Outcome(key, run.name, run.lost <= gate.max, run.lost, f"{run.lost} lost, at most {gate.max}")
+                for run in found.runs
+            ]
         elif isinstance(gate, ForgettingGate):
             outcomes += _forgetting(key, gate, found)
         else:
@@ -214,20 +258,41 @@ def _metric(key: str, gate: MetricGate, found: Comparison) -> Iterator[Outcome]:
         yield from (Outcome(key, run, False, None, f"no data: {_missing(key, found)}") for run in judged)
         return
     few = _few(line)
-    scores, deltas = {score.run: score for score in line.scores}, {delta.run: delta for delta in line.deltas}
+    scores = {score.run: score for score in line.scores}
+    deltas = {delta.run: delta for delta in line.deltas}
     for run in judged:
         score = scores[run]
         high = float("inf") if score.high is None else score.high
         if gate.max is not None:
-            yield _held(key, run, score.value, (score.low, high), "at most", gate.max, gate.confident, few=few)
+            yield _held(
+                key,
+                run,
+                score.value,
+                (score.low, high),
+                "at most",
+                gate.max,
+                gate.confident,
+                few=few,
+            )
         if gate.min is not None:
-            yield _held(key, run, score.value, (score.low, high), "at least", gate.min, gate.confident, few=few)
+            yield _held(
+                key,
+                run,
+                score.value,
+                (score.low, high),
+                "at least",
+                gate.min,
+                gate.confident,
+                few=few,
+            )
         for limit, word in ((gate.max_delta, "at most"), (gate.min_delta, "at least")):
             if limit is not None and run not in deltas:
                 yield Outcome(key, run, False, None, "no data: a difference needs a second run")
             elif limit is not None:
                 delta = deltas[run]
-                yield _held(f"{key} delta", run, delta.value, (delta.low, delta.high), word, limit, gate.confident, few=few)
+                yield _held(
+                    f"{key} delta", run, delta.value, (delta.low, delta.high), word, limit, gate.confident, few=few
+                )
 
 
 def _line(key: str, found: Comparison) -> Line | None:
@@ -248,17 +313,29 @@ def _missing(key: str, found: Comparison) -> str:
         names = list(dict.fromkeys(line.name for line in lines))
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         close = get_close_matches(name, names, n=1)
-        there = f"; {f'did you mean {close[0]!r} ? ' if close else ''}there are: {', '.join(names[:NAMED])}{more}" if names else f"; nothing is sliced by {scope} here"
+        there = (
+            f"; {f'did you mean {close[0]!r} ? ' if close else ''}there are: {', '.join(names[:NAMED])}{more}"
+            if names
+            else f"; nothing is sliced by {scope} here"
+        )
         return f"no slice {scope}={name}{there}"
     has = [line.metric for line in lines if line.name == name]
-    return "no sample has this score" + (f"; {f'{scope}={name}' if scope in DIMENSIONS else name or 'all samples'} have: {', '.join(has)}" if has else "")
+    return "no sample has this score" + (
+        f"; {f'{scope}={name}' if scope in DIMENSIONS else name or 'all samples'} have: {', '.join(has)}" if has else ""
+    )
 
 
 def _forgetting(key: str, gate: ForgettingGate, found: Comparison) -> Iterator[Outcome]:
     rows = [row for row in found.forgetting if gate.tasks is None or row.task in gate.tasks]
     missing: Sequence[str] = [task for task in gate.tasks or () if task not in {row.task for row in rows}]
     for task in missing:
-        yield Outcome(f"{key} {task}", found.runs[-1].name, False, None, "no data for this task")
+        yield Outcome(
+            f"{key} {task}",
+            found.runs[-1].name,
+            False,
+            None,
+            "no data for this task",
+        )
     if not found.forgetting:
         yield Outcome(key, found.runs[0].name, False, None, "no data: forgetting needs a second run")
     for row in rows:
@@ -266,7 +343,17 @@ def _forgetting(key: str, gate: ForgettingGate, found: Comparison) -> Iterator[O
         if row.drop is None or row.drop_low is None or row.drop_high is None:
             yield Outcome(name, row.run, False, None, "no data for this task")
         else:
-            yield _held(name, row.run, row.drop, (row.drop_low, row.drop_high), "at most", gate.max_drop, gate.confident, what="drop ", few=_few(found.line("task", row.task, row.metric)))
+            yield _held(
+                name,
+                row.run,
+                row.drop,
+                (row.drop_low, row.drop_high),
+                "at most",
+                gate.max_drop,
+                gate.confident,
+                what="drop ",
+                few=_few(found.line("task", row.task, row.metric)),
+            )
 
 
 def _few(line: Line | None) -> int:
@@ -274,9 +361,33 @@ def _few(line: Line | None) -> int:
     return line.independent if line and line.few else 0
 
 
-def _held(gate: str, run: str, value: float, limits: tuple[float, float], word: str, limit: float, confident: bool, *, few: int, what: str = "") -> Outcome:
+def _held(
+    gate: str,
+    run: str,
+    value: float,
+    limits: tuple[float, float],
+    word: str,
+    limit: float,
+    confident: bool,
+    *,
+    few: int,
+    what: str = "",
+) -> Outcome:
     far = (limits[1] if word == "at most" else limits[0]) if confident else value
     passed = (far <= limit if word == "at most" else far >= limit) and not (confident and few)
     shown = f"{what}{value:.4f} [{limits[0]:.4f}, {limits[1]:.4f}]"
-    asked = (" for the whole interval" + (f", which {few} independent samples cannot show ({FEW} are needed)" if few else "")) if confident else ""
-    return Outcome(gate, run, passed, value, f"{shown}, {word} {limit:g}{asked}")
+    asked = (
+        (
+            " for the whole interval"
+            + (f", which {few} independent samples cannot show ({FEW} are needed)" if few else "")
+        )
+        if confident
+        else ""
+    )
+    return Outcome(
+        gate,
+        run,
+        passed,
+        value,
+        f"{shown}, {word} {limit:g}{asked}",
+    )

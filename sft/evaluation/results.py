@@ -1,8 +1,9 @@
-"""results.json: the numbers of one run and everything that decides them, typed; the schema is published in `sft/schema/`.
+"""results.json: the numbers of one run and everything that decides them, typed; the schema is published in
+`sft/schema/`.
 
-in = scored + lost, for the run, each task and each set. A score is over the samples that have an answer; `complete` says whether
-that is all of them, and `lost` why not. Two runs may be compared where data.content, sampling, normalisation and the versions
-of the metrics are the same.
+in = scored + lost, for the run, each task and each set. A score is over the samples that have an answer; `complete`
+says whether that is all of them, and `lost` why not. Two runs may be compared where data.content, sampling,
+normalisation and the versions of the metrics are the same.
 """
 
 from __future__ import annotations
@@ -22,14 +23,11 @@ import msgspec
 
 from sft import __version__
 from sft.errors import SftError, UsageError
-from sft.evaluation.client import LOST, Sampling
-from sft.evaluation.sample_scores import SCORES, Pair, pairs_of, task_of, totals
-from sft.evaluation.score import score
-from sft.evaluation.servers import Served, Server
-from sft.jsonl import sha256
-from sft.metrics import METRICS
-from sft.metrics.text import RAW
-from sft.tokens import pixel_limits
+from sft.evaluation.scores import SCORES, Pair, pairs_of, score, task_of, totals
+from sft.files import sha256
+from sft.inference import LOST, Sampling, Served, Server
+from sft.metrics import METRICS, text
+from sft.models import pixel_limits
 from sft.types import Prediction
 
 Format = Literal["sft.results/1"]
@@ -47,7 +45,7 @@ class Counts(msgspec.Struct):
 
 
 class LostReason(msgspec.Struct):
-    """Why answers are missing: a code of `sft.evaluation.client.LOST`, how often, and what was seen the first time."""
+    """Why answers are missing: a code of `sft.inference.client.LOST`, how often, and what was seen the first time."""
 
     code: str
     meaning: str
@@ -56,7 +54,10 @@ class LostReason(msgspec.Struct):
 
 
 class Part(msgspec.Struct):
-    """The samples of one task, or of one set. scores: of the set of samples, as `metrics` defines them; unscored: why there are none."""
+    """The samples of one task, or of one set.
+
+    scores: of the set of samples, as `metrics` defines them; unscored: why there are none.
+    """
 
     counts: Counts
     scores: dict[str, float]
@@ -73,7 +74,10 @@ class SetPart(Part):
 
 
 class MetricInfo(msgspec.Struct):
-    """How to read one score. higher_is_better: None where neither is, as of a length. signature: what to quote beside the number."""
+    """How to read one score.
+
+    higher_is_better: None where neither is, as of a length. signature: what to quote beside the number.
+    """
 
     version: str
     definition: str
@@ -82,7 +86,9 @@ class MetricInfo(msgspec.Struct):
 
 
 class Pixels(msgspec.Struct):
-    """Limits of the size that images are brought to; None: not known. origin: "request", "model directory" or "server"."""
+    """Limits of the size that images are brought to; None: not known. origin: "request", "model directory" or
+    "server".
+    """
 
     min: int | None
     max: int | None
@@ -90,7 +96,9 @@ class Pixels(msgspec.Struct):
 
 
 class Asked(msgspec.Struct):
-    """Who was asked. fingerprint stands for the model; known_by: "directory" (its files), "name" (what the server tells) or "file"."""
+    """Who was asked. fingerprint stands for the model; known_by: "directory" (its files), "name" (what the server
+    tells) or "file".
+    """
 
     url: str
     model: str
@@ -110,21 +118,27 @@ class Data(msgspec.Struct):
 
 
 class Template(msgspec.Struct):
-    """The chat template: SHA-256 of its text, and who told it; of a server that tells only the "token ids" of a question: of these. Empty where nobody did."""
+    """The chat template: SHA-256 of its text, and who told it; of a server that tells only the "token ids" of a
+    question: of these. Empty where nobody did.
+    """
 
     sha256: str
     origin: Literal["", "model directory", "server", "token ids"]
 
 
 class Git(msgspec.Struct):
-    """A repository: `git` that of the current directory, `workbench_git` the one that this program was run from, if it was."""
+    """A repository: `git` that of the current directory, `workbench_git` the one that this program was run from, if it
+    was.
+    """
 
     commit: str
     dirty: bool
 
 
 class Timing(msgspec.Struct):
-    """Seconds of the requests that gave an answer (with those of earlier runs that were kept), and how many were needed this time."""
+    """Seconds of the requests that gave an answer (with those of earlier runs that were kept), and how many were
+    needed this time.
+    """
 
     p50: float
     p95: float
@@ -135,7 +149,10 @@ class Timing(msgspec.Struct):
 
 
 class Results(msgspec.Struct):
-    """The content of results.json. `scores`: all samples read as text, whatever their task; `tasks`: each by its own measure."""
+    """The content of results.json.
+
+    `scores`: all samples read as text, whatever their task; `tasks`: each by its own measure.
+    """
 
     format: Format
     name: str
@@ -168,46 +185,110 @@ class Results(msgspec.Struct):
 
 def schema() -> dict[str, Any]:
     """JSON Schema of results.json, as `sft/schema/results.schema.json` publishes it."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "results.json of sft eval", **msgspec.json.schema(Results)}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "results.json of sft eval",
+        **msgspec.json.schema(Results),
+    }
 
 
 def build(
-    preds: Sequence[Prediction], *, data: Data, endpoint: Asked, sampling: Sampling | None, pixels: Pixels | None = None, template: Template | None = None, server: str = "",
-    name: str = "", suite: str = "", sets: Mapping[str, SetPart] | None = None, set_of: Mapping[int, str] | None = None, stopped: str = "",
-    timing: Timing | None = None, turns_not_scored: int = 0, seeds: Mapping[str, int] | None = None, conditions: Mapping[str, Any] | None = None,
-    created: datetime | None = None, pairs: Pairs | None = None,
-) -> Results:  # fmt: skip
-    """Score and describe. set_of: line → set; sets: what is known of each, whose scores are filled in here. pairs: of `scored`, if the caller has them.
+    preds: Sequence[Prediction],
+    *,
+    data: Data,
+    endpoint: Asked,
+    sampling: Sampling | None,
+    pixels: Pixels | None = None,
+    template: Template | None = None,
+    server: str = "",
+    name: str = "",
+    suite: str = "",
+    sets: Mapping[str, SetPart] | None = None,
+    set_of: Mapping[int, str] | None = None,
+    stopped: str = "",
+    timing: Timing | None = None,
+    turns_not_scored: int = 0,
+    seeds: Mapping[str, int] | None = None,
+    conditions: Mapping[str, Any] | None = None,
+    created: datetime | None = None,
+    pairs: Pairs | None = None,
+) -> Results:
+    """Score and describe. set_of: line → set; sets: what is known of each, whose scores are filled in here. pairs: of
+    `scored`, if the caller has them.
 
     ProblemsFound: no predictions. EngineError: all of them are lost.
     """
     known, unscored = pairs or scored(preds)
     overall = score(preds, known)
     numbers = asdict(overall)
-    n, lost = numbers.pop("n"), numbers.pop("lost")
+    n = numbers.pop("n")
+    lost = numbers.pop("lost")
     rows = list(zip(preds, known, strict=True))
     by_set = set_of or {}
     parts = dict(sets or {})
     for label, part in parts.items():
-        found = _part([row for row in rows if by_set.get(row[0].id) == label], unscored, part.rule.get("metrics") or ())
+        found = _part(
+            [row for row in rows if by_set.get(row[0].id) == label],
+            unscored,
+            part.rule.get("metrics") or (),
+        )
         part.counts, part.scores, part.unscored = found.counts, found.scores, found.unscored
     moment = (created or datetime.now(timezone.utc)).astimezone(timezone.utc)
     return Results(
-        format=FORMAT, name=name or endpoint.model, suite=suite, complete=overall.complete, counts=Counts(n + lost, n, lost), scores=numbers,
-        tasks={task: _part([row for row in rows if task_of(row[0].prompt) == task], unscored) for task in dict.fromkeys(task_of(pred.prompt) for pred in preds)},
-        sets=parts, lost=_lost(preds), lost_because=Counter(pred.error for pred in preds if pred.error).most_common(3), turns_not_scored=turns_not_scored, stopped=stopped,
+        format=FORMAT,
+        name=name or endpoint.model,
+        suite=suite,
+        complete=overall.complete,
+        counts=Counts(n + lost, n, lost),
+        scores=numbers,
+        tasks={
+            task: _part([row for row in rows if task_of(row[0].prompt) == task], unscored)
+            for task in dict.fromkeys(task_of(pred.prompt) for pred in preds)
+        },
+        sets=parts,
+        lost=_lost(preds),
+        lost_because=Counter(pred.error for pred in preds if pred.error).most_common(3),
+        turns_not_scored=turns_not_scored,
+        stopped=stopped,
         metrics=_metrics(),
-        normalisation=RAW, sampling={key: value for key, value in asdict(sampling).items() if not key.endswith("_pixels")} if sampling else {},
-        pixels=pixels or Pixels(None, None, "server"), template=template or Template("", ""), endpoint=endpoint, server=server, data=data,
-        workbench=__version__, git=git(Path.cwd()), workbench_git=git(Path(__file__).parent),
-        seeds=dict(seeds or {}), timing=timing, created=moment.isoformat(timespec="seconds"), conditions=dict(conditions or {}),
-    )  # fmt: skip
+        normalisation=text.RAW,
+        sampling=(
+            {key: value for key, value in asdict(sampling).items() if not key.endswith("_pixels")} if sampling else {}
+        ),
+        pixels=pixels or Pixels(None, None, "server"),
+        template=template or Template("", ""),
+        endpoint=endpoint,
+        server=server,
+        data=data,
+        workbench=__version__,
+        git=git(Path.cwd()),
+        workbench_git=git(Path(__file__).parent),
+        seeds=dict(seeds or {}),
+        timing=timing,
+        created=moment.isoformat(timespec="seconds"),
+        conditions=dict(conditions or {}),
+    )
 
 
 def _metrics() -> dict[str, MetricInfo]:
-    found = {label: MetricInfo(item.version, item.definition, item.higher_is_better, "; ".join(METRICS[name].signature for name in item.metrics)) for label, item in SCORES.items()}
+    found = {
+        label: MetricInfo(
+            item.version,
+            item.definition,
+            item.higher_is_better,
+            "; ".join(METRICS[name].signature for name in item.metrics),
+        )
+        for label, item in SCORES.items()
+    }
     cer = METRICS["cer"]
-    return found | {"cer_mean": MetricInfo(cer.version, "mean of the samples' cer", cer.higher_is_better, cer.signature.replace(cer.corpus.replace(" ", ""), "mean"))}
+    return found | {
+        "cer_mean": MetricInfo(
+            cer.version,
+            "mean of the samples' cer",
+            cer.higher_is_better,
+            cer.signature.replace(cer.corpus.replace(" ", ""), "mean"),
+        )
+    }
 
 
 def as_json(results: Results) -> dict[str, Any]:
@@ -217,7 +298,9 @@ def as_json(results: Results) -> dict[str, Any]:
 
 
 def scored(preds: Sequence[Prediction], extras: Collection[str] = ()) -> Pairs:
-    """The scores of each sample, and tasks that cannot be scored here with the reason; those are left out, not zero. extras: as of `pairs_of`."""
+    """The scores of each sample, and tasks that cannot be scored here with the reason; those are left out, not zero.
+    extras: as of `pairs_of`.
+    """
     try:
         return pairs_of(preds, extras=extras), {}
     except UsageError as error:  # a library for charts is missing
@@ -226,11 +309,19 @@ def scored(preds: Sequence[Prediction], extras: Collection[str] = ()) -> Pairs:
         return [next(scored) if pred else None for pred in rest], {"chart": str(error)}
 
 
-def _part(rows: Sequence[tuple[Prediction, dict[str, Pair] | None]], unscored: Mapping[str, str], wanted: Sequence[str] = ()) -> Part:
+def _part(
+    rows: Sequence[tuple[Prediction, dict[str, Pair] | None]], unscored: Mapping[str, str], wanted: Sequence[str] = ()
+) -> Part:
     lost = sum(bool(pred.error) for pred, _ in rows)
     scores = {name: value for name, value in totals(pair for _, pair in rows).items() if not wanted or name in wanted}
-    why = next((unscored[task] for task in dict.fromkeys(task_of(pred.prompt) for pred, _ in rows) if task in unscored), "")
-    return Part(Counts(len(rows), len(rows) - lost, lost), scores, why)
+    why = next(
+        (unscored[task] for task in dict.fromkeys(task_of(pred.prompt) for pred, _ in rows) if task in unscored), ""
+    )
+    return Part(
+        Counts(len(rows), len(rows) - lost, lost),
+        scores,
+        why,
+    )
 
 
 def _lost(preds: Sequence[Prediction]) -> list[LostReason]:
@@ -243,7 +334,15 @@ def asked(served: Served) -> Asked:
     """The servers as results.json names them, without passwords."""
     first = served.endpoint
     urls = [server.endpoint.public for server in served.servers]
-    return Asked(first.public, first.model or "", first.kind, urls, served.fingerprint, "directory" if served.known_by == "directory" else "name", served.servers[0].record)
+    return Asked(
+        first.public,
+        first.model or "",
+        first.kind,
+        urls,
+        served.fingerprint,
+        "directory" if served.known_by == "directory" else "name",
+        served.servers[0].record,
+    )
 
 
 def versions(served: Served) -> str:
@@ -258,17 +357,26 @@ def pixels_of(sampling: Sampling, directory: Path | None) -> Pixels:
         with suppress(SftError, OSError):
             low, high = pixel_limits(directory)
     if sampling.min_pixels or sampling.max_pixels:
-        return Pixels(sampling.min_pixels or low, sampling.max_pixels or high, "request")
+        return Pixels(
+            sampling.min_pixels or low,
+            sampling.max_pixels or high,
+            "request",
+        )
     return Pixels(low, high, "model directory" if high else "server")
 
 
 def template_of(directory: Path | None, server: Server) -> Template:
-    """Hash of the chat template of a model directory, else of what the server tells: the template, or what comes of it."""
+    """Hash of the chat template of a model directory, else of what the server tells: the template, or what comes of
+    it.
+    """
     path = directory / "chat_template.jinja" if directory else None
     if path and path.is_file():
         return Template(sha256(path), "model directory")
     if server.chat_template:
-        return Template(hashlib.sha256(server.chat_template.encode()).hexdigest(), "server")
+        return Template(
+            hashlib.sha256(server.chat_template.encode()).hexdigest(),
+            "server",
+        )
     return Template(server.probed, "token ids" if server.probed else "")
 
 
@@ -278,16 +386,32 @@ def timing_of(preds: Sequence[Prediction], *, asked: int, kept: int, retries: in
     if not seconds:
         return None
     cuts = quantiles(seconds, n=20, method="inclusive") if len(seconds) > 1 else seconds * 19
-    return Timing(round(cuts[9], 4), round(cuts[18], 4), round(seconds[-1], 4), asked, kept, retries)
+    return Timing(
+        round(cuts[9], 4),
+        round(cuts[18], 4),
+        round(seconds[-1], 4),
+        asked,
+        kept,
+        retries,
+    )
 
 
 def git(folder: Path) -> Git | None:
     """The commit of the repository that `folder` lies in; None where it lies in none, or there is no git."""
+
     def run(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=GIT_SECONDS, check=True, encoding="utf-8", errors="replace")
+        done = subprocess.run(
+            ["git", *words],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=GIT_SECONDS,
+            check=True,
+            encoding="utf-8",
+            errors="replace",
+        )
         return done.stdout.strip()
 
     with suppress(OSError, subprocess.SubprocessError):
         return Git(run("rev-parse", "HEAD"), bool(run("status", "--porcelain", "--untracked-files=no")))
     return None
-

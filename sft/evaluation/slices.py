@@ -18,20 +18,30 @@ from typing import Any
 import msgspec
 
 from sft.errors import ProblemsFound
-from sft.evaluation.sample_scores import task_of
+from sft.evaluation.scores import task_of
+from sft.files import bounded_lines, open_input
 from sft.images import ImageProblem, probe
-from sft.jsonl import bounded_lines, open_input
-from sft.markup.text import scripts
+from sft.markup import scripts
 from sft.types import Sample, Task
 
-_ITS_PLACE = re.compile(r"(?::\d+)?(?:#.*)?\Z", re.DOTALL)  # of labels.txt:12#3 or synth:table:0:12: what the converter says of one row alone
+_ITS_PLACE = re.compile(
+    r"(?::\d+)?(?:#.*)?\Z", re.DOTALL
+)  # of labels.txt:12#3 or synth:table:0:12: what the converter says of one row alone
 DIMENSIONS = ("source", "script", "length", "size", "group")
 MOST = 50  # slices of one dimension, the largest ones
 FEWEST = 10  # samples of a slice
 LENGTHS = {  # code points of the truth: where the buckets begin
-    "ocr": (0, 11, 31, 101, 301), "table": (0, 201, 501, 1001, 3001), "formula": (0, 31, 101, 301), "chart": (0, 101, 301, 1001),
-}  # fmt: skip
-SIZES = (("below 0.05 MP", 0), ("0.05 to 0.25 MP", 50_000), ("0.25 to 1 MP", 250_000), ("from 1 MP", 1_000_000))  # pixels of the image
+    "ocr": (0, 11, 31, 101, 301),
+    "table": (0, 201, 501, 1001, 3001),
+    "formula": (0, 31, 101, 301),
+    "chart": (0, 101, 301, 1001),
+}
+SIZES = (
+    ("below 0.05 MP", 0),
+    ("0.05 to 0.25 MP", 50_000),
+    ("0.25 to 1 MP", 250_000),
+    ("from 1 MP", 1_000_000),
+)  # pixels of the image
 SOURCE_KEYS = ("source", "dataset")  # of `meta`, or of the row itself
 _TOKENS = re.compile(r"<[^<>]{0,40}>")
 
@@ -65,8 +75,14 @@ def read_rows(path: Path) -> dict[int, Row]:
                 raw = msgspec.json.decode(line)
                 sample = msgspec.convert(raw, Sample)
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                raise ProblemsFound(f"not a sample: {error}", where=f"{path}:{number}", hint=f"run `sft validate {path}`") from error
-            rows[number] = Row(sample, _ITS_PLACE.sub("", _said(raw, SOURCE_KEYS)), _said(raw, ("group",)))
+                raise ProblemsFound(
+                    f"not a sample: {error}", where=f"{path}:{number}", hint=f"run `sft validate {path}`"
+                ) from error
+            rows[number] = Row(
+                sample,
+                _ITS_PLACE.sub("", _said(raw, SOURCE_KEYS)),
+                _said(raw, ("group",)),
+            )
     return rows
 
 
@@ -75,7 +91,10 @@ def _said(raw: dict[str, Any], keys: Sequence[str]) -> str:
     meta = raw.get("meta")
     for place in (meta, raw):
         for key in keys:
-            if isinstance(place, dict) and isinstance(value := place.get(key), (str, int)):
+            if isinstance(place, dict) and isinstance(
+                value := place.get(key),
+                (str, int),
+            ):
                 return str(value)
     return ""
 
@@ -83,11 +102,15 @@ def _said(raw: dict[str, Any], keys: Sequence[str]) -> str:
 def facts(*, prompt: str, ref: str, image: str, row: Row | None = None, base: Path | None = None) -> Facts:
     """Of one sample. row: of the data file, for source and group. base: folder that images count from, for their size.
 
-    The source is what `meta` says, else the folder of the image. The script is that of most letters of the truth, tags and tokens left out;
-    where there are only digits, that of the digits if they are a script's own (২৩: Bengali, 23: no letters).
+    The source is what `meta` says, else the folder of the image. The script is that of most letters of the truth, tags
+    and tokens left out; where there are only digits, that of the digits if they are a script's own (২৩: Bengali, 23: no
+    letters).
     """
     task = task_of(prompt)
-    found = {"source": (row.source if row else "") or str(PurePosixPath(image).parent), "length": f"{_length(task, len(ref))}"}
+    found = {
+        "source": (row.source if row else "") or str(PurePosixPath(image).parent),
+        "length": f"{_length(task, len(ref))}",
+    }
     if task != Task.FORMULA.value:  # whose letters are mostly names of commands
         text = _TOKENS.sub(" ", ref)
         found["script"] = next(iter(scripts(text)), "") or _script_of_digits(text) or "no letters"
@@ -99,17 +122,28 @@ def facts(*, prompt: str, ref: str, image: str, row: Row | None = None, base: Pa
 
 
 def _script_of_digits(text: str) -> str:
-    """"Bengali" of ২৩; "" where there are none but those that everybody uses."""
-    counts = Counter(name for character in text if not character.isascii() and character.isdecimal() and (name := _digit(unicodedata.name(character, ""))))
+    """ "Bengali" of ২৩; "" where there are none but those that everybody uses."""
+    counts = Counter(
+        name
+        for character in text
+        if not character.isascii() and character.isdecimal() and (name := _digit(unicodedata.name(character, "")))
+    )
     return counts.most_common(1)[0][0] if counts else ""
 
 
 def _digit(name: str) -> str:
-    """BENGALI DIGIT TWO → Bengali; as the letters of that script are called, which EXTENDED ARABIC-INDIC DIGIT TWO is no name of."""
+    """BENGALI DIGIT TWO → Bengali; as the letters of that script are called, which EXTENDED ARABIC-INDIC DIGIT TWO is
+    no name of.
+    """
     script, mark, _ = name.partition(" DIGIT ")
     if not mark or script.startswith(("FULLWIDTH", "MATHEMATICAL", "SEGMENTED", "OUTLINED")):
         return ""
-    return {"ARABIC-INDIC": "Arabic", "EXTENDED ARABIC-INDIC": "Arabic", "ORIYA": "Odia", "MYANMAR SHAN": "Myanmar"}.get(script, script.title())
+    return {
+        "ARABIC-INDIC": "Arabic",
+        "EXTENDED ARABIC-INDIC": "Arabic",
+        "ORIYA": "Odia",
+        "MYANMAR SHAN": "Myanmar",
+    }.get(script, script.title())
 
 
 def _length(task: str, count: int) -> str:
@@ -128,7 +162,9 @@ def _size(path: Path) -> str:
 
 
 def members(known: Sequence[Facts]) -> dict[tuple[str, str], list[int]]:
-    """(dimension, value) → places of its samples, in the order of DIMENSIONS, the largest first; what is no slicing is left out."""
+    """(dimension, value) → places of its samples, in the order of DIMENSIONS, the largest first; what is no slicing is
+    left out.
+    """
     found: dict[tuple[str, str], list[int]] = {}
     for dimension in DIMENSIONS:
         counts = Counter(value for fact in known if (value := fact.slices.get(dimension)) is not None)

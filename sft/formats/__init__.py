@@ -4,9 +4,28 @@ from __future__ import annotations
 
 import importlib
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 from sft.errors import UsageError
 from sft.formats.base import Format
+from sft.lazy import names_of
+
+if TYPE_CHECKING:
+    from sft.formats.base import Format, HubRow, Item, Options, Picture, Read, Reject
+    from sft.formats.shared.conversations import to_messages
+else:
+    __getattr__ = names_of(__name__)
+
+__all__ = [
+    "Format",
+    "HubRow",
+    "Item",
+    "Options",
+    "Picture",
+    "Read",
+    "Reject",
+    "to_messages",
+]
 
 # name as users type it → module under sft/formats that holds its FORMAT; imported when it is used
 FORMATS: dict[str, str] = {
@@ -39,12 +58,42 @@ FORMATS: dict[str, str] = {
 
 # what people call a format that has another name here; only suggested
 ALIASES = {
-    "parquet": "hf", "huggingface": "hf", "hugging-face": "hf", "datasets": "hf", "arrow": "hf", "webdataset": "hf", "imagefolder": "hf",
-    "paddleocr": "paddleocr-rec", "ppocr": "paddleocr-rec", "rec": "paddleocr-rec", "rec-gt": "paddleocr-rec", "txt": "paddleocr-rec", "label.txt": "ppocrlabel",
-    "ernie": "erniekit", "jsonl": "erniekit", "hub": "erniekit", "sharegpt": "llava", "paddleformers": "messages", "swift": "messages", "ms-swift": "messages",
-    "llamafactory": "messages", "llama-factory": "messages", "alpaca": "messages", "openai": "messages", "chat": "messages", "page": "page-xml", "pagexml": "page-xml",
-    "transkribus": "page-xml", "tesseract": "gt-pairs", "ocropus": "gt-pairs", "otsl": "otsl-parquet", "fintabnet": "pubtabnet", "easyocr": "csv", "trdg": "csv", "crohme": "hme100k",
-}  # fmt: skip
+    "parquet": "hf",
+    "huggingface": "hf",
+    "hugging-face": "hf",
+    "datasets": "hf",
+    "arrow": "hf",
+    "webdataset": "hf",
+    "imagefolder": "hf",
+    "paddleocr": "paddleocr-rec",
+    "ppocr": "paddleocr-rec",
+    "rec": "paddleocr-rec",
+    "rec-gt": "paddleocr-rec",
+    "txt": "paddleocr-rec",
+    "label.txt": "ppocrlabel",
+    "ernie": "erniekit",
+    "jsonl": "erniekit",
+    "hub": "erniekit",
+    "sharegpt": "llava",
+    "paddleformers": "messages",
+    "swift": "messages",
+    "ms-swift": "messages",
+    "llamafactory": "messages",
+    "llama-factory": "messages",
+    "alpaca": "messages",
+    "openai": "messages",
+    "chat": "messages",
+    "page": "page-xml",
+    "pagexml": "page-xml",
+    "transkribus": "page-xml",
+    "tesseract": "gt-pairs",
+    "ocropus": "gt-pairs",
+    "otsl": "otsl-parquet",
+    "fintabnet": "pubtabnet",
+    "easyocr": "csv",
+    "trdg": "csv",
+    "crohme": "hme100k",
+}
 
 
 def get(name: str) -> Format:
@@ -53,7 +102,10 @@ def get(name: str) -> Format:
         typed = name.lower().replace("_", "-").replace(" ", "-")
         close = [ALIASES[typed]] if typed in ALIASES else get_close_matches(typed, FORMATS, n=1, cutoff=0.65)
         hint = f"did you mean {close[0]} ? " if close else ""
-        raise UsageError(f"no source format called {name!r}", hint=f"{hint}known: {', '.join(FORMATS)}; `sft convert --list` describes them")
+        raise UsageError(
+            f"no source format called {name!r}",
+            hint=f"{hint}known: {', '.join(FORMATS)}; `sft convert --list` describes them",
+        )
     module = importlib.import_module(f"sft.formats.{FORMATS[name]}")
     found: dict[str, Format] = module.FORMATS
     return found[name]

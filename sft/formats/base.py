@@ -8,16 +8,14 @@ source as a whole is not what its name says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sft.jsonl import bounded_lines, open_input
+from sft.files import Unit
 from sft.types import Task
 
-UNIT_BYTES = 1 << 20  # of a line-based file in one unit
-UNIT_FILES = 64  # small files in one unit
 UNIT_OBJECTS = 256  # objects of one large JSON document in one unit
 
 
@@ -45,7 +43,8 @@ class Item:
     """One labelled image. `target` is finished: OTSL for tables, delimited LaTeX for formulas, chart rows, plain text.
 
     `where` names the place in the source, relative to it: "labels.txt:12", "page.xml#line_3". `group` is the document
-    or page that the sample was cut from, which a split must not tear apart. `prompt`: "" means the model's own for the task.
+    or page that the sample was cut from, which a split must not tear apart. `prompt`: "" means the model's own for the
+    task.
     """
 
     where: str
@@ -89,8 +88,9 @@ Read = Item | HubRow | Reject
 class Options:
     """What the user said about the source. `columns`: {"image": …, "text": …} for formats with named columns.
 
-    `markup`: how labels are written ("auto", "text", "html", "otsl", "markdown", "csv", "latex", "deplot", "unichart"; see
-    `sft.formats.targets`). `images`: the folder that image paths count from, where the format's own rule does not hold.
+    `markup`: how labels are written ("auto", "text", "html", "otsl", "markdown", "csv", "latex", "deplot", "unichart";
+    see `sft.formats.shared.targets`). `images`: the folder that image paths count from, where the format's own rule
+    does not hold.
     """
 
     task: Task | None = None
@@ -99,15 +99,6 @@ class Options:
     images: Path | None = None
     split: str = ""
     turn: bool = False
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A part of the source that one process reads at once; small and picklable. `path` is the file, `payload` what of it."""
-
-    path: Path
-    name: str  # of the file, as `where` shows it
-    payload: Any = None
 
 
 @dataclass(frozen=True)
@@ -123,54 +114,6 @@ class Format:
     read: Callable[[Unit, Options], Iterator[Read]]
     columns: tuple[str, ...] = ()  # names that --map knows
     splits: str = ""  # what --split may say, in words; "" where there are no splits
-
-
-@dataclass(frozen=True)
-class Span:
-    """Bytes `start` to `end` of a file, which begin with line `line` (from 1) and end with a line end or the file."""
-
-    start: int
-    end: int
-    line: int
-
-
-def line_units(path: Path, name: str = "") -> Iterator[Unit]:
-    """Cut a file of lines into units of about UNIT_BYTES; reads it once to find and count the line ends."""
-    with open_input(path) as stream:
-        start, line = 0, 1
-        while chunk := stream.read(UNIT_BYTES):
-            lines = chunk.count(b"\n")
-            if not chunk.endswith(b"\n"):
-                while piece := stream.readline(UNIT_BYTES):
-                    if piece.endswith(b"\n"):
-                        lines += 1
-                        break
-            end = stream.tell()
-            yield Unit(path, name or path.name, Span(start, end, line))
-            start, line = end, line + lines
-
-
-def unit_lines(unit: Unit) -> Iterator[tuple[int, bytes, bool]]:
-    """(number from 1, line with its end, longer than MAX_LINE_BYTES?) of a unit made by `line_units`."""
-    span: Span = unit.payload
-    with open_input(unit.path) as stream:
-        stream.seek(span.start)
-        for number, line, too_long in bounded_lines(stream):
-            yield span.line + number - 1, line, too_long
-            if stream.tell() >= span.end:
-                return
-
-
-def file_units(files: Iterable[Path], root: Path, *, per: int = UNIT_FILES) -> Iterator[Unit]:
-    """Units of `per` small files each, in the order given; the payload is a tuple of paths."""
-    batch: list[Path] = []
-    for path in files:
-        batch.append(path)
-        if len(batch) == per:
-            yield Unit(root, root.name, tuple(batch))
-            batch = []
-    if batch:
-        yield Unit(root, root.name, tuple(batch))
 
 
 def inside(root: Path, name: str) -> Path | None:

@@ -8,8 +8,8 @@
 
 SOURCE is the data set (`train`, `val` and `test` below it, or `ChartQA Dataset/…`), one split, or a folder that holds
 `tables` and `png`; Chart-to-text has `data` and `imgs` instead. Every table is one row of the source; a chart without a
-table is none. Values are copied as they stand ("1,234" was quoted and keeps its comma), except `nan`, which pandas wrote
-where there is no value: that cell is blank. Titles are not part of the target.
+table is none. Values are copied as they stand ("1,234" was quoted and keeps its comma), except `nan`, which pandas
+wrote where there is no value: that cell is blank. Titles are not part of the target.
 
 A file of questions as SOURCE gives one sample per question, with the question as the prompt. `val_human.json` begins:
 
@@ -26,14 +26,16 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.formats import json_stream
-from sft.formats.base import Format, Item, Options, Picture, Read, Reject, Unit, file_units, inside
-from sft.formats.targets import make
-from sft.jsonl import read_bounded
-from sft.markup.errors import MarkupError
+from sft.files import Unit, file_units, read_bounded
+from sft.formats.base import Format, Item, Options, Picture, Read, Reject, inside
+from sft.formats.shared import json_stream, make
+from sft.markup import MarkupError
 from sft.types import Task
 
-PAIRS = {"tables": ("png", "images"), "data": ("imgs", "images")}  # folder of tables → where its pictures are, beside it
+PAIRS = {
+    "tables": ("png", "images"),
+    "data": ("imgs", "images"),
+}  # folder of tables → where its pictures are, beside it
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_TABLE_BYTES = 4 << 20  # of one CSV file; the largest of ChartQA has 20 kB
 MAX_DEPTH = 6  # folders below SOURCE
@@ -42,9 +44,18 @@ MAX_DEPTH = 6  # folders below SOURCE
 def units(source: Path, options: Options) -> Iterator[Unit]:
     """Units of some dozens of CSV files, or of some hundred questions."""
     if source.is_dir():
-        tables = [path for folder in _table_folders(source, options.split) for path in sorted(folder.iterdir()) if path.suffix.lower() == ".csv"]
+        tables = [
+            path
+            for folder in _table_folders(source, options.split)
+            for path in sorted(folder.iterdir())
+            if path.suffix.lower() == ".csv"
+        ]
         if not tables:
-            raise UsageError("no tables here", where=str(source), hint="expected a folder `tables` of .csv files beside a folder `png`, here or below")
+            raise UsageError(
+                "no tables here",
+                where=str(source),
+                hint="expected a folder `tables` of .csv files beside a folder `png`, here or below",
+            )
         yield from file_units(tables, source)
     elif source.suffix.lower() == ".json":
         yield from json_stream.object_units(source)
@@ -53,7 +64,9 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
 
 
 def _table_folders(source: Path, split: str) -> list[Path]:
-    """Folders of tables with a folder of pictures beside them, in order of their names; those of one split if it is given."""
+    """Folders of tables with a folder of pictures beside them, in order of their names; those of one split if it is
+    given.
+    """
     if source.name in PAIRS and not split:
         return [source]
     found = []
@@ -62,11 +75,19 @@ def _table_folders(source: Path, split: str) -> list[Path]:
         deep = len(folder.relative_to(source).parts) >= MAX_DEPTH
         here = [name for name in PAIRS if name in folders and any(beside in folders for beside in PAIRS[name])]
         found += [folder / name for name in here]
-        folders[:] = [] if deep else sorted(name for name in folders if name not in {"png", "imgs", "images", "tables", "annotations"})
+        folders[:] = (
+            []
+            if deep
+            else sorted(name for name in folders if name not in {"png", "imgs", "images", "tables", "annotations"})
+        )
     if split:
         inner = [folder for folder in found if split in folder.relative_to(source).parts]
         if not inner and source.name != split:
-            raise UsageError(f"no tables of a split called {split!r}", where=str(source), hint=f"tables are in {', '.join(map(str, found[:6])) or 'no folder'}")
+            raise UsageError(
+                f"no tables of a split called {split!r}",
+                where=str(source),
+                hint=f"tables are in {', '.join(map(str, found[:6])) or 'no folder'}",
+            )
         found = inner or found
     return sorted(found)
 
@@ -75,7 +96,11 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
     """Items and rejects of one unit."""
     if unit.path.is_dir():
         for path in unit.payload:
-            yield _table(path, path.relative_to(unit.path).as_posix(), options)
+            yield _table(
+                path,
+                path.relative_to(unit.path).as_posix(),
+                options,
+            )
         return
     for found in json_stream.unit_objects(unit):
         yield found if isinstance(found, Reject) else _question(*found, unit.path.parent, options)
@@ -91,15 +116,32 @@ def _table(path: Path, where: str, options: Options) -> Item | Reject:
             raise MarkupError(code, str(error).splitlines()[0]) from error
         target = chart_target(_blank_nan(csv_rows(content)))
     except MarkupError as error:
-        return Reject(where, error.code, str(error), content[: json_stream.RAW].decode("utf-8", "replace"))
-    return Item(where, Picture(path=_image(path, options)), target, Task.CHART)
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            content[: json_stream.RAW].decode("utf-8", "replace"),
+        )
+    return Item(
+        where,
+        Picture(path=_image(path, options)),
+        target,
+        Task.CHART,
+    )
 
 
 def _image(table: Path, options: Options) -> Path:
     """The picture of a table: the same name in the folder beside its own, with the first suffix that exists."""
-    folders = [options.images] if options.images else [table.parent.parent / name for name in PAIRS.get(table.parent.name, ("png",))]
+    folders = (
+        [options.images]
+        if options.images
+        else [table.parent.parent / name for name in PAIRS.get(table.parent.name, ("png",))]
+    )
     wanted = [folder / f"{table.stem}{suffix}" for folder in folders for suffix in SUFFIXES]
-    return next((path for path in wanted if path.is_file()), wanted[0])
+    return next(
+        (path for path in wanted if path.is_file()),
+        wanted[0],
+    )
 
 
 def csv_rows(content: bytes) -> list[list[str]]:
@@ -121,39 +163,73 @@ def csv_rows(content: bytes) -> list[list[str]]:
 
 
 def _blank_nan(rows: list[list[str]]) -> list[list[str]]:
-    return [rows[0], *([row[0], *("" if cell == "nan" else cell for cell in row[1:])] for row in rows[1:])] if rows else rows
+    return (
+        [rows[0], *([row[0], *("" if cell == "nan" else cell for cell in row[1:])] for row in rows[1:])]
+        if rows
+        else rows
+    )
 
 
 def chart_target(rows: list[list[str]]) -> str:
     """The target of a chart from its header and rows; white space inside a cell is one space.
 
-    Raises MarkupError: target.chart for rows of different length or none at all, source.inexpressible for a `|` in a cell.
+    Raises MarkupError: target.chart for rows of different length or none at all, source.inexpressible for a `|` in a
+    cell.
     """
     if len(rows) < 2:
         raise MarkupError("target.chart", "a header without rows" if rows else "no rows at all")
     for number, row in enumerate(rows, 1):
         if len(row) != len(rows[0]):
-            raise MarkupError("target.chart", f"{len(row)} cells, but {len(rows[0])} in the header", place=f"row {number}")
+            raise MarkupError(
+                "target.chart", f"{len(row)} cells, but {len(rows[0])} in the header", place=f"row {number}"
+            )
         for cell in row:
             if "|" in cell:
-                raise MarkupError("source.inexpressible", f"{cell[:60]!r} holds a |, which separates cells in a chart", place=f"row {number}")
+                raise MarkupError(
+                    "source.inexpressible",
+                    f"{cell[:60]!r} holds a |, which separates cells in a chart",
+                    place=f"row {number}",
+                )
     out = io.StringIO()
-    csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows([" ".join(cell.split()) for cell in row] for row in rows)
+    csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(
+        [" ".join(cell.split()) for cell in row] for row in rows
+    )
     return make(Task.CHART, out.getvalue(), markup="csv")
 
 
 def _question(where: str, row: dict[str, Any], folder: Path, options: Options) -> Item | Reject:
-    name, query, label = row.get("imgname"), row.get("query"), row.get("label")
-    if not (isinstance(name, str) and isinstance(query, str) and isinstance(label, (str, int, float)) and query.strip()):
+    name = row.get("imgname")
+    query = row.get("query")
+    label = row.get("label")
+    if not (
+        isinstance(name, str) and isinstance(query, str) and isinstance(label, (str, int, float)) and query.strip()
+    ):
         return Reject(where, "source.shape", "expected imgname, query and label", json_stream.raw(row))
     path = inside(options.images or folder / "png", name)
     if path is None:
-        return Reject(where, "source.outside", f"{name[:200]!r} leads out of the source", json_stream.raw(row))
+        return Reject(
+            where,
+            "source.outside",
+            f"{name[:200]!r} leads out of the source",
+            json_stream.raw(row),
+        )
     try:
         target = make(Task.OCR, str(label), markup="text")
     except MarkupError as error:
-        return Reject(where, error.code, str(error), json_stream.raw(row))
-    return Item(where, Picture(path=path), target, Task.CHART, group=name, prompt=" ".join(query.split()))
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            json_stream.raw(row),
+        )
+    return Item(
+        where,
+        Picture(path=path),
+        target,
+        Task.CHART,
+        group=name,
+        prompt=" ".join(query.split()),
+    )
 
 
 FORMATS: dict[str, Format] = {
@@ -161,7 +237,9 @@ FORMATS: dict[str, Format] = {
         name="chartqa",
         title="ChartQA and Chart-to-text: tables/x.csv with png/x.png; a file of questions for question answering",
         origin="https://github.com/vis-nlp/ChartQA",
-        example="Entity,Against Trump,Against Biden,For Trump,For Biden\nBiden voters,67,33,0,0\nTrump voters,24,76,0,0",
+        example=(
+            "Entity,Against Trump,Against Biden,For Trump,For Biden\nBiden voters,67,33,0,0\nTrump voters,24,76,0,0"
+        ),
         tasks=(Task.CHART,),
         units=units,
         read=read,

@@ -1,6 +1,7 @@
 """CSV and TSV files with a header, and TRDG's `labels.txt`.
 
-EasyOCR's trainer (`labels.csv`), the image folders of the Hugging Face datasets library (`metadata.csv`), TRDG (`labels.txt`):
+EasyOCR's trainer (`labels.csv`), the image folders of the Hugging Face datasets library (`metadata.csv`), TRDG
+(`labels.txt`):
 
     filename,words
     0.jpg,"Reykjavík, Iceland"
@@ -10,11 +11,11 @@ EasyOCR's trainer (`labels.csv`), the image folders of the Hugging Face datasets
 
     0.jpg abbey unlocked
 
-Columns are found by their usual names or given with `--map image=COLUMN --map text=COLUMN`; numbers (from 1) mean columns of a
-file without a header. `prompt`, `task` and `group` columns are optional. A CSV whose header has semicolons and no comma is read
-with semicolons. Fields are quoted as in RFC 4180, also in TSV, as pandas and spreadsheets write them, and may hold line ends. A
-record with fewer or more fields than the header is rejected, except EasyOCR's, whose words may hold commas without quotes, as
-its own loader reads them. Paths count from the file's folder.
+Columns are found by their usual names or given with `--map image=COLUMN --map text=COLUMN`; numbers (from 1) mean
+columns of a file without a header. `prompt`, `task` and `group` columns are optional. A CSV whose header has semicolons
+and no comma is read with semicolons. Fields are quoted as in RFC 4180, also in TSV, as pandas and spreadsheets write
+them, and may hold line ends. A record with fewer or more fields than the header is rejected, except EasyOCR's, whose
+words may hold commas without quotes, as its own loader reads them. Paths count from the file's folder.
 """
 
 from __future__ import annotations
@@ -24,17 +25,43 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sft.errors import UsageError
-from sft.formats.base import UNIT_BYTES, UNIT_OBJECTS, Format, Item, Options, Read, Reject, Unit, line_units
-from sft.formats.delimited_rows import Record, records
-from sft.formats.rows import IMAGE_SUFFIXES, RAW, item, picture, source_file, text_lines
-from sft.jsonl import open_input
-from sft.markup.errors import MarkupError
+from sft.files import UNIT_BYTES, Unit, line_units, open_input
+from sft.formats.base import UNIT_OBJECTS, Format, Item, Options, Read, Reject
+from sft.formats.shared import IMAGE_SUFFIXES, RAW, Record, item, picture, records, source_file, text_lines
+from sft.markup import MarkupError
 from sft.types import Task
 
 COLUMNS = ("image", "text", "prompt", "task", "group")
 USUAL = {
-    "image": ("image", "image_path", "image_file", "image_name", "img", "img_path", "file_name", "filename", "file", "path"),
-    "text": ("text", "label", "labels", "transcription", "transcript", "words", "word", "latex", "formula", "html", "otsl", "markdown", "ground_truth", "gt", "caption"),
+    "image": (
+        "image",
+        "image_path",
+        "image_file",
+        "image_name",
+        "img",
+        "img_path",
+        "file_name",
+        "filename",
+        "file",
+        "path",
+    ),
+    "text": (
+        "text",
+        "label",
+        "labels",
+        "transcription",
+        "transcript",
+        "words",
+        "word",
+        "latex",
+        "formula",
+        "html",
+        "otsl",
+        "markdown",
+        "ground_truth",
+        "gt",
+        "caption",
+    ),
     "prompt": ("prompt",),
     "task": ("task",),
     "group": ("group",),
@@ -46,7 +73,11 @@ _TRDG = re.compile(rf"\S+(?:{'|'.join(re.escape(suffix) for suffix in IMAGE_SUFF
 
 def units(source: Path, options: Options, delimiter: str) -> Iterator[Unit]:
     """Units of some hundred records; the payload is (columns, header, records and rejects)."""
-    path = source_file(source, FILES[delimiter == "\t"], "tsv" if delimiter == "\t" else "csv")
+    path = source_file(
+        source,
+        FILES[delimiter == "\t"],
+        "tsv" if delimiter == "\t" else "csv",
+    )
     with open_input(path) as stream:
         head = stream.readline(UNIT_BYTES).decode("utf-8-sig", "replace")
     if path.suffix.lower() == ".txt" and _TRDG.match(head):
@@ -65,17 +96,29 @@ def units(source: Path, options: Options, delimiter: str) -> Iterator[Unit]:
         batch.append(record)
         size += sum(map(len, record.fields)) if isinstance(record, Record) else RAW
         if len(batch) == UNIT_OBJECTS or size > UNIT_BYTES:
-            yield Unit(path, path.name, (columns, header, tuple(batch)))
+            yield Unit(
+                path,
+                path.name,
+                (columns, header, tuple(batch)),
+            )
             batch, size = [], 0
     if batch:
-        yield Unit(path, path.name, (columns, header, tuple(batch)))
+        yield Unit(
+            path,
+            path.name,
+            (columns, header, tuple(batch)),
+        )
 
 
 def _header(record: Record | Reject | None, path: Path) -> tuple[str, ...]:
     if record is None:
         raise UsageError("the file is empty", where=str(path), hint="the first line names the columns")
     if isinstance(record, Reject):
-        raise UsageError(f"the header cannot be read: {record.message}", where=f"{path}:1", hint="save the file as UTF-8, with the names of the columns in its first line")
+        raise UsageError(
+            f"the header cannot be read: {record.message}",
+            where=f"{path}:1",
+            hint="save the file as UTF-8, with the names of the columns in its first line",
+        )
     return tuple(field.strip() for field in record.fields)
 
 
@@ -89,15 +132,30 @@ def _columns(header: tuple[str, ...], given: Mapping[str, str], path: Path) -> d
             if not header:
                 columns[name] = int(given[name]) - 1
             elif given[name] not in header:
-                raise UsageError(f"no column {given[name]!r}", where=str(path), hint=said)
+                raise UsageError(
+                    f"no column {given[name]!r}",
+                    where=str(path),
+                    hint=said,
+                )
             else:
                 columns[name] = header.index(given[name])
-        elif found := next((usual for usual in USUAL[name] if usual in lower), None):
+        elif found := next(
+            (usual for usual in USUAL[name] if usual in lower),
+            None,
+        ):
             columns[name] = lower.index(found)
     if unknown := sorted(given.keys() - set(COLUMNS)):
-        raise UsageError(f"--map does not know {unknown[0]!r}", where=str(path), hint=f"known: {', '.join(COLUMNS)}")
+        raise UsageError(
+            f"--map does not know {unknown[0]!r}",
+            where=str(path),
+            hint=f"known: {', '.join(COLUMNS)}",
+        )
     if missing := [name for name in COLUMNS[:2] if columns.get(name, -1) < 0]:
-        raise UsageError(f"which column holds the {missing[0]}?", where=str(path), hint=f"{said}; name it with --map {missing[0]}=COLUMN (a number where there is no header)")
+        raise UsageError(
+            f"which column holds the {missing[0]}?",
+            where=str(path),
+            hint=f"{said}; name it with --map {missing[0]}=COLUMN (a number where there is no header)",
+        )
     return columns
 
 
@@ -112,19 +170,36 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         yield record if isinstance(record, Reject) else _item(unit, columns, header, record, options, root)
 
 
-def _item(unit: Unit, columns: dict[str, int], header: tuple[str, ...], record: Record, options: Options, root: Path) -> Read:
-    where, fields = f"{unit.name}:{record.line}", record.fields
+def _item(
+    unit: Unit, columns: dict[str, int], header: tuple[str, ...], record: Record, options: Options, root: Path
+) -> Read:
+    where = f"{unit.name}:{record.line}"
+    fields = record.fields
     if header == EASYOCR and len(fields) > 2:
         fields = (fields[0], ",".join(fields[1:]))
     if (header and len(fields) != len(header)) or len(fields) <= max(columns.values()):
-        return Reject(where, "source.shape", f"{len(fields)} fields, expected {len(header) or max(columns.values()) + 1}", record.raw)
+        return Reject(
+            where,
+            "source.shape",
+            f"{len(fields)} fields, expected {len(header) or max(columns.values()) + 1}",
+            record.raw,
+        )
     values = {name: fields[index] for name, index in columns.items()}
     try:
         task = _task(values.get("task", "").strip(), options)
         image = picture(values["image"].strip(), root, turn=options.turn)
     except MarkupError as error:
         return Reject(where, error.code, str(error), record.raw)
-    return item(where, record.raw, values["text"], image, options, task=task, group=values.get("group", ""), prompt=values.get("prompt", "").strip())
+    return item(
+        where,
+        record.raw,
+        values["text"],
+        image,
+        options,
+        task=task,
+        group=values.get("group", ""),
+        prompt=values.get("prompt", "").strip(),
+    )
 
 
 def _task(value: str, options: Options) -> Task:
@@ -133,7 +208,9 @@ def _task(value: str, options: Options) -> Task:
     try:
         return Task({"text": "ocr"}.get(value.lower(), value.lower()))
     except ValueError as error:
-        raise MarkupError("source.shape", f"no task {value[:RAW]!r}; known: {', '.join(task.value for task in Task)}") from error
+        raise MarkupError(
+            "source.shape", f"no task {value[:RAW]!r}; known: {', '.join(task.value for task in Task)}"
+        ) from error
 
 
 def _trdg(unit: Unit, options: Options, root: Path) -> Iterator[Item | Read]:
@@ -149,9 +226,21 @@ def _trdg(unit: Unit, options: Options, root: Path) -> Iterator[Item | Read]:
         try:
             image = picture(name, root, turn=options.turn)
         except MarkupError as error:
-            yield Reject(where, error.code, str(error), line[:RAW])
+            yield Reject(
+                where,
+                error.code,
+                str(error),
+                line[:RAW],
+            )
             continue
-        yield item(where, line, label, image, options, task=options.task or Task.OCR)
+        yield item(
+            where,
+            line,
+            label,
+            image,
+            options,
+            task=options.task or Task.OCR,
+        )
 
 
 def csv_units(source: Path, options: Options) -> Iterator[Unit]:

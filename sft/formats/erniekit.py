@@ -1,15 +1,17 @@
-"""ERNIEKit's own rows, the hub: JSON lines, or one JSON array in a .json file; every key and value is kept, nothing is mended.
+"""ERNIEKit's own rows, the hub: JSON lines, or one JSON array in a .json file; every key and value is kept, nothing is
+mended.
 
 A row as in `docs/paddleocr_vl_sft.md` of PaddlePaddle/ERNIE (release/v1.4):
 
     {"image_info": [{"matched_text_index": 0, "image_url": "./assets/table_example.jps"}],
-     "text_info": [{"text": "OCR:", "tag": "mask"}, {"text": "দডর মথ বধ বকসট একনজর দখই চনত পরল তর অনমন\\nঠক পনতই লকয রখছ", "tag": "no_mask"}]}
+     "text_info": [{"text": "OCR:", "tag": "mask"}, {"text": "দডর মথ বধ বকসট একনজর দখই চনত পরল তর অনমন\\nঠক পনতই লকয
+     রখছ", "tag": "no_mask"}]}
 
-ERNIEKit's loader also takes `{"query", "response", "images", "history"}` with `<image>` marks and turns it into the rows
-above; so does this one. A row whose structure the published schema (`sft/schema/sample.schema.json`) refuses is rejected
-with the schema's reason; what else is wrong with a row, `sft validate` says. Relative paths count from the file's folder, as
-the trainer has it; absolute paths are taken as they are. In a .json array a key that stands twice keeps its last value, as
-in the trainer; in JSON lines it is rejected.
+ERNIEKit's loader also takes `{"query", "response", "images", "history"}` with `<image>` marks and turns it into the
+rows above; so does this one. A row whose structure the published schema (`sft/schema/sample.schema.json`) refuses is
+rejected with the schema's reason; what else is wrong with a row, `sft validate` says. Relative paths count from the
+file's folder, as the trainer has it; absolute paths are taken as they are. In a .json array a key that stands twice
+keeps its last value, as in the trainer; in JSON lines it is rejected.
 """
 
 from __future__ import annotations
@@ -19,13 +21,12 @@ from pathlib import Path
 
 import msgspec
 
-from sft.checks_row import explain_structure
-from sft.formats import json_stream
-from sft.formats.base import Format, HubRow, Options, Read, Reject, Unit
-from sft.formats.chat_parse import Json
+from sft.files import Unit
+from sft.formats.base import Format, HubRow, Options, Read, Reject
 from sft.formats.messages import hub_row
-from sft.formats.rows import json_rows, json_units, picture
-from sft.markup.errors import MarkupError
+from sft.formats.shared import Json, json_rows, json_stream, json_units, picture
+from sft.markup import MarkupError
+from sft.schema import explain_structure
 from sft.types import Sample, Task
 
 
@@ -49,13 +50,22 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 def _row(where: str, row: Json, root: Path) -> HubRow | Reject:
     try:
         msgspec.convert(row, Sample)
-        return HubRow(where, row, tuple(picture(image["image_url"], root) for image in row["image_info"]))
+        return HubRow(
+            where,
+            row,
+            tuple(picture(image["image_url"], root) for image in row["image_info"]),
+        )
     except msgspec.ValidationError as error:
         problems = explain_structure(row, 0)
         code, message = (problems[0].code, problems[0].message) if problems else ("structure.object", str(error))
         return Reject(where, code, message, json_stream.raw(row))
     except MarkupError as error:
-        return Reject(where, error.code, str(error), json_stream.raw(row))
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            json_stream.raw(row),
+        )
 
 
 FORMATS = {
@@ -63,7 +73,10 @@ FORMATS = {
         name="erniekit",
         title="ERNIEKit text_info/image_info, the hub's own rows",
         origin="https://github.com/PaddlePaddle/ERNIE/blob/release/v1.4/docs/paddleocr_vl_sft.md",
-        example='{"image_info": [{"image_url": "0.png", "matched_text_index": 0}], "text_info": [{"text": "OCR:", "tag": "mask"}, {"text": "৪৫টি", "tag": "no_mask"}]}',
+        example=(
+            '{"image_info": [{"image_url": "0.png", "matched_text_index": 0}], "text_info": [{"text": "OCR:", "tag":'
+            ' "mask"}, {"text": "৪৫টি", "tag": "no_mask"}]}'
+        ),
         tasks=tuple(Task),
         units=units,
         read=read,

@@ -1,17 +1,20 @@
-"""Data sets in the layouts of the Hugging Face `datasets` library: Parquet, saved to disk, image folders, JSON lines, hub names.
+"""Data sets in the layouts of the Hugging Face `datasets` library: Parquet, saved to disk, image folders, JSON lines,
+hub names.
 
-SOURCE is a file (.parquet, .arrow, .jsonl, .csv), a folder, or a name on the hub (`owner/name` or `owner/name@revision`; its
-files are downloaded once, into the hub's own cache). Where its README.md has configurations, --split CONFIG/SPLIT takes one
-split of one of them, CONFIG/ all its splits. Plain files are read here; those with options in their configuration by the
-`datasets` library, streaming (`sft.formats.hf_library`); tar files of a WebDataset by `sft.formats.webdataset`. A row of `naver-clova-ix/synthdog-en`, and a line of an image
+SOURCE is a file (.parquet, .arrow, .jsonl, .csv), a folder, or a name on the hub (`owner/name` or
+`owner/name@revision`; its files are downloaded once, into the hub's own cache). Where its README.md has configurations,
+--split CONFIG/SPLIT takes one split of one of them, CONFIG/ all its splits. Plain files are read here; those with
+options in their configuration by the `datasets` library, streaming (`sft.formats.shared.datasets_library`); tar files
+of a WebDataset by `sft.formats.shared.webdataset`. A row of `naver-clova-ix/synthdog-en`, and a line of an image
 folder's metadata.jsonl, as the documentation of `datasets` shows it:
 
-    {"image": {"bytes": …, "path": "0.jpg"}, "ground_truth": "{\\"gt_parse\\": {\\"text_sequence\\": \\"… the text …\\"}}"}
-    {"file_name": "0001.png", "text": "This is a golden retriever playing with a ball"}
+    {"image": {"bytes": …, "path": "0.jpg"}, "ground_truth": "{\\"gt_parse\\": {\\"text_sequence\\": \\"… the text
+    …\\"}}"} {"file_name": "0001.png", "text": "This is a golden retriever playing with a ball"}
 
-Columns that are not named with --map are guessed: the image by the type that the schema gives it, the label by its name,
-which also says what it is (`latex` is a formula, `html` a table). Where names allow two readings the user is asked. A
-column inside a struct or inside a JSON string is written with dots: `--map text=ground_truth.gt_parse.text_sequence`.
+Columns that are not named with --map are guessed: the image by the type that the schema gives it, the label by its
+name, which also says what it is (`latex` is a formula, `html` a table). Where names allow two readings the user is
+asked. A column inside a struct or inside a JSON string is written with dots: `--map
+text=ground_truth.gt_parse.text_sequence`.
 """
 
 from __future__ import annotations
@@ -23,21 +26,30 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.formats import hf_library, json_stream, parquet, webdataset
-from sft.formats.base import Format, Item, Options, Read, Reject, Unit
-from sft.formats.delimited_rows import records
-from sft.formats.hf_files import DataFile, data_files
-from sft.formats.rows import json_rows, json_units
-from sft.formats.targets import make
-from sft.jsonl import MAX_LINE_BYTES
-from sft.markup.errors import MarkupError
+from sft.files import MAX_LINE_BYTES, Unit
+from sft.formats.base import Format, Item, Options, Read, Reject
+from sft.formats.shared import (
+    DataFile,
+    data_files,
+    datasets_library,
+    json_rows,
+    json_stream,
+    json_units,
+    make,
+    parquet,
+    records,
+    webdataset,
+)
+from sft.markup import MarkupError
 from sft.types import Task
 
 COLUMNS = ("image", "text", "group", "prompt")
 IMAGE_NAMES = ("image", "file_name", "img", "images", "picture", "image_path", "img_path", "path")
 # names of label columns, the most telling first → what they hold, and how it is written
 TEXT_NAMES: dict[str, tuple[Task, str]] = {
-    **dict.fromkeys(("text", "transcription", "transcript", "ocr_text", "ground_truth", "markdown", "txt"), (Task.OCR, "auto")),
+    **dict.fromkeys(
+        ("text", "transcription", "transcript", "ocr_text", "ground_truth", "markdown", "txt"), (Task.OCR, "auto")
+    ),
     **dict.fromkeys(("latex", "latex_formula", "latex_formulas", "formula", "tex"), (Task.FORMULA, "latex")),
     **dict.fromkeys(("html", "html_table", "table_html"), (Task.TABLE, "html")),
     "otsl": (Task.TABLE, "otsl"),
@@ -71,40 +83,64 @@ class Table:
 
 
 def units(source: Path, options: Options) -> Iterator[Unit]:
-    """Row groups of Parquet files, parts of JSON lines and tar files; Arrow, CSV and what the library reads as a whole: each with its columns."""
+    """Row groups of Parquet files, parts of JSON lines and tar files; Arrow, CSV and what the library reads as a
+    whole: each with its columns.
+    """
     for file in data_files(source, options.split):
         yield from _file_units(file, options)
 
 
 def _file_units(file: DataFile, options: Options) -> Iterator[Unit]:
-    name, path = file.name, file.path
-    suffix, separator = path.suffix.lower(), _separator(file)
+    name = file.name
+    path = file.path
+    suffix = path.suffix.lower()
+    separator = _separator(file)
     inner: Iterable[Unit]
     if suffix in (".parquet", ".arrow", ".tar"):
         module = webdataset if suffix == ".tar" else parquet
         names, images = module.columns_of(path)
         columns = choose(names, images, options, str(path))
-        inner = module.units(path, name, list(dict.fromkeys(_head(column, names) for column in columns.heads)))
+        inner = module.units(
+            path,
+            name,
+            list(dict.fromkeys(_head(column, names) for column in columns.heads)),
+        )
     elif separator:
         header = _csv_header(path, separator)
         columns = choose(list(header), [], options, str(path))
         inner = [Unit(path, name, Table(header, separator))]
     elif file.reading or suffix == ".txt":
-        how = hf_library.streamed(path, file.reading)
-        columns = choose(list(how.columns), [], options, str(path))
+        how = datasets_library.streamed(path, file.reading)
+        columns = choose(
+            list(how.columns),
+            [],
+            options,
+            str(path),
+        )
         inner = [Unit(path, name, how)]
     else:
         columns = choose(_first_keys(path), [], options, str(path))
         inner = (replace(unit, name=name) for unit in json_units(path))
     for unit in inner:
-        yield Unit(unit.path, unit.name, (columns, unit.payload))
+        yield Unit(
+            unit.path,
+            unit.name,
+            (columns, unit.payload),
+        )
 
 
 def _separator(file: DataFile) -> str:
-    """What separates the cells of a file that is read here; "" for another kind of file, or one with further options."""
+    """What separates the cells of a file that is read here; "" for another kind of file, or one with further
+    options.
+    """
     usual = {".csv": ",", ".tsv": "\t"}.get(file.path.suffix.lower(), "")
     wanted = file.reading.get("delimiter") or file.reading.get("sep") or usual
-    plain = not (file.reading.keys() - {"sep", "delimiter"}) and isinstance(wanted, str) and len(wanted) == 1 and wanted not in '\r\n"'
+    plain = (
+        not (file.reading.keys() - {"sep", "delimiter"})
+        and isinstance(wanted, str)
+        and len(wanted) == 1
+        and wanted not in '\r\n"'
+    )
     return str(wanted) if usual and plain else ""
 
 
@@ -125,22 +161,44 @@ def _csv_header(path: Path, separator: str) -> tuple[str, ...]:
     """The names of the columns; none for an empty file. UsageError where the first line cannot be read."""
     first = next(records(path, path.name, separator), None)
     if isinstance(first, Reject):
-        raise UsageError(f"the names of the columns cannot be read: {first.message}", where=str(path), hint="the first line must name them, and be UTF-8")
+        raise UsageError(
+            f"the names of the columns cannot be read: {first.message}",
+            where=str(path),
+            hint="the first line must name them, and be UTF-8",
+        )
     return first.fields if first else ()
 
 
 def choose(names: list[str], images: list[str], options: Options, where: str) -> Columns:
-    """Which of the columns `names` are what; `images`: those that hold images by their type. UsageError names them all."""
+    """Which of the columns `names` are what; `images`: those that hold images by their type. UsageError names them
+    all.
+    """
     for wanted in options.columns.values():
         if wanted not in names and wanted.split(".", 1)[0] not in names:
-            raise UsageError(f"no column {wanted!r}", where=where, hint=f"the columns are {', '.join(names)}")
+            raise UsageError(
+                f"no column {wanted!r}",
+                where=where,
+                hint=f"the columns are {', '.join(names)}",
+            )
     image = options.columns.get("image") or _one_image(names, images, where)
-    text = options.columns.get("text") or _one_text([name for name in names if name != image], options.task, names, where)
-    guessed, markup = TEXT_NAMES.get(text.rsplit(".", 1)[-1].lower(), (Task.OCR, "auto"))
+    text = options.columns.get("text") or _one_text(
+        [name for name in names if name != image], options.task, names, where
+    )
+    guessed, markup = TEXT_NAMES.get(
+        text.rsplit(".", 1)[-1].lower(),
+        (Task.OCR, "auto"),
+    )
     task = options.task or guessed
     if options.markup != "auto" or task is not guessed:
         markup = options.markup
-    return Columns(image, text, options.columns.get("group", ""), options.columns.get("prompt", ""), task, markup)
+    return Columns(
+        image,
+        text,
+        options.columns.get("group", ""),
+        options.columns.get("prompt", ""),
+        task,
+        markup,
+    )
 
 
 def _one_image(names: list[str], images: list[str], where: str) -> str:
@@ -157,9 +215,18 @@ def _one_text(names: list[str], task: Task | None, every: list[str], where: str)
     candidates = {name: TEXT_NAMES[name.lower()][0] for name in names if name.lower() in TEXT_NAMES}
     of_task = [name for name, is_for in candidates.items() if task is None or is_for is task] or list(candidates)
     if of_task and len({candidates[name] for name in of_task}) == 1:
-        return min(of_task, key=lambda name: list(TEXT_NAMES).index(name.lower()))
+        return min(
+            of_task,
+            key=lambda name: list(TEXT_NAMES).index(name.lower()),
+        )
     what = f"{' and '.join(of_task)} could both be the label" if of_task else "no column that looks like a label"
-    raise UsageError(what, where=where, hint=f"name it with --map text=COLUMN{', or give --task' if of_task else ''}; the columns are {', '.join(every)}")
+    raise UsageError(
+        what,
+        where=where,
+        hint=(
+            f"name it with --map text=COLUMN{', or give --task' if of_task else ''}; the columns are {', '.join(every)}"
+        ),
+    )
 
 
 def read(unit: Unit, options: Options) -> Iterator[Read]:
@@ -170,8 +237,8 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         found: Iterator[tuple[str, dict[str, Any]] | Reject] = parquet.rows(inner)
     elif isinstance(payload, webdataset.Samples):
         found = webdataset.rows(inner)
-    elif isinstance(payload, hf_library.Streamed):
-        found = hf_library.rows(inner)
+    elif isinstance(payload, datasets_library.Streamed):
+        found = datasets_library.rows(inner)
     elif isinstance(payload, Table):
         found = _csv_objects(inner)
     else:
@@ -182,11 +249,20 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 def _csv_objects(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
     header: tuple[str, ...] = unit.payload.header
-    for row in islice(records(unit.path, unit.name, unit.payload.separator), 1, None):
+    for row in islice(
+        records(unit.path, unit.name, unit.payload.separator),
+        1,
+        None,
+    ):
         if isinstance(row, Reject):
             yield row
         elif len(row.fields) != len(header):
-            yield Reject(f"{unit.name}:{row.line}", "source.shape", f"{len(row.fields)} cells, but {len(header)} in the header", row.raw)
+            yield Reject(
+                f"{unit.name}:{row.line}",
+                "source.shape",
+                f"{len(row.fields)} cells, but {len(header)} in the header",
+                row.raw,
+            )
         else:
             yield f"{unit.name}:{row.line}", dict(zip(header, row.fields, strict=True))
 
@@ -194,15 +270,25 @@ def _csv_objects(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
 def _item(where: str, row: Mapping[str, Any], columns: Columns, folder: Path, options: Options) -> Item | Reject:
     try:
         picture = parquet.picture(value_at(row, columns.image), folder, options)
-        target = make(columns.task, _label(value_at(row, columns.text), columns.text), markup=columns.markup)
+        target = make(
+            columns.task,
+            _label(value_at(row, columns.text), columns.text),
+            markup=columns.markup,
+        )
         group, prompt = (_word(value_at(row, name)) if name else "" for name in (columns.group, columns.prompt))
     except MarkupError as error:
-        return Reject(where, error.code, str(error), json_stream.raw({key: value for key, value in row.items() if key != columns.image}))
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            json_stream.raw({key: value for key, value in row.items() if key != columns.image}),
+        )
     return Item(where, picture, target, columns.task, group, prompt)
 
 
 def value_at(row: Mapping[str, Any], path: str) -> Any:
-    """The value of a column, or of a place inside it ("ground_truth.gt_parse.text_sequence"), through structs and JSON strings.
+    """The value of a column, or of a place inside it ("ground_truth.gt_parse.text_sequence"), through structs and JSON
+    strings.
 
     Raises MarkupError with source.shape where there is no such place.
     """
@@ -236,7 +322,10 @@ def _label(value: Any, column: str) -> str:
                 inner = inner.get(step) if isinstance(inner, Mapping) else None
             value = inner
             if not isinstance(value, str):
-                raise MarkupError("source.inexpressible", "ground_truth holds fields, not a text; name one with --map text=ground_truth.gt_parse.FIELD")
+                raise MarkupError(
+                    "source.inexpressible",
+                    "ground_truth holds fields, not a text; name one with --map text=ground_truth.gt_parse.FIELD",
+                )
     if value is None:
         raise MarkupError("target.empty", "no label")
     if not isinstance(value, str):
@@ -255,7 +344,10 @@ def _word(value: Any) -> str:
 FORMATS: dict[str, Format] = {
     "hf": Format(
         name="hf",
-        title="Hugging Face datasets: Parquet, saved to disk, image folder, JSON lines, CSV, WebDataset, or a name on the hub",
+        title=(
+            "Hugging Face datasets: Parquet, saved to disk, image folder, JSON lines, CSV, WebDataset, or a name on"
+            " the hub"
+        ),
         origin="https://huggingface.co/docs/datasets/image_dataset",
         example='{"file_name": "0001.png", "text": "This is a golden retriever playing with a ball"}',
         tasks=(Task.OCR, Task.TABLE, Task.FORMULA, Task.CHART),

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sft.errors import UsageError
-from sft.formats.base import Format, Options, Read, Reject, Unit, line_units
-from sft.formats.rows import RAW, item, picture, source_file, text_lines, with_suffix
-from sft.markup.errors import MarkupError
+from sft.files import Unit, line_units
+from sft.formats.base import Format, Options, Read, Reject
+from sft.formats.shared import RAW, item, picture, source_file, text_lines, with_suffix
+from sft.markup import MarkupError
 from sft.types import Task
 
 SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg")
@@ -25,9 +26,21 @@ SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg")
 
 def units(source: Path, options: Options) -> Iterator[Unit]:
     """Lines of the label file; in a folder `SPLIT_labels.txt` or `caption.txt`."""
-    if source.suffix.lower() == ".inkml" or (source.is_dir() and not next(source.glob("*.txt"), None) and next(source.glob("*.inkml"), None)):
-        raise UsageError("InkML holds strokes and no image", where=str(source), hint="draw the strokes first, and give the list of names and LaTeX")
-    yield from line_units(source_file(source, (f"{options.split or 'train'}_labels.txt", "caption.txt"), "hme100k"))
+    if source.suffix.lower() == ".inkml" or (
+        source.is_dir() and not next(source.glob("*.txt"), None) and next(source.glob("*.inkml"), None)
+    ):
+        raise UsageError(
+            "InkML holds strokes and no image",
+            where=str(source),
+            hint="draw the strokes first, and give the list of names and LaTeX",
+        )
+    yield from line_units(
+        source_file(
+            source,
+            (f"{options.split or 'train'}_labels.txt", "caption.txt"),
+            "hme100k",
+        )
+    )
 
 
 def read(unit: Unit, options: Options) -> Iterator[Read]:
@@ -44,17 +57,37 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             continue
         try:
             picture(name, folder, below=True)  # before its suffix is looked for on the disk
-            image = picture(with_suffix(folder, name, SUFFIXES), folder, below=True, turn=options.turn)
+            image = picture(
+                with_suffix(folder, name, SUFFIXES),
+                folder,
+                below=True,
+                turn=options.turn,
+            )
         except MarkupError as error:
-            yield Reject(where, error.code, str(error), line[:RAW])
+            yield Reject(
+                where,
+                error.code,
+                str(error),
+                line[:RAW],
+            )
             continue
-        yield item(where, line, label, image, options, task=Task.FORMULA, usual="latex-tokens")
+        yield item(
+            where,
+            line,
+            label,
+            image,
+            options,
+            task=Task.FORMULA,
+            usual="latex-tokens",
+        )
 
 
 def _images(path: Path) -> Path:
     """The folder of the images that a label file names."""
     names = [path.stem.removesuffix("_labels") + "_images"] if path.stem.endswith("_labels") else []
-    return next((path.parent / name for name in (*names, "img", "images") if (path.parent / name).is_dir()), path.parent)
+    return next(
+        (path.parent / name for name in (*names, "img", "images") if (path.parent / name).is_dir()), path.parent
+    )
 
 
 FORMATS = {
@@ -62,7 +95,9 @@ FORMATS = {
         name="hme100k",
         title="HME100K and CROHME captions (name, tab, LaTeX tokens)",
         origin="https://github.com/Phymond/HME100K",
-        example="train_0.jpg\t( 2 ) 2 N a O H + C u S O _ { 4 } = N a _ { 2 } S O _ { 4 } + C u ( O H ) _ { 2 } \\downarrow",
+        example=(
+            "train_0.jpg\t( 2 ) 2 N a O H + C u S O _ { 4 } = N a _ { 2 } S O _ { 4 } + C u ( O H ) _ { 2 } \\downarrow"
+        ),
         tasks=(Task.FORMULA,),
         units=units,
         read=read,

@@ -1,16 +1,17 @@
 """ICDAR robust reading: words with their corners in one file per image, or cropped words in one list.
 
-    gt_img_1.txt (2015; SROIE, where the file has the name of its image)   377,117,463,117,465,130,378,130,Genaxis Theatre
+    gt_img_1.txt (2015; SROIE, where the file has the name of its image)   377,117,463,117,465,130,378,130,Genaxis
+    Theatre
                                                                            374,155,409,155,409,170,374,170,###
     gt_100.txt (2013, training and test)                                   158 128 411 181 "Footpath"
                                                                            38, 43, 920, 215, "Tiredness"
     gt_img_1.txt (MLT)                                                     x1,y1,x2,y2,x3,y3,x4,y4,Latin,text
     gt.txt (cropped words; MLT writes the script between)                  word_1.png, "Genaxis Theatre"
 
-Corners run clockwise from the top left; words are cut out along them. The text may hold commas; in quotes, \\" and \\\\ stand
-for " and \\. `###` and `*` are words that nobody could read: source.ignored. A file is MLT's where every line names a script
-of MLT. The group of a word is its page. The image of `gt_img_1.txt` is `img_1` with any suffix: under `--images`, beside the
-file, or in a folder beside the file's.
+Corners run clockwise from the top left; words are cut out along them. The text may hold commas; in quotes, \\" and \\\\
+stand for " and \\. `###` and `*` are words that nobody could read: source.ignored. A file is MLT's where every line
+names a script of MLT. The group of a word is its page. The image of `gt_img_1.txt` is `img_1` with any suffix: under
+`--images`, beside the file, or in a folder beside the file's.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sft.errors import UsageError
-from sft.formats.base import UNIT_FILES, Format, Options, Picture, Read, Reject, Span, Unit, line_units, unit_lines
-from sft.formats.rows import BOM, IMAGE_SUFFIXES, RAW, begin, decode_line, item, picture
-from sft.jsonl import MAX_LINE_BYTES, open_input
-from sft.markup.errors import MarkupError
+from sft.files import MAX_LINE_BYTES, UNIT_FILES, Span, Unit, line_units, open_input, unit_lines
+from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.shared import BOM, IMAGE_SUFFIXES, RAW, begin, decode_line, item, picture
+from sft.markup import MarkupError
 from sft.types import Task
 
 SCRIPTS = ("Arabic", "Latin", "Chinese", "Japanese", "Korean", "Bangla", "Hindi", "Symbols", "Mixed", "None")
@@ -46,7 +47,11 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
         if _is_list(source):
             yield from line_units(source)
         else:
-            yield Unit(source.parent, source.parent.name, ((source.name, _image(source, options, {})),))
+            yield Unit(
+                source.parent,
+                source.parent.name,
+                ((source.name, _image(source, options, {})),),
+            )
         return
     batch: list[tuple[str, str]] = []
     listed: dict[Path, dict[str, list[str]]] = {}
@@ -73,7 +78,13 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
     if batch:
         yield Unit(source, source.name, tuple(batch))
     if not found:
-        raise UsageError("no ground truth here", where=str(source), hint="expected gt_img_1.txt and the like, files with the names of their images, or a gt.txt of cropped words")
+        raise UsageError(
+            "no ground truth here",
+            where=str(source),
+            hint=(
+                "expected gt_img_1.txt and the like, files with the names of their images, or a gt.txt of cropped words"
+            ),
+        )
 
 
 def _is_list(path: Path) -> bool:
@@ -116,7 +127,10 @@ def _one(folder: Path, stems: dict[str, None], listed: dict[Path, dict[str, list
             names = []
         listed[folder] = {}
         for name in names:
-            listed[folder].setdefault(name.rsplit(".", 1)[0], []).append(name)
+            listed[folder].setdefault(
+                name.rsplit(".", 1)[0],
+                [],
+            ).append(name)
     for stem in stems:
         if len(names := listed[folder].get(stem, [])) == 1:
             return str(folder / names[0])
@@ -127,7 +141,9 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
     """An Item or a Reject for every line."""
     if isinstance(unit.payload, Span):
         for where, line in _list_lines(unit):
-            yield line if isinstance(line, Reject) else _cropped(where, line, options.images or unit.path.parent, options)
+            yield (
+                line if isinstance(line, Reject) else _cropped(where, line, options.images or unit.path.parent, options)
+            )
         return
     for name, image in unit.payload:
         yield from _page(unit.path / name, name, image, options)
@@ -137,7 +153,10 @@ def _list_lines(unit: Unit) -> Iterator[tuple[str, str | Reject]]:
     for number, line, too_long in unit_lines(unit):
         where = f"{unit.name}:{number}"
         if too_long:
-            yield where, Reject(where, "source.too_large", f"more than {MAX_LINE_BYTES:,} bytes in one line", begin(line))
+            yield (
+                where,
+                Reject(where, "source.too_large", f"more than {MAX_LINE_BYTES:,} bytes in one line", begin(line)),
+            )
         elif line.removeprefix(BOM).strip():
             yield where, decode_line(where, line.removeprefix(BOM))
 
@@ -155,8 +174,20 @@ def _cropped(where: str, line: str, root: Path, options: Options) -> Read:
     try:
         image = picture(name, root, below=True, turn=options.turn)
     except MarkupError as error:
-        return Reject(where, error.code, str(error), line[:RAW])
-    return item(where, line, text, image, options, task=options.task or Task.OCR)
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            line[:RAW],
+        )
+    return item(
+        where,
+        line,
+        text,
+        image,
+        options,
+        task=options.task or Task.OCR,
+    )
 
 
 def _unquoted(text: str) -> str:
@@ -173,9 +204,15 @@ def _page(path: Path, name: str, image: str, options: Options) -> Iterator[Read]
         yield Reject(name, "source.shape", f"cannot be read: {error}")
         return
     if len(content) > MAX_FILE_BYTES:
-        yield Reject(name, "source.too_large", f"more than {MAX_FILE_BYTES:,} bytes of words for one image", begin(content))
+        yield Reject(
+            name, "source.too_large", f"more than {MAX_FILE_BYTES:,} bytes of words for one image", begin(content)
+        )
         return
-    rows = [(f"{name}:{number}", decode_line(f"{name}:{number}", line)) for number, line in enumerate(content.removeprefix(BOM).split(b"\n"), 1) if line.strip()]
+    rows = [
+        (f"{name}:{number}", decode_line(f"{name}:{number}", line))
+        for number, line in enumerate(content.removeprefix(BOM).split(b"\n"), 1)
+        if line.strip()
+    ]
     quads = [_QUAD.fullmatch(row) for _, row in rows if isinstance(row, str)]
     mlt = bool(quads) and all(quad is not None and _SCRIPT.match(quad[9]) for quad in quads)
     group = Path(image).name if image else ""
@@ -184,9 +221,18 @@ def _page(path: Path, name: str, image: str, options: Options) -> Iterator[Read]
         if isinstance(row, Reject):
             yield row
         elif not image:
-            yield Reject(where, "image.missing", "no image of that name, or several; --images FOLDER says where", row[:RAW])
+            yield Reject(
+                where, "image.missing", "no image of that name, or several; --images FOLDER says where", row[:RAW]
+            )
         else:
-            yield _word(where, row, Path(image), group if folder == "." else f"{folder}/{group}", mlt, options)
+            yield _word(
+                where,
+                row,
+                Path(image),
+                group if folder == "." else f"{folder}/{group}",
+                mlt,
+                options,
+            )
 
 
 def _word(where: str, line: str, image: Path, group: str, mlt: bool, options: Options) -> Read:
@@ -201,13 +247,30 @@ def _word(where: str, line: str, image: Path, group: str, mlt: bool, options: Op
         corners = ((left, top), (right, top), (right, bottom), (left, bottom))
         text = _unquoted(f'"{box[5]}"')
     else:
-        return Reject(where, "source.shape", 'expected `x1,y1,…,x4,y4,text` or `left, top, right, bottom, "text"`', line[:RAW])
+        return Reject(
+            where, "source.shape", 'expected `x1,y1,…,x4,y4,text` or `left, top, right, bottom, "text"`', line[:RAW]
+        )
     if text.strip() in IGNORED:
-        return Reject(where, "source.ignored", f"{text.strip()!r}: a word that nobody could read", line[:RAW])
+        return Reject(
+            where,
+            "source.ignored",
+            f"{text.strip()!r}: a word that nobody could read",
+            line[:RAW],
+        )
     if (area := _area(corners)) <= 0:
-        said = "no area" if math.isclose(area, 0) else "corners that run counter-clockwise, and would be cut out mirrored"
+        said = (
+            "no area" if math.isclose(area, 0) else "corners that run counter-clockwise, and would be cut out mirrored"
+        )
         return Reject(where, "source.geometry", said, line[:RAW])
-    return item(where, line, text, Picture(path=image, quad=corners, turn=options.turn), options, task=options.task or Task.OCR, group=group)
+    return item(
+        where,
+        line,
+        text,
+        Picture(path=image, quad=corners, turn=options.turn),
+        options,
+        task=options.task or Task.OCR,
+        group=group,
+    )
 
 
 def _area(corners: tuple[tuple[float, float], ...]) -> float:

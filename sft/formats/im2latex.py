@@ -3,13 +3,14 @@
 The original (zenodo 56198) and Harvard's preprocessed version, whose formulas are tokens with spaces between them:
 
     im2latex_train.lst          0 60ee748793 basic
-    im2latex_formulas.lst       \\int_{-\\epsilon}^\\infty dl\\: {\\rm e}^{-l\\zeta} \\int_{-\\epsilon}^\\infty dl' {\\rm e}^{-l'\\zeta}
-    im2latex_test_filter.lst    7944775fc9.png 32771
-    im2latex_formulas.norm.lst  \\alpha _ { 1 } ^ { r } \\gamma _ { 1 } + \\dots + \\alpha _ { N } ^ { r } \\gamma _ { N } = 0
+    im2latex_formulas.lst       \\int_{-\\epsilon}^\\infty dl\\: {\\rm e}^{-l\\zeta} \\int_{-\\epsilon}^\\infty dl'
+    {\\rm e}^{-l'\\zeta} im2latex_test_filter.lst    7944775fc9.png 32771 im2latex_formulas.norm.lst  \\alpha _ { 1 } ^
+    { r } \\gamma _ { 1 } + \\dots + \\alpha _ { N } ^ { r } \\gamma _ { N } = 0
 
-Formulas are counted from 0 and split at \\n alone, since some of them hold other line ends; what is not UTF-8 is read as
-ISO-8859-1, in which the set was published. The CSV that circulates (`formula,image`) is read as well. A folder with several lists needs
-`--split`. Images are looked for in formula_images_processed/, formula_images/, images_processed/, images/, and beside the list, or under `--images`.
+Formulas are counted from 0 and split at \\n alone, since some of them hold other line ends; what is not UTF-8 is read
+as ISO-8859-1, in which the set was published. The CSV that circulates (`formula,image`) is read as well. A folder with
+several lists needs `--split`. Images are looked for in formula_images_processed/, formula_images/, images_processed/,
+images/, and beside the list, or under `--images`.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from pathlib import Path
 from typing import IO
 
 from sft.errors import UsageError
+from sft.files import Unit, line_units, open_input
 from sft.formats import delimited
-from sft.formats.base import UNIT_OBJECTS, Format, Options, Read, Reject, Unit, line_units
-from sft.formats.rows import RAW, begin, decode_line, item, picture, source_file, text_lines
-from sft.jsonl import open_input
-from sft.markup.errors import MarkupError
+from sft.formats.base import UNIT_OBJECTS, Format, Options, Read, Reject
+from sft.formats.shared import RAW, begin, decode_line, item, picture, source_file, text_lines
+from sft.markup import MarkupError
 from sft.types import Task
 
 FORMULAS = ("im2latex_formulas.norm.lst", "formulas.norm.lst", "im2latex_formulas.lst", "formulas.lst")
@@ -37,14 +38,21 @@ CHUNK = 1 << 20
 
 
 def units(source: Path, options: Options) -> Iterator[Unit]:
-    """Units of some lines of a list; the payload is a tuple of (where, line, bytes of its formula, or None) and Rejects."""
+    """Units of some lines of a list; the payload is a tuple of (where, line, bytes of its formula, or None) and
+    Rejects.
+    """
     path = _list(source, options)
     if path.suffix.lower() == ".csv":
         yield from delimited.csv_units(path, options)
         return
-    formulas = next((path.parent / name for name in _candidates(path) if (path.parent / name).is_file()), None)
+    formulas = next(
+        (path.parent / name for name in _candidates(path) if (path.parent / name).is_file()),
+        None,
+    )
     if formulas is None:
-        raise UsageError("no file of formulas beside this list", where=str(path), hint=f"expected one of {', '.join(FORMULAS)}")
+        raise UsageError(
+            "no file of formulas beside this list", where=str(path), hint=f"expected one of {', '.join(FORMULAS)}"
+        )
     starts = _line_starts(formulas)
     batch: list[tuple[str, str, bytes | None] | Reject] = []
     with open_input(formulas) as stream:
@@ -60,15 +68,25 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
 
 def _list(source: Path, options: Options) -> Path:
     splits = [options.split] if options.split else list(SPLITS)
-    names = [name.format(split) for split in splits for name in ("im2latex_{}_filter.lst", "{}_filter.lst", "im2latex_{}.lst", "{}.lst", "im2latex_{}.csv")]
+    names = [
+        name.format(split)
+        for split in splits
+        for name in ("im2latex_{}_filter.lst", "{}_filter.lst", "im2latex_{}.lst", "{}.lst", "im2latex_{}.csv")
+    ]
     path = source_file(source, names, "im2latex --split train")
     if path.name in FORMULAS:
-        raise UsageError("these are the formulas; name the list of images", where=str(path), hint="such as im2latex_train.lst, or the folder and --split train")
+        raise UsageError(
+            "these are the formulas; name the list of images",
+            where=str(path),
+            hint="such as im2latex_train.lst, or the folder and --split train",
+        )
     return path
 
 
 def _candidates(path: Path) -> tuple[str, ...]:
-    """The filtered lists belong to the normalised formulas, the others to the original ones; line numbers differ where both are there."""
+    """The filtered lists belong to the normalised formulas, the others to the original ones; line numbers differ where
+    both are there.
+    """
     return FORMULAS if "filter" in path.stem else (*FORMULAS[2:], *FORMULAS[:2])
 
 
@@ -84,7 +102,9 @@ def _line_starts(path: Path) -> array[int]:
                 position = chunk.find(b"\n", position + 1)
             offset += len(chunk)
             if len(starts) > MAX_FORMULAS:
-                raise UsageError(f"more than {MAX_FORMULAS:,} formulas", where=str(path), hint="this is not the file of formulas")
+                raise UsageError(
+                    f"more than {MAX_FORMULAS:,} formulas", where=str(path), hint="this is not the file of formulas"
+                )
     if starts[-1] != offset:
         starts.append(offset)
     return starts
@@ -104,15 +124,20 @@ def _formula(stream: IO[bytes], starts: array[int], line: str) -> bytes | None:
     found = _numbers(line)
     if found is None or found[1] + 1 >= len(starts):
         return None
-    begins, ends = starts[found[1]], starts[found[1] + 1]
+    begins = starts[found[1]]
+    ends = starts[found[1] + 1]
     stream.seek(begins)
     return stream.read(min(ends - begins, MAX_FORMULA_BYTES + 1))
 
 
 def read(unit: Unit, options: Options) -> Iterator[Read]:
     """An Item or a Reject for every line of a list, or record of a CSV."""
-    folder = options.images or next((unit.path.parent / name for name in PICTURES if (unit.path.parent / name).is_dir()), unit.path.parent)
-    formula = replace(options, task=Task.FORMULA, markup="latex-tokens" if options.markup == "auto" else options.markup, images=folder)
+    folder = options.images or next(
+        (unit.path.parent / name for name in PICTURES if (unit.path.parent / name).is_dir()), unit.path.parent
+    )
+    formula = replace(
+        options, task=Task.FORMULA, markup="latex-tokens" if options.markup == "auto" else options.markup, images=folder
+    )
     if unit.path.suffix.lower() == ".csv":
         yield from delimited.read(unit, formula)
         return
@@ -129,16 +154,31 @@ def _item(where: str, line: str, raw: bytes | None, folder: Path, options: Optio
     if found is None:
         return Reject(where, "source.shape", "expected `NUMBER IMAGE TYPE` or `IMAGE NUMBER`", line[:RAW])
     if raw is None:
-        return Reject(where, "source.shape", f"there is no formula {found[1]}", line[:RAW])
+        return Reject(
+            where,
+            "source.shape",
+            f"there is no formula {found[1]}",
+            line[:RAW],
+        )
     if len(raw) > MAX_FORMULA_BYTES:
-        return Reject(where, "source.too_large", f"more than {MAX_FORMULA_BYTES:,} bytes in one formula", begin(raw))
+        return Reject(
+            where,
+            "source.too_large",
+            f"more than {MAX_FORMULA_BYTES:,} bytes in one formula",
+            begin(raw),
+        )
     text = decode_line(where, raw, latin=True)
     if isinstance(text, Reject):
         return text
     try:
         image = picture(found[0], folder, below=True, turn=options.turn)
     except MarkupError as error:
-        return Reject(where, error.code, str(error), line[:RAW])
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            line[:RAW],
+        )
     return item(where, text, text, image, options, task=Task.FORMULA)
 
 

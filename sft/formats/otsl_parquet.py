@@ -1,4 +1,5 @@
-"""The `*_OTSL` sets that IBM published on the Hugging Face hub: tables as Parquet, with OTSL, HTML and cells side by side.
+"""The `*_OTSL` sets that IBM published on the Hugging Face hub: tables as Parquet, with OTSL, HTML and cells side by
+side.
 
 FinTabNet_OTSL, PubTabNet_OTSL, SynthTabNet_OTSL and PubTables-1M_OTSL have one row per table. A row, as its card and
 docling-eval's reader describe it (image bytes left out):
@@ -21,12 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.formats import json_stream, parquet
-from sft.formats.base import Format, Item, Options, Read, Reject, Unit
+from sft.files import Unit
+from sft.formats.base import Format, Item, Options, Read, Reject
 from sft.formats.pubtabnet import MAX_CELLS, build, content
-from sft.formats.targets import make
-from sft.markup.errors import MarkupError
-from sft.markup.table import parse_html, parse_otsl
+from sft.formats.shared import json_stream, make, parquet
+from sft.markup import MarkupError, parse_html, parse_otsl
 from sft.types import Task
 
 NEEDED = ("image", "otsl", "cells")
@@ -39,15 +39,29 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
     """The row groups of a Parquet file, or of every one below a folder."""
     files = [(source.name, source)]
     if source.is_dir():
-        files = sorted((path.relative_to(source).as_posix(), path) for path in source.rglob("*.parquet") if path.is_file())
+        files = sorted(
+            (path.relative_to(source).as_posix(), path) for path in source.rglob("*.parquet") if path.is_file()
+        )
     if not files:
-        raise UsageError("no .parquet files here", where=str(source), hint="download the data set first, e.g. `hf download --repo-type dataset ds4sd/FinTabNet_OTSL`")
+        raise UsageError(
+            "no .parquet files here",
+            where=str(source),
+            hint="download the data set first, e.g. `hf download --repo-type dataset ds4sd/FinTabNet_OTSL`",
+        )
     for name, path in parquet.split_files(files, options.split):
         found, _ = parquet.columns_of(path)
         missing = [column for column in NEEDED if column not in found]
         if missing:
-            raise UsageError(f"no column {' or '.join(missing)}", where=str(path), hint=f"the columns are {', '.join(found)}; other Parquet files are read with `sft convert hf`")
-        yield from parquet.units(path, name, [column for column in COLUMNS if column in found])
+            raise UsageError(
+                f"no column {' or '.join(missing)}",
+                where=str(path),
+                hint=f"the columns are {', '.join(found)}; other Parquet files are read with `sft convert hf`",
+            )
+        yield from parquet.units(
+            path,
+            name,
+            [column for column in COLUMNS if column in found],
+        )
 
 
 def read(unit: Unit, options: Options) -> Iterator[Read]:
@@ -61,18 +75,27 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             picture = parquet.picture(row["image"], unit.path.parent, options)
             yield Item(where, picture, target(row), Task.TABLE)
         except MarkupError as error:
-            yield Reject(where, error.code, str(error), json_stream.raw({key: value for key, value in row.items() if key != "image"}))
+            yield Reject(
+                where,
+                error.code,
+                str(error),
+                json_stream.raw({key: value for key, value in row.items() if key != "image"}),
+            )
 
 
 def target(row: dict[str, Any]) -> str:
     """The OTSL of one row. Raises MarkupError."""
-    names, html = row["otsl"], row.get("html")
+    names = row["otsl"]
+    html = row.get("html")
     if not isinstance(names, list) or not names:
         raise MarkupError("source.shape", "otsl is not a list of tokens")
     unknown = next((name for name in names if name not in TOKENS), None)
     if unknown is not None:
         raise MarkupError("target.otsl", f"unknown token {str(unknown)[:40]!r}")
-    cells = _one_per_owner([name for name in names if name in OWNERS], _cells(row["cells"]))
+    cells = _one_per_owner(
+        [name for name in names if name in OWNERS],
+        _cells(row["cells"]),
+    )
     written = make(Task.TABLE, _otsl(names, cells), markup="otsl")
     if html:
         _compare(html, cells, written)
@@ -86,7 +109,11 @@ def _one_per_owner(owners: list[str], cells: list[list[str]]) -> list[list[str]]
     filled = [cell for cell in cells if any(isinstance(text, str) and text.strip() for text in cell)]
     expected = len(owners) - owners.count("ecel")
     if len(filled) != expected:
-        raise MarkupError("target.otsl", f"{len(owners)} cells in otsl, {expected} of them filled, but {len(cells)} in cells, {len(filled)} of them filled")
+        raise MarkupError(
+            "target.otsl",
+            f"{len(owners)} cells in otsl, {expected} of them filled, but {len(cells)} in cells, {len(filled)} of them"
+            " filled",
+        )
     rest = iter(filled)
     return [[] if name == "ecel" else next(rest) for name in owners]
 
@@ -94,10 +121,15 @@ def _one_per_owner(owners: list[str], cells: list[list[str]]) -> list[list[str]]
 def _cells(value: Any) -> list[list[str]]:
     """The tokens of every cell, from [[{tokens, bbox}, …]] or [{tokens, bbox}, …]."""
     cells = value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list) else value
-    if not isinstance(cells, list) or not all(isinstance(cell, dict) and isinstance(cell.get("tokens"), list) for cell in cells):
+    if not isinstance(cells, list) or not all(
+        isinstance(cell, dict) and isinstance(cell.get("tokens"), list) for cell in cells
+    ):
         raise MarkupError("source.shape", "cells are not a list of {tokens, bbox}")
     if len(cells) > MAX_CELLS:
-        raise MarkupError("source.too_large", f"{len(cells):,} cells in one table, at most {MAX_CELLS:,} are read")
+        raise MarkupError(
+            "source.too_large",
+            f"{len(cells):,} cells in one table, at most {MAX_CELLS:,} are read",
+        )
     return [cell["tokens"] for cell in cells]
 
 
@@ -136,10 +168,15 @@ def _compare(html: Any, cells: list[list[str]], written: str) -> None:
 FORMATS: dict[str, Format] = {
     "otsl-parquet": Format(
         name="otsl-parquet",
-        title="FinTabNet_OTSL, PubTabNet_OTSL, SynthTabNet_OTSL, PubTables-1M_OTSL: Parquet files of the Hugging Face hub",
+        title=(
+            "FinTabNet_OTSL, PubTabNet_OTSL, SynthTabNet_OTSL, PubTables-1M_OTSL: Parquet files of the Hugging Face hub"
+        ),
         origin="https://huggingface.co/datasets/ds4sd/FinTabNet_OTSL",
-        example='{"filename": "PMC4776821_005_00.png", "image": {"bytes": …}, "otsl": ["fcel", "lcel", "nl", "fcel", "ecel", "nl"], '
-        '"html": ["<tr>", "<td", " colspan=\\"2\\"", ">", "</td>", "</tr>", …], "cells": [[{"tokens": ["O", "n", "e"], "bbox": [1.0, 2.0, 30.0, 12.0]}, …]]}',
+        example=(
+            '{"filename": "PMC4776821_005_00.png", "image": {"bytes": …}, "otsl": ["fcel", "lcel", "nl", "fcel",'
+            ' "ecel", "nl"], "html": ["<tr>", "<td", " colspan=\\"2\\"", ">", "</td>", "</tr>", …], "cells":'
+            ' [[{"tokens": ["O", "n", "e"], "bbox": [1.0, 2.0, 30.0, 12.0]}, …]]}'
+        ),
         tasks=(Task.TABLE,),
         units=units,
         read=read,

@@ -5,10 +5,10 @@
     train_data/rec/train/word_001.jpg\\t简单可依赖
     ["11.jpg", "12.jpg"]\\t简单可依赖
 
-Bytes are read as UTF-8. A byte order mark belongs to no path and the \\r of a Windows line end to no label (PaddleOCR keeps
-both). A second tab is refused: PaddleOCR would cut the label there without a word. A blank line is no row. A JSON list of
-paths makes one sample for each path. Paths count from the label file's folder, or from `--images` (PaddleOCR's data_dir).
-PPOCRLabel's `rec_gt.txt` beside `crop_img/` is this format; the boxes of its Label.txt are refused.
+Bytes are read as UTF-8. A byte order mark belongs to no path and the \\r of a Windows line end to no label (PaddleOCR
+keeps both). A second tab is refused: PaddleOCR would cut the label there without a word. A blank line is no row. A JSON
+list of paths makes one sample for each path. Paths count from the label file's folder, or from `--images` (PaddleOCR's
+data_dir). PPOCRLabel's `rec_gt.txt` beside `crop_img/` is this format; the boxes of its Label.txt are refused.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from sft.formats import json_stream
-from sft.formats.base import Format, Options, Read, Reject, Unit, line_units
-from sft.formats.rows import RAW, item, picture, source_file, text_lines
-from sft.markup.errors import MarkupError
+from sft.files import Unit, line_units
+from sft.formats.base import Format, Options, Read, Reject
+from sft.formats.shared import RAW, item, json_stream, picture, source_file, text_lines
+from sft.markup import MarkupError
 from sft.types import Task
 
 FILES = ("rec_gt.txt", "rec_gt_train.txt", "train.txt", "label.txt", "gt.txt")
@@ -44,10 +44,20 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 def _line(where: str, line: str, root: Path, options: Options) -> Iterator[Read]:
     names, tab, label = line.partition("\t")
     if not tab or "\t" in label:
-        yield Reject(where, "source.shape", "a second tab; PaddleOCR would cut the label there" if tab else "no tab between path and label", line[:RAW])
+        yield Reject(
+            where,
+            "source.shape",
+            "a second tab; PaddleOCR would cut the label there" if tab else "no tab between path and label",
+            line[:RAW],
+        )
         return
     if _is_boxes(label):
-        yield Reject(where, "source.shape", "the label is the JSON of boxes; this looks like PPOCRLabel: `sft convert ppocrlabel`", line[:RAW])
+        yield Reject(
+            where,
+            "source.shape",
+            "the label is the JSON of boxes; this looks like PPOCRLabel: `sft convert ppocrlabel`",
+            line[:RAW],
+        )
         return
     several = _names(names)
     for number, name in enumerate(several):
@@ -55,9 +65,21 @@ def _line(where: str, line: str, root: Path, options: Options) -> Iterator[Read]
         try:
             image = picture(name, root, turn=options.turn)
         except MarkupError as error:
-            yield Reject(place, error.code, str(error), line[:RAW])
+            yield Reject(
+                place,
+                error.code,
+                str(error),
+                line[:RAW],
+            )
             continue
-        yield item(place, line, label, image, options, task=options.task or Task.OCR)
+        yield item(
+            place,
+            line,
+            label,
+            image,
+            options,
+            task=options.task or Task.OCR,
+        )
 
 
 def _is_boxes(label: str) -> bool:
@@ -65,7 +87,13 @@ def _is_boxes(label: str) -> bool:
     if label.lstrip()[:1] not in ("[", "{") or not ('"transcription"' in label or '"points"' in label):
         return False
     value = json_stream.decode(label.encode("utf-8", "replace"))
-    boxes = list(value.values()) if isinstance(value, dict) and not {"transcription", "points"} & value.keys() else value if isinstance(value, list) else [value]
+    boxes = (
+        list(value.values())
+        if isinstance(value, dict) and not {"transcription", "points"} & value.keys()
+        else value
+        if isinstance(value, list)
+        else [value]
+    )
     return bool(boxes) and all(isinstance(box, dict) and {"transcription", "points"} & box.keys() for box in boxes)
 
 
@@ -85,7 +113,9 @@ FORMATS = {
     "paddleocr-rec": Format(
         name="paddleocr-rec",
         title="PaddleOCR text recognition labels (path, tab, text)",
-        origin="https://github.com/PaddlePaddle/PaddleOCR/blob/main/docs/version2.x/ppocr/model_train/recognition.en.md",
+        origin=(
+            "https://github.com/PaddlePaddle/PaddleOCR/blob/main/docs/version2.x/ppocr/model_train/recognition.en.md"
+        ),
         example="train_data/rec/train/word_001.jpg\t简单可依赖",
         tasks=(Task.OCR, Task.SEAL, Task.FORMULA),
         units=units,

@@ -8,10 +8,12 @@ A line (PAGE 2013-07-15 as Transkribus writes it, shortened):
 
 Every version of the namespace is read, also files without one, and the old `<Coords><Point x="10" y="20"/>…</Coords>`.
 
-- The text is that of the TextEquiv with the lowest index (none counts as the lowest); where a line has none, that of its words.
+- The text is that of the TextEquiv with the lowest index (none counts as the lowest); where a line has none, that of
+  its words.
   A region whose lines have no text, but which has one itself, is one sample.
 - The outline is that of `Coords`; a line with a `Baseline` alone has no crop and is rejected.
-- A TableRegion with `TableCell` (Transkribus) or with `Roles/TableCellRole` (PAGE 2019) also gives a table; its lines are
+- A TableRegion with `TableCell` (Transkribus) or with `Roles/TableCellRole` (PAGE 2019) also gives a table; its lines
+  are
   lines as well. With --task, only lines (ocr) or tables (table) are part of the source.
 - The image may have another size than the page says, as long as it has the same shape; it is looked for beside the file
   and, for files in a folder `page`, in the folder above.
@@ -24,10 +26,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft.formats import regions, rows, xml_safe
-from sft.formats.base import Format, Options, Picture, Read, Reject, Unit
-from sft.markup.errors import MarkupError
-from sft.markup.grid import Cell, Grid
+from sft.files import Unit
+from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.shared import regions, rows, xml_safe
+from sft.markup import Cell, Grid, MarkupError
 from sft.types import Task
 
 if TYPE_CHECKING:
@@ -45,10 +47,17 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
     """One item per line, one per table."""
     for path in unit.payload:
         name = regions.relative(path, unit.path)
-        yield from regions.read_pages(path, name, "Page", partial(_items, path, name, unit.path, options))
+        yield from regions.read_pages(
+            path,
+            name,
+            "Page",
+            partial(_items, path, name, unit.path, options),
+        )
 
 
-def _items(path: Path, name: str, root: Path, options: Options, pages: list[_Element], document: xml_safe.Document) -> Iterator[Read]:
+def _items(
+    path: Path, name: str, root: Path, options: Options, pages: list[_Element], document: xml_safe.Document
+) -> Iterator[Read]:
     page = pages[0]
     try:
         picture = regions.image_beside(page.get("imageFilename", ""), path, root, options)
@@ -63,12 +72,28 @@ def _items(path: Path, name: str, root: Path, options: Options, pages: list[_Ele
             continue
         task = Task.TABLE if kind == "TableRegion" else Task.OCR
         if options.task in (None, task) or (task is Task.OCR and options.task is Task.FORMULA):
-            item = _item(f"{name}#{element.get('id', '')}", element, task, picture, factors, name, options)
+            item = _item(
+                f"{name}#{element.get('id', '')}",
+                element,
+                task,
+                picture,
+                factors,
+                name,
+                options,
+            )
             if item is not None:
                 yield item
 
 
-def _item(where: str, element: _Element, task: Task, picture: Picture, factors: tuple[float, float], group: str, options: Options) -> Read | None:
+def _item(
+    where: str,
+    element: _Element,
+    task: Task,
+    picture: Picture,
+    factors: tuple[float, float],
+    group: str,
+    options: Options,
+) -> Read | None:
     label = ""
     try:
         if task is Task.TABLE:
@@ -80,14 +105,23 @@ def _item(where: str, element: _Element, task: Task, picture: Picture, factors: 
             label = _text(element)
         quad = regions.scaled(_outline(element), factors)
     except MarkupError as error:
-        return Reject(where, error.code, str(error), label[: rows.RAW])
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            label[: rows.RAW],
+        )
     markup = "otsl" if task is Task.TABLE else "auto"
-    return regions.item(where, label, label, regions.crop(picture, quad), task=options.task or task, group=group, markup=markup)
+    return regions.item(
+        where, label, label, regions.crop(picture, quad), task=options.task or task, group=group, markup=markup
+    )
 
 
 def _is_alone(region: _Element) -> bool:
     """Whether a text is written at this region, and nowhere inside it."""
-    return bool(_own_text(region)) and not any(_text(inner) for inner in region.iterchildren("{*}TextLine", "{*}TextRegion"))
+    return bool(_own_text(region)) and not any(
+        _text(inner) for inner in region.iterchildren("{*}TextLine", "{*}TextRegion")
+    )
 
 
 def _outline(element: _Element) -> regions.Quad:
@@ -96,7 +130,9 @@ def _outline(element: _Element) -> regions.Quad:
         raise MarkupError("source.geometry", "no <Coords>")
     if coords.get("points"):
         return regions.polygon(regions.points_of(coords.get("points", "")))
-    return regions.polygon(regions.pairs([[point.get("x", ""), point.get("y", "")] for point in coords.iterchildren("{*}Point")]))
+    return regions.polygon(
+        regions.pairs([[point.get("x", ""), point.get("y", "")] for point in coords.iterchildren("{*}Point")])
+    )
 
 
 def _text(element: _Element) -> str:
@@ -104,7 +140,9 @@ def _text(element: _Element) -> str:
     if own := _own_text(element):
         return own
     for inner, joint in (("TextLine", "\n"), ("Word", " ")):
-        parts = [_text(child) if inner == "TextLine" else _own_text(child) for child in element.iterchildren("{*}" + inner)]
+        parts = [
+            _text(child) if inner == "TextLine" else _own_text(child) for child in element.iterchildren("{*}" + inner)
+        ]
         if any(parts):
             return joint.join(part for part in parts if part)
     return ""
@@ -126,17 +164,28 @@ def _own_text(element: _Element) -> str:
 
 def _cells(table: _Element) -> Iterator[tuple[int, int, Cell]]:
     for cell in table.iter("{*}TableCell"):
-        yield _whole(cell, "row"), _whole(cell, "col"), Cell(_text(cell), _whole(cell, "rowSpan", 1), _whole(cell, "colSpan", 1))
+        yield (
+            _whole(cell, "row"),
+            _whole(cell, "col"),
+            Cell(_text(cell), _whole(cell, "rowSpan", 1), _whole(cell, "colSpan", 1)),
+        )
     for role in table.iter("{*}TableCellRole"):
         roles = role.getparent()
         region = roles.getparent() if roles is not None else None
         if region is not None:
             header = role.get("header", "") in ("true", "1")
-            yield _whole(role, "rowIndex"), _whole(role, "columnIndex"), Cell(_text(region), _whole(role, "rowSpan", 1), _whole(role, "colSpan", 1), header)
+            yield (
+                _whole(role, "rowIndex"),
+                _whole(role, "columnIndex"),
+                Cell(_text(region), _whole(role, "rowSpan", 1), _whole(role, "colSpan", 1), header),
+            )
 
 
 def _whole(element: _Element, name: str, default: int | None = None) -> int:
-    value = element.get(name, "" if default is None else str(default))
+    value = element.get(
+        name,
+        "" if default is None else str(default),
+    )
     if not value.isdecimal() or len(value) > 4:
         raise MarkupError("source.shape", f"{name} of a table cell is {value[:20]!r}")
     return max(int(value), default or 0)
@@ -155,7 +204,8 @@ FORMATS = {
         "page-xml",
         "PAGE XML: lines and tables with their text, cut out of their pages",
         "https://github.com/PRImA-Research-Lab/PAGE-XML (pagecontent/schema)",
-        '<TextLine id="l1"><Coords points="10,20 500,20 500,60 10,60"/><TextEquiv index="0"><Unicode>Kurtze Vorrede</Unicode></TextEquiv></TextLine>',
+        '<TextLine id="l1"><Coords points="10,20 500,20 500,60 10,60"/><TextEquiv index="0"><Unicode>Kurtze'
+        " Vorrede</Unicode></TextEquiv></TextLine>",
         (Task.OCR, Task.TABLE),
         units,
         read,

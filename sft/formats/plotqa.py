@@ -1,4 +1,5 @@
-"""PlotQA: the data behind drawn bar, line and dot-line plots, in one large `annotations.json` beside a folder of images.
+"""PlotQA: the data behind drawn bar, line and dot-line plots, in one large `annotations.json` beside a folder of
+images.
 
 An element of the array, with the fields that `PlotQA_Dataset.md` describes (boxes and colours left out):
 
@@ -7,10 +8,11 @@ An element of the array, with the fields that `PlotQA_Dataset.md` describes (box
       "x_axis": {"label": {"text": "Years"}, "major_labels": {"values": ["0", "5", "10", "0", "5", "10"]}},
       "y_axis": {"label": {"text": "Country"}, "major_labels": {"values": ["Iceland", "Malta", "Iceland", "Malta"]}}}}
 
-The image is `png/IMAGE_INDEX.png`. The first column of the target is the axis of categories, with the label of that axis
-as its head, and every model is a further column. Horizontal bars have their categories in `y` and their values in `x`.
-Lines have the positions 0, 1, 2, … in `x`, and their categories are the labels of the axis, which the files write twice;
-one half is taken. Numbers are written as they are, without `.0` and without exponents. Titles and questions are not used.
+The image is `png/IMAGE_INDEX.png`. The first column of the target is the axis of categories, with the label of that
+axis as its head, and every model is a further column. Horizontal bars have their categories in `y` and their values in
+`x`. Lines have the positions 0, 1, 2, … in `x`, and their categories are the labels of the axis, which the files write
+twice; one half is taken. Numbers are written as they are, without `.0` and without exponents. Titles and questions are
+not used.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.formats import json_stream
-from sft.formats.base import Format, Item, Options, Picture, Read, Reject, Unit
+from sft.files import Unit
+from sft.formats.base import Format, Item, Options, Picture, Read, Reject
 from sft.formats.chartqa import chart_target
-from sft.markup.errors import MarkupError
+from sft.formats.shared import json_stream
+from sft.markup import MarkupError
 from sft.types import Task
 
 TYPES = ("vbar_categorical", "hbar_categorical", "line", "dot_line")
@@ -37,7 +40,10 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
     """The objects of `annotations.json`, or of each one in a folder of splits."""
     for name, path in _files(source, options.split):
         for unit in json_stream.object_units(path, "item", name):
-            yield replace(unit, payload=tuple((index, _slim(plot)) for index, plot in unit.payload))
+            yield replace(
+                unit,
+                payload=tuple((index, _slim(plot)) for index, plot in unit.payload),
+            )
 
 
 def _slim(plot: Any) -> Any:
@@ -65,11 +71,22 @@ def _axis_only(axis: Any) -> Any:
 def _files(source: Path, split: str) -> list[tuple[str, Path]]:
     if not source.is_dir():
         return [(source.name, source)]
-    found = [(path.relative_to(source).as_posix(), path) for path in sorted({*source.glob("*annotations*.json"), *source.glob("*/*annotations*.json")})]
+    found = [
+        (path.relative_to(source).as_posix(), path)
+        for path in sorted({*source.glob("*annotations*.json"), *source.glob("*/*annotations*.json")})
+    ]
     if split:
-        found = [(name, path) for name, path in found if split.lower() in name.lower().replace("/", " ").replace("_", " ").replace(".", " ").split()]
+        found = [
+            (name, path)
+            for name, path in found
+            if split.lower() in name.lower().replace("/", " ").replace("_", " ").replace(".", " ").split()
+        ]
     if not found:
-        raise UsageError(f"no annotations.json here{f' for the split {split}' if split else ''}", where=str(source), hint="expected annotations.json, or train/annotations.json and the like")
+        raise UsageError(
+            f"no annotations.json here{f' for the split {split}' if split else ''}",
+            where=str(source),
+            hint="expected annotations.json, or train/annotations.json and the like",
+        )
     return found
 
 
@@ -85,16 +102,30 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             index = plot.get("image_index")
             if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < 10**12:
                 raise MarkupError("source.shape", "image_index is not a number")
-            yield Item(where, Picture(path=folder / f"{index}.png"), chart_target(rows(plot)), Task.CHART)
+            yield Item(
+                where,
+                Picture(path=folder / f"{index}.png"),
+                chart_target(rows(plot)),
+                Task.CHART,
+            )
         except MarkupError as error:
-            yield Reject(where, error.code, str(error), json_stream.raw(plot))
+            yield Reject(
+                where,
+                error.code,
+                str(error),
+                json_stream.raw(plot),
+            )
 
 
 def rows(plot: dict[str, Any]) -> list[list[str]]:
     """Header and rows of the table behind one plot. Raises MarkupError with source.shape or target.chart."""
-    kind, models = plot.get("type"), plot.get("models")
+    kind = plot.get("type")
+    models = plot.get("models")
     if kind not in TYPES:
-        raise MarkupError("source.shape", f"type {str(kind)[:40]!r} is none of {', '.join(TYPES)}")
+        raise MarkupError(
+            "source.shape",
+            f"type {str(kind)[:40]!r} is none of {', '.join(TYPES)}",
+        )
     if not isinstance(models, list) or not models or not all(isinstance(model, dict) for model in models):
         raise MarkupError("source.shape", "models are not a list of objects")
     of_category, of_value = ("y", "x") if kind == "hbar_categorical" else ("x", "y")
@@ -104,8 +135,14 @@ def rows(plot: dict[str, Any]) -> list[list[str]]:
     if any(place != places[0] for place in places) or any(len(values) != len(places[0]) for values in series):
         raise MarkupError("target.chart", "the models have different categories, or not one value for each")
     categories = _labels(axis, places[0]) if kind in ("line", "dot_line") else places[0]
-    header = [_text(axis.get("label")), *(_name(model) for model in models)]
-    return [header, *([category, *values] for category, *values in zip(categories, *series, strict=True))]
+    header = [
+        _text(axis.get("label")),
+        *(_name(model) for model in models),
+    ]
+    return [
+        header,
+        *([category, *values] for category, *values in zip(categories, *series, strict=True)),
+    ]
 
 
 def _axis(plot: dict[str, Any], name: str) -> dict[str, Any]:
@@ -134,7 +171,10 @@ def _labels(axis: dict[str, Any], places: list[str]) -> list[str]:
     if len(names) == 2 * len(places) and names[:half] == names[half:]:
         names = names[:half]
     if len(names) != len(places):
-        raise MarkupError("target.chart", f"{len(places)} points, but {len(names)} labels on their axis")
+        raise MarkupError(
+            "target.chart",
+            f"{len(places)} points, but {len(names)} labels on their axis",
+        )
     return names
 
 
@@ -178,8 +218,11 @@ FORMATS: dict[str, Format] = {
         name="plotqa",
         title="PlotQA: annotations.json and png/, the data of each plot",
         origin="https://github.com/NiteshMethani/PlotQA/blob/master/PlotQA_Dataset.md",
-        example='{"type": "vbar_categorical", "image_index": 3, "models": [{"name": "Malta", "x": ["1990", "1991"], "y": [9.6, 12.0]}], '
-        '"general_figure_info": {"x_axis": {"label": {"text": "Year"}, "major_labels": {"values": ["1990", "1991"]}}, "y_axis": {"label": {"text": "Rate"}}}}',
+        example=(
+            '{"type": "vbar_categorical", "image_index": 3, "models": [{"name": "Malta", "x": ["1990", "1991"], "y":'
+            ' [9.6, 12.0]}], "general_figure_info": {"x_axis": {"label": {"text": "Year"}, "major_labels": {"values":'
+            ' ["1990", "1991"]}}, "y_axis": {"label": {"text": "Rate"}}}}'
+        ),
         tasks=(Task.CHART,),
         units=units,
         read=read,

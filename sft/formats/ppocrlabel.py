@@ -1,15 +1,17 @@
-"""Text lines that were drawn with PPOCRLabel: `Label.txt` in the folder that was opened, one image per line with its boxes as JSON.
+"""Text lines that were drawn with PPOCRLabel: `Label.txt` in the folder that was opened, one image per line with its
+boxes as JSON.
 
 A line (from docs/datasets of PaddleOCR; the path starts with the name of the opened folder):
 
     ch4_test_images/img_61.jpg	[{"transcription": "MASA", "points": [[310, 104], [416, 141], [418, 216], [312, 179]]}]
 
-PPOCRLabel adds `"difficult": false`, and `"key_cls"` in its key information mode, which is not read. Points run clockwise
-from the top left of the text; a polygon of more than four gives the smallest rectangle around it.
+PPOCRLabel adds `"difficult": false`, and `"key_cls"` in its key information mode, which is not read. Points run
+clockwise from the top left of the text; a polygon of more than four gives the smallest rectangle around it.
 
 - `###`, `*` and `difficult` mean "not to be used"; so do TEMPORARY and 待识别, which PPOCRLabel writes into a box until
   somebody types its text. All of them are rejected with source.ignored.
-- `Label.txt` holds the images that somebody confirmed, `Cache.cach` the boxes a model found in the others. A folder means
+- `Label.txt` holds the images that somebody confirmed, `Cache.cach` the boxes a model found in the others. A folder
+  means
   its Label.txt; Cache.cach is converted only where it is named itself. `fileState.txt` repeats, with paths of the
   machine it was written on, which images are confirmed, and is not needed.
 - `rec_gt.txt` with `crop_img` is format paddleocr-rec, `gt.txt` of the table mode is pubtabnet.
@@ -23,9 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.formats import json_stream, regions, rows
-from sft.formats.base import Format, Options, Picture, Read, Reject, Unit, inside, line_units
-from sft.markup.errors import MarkupError
+from sft.files import Unit, line_units
+from sft.formats.base import Format, Options, Picture, Read, Reject, inside
+from sft.formats.shared import json_stream, regions, rows
+from sft.markup import MarkupError
 from sft.types import Task
 
 IGNORED = {"###", "*"}
@@ -39,7 +42,11 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
         path = source / "Label.txt"
         if not path.is_file():
             unconfirmed = (source / "Cache.cach").is_file()
-            hint = f"nothing is confirmed yet; for the unconfirmed labels of the model name {source / 'Cache.cach'}" if unconfirmed else "name the folder that was opened in PPOCRLabel"
+            hint = (
+                f"nothing is confirmed yet; for the unconfirmed labels of the model name {source / 'Cache.cach'}"
+                if unconfirmed
+                else "name the folder that was opened in PPOCRLabel"
+            )
             raise UsageError("no Label.txt in this folder", where=str(source), hint=hint)
     yield from line_units(path)
 
@@ -62,10 +69,21 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
                 raise MarkupError("source.shape", f"the boxes are not a list, but {type(boxes).__name__}")
             picture = _picture(name, unit.path.parent, options)
         except MarkupError as error:
-            yield Reject(where, error.code, str(error), line[: rows.RAW])
+            yield Reject(
+                where,
+                error.code,
+                str(error),
+                line[: rows.RAW],
+            )
             continue
         for index, box in enumerate(boxes):
-            yield _item(f"{where}#{index}", box, name, picture, options)
+            yield _item(
+                f"{where}#{index}",
+                box,
+                name,
+                picture,
+                options,
+            )
 
 
 def _picture(name: str, folder: Path, options: Options) -> Picture:
@@ -80,7 +98,9 @@ def _picture(name: str, folder: Path, options: Options) -> Picture:
     path = inside(base, inner)
     if path is None or ".." in name.split("/"):
         raise MarkupError("source.outside", f"{name[:100]!r} leads out of the source")
-    return Picture(path=path, turn=options.turn, others=tuple(other for other in [inside(base, name)] if other not in (path, None)))
+    return Picture(
+        path=path, turn=options.turn, others=tuple(other for other in [inside(base, name)] if other not in (path, None))
+    )
 
 
 def _item(where: str, box: Any, name: str, picture: Picture, options: Options) -> Read:
@@ -90,7 +110,10 @@ def _item(where: str, box: Any, name: str, picture: Picture, options: Options) -
             raise MarkupError("source.shape", "a box without a transcription")
         text = box["transcription"]
         if box.get("difficult") is True or text in IGNORED:
-            raise MarkupError("source.ignored", "marked as difficult" if text not in IGNORED else f"{text} stands for a text that cannot be read")
+            raise MarkupError(
+                "source.ignored",
+                "marked as difficult" if text not in IGNORED else f"{text} stands for a text that cannot be read",
+            )
         if text in UNTYPED:
             raise MarkupError("source.ignored", f"{text} is what PPOCRLabel writes until somebody types the text")
         points = box.get("points")
@@ -99,7 +122,9 @@ def _item(where: str, box: Any, name: str, picture: Picture, options: Options) -
         quad = regions.polygon(regions.pairs(points), ordered=True)
     except MarkupError as error:
         return Reject(where, error.code, str(error), raw)
-    return rows.item(where, raw, text, regions.crop(picture, quad), options, task=options.task or Task.OCR, group=name.strip())
+    return rows.item(
+        where, raw, text, regions.crop(picture, quad), options, task=options.task or Task.OCR, group=name.strip()
+    )
 
 
 FORMATS = {
@@ -107,7 +132,8 @@ FORMATS = {
         "ppocrlabel",
         "Label.txt of PPOCRLabel: boxes with their text, cut out of their pages",
         "https://github.com/PFCCLab/PPOCRLabel (README, 2.3 and 4)",
-        'ch4_test_images/img_61.jpg\t[{"transcription": "MASA", "points": [[310, 104], [416, 141], [418, 216], [312, 179]]}]',
+        'ch4_test_images/img_61.jpg\t[{"transcription": "MASA", "points": [[310, 104], [416, 141], [418, 216], [312,'
+        " 179]]}]",
         (Task.OCR, Task.FORMULA),
         units,
         read,

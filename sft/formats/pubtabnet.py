@@ -1,23 +1,27 @@
-"""PubTabNet tables and everything that copies their layout: one JSON object per line, structure tokens, cells of characters.
+"""PubTabNet tables and everything that copies their layout: one JSON object per line, structure tokens, cells of
+characters.
 
 A row of the published file (`examples/PubTabNet_Examples.json`, shortened; version 2 adds `bbox` to the cells):
 
     {"filename": "PMC4776821_005_00.png", "split": "train", "imgid": 2, "html": {"cells": [
       {"tokens": ["<b>", "O", "n", "e", "</b>"]}, {"tokens": ["1", "2"]}], "structure": {"tokens": [
-      "<thead>", "<tr>", "<td>", "</td>", "</tr>", "</thead>", "<tbody>", "<tr>", "<td>", "</td>", "</tr>", "</tbody>"]}}}
+      "<thead>", "<tr>", "<td>", "</td>", "</tr>", "</thead>", "<tbody>", "<tr>", "<td>", "</td>", "</tr>",
+      "</tbody>"]}}}
 
-The README calls the list `cell`, the files call it `cells`; both are read. A cell that spans is written in pieces: `<td`,
-` colspan="2"`, `>`, `</td>`. The content of the cells is put before each `</td>` in order; a character stands for itself
-(`<` is a less-than sign), the tokens `<b>`, `<i>`, `<sup>`, `<sub>` and their like are tags. A blank cell has no tokens,
-and no `bbox`. Read as well:
+The README calls the list `cell`, the files call it `cells`; both are read. A cell that spans is written in pieces:
+`<td`, ` colspan="2"`, `>`, `</td>`. The content of the cells is put before each `</td>` in order; a character stands
+for itself (`<` is a less-than sign), the tokens `<b>`, `<i>`, `<sup>`, `<sub>` and their like are tags. A blank cell
+has no tokens, and no `bbox`. Read as well:
 
-- `gt.txt` of PPOCRLabel's table mode: no thead and tbody, polygons for boxes, and the table again as HTML in `gt`, which
+- `gt.txt` of PPOCRLabel's table mode: no thead and tbody, polygons for boxes, and the table again as HTML in `gt`,
+  which
   is used only where there are no tokens;
 - SynthTabNet and FinTabNet; FinTabNet's own images are PDF pages, and its rows are refused until somebody renders them;
 - version 1: one JSON document, `{"images": [row, …]}`.
 
 With `--split`, rows of another split are no part of the source: they are neither converted nor counted as rejected.
-Images are looked for in `SPLIT/FILENAME`, `FILENAME` and the same below `images`, beside the labels (or under `--images`).
+Images are looked for in `SPLIT/FILENAME`, `FILENAME` and the same below `images`, beside the labels (or under
+`--images`).
 """
 
 from __future__ import annotations
@@ -32,24 +36,38 @@ from typing import Any
 import msgspec
 
 from sft.errors import UsageError
-from sft.formats import json_stream
-from sft.formats.base import Format, Item, Options, Picture, Read, Reject, Unit, inside, line_units, unit_lines
-from sft.formats.hf_files import is_output
-from sft.formats.rows import BOM, begin, json_rows
-from sft.formats.targets import make
-from sft.jsonl import MAX_LINE_BYTES
-from sft.markup.errors import MarkupError
+from sft.files import MAX_LINE_BYTES, Unit, line_units, unit_lines
+from sft.formats.base import Format, Item, Options, Picture, Read, Reject, inside
+from sft.formats.shared import BOM, begin, is_output, json_rows, json_stream, make
+from sft.markup import MarkupError
 from sft.types import Task
 
 MAX_CELLS = 100_000  # of one table; the largest published one has about 2,000
 
 # Tags of cells, and what they are in HTML; any other token that looks like a tag is refused rather than guessed.
 INLINE = {
-    "b": "b", "i": "i", "sup": "sup", "sub": "sub", "u": "u", "s": "s", "em": "em", "strong": "strong", "br": "br", "span": "span",
-    "strike": "s", "underline": "u", "overline": "span", "small": "small", "tt": "tt", "code": "code",
-}  # fmt: skip
+    "b": "b",
+    "i": "i",
+    "sup": "sup",
+    "sub": "sub",
+    "u": "u",
+    "s": "s",
+    "em": "em",
+    "strong": "strong",
+    "br": "br",
+    "span": "span",
+    "strike": "s",
+    "underline": "u",
+    "overline": "span",
+    "small": "small",
+    "tt": "tt",
+    "code": "code",
+}
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*) ?/?>")
-_STRUCTURE = re.compile(r"""<(/?)(html|body|table|thead|tbody|tfoot|tr|td|th)((?: +(?:colspan|rowspan) *= *["']?[0-9]{1,9}["']?)*) *>""", re.IGNORECASE)
+_STRUCTURE = re.compile(
+    r"""<(/?)(html|body|table|thead|tbody|tfoot|tr|td|th)((?: +(?:colspan|rowspan) *= *["']?[0-9]{1,9}["']?)*) *>""",
+    re.IGNORECASE,
+)
 
 
 def units(source: Path, options: Options) -> Iterator[Unit]:
@@ -66,9 +84,15 @@ def _label_files(source: Path) -> list[Path]:
     if not source.is_dir():
         return [source]
     found = sorted(path for path in source.glob("*.jsonl") if path.is_file() and not is_output(path))
-    found = found or sorted(path for path in (source / "gt.txt", *source.glob("*.json")) if path.is_file() and not is_output(path))
+    found = found or sorted(
+        path for path in (source / "gt.txt", *source.glob("*.json")) if path.is_file() and not is_output(path)
+    )
     if not found:
-        raise UsageError("no labels here", where=str(source), hint="expected PubTabNet_2.0.0.jsonl, gt.txt or another .jsonl in this folder; or name the file itself")
+        raise UsageError(
+            "no labels here",
+            where=str(source),
+            hint="expected PubTabNet_2.0.0.jsonl, gt.txt or another .jsonl in this folder; or name the file itself",
+        )
     return found
 
 
@@ -85,11 +109,18 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 
 def _lines(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
-    """As `json_rows`. A table has hundreds of brackets and is not written again: depth and numbers are looked at only where decoding fails."""
+    """As `json_rows`. A table has hundreds of brackets and is not written again: depth and numbers are looked at only
+    where decoding fails.
+    """
     for number, line, too_long in unit_lines(unit):
         where = f"{unit.name}:{number}"
         if too_long:
-            yield Reject(where, "source.too_large", f"more than {MAX_LINE_BYTES:,} bytes in one line", begin(line))
+            yield Reject(
+                where,
+                "source.too_large",
+                f"more than {MAX_LINE_BYTES:,} bytes in one line",
+                begin(line),
+            )
             continue
         text = line.removeprefix(BOM) if number == 1 else line
         if not text.strip():
@@ -103,7 +134,12 @@ def _lines(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
         elif isinstance(value, json_stream.Fault):
             yield Reject(where, value.code, value.message, value.raw)
         else:
-            yield Reject(where, "source.shape", f"expected an object, found {type(value).__name__}", begin(text))
+            yield Reject(
+                where,
+                "source.shape",
+                f"expected an object, found {type(value).__name__}",
+                begin(text),
+            )
 
 
 def _item(where: str, row: dict[str, Any], folder: Path, options: Options) -> Item | Reject:
@@ -111,7 +147,12 @@ def _item(where: str, row: dict[str, Any], folder: Path, options: Options) -> It
         picture = _picture(row, folder, options)
         target = make(Task.TABLE, _html(row), markup="html")
     except MarkupError as error:
-        return Reject(where, error.code, str(error), json_stream.raw(row))
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            json_stream.raw(row),
+        )
     return Item(where, picture, target, Task.TABLE)
 
 
@@ -120,14 +161,31 @@ def _picture(row: Mapping[str, Any], folder: Path, options: Options) -> Picture:
     if not isinstance(name, str) or not name:
         raise MarkupError("source.shape", "no filename")
     if name.lower().endswith(".pdf"):
-        raise MarkupError("image.unreadable", f"{name} is a page of a PDF, and holds no pixels", hint="render the pages first")
-    root, split = options.images or folder, row.get("split")
+        raise MarkupError(
+            "image.unreadable", f"{name} is a page of a PDF, and holds no pixels", hint="render the pages first"
+        )
+    root = options.images or folder
+    split = row.get("split")
     if inside(root, name) is None:
         raise MarkupError("source.outside", f"{name!r} leads out of the source")
-    places = [f"{split}/{name}", name, f"images/{split}/{name}", f"images/{name}"] if isinstance(split, str) and split else [name, f"images/{name}"]
+    places = (
+        [f"{split}/{name}", name, f"images/{split}/{name}", f"images/{name}"]
+        if isinstance(split, str) and split
+        else [name, f"images/{name}"]
+    )
     paths = [path for place in places if (path := inside(root, place)) is not None]
-    there = next((path for path in paths if os.path.isfile(path)), None)  # Path.is_file raises where a name is too long
-    return Picture(path=there) if there else Picture(path=paths[0], others=tuple(paths[1:]))
+    there = next(
+        (path for path in paths if os.path.isfile(path)),
+        None,
+    )  # Path.is_file raises where a name is too long
+    return (
+        Picture(path=there)
+        if there
+        else Picture(
+            path=paths[0],
+            others=tuple(paths[1:]),
+        )
+    )
 
 
 def _html(row: Mapping[str, Any]) -> str:
@@ -135,20 +193,26 @@ def _html(row: Mapping[str, Any]) -> str:
     if html is None and isinstance(row.get("gt"), str):
         return str(row["gt"])
     if not isinstance(html, dict):
-        raise MarkupError("source.shape", "no table: the test split of PubTabNet was published without" if html is None else "html is not an object")
+        raise MarkupError(
+            "source.shape",
+            "no table: the test split of PubTabNet was published without" if html is None else "html is not an object",
+        )
     structure = html.get("structure")
     cells = html.get("cells", html.get("cell"))
     tokens = structure.get("tokens") if isinstance(structure, dict) else None
     if not isinstance(tokens, list) or not isinstance(cells, list):
         raise MarkupError("source.shape", "html.structure.tokens or html.cells is missing, or is not a list")
-    return build(tokens, [cell.get("tokens", []) if isinstance(cell, dict) else None for cell in cells])
+    return build(
+        tokens,
+        [cell.get("tokens", []) if isinstance(cell, dict) else None for cell in cells],
+    )
 
 
 def build(structure: list[Any], cells: list[Any]) -> str:
     """HTML of one table from its structure tokens and the tokens of each cell.
 
-    Raises MarkupError: source.shape for what is no list of strings, target.html for a structure that is no table or does
-    not fit the cells, source.too_large.
+    Raises MarkupError: source.shape for what is no list of strings, target.html for a structure that is no table or
+    does not fit the cells, source.too_large.
 
     >>> build(["<tr>", "<td", ' colspan="2"', ">", "</td>", "</tr>"], [["<b>", "a", "</b>", "<", "5"]])
     '<table><tr><td colspan="2"><b>a</b>&lt;5</td></tr></table>'
@@ -156,13 +220,20 @@ def build(structure: list[Any], cells: list[Any]) -> str:
     if not all(isinstance(token, str) for token in structure):
         raise MarkupError("source.shape", "a structure token is not a string")
     if len(cells) > MAX_CELLS or len(structure) > 20 * MAX_CELLS:
-        raise MarkupError("source.too_large", f"{len(cells):,} cells in one table, at most {MAX_CELLS:,} are read")
+        raise MarkupError(
+            "source.too_large",
+            f"{len(cells):,} cells in one table, at most {MAX_CELLS:,} are read",
+        )
     joined = "".join(structure)
-    out, position, used, is_open = ["<table>"], 0, 0, False
+    out = ["<table>"]
+    position = 0
+    used = 0
+    is_open = False
     for match in _STRUCTURE.finditer(joined):
         _nothing_between(joined[position : match.start()])
         position = match.end()
-        closing, tag = match[1], match[2].lower()
+        closing = match[1]
+        tag = match[2].lower()
         if tag in ("table", "html", "body"):
             continue
         if tag in ("td", "th"):
@@ -188,7 +259,9 @@ def _nothing_between(text: str) -> None:
 def content(tokens: Any, number: int) -> str:
     """HTML of what stands in one cell; `number` (from 1) names it in an error. Raises MarkupError."""
     try:
-        joined = "".join(tokens) if isinstance(tokens, (str, list, tuple)) else None  # some exporters join the characters
+        joined = (
+            "".join(tokens) if isinstance(tokens, (str, list, tuple)) else None
+        )  # some exporters join the characters
     except TypeError:
         joined = None
     if joined is None:
@@ -204,7 +277,9 @@ def _token(token: str, number: int) -> str:
         return escape(token, quote=False)
     name = INLINE.get(match[2].lower())
     if name is None:
-        raise MarkupError("target.html", f"the token {token[:40]!r} is neither a character nor a known tag", place=f"cell {number}")
+        raise MarkupError(
+            "target.html", f"the token {token[:40]!r} is neither a character nor a known tag", place=f"cell {number}"
+        )
     return f"<{match[1]}{name}>"
 
 
@@ -213,8 +288,11 @@ FORMATS: dict[str, Format] = {
         name="pubtabnet",
         title="PubTabNet, SynthTabNet, FinTabNet and PPOCRLabel's gt.txt: structure tokens and cells",
         origin="https://github.com/ibm-aur-nlp/PubTabNet",
-        example='{"filename": "PMC4776821_005_00.png", "split": "train", "imgid": 2, "html": {"cells": [{"tokens": ["<b>", "O", "n", "e", "</b>"]}], '
-        '"structure": {"tokens": ["<tbody>", "<tr>", "<td>", "</td>", "</tr>", "</tbody>"]}}}',
+        example=(
+            '{"filename": "PMC4776821_005_00.png", "split": "train", "imgid": 2, "html": {"cells": [{"tokens": ["<b>",'
+            ' "O", "n", "e", "</b>"]}], "structure": {"tokens": ["<tbody>", "<tr>", "<td>", "</td>", "</tr>",'
+            ' "</tbody>"]}}}'
+        ),
         tasks=(Task.TABLE,),
         units=units,
         read=read,

@@ -3,10 +3,11 @@
     UniMER-1M/train.txt     line 124: \\alpha _ { 1 } ^ { r } \\gamma _ { 1 } + \\dots
     UniMER-1M/images/0000123.png
 
-As in the loader of opendatalab/UniMERNet (issues #8 and #52 there say why): images carry the number of their line with seven
-digits, blank lines keep theirs, and the training set has about 75,000 more lines than images, because some formulas could not
-be drawn and those of HME100K come with HME100K: they are rejected as image.missing. A blank line without an image is no row.
-UniMER-Test has `spe.txt` beside `spe/`, and so on. A folder without `train.txt` needs `--split`.
+As in the loader of opendatalab/UniMERNet (issues #8 and #52 there say why): images carry the number of their line with
+seven digits, blank lines keep theirs, and the training set has about 75,000 more lines than images, because some
+formulas could not be drawn and those of HME100K come with HME100K: they are rejected as image.missing. A blank line
+without an image is no row. UniMER-Test has `spe.txt` beside `spe/`, and so on. A folder without `train.txt` needs
+`--split`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sft.errors import UsageError
-from sft.formats.base import Format, Options, Picture, Read, Reject, Unit, line_units, unit_lines
-from sft.formats.rows import BOM, begin, decode_line, item, source_file
-from sft.jsonl import MAX_LINE_BYTES
+from sft.files import MAX_LINE_BYTES, Unit, line_units, unit_lines
+from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.shared import BOM, begin, decode_line, item, source_file
 from sft.types import Task
 
 DIGITS = 7
@@ -36,18 +37,41 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
     """An Item or a Reject for every line that holds a formula or has an image."""
     folder = options.images or _images(unit.path)
     for number, line, too_long in unit_lines(unit):
-        image, where = folder / f"{number - 1:0{DIGITS}}.png", f"{unit.name}:{number}"
+        image = folder / f"{number - 1:0{DIGITS}}.png"
+        where = f"{unit.name}:{number}"
         there = os.path.isfile(image)
         if too_long:
-            yield Reject(where, "source.too_large", f"more than {MAX_LINE_BYTES:,} bytes in one line", begin(line))
+            yield Reject(
+                where,
+                "source.too_large",
+                f"more than {MAX_LINE_BYTES:,} bytes in one line",
+                begin(line),
+            )
             continue
-        text = decode_line(where, line.removeprefix(BOM) if number == 1 else line)
+        text = decode_line(
+            where,
+            line.removeprefix(BOM) if number == 1 else line,
+        )
         if isinstance(text, Reject):
             yield text
         elif there:
-            yield item(where, text, text, Picture(path=image, turn=options.turn), options, task=Task.FORMULA, usual="latex-tokens")
+            yield item(
+                where,
+                text,
+                text,
+                Picture(path=image, turn=options.turn),
+                options,
+                task=Task.FORMULA,
+                usual="latex-tokens",
+            )
         elif text.strip():
-            yield Reject(where, "image.missing", f"no image {image.name}", begin(line), missing=image)
+            yield Reject(
+                where,
+                "image.missing",
+                f"no image {image.name}",
+                begin(line),
+                missing=image,
+            )
 
 
 def _images(path: Path) -> Path:

@@ -1,11 +1,11 @@
 """Charts as tables of text: the style that PaddleOCR-VL is trained in, and the styles that others write.
 
-Training style (ERNIE docs/paddleocr_vl_sft_zh.md): rows by line, cells by ` | `, no outer pipes, no ruler, a blank first
-cell as two blanks: `  | 22Q3 | 22Q3yoy`. The trainers strip a target, so what is learnt for such a corner is `| 22Q3 | …`;
-`parse_rows` reads both. A `|` inside a label has no escape: the PaddleOCR pipeline cuts there.
+Training style (ERNIE docs/paddleocr_vl_sft_zh.md): rows by line, cells by ` | `, no outer pipes, no ruler, a blank
+first cell as two blanks: `  | 22Q3 | 22Q3yoy`. The trainers strip a target, so what is learnt for such a corner is `|
+22Q3 | …`; `parse_rows` reads both. A `|` inside a label has no escape: the PaddleOCR pipeline cuts there.
 
-Other styles: Markdown tables; CSV and TSV (ChartQA); DePlot, `TITLE | t <0x0A> Year | A <0x0A> 2010 | 5`; UniChart, rows by
-` & `; StructChart, with `\\t` and `\\n` as two characters each.
+Other styles: Markdown tables; CSV and TSV (ChartQA); DePlot, `TITLE | t <0x0A> Year | A <0x0A> 2010 | 5`; UniChart,
+rows by ` & `; StructChart, with `\\t` and `\\n` as two characters each.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _HIDDEN = "\ue000"  # private use: stands for an escaped pipe while a row is cut
 def parse_rows(text: str, style: str = "auto") -> Rows:
     """The rows of a chart written in `style` (a key of STYLES) or, with "auto", in the one that `style_of` finds.
 
-    Rows come as they are, ragged ones too: `to_target` and `check` complain. Raises MarkupError: `target.empty` for nothing,
-    `source.syntax` for CSV that is none, `source.too_large`.
+    Rows come as they are, ragged ones too: `to_target` and `check` complain. Raises MarkupError: `target.empty` for
+    nothing, `source.syntax` for CSV that is none, `source.too_large`.
     """
     if len(text) > MAX_LENGTH:
         raise MarkupError("source.too_large", f"a chart of {len(text)} characters; {MAX_LENGTH} are read")
@@ -43,7 +43,9 @@ def parse_rows(text: str, style: str = "auto") -> Rows:
 
 
 def style_of(text: str) -> str:
-    """The style that `text` looks like: a key of STYLES. A table of commas and pipes is taken for the one with pipes."""
+    """The style that `text` looks like: a key of STYLES. A table of commas and pipes is taken for the one
+    with pipes.
+    """
     lines = [line for line in text.splitlines() if line.strip()]
     if _NEWLINE in text or _TITLE.match(text):
         return "deplot"
@@ -61,7 +63,9 @@ def is_markdown(text: str) -> bool:
     lines = [line for line in text.split("\n") if line.strip()]
     if len(lines) > 1 and "|" in lines[1] and "-" in lines[1] and _RULER.fullmatch(lines[1].strip()):
         return True
-    return bool(lines) and all(line.startswith("|") and line.rstrip().endswith("|") and len(line.rstrip()) > 1 for line in lines)
+    return bool(lines) and all(
+        line.startswith("|") and line.rstrip().endswith("|") and len(line.rstrip()) > 1 for line in lines
+    )
 
 
 def from_training(text: str) -> Rows:
@@ -85,7 +89,10 @@ def from_markdown(text: str) -> Rows:
 def from_csv(text: str, *, delimiter: str = ",") -> Rows:
     """Rows of CSV with the quoting of RFC 4180; blank rows and columns that are blank to the right are dropped."""
     try:
-        rows = [[_cell(cell) for cell in row] for row in csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=delimiter)]
+        rows = [
+            [_cell(cell) for cell in row]
+            for row in csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=delimiter)
+        ]
     except csv.Error as error:
         raise MarkupError("source.syntax", f"not CSV: {error}") from None
     rows = [row for row in rows if any(row)]
@@ -143,7 +150,9 @@ def _cell(text: str) -> str:
 
 
 def _checked(rows: Rows, *, forbidden: tuple[str, ...] = ("|",)) -> Rows:
-    """Cleaned rows of one width, without blank ones; MarkupError `target.empty`, `target.chart` or `source.inexpressible` otherwise."""
+    """Cleaned rows of one width, without blank ones; MarkupError `target.empty`, `target.chart` or
+    `source.inexpressible` otherwise.
+    """
     rows = [row for row in ([_cell(cell) for cell in row] for row in rows) if any(row)]
     if not rows:
         raise MarkupError("target.empty", "a chart without rows")
@@ -152,10 +161,18 @@ def _checked(rows: Rows, *, forbidden: tuple[str, ...] = ("|",)) -> Rows:
         raise MarkupError("target.chart", "a single column; labels and numbers need at least two", place="row 1")
     for number, row in enumerate(rows, 1):
         if len(row) != width:
-            raise MarkupError("target.chart", f"{len(row)} cells, but row 1 has {width}", place=f"row {number}")
+            raise MarkupError(
+                "target.chart",
+                f"{len(row)} cells, but row 1 has {width}",
+                place=f"row {number}",
+            )
         for column, cell in enumerate(row, 1):
             if sign := next((sign for sign in forbidden if sign in cell), ""):
-                raise MarkupError("source.inexpressible", f"{sign!r} inside a label, where it would part cells", place=f"row {number}, column {column}")
+                raise MarkupError(
+                    "source.inexpressible",
+                    f"{sign!r} inside a label, where it would part cells",
+                    place=f"row {number}, column {column}",
+                )
     return rows
 
 
@@ -172,7 +189,13 @@ def to_markdown(rows: Rows) -> str:
     """A Markdown table with outer pipes and a ruler; a `|` in a cell is written `\\|`."""
     rows = [[cell.replace("|", _ESCAPED_PIPE) for cell in row] for row in _checked(rows, forbidden=(_ESCAPED_PIPE,))]
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]])
+    return "\n".join(
+        [
+            lines[0],
+            f"|{' --- |' * len(rows[0])}",
+            *lines[1:],
+        ]
+    )
 
 
 def to_csv(rows: Rows) -> str:
@@ -194,13 +217,19 @@ def to_unichart(rows: Rows) -> str:
 
 
 def check(text: str) -> None:
-    """Raise MarkupError `target.chart` unless `text` is rows of one width and at least two columns in the training style; `target.empty` if it is blank."""
+    """Raise MarkupError `target.chart` unless `text` is rows of one width and at least two columns in the training
+    style; `target.empty` if it is blank.
+    """
     if not text.strip():
         raise MarkupError("target.empty", "a chart without rows")
     lines = [line for line in text.split("\n") if line.strip()]
     width = lines[0].count("|") + 1
     if width < 2:
-        raise MarkupError("target.chart", "no ' | ' in it", place="row 1", hint="a chart is rows of cells: a label, then its numbers")
+        raise MarkupError(
+            "target.chart", "no ' | ' in it", place="row 1", hint="a chart is rows of cells: a label, then its numbers"
+        )
     for number, line in enumerate(lines, 1):
         if line.count("|") + 1 != width:
-            raise MarkupError("target.chart", f"{line.count('|') + 1} cells, but row 1 has {width}", place=f"row {number}")
+            raise MarkupError(
+                "target.chart", f"{line.count('|') + 1} cells, but row 1 has {width}", place=f"row {number}"
+            )

@@ -6,7 +6,8 @@ from __future__ import annotations
 class MarkupError(ValueError):
     """Text that is not the markup it should be.
 
-    `code` is a reason code of `sft.reasons` (such as `target.otsl`), `place` says where ("row 2, column 3", "offset 17").
+    `code` is a reason code of `sft.reasons` (such as `target.otsl`), `place` says where ("row 2, column 3", "offset
+    17").
     """
 
     def __init__(self, code: str, message: str, *, place: str = "", hint: str = "") -> None:

@@ -1,20 +1,23 @@
 """The one shape of a table in the workbench: a grid of slots, some of which are covered by a cell that spans several.
 
-OTSL here is PaddleOCR-VL's dialect: six tokens, each one id of its tokenizer (`<ched>`, `<rhed>` and `<srow>` are not among them).
-`<fcel>` a cell with text, `<ecel>` a blank cell, `<lcel>` / `<ucel>` the cell to the left / above goes on, `<xcel>` the inside of a
-span over rows and columns, `<nl>` the end of a row. Official guides define them wrongly; their own samples and PaddleX's parser
-(`paddlex/inference/pipelines/paddleocr_vl/uilts.py`, 3.7.2) follow the definitions above.
+OTSL here is PaddleOCR-VL's dialect: six tokens, each one id of its tokenizer (`<ched>`, `<rhed>` and `<srow>` are not
+among them). `<fcel>` a cell with text, `<ecel>` a blank cell, `<lcel>` / `<ucel>` the cell to the left / above goes on,
+`<xcel>` the inside of a span over rows and columns, `<nl>` the end of a row. Official guides define them wrongly; their
+own samples and PaddleX's parser (`paddlex/inference/pipelines/paddleocr_vl/uilts.py`, 3.7.2) follow the definitions
+above.
 """
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sft.markup.celltext import visible
+from sft.markup.cell_text import visible
 from sft.markup.errors import MarkupError
 
 SLOTS = 1_000_000  # of one table: rows × columns; what is larger is a mistake or an attack
@@ -37,8 +40,8 @@ class Cell:
 class Grid:
     """A table. Two grids are equal if their cells are; `warnings` (what had to be repaired while reading) do not count.
 
-    `rows[r][c]` is the text of the cell that begins there, None where another cell covers the slot. `spans` names the cells
-    of more than one slot: (row, column) → (row span, column span). Build one with `from_cells` or `from_rows`.
+    `rows[r][c]` is the text of the cell that begins there, None where another cell covers the slot. `spans` names the
+    cells of more than one slot: (row, column) → (row span, column span). Build one with `from_cells` or `from_rows`.
     """
 
     rows: Rows
@@ -56,13 +59,22 @@ class Grid:
         width = max(map(len, lists), default=0)
         check_size(len(lists), width, "source.too_large")
         filled = tuple(tuple(row) + ("",) * (width - len(row)) for row in lists)
-        return cls(filled, {}, frozenset((0, column) for column in range(width)) if header and filled else frozenset(), tuple(warnings))
+        return cls(
+            filled,
+            {},
+            frozenset((0, column) for column in range(width)) if header and filled else frozenset(),
+            tuple(warnings),
+        )
 
     @classmethod
-    def from_cells(cls, rows: int, columns: int, cells: Iterable[tuple[int, int, Cell]], *, warnings: Sequence[str] = ()) -> Grid:
-        """A table of `rows` × `columns` from the cells and where each begins (row, column; from 0); slots that none covers are blank.
+    def from_cells(
+        cls, rows: int, columns: int, cells: Iterable[tuple[int, int, Cell]], *, warnings: Sequence[str] = ()
+    ) -> Grid:
+        """A table of `rows` × `columns` from the cells and where each begins (row, column; from 0); slots that none
+        covers are blank.
 
-        Raises: MarkupError `source.shape` if a cell lies outside, covers nothing, or overlaps another; `source.too_large`.
+        Raises: MarkupError `source.shape` if a cell lies outside, covers nothing, or overlaps another;
+        `source.too_large`.
         """
         if rows < 0 or columns < 0:
             raise MarkupError("source.shape", f"a table of {rows} × {columns}")
@@ -71,9 +83,15 @@ class Grid:
         taken = bytearray(rows * columns)
         spans, headers = {}, set()
         for row, column, cell in cells:
-            place, height, width = f"row {row + 1}, column {column + 1}", cell.rowspan, cell.colspan
+            place = f"row {row + 1}, column {column + 1}"
+            height = cell.rowspan
+            width = cell.colspan
             if height < 1 or width < 1 or row < 0 or column < 0 or row + height > rows or column + width > columns:
-                raise MarkupError("source.shape", f"a cell of {height} × {width} slots does not lie in a table of {rows} × {columns}", place=place)
+                raise MarkupError(
+                    "source.shape",
+                    f"a cell of {height} × {width} slots does not lie in a table of {rows} × {columns}",
+                    place=place,
+                )
             for line in range(row, row + height):
                 start = line * columns + column
                 if any(taken[start : start + width]):
@@ -85,7 +103,12 @@ class Grid:
                 spans[row, column] = (height, width)
             if cell.header:
                 headers.add((row, column))
-        return cls(tuple(map(tuple, slots)), spans, frozenset(headers), tuple(warnings))
+        return cls(
+            tuple(map(tuple, slots)),
+            spans,
+            frozenset(headers),
+            tuple(warnings),
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -95,15 +118,20 @@ class Grid:
     @property
     def cells(self) -> tuple[tuple[int, int, Cell], ...]:
         """(row, column, cell) of every cell, at the slot where it begins, in reading order."""
-        spans, headers = self.spans, self.headers
+        spans = self.spans
+        headers = self.headers
         return tuple(
-            (r, c, Cell(text, *spans.get((r, c), (1, 1)), (r, c) in headers)) for r, row in enumerate(self.rows) for c, text in enumerate(row) if text is not None
+            (r, c, Cell(text, *spans.get((r, c), (1, 1)), (r, c) in headers))
+            for r, row in enumerate(self.rows)
+            for c, text in enumerate(row)
+            if text is not None
         )
 
     def to_otsl(self) -> str:
         """The table in OTSL. "" if it has no cells.
 
-        Raises: MarkupError `target.otsl` if a text holds one of the six tokens: no answer could tell it from the real one.
+        Raises: MarkupError `target.otsl` if a text holds one of the six tokens: no answer could tell it from the real
+        one.
         """
         rows = self.rows
         unseen = check_literal(rows)
@@ -113,14 +141,23 @@ class Grid:
         parts = []
         for r, row in enumerate(rows):
             if "" in row or None in row:
-                parts.append("".join([f"<fcel>{text}" if text else "<ecel>" if text is not None else tokens[r, c] for c, text in enumerate(row)]))
+                parts.append(
+                    "".join(
+                        [
+                            f"<fcel>{text}" if text else "<ecel>" if text is not None else tokens[r, c]
+                            for c, text in enumerate(row)
+                        ]
+                    )
+                )
             else:
                 parts.append("<fcel>" + "<fcel>".join(row))  # type: ignore[arg-type]
         parts.append("")
         return "<nl>".join(parts)
 
     def to_html(self) -> str:
-        """The table as PaddleX writes it: only `<table>`, `<tr>` and `<td>`, ` rowspan` before ` colspan`. "" if it has no cells."""
+        """The table as PaddleX writes it: only `<table>`, `<tr>` and `<td>`, ` rowspan` before ` colspan`. "" if it
+        has no cells.
+        """
         texts = escaped([text for row in self.rows for text in row if text is not None])
         if not texts:
             return ""
@@ -132,14 +169,24 @@ class Grid:
             row = self.rows[r]
             index = starts[r] + c - row[:c].count(None)
             texts[index] = f"\0{attributes(span)}>{texts[index]}"  # in front of it will stand <td>
-        lines = ["<tr><td>" + "</td><td>".join(texts[start:end]) + "</td></tr>" if end > start else "<tr></tr>" for start, end in zip(starts, starts[1:], strict=False)]
+        lines = [
+            "<tr><td>" + "</td><td>".join(texts[start:end]) + "</td></tr>" if end > start else "<tr></tr>"
+            for start, end in zip(starts, starts[1:], strict=False)
+        ]
         return "<table>" + "".join(lines).replace("<td>\0", "<td") + "</table>"
 
     def filled(self, spans: Spans) -> list[list[str]]:
-        """The texts of every slot, for formats without spans: a covered slot is an error, blank, or repeats its cell's text."""
+        """The texts of every slot, for formats without spans: a covered slot is an error, blank, or repeats its cell's
+        text.
+        """
         if self.spans and spans == "error":
             row, column = min(self.spans)
-            raise MarkupError("source.inexpressible", "the format has no cells that span rows or columns", place=f"row {row + 1}, column {column + 1}", hint='spans="blank" or spans="repeat"')
+            raise MarkupError(
+                "source.inexpressible",
+                "the format has no cells that span rows or columns",
+                place=f"row {row + 1}, column {column + 1}",
+                hint='spans="blank" or spans="repeat"',
+            )
         lines = [[text or "" for text in row] for row in self.rows]
         if spans == "repeat":
             for (row, column), (height, width) in self.spans.items():
@@ -152,13 +199,13 @@ class Grid:
 
         Raises: MarkupError `source.inexpressible` if cells span and `spans` is "error", or if a text has line breaks.
         """
-        from sft.markup.sheets import write_markdown
 
         return write_markdown(self.filled(spans))
 
     def to_csv(self, *, spans: Spans = "error", delimiter: str = ",") -> str:
-        """The table as CSV (RFC 4180, but `\\n` ends a line); `parse_csv` gives the grid back. Raises: as `to_markdown`."""
-        from sft.markup.sheets import write_csv
+        """The table as CSV (RFC 4180, but `\\n` ends a line); `parse_csv` gives the grid back. Raises: as
+        `to_markdown`.
+        """
 
         return write_csv(self.filled(spans), delimiter)
 
@@ -166,18 +213,33 @@ class Grid:
 def check_size(rows: int, columns: int, code: str) -> None:
     """Raises MarkupError `code` if a table of that size is too large to be one."""
     if rows * columns > SLOTS or max(rows, columns) > SLOTS:
-        raise MarkupError(code, f"a table of {rows} × {columns} slots; at most {SLOTS} are read")
+        raise MarkupError(
+            code,
+            f"a table of {rows} × {columns} slots; at most {SLOTS} are read",
+        )
 
 
 def check_literal(rows: Rows) -> bool:
-    """True if a text that is not "" may have nothing to be seen in it. Raises MarkupError `target.otsl` if a text holds one of the six tokens."""
+    """True if a text that is not "" may have nothing to be seen in it.
+
+    Raises MarkupError `target.otsl` if a text holds one of the six tokens.
+    """
     joined = " ".join([" ".join(filter(None, row)) for row in rows])
     if ("cel>" not in joined and "<nl>" not in joined) or not LITERAL.search(joined):
-        return not joined.isascii() and not joined.isprintable() and any(text and not visible(text) for row in rows for text in row)
+        return (
+            not joined.isascii()
+            and not joined.isprintable()
+            and any(text and not visible(text) for row in rows for text in row)
+        )
     for r, row in enumerate(rows):
         for c, text in enumerate(row):
             if text and (found := LITERAL.search(text)):
-                raise MarkupError("target.otsl", f"the text holds {found[0]}, which is a token of OTSL", place=f"row {r + 1}, column {c + 1}", hint="leave the table out, or change the text")
+                raise MarkupError(
+                    "target.otsl",
+                    f"the text holds {found[0]}, which is a token of OTSL",
+                    place=f"row {r + 1}, column {c + 1}",
+                    hint="leave the table out, or change the text",
+                )
     return False
 
 
@@ -189,7 +251,9 @@ def attributes(span: tuple[int, int] | None) -> str:
 
 
 def escaped(texts: list[str]) -> list[str]:
-    """html.escape(quote=True) of each; all at once, which is many times faster. NUL, which HTML cannot write, becomes U+FFFD as in browsers."""
+    """html.escape(quote=True) of each; all at once, which is many times faster. NUL, which HTML cannot write, becomes
+    U+FFFD as in browsers.
+    """
     joined = "\0".join(texts)
     if joined.count("\0") >= len(texts):
         joined = "\0".join([text.replace("\0", "\ufffd") for text in texts])
@@ -216,7 +280,9 @@ def covered(grid: Grid) -> dict[tuple[int, int], str] | None:
 
 
 def settled(grid: Grid) -> Grid:
-    """The grid with every slot in exactly one cell: where two claim it, the first in reading order has it; holes become blank cells."""
+    """The grid with every slot in exactly one cell: where two claim it, the first in reading order has it; holes
+    become blank cells.
+    """
     rows, columns = grid.shape
     free = [bytearray(b"\1" * columns) for _ in range(rows)]
     slots: list[list[str | None]] = [[None] * columns for _ in range(rows)]
@@ -226,7 +292,11 @@ def settled(grid: Grid) -> Grid:
             if not free[r][c]:
                 continue
             height, width = grid.spans.get((r, c), (1, 1)) if row[c] is not None else (1, 1)
-            taken = free[r].find(0, c, min(c + width, columns))
+            taken = free[r].find(
+                0,
+                c,
+                min(c + width, columns),
+            )
             width = (taken if taken >= 0 else min(c + width, columns)) - c
             height = min(height, rows - r)  # rows further down are free where this one is: owners come in reading order
             for line in free[r : r + height]:
@@ -234,4 +304,54 @@ def settled(grid: Grid) -> Grid:
             slots[r][c] = visible(row[c] or "")
             if (height, width) != (1, 1):
                 spans[r, c] = (height, width)
-    return Grid(tuple(map(tuple, slots)), spans, grid.headers, grid.warnings)
+    return Grid(
+        tuple(map(tuple, slots)),
+        spans,
+        grid.headers,
+        grid.warnings,
+    )
+
+
+_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+
+
+def write_markdown(rows: list[list[str]]) -> str:
+    """Rows as Markdown, the first one as the heading.
+
+    "" if there are none. Raises: MarkupError `source.inexpressible` for a line break.
+    """
+    if not rows:
+        return ""
+    lines = []
+    for number, row in enumerate(rows):
+        cells = []
+        for column, text in enumerate(row):
+            if "\n" in text or "\r" in text:
+                raise MarkupError(
+                    "source.inexpressible", "a line break in a cell", place=f"row {number + 1}, column {column + 1}"
+                )
+            if "&" in text and html.unescape(text) != text:
+                text = text.replace("&", "&amp;")
+            cells.append(
+                _BREAK.sub(lambda found: "&lt;" + found[0][1:], text).replace("|", "\\|")
+                if "<" in text
+                else text.replace("|", "\\|")
+            )
+        # a space at the end keeps a backslash away from the pipe
+        lines.append("| " + " | ".join(cells) + " |\n")
+        if not number:
+            lines.append("|" + " --- |" * len(row) + "\n")
+    return "".join(lines)
+
+
+def write_csv(rows: list[list[str]], delimiter: str) -> str:
+    """Rows as CSV; `\\n` ends a line.
+
+    Raises: MarkupError `source.inexpressible` for a line break, which `parse_csv` would join.
+    """
+    for number, row in enumerate(rows):
+        if any("\n" in text or "\r" in text for text in row):
+            raise MarkupError("source.inexpressible", "a line break in a cell", place=f"row {number + 1}")
+    out = io.StringIO()
+    csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    return out.getvalue()

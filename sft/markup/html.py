@@ -1,32 +1,38 @@
 """HTML → grid, by the table model of the HTML standard: what a browser shows is what the label says.
 
-Slots that are taken push cells to the right; a row span ends with its row group; `rowspan="0"` reaches that end; a column span of 0
-or garbage is 1; `<tfoot>` comes last; short rows are filled; a row without cells stays if a cell from above reaches into it.
-Captions, comments, scripts, columns and pictures are dropped; character references are read once. Choices: `<br>` and block
-elements are one space (none between two CJK characters), `$…$` around TeX is `\\( … \\)`, MathML is its alttext, a table
-inside a cell is its texts, where cells overlap the first has the slot, and columns that only one overlong cell reaches are cut.
+Slots that are taken push cells to the right; a row span ends with its row group; `rowspan="0"` reaches that end; a
+column span of 0 or garbage is 1; `<tfoot>` comes last; short rows are filled; a row without cells stays if a cell from
+above reaches into it. Captions, comments, scripts, columns and pictures are dropped; character references are read
+once. Choices: `<br>` and block elements are one space (none between two CJK characters), `$…$` around TeX is `\\( …
+\\)`, MathML is its alttext, a table inside a cell is its texts, where cells overlap the first has the slot, and columns
+that only one overlong cell reaches are cut.
 """
 
 from __future__ import annotations
 
 from sft.markup.errors import MarkupError
 from sft.markup.grid import SLOTS, Grid, check_size
-from sft.markup.html_cells import Piece, Source, SubSup, read_cells
 from sft.markup.html_fast import LONGEST, fast_grid, fast_otsl
+from sft.markup.html_tokenizer import Piece, Source, SubSup, read_cells
 
 
 def parse_html(text: str, *, sub_sup: SubSup = "plain") -> Grid:
     """The first table of `text`. What was dropped or mended is in `warnings`.
 
-    sub_sup: `H<sub>2</sub>O` as `H2O` ("plain"; but `10<sup>5</sup>` as `\\( 10^{5} \\)`, see `sft.markup.numbers`) or `H\\( _{2} \\)O` ("latex").
-    Raises: MarkupError `target.html` if there is no table or a tag does not end; `source.too_large` over a million slots.
+    sub_sup: `H<sub>2</sub>O` as `H2O` ("plain"; but `10<sup>5</sup>` as `\\( 10^{5} \\)`, see `sft.markup.cell_text`)
+    or `H\\( _{2} \\)O` ("latex").
+    Raises: MarkupError `target.html` if there is no table or a tag does not end; `source.too_large` over a million
+    slots.
     """
     grid = fast_grid(text, sub_sup=sub_sup)
     return read_html(text, sub_sup=sub_sup) if grid is None else grid
 
 
 def html_to_otsl(text: str, *, sub_sup: SubSup = "plain") -> str:
-    """`parse_html(text, sub_sup=sub_sup).to_otsl()`, several times faster for ordinary tables. Raises: as these do; warnings are not given."""
+    """`parse_html(text, sub_sup=sub_sup).to_otsl()`, several times faster for ordinary tables.
+
+    Raises: as these do; warnings are not given.
+    """
     otsl = fast_otsl(text, sub_sup=sub_sup)
     return read_html(text, sub_sup=sub_sup).to_otsl() if otsl is None else otsl
 
@@ -57,7 +63,12 @@ class _Placer:
         for row in self.rows:
             if len(row) < width:
                 row += [""] * (width - len(row))
-        return Grid(tuple(map(tuple, self.rows)), self.spans, frozenset(self.headers), tuple(self.source.warnings))
+        return Grid(
+            tuple(map(tuple, self.rows)),
+            self.spans,
+            frozenset(self.headers),
+            tuple(self.source.warnings),
+        )
 
     def group(self, group: list[list[Piece]]) -> None:
         down: dict[int, int] = {}  # column → rows that a cell from above still covers there
@@ -72,7 +83,8 @@ class _Placer:
 
     def place(self, pieces: list[Piece], down: dict[int, int], left: int) -> list[str | None]:
         """One row; `left`: rows of the group from here on. Counts `down`."""
-        number, above = len(self.rows), down.copy()
+        number = len(self.rows)
+        above = down.copy()
         row: list[str | None] = []
         for column in above:
             down[column] -= 1
@@ -84,17 +96,30 @@ class _Placer:
             column = len(row)
             height = min(height or left, left)
             if width > 1 and above:
-                free = next((offset for offset in range(1, width) if column + offset in above), width)
+                free = next(
+                    (offset for offset in range(1, width) if column + offset in above),
+                    width,
+                )
                 if free < width:
-                    self.source.warn(f"row {number + 1}, column {column + 1}: the cell overlaps one from above; its column span is {free} instead of {width}")
+                    self.source.warn(
+                        f"row {number + 1}, column {column + 1}: the cell overlaps one from above; its column span is"
+                        f" {free} instead of {width}"
+                    )
                     width = free
             row.append(text)
             if width > 1:
                 row += [None] * (width - 1)
                 if len(row) > SLOTS:
-                    raise MarkupError("source.too_large", f"a row of more than {SLOTS} slots", place=f"row {number + 1}")
+                    raise MarkupError(
+                        "source.too_large", f"a row of more than {SLOTS} slots", place=f"row {number + 1}"
+                    )
             if height > 1:
-                down.update(dict.fromkeys(range(column, column + width), height - 1))
+                down.update(
+                    dict.fromkeys(
+                        range(column, column + width),
+                        height - 1,
+                    )
+                )
             if height > 1 or width > 1:
                 self.spans[number, column] = (height, width)
             if heading:
@@ -105,7 +130,9 @@ class _Placer:
         return row
 
     def trim(self) -> None:
-        """Cuts what only one overlong cell reaches (a title with colspan="100"), or only titles: no row shows those columns."""
+        """Cuts what only one overlong cell reaches (a title with colspan="100"), or only titles: no row shows those
+        columns.
+        """
         reach = [len(row) for row in self.rows]
         widest = max(reach)
         if min(reach) == widest:
@@ -113,7 +140,9 @@ class _Placer:
         long = [number for number, size in enumerate(reach) if size == widest]
         last: dict[int, tuple[int, int, int]] = {}
         for number in long:
-            last[number] = self.begun(number) or last[number - 1]  # who reaches down to here reaches as far in the row above
+            last[number] = (
+                self.begun(number) or last[number - 1]
+            )  # who reaches down to here reaches as far in the row above
         short = max(size for size in reach if size < widest)
         titles = {number for number, (_, column, _) in last.items() if column == 0}
         if len(titles) < len(long) and len({owner[:2] for owner in last.values()}) > 1:
@@ -122,7 +151,10 @@ class _Placer:
             row, column, width = last[number]
             end = max(short, column + 1)
             if width > 1 and end < len(self.rows[number]):
-                self.source.warn(f"row {row + 1}, column {column + 1}: the column span is cut from {width} to {end - column}, no other row reaches further")
+                self.source.warn(
+                    f"row {row + 1}, column {column + 1}: the column span is cut from {width} to {end - column}, no"
+                    " other row reaches further"
+                )
                 del self.rows[number][end:]
                 height = self.spans.get((row, column), (1, 1))[0]
                 self.spans[row, column] = (height, end - column)

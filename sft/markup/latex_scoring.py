@@ -11,11 +11,45 @@ MAX_DEPTH = 100  # groups within each other; beyond, a formula is compared token
 
 # Commands that draw the same sign
 SYNONYMS = {
-    "\\leq": "\\le", "\\geq": "\\ge", "\\neq": "\\ne", "\\rightarrow": "\\to", "\\leftarrow": "\\gets", "\\lbrace": "\\{", "\\rbrace": "\\}", "\\lbrack": "[", "\\rbrack": "]",
-    "\\vert": "|", "\\lvert": "|", "\\rvert": "|", "\\mid": "|", "\\Vert": "\\|", "\\lVert": "\\|", "\\rVert": "\\|", "\\parallel": "\\|", "\\land": "\\wedge", "\\lor": "\\vee", "\\lnot": "\\neg",
-    "\\owns": "\\ni", "\\ast": "*", "\\colon": ":", "\\dots": "\\ldots", "\\dotsc": "\\ldots", "\\dotso": "\\ldots", "\\dotsb": "\\cdots", "\\dotsm": "\\cdots", "\\iff": "\\Longleftrightarrow",
-    "\\implies": "\\Longrightarrow", "\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\cfrac": "\\frac", "\\dbinom": "\\binom", "\\tbinom": "\\binom", "\\sp": "^", "\\sb": "_", "\\cr": "\\\\",
-}  # fmt: skip
+    "\\leq": "\\le",
+    "\\geq": "\\ge",
+    "\\neq": "\\ne",
+    "\\rightarrow": "\\to",
+    "\\leftarrow": "\\gets",
+    "\\lbrace": "\\{",
+    "\\rbrace": "\\}",
+    "\\lbrack": "[",
+    "\\rbrack": "]",
+    "\\vert": "|",
+    "\\lvert": "|",
+    "\\rvert": "|",
+    "\\mid": "|",
+    "\\Vert": "\\|",
+    "\\lVert": "\\|",
+    "\\rVert": "\\|",
+    "\\parallel": "\\|",
+    "\\land": "\\wedge",
+    "\\lor": "\\vee",
+    "\\lnot": "\\neg",
+    "\\owns": "\\ni",
+    "\\ast": "*",
+    "\\colon": ":",
+    "\\dots": "\\ldots",
+    "\\dotsc": "\\ldots",
+    "\\dotso": "\\ldots",
+    "\\dotsb": "\\cdots",
+    "\\dotsm": "\\cdots",
+    "\\iff": "\\Longleftrightarrow",
+    "\\implies": "\\Longrightarrow",
+    "\\dfrac": "\\frac",
+    "\\tfrac": "\\frac",
+    "\\cfrac": "\\frac",
+    "\\dbinom": "\\binom",
+    "\\tbinom": "\\binom",
+    "\\sp": "^",
+    "\\sb": "_",
+    "\\cr": "\\\\",
+}
 
 
 def _commands(names: str) -> frozenset[str]:
@@ -23,10 +57,12 @@ def _commands(names: str) -> frozenset[str]:
 
 
 _LOOKS = _commands(  # fonts, sizes and spaces: dropped; letters in braces after them stay
-    "quad qquad enspace enskip thinspace medspace thickspace negthinspace displaystyle textstyle scriptstyle scriptscriptstyle limits nolimits nonumber notag null hfill relax "
-    "left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr bigm Bigm bf rm it cal sf tt mathrm mathbf mathit mathsf mathtt mathnormal boldsymbol bm pmb "
-    "text textrm textbf textit textsf texttt textnormal mbox hbox emph operatorname operatorname* mathop mathbin mathrel mathord mathopen mathclose mathpunct mathinner , ; : ! > "
-    "begin{equation} end{equation} begin{equation*} end{equation*} begin{displaymath} end{displaymath} begin{math} end{math}"
+    "quad qquad enspace enskip thinspace medspace thickspace negthinspace displaystyle textstyle scriptstyle"
+    " scriptscriptstyle limits nolimits nonumber notag null hfill relax left right middle big Big bigg Bigg bigl bigr"
+    " Bigl Bigr biggl biggr Biggl Biggr bigm Bigm bf rm it cal sf tt mathrm mathbf mathit mathsf mathtt mathnormal"
+    " boldsymbol bm pmb text textrm textbf textit textsf texttt textnormal mbox hbox emph operatorname operatorname*"
+    " mathop mathbin mathrel mathord mathopen mathclose mathpunct mathinner , ; : ! > begin{equation} end{equation}"
+    " begin{equation*} end{equation*} begin{displaymath} end{displaymath} begin{math} end{math}"
 ) | {"~", "\\ ", "$", "\\(", "\\)", "\\[", "\\]"}
 _DROPPED = _commands("tag label hspace vspace phantom hphantom vphantom color")  # with the group after them
 _COLUMNS = _commands("begin{array} begin{tabular}")  # the group after them, not they
@@ -36,10 +72,12 @@ _TWO = _commands("frac binom")
 
 
 def normalise_scoring(formula: str) -> str:
-    """`formula` as tokens parted by blanks, blind to delimiters, fonts, sizes, spaces, tags, synonyms and spare braces. Idempotent.
+    """`formula` as tokens parted by blanks, blind to delimiters, fonts, sizes, spaces, tags, synonyms and spare braces.
+    Idempotent.
 
-    `\\mathbf{x}_{1}\\,\\leq\\dfrac12` and `x_1 \\le \\frac{1}{2}` give the same. Scripts come in one order (`_` before `^`), and `'` is
-    `^ \\prime`. Fonts that make another letter of it (`\\mathbb`, `\\mathcal`, `\\mathfrak`, `\\mathscr`) stay, and so do columns and rows.
+    `\\mathbf{x}_{1}\\,\\leq\\dfrac12` and `x_1 \\le \\frac{1}{2}` give the same. Scripts come in one order (`_` before
+    `^`), and `'` is `^ \\prime`. Fonts that make another letter of it (`\\mathbb`, `\\mathcal`, `\\mathfrak`,
+    `\\mathscr`) stay, and so do columns and rows.
     """
     words = [SYNONYMS.get(word, word) for word in tokens(without_row_skips(strip_delimiters(formula)))]
     tree = _tree(words)
@@ -77,7 +115,9 @@ class _Reader:
 
     def peek(self) -> Item | None:
         """The next item that is more than looks."""
-        while self.items and isinstance(self.items[-1], str) and (self.items[-1] in _LOOKS or self.items[-1] in _DROPPED):
+        while (
+            self.items and isinstance(self.items[-1], str) and (self.items[-1] in _LOOKS or self.items[-1] in _DROPPED)
+        ):
             dropped = self.items.pop()
             if dropped in _DROPPED:
                 if self.items and self.items[-1] == "*":
@@ -113,7 +153,11 @@ class _Reader:
             self.items.pop()
         known = 1 if item in _ONE else 2 * (item in _TWO)
         for _ in range(known):
-            found += ["{", *([] if self.peek() in SCRIPTS else self.take()), "}"]
+            found += [
+                "{",
+                *([] if self.peek() in SCRIPTS else self.take()),
+                "}",
+            ]
         if not known and item[0] == "\\" and item[-1].isalpha():
             while self.items and isinstance(self.items[-1], list):  # arguments of a command that is not known here
                 found += ["{", *self.take(), "}"]
@@ -121,7 +165,9 @@ class _Reader:
 
 
 def _written(items: list[Item]) -> list[str]:
-    """The tokens of a group: scripts gathered behind what they belong to, `_` first, braces around more than one token only."""
+    """The tokens of a group: scripts gathered behind what they belong to, `_` first, braces around more than one token
+    only.
+    """
     reader = _Reader(items)
     found: list[str] = []
     while reader.base() is not None:

@@ -1,4 +1,6 @@
-"""The tokens of a LaTeX formula, as TeX sees them in math mode (white space counts for nothing), and the delimiters around it."""
+"""The tokens of a LaTeX formula, as TeX sees them in math mode (white space counts for nothing), and the delimiters
+around it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _SPACE = re.compile(r"(\\\S)|\\\s+|\s+")  # an escaped character, a control spac
 
 
 def tokens(formula: str) -> list[str]:
-    """The tokens of `formula`: commands (`\\frac`, `\\begin{array}`, `\\operatorname*`, `\\,`, `\\ `) and single characters; no white space."""
+    """The tokens of `formula`: commands (`\\frac`, `\\begin{array}`, `\\operatorname*`, `\\,`, `\\ `) and single
+    characters; no white space.
+    """
     return [_token(found) for found in _TOKEN.findall(formula)]
 
 
@@ -35,7 +39,12 @@ def trim(formula: str) -> str:
 def collapse(formula: str) -> str:
     """Each run of white space as one blank; lines stay lines where a comment (an unescaped %) ends with its line."""
     if not _commented(formula):
-        return trim(_SPACE.sub(lambda found: found[1] or ("\\ " if found[0][0] == "\\" else " "), formula))
+        return trim(
+            _SPACE.sub(
+                lambda found: found[1] or ("\\ " if found[0][0] == "\\" else " "),
+                formula,
+            )
+        )
     return trim("\n".join(trim(re.sub(r"[^\S\n]+", " ", line)) for line in formula.split("\n")))
 
 
@@ -60,7 +69,9 @@ def join(words: list[str]) -> str:
 
 
 def strip_delimiters(formula: str) -> str:
-    """The body of `$…$`, `$$…$$`, `\\(…\\)`, `\\[…\\]`, an equation environment, or several of them around each other; else `formula`, trimmed."""
+    """The body of `$…$`, `$$…$$`, `\\(…\\)`, `\\[…\\]`, an equation environment, or several of them around each other;
+    else `formula`, trimmed.
+    """
     formula = trim(formula)
     while (body := _layer(formula)) is not None:
         formula = trim(body)
@@ -68,7 +79,9 @@ def strip_delimiters(formula: str) -> str:
 
 
 def _layer(formula: str) -> str | None:
-    """What stands inside the outermost delimiters; None if there are none, or if they are not one pair around everything."""
+    """What stands inside the outermost delimiters; None if there are none, or if they are not one pair around
+    everything.
+    """
     if formula.startswith("$"):
         size = 2 if formula.startswith("$$") and len(formula) >= 4 else 1
         return formula[size:-size] if _end(formula, size, "$", "$") == len(formula) - size else None
@@ -82,7 +95,9 @@ def _layer(formula: str) -> str | None:
 
 
 def _end(formula: str, start: int, opening: str, closing: str) -> int:
-    """Where the delimiter that was opened before `start` closes, whatever braces and further pairs hold; -1 if it does not."""
+    """Where the delimiter that was opened before `start` closes, whatever braces and further pairs hold; -1 if it does
+    not.
+    """
     first = -1
     braces = pairs = 0
     for found in MARK.finditer(formula, start):
@@ -101,7 +116,10 @@ def _end(formula: str, start: int, opening: str, closing: str) -> int:
 
 
 def without_row_skips(formula: str) -> str:
-    """`formula` without the lengths of `\\\\[2pt]`, and with a blank between `\\\\` and a bracket that stays. Idempotent."""
+    """`formula` without the lengths of `\\\\[2pt]`, and with a blank between `\\\\` and a bracket that stays.
+
+    Idempotent.
+    """
     if "\\\\" not in formula:
         return formula
     parts: list[str] = []
@@ -112,13 +130,18 @@ def without_row_skips(formula: str) -> str:
         end = after = found.end()
         while (bracket := _BRACKET.match(formula, after)) and _LENGTH.fullmatch("".join(bracket[1].split())):
             after = bracket.end()
-        parts += [formula[done:end], " " if formula[after : after + 1] in ("[", "]", "(", ")") else ""]
+        parts += [
+            formula[done:end],
+            " " if formula[after : after + 1] in ("[", "]", "(", ")") else "",
+        ]
         done = after
     return "".join([*parts, formula[done:]])
 
 
 def without_dollars(formula: str) -> str:
-    """`formula` with `$…$` inside its braces as `\\(…\\)`; other dollar signs are left, for someone to complain about."""
+    """`formula` with `$…$` inside its braces as `\\(…\\)`; other dollar signs are left, for someone to
+    complain about.
+    """
     if "$" not in formula:
         return formula
     depth, places = 0, []

@@ -1,7 +1,8 @@
 """OTSL → grid. Strict for what is trained on, lenient (as the PaddleX pipeline reads it) for what a model answered.
 
-Rules of the strict reader: every row ends with `<nl>` and has as many slots; text stands after `<fcel>` only (none there is a blank
-cell and a warning, which `sft validate` makes an error of); a span is `<lcel>` in its first row, `<ucel>` in its first column and `<xcel>` inside; nothing continues what is not there.
+Rules of the strict reader: every row ends with `<nl>` and has as many slots; text stands after `<fcel>` only (none
+there is a blank cell and a warning, which `sft validate` makes an error of); a span is `<lcel>` in its first row,
+`<ucel>` in its first column and `<xcel>` inside; nothing continues what is not there.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from sft.markup.celltext import visible
+from sft.markup.cell_text import visible
 from sft.markup.errors import MarkupError
 from sft.markup.grid import Grid, check_size
 from sft.markup.otsl_lenient import parse_lenient
@@ -35,10 +36,12 @@ Places = set[tuple[int, int]]
 def parse_otsl(text: str, *, lenient: bool = False, dialect: Dialect = "paddleocr-vl") -> Grid:
     """The table that `text` describes.
 
-    lenient: repair as the PaddleX pipeline does (short and long rows, missing `<nl>`, stray continuations, `<fcel>` without text
-    swallowing the next token); every repair is in `warnings`. Overlapping spans are kept as that pipeline writes them.
-    dialect "docling": also `<ched>`, `<rhed>` (headings) and `<srow>`, `<loc_…>`, `<otsl>`, and spans written with `<xcel>` only.
-    Raises: MarkupError `target.otsl` naming row, column and rule if not lenient; `source.too_large` over a million slots.
+    lenient: repair as the PaddleX pipeline does (short and long rows, missing `<nl>`, stray continuations, `<fcel>`
+    without text swallowing the next token); every repair is in `warnings`. Overlapping spans are kept as that pipeline
+    writes them. dialect "docling": also `<ched>`, `<rhed>` (headings) and `<srow>`, `<loc_…>`, `<otsl>`, and spans
+    written with `<xcel>` only.
+    Raises: MarkupError `target.otsl` naming row, column and rule if not lenient; `source.too_large` over a million
+    slots.
     """
     if dialect == "docling":
         return _docling(text, lenient)
@@ -48,8 +51,12 @@ def parse_otsl(text: str, *, lenient: bool = False, dialect: Dialect = "paddleoc
 
 
 def _slots(text: str) -> tuple[Slots, Places, Places, Places] | None:
-    """The texts of every row, and where `<lcel>`, `<ucel>` and `<xcel>` stand; None for what should be read token by token."""
-    if any(map(text.__contains__, _ODD_ASCII)) or not (text.isascii() or (text.isprintable() and not any(map(text.__contains__, _ODD_PRINTABLE)))):
+    """The texts of every row, and where `<lcel>`, `<ucel>` and `<xcel>` stand; None for what should be read token by
+    token.
+    """
+    if any(map(text.__contains__, _ODD_ASCII)) or not (
+        text.isascii() or (text.isprintable() and not any(map(text.__contains__, _ODD_PRINTABLE)))
+    ):
         return None
     coded = text
     for token, code in _CODES:
@@ -81,28 +88,48 @@ def _slots(text: str) -> tuple[Slots, Places, Places, Places] | None:
 
 
 def _slots_slowly(text: str) -> tuple[Slots, Places, Places, Places, tuple[str, ...]]:
-    """As `_slots`, token by token: for errors that name their place, and for white space around tokens, which is let pass."""
+    """As `_slots`, token by token: for errors that name their place, and for white space around tokens, which is let
+    pass.
+    """
     rows: Slots = [[]]
     places: dict[str, Places] = {"lcel": set(), "ucel": set(), "xcel": set()}
     warnings: list[str] = []
     pieces = _TOKEN.split(text)
     if pieces[0].strip():
         raise _error(0, 0, f"text before the first token: {_shown(pieces[0])}", docling=True)
-    for name, behind in zip(pieces[1::2], pieces[2::2], strict=True):
-        row, column, content = len(rows) - 1, len(rows[-1]), behind.strip()
+    for name, behind in zip(
+        pieces[1::2],
+        pieces[2::2],
+        strict=True,
+    ):
+        row = len(rows) - 1
+        column = len(rows[-1])
+        content = behind.strip()
         if name == "nl":
             if not rows[-1]:
                 raise _error(row, 0, "a row without cells; the pipeline drops it")
             if content:
-                raise _error(row + 1, 0, f"text before the first token of the row: {_shown(content)}", docling=True)
+                raise _error(
+                    row + 1,
+                    0,
+                    f"text before the first token of the row: {_shown(content)}",
+                    docling=True,
+                )
             rows.append([])
             continue
         if name == "fcel":
             if not visible(content):
                 content = ""
-                warnings.append(f"row {row + 1}, column {column + 1}: <fcel> without text, read as a blank cell; it is written <ecel>, since the pipeline takes the next token for the text")
+                warnings.append(
+                    f"row {row + 1}, column {column + 1}: <fcel> without text, read as a blank cell; it is written"
+                    " <ecel>, since the pipeline takes the next token for the text"
+                )
         elif content:
-            raise _error(row, column, f"text behind <{name}>, which the pipeline drops: {_shown(content)}")
+            raise _error(
+                row,
+                column,
+                f"text behind <{name}>, which the pipeline drops: {_shown(content)}",
+            )
         if name in places:
             places[name].add((row, column))
         rows[-1].append(content)
@@ -112,13 +139,18 @@ def _slots_slowly(text: str) -> tuple[Slots, Places, Places, Places, tuple[str, 
         raise _error(0, 0, "no cells")
     for r, slots in enumerate(rows):
         if len(slots) != len(rows[0]):
-            raise _error(r, min(len(slots), len(rows[0])), f"the row has {len(slots)} slots, the first row has {len(rows[0])}")
+            raise _error(
+                r, min(len(slots), len(rows[0])), f"the row has {len(slots)} slots, the first row has {len(rows[0])}"
+            )
     check_size(len(rows), len(rows[0]), "source.too_large")
     return rows, places["lcel"], places["ucel"], places["xcel"], tuple(warnings)
 
 
 def _grid(rows: Slots, lefts: Places, ups: Places, crosses: Places, warnings: tuple[str, ...] = ()) -> Grid:
-    """The grid of rows of one width. Raises: MarkupError where a continuation continues nothing, or a span is no rectangle."""
+    """The grid of rows of one width.
+
+    Raises: MarkupError where a continuation continues nothing, or a span is no rectangle.
+    """
     spans: dict[tuple[int, int], tuple[int, int]] = {}
     count = len(lefts) + len(ups) + len(crosses)
     if not count:
@@ -135,7 +167,12 @@ def _grid(rows: Slots, lefts: Places, ups: Places, crosses: Places, warnings: tu
             for line in range(r + 1, r + height):
                 for column in range(c + 1, c + width):
                     if (line, column) not in crosses:
-                        raise _error(line, column, f"the inside of a span of {height} × {width} that begins in row {r + 1}, column {c + 1} is <xcel>")
+                        raise _error(
+                            line,
+                            column,
+                            f"the inside of a span of {height} × {width} that begins in row {r + 1}, column {c + 1} is"
+                            " <xcel>",
+                        )
         spans[r, c] = (height, width)
         count -= height * width - 1
     if count:
@@ -147,7 +184,12 @@ def _grid(rows: Slots, lefts: Places, ups: Places, crosses: Places, warnings: tu
 
 def _name_the_stray(others: Places, lefts: Places, ups: Places, spans: dict[tuple[int, int], tuple[int, int]]) -> None:
     """Raises MarkupError for the first continuation that belongs to no span."""
-    inside = {(line, column) for (r, c), (height, width) in spans.items() for line in range(r, r + height) for column in range(c, c + width)}
+    inside = {
+        (line, column)
+        for (r, c), (height, width) in spans.items()
+        for line in range(r, r + height)
+        for column in range(c, c + width)
+    }
     r, c = min(others - inside)
     if (r, c) in lefts:
         raise _error(r, c, "<lcel> continues the cell that begins to its left in the same row, and there is none")
@@ -162,7 +204,11 @@ def _docling(text: str, lenient: bool) -> Grid:
     headings: set[tuple[int, int]] = set()
     rows: list[list[list[str]]] = [[]]  # [token, text] of every slot
     pieces = re.split(r"<([felux]cel|nl|ched|rhed|srow)>", text)
-    for name, behind in zip(pieces[1::2], pieces[2::2], strict=True):
+    for name, behind in zip(
+        pieces[1::2],
+        pieces[2::2],
+        strict=True,
+    ):
         if name == "nl":
             rows.append([])
             continue
@@ -170,13 +216,20 @@ def _docling(text: str, lenient: bool) -> Grid:
             headings.add((len(rows) - 1, len(rows[-1])))
         cell = visible(behind)
         full = name in ("fcel", "ched", "rhed", "srow")
-        rows[-1].append([("fcel" if cell else "ecel") if full else name, cell if full or not lenient else ""])
+        rows[-1].append(
+            [
+                ("fcel" if cell else "ecel") if full else name,
+                cell if full or not lenient else "",
+            ]
+        )
     if rows and not rows[-1]:
         rows.pop()
     _square_up(rows)
     rewritten = pieces[0] + "".join(["".join([f"<{name}>{cell}" for name, cell in row]) + "<nl>" for row in rows])
     grid = parse_otsl(rewritten, lenient=lenient)
-    cells = frozenset((r, c) for r, c in headings if r < grid.shape[0] and c < grid.shape[1] and grid.rows[r][c] is not None)
+    cells = frozenset(
+        (r, c) for r, c in headings if r < grid.shape[0] and c < grid.shape[1] and grid.rows[r][c] is not None
+    )
     return Grid(grid.rows, grid.spans, cells, grid.warnings)
 
 
@@ -192,7 +245,11 @@ def _square_up(rows: list[list[list[str]]]) -> None:
                 end += 1
             for line in range(r + 1, len(rows)):
                 below = rows[line]
-                if len(below) < end or any(slot[0] != "xcel" for slot in below[c:end]) or _begins_block(rows, line, c - 1):
+                if (
+                    len(below) < end
+                    or any(slot[0] != "xcel" for slot in below[c:end])
+                    or _begins_block(rows, line, c - 1)
+                ):
                     break
                 below[c][0] = "ucel"
                 for slot in below[c + 1 : end]:
@@ -205,7 +262,13 @@ def _square_up(rows: list[list[list[str]]]) -> None:
 
 def _begins_block(rows: list[list[list[str]]], row: int, column: int) -> bool:
     """True if a cell begins there that goes on in the row below too: the `<xcel>` to its right are its own."""
-    return column >= 0 and rows[row][column][0] in ("fcel", "ecel") and row + 1 < len(rows) and column < len(rows[row + 1]) and rows[row + 1][column][0] == "xcel"
+    return (
+        column >= 0
+        and rows[row][column][0] in ("fcel", "ecel")
+        and row + 1 < len(rows)
+        and column < len(rows[row + 1])
+        and rows[row + 1][column][0] == "xcel"
+    )
 
 
 def _shown(text: str) -> str:
@@ -214,4 +277,9 @@ def _shown(text: str) -> str:
 
 def _error(row: int, column: int, rule: str, *, docling: bool = False) -> MarkupError:
     hint = 'OTSL of docling (<ched>, <rhed>, <srow>) is read with dialect="docling"' if docling else _HINT
-    return MarkupError("target.otsl", rule, place=f"row {row + 1}, column {column + 1}", hint=hint)
+    return MarkupError(
+        "target.otsl",
+        rule,
+        place=f"row {row + 1}, column {column + 1}",
+        hint=hint,
+    )

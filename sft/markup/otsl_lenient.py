@@ -1,15 +1,16 @@
-"""OTSL → grid, repaired as PaddleX repairs it before it shows a table (paddlex 3.7.2, `paddleocr_vl/uilts.py`), quirk by quirk.
+"""OTSL → grid, repaired as PaddleX repairs it before it shows a table (paddlex 3.7.2, `paddleocr_vl/uilts.py`), quirk
+by quirk.
 
-Scores of broken answers depend on it: what the user is shown is what is scored. Measured to give the same HTML on random
-broken strings. Where that code raises IndexError (a last column `<fcel>` without text above a row that begins with `<lcel>`
-or `<xcel>`), the cell here spans no column.
+Scores of broken answers depend on it: what the user is shown is what is scored. Measured to give the same HTML on
+random broken strings. Where that code raises IndexError (a last column `<fcel>` without text above a row that begins
+with `<lcel>` or `<xcel>`), the cell here spans no column.
 """
 
 from __future__ import annotations
 
 import re
 
-from sft.markup.celltext import visible
+from sft.markup.cell_text import visible
 from sft.markup.errors import MarkupError
 from sft.markup.grid import SLOTS, Grid, check_size, covered
 
@@ -22,13 +23,18 @@ Row = list[tuple[str, str]]  # token and the text behind it
 
 
 def parse_lenient(text: str) -> Grid:
-    """The table that PaddleX shows for `text`; a grid without rows where it shows none. Every repair is named in `warnings`.
+    """The table that PaddleX shows for `text`; a grid without rows where it shows none. Every repair is named in
+    `warnings`.
 
     Raises: MarkupError `source.too_large` over a million slots.
     """
     notes: list[str] = []
     rows = _squared(text.strip(), notes)
-    check_size(len(rows), len(rows[0]) if rows else 0, "source.too_large")
+    check_size(
+        len(rows),
+        len(rows[0]) if rows else 0,
+        "source.too_large",
+    )
     cells = _cells(rows, notes)
     if not cells:
         notes.append("no cells: the pipeline shows the raw text")
@@ -44,14 +50,20 @@ def parse_lenient(text: str) -> Grid:
         if (height, width) != (1, 1):
             spans[r, c] = (height, width)
     for r, row in enumerate(rows):
-        notes += [f"row {r + 1}, column {c + 1}: {token} continues nothing; a blank cell" for c, (token, _) in enumerate(row) if owners[r][c] < 0]
+        notes += [
+            f"row {r + 1}, column {c + 1}: {token} continues nothing; a blank cell"
+            for c, (token, _) in enumerate(row)
+            if owners[r][c] < 0
+        ]
     grid = Grid(tuple(map(tuple, slots)), spans)
     _note_odd_spans(grid, rows, notes)
     return Grid(grid.rows, spans, frozenset(), _limited(notes))
 
 
 def _note_odd_spans(grid: Grid, rows: list[Row], notes: list[str]) -> None:
-    """Names spans that overlap, or are written otherwise than `<lcel>`, `<ucel>` and `<xcel>` say, and texts that are not seen."""
+    """Names spans that overlap, or are written otherwise than `<lcel>`, `<ucel>` and `<xcel>` say, and texts that are
+    not seen.
+    """
     tokens = covered(grid)
     if tokens is None:
         notes.append("spans overlap or are no rectangles; they are kept as the pipeline shows them")
@@ -68,7 +80,13 @@ def _squared(text: str, notes: list[str]) -> list[Row]:
     """The rows as (token, text), all of one width."""
     if "<nl>" not in text:
         pieces = _TOKEN.split(text)
-        row = list(zip(pieces[1::2], pieces[2::2], strict=True))
+        row = list(
+            zip(
+                pieces[1::2],
+                pieces[2::2],
+                strict=True,
+            )
+        )
         notes.append("row 1: the last <nl> is missing")
         if pieces[0].strip() and row:  # the pipeline loses its place then, and with it every text
             notes.append("row 1: text before the first token; all texts are lost")
@@ -83,19 +101,32 @@ def _squared(text: str, notes: list[str]) -> list[Row]:
         if pieces[0].strip():
             notes.append(f"row {number}: text before the first token is dropped")
         if len(pieces) > 1:
-            rows.append(list(zip(pieces[1::2], pieces[2::2], strict=True)))
+            rows.append(
+                list(
+                    zip(
+                        pieces[1::2],
+                        pieces[2::2],
+                        strict=True,
+                    )
+                )
+            )
         elif number < len(lines):
             notes.append(f"row {number}: a row without cells is dropped")
     return _fitted(rows, notes)
 
 
 def _fitted(rows: list[Row], notes: list[str]) -> list[Row]:
-    """Every row cut or filled to the width that changes least: the lower median of the lengths, but no `<fcel>` is cut."""
+    """Every row cut or filled to the width that changes least: the lower median of the lengths, but no `<fcel>` is
+    cut.
+    """
     if not rows:
         return []
     lengths = sorted(map(len, rows))
     full = max(max((c + 1 for c, (token, _) in enumerate(row) if token == "<fcel>"), default=0) for row in rows)  # noqa: S105 - a token of OTSL
-    width = max(full, lengths[(len(lengths) - 1) // 2])
+    width = max(
+        full,
+        lengths[(len(lengths) - 1) // 2],
+    )
     for r, row in enumerate(rows):
         if len(row) > width:
             notes.append(f"row {r + 1}: {len(row)} slots cut to {width}")
@@ -123,9 +154,11 @@ def _cells(rows: list[Row], notes: list[str]) -> list[tuple[int, int, str, int, 
         stream.append("<nl>")
     cells = []
     for index, r, c in places:
-        content, ahead = "", index + 1
+        content = ""
+        ahead = index + 1
         if stream[index] == "<fcel>":
-            content, ahead = stream[index + 1].strip(), index + 2
+            content = stream[index + 1].strip()
+            ahead = index + 2
             if content in _TOKENS:
                 notes.append(f"row {r + 1}, column {c + 1}: <fcel> without text; {content} is taken for its text")
         height = width = 1
@@ -150,4 +183,6 @@ def _owners(cells: list[tuple[int, int, str, int, int]], rows: int, columns: int
 
 
 def _limited(notes: list[str]) -> tuple[str, ...]:
-    return tuple(notes if len(notes) <= _WARNINGS else [*notes[:_WARNINGS], f"and {len(notes) - _WARNINGS} more repairs"])
+    return tuple(
+        notes if len(notes) <= _WARNINGS else [*notes[:_WARNINGS], f"and {len(notes) - _WARNINGS} more repairs"]
+    )

@@ -1,7 +1,8 @@
-"""What the PaddleOCR pipeline does to an answer after the model has written it; a target that it changes is never shown as it was labelled.
+"""What the PaddleOCR pipeline does to an answer after the model has written it; a target that it changes is never shown
+as it was labelled.
 
-Source: PaddleX 3.7.2, `inference/pipelines/paddleocr_vl/pipeline.py` and `uilts.py`. In this order: a repetition is cut, formula
-delimiters become dollar signs, a table's OTSL becomes HTML, and the places of spotting are taken out.
+Source: PaddleX 3.7.2, `inference/pipelines/paddleocr_vl/pipeline.py` and `uilts.py`. In this order: a repetition is
+cut, formula delimiters become dollar signs, a table's OTSL becomes HTML, and the places of spotting are taken out.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ def min_length(task: Task) -> int:
 def repetition_cut(text: str, *, min_len: int = MIN_LENGTH) -> str:
     """`text` as PaddleX's `truncate_repetitive_content` leaves it (its `min_count` is `min_len` here), in linear time.
 
-    One line of more than 100 characters that ends in a unit of at least 8, five times or more, over more than half of it,
-    keeps what stands before; else one line that is a unit ten times or more keeps one unit; and of ten lines or more of which
-    80 % are equal, that one line is left.
+    One line of more than 100 characters that ends in a unit of at least 8, five times or more, over more than half of
+    it, keeps what stands before; else one line that is a unit ten times or more keeps one unit; and of ten lines or
+    more of which 80 % are equal, that one line is left.
     """
     if len(text) < min_len:
         return text
@@ -49,7 +50,9 @@ def repetition_cut(text: str, *, min_len: int = MIN_LENGTH) -> str:
 
 
 def _before_repeated_end(line: str) -> str | None:
-    """What stands before the longest unit that ends `line` five times, where its repetitions are more than half of it."""
+    """What stands before the longest unit that ends `line` five times, where its repetitions are more than
+    half of it.
+    """
     size = len(line)
     tail = line[-_UNIT:]
     longest = size // _UNITS
@@ -60,7 +63,11 @@ def _before_repeated_end(line: str) -> str | None:
     while place >= 0 and len(periods) <= _CANDIDATES:
         periods.append(size - _UNIT - place)
         place = line.find(tail, place + 1, size - _UNIT)
-    period = _longest_period(line, longest) if len(periods) > _CANDIDATES else next((p for p in periods if line.endswith(line[-p:] * _UNITS)), 0)
+    period = (
+        _longest_period(line, longest)
+        if len(periods) > _CANDIDATES
+        else next((p for p in periods if line.endswith(line[-p:] * _UNITS)), 0)
+    )
     if not period:
         return None
     start = size - _UNITS * period
@@ -71,17 +78,27 @@ def _before_repeated_end(line: str) -> str | None:
 
 
 def _longest_period(line: str, longest: int) -> int:
-    """The largest p ≤ `longest` for which the last 5p characters repeat every p; 0 if there is none. One pass (Z algorithm) over the end."""
+    """The largest p ≤ `longest` for which the last 5p characters repeat every p; 0 if there is none. One pass (Z
+    algorithm) over the end.
+    """
     text = line[: -_UNITS * longest - 1 : -1]
     size = len(text)
     same = [0] * size  # same[i]: how many characters from i on equal those from 0 on
     left = right = best = 0
     for index in range(1, size):
-        count = min(right - index, same[index - left]) if index < right else 0
+        count = (
+            min(
+                right - index,
+                same[index - left],
+            )
+            if index < right
+            else 0
+        )
         if index + count >= right:
             while index + count < size and text[count] == text[index + count]:
                 count += 1
-            left, right = index, index + count
+            left = index
+            right = index + count
         same[index] = count
         if _UNIT <= index <= longest and count >= (_UNITS - 1) * index:
             best = index
@@ -92,7 +109,14 @@ def _repeated_unit(line: str) -> str | None:
     """The shortest unit that makes up `line`, where it does so ten times or more."""
     size = len(line)
     longest = size // _WHOLE
-    if line.find(line[:_WHOLE], 1, longest + _WHOLE) < 0:
+    if (
+        line.find(
+            line[:_WHOLE],
+            1,
+            longest + _WHOLE,
+        )
+        < 0
+    ):
         return None
     period = (line + line).find(line, 1, size + longest)
     return line[:period] if period > 0 else None
@@ -120,13 +144,21 @@ def delimiters_shown(text: str) -> str:
     """`text` with the delimiters of formulas as dollar signs, and without any dollar sign that was there."""
     if not has_delimiters(text):
         return text
-    text = text.replace("$", "").replace("\\(", " $ ").replace("\\)", " $").replace("\\[\\[", "\\[").replace("\\]\\]", "\\]")
+    text = (
+        text.replace("$", "")
+        .replace("\\(", " $ ")
+        .replace("\\)", " $")
+        .replace("\\[\\[", "\\[")
+        .replace("\\]\\]", "\\]")
+    )
     return text.replace("\\[", " $$ ").replace("\\]", " $$ ")
 
 
 def spotting_shown(text: str) -> str:
     """The texts of a spotting answer, without their places, parted by blank lines."""
-    pairs = zip(_between(text, "<|TEXT_START|>", "<|TEXT_END|>"), _between(text, "<|LOC_BEGIN|>", "<|LOC_END|>"), strict=False)
+    pairs = zip(
+        _between(text, "<|TEXT_START|>", "<|TEXT_END|>"), _between(text, "<|LOC_BEGIN|>", "<|LOC_END|>"), strict=False
+    )
     found = [words.strip() for words, places in pairs if len(_PLACE.findall(places)) >= 8]
     if not found:
         end = 0
@@ -145,7 +177,8 @@ def _between(text: str, start: str, end: str) -> Iterator[str]:
 
 
 def as_shown(text: str, task: Task) -> str:
-    """The content of a block when the model has answered `text`: HTML for tables, Markdown formulas, plain text for the rest.
+    """The content of a block when the model has answered `text`: HTML for tables, Markdown formulas, plain text for the
+    rest.
 
     Tables and formulas are never shown as they are trained; whether one would be cut is asked of `repetition_cut`.
     """

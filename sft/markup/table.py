@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from sft.markup.grid import Cell, Grid
 from sft.markup.html import html_to_otsl, parse_html
+from sft.markup.markdown_csv import parse_csv, parse_markdown
 from sft.markup.otsl import parse_otsl
-from sft.markup.sheets import parse_csv, parse_markdown, parse_xlsx
+from sft.markup.xlsx import parse_xlsx
 
-__all__ = ["Cell", "Grid", "html_to_otsl", "otsl_to_html", "parse_csv", "parse_html", "parse_markdown", "parse_otsl", "parse_xlsx"]
+__all__ = [
+    "Cell",
+    "Grid",
+    "html_to_otsl",
+    "otsl_to_html",
+    "parse_csv",
+    "parse_html",
+    "parse_markdown",
+    "parse_otsl",
+    "parse_xlsx",
+]
 
 
 def otsl_to_html(text: str, *, lenient: bool = False) -> str:

@@ -1,8 +1,9 @@
 """Plain text: how a label is written for training, and what gives away that it was damaged on its way.
 
-The checks run on millions of rows: each gives None for sound text, and `maybe_suspicious` says in one pass that none of them
-can find anything. Nothing here filters by `\\w`, which matches no combining mark and so takes the vowels out of most Indic
-and many South-East Asian texts; and nothing uses NFKC, which turns ① into 1 and ﬁ into fi: the image shows the former.
+The checks run on millions of rows: each gives None for sound text, and `maybe_suspicious` says in one pass that none of
+them can find anything. Nothing here filters by `\\w`, which matches no combining mark and so takes the vowels out of
+most Indic and many South-East Asian texts; and nothing uses NFKC, which turns ① into 1 and ﬁ into fi: the image shows
+the former.
 """
 
 from __future__ import annotations
@@ -13,25 +14,32 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache, lru_cache
 
-from sft.markup.scripts import NEEDS_MARKS, character_class, joins, maybe_unmarked, script_of, unmarked
+from sft.markup.unicode_scripts import NEEDS_MARKS, character_class, joins, maybe_unmarked, script_of, unmarked
 
 # Letters that look like letters of the other script: Latin ones, then those of the other
 _CYRILLIC = ("ABCEHKMOPTXYSIJaceopxysijh", "АВСЕНКМОРТХУЅІЈасеорхуѕіјһ")
 _GREEK = ("ABEHIKMNOPTXYZovaikpuyx", "ΑΒΕΗΙΚΜΝΟΡΤΧΥΖον")  # small letters of Greek stand behind Latin words: sinα, Δx
 _LATIN_CLASS = r"A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f"
 _OTHER_CLASS = r"\u0370-\u03ff\u0400-\u052f\u1f00-\u1fff"
-_TWINS: dict[str, tuple[frozenset[str], frozenset[str], int]] = {  # letters of Latin, of the other, fewest letters of the larger part
+_TWINS: dict[
+    str, tuple[frozenset[str], frozenset[str], int]
+] = {  # letters of Latin, of the other, fewest letters of the larger part
     "Cyrillic": (frozenset(_CYRILLIC[0]), frozenset(_CYRILLIC[1]), 2),
     "Greek": (frozenset(_GREEK[0]), frozenset(_GREEK[1]), 3),  # ΔT, kΩ, μM are no mistakes
 }
-_MIXED = re.compile(f"[{_OTHER_CLASS}](?:(?=[{_LATIN_CLASS}])|(?<=[{_LATIN_CLASS}].))")  # led by its rarer half, which is looked for fast
+_MIXED = re.compile(
+    f"[{_OTHER_CLASS}](?:(?=[{_LATIN_CLASS}])|(?<=[{_LATIN_CLASS}].))"
+)  # led by its rarer half, which is looked for fast
 _WORD = re.compile(f"[{_LATIN_CLASS}{_OTHER_CLASS}\u0300-\u036f]+")
 
 _CONTROL_CLASS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"
 _CONTROL = re.compile(f"[{_CONTROL_CLASS}]")
-_TAGS = r"\U000e0001\U000e0020-\U000e007f"  # they spell the flags of Scotland and its neighbours after U+1F3F4, and nothing else
+_TAGS = (  # they spell the flags of Scotland and its neighbours after U+1F3F4, and nothing else
+    r"\U000e0001\U000e0020-\U000e007f"
+)
 # Soft hyphen, zero-width space, direction marks and embeddings, word joiner,
-# invisible operators, deprecated and annotation characters, byte order mark. Variation selectors change what is seen: they stay.
+# invisible operators, deprecated and annotation characters, byte order mark. Variation selectors change what is seen:
+# they stay.
 _JUNK_CLASS = r"\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb"
 _JUNK = re.compile(f"[{_JUNK_CLASS}{_TAGS}]+")
 _JUNK_KEEPING_FLAGS = re.compile(f"[{_JUNK_CLASS}]+|(\U0001f3f4[{_TAGS}]+)|[{_TAGS}]+")
@@ -47,7 +55,9 @@ LONG_RUN = 100  # marks on one letter; no script has more than a few
 
 
 def clean(text: str) -> str:
-    """`text` as a training target: `clean_characters`, and no white space at the ends of lines or around the whole. Idempotent."""
+    """`text` as a training target: `clean_characters`, and no white space at the ends of lines or around the whole.
+    Idempotent.
+    """
     text = clean_characters(text)
     if "\n" in text:
         text = "\n".join([line.rstrip() for line in text.split("\n")])
@@ -57,8 +67,9 @@ def clean(text: str) -> str:
 def clean_characters(text: str) -> str:
     """`text` in Unicode form NFC, with \\n as the only line end and without characters that cannot be seen. Idempotent.
 
-    Line ends: \\r\\n, \\r, vertical tab, form feed, U+2028 and U+2029. Invisible: byte order marks, zero-width spaces, soft
-    hyphens, direction marks, and ZWJ and ZWNJ outside the words that they shape. Control characters stay: see `controls`.
+    Line ends: \\r\\n, \\r, vertical tab, form feed, U+2028 and U+2029. Invisible: byte order marks, zero-width spaces,
+    soft hyphens, direction marks, and ZWJ and ZWNJ outside the words that they shape. Control characters stay: see
+    `controls`.
     """
     if text.isascii():
         return _LINE_ENDS.sub("\n", text)
@@ -71,17 +82,25 @@ def clean_characters(text: str) -> str:
 def nfc(text: str) -> str:
     """Unicode form NFC, in linear time.
 
-    unicodedata sorts the marks on a letter by insertion: 40,000 on one letter of a stranger's text take it a second, 400,000 minutes.
-    Here long runs come sorted already, which by definition changes nothing.
+    unicodedata sorts the marks on a letter by insertion: 40,000 on one letter of a stranger's text take it a second,
+    400,000 minutes. Here long runs come sorted already, which by definition changes nothing.
     """
     if len(text) > LONG and not text.isascii():
-        text = _long_runs().sub(lambda run: "".join(sorted(run[0], key=unicodedata.combining)), text)
+        text = _long_runs().sub(
+            lambda run: "".join(sorted(run[0], key=unicodedata.combining)),
+            text,
+        )
     return unicodedata.normalize("NFC", text)
 
 
 @cache
 def _long_runs() -> re.Pattern[str]:
-    marks = "".join(map(chr, filter(lambda code: unicodedata.combining(chr(code)), range(0x300, 0x20000))))
+    marks = "".join(
+        map(
+            chr,
+            filter(lambda code: unicodedata.combining(chr(code)), range(0x300, 0x20000)),
+        )
+    )
     return re.compile(f"[{re.escape(marks)}]{{{LONG_RUN},}}")
 
 
@@ -105,15 +124,20 @@ def _join(text: str) -> str:
 
 
 def _shapes(left: str, joiner: str, right: str) -> bool:
-    """ZWNJ parts two letters; ZWJ shapes the one beside it, even at the end of a word (Arabic ه‍, half forms), or glues emoji."""
-    before, after = bool(left) and joins(left), bool(right) and joins(right)
+    """ZWNJ parts two letters; ZWJ shapes the one beside it, even at the end of a word (Arabic ه‍, half forms), or
+    glues emoji.
+    """
+    before = bool(left) and joins(left)
+    after = bool(right) and joins(right)
     if joiner == "\u200c":
         return before and after
     return before or after or bool(left and right and _EMOJI.match(left) and _EMOJI.match(right))
 
 
 def controls(text: str) -> str | None:
-    """The control characters, lone surrogates and non-characters of `text` ("U+0000, U+0085"); None if there are none. \\n and \\t are fine."""
+    """The control characters, lone surrogates and non-characters of `text` ("U+0000, U+0085"); None if there are none.
+    \\n and \\t are fine.
+    """
     return _named(_CONTROL.findall(text)) if _CONTROL.search(text) else None
 
 
@@ -133,9 +157,9 @@ def _named(characters: Iterable[str]) -> str | None:
 def marks_missing(text: str) -> str | None:
     """The script ("Bengali") that needs combining marks and has almost none in `text`; None if all is well.
 
-    About a third of natural Bengali are marks, and no script asked about here does with less than a tenth. A text is accused
-    where under one letter in thirty has a mark, and only from 20 letters on (Thai, Lao: 40), so that no short label is;
-    letters that stand alone, as in an alphabet, do not count.
+    About a third of natural Bengali are marks, and no script asked about here does with less than a tenth. A text is
+    accused where under one letter in thirty has a mark, and only from 20 letters on (Thai, Lao: 40), so that no short
+    label is; letters that stand alone, as in an alphabet, do not count.
     """
     if text.isascii():
         return None
@@ -143,7 +167,9 @@ def marks_missing(text: str) -> str | None:
 
 
 def lookalikes(text: str) -> str | None:
-    """The first word that mixes Latin with Cyrillic or Greek letters of the same shape ("Mосква" with a Latin M); else None."""
+    """The first word that mixes Latin with Cyrillic or Greek letters of the same shape ("Mосква" with a Latin M); else
+    None.
+    """
     if text.isascii() or not _MIXED.search(text):
         return None
     for word in _WORD.finditer(text):
@@ -158,16 +184,21 @@ def _is_mixed(word: str) -> bool:
     for letter in word:
         parts.setdefault(script_of(letter), []).append(letter)
     for other, (latin_twins, other_twins, fewest) in _TWINS.items():
-        latin, foreign = parts["Latin"], parts[other]
+        latin = parts["Latin"]
+        foreign = parts[other]
         if not latin or not foreign or max(len(latin), len(foreign)) < fewest:
             continue
-        if (len(latin) > len(foreign) and other_twins.issuperset(foreign)) or (len(foreign) > len(latin) and latin_twins.issuperset(latin)):
+        if (len(latin) > len(foreign) and other_twins.issuperset(foreign)) or (
+            len(foreign) > len(latin) and latin_twins.issuperset(latin)
+        ):
             return True
     return False
 
 
 def scripts(text: str) -> dict[str, int]:
-    """How many letters and marks of each script `text` has, the most frequent first: {"Bengali": 31, "Latin": 4}. Digits and signs count for none."""
+    """How many letters and marks of each script `text` has, the most frequent first: {"Bengali": 31, "Latin": 4}.
+    Digits and signs count for none.
+    """
     counts: Counter[str] = Counter()
     for character, count in Counter(text).items():
         if script := script_of(character):
@@ -185,7 +216,8 @@ def maybe_suspicious(text: str) -> bool:
 
 
 def clusters(text: str) -> list[str]:
-    """A text in pieces that are drawn together: a letter with its marks, joiners, and what a virama ties to it; an emoji; a flag.
+    """A text in pieces that are drawn together: a letter with its marks, joiners, and what a virama ties to it; an
+    emoji; a flag.
 
     >>> clusters("ক্ষমা")
     ['ক্ষ', 'মা']
@@ -196,7 +228,12 @@ def clusters(text: str) -> list[str]:
 @lru_cache(maxsize=1)
 def _cluster() -> re.Pattern[str]:
     """Marks are spelt out, `re` has no name for them; built when first asked for, as that takes a moment."""
-    codes = [code for code in (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0)) if unicodedata.category(chr(code))[0] == "M"]
-    marks, viramas = character_class(codes), character_class([code for code in codes if unicodedata.combining(chr(code)) == 9])
+    codes = [
+        code for code in (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0)) if unicodedata.category(chr(code))[0] == "M"
+    ]
+    marks = character_class(codes)
+    viramas = character_class([code for code in codes if unicodedata.combining(chr(code)) == 9])
     skins, emoji = "\U0001f3fb-\U0001f3ff", "\u203c-\u3299\U0001f000-\U0001faff"
-    return re.compile(f"[\U0001f1e6-\U0001f1ff]{{2}}|\n|[^\n](?:[{marks}\u200c\u200d{skins}{_TAGS}]|(?<=\u200d)(?:[^\\W\\d_]|[{emoji}])|(?<=[{viramas}])[^\\W\\d_])*")
+    return re.compile(
+        f"[\U0001f1e6-\U0001f1ff]{{2}}|\n|[^\n](?:[{marks}\u200c\u200d{skins}{_TAGS}]|(?<=\u200d)(?:[^\\W\\d_]|[{emoji}])|(?<=[{viramas}])[^\\W\\d_])*"
+    )

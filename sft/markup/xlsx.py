@@ -1,7 +1,8 @@
 """Excel sheets → grid: the shown values as far as the cell's number format is a simple one, and merged ranges as spans.
 
-openpyxl reads the values, row by row and only what is stored. It sees merged ranges only when it builds the whole sheet, and then
-makes an object for every slot of a range, which a file of 5 kB can make 17 billion: the ranges are read here.
+openpyxl reads the values, row by row and only what is stored. It sees merged ranges only when it builds the whole
+sheet, and then makes an object for every slot of a range, which a file of 5 kB can make 17 billion: the ranges are read
+here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.markup.celltext import formulas, one_line
+from sft.markup.cell_text import formulas, one_line
 from sft.markup.errors import MarkupError
 from sft.markup.grid import SLOTS, Cell, Grid, check_size
 
@@ -25,10 +26,11 @@ _REFUSED = (b"<!DOCTYPE", b"<!ENTITY")
 
 
 def parse_xlsx(path: Path | str, sheet: str | None = None) -> Grid:
-    """The filled part of a sheet (the first one that has any, or the one named). Formulas count as the values stored with them.
+    """The filled part of a sheet (the first one that has any, or the one named). Formulas count as the values stored
+    with them.
 
-    Raises: MarkupError `source.syntax` if it is no Excel file, or has no such sheet, or nothing in it; `source.too_large`;
-    `source.refused` for one with a document type. UsageError without openpyxl.
+    Raises: MarkupError `source.syntax` if it is no Excel file, or has no such sheet, or nothing in it;
+    `source.too_large`; `source.refused` for one with a document type. UsageError without openpyxl.
     """
     try:
         import openpyxl
@@ -45,7 +47,9 @@ def parse_xlsx(path: Path | str, sheet: str | None = None) -> Grid:
             try:
                 names = [one.title for one in book.worksheets]
                 if sheet is not None and sheet not in names:
-                    raise MarkupError("source.syntax", f"no sheet {sheet!r}", hint=f"there are: {', '.join(names[:20])}")
+                    raise MarkupError(
+                        "source.syntax", f"no sheet {sheet!r}", hint=f"there are: {', '.join(names[:20])}"
+                    )
                 for one in book.worksheets:
                     if sheet in (None, one.title) and (grid := read_sheet(one, file)) is not None:
                         return grid
@@ -54,23 +58,38 @@ def parse_xlsx(path: Path | str, sheet: str | None = None) -> Grid:
         except (MarkupError, OSError, MemoryError):
             raise
         except Exception as error:  # a damaged file makes openpyxl raise nearly anything
-            raise MarkupError("source.syntax", f"not a readable Excel file: {type(error).__name__}: {str(error)[:200]}") from None
+            raise MarkupError(
+                "source.syntax", f"not a readable Excel file: {type(error).__name__}: {str(error)[:200]}"
+            ) from None
     raise MarkupError("source.syntax", "nothing in the sheet" if sheet else "nothing in any sheet")
 
 
 def check_parts(file: Path) -> None:
-    """Raises MarkupError if the file is no zip file, would unpack to too much, or has a document type in one of its parts."""
+    """Raises MarkupError if the file is no zip file, would unpack to too much, or has a document type in one of its
+    parts.
+    """
     try:
         with zipfile.ZipFile(file) as packed:
             parts = packed.infolist()
             if len(parts) > PARTS or sum(part.file_size for part in parts) > UNPACKED:
-                raise MarkupError("source.too_large", f"unpacks to more than {PARTS} parts or {UNPACKED // 2**20} MiB")
+                raise MarkupError(
+                    "source.too_large",
+                    f"unpacks to more than {PARTS} parts or {UNPACKED // 2**20} MiB",
+                )
             for part in parts:
                 if part.filename.endswith((".xml", ".rels")):
                     head = packed.open(part).read(4096)  # a document type stands in front of the root element
                     if any(word in head.replace(b"\0", b"").upper() for word in _REFUSED):
                         raise MarkupError("source.refused", f"{part.filename} has a document type")
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+    except (
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        zipfile.zlib.error,
+    ) as error:  # type: ignore[attr-defined]
         if isinstance(error, MarkupError):
             raise
         raise MarkupError("source.syntax", f"not an Excel file (.xlsx): {error}") from None
@@ -90,21 +109,34 @@ def read_sheet(sheet: Any, file: Path) -> Grid | None:
                 filled[cell.row, cell.column] = text
     if not filled:
         return None
-    top, left = min(row for row, _ in filled), min(column for _, column in filled)
-    height, width = max(row for row, _ in filled) - top + 1, max(column for _, column in filled) - left + 1
+    top = min(row for row, _ in filled)
+    left = min(column for _, column in filled)
+    height = max(row for row, _ in filled) - top + 1
+    width = max(column for _, column in filled) - left + 1
     check_size(height, width, "source.too_large")
     ranges, notes = merged(file, sheet)
     cells = {(row - top, column - left): Cell(text) for (row, column), text in filled.items()}
     slots = 0
     for place, span in ranges.items():
-        row, column = place[0] - top, place[1] - left
+        row = place[0] - top
+        column = place[1] - left
         if 0 <= row < height and 0 <= column < width:
-            tall, wide = min(span[0], height - row), min(span[1], width - column)
-            cells[row, column] = Cell(cells[row, column].text if (row, column) in cells else "", tall, wide)
+            tall = min(span[0], height - row)
+            wide = min(span[1], width - column)
+            cells[row, column] = Cell(
+                cells[row, column].text if (row, column) in cells else "",
+                tall,
+                wide,
+            )
             slots += tall * wide
             if slots > 4 * SLOTS:
                 raise MarkupError("source.too_large", f"merged ranges over more than {4 * SLOTS} slots")
-    return Grid.from_cells(height, width, [(row, column, cell) for (row, column), cell in sorted(apart(cells, notes).items())], warnings=notes[:100])
+    return Grid.from_cells(
+        height,
+        width,
+        [(row, column, cell) for (row, column), cell in sorted(apart(cells, notes).items())],
+        warnings=notes[:100],
+    )
 
 
 def apart(cells: dict[tuple[int, int], Cell], notes: list[str]) -> dict[tuple[int, int], Cell]:
@@ -119,7 +151,9 @@ def apart(cells: dict[tuple[int, int], Cell], notes: list[str]) -> dict[tuple[in
                 taken.update(slots)
         elif (row, column) in taken:
             if cell.text or len(slots) > 1:
-                notes.append(f"row {row + 1}, column {column + 1}: hidden under a merged range, dropped: {cell.text[:40]!r}")
+                notes.append(
+                    f"row {row + 1}, column {column + 1}: hidden under a merged range, dropped: {cell.text[:40]!r}"
+                )
         else:
             notes.append(f"row {row + 1}, column {column + 1}: the merged range overlaps another; not merged")
             kept[row, column] = Cell(cell.text)
@@ -127,14 +161,23 @@ def apart(cells: dict[tuple[int, int], Cell], notes: list[str]) -> dict[tuple[in
 
 
 def merged(file: Path, sheet: Any) -> tuple[dict[tuple[int, int], tuple[int, int]], list[str]]:
-    """(row, column) from 1 → (rows, columns) of the merged ranges of a sheet, and a note for each formula without a stored value."""
+    """(row, column) from 1 → (rows, columns) of the merged ranges of a sheet, and a note for each formula without a
+    stored value.
+    """
     from lxml import etree
     from openpyxl.utils import column_index_from_string
 
     found: dict[tuple[int, int], tuple[int, int]] = {}
     notes: list[str] = []
     with zipfile.ZipFile(file) as packed, packed.open(sheet._worksheet_path.lstrip("/")) as part:
-        for _, element in etree.iterparse(part, events=("end",), tag=("{*}mergeCell", "{*}c", "{*}row"), resolve_entities=False, no_network=True, load_dtd=False):
+        for _, element in etree.iterparse(
+            part,
+            events=("end",),
+            tag=("{*}mergeCell", "{*}c", "{*}row"),
+            resolve_entities=False,
+            no_network=True,
+            load_dtd=False,
+        ):
             name = etree.QName(element).localname
             if name == "c":
                 inner = {etree.QName(child).localname: child.text for child in element}
@@ -142,8 +185,14 @@ def merged(file: Path, sheet: Any) -> tuple[dict[tuple[int, int], tuple[int, int
                     notes.append(f"cell {element.get('r', '?')[:10]}: a formula without a stored value; blank")
                 continue  # its row is cleared as a whole
             if name == "mergeCell" and (area := _RANGE.fullmatch(element.get("ref", ""))):
-                left, right, top, bottom = column_index_from_string(area[1]), column_index_from_string(area[3]), int(area[2]), int(area[4])
-                found.setdefault((top, left), (max(bottom - top, 0) + 1, max(right - left, 0) + 1))
+                left = column_index_from_string(area[1])
+                right = column_index_from_string(area[3])
+                top = int(area[2])
+                bottom = int(area[4])
+                found.setdefault(
+                    (top, left),
+                    (max(bottom - top, 0) + 1, max(right - left, 0) + 1),
+                )
             if len(found) > SLOTS or len(notes) > SLOTS:
                 raise MarkupError("source.too_large", f"more than {SLOTS} merged ranges or formulas")
             element.clear()
@@ -154,13 +203,17 @@ def merged(file: Path, sheet: Any) -> tuple[dict[tuple[int, int], tuple[int, int
 
 
 def shown(value: Any, number_format: str | None) -> str:
-    """A stored value as Excel shows it, for plain text, numbers with simple formats, dates (as ISO) and truth values."""
+    """A stored value as Excel shows it, for plain text, numbers with simple formats, dates (as ISO) and
+    truth values.
+    """
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, (int, float)):
         return number(value, number_format or "General")
     if isinstance(value, datetime.datetime):
-        return value.date().isoformat() if value.time() == datetime.time() else value.isoformat(sep=" ", timespec="auto")
+        return (
+            value.date().isoformat() if value.time() == datetime.time() else value.isoformat(sep=" ", timespec="auto")
+        )
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
     return formulas(one_line(str(value)))

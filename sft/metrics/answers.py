@@ -10,11 +10,8 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
+from sft.markup import Grid, MarkupError, is_ruler, parse_html, parse_markdown, parse_otsl, split_markdown
 from sft.markup import chart as charts
-from sft.markup.errors import MarkupError
-from sft.markup.grid import Grid
-from sft.markup.sheets import is_ruler, split_markdown
-from sft.markup.table import parse_html, parse_markdown, parse_otsl
 
 Notation = Literal["otsl", "html", "markdown", "none"]
 MAX_LENGTH = 4_000_000  # characters of an answer that are read; a table of 200 × 20 has some 40 000
@@ -24,7 +21,9 @@ _DOCLING = re.compile(r"<(?:ched|rhed|srow|otsl)>")
 _TABLE = re.compile(r"<table[\s>]", re.IGNORECASE)
 _HTML_TAG = re.compile(r"<(/?)(table|thead|tbody|tfoot|tr|t[dh])\b[^<>]*>", re.IGNORECASE)
 _SPAN = re.compile(r"\b(?:row|col)span\s{0,9}=\s{0,9}[\"']?([^\"'\s>]*)", re.IGNORECASE)
-_HTML_WHOLE = re.compile(r"(?:<html>\s*<body>\s*)?<table[\s>].*</table>(?:\s*</body>\s*</html>)?", re.IGNORECASE | re.DOTALL)
+_HTML_WHOLE = re.compile(
+    r"(?:<html>\s*<body>\s*)?<table[\s>].*</table>(?:\s*</body>\s*</html>)?", re.IGNORECASE | re.DOTALL
+)
 _FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 
 
@@ -44,7 +43,9 @@ class ChartAnswer(NamedTuple):
 
 
 def notation(text: str) -> Notation:
-    """How the table in `text` is written, by what comes first: a token of OTSL, `<table`, or the ruler of a Markdown table."""
+    """How the table in `text` is written, by what comes first: a token of OTSL, `<table`, or the ruler of a Markdown
+    table.
+    """
     places: dict[Notation, int] = {}
     for name, pattern in (("otsl", _OTSL), ("html", _TABLE)):
         if found := pattern.search(text, 0, MAX_LENGTH):
@@ -59,10 +60,12 @@ def _ruled(lines: list[str]) -> bool:
 
 
 def read_table(text: str) -> TableAnswer:
-    """The first table of an answer in OTSL (docling's too), HTML or Markdown. Never raises: a grid without rows is no table.
+    """The first table of an answer in OTSL (docling's too), HTML or Markdown. Never raises: a grid without rows is no
+    table.
 
-    More than MAX_LENGTH characters are cut off. Strict OTSL: as `parse_otsl` wants a training target. Strict HTML: one <table> and
-    nothing beside it, tags in pairs, nothing mended. Strict Markdown: every line belongs to the table, all rows as wide as its ruler.
+    More than MAX_LENGTH characters are cut off. Strict OTSL: as `parse_otsl` wants a training target. Strict HTML: one
+    <table> and nothing beside it, tags in pairs, nothing mended. Strict Markdown: every line belongs to the table, all
+    rows as wide as its ruler.
     """
     cut = len(text) > MAX_LENGTH
     text = text[:MAX_LENGTH]
@@ -90,12 +93,21 @@ def _otsl(text: str) -> tuple[Grid, bool]:
     except MarkupError:
         inner = _unfenced(text)
         first = _OTSL.search(inner)
-        return parse_otsl(inner[first.start() if first else 0 :], lenient=True, dialect=dialect), False
+        return parse_otsl(
+            inner[first.start() if first else 0 :],
+            lenient=True,
+            dialect=dialect,
+        ), False
 
 
 def _html(text: str) -> tuple[Grid, bool]:
     grid = parse_html(text)
-    strict = not grid.warnings and _HTML_WHOLE.fullmatch(text.strip()) is not None and _balanced(text) and _written(grid, text)
+    strict = (
+        not grid.warnings
+        and _HTML_WHOLE.fullmatch(text.strip()) is not None
+        and _balanced(text)
+        and _written(grid, text)
+    )
     return grid, strict
 
 
@@ -114,7 +126,9 @@ def _balanced(text: str) -> bool:
 
 
 def _written(grid: Grid, text: str) -> bool:
-    """Was every cell of the grid written, and every span a number? Slots that the reader filled are blank cells without a tag."""
+    """Was every cell of the grid written, and every span a number? Slots that the reader filled are blank cells
+    without a tag.
+    """
     if not all(span.isdecimal() and int(span[:9]) for span in _SPAN.findall(text)):
         return False
     written = sum(not found[1] and found[2].lower() in ("td", "th") for found in _HTML_TAG.finditer(text))
@@ -123,7 +137,12 @@ def _written(grid: Grid, text: str) -> bool:
 
 def _markdown(text: str) -> tuple[Grid, bool]:
     lines = text.strip().split("\n")
-    whole = len(lines) > 1 and is_ruler(lines[1]) and all("|" in line for line in lines) and len({len(split_markdown(line)) for line in lines}) == 1
+    whole = (
+        len(lines) > 1
+        and is_ruler(lines[1])
+        and all("|" in line for line in lines)
+        and len({len(split_markdown(line)) for line in lines}) == 1
+    )
     try:
         return parse_markdown(text), whole
     except MarkupError:
@@ -131,7 +150,10 @@ def _markdown(text: str) -> tuple[Grid, bool]:
 
 
 def read_chart(text: str) -> ChartAnswer:
-    """The rows of a chart answer in any style that `sft.markup.chart` knows, or of a table in OTSL or HTML. Never raises: no rows is no chart."""
+    """The rows of a chart answer in any style that `sft.markup.chart` knows, or of a table in OTSL or HTML.
+
+    Never raises: no rows is no chart.
+    """
     if len(text) > charts.MAX_LENGTH:
         return ChartAnswer([], False)
     if notation(text) in ("otsl", "html"):

@@ -8,10 +8,12 @@ value. Mappings are paired so that their keys fit best; a pair scores by key (AN
 RMS is computed as published, on published inputs. What differs, and only on inputs that the reference cannot mean:
 
 - tables may come parsed (rows of cells), so that outer pipes or a blank corner do not cost everything;
-- a value 0 is a number: against 0, 0.0 or 0 % it scores 1, against anything else 0 (the reference compares the strings);
+- a value 0 is a number: against 0, 0.0 or 0 % it scores 1, against anything else 0 (the reference compares the
+  strings);
   `as_published=True` keeps the reference's way;
 - RNSS of a number against a 0: the reference has it inverted (0 against 5 scores 1, 0 against 0 scores 0);
-- RNSS reads 17.8% as a number, as RMS does: to the reference it is a word, so that of a chart in per cent every answer is right.
+- RNSS reads 17.8% as a number, as RMS does: to the reference it is a word, so that of a chart in per cent every answer
+  is right.
 """
 
 from __future__ import annotations
@@ -41,15 +43,20 @@ class Rms(NamedTuple):
 
 
 def rms(*, ref: str | Rows, pred: str | Rows, as_published: bool = False) -> Rms:
-    """RMS of one chart. Text is split as DePlot does: lines, cells at exactly ` | `, an optional first line `title | …`.
+    """RMS of one chart. Text is split as DePlot does: lines, cells at exactly ` | `, an optional first line `title |
+    …`.
 
     Both without any mapping: 1, 1, 1. Nothing predicted: precision 1, recall 0, F1 0.
 
     >>> rms(ref="year | argentina | brazil\\n1999 | 200 | 158", pred="year | argentina | brazil\\n1999 | 202 | 0").f1
     0.495
     """
-    wanted, answer = _mappings(_cells(ref), transposed=False), _cells(pred)
-    return max((_matched(wanted, _mappings(answer, transposed=turned), as_published) for turned in (True, False)), key=lambda found: found.f1)
+    wanted = _mappings(_cells(ref), transposed=False)
+    answer = _cells(pred)
+    return max(
+        (_matched(wanted, _mappings(answer, transposed=turned), as_published) for turned in (True, False)),
+        key=lambda found: found.f1,
+    )
 
 
 def rms_f1(*, ref: str | Rows, pred: str | Rows) -> float:
@@ -65,11 +72,15 @@ def rnss(*, ref: str | Rows, pred: str | Rows) -> float:
     """
     from scipy.optimize import linear_sum_assignment
 
-    wanted, found = _numbers(ref), _numbers(pred)
+    wanted = _numbers(ref)
+    found = _numbers(pred)
     if not len(wanted) or not len(found):
         return float(len(wanted) == len(found))
     scale = np.where(wanted == 0, 1.0, np.abs(wanted))[:, None]
-    costs = np.minimum(np.abs(wanted[:, None] - found[None, :]) / scale, 1.0)
+    costs = np.minimum(
+        np.abs(wanted[:, None] - found[None, :]) / scale,
+        1.0,
+    )
     costs[wanted == 0] = found != 0  # nothing is near to nothing
     rows, columns = linear_sum_assignment(costs)
     return float(1 - costs[rows, columns].sum() / max(len(wanted), len(found)))
@@ -105,27 +116,46 @@ def _matched(wanted: list[tuple[str, str]], found: list[tuple[str, str]], as_pub
     from scipy.optimize import linear_sum_assignment
 
     if not wanted or not found:
-        return Rms(float(bool(wanted) or not found), float(bool(found) or not wanted), float(not wanted and not found))
-    keys = _anls([key for key, _ in wanted], [key for key, _ in found])
+        return Rms(
+            float(bool(wanted) or not found),
+            float(bool(found) or not wanted),
+            float(not wanted and not found),
+        )
+    keys = _anls(
+        [key for key, _ in wanted],
+        [key for key, _ in found],
+    )
     rows, columns = linear_sum_assignment(1 - keys)
     fits = keys[rows, columns].tolist()
-    score = sum(fit * _value(wanted[row][1], found[column][1], as_published) for fit, row, column in zip(fits, rows.tolist(), columns.tolist(), strict=True) if fit)
+    score = sum(
+        fit * _value(wanted[row][1], found[column][1], as_published)
+        for fit, row, column in zip(fits, rows.tolist(), columns.tolist(), strict=True)
+        if fit
+    )
     if not score:
         return Rms(0.0, 0.0, 0.0)
-    precision, recall = float(score / len(found)), float(score / len(wanted))
-    return Rms(precision, recall, 2 * precision * recall / (precision + recall))
+    precision = float(score / len(found))
+    recall = float(score / len(wanted))
+    return Rms(
+        precision,
+        recall,
+        2 * precision * recall / (precision + recall),
+    )
 
 
 def _anls(left: list[str], right: list[str]) -> Floats:
     """1 - normalised edit distance, 0 where the distance is above the threshold; shape (len(left), len(right))."""
-    costs: Floats = cdist(left, right, scorer=Levenshtein.normalized_distance, score_cutoff=TEXT_THETA, dtype=np.float64)  # 1 above the cut-off
+    costs: Floats = cdist(
+        left, right, scorer=Levenshtein.normalized_distance, score_cutoff=TEXT_THETA, dtype=np.float64
+    )  # 1 above the cut-off
     return np.subtract(1, costs, out=costs)
 
 
 def _value(wanted: str, found: str, as_published: bool) -> float:
     if wanted == found:
         return 1.0
-    number, other = _number(wanted), _number(found)
+    number = _number(wanted)
+    other = _number(found)
     if other is not None and number:
         error = min(abs((number - other) / number), 1)
         return 1 - error if error < NUMBER_THETA else 0.0
@@ -146,4 +176,7 @@ def _number(text: str) -> float | None:
 
 def _numbers(text: str | Rows) -> Floats:
     numbers = (_number(cell) for row in _cells(text)[1] for cell in row)
-    return np.array([number for number in numbers if number is not None], np.float64)
+    return np.array(
+        [number for number in numbers if number is not None],
+        np.float64,
+    )

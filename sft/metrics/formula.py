@@ -1,10 +1,11 @@
-"""Scores of formulas. All but `parses` compare `normalise_scoring` of both: the same picture in other LaTeX is no error.
+"""Scores of formulas. All but `parses` compare `normalise_scoring` of both: the same picture in other LaTeX is no
+error.
 
     ned(ref=r"\\[\\mathbf{x}_{1}\\leq\\dfrac12\\]", pred=r"$x_1 \\le \\frac{1}{2}$")  →  0
 
-What that form forgives (delimiters, fonts, sizes, spaces, tags, synonyms, spare braces) is in `sft.markup.latex_scoring`.
-It is not im2markup's KaTeX normaliser, and BLEU is sacrebleu's over its tokens, not Hugging Face's over words: figures of
-UniMERNet and OmniDocBench cannot be set beside these.
+What that form forgives (delimiters, fonts, sizes, spaces, tags, synonyms, spare braces) is in
+`sft.markup.latex_scoring`. It is not im2markup's KaTeX normaliser, and BLEU is sacrebleu's over its tokens, not Hugging
+Face's over words: figures of UniMERNet and OmniDocBench cannot be set beside these.
 
 | ref   | pred    | ned, token_ned | exact | bleu |
 |-------|---------|----------------|-------|------|
@@ -19,8 +20,7 @@ from functools import lru_cache
 from typing import Any
 
 from sft.errors import UsageError
-from sft.markup.errors import MarkupError
-from sft.markup.latex import check, normalise_scoring
+from sft.markup import MarkupError, latex, normalise_scoring
 from sft.metrics import text
 
 MAX_LENGTH = 50_000  # characters of an answer that are normalised; a longer one is compared as it is, token by blank
@@ -43,8 +43,12 @@ def ned(*, ref: str, pred: str) -> float:
 
 def token_edits(*, ref: str, pred: str) -> text.Edits:
     """Edits between tokens (`\\frac` is one), and the tokens of the longer formula."""
-    wanted, found = scoring_form(ref), scoring_form(pred)
-    return text.Edits(text.word_edits(ref=wanted, pred=found).distance, max(len(wanted.split()), len(found.split())))
+    wanted = scoring_form(ref)
+    found = scoring_form(pred)
+    return text.Edits(
+        text.word_edits(ref=wanted, pred=found).distance,
+        max(len(wanted.split()), len(found.split())),
+    )
 
 
 def token_ned(*, ref: str, pred: str) -> float:
@@ -62,18 +66,30 @@ def bleu(*, ref: str, pred: str) -> float:
 
     Raises: UsageError where sacrebleu is missing.
     """
-    wanted, found = scoring_form(ref), scoring_form(pred)
+    wanted = scoring_form(ref)
+    found = scoring_form(pred)
     if wanted == found:
         return 1.0
-    return float(_sacrebleu(effective_order=True).sentence_score(found, [wanted]).score) / 100 if wanted and found else 0.0
+    return (
+        float(_sacrebleu(effective_order=True).sentence_score(found, [wanted]).score) / 100 if wanted and found else 0.0
+    )
 
 
 def bleu_corpus(*, refs: Sequence[str], preds: Sequence[str]) -> float:
-    """BLEU-4 of all formulas together (n-gram counts are summed), 0 to 1. No formulas: 1. Raises: as `bleu`; ValueError: not as many of both."""
+    """BLEU-4 of all formulas together (n-gram counts are summed), 0 to 1. No formulas: 1. Raises: as `bleu`;
+    ValueError: not as many of both.
+    """
     pairs = [(scoring_form(ref), scoring_form(pred)) for ref, pred in zip(refs, preds, strict=True)]
     if all(wanted == found for wanted, found in pairs):
         return 1.0
-    return float(_sacrebleu(effective_order=False).corpus_score([found for _, found in pairs], [[wanted for wanted, _ in pairs]]).score) / 100
+    return (
+        float(
+            _sacrebleu(effective_order=False)
+            .corpus_score([found for _, found in pairs], [[wanted for wanted, _ in pairs]])
+            .score
+        )
+        / 100
+    )
 
 
 @lru_cache(maxsize=2)
@@ -88,7 +104,7 @@ def _sacrebleu(*, effective_order: bool) -> Any:
 def parses(*, pred: str) -> float:
     """1 where `pred` is LaTeX that closes what it opens (`sft.markup.latex.check`), else 0; nothing at all is 0."""
     try:
-        check(pred)
+        latex.check(pred)
     except MarkupError:
         return 0.0
     return 1.0

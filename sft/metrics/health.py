@@ -1,7 +1,8 @@
 """Is it an answer at all? Loops, cut-off, empty and wrongly formatted answers, and what a few of them do to a mean.
 
-A handful of loops can carry a good part of the total error (five of 1 030 answers: 8.6 % of all NED, in one published run), so
-a mean without these figures says little. The raw answer is looked at, not what the PaddleOCR pipeline shows of it.
+A handful of loops can carry a good part of the total error (five of 1 030 answers: 8.6 % of all NED, in one published
+run), so a mean without these figures says little. The raw answer is looked at, not what the PaddleOCR pipeline shows of
+it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _PLACE = re.compile(r"<\|LOC_\d+\|>")
 
 
 class Health(NamedTuple):
-    """Shares of the answers, 0 to 1, but for `replacements` (U+FFFD per answer) and `worst` (share of the total error in the worst 1 %)."""
+    """Shares of the answers, 0 to 1, but for `replacements` (U+FFFD per answer) and `worst` (share of the total error
+    in the worst 1 %).
+    """
 
     n: int
     empty: float
@@ -36,24 +39,41 @@ class Health(NamedTuple):
 
 
 def repeated_end(text: str) -> int:
-    """How many code points at the end of `text` are one unit, four times or more (the last one may be cut off); 0 if none. Linear time.
+    """How many code points at the end of `text` are one unit, four times or more (the last one may be cut off); 0 if
+    none. Linear time.
 
-    Outer white space does not count, nor runs of fewer than 20 code points; of several units the one with the longest run is taken.
-    A loop that counts ("1. 2. 3. …") has no such unit; the length ratio shows it.
+    Outer white space does not count, nor runs of fewer than 20 code points; of several units the one with the longest
+    run is taken. A loop that counts ("1. 2. 3. …") has no such unit; the length ratio shows it.
     """
     line = text.strip()[-LONGEST:]
     size = len(line)
-    if size < SHORTEST or line.rfind(line[-SHORTEST // UNITS :], 0, size - 1) < 0:
+    if (
+        size < SHORTEST
+        or line.rfind(
+            line[-SHORTEST // UNITS :],
+            0,
+            size - 1,
+        )
+        < 0
+    ):
         return 0
     backwards = line[::-1]
     same = [0] * size  # Z algorithm: how many characters from here on equal those from the end on
     left = right = best = 0
     for index in range(1, size // UNITS + 1):
-        count = min(right - index, same[index - left]) if index < right else 0
+        count = (
+            min(
+                right - index,
+                same[index - left],
+            )
+            if index < right
+            else 0
+        )
         if index + count >= right:
             while index + count < size and backwards[count] == backwards[index + count]:
                 count += 1
-            left, right = index, index + count
+            left = index
+            right = index + count
         same[index] = count
         if count + index > best and count >= (UNITS - 1) * index:
             best = count + index
@@ -61,12 +81,19 @@ def repeated_end(text: str) -> int:
 
 
 def repetition(*, pred: str) -> float:
-    """The share of `pred` that is one unit over and over at its end, 0 to 1; see `repeated_end`. Truths can have it: dot leaders, columns of N/A."""
-    return min(repeated_end(pred) / max(min(len(pred.strip()), LONGEST), 1), 1.0)
+    """The share of `pred` that is one unit over and over at its end, 0 to 1; see `repeated_end`. Truths can have it:
+    dot leaders, columns of N/A.
+    """
+    return min(
+        repeated_end(pred) / max(min(len(pred.strip()), LONGEST), 1),
+        1.0,
+    )
 
 
 def runaway(*, ref: str, pred: str) -> float:
-    """1 where `pred` ran into a loop: twice as long as `ref` and 50 code points longer, half of the excess a repetition at its end; else 0."""
+    """1 where `pred` ran into a loop: twice as long as `ref` and 50 code points longer, half of the excess a
+    repetition at its end; else 0.
+    """
     excess = len(pred.strip()) - len(ref.strip())
     long = excess >= MARGIN and excess >= len(ref.strip())
     return float(long and repeated_end(pred) * 2 >= min(excess, LONGEST))
@@ -110,14 +137,29 @@ def wrong_format(*, pred: str, task: Task) -> float:
 
 
 def worst_share(errors: Sequence[float], *, share: float = 0.01) -> float:
-    """How much of the total of `errors` (0 is right) the worst `share` of them carries, at least one; 0 to 1. No errors: 0."""
+    """How much of the total of `errors` (0 is right) the worst `share` of them carries, at least one; 0 to 1. No
+    errors: 0.
+    """
     total = math.fsum(errors)
-    count = max(math.ceil(len(errors) * share - 1e-9), 1)
+    count = max(
+        math.ceil(len(errors) * share - 1e-9),
+        1,
+    )
     return math.fsum(sorted(errors, reverse=True)[:count]) / total if total > 0 else 0.0
 
 
-def health(*, refs: Sequence[str], preds: Sequence[str], finish_reasons: Sequence[str], tasks: Sequence[Task], errors: Sequence[float] = ()) -> Health:
-    """All figures over a run. errors: each answer's error, such as its NED, for `worst`. ValueError: lists of different length."""
+def health(
+    *,
+    refs: Sequence[str],
+    preds: Sequence[str],
+    finish_reasons: Sequence[str],
+    tasks: Sequence[Task],
+    errors: Sequence[float] = (),
+) -> Health:
+    """All figures over a run.
+
+    errors: each answer's error, such as its NED, for `worst`. ValueError: lists of different length.
+    """
     rows = list(zip(refs, preds, finish_reasons, tasks, strict=True))
     n = max(len(rows), 1)
     return Health(

@@ -29,7 +29,9 @@ _KEPT = re.compile(r"[^\w\u4e00-\u9fff]")
 
 @dataclass(frozen=True)
 class Profile:
-    """One normalisation. `apply` is pure; `definition` stands in result files; `loses` is what no score under it can see."""
+    """One normalisation. `apply` is pure; `definition` stands in result files; `loses` is what no score under it can
+    see.
+    """
 
     name: str
     version: str
@@ -39,16 +41,19 @@ class Profile:
 
 
 def paddle(text: str) -> str:
-    """Without blanks (U+0020 only), as PaddleOCR's `RecMetric` compares (ppocr/metrics/rec_metric.py @0002349, `ignore_space`)."""
+    """Without blanks (U+0020 only), as PaddleOCR's `RecMetric` compares (ppocr/metrics/rec_metric.py @0002349,
+    `ignore_space`).
+    """
     return text.replace(" ", "")
 
 
 def omnidocbench(text: str) -> str:
     """As OmniDocBench compares text blocks: formulas as Unicode, then nothing but what matches `\\w` or is Han.
 
-    `\\w` matches no combining mark (Mn, Mc): Bengali, Hindi, Thai, Tibetan, Burmese lose their vowels, and an answer without any
-    scores as well as one that has them. `/t` and `/n` go too, wherever they stand (`b/test` → `best`). Differs from the
-    published code in one thing: what of formulas is beyond MAX_FORMULA and MAX_FORMULAS keeps its LaTeX.
+    `\\w` matches no combining mark (Mn, Mc): Bengali, Hindi, Thai, Tibetan, Burmese lose their vowels, and an answer
+    without any scores as well as one that has them. `/t` and `/n` go too, wherever they stand (`b/test` → `best`).
+    Differs from the published code in one thing: what of formulas is beyond MAX_FORMULA and MAX_FORMULAS keeps its
+    LaTeX.
     """
     text = _formulas_as_unicode(text) if "$" in text or "\\(" in text else text
     for literal in _LITERALS:
@@ -57,7 +62,9 @@ def omnidocbench(text: str) -> str:
 
 
 def _formulas_as_unicode(text: str) -> str:
-    parts, done, left = [], 0, MAX_FORMULAS
+    parts = []
+    done = 0
+    left = MAX_FORMULAS
     for start, end, body in _formulas(text):
         body = _ESCAPED.sub("", body)
         if len(body) > min(MAX_FORMULA, left) or not any(sign in body for sign in "\\^_"):
@@ -78,7 +85,8 @@ def _formulas(text: str) -> Iterator[tuple[int, int, str]]:
         start, place = opening.span()
         if start >= line_end:
             line_end = text.find("\n", start)
-            line_end, closed = len(text) if line_end < 0 else line_end, True
+            line_end = len(text) if line_end < 0 else line_end
+            closed = True
         closing = "$" if opening[0] == "$" else "\\)"
         end = text.find(closing, place, line_end) if closing == "$" or closed else -1
         if end >= 0:
@@ -100,13 +108,25 @@ def _unicode(body: str) -> str | None:
 
 
 PROFILES: dict[str, Profile] = {
-    "raw": Profile("raw", "1.0", RAW, "which of two canonically equal spellings was written; outer white space", normalise),
-    "paddle": Profile("paddle", "1.0", "paddle: U+0020 deleted, as PaddleOCR's RecMetric with ignore_space", "blanks, and with them the borders of words", paddle),
-    "omnidocbench": Profile(
-        "omnidocbench", "1.0", "omnidocbench: inline formulas as Unicode, then only \\w and U+4E00-9FFF kept, as OmniDocBench's clean_string",
-        "every combining mark (the vowels of Indic and South-East Asian scripts), punctuation, symbols, white space, the LaTeX of formulas", omnidocbench,
+    "raw": Profile(
+        "raw", "1.0", RAW, "which of two canonically equal spellings was written; outer white space", normalise
     ),
-}  # fmt: skip
+    "paddle": Profile(
+        "paddle",
+        "1.0",
+        "paddle: U+0020 deleted, as PaddleOCR's RecMetric with ignore_space",
+        "blanks, and with them the borders of words",
+        paddle,
+    ),
+    "omnidocbench": Profile(
+        "omnidocbench",
+        "1.0",
+        "omnidocbench: inline formulas as Unicode, then only \\w and U+4E00-9FFF kept, as OmniDocBench's clean_string",
+        "every combining mark (the vowels of Indic and South-East Asian scripts), punctuation, symbols, white space,"
+        " the LaTeX of formulas",
+        omnidocbench,
+    ),
+}
 
 
 def ned_paddle(*, ref: str, pred: str) -> float:
@@ -115,5 +135,8 @@ def ned_paddle(*, ref: str, pred: str) -> float:
 
 
 def ned_omnidocbench(*, ref: str, pred: str) -> float:
-    """`text.ned` under the profile `omnidocbench`, 0 best. Blind to combining marks: for comparison with published figures only."""
+    """`text.ned` under the profile `omnidocbench`, 0 best.
+
+    Blind to combining marks: for comparison with published figures only.
+    """
     return ned(ref=omnidocbench(ref), pred=omnidocbench(pred))

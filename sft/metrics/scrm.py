@@ -1,8 +1,8 @@
 """SCRM of charts (structuring chart-oriented representation metric; StructChart, Xia et al. 2023, arXiv 2309.11268).
 
-A chart is a set of triples ({row, column}, value). Two triples match within a tolerance; the similarity of two charts is
-matches / (triples of both - matches); a chart's score at a tolerance is the share of the ten thresholds 0.50, 0.55 … 0.95
-that its similarity reaches. The mean over charts is the published mAP.
+A chart is a set of triples ({row, column}, value). Two triples match within a tolerance; the similarity of two charts
+is matches / (triples of both - matches); a chart's score at a tolerance is the share of the ten thresholds 0.50, 0.55 …
+0.95 that its similarity reaches. The mean over charts is the published mAP.
 
 | tolerance | edits in row and column together | value                |
 |-----------|----------------------------------|----------------------|
@@ -12,13 +12,16 @@ that its similarity reaches. The mean over charts is the published mAP.
 
 The published code (UniModal4Reasoning/ChartVLM eval/metric/SCRM.py @781d457) has faults, mended here:
 
-- `negative`: it divides by the signed label, so that any number matches a negative one (100 for -5 is an exact match); here by its size;
+- `negative`: it divides by the signed label, so that any number matches a negative one (100 for -5 is an exact match);
+  here by its size;
 - `zero`: it adds 1e-6 to the label; here a 0 is matched by 0 alone;
-- `many-to-one`: several answers may claim one label, and count each, so that the similarity can even be above 1; here a label is
+- `many-to-one`: several answers may claim one label, and count each, so that the similarity can even be above 1; here a
+  label is
   claimed once, and as many labels as possible are;
 - `case`: it sorts row and column before it lowers their case, so that `B`, `a` and `b`, `a` differ;
 - `border`: it joins row and column, so that `ab`, `c` equals `a`, `bc`;
-- `threshold`: its 0.7 is 0.7000000000000002, and 7 of 10 do not reach it; so are 0.55, 0.6, 0.65 and others; here they are exact;
+- `threshold`: its 0.7 is 0.7000000000000002, and 7 of 10 do not reach it; so are 0.55, 0.6, 0.65 and others; here they
+  are exact;
 - `nothing`: two charts without triples divide by zero; here they are alike.
 """
 
@@ -61,7 +64,11 @@ class _Triples(NamedTuple):
     numbers: npt.NDArray[np.float64]  # nan for a word
 
     def first(self, count: int) -> _Triples:
-        return _Triples(self.keys[:count], self.words[:count], self.numbers[:count])
+        return _Triples(
+            self.keys[:count],
+            self.words[:count],
+            self.numbers[:count],
+        )
 
 
 def scrm(*, ref: Rows, pred: Rows) -> Scrm:
@@ -69,9 +76,15 @@ def scrm(*, ref: Rows, pred: Rows) -> Scrm:
 
     Both without triples: 1 everywhere; one without: 0. Raises: UsageError where scipy is missing.
     """
-    wanted, found = _triples(ref), _triples(pred)
+    wanted = _triples(ref)
+    found = _triples(pred)
     strict, slight, high = (_similarity(wanted, found, tolerance) for tolerance in TOLERANCES)
-    return Scrm(_precision(strict), _precision(slight), _precision(high), float(strict == 1))
+    return Scrm(
+        _precision(strict),
+        _precision(slight),
+        _precision(high),
+        float(strict == 1),
+    )
 
 
 def similarity(*, ref: Rows, pred: Rows, tolerance: Tolerance = "strict") -> float:
@@ -99,8 +112,15 @@ def _triples(rows: Rows) -> _Triples:
             number = _number(text)
             found[_BORDER.join(sorted((entity, column))), text if number is None else number] = None
     keys = [key for key, _ in found]
-    numbers = np.array([value if isinstance(value, float) else np.nan for _, value in found], np.float64)
-    return _Triples(keys, [f"{key}{_BORDER}{value}" for key, value in found], numbers)
+    numbers = np.array(
+        [value if isinstance(value, float) else np.nan for _, value in found],
+        np.float64,
+    )
+    return _Triples(
+        keys,
+        [f"{key}{_BORDER}{value}" for key, value in found],
+        numbers,
+    )
 
 
 def _number(text: str) -> float | None:
@@ -116,7 +136,11 @@ def _similarity(wanted: _Triples, found: _Triples, tolerance: Tolerance) -> Frac
     if not wanted.keys or not found.keys:
         return Fraction(not total)
     strict = tolerance == "strict"
-    matched = len({*wanted.words} & {*found.words}) if strict else _matched(wanted.first(MAX_TRIPLES), found.first(MAX_TRIPLES), *TOLERANCES[tolerance])
+    matched = (
+        len({*wanted.words} & {*found.words})
+        if strict
+        else _matched(wanted.first(MAX_TRIPLES), found.first(MAX_TRIPLES), *TOLERANCES[tolerance])
+    )
     return Fraction(matched, total - matched)
 
 
@@ -127,7 +151,8 @@ def _matched(wanted: _Triples, found: _Triples, edits: int, share: float) -> int
         from scipy.sparse.csgraph import maximum_bipartite_matching
     except ImportError as error:
         raise UsageError("SCRM needs scipy", hint="pip install 'paddleocr-vl-sft[metrics]'") from error
-    labels, numbers = wanted.numbers[:, None], found.numbers[None, :]
+    labels = wanted.numbers[:, None]
+    numbers = found.numbers[None, :]
     both = ~np.isnan(labels) & ~np.isnan(numbers)
     near = both & (np.abs(labels - numbers) <= share * np.abs(labels)) & _within(wanted.keys, found.keys, edits)
     near |= ~both & _within(wanted.words, found.words, edits)
@@ -135,5 +160,7 @@ def _matched(wanted: _Triples, found: _Triples, edits: int, share: float) -> int
 
 
 def _within(left: list[str], right: list[str], edits: int) -> npt.NDArray[np.bool_]:
-    close: npt.NDArray[np.bool_] = cdist(left, right, scorer=Levenshtein.distance, score_cutoff=edits, dtype=np.int32) <= edits
+    close: npt.NDArray[np.bool_] = (
+        cdist(left, right, scorer=Levenshtein.distance, score_cutoff=edits, dtype=np.int32) <= edits
+    )
     return close

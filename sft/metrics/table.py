@@ -25,7 +25,8 @@ _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 
 
 def teds(*, ref: str, pred: str, variant: Variant = "pubtabnet") -> float:
-    """Similarity of two HTML tables, at most 1 (tables of very different shape can fall below 0); cells by their normalised edit distance.
+    """Similarity of two HTML tables, at most 1 (tables of very different shape can fall below 0); cells by their
+    normalised edit distance.
 
     Both without a table: 1.0; one without: 0.0.
 
@@ -41,11 +42,17 @@ def teds_s(*, ref: str, pred: str, variant: Variant = "pubtabnet") -> float:
 
 
 def _score(ref: str, pred: str, variant: Variant, *, structure_only: bool) -> float:
-    left, right = first_table(ref), first_table(pred)
+    left = first_table(ref)
+    right = first_table(pred)
     if left is None or right is None:
         return float(left is None and right is None)
-    a, b = tree(left, structure_only=structure_only), tree(right, structure_only=structure_only)
-    nodes = max(len(a), len(b)) if variant == "trm" else max(sum(1 for _ in item.iterdescendants()) for item in (left, right))
+    a = tree(left, structure_only=structure_only)
+    b = tree(right, structure_only=structure_only)
+    nodes = (
+        max(len(a), len(b))
+        if variant == "trm"
+        else max(sum(1 for _ in item.iterdescendants()) for item in (left, right))
+    )
     return 1.0 if a == b or not nodes else 1.0 - distance(a, b) / nodes
 
 
@@ -58,7 +65,10 @@ def first_table(text: str) -> Any:
     if "<table" not in clean and "<TABLE" not in clean.upper():
         return None
     try:
-        root = etree.fromstring(f"<html><body>{clean}</body></html>" if "<body" not in clean else clean, parser)
+        root = etree.fromstring(
+            f"<html><body>{clean}</body></html>" if "<body" not in clean else clean,
+            parser,
+        )
     except (etree.LxmlError, ValueError):
         return None
     return None if root is None else next(iter(root.xpath("body/table")), None)
@@ -99,7 +109,9 @@ def _span(value: str | None) -> int:
 
 
 def _content(cell: Any) -> str:
-    """The tokens of a cell as one string: its characters, and one character for each opening and each closing inline tag."""
+    """The tokens of a cell as one string: its characters, and one character for each opening and each closing inline
+    tag.
+    """
     if not len(cell):
         return cell.text or ""
     tokens = [cell.text or ""]
@@ -112,7 +124,10 @@ def _content(cell: Any) -> str:
             if open_tags:
                 tokens.extend(open_tags.pop())
             continue
-        tokens += [_tag(f"<{child.tag}>"), child.text or ""]
+        tokens += [
+            _tag(f"<{child.tag}>"),
+            child.text or "",
+        ]
         # a <td> inside a cell has no tail in the reference
         closing = "" if child.tag == "unk" else _tag(f"</{child.tag}>")
         open_tags.append((closing, "" if child.tag == "td" else child.tail or ""))

@@ -2,8 +2,8 @@
 
     cer(ref="২৩ মার্চ", pred="২৩ মাচ")  →  2 edits / 8 code points = 0.25
 
-Lengths count Unicode code points, not letters as a reader sees them: a Bengali conjunct is several. The functions compare
-what they are given; bring both texts through `normalise` first, as `sft.evaluation.score` does.
+Lengths count Unicode code points, not letters as a reader sees them: a Bengali conjunct is several. The functions
+compare what they are given; bring both texts through `normalise` first, as `sft.evaluation.scores` does.
 
 | ref   | pred  | cer, wer            | ned | exact |
 |-------|-------|---------------------|-----|-------|
@@ -26,8 +26,7 @@ from typing import TYPE_CHECKING
 from rapidfuzz.distance import Levenshtein
 
 from sft.errors import UsageError
-from sft.markup.scripts import script_of
-from sft.markup.text import clusters, nfc
+from sft.markup import clusters, nfc, script_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +35,8 @@ if TYPE_CHECKING:
     Counts = npt.NDArray[np.int64]
     Rates = npt.NDArray[np.float64]
 
-LONG = 1000  # code points; from here on rapidfuzz is told to expect few edits, and is up to three times as fast where that is true
+# code points; from here on rapidfuzz is told to expect few edits, and is up to three times as fast where that is true
+LONG = 1000
 HINT = 10  # one edit in so many code points is what it then tries first
 MAX_LINES = 2000  # of each text that `cer_lines` pairs, equal ones not counted
 REPLACEMENT = "\ufffd"  # what stands where bytes were no text
@@ -45,7 +45,9 @@ RAW = "raw: NFC, LF, outer white space stripped"  # the profile's name, as it st
 
 @dataclass(frozen=True)
 class Edits:
-    """One alignment's counts, so that a corpus rate can be pooled: `distance` edits against `length` units of the reference."""
+    """One alignment's counts, so that a corpus rate can be pooled: `distance` edits against `length` units of the
+    reference.
+    """
 
     distance: int
     length: int
@@ -57,7 +59,9 @@ class Edits:
 
 
 def normalise(text: str) -> str:
-    """The profile `RAW`: Unicode NFC, `\\r\\n` and `\\r` become `\\n`, outer white space stripped (the trainer strips it too)."""
+    """The profile `RAW`: Unicode NFC, `\\r\\n` and `\\r` become `\\n`, outer white space stripped (the trainer strips
+    it too).
+    """
     return nfc(text).replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
@@ -67,7 +71,9 @@ def char_edits(*, ref: str, pred: str) -> Edits:
 
 
 def _distance(ref: Sequence[str], pred: Sequence[str]) -> int:
-    return Levenshtein.distance(ref, pred, score_hint=length // HINT if (length := min(len(ref), len(pred))) > LONG else None)
+    return Levenshtein.distance(
+        ref, pred, score_hint=length // HINT if (length := min(len(ref), len(pred))) > LONG else None
+    )
 
 
 def word_edits(*, ref: str, pred: str) -> Edits:
@@ -77,7 +83,9 @@ def word_edits(*, ref: str, pred: str) -> Edits:
 
 
 def _words(text: str) -> list[str]:
-    """text.split(), a quarter faster outside ASCII: where all can be printed, the blank is the only white space, and the quickest to find."""
+    """text.split(), a quarter faster outside ASCII: where all can be printed, the blank is the only white space, and
+    the quickest to find.
+    """
     if not text.isascii() and text.isprintable():
         words = text.split(" ")
         if "" not in words:
@@ -94,18 +102,25 @@ def cer(*, ref: str, pred: str) -> float:
 
 
 def wer(*, ref: str, pred: str) -> float:
-    """Word error rate, 0 best, not clipped: distance / max(words of ref, 1). Both without words: 0; only `ref` without: words of `pred`."""
+    """Word error rate, 0 best, not clipped: distance / max(words of ref, 1). Both without words: 0; only `ref`
+    without: words of `pred`.
+    """
     return word_edits(ref=ref, pred=pred).rate
 
 
 def ned(*, ref: str, pred: str) -> float:
-    """Normalised edit distance, 0 best, 1 worst: distance / max(len(ref), len(pred)). Symmetric. Both empty: 0; one empty: 1."""
+    """Normalised edit distance, 0 best, 1 worst: distance / max(len(ref), len(pred)). Symmetric. Both empty: 0; one
+    empty: 1.
+    """
     return ned_edits(ref=ref, pred=pred).rate
 
 
 def ned_edits(*, ref: str, pred: str) -> Edits:
     """Edits against the longer text's length: `pooled` over them is the page score of OmniDocBench, sum / sum."""
-    return Edits(_distance(ref, pred), max(len(ref), len(pred)))
+    return Edits(
+        _distance(ref, pred),
+        max(len(ref), len(pred)),
+    )
 
 
 def exact(*, ref: str, pred: str) -> float:
@@ -115,27 +130,39 @@ def exact(*, ref: str, pred: str) -> float:
 
 def pooled(edits: Sequence[Edits]) -> float:
     """Corpus rate: sum of distances / max(sum of reference lengths, 1); long samples weigh more. No samples: 0."""
-    return Edits(sum(item.distance for item in edits), sum(item.length for item in edits)).rate
+    return Edits(
+        sum(item.distance for item in edits),
+        sum(item.length for item in edits),
+    ).rate
 
 
 def cluster_edits(*, ref: str, pred: str) -> Edits:
-    """Edits between letters as they are drawn (`sft.markup.text.clusters`): a wrong vowel sign makes one wrong letter."""
+    """Edits between letters as they are drawn (`sft.markup.text.clusters`): a wrong vowel sign makes one
+    wrong letter.
+    """
     before = clusters(ref)
     return Edits(_distance(before, clusters(pred)), len(before))
 
 
 def cer_graphemes(*, ref: str, pred: str) -> float:
-    """As `cer`, but a letter with its marks, a conjunct, or an emoji of several code points counts as one. Edges: as `cer`."""
+    """As `cer`, but a letter with its marks, a conjunct, or an emoji of several code points counts as one.
+
+    Edges: as `cer`.
+    """
     return cluster_edits(ref=ref, pred=pred).rate
 
 
 def cer_unspaced(*, ref: str, pred: str) -> float:
     """As `cer`, without any white space in either text. Edges: as `cer`, for what is left."""
-    return cer(ref="".join(ref.split()), pred="".join(pred.split()))
+    return cer(
+        ref="".join(ref.split()),
+        pred="".join(pred.split()),
+    )
 
 
 def line_edits(*, ref: str, pred: str) -> Edits:
-    """Edits between lines, each paired with at most one of the other text so that the sum is least; `length` counts no line ends.
+    """Edits between lines, each paired with at most one of the other text so that the sum is least; `length` counts no
+    line ends.
 
     Lines come without outer white space, blank ones not at all; a line without a partner costs its length. Of more than
     MAX_LINES lines that have no equal in the other text, the further ones find no partner.
@@ -144,9 +171,13 @@ def line_edits(*, ref: str, pred: str) -> Edits:
     wanted, found = (Counter(filter(None, map(str.strip, text.splitlines()))) for text in (ref, pred))
     total = sum(len(line) * count for line, count in wanted.items())
     # pairing equal lines first loses nothing: the distance is a metric
-    left, right = list((wanted - found).elements()), list((found - wanted).elements())
+    left = list((wanted - found).elements())
+    right = list((found - wanted).elements())
     alone = sum(map(len, left)) + sum(map(len, right))
-    return Edits(alone - _saved(left[:MAX_LINES], right[:MAX_LINES]), total)
+    return Edits(
+        alone - _saved(left[:MAX_LINES], right[:MAX_LINES]),
+        total,
+    )
 
 
 def _saved(left: list[str], right: list[str]) -> int:
@@ -160,7 +191,10 @@ def _saved(left: list[str], right: list[str]) -> int:
         from scipy.optimize import linear_sum_assignment
     except ImportError as error:
         raise UsageError("pairing lines needs scipy", hint="pip install 'paddleocr-vl-sft[metrics]'") from error
-    lengths = np.add.outer([len(line) for line in left], [len(line) for line in right])
+    lengths = np.add.outer(
+        [len(line) for line in left],
+        [len(line) for line in right],
+    )
     saved = lengths - cdist(left, right, scorer=Levenshtein.distance, dtype=np.int32)
     return int(saved[linear_sum_assignment(saved, maximize=True)].sum())
 
@@ -173,11 +207,19 @@ def cer_lines(*, ref: str, pred: str) -> float:
 def main_script(text: str) -> str | None:
     """The script that most letters of `text` belong to ("Bengali"); None if there are no letters."""
     found = _letters(text)
-    return max(found, key=lambda name: (found[name], name)) if found else None
+    return (
+        max(
+            found,
+            key=lambda name: (found[name], name),
+        )
+        if found
+        else None
+    )
 
 
 def script_share(*, ref: str, pred: str, script: str | None = None) -> float | None:
-    """The share of the letters and marks of `pred` that are of `script` (of the main script of `ref` unless named), 0 to 1.
+    """The share of the letters and marks of `pred` that are of `script` (of the main script of `ref` unless named), 0
+    to 1.
 
     No letters in `pred`: 0. No script named, and no letters in `ref`: None.
     """
@@ -197,7 +239,9 @@ def _letters(text: str) -> Counter[str]:
 
 
 def length_ratio(*, ref: str, pred: str) -> float:
-    """Code points of `pred` / max(those of `ref`, 1); 1 is right, far above is a model that repeats itself. Both empty: 1."""
+    """Code points of `pred` / max(those of `ref`, 1); 1 is right, far above is a model that repeats itself. Both
+    empty: 1.
+    """
     return len(pred) / max(len(ref), 1) if ref or pred else 1.0
 
 
@@ -207,9 +251,13 @@ def replacements(*, pred: str) -> float:
 
 
 class Batch:
-    """Edits of many samples: `distances`, `lengths` that they are held against, and `rates`; what was not given is counted when first asked for."""
+    """Edits of many samples: `distances`, `lengths` that they are held against, and `rates`; what was not given is
+    counted when first asked for.
+    """
 
-    def __init__(self, lengths: Callable[[], Iterable[int]], *, distances: Counts | None = None, rates: Rates | None = None) -> None:
+    def __init__(
+        self, lengths: Callable[[], Iterable[int]], *, distances: Counts | None = None, rates: Rates | None = None
+    ) -> None:
         """Either distances or rates are given."""
         self._lengths, self._distances, self._rates = lengths, distances, rates
 
@@ -253,21 +301,33 @@ def _hint(texts: Sequence[Sequence[str]]) -> int | None:
 
 
 def distances(*, refs: Sequence[Sequence[str]], preds: Sequence[Sequence[str]], workers: int = 1) -> Counts:
-    """Edit distances of `refs[i]` and `preds[i]`, texts or lists of words. ValueError: not as many of both. workers: threads; -1 all."""
+    """Edit distances of `refs[i]` and `preds[i]`, texts or lists of words.
+
+    ValueError: not as many of both. workers: threads; -1 all.
+    """
     import numpy as np
     from rapidfuzz.process import cpdist
 
-    found: Counts = cpdist(refs, preds, scorer=Levenshtein.distance, score_hint=_hint(refs), dtype=np.int64, workers=workers)
+    found: Counts = cpdist(
+        refs, preds, scorer=Levenshtein.distance, score_hint=_hint(refs), dtype=np.int64, workers=workers
+    )
     return found
 
 
 def cer_batch(*, refs: Sequence[str], preds: Sequence[str], workers: int = 1) -> Batch:
     """`cer` of many samples."""
-    return Batch(lambda: map(len, refs), distances=distances(refs=refs, preds=preds, workers=workers))
+    return Batch(
+        lambda: map(len, refs),
+        distances=distances(refs=refs, preds=preds, workers=workers),
+    )
 
 
 def wer_batch(*, refs: Sequence[str], preds: Sequence[str]) -> Batch:
-    """`wer` of many samples. One thread: most of the time goes into splitting, pair by pair, since keeping all the words would take twice as long."""
+    """`wer` of many samples.
+
+    One thread: most of the time goes into splitting, pair by pair, since keeping all the words would take twice as
+    long.
+    """
     import numpy as np
 
     found: list[int] = []
@@ -276,7 +336,10 @@ def wer_batch(*, refs: Sequence[str], preds: Sequence[str]) -> Batch:
         words = _words(ref)
         counts.append(len(words))
         found.append(Levenshtein.distance(words, _words(pred)))
-    return Batch(lambda: counts, distances=np.array(found, np.int64))
+    return Batch(
+        lambda: counts,
+        distances=np.array(found, np.int64),
+    )
 
 
 def ned_batch(*, refs: Sequence[str], preds: Sequence[str], workers: int = 1) -> Batch:
@@ -285,8 +348,14 @@ def ned_batch(*, refs: Sequence[str], preds: Sequence[str], workers: int = 1) ->
     from rapidfuzz.process import cpdist
 
     def longer() -> Iterable[int]:
-        return map(max, map(len, refs), map(len, preds))
+        return map(
+            max,
+            map(len, refs),
+            map(len, preds),
+        )
 
     if _hint(refs):  # which is in edits
         return Batch(longer, distances=distances(refs=refs, preds=preds, workers=workers))
-    return Batch(longer, rates=cpdist(refs, preds, scorer=Levenshtein.normalized_distance, dtype=np.float64, workers=workers))
+    return Batch(
+        longer, rates=cpdist(refs, preds, scorer=Levenshtein.normalized_distance, dtype=np.float64, workers=workers)
+    )

@@ -21,7 +21,10 @@ CONTRAST = 110.0  # least distance of ink and paper in grey levels
 
 @dataclass(frozen=True)
 class Setting:
-    """What a drawer must know besides its random numbers. `fonts` is never empty; `texts` are the user's own, or none."""
+    """What a drawer must know besides its random numbers.
+
+    `fonts` is never empty; `texts` are the user's own, or none.
+    """
 
     fonts: tuple[Path, ...]
     texts: tuple[str, ...] = ()
@@ -30,7 +33,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A clean picture and what it says. `em`: the size of its smallest letters in pixels, by which degradation is bounded."""
+    """A clean picture and what it says.
+
+    `em`: the size of its smallest letters in pixels, by which degradation is bounded.
+    """
 
     image: Pixels
     target: str
@@ -41,7 +47,9 @@ Drawer = Callable[[random.Random, Setting], Drawn]
 
 
 class Unfit(Exception):
-    """A given text that cannot be drawn for this task; `code` is a reason code. The row is rejected, the run goes on."""
+    """A given text that cannot be drawn for this task; `code` is a reason code. The row is rejected, the run
+    goes on.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(code, message)
@@ -52,7 +60,8 @@ class Unfit(Exception):
 def colours(rng: random.Random) -> tuple[Colour, Colour]:
     """(ink, paper): mostly dark on light, now and then coloured, or light on dark."""
     tint = rng.choice((0, 0, 6, 12, 25))
-    paper_level, ink_level = rng.uniform(215, 255), rng.uniform(0, 70)
+    paper_level = rng.uniform(215, 255)
+    ink_level = rng.uniform(0, 70)
     if rng.random() < 0.08:
         paper_level, ink_level = ink_level, paper_level
     paper = _colour(rng, paper_level, tint)
@@ -83,8 +92,11 @@ def print_on(paper: Colour, ink: Colour, coverage: Coverage) -> Pixels:
 
 def pad_to(image: Pixels, height: int, width: int) -> Pixels:
     """At least this large; what is added has the colour of the edge."""
-    down, across = max(0, height - image.shape[0]), max(0, width - image.shape[1])
+    down = max(0, height - image.shape[0])
+    across = max(0, width - image.shape[1])
     if not down and not across:
         return image
-    padded: Pixels = cv2.copyMakeBorder(image, down // 2, down - down // 2, across // 2, across - across // 2, cv2.BORDER_REPLICATE).astype(np.uint8)
+    padded: Pixels = cv2.copyMakeBorder(
+        image, down // 2, down - down // 2, across // 2, across - across // 2, cv2.BORDER_REPLICATE
+    ).astype(np.uint8)
     return padded

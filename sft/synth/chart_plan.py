@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Scale:
-    """Numbers that lie on grid lines: 0, `step`, 2 `step` … `steps` of them, every `major`-th with its number at the axis."""
+    """Numbers that lie on grid lines: 0, `step`, 2 `step` … `steps` of them, every `major`-th with its number at the
+    axis.
+    """
 
     step: float
     steps: int
@@ -23,7 +25,9 @@ class Scale:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart before it is drawn: `values[series][label]` in units of the scale's step; `printed`: beside each bar or point."""
+    """A chart before it is drawn: `values[series][label]` in units of the scale's step; `printed`: beside each bar or
+    point.
+    """
 
     kind: str
     title: str
@@ -36,4 +40,10 @@ class Chart:
 
     def rows(self) -> list[list[str]]:
         """The table: names of the series above, a row for each label."""
-        return [["", *self.series], *([label, *(self.scale.show(values[index]) for values in self.values)] for index, label in enumerate(self.labels))]
+        return [
+            ["", *self.series],
+            *(
+                [label, *(self.scale.show(values[index]) for values in self.values)]
+                for index, label in enumerate(self.labels)
+            ),
+        ]

@@ -10,10 +10,10 @@ import random
 from dataclasses import replace
 
 from sft.errors import UsageError
-from sft.markup.chart import to_target
-from sft.synth import axes, layout, typefaces, words
-from sft.synth.axes import Look
+from sft.markup import chart as chart_markup
+from sft.synth import chart_drawing, font_files, layout, words
 from sft.synth.base import Drawn, Setting, Unfit
+from sft.synth.chart_drawing import Look
 from sft.synth.chart_plan import Chart, Scale
 
 KINDS = ("bars", "bars", "grouped", "grouped", "stacked", "horizontal", "line", "line", "lines", "lines", "pie", "pie")
@@ -36,11 +36,20 @@ def _try(rng: random.Random, setting: Setting) -> Drawn | None:
     """One plan, drawn larger and larger until no texts overlap; None where they still do."""
     chart = plan(rng, setting)
     _require_shaping("".join((chart.title, *chart.labels, *chart.series)))
-    look = Look.random(rng, typefaces.order(setting.fonts, "".join((chart.title, *chart.labels, *chart.series)), rng.randrange(1 << 16)))
+    look = Look.random(
+        rng,
+        font_files.order(setting.fonts, "".join((chart.title, *chart.labels, *chart.series)), rng.randrange(1 << 16)),
+    )
     for growth in GROWTH:
-        image = axes.draw(chart, replace(look, width=look.width * growth, height=look.height * (1 + (growth - 1) * 0.6)))
+        image = chart_drawing.draw(
+            chart, replace(look, width=look.width * growth, height=look.height * (1 + (growth - 1) * 0.6))
+        )
         if image is not None:
-            return Drawn(image, to_target(chart.rows()), look.size * axes.POINT)
+            return Drawn(
+                image,
+                chart_markup.to_target(chart.rows()),
+                look.size * chart_drawing.POINT,
+            )
     return None
 
 
@@ -50,23 +59,44 @@ def plan(rng: random.Random, setting: Setting) -> Chart:
     kind = rng.choice(KINDS)
     several = kind in ("grouped", "stacked", "lines") or (kind == "horizontal" and rng.random() < 0.4)
     series = _names(maker, rng.randint(2, 4) if several else 1, rng)
-    labels = _labels(maker, rng.randint(3, 5 if several else 8), rng, timely=kind in ("line", "lines", "bars"))
+    labels = _labels(
+        maker,
+        rng.randint(3, 5 if several else 8),
+        rng,
+        timely=kind in ("line", "lines", "bars"),
+    )
     scale = _scale(rng)
     printed = kind in ("stacked", "pie") or (kind != "lines" and rng.random() < 0.5)
     values = [[float(rng.randint(1, scale.steps)) * scale.step for _ in labels] for _ in series]
     if kind == "lines":  # two lines through one point hide each other's marks
         for index in range(len(labels)):
-            for row, level in zip(values, rng.sample(range(1, scale.steps + 1), len(series)), strict=True):
+            for row, level in zip(
+                values,
+                rng.sample(range(1, scale.steps + 1), len(series)),
+                strict=True,
+            ):
                 row[index] = level * scale.step
     elif kind == "stacked":
         values = [[scale.step * rng.randint(max(1, scale.steps // 4), scale.steps) for _ in labels] for _ in series]
     elif kind == "pie":
         values, scale = _shares(rng, len(labels), scale)
     elif printed:  # no grid line is needed
-        values = [[round(value - rng.random() * 0.9 * scale.step, scale.decimals) or scale.step for value in row] for row in values]
+        values = [
+            [round(value - rng.random() * 0.9 * scale.step, scale.decimals) or scale.step for value in row]
+            for row in values
+        ]
     named_by = "title" if kind == "pie" else rng.choice(("legend", "axis", "title"))
     title = series[0] if named_by == "title" and not several else maker.label(4) if rng.random() < 0.6 else ""
-    return Chart(kind, title, labels, series, tuple(tuple(row) for row in values), scale, printed, named_by)
+    return Chart(
+        kind,
+        title,
+        labels,
+        series,
+        tuple(tuple(row) for row in values),
+        scale,
+        printed,
+        named_by,
+    )
 
 
 def _names(maker: words.Words, count: int, rng: random.Random) -> tuple[str, ...]:
@@ -79,13 +109,19 @@ def _names(maker: words.Words, count: int, rng: random.Random) -> tuple[str, ...
         if len(found) == count:
             return tuple(found)
     if not maker.given:
-        return tuple(f"{name} {maker.digits(str(rng.randint(1, 99)))}" for name in (maker.label(1) for _ in range(count)))
-    raise UsageError(f"a chart needs {count} different short texts without '|'", hint=f"give a file of more texts of at most {MAX_LABEL} characters")
+        return tuple(
+            f"{name} {maker.digits(str(rng.randint(1, 99)))}" for name in (maker.label(1) for _ in range(count))
+        )
+    raise UsageError(
+        f"a chart needs {count} different short texts without '|'",
+        hint=f"give a file of more texts of at most {MAX_LABEL} characters",
+    )
 
 
 def _labels(maker: words.Words, count: int, rng: random.Random, *, timely: bool) -> tuple[str, ...]:
     if timely and rng.random() < 0.5:
-        start, step = rng.randint(1980, 2020), rng.choice((1, 1, 2, 5))
+        start = rng.randint(1980, 2020)
+        step = rng.choice((1, 1, 2, 5))
         return tuple(maker.digits(str(start + index * step)) for index in range(count))
     return _names(maker, count, rng)
 
@@ -96,7 +132,14 @@ def _scale(rng: random.Random) -> Scale:
     power = rng.choice((0.1, 1, 1, 10, 100, 1000))
     step = power * (rng.choice((1, 5)) if power >= 1 else 1) * (1 if major == 2 else 2)
     suffix = "%" if step * steps <= 100 and rng.random() < 0.3 else ""
-    return Scale(step, steps, major, 0 if step >= 1 else 1, suffix, comma=rng.random() < 0.6)
+    return Scale(
+        step,
+        steps,
+        major,
+        0 if step >= 1 else 1,
+        suffix,
+        comma=rng.random() < 0.6,
+    )
 
 
 def _shares(rng: random.Random, count: int, scale: Scale) -> tuple[list[list[float]], Scale]:
@@ -105,7 +148,10 @@ def _shares(rng: random.Random, count: int, scale: Scale) -> tuple[list[list[flo
     if rng.random() < 0.6:
         decimals = rng.choice((0, 1))
         parts = [round(100 * weight / sum(weights), decimals) for weight in weights]
-        parts[-1] = round(100 - sum(parts[:-1]), decimals)
+        parts[-1] = round(
+            100 - sum(parts[:-1]),
+            decimals,
+        )
         return [parts], replace(scale, decimals=decimals, suffix="%", comma=False)
     unit = rng.choice((10, 100, 1000))
     return [[float(round(weight * unit)) for weight in weights]], replace(scale, decimals=0, suffix="")
@@ -119,4 +165,6 @@ def _require_shaping(text: str) -> None:
         return
     scripts = {layout.script_of(char) for char in text} - SIMPLE_SCRIPTS - {""}
     if scripts:
-        raise UsageError(f"this matplotlib cannot shape {', '.join(sorted(scripts))}", hint="pip install 'matplotlib>=3.11'")
+        raise UsageError(
+            f"this matplotlib cannot shape {', '.join(sorted(scripts))}", hint="pip install 'matplotlib>=3.11'"
+        )

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 
 from sft.errors import UsageError
-from sft.markup.errors import MarkupError
-from sft.markup.latex import to_target
-from sft.synth import tex
+from sft.markup import MarkupError
+from sft.markup import latex as latex_markup
+from sft.synth import latex_drawing
 from sft.synth.base import SMALLEST_SIDE, Coverage, Drawn, Pixels, Setting, Unfit, colours, print_on
 
 EM = (30.0, 60.0)  # pixels
@@ -29,7 +29,10 @@ LONG = 180  # characters of a formula from the grammar
 MAX_LATEX = 2000  # characters of a given formula
 FONT_SETS = ("cm", "cm", "stix", "dejavuserif", "dejavusans", "stixsans")
 LETTERS = tuple("abcefghijkmnpqrstuwxyzABCDEFGHKLMNPQRSTUVWXYZ")
-GREEK_NAMES = "alpha beta gamma delta zeta eta theta lambda mu xi pi rho sigma tau psi omega Gamma Delta Theta Lambda Pi Sigma Phi Psi Omega"
+GREEK_NAMES = (
+    "alpha beta gamma delta zeta eta theta lambda mu xi pi rho sigma tau psi omega Gamma Delta Theta Lambda Pi Sigma"
+    " Phi Psi Omega"
+)
 GREEK = tuple(rf"\{name}" for name in GREEK_NAMES.split())
 RELATIONS = ("=", "=", "=", "=", "<", ">", r"\leq", r"\geq", r"\neq", r"\approx", r"\equiv", r"\sim", r"\in")
 SIGNS = ("+", "+", "-", "-", r"\cdot", r"\times", r"\pm")
@@ -50,7 +53,11 @@ class Grammar:
         depth = rng.choice((1, 1, 2, 2, 2, 2, 3))
         if self.matrices and rng.random() < 0.2:
             return f"{self.letter()} = {self.matrix() if rng.random() < 0.6 else self.cases()}"
-        parts = [self.sum(depth), rng.choice(RELATIONS), self.sum(depth)]
+        parts = [
+            self.sum(depth),
+            rng.choice(RELATIONS),
+            self.sum(depth),
+        ]
         if rng.random() < 0.15:
             parts += [rng.choice(RELATIONS), self.sum(1)]
         return " ".join(parts)
@@ -67,7 +74,16 @@ class Grammar:
         if depth <= 0:
             return self.atom()
         small = (self.atom, self.scripted, self.scripted, self.derivative, self.accent, self.choose)
-        large = (self.fraction, self.fraction, self.root, self.bracket, self.function, self.large, self.integral, self.limit)
+        large = (
+            self.fraction,
+            self.fraction,
+            self.root,
+            self.bracket,
+            self.function,
+            self.large,
+            self.integral,
+            self.limit,
+        )
         return self.rng.choice(small + large)(depth - 1)
 
     def letter(self) -> str:
@@ -83,15 +99,20 @@ class Grammar:
         if kind < 0.35:
             return f"{rng.randint(2, 9)} {self.letter()}"
         if kind < 0.4:
-            return rng.choice((r"\infty", r"\mathbb{R}", r"\mathcal{L}", r"\mathbf{x}", r"\mathrm{e}", r"\hbar", r"\ell"))
+            return rng.choice(
+                (r"\infty", r"\mathbb{R}", r"\mathcal{L}", r"\mathbf{x}", r"\mathrm{e}", r"\hbar", r"\ell")
+            )
         return self.letter()
 
     def scripted(self, depth: int) -> str:
         """A letter with an index, an exponent, both, or primes."""
-        rng, letter = self.rng, self.letter()
+        rng = self.rng
+        letter = self.letter()
         index = rng.choice((str(rng.randint(0, 9)), rng.choice("ijknm"), "i j", "n + 1"))
         power = rng.choice(("2", "3", "n", "-1", self.sum(0) if depth else "k"))
-        return rng.choice((f"{letter}_{{{index}}}", f"{letter}^{{{power}}}", f"{letter}_{{{index}}}^{{{power}}}", f"{letter}'"))
+        return rng.choice(
+            (f"{letter}_{{{index}}}", f"{letter}^{{{power}}}", f"{letter}_{{{index}}}^{{{power}}}", f"{letter}'")
+        )
 
     def fraction(self, depth: int) -> str:
         """One over the other."""
@@ -116,7 +137,10 @@ class Grammar:
     def large(self, depth: int) -> str:
         """A sum or product with its limits."""
         index = self.rng.choice("ijkn")
-        return rf"{self.rng.choice((chr(92) + 'sum', chr(92) + 'prod'))}_{{{index} = {self.rng.randint(0, 1)}}}^{{{self.rng.choice(('N', 'M', chr(92) + 'infty'))}}} {self.term(depth)}"
+        return (
+            rf"{self.rng.choice((chr(92) + 'sum', chr(92) + 'prod'))}_{{{index} ="
+            rf" {self.rng.randint(0, 1)}}}^{{{self.rng.choice(('N', 'M', chr(92) + 'infty'))}}} {self.term(depth)}"
+        )
 
     def integral(self, depth: int) -> str:
         """An integral with or without limits."""
@@ -125,7 +149,10 @@ class Grammar:
 
     def limit(self, depth: int) -> str:
         """The limit of a term."""
-        return rf"\lim_{{{self.rng.choice('xnh')} \to {self.rng.choice(('0', chr(92) + 'infty', 'a'))}}} {self.term(depth)}"
+        return (
+            rf"\lim_{{{self.rng.choice('xnh')} \to {self.rng.choice(('0', chr(92) + 'infty', 'a'))}}}"
+            rf" {self.term(depth)}"
+        )
 
     def derivative(self, _: int = 0) -> str:
         """A total or partial derivative."""
@@ -144,13 +171,18 @@ class Grammar:
 
     def matrix(self) -> str:
         """A small matrix in brackets."""
-        rows, columns, kind = self.rng.randint(2, 3), self.rng.randint(2, 3), self.rng.choice(("pmatrix", "bmatrix", "vmatrix"))
+        rows = self.rng.randint(2, 3)
+        columns = self.rng.randint(2, 3)
+        kind = self.rng.choice(("pmatrix", "bmatrix", "vmatrix"))
         body = r" \\ ".join(" & ".join(self.atom() for _ in range(columns)) for _ in range(rows))
         return rf"\begin{{{kind}}} {body} \end{{{kind}}}"
 
     def cases(self) -> str:
         """A function by cases."""
-        body = r" \\ ".join(rf"{self.sum(1)}, & x {self.rng.choice(('<', '>', '='))} {self.rng.randint(0, 9)}" for _ in range(self.rng.randint(2, 3)))
+        body = r" \\ ".join(
+            rf"{self.sum(1)}, & x {self.rng.choice(('<', '>', '='))} {self.rng.randint(0, 9)}"
+            for _ in range(self.rng.randint(2, 3))
+        )
         return rf"\begin{{cases}} {body} \end{{cases}}"
 
 
@@ -159,20 +191,31 @@ def _parser() -> Any:
     try:
         from matplotlib.mathtext import MathTextParser
     except ImportError as error:
-        raise UsageError("formulas are drawn by matplotlib, which is not installed", hint="pip install 'paddleocr-vl-sft[synth]'") from error
+        raise UsageError(
+            "formulas are drawn by matplotlib, which is not installed", hint="pip install 'paddleocr-vl-sft[synth]'"
+        ) from error
     return MathTextParser("agg")
 
 
 def mathtext(latex: str, em: float, font_set: str = "cm") -> Coverage:
-    """Ink of a formula (without delimiters), cut to its box; `em` in pixels. Raises `Unfit` where mathtext does not know a command."""
+    """Ink of a formula (without delimiters), cut to its box; `em` in pixels. Raises `Unfit` where mathtext does not
+    know a command.
+    """
     from matplotlib.font_manager import FontProperties
 
     if "$" in latex or "\n" in latex:
         raise Unfit("target.latex", "a formula in one line and without dollar signs is needed")
     try:
-        raster = _parser().parse(f"${latex}$", dpi=72, prop=FontProperties(size=em, math_fontfamily=font_set))
+        raster = _parser().parse(
+            f"${latex}$",
+            dpi=72,
+            prop=FontProperties(size=em, math_fontfamily=font_set),
+        )
     except (ValueError, RecursionError, KeyError, IndexError) as error:
-        raise Unfit("target.latex", f"mathtext cannot draw this: {' '.join(str(error).split())[-300:]}") from error
+        raise Unfit(
+            "target.latex",
+            f"mathtext cannot draw this: {' '.join(str(error).split())[-300:]}",
+        ) from error
     ink = np.asarray(raster.image, dtype=np.float32) / np.float32(255)
     if not ink.size or not ink.any():
         raise Unfit("target.latex", "nothing is drawn for this formula")
@@ -196,23 +239,34 @@ def draw_formula(rng: random.Random, setting: Setting) -> Drawn:
     """One formula: the user's own LaTeX, or one from the grammar; `trimmed` cuts its margins after degradation."""
     latex = bare(setting.texts[0]) if setting.texts else _made_up(rng, setting.latex)
     if len(latex) > MAX_LATEX:
-        raise Unfit("target.latex", f"a formula of {len(latex):,} characters; at most {MAX_LATEX:,} are drawn")
-    em, font_set = rng.uniform(*EM), rng.choice(FONT_SETS)
+        raise Unfit(
+            "target.latex",
+            f"a formula of {len(latex):,} characters; at most {MAX_LATEX:,} are drawn",
+        )
+    em = rng.uniform(*EM)
+    font_set = rng.choice(FONT_SETS)
     for _ in range(3):  # smaller, where it is too large; sizes are not quite in proportion
-        ink = tex.render(latex, em) if setting.latex else mathtext(latex, em, font_set)
+        ink = latex_drawing.render(latex, em) if setting.latex else mathtext(latex, em, font_set)
         if max(ink.shape) <= MAX_SIDE:
             break
         em *= 0.97 * MAX_SIDE / max(ink.shape)
     if em < LEAST_EM:
-        raise Unfit("image.aspect", f"a formula that is {max(ink.shape) / em:.0f} letters long or high is too small in {MAX_SIDE} px")
+        raise Unfit(
+            "image.aspect",
+            f"a formula that is {max(ink.shape) / em:.0f} letters long or high is too small in {MAX_SIDE} px",
+        )
     try:
-        target = to_target(latex)
+        target = latex_markup.to_target(latex)
     except MarkupError as error:
         raise Unfit(error.code, str(error)) from error
     colour, paper = colours(rng)
     if sum(paper) < sum(colour):  # the pipeline trims by darkness: print is dark on light
         colour, paper = paper, colour
-    return Drawn(print_on(paper, colour, np.pad(ink, round(em * 0.4))), target, em * SCRIPTS)
+    return Drawn(
+        print_on(paper, colour, np.pad(ink, round(em * 0.4))),
+        target,
+        em * SCRIPTS,
+    )
 
 
 def _made_up(rng: random.Random, matrices: bool) -> str:
@@ -225,10 +279,18 @@ def trimmed(image: Pixels) -> Pixels:
     """The picture without its margins, by the rule of the PaddleOCR pipeline (`crop_margin` in paddlex 3.7.2): what is
     darker than 200 of 255, after stretching the contrast, is kept. Never smaller than a patch of the model."""
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    low, high = int(grey.min()), int(grey.max())
+    low = int(grey.min())
+    high = int(grey.max())
     if low == high:
         return image
-    table = ((np.arange(256) - low).clip(0) / (high - low) * 255).clip(0, 255).astype(np.uint8)
+    table = (
+        ((np.arange(256) - low).clip(0) / (high - low) * 255)
+        .clip(
+            0,
+            255,
+        )
+        .astype(np.uint8)
+    )
     points = cv2.findNonZero((cv2.LUT(grey, table) <= 200).astype(np.uint8))
     if points is None:
         return image
@@ -239,7 +301,10 @@ def trimmed(image: Pixels) -> Pixels:
 def _widened(start: int, size: int, limit: int) -> slice:
     """A stretch of at least one patch around a smaller one, where the picture has that much."""
     short = max(0, SMALLEST_SIDE - size)
-    begin = max(0, min(start - short // 2, limit - max(size, SMALLEST_SIDE)))
+    begin = max(
+        0,
+        min(start - short // 2, limit - max(size, SMALLEST_SIDE)),
+    )
     return slice(begin, begin + max(size, SMALLEST_SIDE))
 
 

@@ -1,4 +1,4 @@
-"""Tables with and without spans and rules: a random plan, the picture of it (`sft.synth.grids`), and its OTSL.
+"""Tables with and without spans and rules: a random plan, the picture of it (`sft.synth.table_drawing`), and its OTSL.
 
 A plan holds only what a reader of the picture can tell: a row or column that no rule and no text sets apart is not
 there, and where rules are missing, spans stand only in headers, centred over what they head.
@@ -8,63 +8,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from sft.markup.errors import MarkupError
-from sft.markup.grid import Cell, Grid
-from sft.markup.latex import to_target
 from sft.synth import formulas, words
-from sft.synth.base import Drawn, Setting, Unfit
+from sft.synth.base import Drawn, Setting
+from sft.synth.table_plan import Box, Plan
 
 STYLES = ("grid", "grid", "grid", "rows", "columns", "three-line", "three-line", "none")
 MAX_ROWS, MAX_COLUMNS = 12, 8
 
 
-@dataclass(frozen=True)
-class Box:
-    """One cell of the plan: place, spans, what it says, and how it stands. `math`: the text is LaTeX without delimiters."""
-
-    row: int
-    column: int
-    rows: int
-    columns: int
-    text: str
-    header: bool
-    align: str  # left, centre, right
-    math: bool = False
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A table before it is drawn."""
-
-    rows: int
-    columns: int
-    head: int  # header rows
-    style: str  # one of STYLES
-    boxes: tuple[Box, ...]
-
-    def owners(self) -> list[list[int]]:
-        """The number of the box that covers each place."""
-        owner = [[-1] * self.columns for _ in range(self.rows)]
-        for number, box in enumerate(self.boxes):
-            for row in range(box.row, box.row + box.rows):
-                for column in range(box.column, box.column + box.columns):
-                    owner[row][column] = number
-        return owner
-
-    def target(self) -> str:
-        """The OTSL that the model is to write."""
-        cells = [(box.row, box.column, Cell(to_target(box.text, delimiters=r"\( \)") if box.math else box.text, box.rows, box.columns, box.header)) for box in self.boxes]
-        try:
-            return Grid.from_cells(self.rows, self.columns, cells).to_otsl()
-        except MarkupError as error:
-            raise Unfit(error.code, str(error)) from error
-
-
 def draw_table(rng: random.Random, setting: Setting) -> Drawn:
     """One table."""
-    from sft.synth.grids import picture
+    from sft.synth.table_drawing import picture
 
     table = plan(rng, setting)
     image, em = picture(table, rng, setting.fonts)
@@ -74,23 +29,54 @@ def draw_table(rng: random.Random, setting: Setting) -> Drawn:
 def plan(rng: random.Random, setting: Setting) -> Plan:
     """A random table."""
     style = rng.choice(STYLES)
-    rows, columns = rng.choice((2, 3, 4, 5, 6, 7, 8, 10, MAX_ROWS)), rng.randint(2, rng.choice((3, 4, 5, 6, MAX_COLUMNS)))
+    rows = rng.choice((2, 3, 4, 5, 6, 7, 8, 10, MAX_ROWS))
+    columns = rng.randint(
+        2,
+        rng.choice((3, 4, 5, 6, MAX_COLUMNS)),
+    )
     math = not setting.texts and rng.random() < 0.12
-    maker = words.make(rng, setting.fonts, setting.texts, dollars=not math)
+    maker = words.make(
+        rng,
+        setting.fonts,
+        setting.texts,
+        dollars=not math,
+    )
     head = _header(rng, rows, columns, style)
-    body = _Body(rng, maker, rows, columns, len(head), style, math)
+    body = _Body(
+        rng,
+        maker,
+        rows,
+        columns,
+        len(head),
+        style,
+        math,
+    )
     boxes = _fill_header(rng, maker, head, columns) + body.boxes()
-    made = Plan(rows, columns, len(head), style, tuple(boxes))
+    made = Plan(
+        rows,
+        columns,
+        len(head),
+        style,
+        tuple(boxes),
+    )
     if not visible(made):
-        made = Plan(rows, columns, len(head), style, tuple(_fill_header(rng, maker, head, columns) + body.boxes(spans=False)))
+        made = Plan(
+            rows, columns, len(head), style, tuple(_fill_header(rng, maker, head, columns) + body.boxes(spans=False))
+        )
     return made
 
 
 def visible(made: Plan) -> bool:
     """Whether each boundary between two rows and two columns can be seen somewhere."""
     owner = made.owners()
-    rows = all(any(owner[row - 1][column] != owner[row][column] for column in range(made.columns)) for row in range(1, made.rows))
-    return rows and all(any(owner[row][column - 1] != owner[row][column] for row in range(made.rows)) for column in range(1, made.columns))
+    rows = all(
+        any(owner[row - 1][column] != owner[row][column] for column in range(made.columns))
+        for row in range(1, made.rows)
+    )
+    return rows and all(
+        any(owner[row][column - 1] != owner[row][column] for row in range(made.rows))
+        for column in range(1, made.columns)
+    )
 
 
 Span = tuple[int, int, int, int]  # row, column, rows, columns
@@ -107,7 +93,10 @@ def _header(rng: random.Random, rows: int, columns: int, style: str) -> list[lis
     lower: list[Span] = []
     column = 0
     while column < columns:
-        width = min(rng.choice((1, 2, 2, 3)) if column else rng.choice((1, 1, 2)), columns - column)
+        width = min(
+            rng.choice((1, 2, 2, 3)) if column else rng.choice((1, 1, 2)),
+            columns - column,
+        )
         if width == columns:
             width = columns - 1
         upper.append((0, column, 2 if width == 1 else 1, width))
@@ -123,17 +112,41 @@ def _fill_header(rng: random.Random, maker: words.Words, head: list[list[Span]],
     for spans in head:
         for row, column, down, across in spans:
             text = "" if blank_corner and not row and not column and down * across == 1 else maker.label(2)
-            boxes.append(Box(row, column, down, across, text, True, "centre" if across > 1 else align))
+            boxes.append(
+                Box(
+                    row,
+                    column,
+                    down,
+                    across,
+                    text,
+                    True,
+                    "centre" if across > 1 else align,
+                )
+            )
     return boxes
 
 
 class _Body:
     """The rows below the header: each column has a kind; the first one may name groups of rows."""
 
-    def __init__(self, rng: random.Random, maker: words.Words, rows: int, columns: int, head: int, style: str, math: bool) -> None:
+    def __init__(
+        self, rng: random.Random, maker: words.Words, rows: int, columns: int, head: int, style: str, math: bool
+    ) -> None:
         self.rng, self.maker, self.rows, self.columns, self.head, self.style = rng, maker, rows, columns, head, style
-        self.kinds = ["label", *(rng.choice(("number", "number", "number", "word", "label", "date", "math" if math else "number")) for _ in range(columns - 1))]
-        self.aligns = [rng.choice(("left", "left", "centre")), *(rng.choice(("right", "right", "centre")) if kind == "number" else rng.choice(("left", "centre")) for kind in self.kinds[1:])]
+        self.kinds = [
+            "label",
+            *(
+                rng.choice(("number", "number", "number", "word", "label", "date", "math" if math else "number"))
+                for _ in range(columns - 1)
+            ),
+        ]
+        self.aligns = [
+            rng.choice(("left", "left", "centre")),
+            *(
+                rng.choice(("right", "right", "centre")) if kind == "number" else rng.choice(("left", "centre"))
+                for kind in self.kinds[1:]
+            ),
+        ]
         self.blank = rng.choice((0.0, 0.0, 0.06, 0.15))
 
     def boxes(self, *, spans: bool = True) -> list[Box]:
@@ -142,22 +155,32 @@ class _Body:
         merged = self._spans(free) if spans and self.style in ("grid", "rows") else []
         for row, column, down, across in merged:
             free -= {(row + i, column + j) for i in range(down) for j in range(across)}
-        places = sorted([*merged, *((row, column, 1, 1) for row, column in free)])
+        places = sorted(
+            [
+                *merged,
+                *((row, column, 1, 1) for row, column in free),
+            ]
+        )
         return [self._box(*place) for place in places]
 
     def _spans(self, free: set[tuple[int, int]]) -> list[Span]:
         """Groups in the first column, and in a full grid a few merged cells anywhere."""
-        rng, found = self.rng, list[Span]()
+        rng = self.rng
+        found = list[Span]()
         row = self.head
         grouped = self.columns > 2 and rng.random() < 0.35
         while grouped and row < self.rows:
-            down = min(rng.choice((1, 2, 2, 3)), self.rows - row)
+            down = min(
+                rng.choice((1, 2, 2, 3)),
+                self.rows - row,
+            )
             found += [(row, 0, down, 1)] if down > 1 else []
             row += down
         taken = {(top + i, 0) for top, _, down, _ in found for i in range(down)}
         for _ in range(rng.choice((0, 0, 1, 2)) if self.style == "grid" else 0):
             down, across = rng.choice(((1, 2), (2, 1), (2, 2), (1, 3), (3, 2)))
-            top, left = rng.randrange(self.head, self.rows), rng.randrange(self.columns)
+            top = rng.randrange(self.head, self.rows)
+            left = rng.randrange(self.columns)
             places = {(top + i, left + j) for i in range(down) for j in range(across)}
             if places <= free and not places & taken:
                 taken |= places
@@ -165,11 +188,39 @@ class _Body:
         return found
 
     def _box(self, row: int, column: int, down: int, across: int) -> Box:
-        kind, align = self.kinds[column], self.aligns[column]
+        kind = self.kinds[column]
+        align = self.aligns[column]
         plain = down == across == 1
-        if plain and column and self.rng.random() < self.blank and not (self.style in ("none", "three-line") and row in (self.head, self.rows - 1)):
+        if (
+            plain
+            and column
+            and self.rng.random() < self.blank
+            and not (self.style in ("none", "three-line") and row in (self.head, self.rows - 1))
+        ):
             return Box(row, column, 1, 1, "", False, align)
         if kind == "math":
-            return Box(row, column, down, across, formulas.small_formula(self.rng), False, align, math=True)
-        make: dict[str, Callable[[], str]] = {"number": self.maker.number, "word": self.maker.word, "label": lambda: self.maker.label(3), "date": self.maker.date}
-        return Box(row, column, down, across, make[kind](), False, "centre" if across > 1 else align)
+            return Box(
+                row,
+                column,
+                down,
+                across,
+                formulas.small_formula(self.rng),
+                False,
+                align,
+                math=True,
+            )
+        make: dict[str, Callable[[], str]] = {
+            "number": self.maker.number,
+            "word": self.maker.word,
+            "label": lambda: self.maker.label(3),
+            "date": self.maker.date,
+        }
+        return Box(
+            row,
+            column,
+            down,
+            across,
+            make[kind](),
+            False,
+            "centre" if across > 1 else align,
+        )

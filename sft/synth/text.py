@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sft.synth import layout, typefaces, words
+from sft.synth import font_files, layout, words
 from sft.synth.base import SMALLEST_SIDE, Drawn, Pixels, Setting, Unfit, colours, print_on
 from sft.synth.layout import Line
 
@@ -24,11 +24,24 @@ MAX_WIDTH = 6000  # pixels of one line; longer ones are drawn smaller, down to t
 def draw_line(rng: random.Random, setting: Setting) -> Drawn:
     """One line: the user's text, or a made-up one. Raises `Unfit` for a text too long for one line of a picture."""
     text = setting.texts[0] if setting.texts else words.make(rng, setting.fonts).line()
-    line = layout.shape(text, typefaces.order(setting.fonts, text, rng.randrange(1 << 16)))
-    em = min(rng.uniform(*EM), MAX_WIDTH / max(line.advance, 1.0))
+    line = layout.shape(
+        text,
+        font_files.order(setting.fonts, text, rng.randrange(1 << 16)),
+    )
+    em = min(
+        rng.uniform(*EM),
+        MAX_WIDTH / max(line.advance, 1.0),
+    )
     if em < EM[0]:
-        raise Unfit("image.aspect", f"a text of {len(text):,} characters is too long for one line; `sft synth paragraph` wraps lines")
-    return Drawn(_set(rng, [(line, "left")], em, rng.uniform(1.0, 1.4), 0.0), text, em)
+        raise Unfit(
+            "image.aspect",
+            f"a text of {len(text):,} characters is too long for one line; `sft synth paragraph` wraps lines",
+        )
+    return Drawn(
+        _set(rng, [(line, "left")], em, rng.uniform(1.0, 1.4), 0.0),
+        text,
+        em,
+    )
 
 
 def draw_paragraph(rng: random.Random, setting: Setting) -> Drawn:
@@ -38,8 +51,13 @@ def draw_paragraph(rng: random.Random, setting: Setting) -> Drawn:
     else:
         maker = words.make(rng, setting.fonts)
         text = " ".join(maker.sentence(rng.randint(5, 14)) for _ in range(rng.randint(2, 6)))
-    fonts = typefaces.order(setting.fonts, text, rng.randrange(1 << 16))
-    em, width = rng.uniform(*PARAGRAPH_EM), rng.uniform(14, 34)
+    fonts = font_files.order(
+        setting.fonts,
+        text,
+        rng.randrange(1 << 16),
+    )
+    em = rng.uniform(*PARAGRAPH_EM)
+    width = rng.uniform(14, 34)
     align = rng.choice(("start", "start", "justify", "centre"))
     lines: list[tuple[Line, str]] = []
     rows: list[str] = []
@@ -53,7 +71,11 @@ def draw_paragraph(rng: random.Random, setting: Setting) -> Drawn:
     spacing = rng.uniform(1.0, 1.5)
     if len(lines) * em * 1.5 * spacing > MAX_WIDTH:
         raise Unfit("image.aspect", f"a text of {len(text):,} characters is too long for one paragraph")
-    return Drawn(_set(rng, lines, em, spacing, width if len(lines) > 1 else 0.0), "\n".join(rows), em)
+    return Drawn(
+        _set(rng, lines, em, spacing, width if len(lines) > 1 else 0.0),
+        "\n".join(rows),
+        em,
+    )
 
 
 def _aligned(row: str, fonts: Sequence[Path], base: int, width: float, align: str, last: bool) -> tuple[Line, str]:
@@ -61,7 +83,12 @@ def _aligned(row: str, fonts: Sequence[Path], base: int, width: float, align: st
     line = layout.shape(row, fonts, base=base)
     spaces = row.count(" ")
     if align == "justify" and spaces and not last and line.advance < width:
-        line = layout.shape(row, fonts, base=base, space=min((width - line.advance) / spaces, 1.0))
+        line = layout.shape(
+            row,
+            fonts,
+            base=base,
+            space=min((width - line.advance) / spaces, 1.0),
+        )
     side = "centre" if align == "centre" else "right" if base else "left"
     return line, side
 
@@ -76,7 +103,8 @@ def wrap(text: str, fonts: Sequence[Path], width: float, base: int = 0, *, whole
         for number, piece in enumerate(pieces):
             advance = layout.shape(piece, fonts, base=base).advance
             if row and not number and taken + GAP + advance <= width:
-                row, taken = f"{row} {piece}", taken + GAP + advance
+                row = f"{row} {piece}"
+                taken = taken + GAP + advance
             else:
                 rows += [row] if row else []
                 row, taken = piece, advance
@@ -91,7 +119,15 @@ def _pieces(word: str, fonts: Sequence[Path], width: float, base: int) -> list[s
     breaks = layout.breaks(word)
     for index, end in enumerate(breaks):
         following = breaks[index + 1] if index + 1 < len(breaks) else None
-        if following is None or layout.shape(word[start:following], fonts, base=base).advance > width:
+        if (
+            following is None
+            or layout.shape(
+                word[start:following],
+                fonts,
+                base=base,
+            ).advance
+            > width
+        ):
             pieces.append(word[start:end])
             start = end
     return pieces
@@ -103,17 +139,40 @@ def _set(rng: random.Random, lines: Sequence[tuple[Line, str]], em: float, spaci
     up = max(max(line.ascent * tight, line.top) for line, _ in lines)
     down = max(max(line.descent * tight, -line.bottom) for line, _ in lines)
     pitch = (up + down) * spacing
-    column = max([width, *(line.advance for line, _ in lines)])
-    before = max(0.0, max(-line.left for line, _ in lines))  # ink that reaches beyond the pen's way
-    after = max(0.0, max(line.right - line.advance for line, _ in lines))
+    column = max(
+        [
+            width,
+            *(line.advance for line, _ in lines),
+        ]
+    )
+    before = max(
+        0.0,
+        max(-line.left for line, _ in lines),
+    )  # ink that reaches beyond the pen's way
+    after = max(
+        0.0,
+        max(line.right - line.advance for line, _ in lines),
+    )
     left, right, top, bottom = (2 + em * rng.uniform(0.05, 0.7) for _ in range(4))
-    tall = max(SMALLEST_SIDE, math.ceil(top + bottom + em * (pitch * (len(lines) - 1) + up + down)))
-    wide = max(SMALLEST_SIDE, math.ceil(left + right + em * (column + before + after)))
+    tall = max(
+        SMALLEST_SIDE,
+        math.ceil(top + bottom + em * (pitch * (len(lines) - 1) + up + down)),
+    )
+    wide = max(
+        SMALLEST_SIDE,
+        math.ceil(left + right + em * (column + before + after)),
+    )
     if max(tall, wide) > LONGEST * min(tall, wide):
         raise Unfit("image.aspect", f"a picture of {wide} x {tall} px is longer than {LONGEST} times its other side")
     canvas = np.zeros((tall, wide), dtype=np.float32)
     for number, (line, side) in enumerate(lines):
         free = SIDES[side] * (column - line.advance)
-        layout.paint(canvas, line, x=left + em * (before + free), baseline=top + em * (up + number * pitch), em=em)
+        layout.paint(
+            canvas,
+            line,
+            x=left + em * (before + free),
+            baseline=top + em * (up + number * pitch),
+            em=em,
+        )
     ink, paper = colours(rng)
     return print_on(paper, ink, canvas)

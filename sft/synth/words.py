@@ -9,21 +9,51 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sft.errors import UsageError
-from sft.synth.typefaces import covers
+from sft.synth.font_files import covers
 
 BENGALI_DIGITS = str.maketrans("0123456789", "০১২৩৪৫৬৭৮৯")
 COMMON_TEXT = (
-    "the of and to in for with on by from at as is are was not this that which between after before under total amount date number name address city order item "
-    "price quantity tax unit rate page table figure section result value mean year month week first second third open closed new old north south east west water "
-    "energy paper letter house market field group member report order account balance service company office school index level test sample"
+    "the of and to in for with on by from at as is are was not this that which between after before under total amount"
+    " date number name address city order item price quantity tax unit rate page table figure section result value mean"
+    " year month week first second third open closed new old north south east west water energy paper letter house"
+    " market field group member report order account balance service company office school index level test sample"
 )
 COMMON = COMMON_TEXT.split()
 ONSET_TEXT = "b bl br c ch cr d dr f fl g gr h j k l m n p ph pl pr qu r s sc sh st str t th tr v w z"
 ONSETS = (*ONSET_TEXT.split(), "")
 NUCLEI = ("a", "e", "i", "o", "u", "y", "ai", "ea", "ei", "io", "ou", "oo")
-CODAS = ("", "", "", "b", "ck", "ct", "d", "ff", "g", "l", "ll", "m", "n", "nd", "ng", "nt", "p", "r", "rd", "rt", "s", "ss", "st", "t", "x")
+CODAS = (
+    "",
+    "",
+    "",
+    "b",
+    "ck",
+    "ct",
+    "d",
+    "ff",
+    "g",
+    "l",
+    "ll",
+    "m",
+    "n",
+    "nd",
+    "ng",
+    "nt",
+    "p",
+    "r",
+    "rd",
+    "rt",
+    "s",
+    "ss",
+    "st",
+    "t",
+    "x",
+)
 CONSONANTS = "কখগঘচছজঝটঠডঢণতথদধনপফবভমযরলশষসহ"
-CONJUNCT_TEXT = "ক্ষ ক্ত ঙ্ক ঙ্গ চ্চ চ্ছ জ্জ জ্ঞ ঞ্চ ঞ্জ ট্ট ণ্ট ণ্ড ত্ত ত্র ত্ব দ্দ দ্ধ দ্ব দ্র ন্ত ন্দ ন্ধ ন্ন ন্ম প্ত প্র ব্দ ব্র ম্প ম্ব ম্ম র্ক র্ত র্ম র্থ ল্প ল্ল শ্চ শ্র ষ্ট ষ্ণ স্ক স্ত স্থ স্ন স্ব হ্ম"
+CONJUNCT_TEXT = (
+    "ক্ষ ক্ত ঙ্ক ঙ্গ চ্চ চ্ছ জ্জ জ্ঞ ঞ্চ ঞ্জ ট্ট ণ্ট ণ্ড ত্ত ত্র ত্ব দ্দ দ্ধ দ্ব দ্র ন্ত ন্দ ন্ধ ন্ন ন্ম প্ত প্র ব্দ"
+    " ব্র ম্প ম্ব ম্ম র্ক র্ত র্ম র্থ ল্প ল্ল শ্চ শ্র ষ্ট ষ্ণ স্ক স্ত স্থ স্ন স্ব হ্ম"
+)
 CONJUNCTS = CONJUNCT_TEXT.split()
 FINALS = ("ৎ", "ং", "ড়", "য়", "ঢ়", "ঁ")  # those with a dot below as NFC writes them: letter and dot
 VOWEL_SIGNS = ("", "", "", "া", "া", "ি", "ি", "ী", "ু", "ূ", "ে", "ে", "ো", "ৃ", "ৈ", "ৌ")
@@ -62,17 +92,35 @@ class Language:
 
 
 LANGUAGES: dict[str, Language] = {
-    "latin": Language(latin_word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;()%-/", (".", ".", ".", "!", "?"), CURRENCIES),
-    "bengali": Language(bengali_word, "০১২৩৪৫৬৭৮৯।,%-/" + CONSONANTS + VOWELS + "".join({*"".join(VOWEL_SIGNS), "্", "ৎ", "ং", "ঁ", "়"}), ("।",), ("৳",), bengali_digits=True),
+    "latin": Language(
+        latin_word,
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;()%-/",
+        (".", ".", ".", "!", "?"),
+        CURRENCIES,
+    ),
+    "bengali": Language(
+        bengali_word,
+        "০১২৩৪৫৬৭৮৯।,%-/" + CONSONANTS + VOWELS + "".join({*"".join(VOWEL_SIGNS), "্", "ৎ", "ং", "ঁ", "়"}),
+        ("।",),
+        ("৳",),
+        bengali_digits=True,
+    ),
 }
 
 
 def languages(fonts: Sequence[Path]) -> tuple[str, ...]:
     """Names of the languages whose letters one of the fonts has; UsageError where there is none."""
-    found = tuple(name for name, language in LANGUAGES.items() if any(all(covers(font, char) for char in language.needs) for font in fonts))
+    found = tuple(
+        name
+        for name, language in LANGUAGES.items()
+        if any(all(covers(font, char) for char in language.needs) for font in fonts)
+    )
     if not found:
         names = ", ".join(font.name for font in fonts)
-        raise UsageError(f"words are made up for {' and '.join(LANGUAGES)} only, and {names} has the letters of neither", hint="give your own lines: --texts FILE, one text a line")
+        raise UsageError(
+            f"words are made up for {' and '.join(LANGUAGES)} only, and {names} has the letters of neither",
+            hint="give your own lines: --texts FILE, one text a line",
+        )
     return found
 
 
@@ -105,7 +153,10 @@ class Words:
             "decimal": lambda: f"{rng.uniform(0, 100):.{rng.choice((1, 2, 3))}f}",
             "large": lambda: f"{rng.randint(1000, 9_999_999):,}",
             "percent": lambda: f"{rng.uniform(0, 100):.{rng.choice((0, 1))}f}%",
-            "price": lambda: rng.choice(self.currency or self.language.currency) + f"{rng.randint(1, 99_999):,}.{rng.randint(0, 99):02d}",
+            "price": lambda: (
+                rng.choice(self.currency or self.language.currency)
+                + f"{rng.randint(1, 99_999):,}.{rng.randint(0, 99):02d}"
+            ),
             "signed": lambda: f"-{rng.uniform(0, 50):.1f}",
         }[kind]()
         return self.digits(text)
@@ -113,8 +164,18 @@ class Words:
     def date(self) -> str:
         """A date or a time."""
         rng = self.rng
-        day, month, year = rng.randint(1, 28), rng.randint(1, 12), rng.randint(1950, 2035)
-        return self.digits(rng.choice((f"{year}-{month:02d}-{day:02d}", f"{day:02d}/{month:02d}/{year}", f"{rng.randint(0, 23):02d}:{rng.randint(0, 59):02d}")))
+        day = rng.randint(1, 28)
+        month = rng.randint(1, 12)
+        year = rng.randint(1950, 2035)
+        return self.digits(
+            rng.choice(
+                (
+                    f"{year}-{month:02d}-{day:02d}",
+                    f"{day:02d}/{month:02d}/{year}",
+                    f"{rng.randint(0, 23):02d}:{rng.randint(0, 59):02d}",
+                )
+            )
+        )
 
     def digits(self, text: str) -> str:
         """The digits of the language in place of 0 to 9."""
@@ -148,9 +209,15 @@ class Words:
 def make(rng: random.Random, fonts: Sequence[Path], given: tuple[str, ...] = (), *, dollars: bool = True) -> Words:
     """A maker of words for one sample: one of the languages that the fonts cover."""
     if given:
-        numerals = [name for name, language in LANGUAGES.items() if any(covers(font, "0" if name == "latin" else "০") for font in fonts)]
+        numerals = [
+            name
+            for name, language in LANGUAGES.items()
+            if any(covers(font, "0" if name == "latin" else "০") for font in fonts)
+        ]
         language = LANGUAGES[numerals[0] if numerals else "latin"]
     else:
         language = LANGUAGES[rng.choice(languages(fonts))]
-    currency = tuple(sign for sign in language.currency if (dollars or sign != "$") and any(covers(font, sign) for font in fonts))
+    currency = tuple(
+        sign for sign in language.currency if (dollars or sign != "$") and any(covers(font, sign) for font in fonts)
+    )
     return Words(rng, language, given, currency)

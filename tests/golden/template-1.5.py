@@ -5,11 +5,11 @@ from paddleformers.datasets.template.mm_plugin import get_mm_plugin
 from paddleformers.datasets.template.template import register_template
 
 register_template(
-    name='paddleocr_vl_record',
-    format_user=StringFormatter(slots=['User: {{content}}\nAssistant:\n']),
+    name="paddleocr_vl_record",
+    format_user=StringFormatter(slots=["User: {{content}}\nAssistant:\n"]),
     format_assistant=StringFormatter(slots=["{{content}}"]),
     format_system=StringFormatter(slots=["{{content}}\n"]),
-    format_prefix=EmptyFormatter(slots=['<|begin_of_sentence|>']),
-    chat_sep='<|end_of_sentence|>',
-    mm_plugin=get_mm_plugin(name="paddleocr_vl", image_token='<|IMAGE_PLACEHOLDER|>'),
+    format_prefix=EmptyFormatter(slots=["<|begin_of_sentence|>"]),
+    chat_sep="<|end_of_sentence|>",
+    mm_plugin=get_mm_plugin(name="paddleocr_vl", image_token="<|IMAGE_PLACEHOLDER|>"),
 )

@@ -1,4 +1,7 @@
-"""What is done to every kit that has a place for it. Each case damages one thing, and says which rows must come out all the same."""
+"""What is done to every kit that has a place for it.
+
+Each case damages one thing, and says which rows must come out all the same.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,10 @@ def one_victim(kit: Kit, folder: Path, change: Callable[[bytes], bytes]) -> Buil
 
 
 def main_file(kit: Kit, folder: Path, change: Callable[[bytes], Content], kept: str) -> Built:
-    """The file of labels (of the victim, where every row has one) is changed. `kept`: all, none, or the rows before a cut."""
+    """The file of labels (of the victim, where every row has one) is changed.
+
+    `kept`: all, none, or the rows before a cut.
+    """
     source = kit.write(folder, good_rows())
     path = folder / kit.main_of(Row(MARKS[VICTIM]))
     content = path.read_bytes()
@@ -90,7 +96,10 @@ FILES: dict[str, tuple[Callable[[bytes], Content], str]] = {
     "white space": (lambda content: b" \n\t\r\n" * 2000, "none"),
     "zeros": (lambda content: bytes(LONG), "none"),
     "noise": (lambda content: noise(LONG), "none"),
-    "bytes behind the end": (lambda content: content + b"\0" * 100 + noise(300).replace(b'"', b"'").replace(b"\n", b""), "before"),
+    "bytes behind the end": (
+        lambda content: content + b"\0" * 100 + noise(300).replace(b'"', b"'").replace(b"\n", b""),
+        "before",
+    ),
     "compressed with gzip": (lambda content: gzip.compress(content, mtime=0), "none"),
     "compressed with bzip2": (bz2.compress, "none"),
     "compressed with xz": (lzma.compress, "none"),
@@ -183,7 +192,9 @@ def alone(kit: Kit, folder: Path, raw: bytes, number: int) -> Built:
 def junk(kit: Kit, folder: Path) -> Built:
     """Things that belong to nothing, in every folder of the source."""
     source = kit.write(folder, good_rows())
-    for number, place in enumerate([folder, *(Path(base) / name for base, names, _ in os.walk(folder) for name in names)]):
+    for number, place in enumerate(
+        [folder, *(Path(base) / name for base, names, _ in os.walk(folder) for name in names)]
+    ):
         for name, content in pictures.SPECIAL.items():
             put(place / f"junk {number} {name.replace('/', '-')}", content)
         put(Path(os.fsdecode(bytes(place) + b"/\xff\xfe junk")), b"x")
@@ -195,11 +206,22 @@ def junk(kit: Kit, folder: Path) -> Built:
 
 def text_cases(kit: Kit) -> Iterator[Case]:
     for name, (change, kept) in FILES.items():
-        yield Case(kit, f"file: {name}", partial(main_file, change=change, kept=kept), small=name in LARGE, reads_secret="passwd" in name)
+        yield Case(
+            kit,
+            f"file: {name}",
+            partial(main_file, change=change, kept=kept),
+            small=name in LARGE,
+            reads_secret="passwd" in name,
+        )
     for name, change_record in RECORDS.items():
         yield Case(kit, f"record: {name}", partial(one_victim, change=change_record))
     if kit.many or not kit.whole:
-        yield Case(kit, "record: longer than can be", partial(one_victim, change=lambda body: body + b" " * (1 << 17)), small=True)
+        yield Case(
+            kit,
+            "record: longer than can be",
+            partial(one_victim, change=lambda body: body + b" " * (1 << 17)),
+            small=True,
+        )
 
 
 def json_cases(kit: Kit) -> Iterator[Case]:
@@ -217,7 +239,9 @@ def json_cases(kit: Kit) -> Iterator[Case]:
         change = partial(values.replaced, raws=raws, outlines=name == "geometry", step=3 if name == "deep" else 1)
         yield Case(kit, f"JSON: {name}", partial(with_rows, victims=partial(bodies, change)), at_least=NEEDED)
     yield Case(kit, "JSON: missing", partial(with_rows, victims=partial(bodies, values.missing)), at_least=NEEDED)
-    yield Case(kit, "JSON: twice and unknown", partial(with_rows, victims=partial(bodies, values.twice)), at_least=NEEDED)
+    yield Case(
+        kit, "JSON: twice and unknown", partial(with_rows, victims=partial(bodies, values.twice)), at_least=NEEDED
+    )
 
 
 def row_cases(kit: Kit) -> Iterator[Case]:
@@ -227,7 +251,11 @@ def row_cases(kit: Kit) -> Iterator[Case]:
         if not isinstance(kit, (Parquet, Lmdb)):
             yield Case(kit, "images: special files", partial(with_rows, victims=special_rows), at_least=NEEDED)
         if kit.names_image:
-            for name, names in {"paths": lambda: values.PATHS, "addresses": lambda: values.ADDRESSES, "inline": values.inline}.items():
+            for name, names in {
+                "paths": lambda: values.PATHS,
+                "addresses": lambda: values.ADDRESSES,
+                "inline": values.inline,
+            }.items():
                 yield Case(kit, f"names: {name}", partial(with_rows, victims=partial(named, names)), at_least=NEEDED)
         if kit.kind != "fixed":
             yield Case(kit, "labels", partial(with_rows, victims=labelled), at_least=NEEDED)

@@ -15,26 +15,26 @@ from typing import Any
 import pytest
 
 from hostile.kit import Case, Kit, good_rows
-from sft.convert import convert, manifest_path, rejects_path
-from sft.convert_unit import Order
+from sft.convert.driver import convert, manifest_path, rejects_path
+from sft.convert.worker import ConvertRequest
 from sft.errors import SftError
 from sft.reasons import REASONS
-from sft.shards import Runner
+from sft.runtime.runner import Runner
 
 SECONDS = 10  # for one source, which takes a few hundredths of one
 SECRET = "root:x:0:0"  # what nobody may ever find in a training set: how /etc/passwd begins
 SMALL = 1 << 16  # bytes: the limits of cases that are about large inputs
 LIMITS = {
-    "sft.jsonl": ("MAX_LINE_BYTES",),
-    "sft.formats.json_stream": ("MAX_OBJECT_BYTES", "MAX_DOCUMENT_BYTES"),
-    "sft.formats.rows": ("MAX_LINE_BYTES",),
-    "sft.formats.xml_safe": ("MAX_BYTES",),
+    "sft.files.jsonl": ("MAX_LINE_BYTES",),
+    "sft.formats.shared.json_stream": ("MAX_OBJECT_BYTES", "MAX_DOCUMENT_BYTES"),
+    "sft.formats.shared.rows": ("MAX_LINE_BYTES",),
+    "sft.formats.shared.xml_safe": ("MAX_BYTES",),
     "sft.formats.gt_pairs": ("MAX_TEXT_BYTES",),
     "sft.formats.chartqa": ("MAX_TABLE_BYTES",),
     "sft.formats.icdar": ("MAX_FILE_BYTES",),
     "sft.formats.im2latex": ("MAX_FORMULA_BYTES",),
     "sft.formats.lmdb_rec": ("MAX_LABEL_BYTES",),
-    "sft.formats.delimited_rows": ("MAX_RECORD_CHARS",),
+    "sft.formats.shared.delimited_text": ("MAX_RECORD_CHARS",),
 }
 
 
@@ -84,7 +84,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def outcome(case: Case, source: Path, folder: Path) -> Outcome:
     """Convert; whatever is raised but an SftError fails the test by itself."""
     out = folder / "out.jsonl"
-    order = Order(case.kit.format, source, out, replace(case.kit.made_options(), **case.options))
+    order = ConvertRequest(case.kit.format, source, out, replace(case.kit.made_options(), **case.options))
     found = Outcome()
     with time_limit(SECONDS):
         try:
@@ -118,12 +118,24 @@ def check(case: Case, folder: Path) -> Outcome:
 def check_account(case: Case, found: Outcome, folder: Path) -> None:
     told = found.told()
     assert {one["code"] for one in found.rejects} <= REASONS.keys(), told
-    assert all(list(one) == ["where", "code", "message", "raw"] and one["where"] and one["message"] for one in found.rejects), told
+    assert all(
+        list(one) == ["where", "code", "message", "raw"] and one["where"] and one["message"] for one in found.rejects
+    ), told
     if found.error is None:
-        assert found.counts["in"] == found.counts["out"] + found.counts["rejected"] == len(found.rows) + len(found.rejects), told
+        assert (
+            found.counts["in"] == found.counts["out"] + found.counts["rejected"] == len(found.rows) + len(found.rejects)
+        ), told
         assert found.counts["in"] >= case.at_least, f"{case.at_least} rows went in; {told}"
-        assert len(found.rows) == found.counts["out"] and sum(found.counts["reasons"].values()) == len(found.rejects), told
-        allowed = {"out.jsonl", "out.manifest.json", "out_images", ".out.jsonl.images", *(["out.rejects.jsonl"] if found.rejects else [])}
+        assert len(found.rows) == found.counts["out"] and sum(found.counts["reasons"].values()) == len(found.rejects), (
+            told
+        )
+        allowed = {
+            "out.jsonl",
+            "out.manifest.json",
+            "out_images",
+            ".out.jsonl.images",
+            *(["out.rejects.jsonl"] if found.rejects else []),
+        }
         if "source.remote" in found.counts["reasons"]:  # hosts that did not answer may answer another time
             allowed.add(".out.jsonl.work")
         assert manifest_path(folder / "out.jsonl").exists()
@@ -132,7 +144,9 @@ def check_account(case: Case, found: Outcome, folder: Path) -> None:
         allowed = {"out.rejects.jsonl", "out_images"}
     assert {path.name for path in folder.iterdir()} <= allowed, told
     assert not [path for path in folder.rglob("*") if path.name.endswith((".tmp", ".part", ".arriving"))], told
-    assert not [one for one in found.rejects if "the rest of this part cannot be read" in one["message"]], f"a format raised; {told}"
+    assert not [one for one in found.rejects if "the rest of this part cannot be read" in one["message"]], (
+        f"a format raised; {told}"
+    )
     assert not Path("UNPICKLED").exists(), told
 
 
@@ -161,11 +175,16 @@ def baseline(kit: Kit, folder: Path) -> dict[str, tuple[str, str]]:
         case = Case(kit, "whole", lambda kit, folder: (kit.write(folder, good_rows()), MARKED))
         found = outcome(case, case.build(kit, place / "source")[0], place / "out")
         rows = by_mark(found.rows, place / "out")
-        assert all(len(rows.get(mark, [])) == 1 for mark in MARKED) and not found.rejects, f"the undamaged source of {kit.name} is not good: {found.told()}"
+        assert all(len(rows.get(mark, [])) == 1 for mark in MARKED) and not found.rejects, (
+            f"the undamaged source of {kit.name} is not good: {found.told()}"
+        )
         _baselines[kit.name] = {mark: rows[mark][0] for mark in MARKED}
     return _baselines[kit.name]
 
 
 def listing(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)).encode("utf-8", "backslashreplace").decode() for base, folders, files in os.walk(folder) for path in (Path(base) / name for name in folders + files))
-
+    return sorted(
+        str(path.relative_to(folder)).encode("utf-8", "backslashreplace").decode()
+        for base, folders, files in os.walk(folder)
+        for path in (Path(base) / name for name in folders + files)
+    )

@@ -11,20 +11,20 @@ from typing import Any
 from hostile import damage, harness
 from hostile.kit import Case, Kit
 from hostile.kits import KITS
-from sft import models
-from sft.checks import Context
+from sft.datasets import curate
+from sft.datasets.index import Keys
+from sft.datasets.mix import Source
+from sft.datasets.stats import gather
 from sft.errors import SftError
+from sft.models import versions
 from sft.reasons import REASONS
-from sft.sets import verbs
-from sft.sets.index import Keys
-from sft.sets.mix import Source
-from sft.shards import Runner
-from sft.stats import gather
-from sft.validate import validate
+from sft.runtime.runner import Runner
+from sft.validate.context import Context
+from sft.validate.file import validate
 
 HUB: Kit = KITS[0]
 ONE = Runner(workers=1)
-VERSION = models.get(models.DEFAULT_MODEL)
+VERSION = versions.get(versions.DEFAULT_MODEL)
 
 
 def cases() -> Iterator[Case]:
@@ -37,11 +37,13 @@ def cases() -> Iterator[Case]:
 def run_validate(path: Path, out: Path, kept: set[str], *, deep: bool) -> None:
     report = validate(path, Context(path.parent, VERSION, decode=deep))
     assert {problem.code for problem in report.problems} <= REASONS.keys()
-    assert 0 <= report.good <= report.rows and report.good >= len(kept), f"{report.good} good of {report.rows}, expected {len(kept)}: {report.problems[:5]}"
+    assert 0 <= report.good <= report.rows and report.good >= len(kept), (
+        f"{report.good} good of {report.rows}, expected {len(kept)}: {report.problems[:5]}"
+    )
     assert all(problem.message and problem.line >= 0 for problem in report.problems)
 
 
-def account(outcome: verbs.Outcome, folder: Path, kept: set[str]) -> None:
+def account(outcome: curate.Outcome, folder: Path, kept: set[str]) -> None:
     """in = out + rejected, known codes, and the good rows are there."""
     counts = outcome.manifest["counts"]
     assert counts["in"] == counts["out"] + counts["rejected"] and counts["reasons"].keys() <= REASONS.keys(), counts
@@ -61,20 +63,22 @@ def found_in(rows: list[dict[str, Any]]) -> set[str]:
 
 
 def run_split(path: Path, out: Path, kept: set[str]) -> None:
-    account(verbs.split(path, out, parts=[("test", 1)], keys=Keys(strata=("task", "script")), runner=ONE), out, kept)
+    account(
+        curate.split_set(path, out, parts=[("test", 1)], keys=Keys(strata=("task", "script")), runner=ONE), out, kept
+    )
 
 
 def run_dedupe(path: Path, out: Path, kept: set[str], *, near: bool) -> None:
-    account(verbs.dedupe(path, out / "clean.jsonl", near=near, runner=ONE), out, kept)
+    account(curate.dedupe_set(path, out / "clean.jsonl", near=near, runner=ONE), out, kept)
 
 
 def run_mix(path: Path, out: Path, kept: set[str]) -> None:
-    outcome = verbs.mix([Source("all")], [path], out / "mixed.jsonl", runner=ONE)
+    outcome = curate.mix_sets([Source("all")], [path], out / "mixed.jsonl", runner=ONE)
     assert kept <= found_in(harness.read_lines(out / "mixed.jsonl")), outcome.manifest["counts"]
 
 
 def run_stats(path: Path, out: Path, kept: set[str]) -> None:
-    from sft.pages.data import write_stats
+    from sft.report.dataset_pages import write_stats
 
     found = gather(path, VERSION, pick=20)
     assert found.rows >= len(kept)
@@ -97,13 +101,16 @@ def check(case: Case, verb: str, folder: Path) -> None:
     source, kept = case.build(case.kit, folder)
     out = folder / "out"
     out.mkdir()
-    good = set(kept) - ({"alpha"} if "byte order mark" in case.name else set())  # the trainer dies of the mark: `sft validate --fix`
+    good = set(kept) - (
+        {"alpha"} if "byte order mark" in case.name else set()
+    )  # the trainer dies of the mark: `sft validate --fix`
     with harness.time_limit(harness.SECONDS):
         try:
             VERBS[verb](source, out, good)
         except SftError as error:
-            few = "to hold out of" in error.message or "no group fits" in error.message  # a file of one good row, or of one image, cannot be split
+            few = (
+                "to hold out of" in error.message or "no group fits" in error.message
+            )  # a file of one good row, or of one image, cannot be split
             assert error.message and (not good or few), f"{verb}: {error}, but {sorted(good)} are good"
     left = [path.name for path in out.iterdir() if path.name.endswith((".tmp", ".work"))]
     assert not left, left
-

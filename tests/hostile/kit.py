@@ -24,7 +24,9 @@ Content = bytes | Callable[[Path], object]  # of a file, or something that puts 
 
 @dataclass(frozen=True)
 class Row:
-    """One record. `body`: its bytes, where they are not the kit's own; `picture` None: a good image; `name`: what it says of its image."""
+    """One record. `body`: its bytes, where they are not the kit's own; `picture` None: a good image; `name`: what it
+    says of its image.
+    """
 
     mark: str
     body: bytes | None = None
@@ -42,7 +44,9 @@ def png(mark: str, side: int = SIDE) -> bytes:
     import io
 
     stream = io.BytesIO()
-    Image.frombytes("L", (side, side), random.Random(mark).randbytes(side * side // 64) * 64).save(stream, "PNG", compress_level=1)
+    Image.frombytes("L", (side, side), random.Random(mark).randbytes(side * side // 64) * 64).save(
+        stream, "PNG", compress_level=1
+    )
     return stream.getvalue()
 
 
@@ -103,7 +107,9 @@ class Kit:
             put(folder / name, content)
         for index, row in enumerate(rows):
             picture = PNG.get(row.mark, PNG["victim"]) if row.picture is None else row.picture
-            mark = "victim" if row.body is not None and self.names_image and row.mark.startswith("victim") else row.mark  # as its body says
+            mark = (
+                "victim" if row.body is not None and self.names_image and row.mark.startswith("victim") else row.mark
+            )  # as its body says
             path = folder / self.image.format(mark=mark, index=index)
             if not os.path.lexists(path):
                 put(path, picture)
@@ -124,7 +130,9 @@ class Kit:
 
 @dataclass(frozen=True)
 class Case:
-    """One broken source. `build` puts it into an empty folder; returns what is converted, and the marks of the rows that must come out."""
+    """One broken source. `build` puts it into an empty folder; returns what is converted, and the marks of the rows
+    that must come out.
+    """
 
     kit: Kit
     name: str

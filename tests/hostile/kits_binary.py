@@ -1,4 +1,6 @@
-"""Sources that are no text: Parquet, Arrow, LMDB. A record is what a row holds: its label and the bytes of its image."""
+"""Sources that are no text: Parquet, Arrow, LMDB. A record is what a row holds: its label and the bytes of
+its image.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,13 @@ def picture_of(row: Row) -> bytes:
 
 
 def label_of(row: Row) -> bytes:
-    return row.mark.encode() if row.body is None and row.label is None else (row.label or "").encode() if row.body is None else row.body
+    return (
+        row.mark.encode()
+        if row.body is None and row.label is None
+        else (row.label or "").encode()
+        if row.body is None
+        else row.body
+    )
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,13 @@ class Parquet(Kit):
             return {"image": images, "text": labels}
         cells = [[[{"tokens": list(label), "bbox": [1.0, 2.0, 30.0, 12.0]}]] for label in labels]
         html = [["<tr>", "<td>", "</td>", "</tr>"]] * len(rows)
-        return {"image": images, "otsl": [["fcel", "nl"]] * len(rows), "cells": cells, "html": html, "filename": ["a.png"] * len(rows)}
+        return {
+            "image": images,
+            "otsl": [["fcel", "nl"]] * len(rows),
+            "cells": cells,
+            "html": html,
+            "filename": ["a.png"] * len(rows),
+        }
 
 
 @dataclass(frozen=True)

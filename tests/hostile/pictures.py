@@ -37,10 +37,18 @@ def chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
-def png_of(width: int, height: int, *, bits: int = 8, colour: int = 0, before: bytes = b"", pixels: bytes = b"") -> bytes:
+def png_of(
+    width: int, height: int, *, bits: int = 8, colour: int = 0, before: bytes = b"", pixels: bytes = b""
+) -> bytes:
     """A PNG whose header says what it likes."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + before + chunk(b"IDAT", pixels or zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + header
+        + before
+        + chunk(b"IDAT", pixels or zlib.compress(bytes(100)))
+        + chunk(b"IEND", b"")
+    )
 
 
 def squeezed(size: int) -> bytes:
@@ -93,8 +101,24 @@ def exif(orientation: int) -> bytes:
 
 def large_tiff() -> bytes:
     """Little-endian, one strip, said to be 60,000 x 60,000."""
-    tags = [(256, 4, 60_000), (257, 4, 60_000), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1), (278, 4, 60_000), (279, 4, 4_000_000_000)]
-    return b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags) + bytes(4)
+    tags = [
+        (256, 4, 60_000),
+        (257, 4, 60_000),
+        (258, 3, 8),
+        (259, 3, 1),
+        (262, 3, 1),
+        (273, 4, 8),
+        (277, 3, 1),
+        (278, 4, 60_000),
+        (279, 4, 4_000_000_000),
+    ]
+    return (
+        b"II*\0"
+        + struct.pack("<I", 8)
+        + struct.pack("<H", len(tags))
+        + b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+        + bytes(4)
+    )
 
 
 OTHERS: dict[str, Callable[[], bytes]] = {
@@ -102,7 +126,9 @@ OTHERS: dict[str, Callable[[], bytes]] = {
     "tar": tarred,
     "gzip": lambda: gzip.compress(png("alpha"), mtime=0),
     "pickle": pickled,
-    "npy": lambda: b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".ljust(127) + b"\n" + pickled(),
+    "npy": lambda: (
+        b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".ljust(127) + b"\n" + pickled()
+    ),
     "pdf": lambda: b"%PDF-1.7\n1 0 obj<</Type/Catalog/OpenAction<</S/Launch/F(cmd)>>>>endobj\n%%EOF",
     "elf": lambda: b"\x7fELF\x02\x01\x01" + bytes(200),
     "html": lambda: b"<!DOCTYPE html><html><body>404 Not Found</body></html>",
@@ -140,7 +166,9 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "tiff of 60,000 x 60,000": lambda: large_tiff(),
 }
 NOT_READ: dict[str, Callable[[], bytes]] = {
-    "svg": lambda: b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/><script>alert(1)</script></svg>',
+    "svg": lambda: (
+        b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/><script>alert(1)</script></svg>'
+    ),
     "postscript": lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n(%pipe%id) (r) file\nshowpage\n%%EOF\n",
     "ico": lambda: saved("RGB", (32, 32), "ICO"),
     "xbm": lambda: b"#define a_width 8\n#define a_height 8\nstatic char a_bits[] = {0x00};\n",

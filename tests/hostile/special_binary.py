@@ -22,7 +22,12 @@ def flip(kit: Kit, folder: Path, seed: int) -> Built:
 
     def change(content: bytes) -> bytes:
         draw, found = random.Random(seed), bytearray(content)
-        low, high = [(0, len(found)), (0, 64), (max(0, len(found) - 400), len(found)), (len(found) // 3, 2 * len(found) // 3)][seed % 4]
+        low, high = [
+            (0, len(found)),
+            (0, 64),
+            (max(0, len(found) - 400), len(found)),
+            (len(found) // 3, 2 * len(found) // 3),
+        ][seed % 4]
         for _ in range(1 + seed % 3):
             place = draw.randrange(low, high)
             found[place] = draw.choice([0, 255, draw.randrange(256), found[place] ^ 1 << draw.randrange(8)])
@@ -54,11 +59,17 @@ def columns() -> dict[str, Callable[[], Any]]:
         "structs": lambda: pa.array([{"bytes": "a", "path": 1, "more": [1]}] * 6),
         "nested": lambda: pa.array([deep] * 6),
         "bytes": lambda: pa.array([b"\xff\xfe", b"", b"\0" * 50, None, pictures.pickled(), pictures.zipped()]),
-        "texts that are none": lambda: pa.Array.from_buffers(pa.string(), 6, pa.array([b"\xff\xfe" * n for n in range(6)]).buffers()),
+        "texts that are none": lambda: pa.Array.from_buffers(
+            pa.string(), 6, pa.array([b"\xff\xfe" * n for n in range(6)]).buffers()
+        ),
         "a dictionary": lambda: pa.array(["a", "b"] * 3).dictionary_encode(),
         "maps": lambda: pa.array([[("a", 1)]] * 6, pa.map_(pa.string(), pa.int64())),
-        "decimals": lambda: pa.array([1, 2, 3, 4, 5, 6], pa.decimal256(70, 3)) if hasattr(pa, "decimal256") else pa.nulls(6),
-        "names of files": lambda: pa.array(["../../../etc/passwd", "/etc/passwd", "http://127.0.0.1/a.png", "file:///etc/passwd", "a\0b", ""]),
+        "decimals": lambda: (
+            pa.array([1, 2, 3, 4, 5, 6], pa.decimal256(70, 3)) if hasattr(pa, "decimal256") else pa.nulls(6)
+        ),
+        "names of files": lambda: pa.array(
+            ["../../../etc/passwd", "/etc/passwd", "http://127.0.0.1/a.png", "file:///etc/passwd", "a\0b", ""]
+        ),
         "long texts": lambda: pa.array(["x" * 200_000] * 6),
     }
 
@@ -86,7 +97,14 @@ def layout(kit: Parquet, folder: Path, what: str) -> Built:
         return stored(kit, folder, {name: column[:0] for name, column in good.items()})
     if what == "a bomb":
         image = {"bytes": png("alpha") + bytes(210 << 20), "path": None}
-        return stored(kit, folder, {name: column[:1] for name, column in good.items()} | {"image": [image]}, compression="zstd", use_dictionary=False, write_statistics=False)
+        return stored(
+            kit,
+            folder,
+            {name: column[:1] for name, column in good.items()} | {"image": [image]},
+            compression="zstd",
+            use_dictionary=False,
+            write_statistics=False,
+        )
     if what == "many columns":
         return *stored(kit, folder, good | {f"c{number}": [None] * 6 for number in range(300)})[:1], MARKS
     if what == "many row groups":
@@ -94,11 +112,26 @@ def layout(kit: Parquet, folder: Path, what: str) -> Built:
     if what == "a column twice":
         table = pa.table(good)
         return stored(kit, folder, table.append_column("image", table.column(0)))
-    notes = {"a note of nonsense": b"{", "a deep note": b"[" * values.DEEP, "a note of nulls": b'{"info": {"features": null}}', "a long note": b'"' + b"x" * 1_000_000 + b'"'}
+    notes = {
+        "a note of nonsense": b"{",
+        "a deep note": b"[" * values.DEEP,
+        "a note of nulls": b'{"info": {"features": null}}',
+        "a long note": b'"' + b"x" * 1_000_000 + b'"',
+    }
     return *stored(kit, folder, pa.table(good).replace_schema_metadata({b"huggingface": notes[what]}))[:1], MARKS
 
 
-LAYOUTS = ["no rows", "a bomb", "many columns", "many row groups", "a column twice", "a note of nonsense", "a deep note", "a note of nulls", "a long note"]
+LAYOUTS = [
+    "no rows",
+    "a bomb",
+    "many columns",
+    "many row groups",
+    "a column twice",
+    "a note of nonsense",
+    "a deep note",
+    "a note of nulls",
+    "a long note",
+]
 
 
 def arrow(kit: Parquet, folder: Path, share: float, seed: int) -> Built:
@@ -123,17 +156,37 @@ def states(kit: Parquet, folder: Path, state: bytes) -> Built:
     return folder, ()
 
 
-STATES = [b"", b"{", b"[]", b"null", b"[" * values.DEEP, b'{"_data_files": null}', b'{"_data_files": [{"filename": "../../../../etc/passwd"}]}', b'{"_data_files": [{"filename": "/etc/passwd"}]}',
+STATES = [
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b"[" * values.DEEP,
+    b'{"_data_files": null}',
+    b'{"_data_files": [{"filename": "../../../../etc/passwd"}]}',
+    b'{"_data_files": [{"filename": "/etc/passwd"}]}',
     b'{"_data_files": [{"filename": "data.arrow\\u0000"}]}',
-          b'{"_data_files": [' + b'{"filename": "data.arrow"},' * 500 + b"{}]}", b'{"_data_files": [{"filename": 1}]}', b"\xff\xfe"]  # fmt: skip
+    b'{"_data_files": [' + b'{"filename": "data.arrow"},' * 500 + b"{}]}",
+    b'{"_data_files": [{"filename": 1}]}',
+    b"\xff\xfe",
+]
 KEYS: dict[str, dict[bytes, bytes | None]] = {
-    "no count": {b"num-samples": None}, "count of nonsense": {b"num-samples": b"\xff\xfe"}, "count below": {b"num-samples": b"-5"}, "count of many digits": {b"num-samples": b"9" * 300},
+    "no count": {b"num-samples": None},
+    "count of nonsense": {b"num-samples": b"\xff\xfe"},
+    "count below": {b"num-samples": b"-5"},
+    "count of many digits": {b"num-samples": b"9" * 300},
     "count too large": {b"num-samples": b"1000000000000"},
-    "count in other digits": {b"num-samples": "٣".encode()}, "pickled count": {b"num-samples": pictures.pickled()}, "no label": {b"label-000000003": None}, "no image": {b"image-000000003": None},
+    "count in other digits": {b"num-samples": "٣".encode()},
+    "pickled count": {b"num-samples": pictures.pickled()},
+    "no label": {b"label-000000003": None},
+    "no image": {b"image-000000003": None},
     "pickled label": {b"label-000000003": pictures.pickled()},
-    "label of bytes": {b"label-000000003": b"\xff\xfe\0"}, "long label": {b"label-000000003": b"x" * 2_000_000}, "empty image": {b"image-000000003": b""}, "long key": {b"x" * 500: b"y"},
+    "label of bytes": {b"label-000000003": b"\xff\xfe\0"},
+    "long label": {b"label-000000003": b"x" * 2_000_000},
+    "empty image": {b"image-000000003": b""},
+    "long key": {b"x" * 500: b"y"},
     "pickles": {b"a-%d" % number: pictures.pickled() for number in range(50)},
-}  # fmt: skip
+}
 
 
 def keyed(kit: Lmdb, folder: Path, changes: dict[bytes, bytes | None]) -> Built:
@@ -144,20 +197,33 @@ def keyed(kit: Lmdb, folder: Path, changes: dict[bytes, bytes | None]) -> Built:
         found.pop(key, None)
         if value is not None:
             found[key] = value
-    touched = MARKS if b"num-samples" in changes else [MARKS[VICTIM]] if any(b"-000000003" in key for key in changes) else []
+    touched = (
+        MARKS if b"num-samples" in changes else [MARKS[VICTIM]] if any(b"-000000003" in key for key in changes) else []
+    )
     kept = [mark for mark in MARKS if mark not in touched]
     return kit.store(folder, found), MARKS if changes.get(b"num-samples") == b"1000000000000" else kept
 
 
 def wrong_labels(kit: Kit) -> list[Row]:
-    return [Row(f"victim{number}", body=body) for number, body in enumerate([b"\xff\xfe", b"a\0b", b"", b" ", pictures.pickled(), b"[" * 50_000, b"\x80\x04.", bytes(5000)])]
+    return [
+        Row(f"victim{number}", body=body)
+        for number, body in enumerate(
+            [b"\xff\xfe", b"a\0b", b"", b" ", pictures.pickled(), b"[" * 50_000, b"\x80\x04.", bytes(5000)]
+        )
+    ]
 
 
 def cases() -> Iterator[Case]:
     for kit in kits_binary.BINARY:
         for name, (change, _) in FILES.items():
             if not any(word in name for word in TEXTUAL):
-                yield Case(kit, f"file: {name}", partial(main_file, change=change, kept="none"), small=name in LARGE, reads_secret="passwd" in name)
+                yield Case(
+                    kit,
+                    f"file: {name}",
+                    partial(main_file, change=change, kept="none"),
+                    small=name in LARGE,
+                    reads_secret="passwd" in name,
+                )
         for seed in range(FLIPS):
             yield Case(kit, f"flipped {seed}", partial(flip, seed=seed))
         for percent in (1, 10, 40, 60, 90, 99):

@@ -1,0 +1,265 @@
+"""`sft split`, `sft mix`, `sft dedupe`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from sft import ui
+from sft.cli.options import json_option, print_json
+from sft.errors import UsageError
+from sft.runtime import Runner
+
+seed_option = click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same bytes.")
+workers_option = click.option(
+    "--workers", type=click.IntRange(min=0), default=0, metavar="N", help="Processes [default: one per core]."
+)
+runner_option = click.option(
+    "--runner", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where the shards run."
+)
+address_option = click.option(
+    "--address", default="", metavar="HOST:PORT", help="Of a Ray cluster; started here where it is left out."
+)
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Folder for train.jsonl, test.jsonl and val.jsonl.",
+)
+@click.option(
+    "--test", type=float, default=0.05, show_default=True, help="Rows to hold out: a share, or a number from 1 on."
+)
+@click.option("--val", type=float, default=0.0, show_default=True, help="Rows for a second held-out part.")
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    default=("meta.group",),
+    show_default=True,
+    metavar="KEY",
+    help="Rows with the same value stay together, such as one document.",
+)
+@click.option(
+    "--stratify",
+    "strata",
+    multiple=True,
+    default=("task",),
+    show_default=True,
+    metavar="KEY",
+    help="task, script, length, or a key of the rows: alike in all parts.",
+)
+@click.option("--near", is_flag=True, help="Keep images that look the same together, too; decodes every image.")
+@seed_option
+@workers_option
+@runner_option
+@address_option
+@json_option
+def split(
+    data: Path,
+    out: Path,
+    test: float,
+    val: float,
+    groups: tuple[str, ...],
+    strata: tuple[str, ...],
+    near: bool,
+    seed: int,
+    workers: int,
+    runner: str,
+    address: str,
+    as_json: bool,
+) -> None:
+    """Hold rows out, leak-free: rows that share an image or a document are never on both sides.
+
+    \b
+    Examples:
+      sft split all.jsonl -o mine                               5 % for test, the same mixture of tasks
+      sft split all.jsonl -o mine --test 500 --val 500 --stratify task --stratify script
+      sft split all.jsonl -o mine --group source.book
+    """
+    from sft.datasets import Keys
+    from sft.datasets import split_set as run
+
+    parts = [(name, size) for name, size in (("val", val), ("test", test)) if size]
+    if any(size < 0 or (size >= 1 and size != int(size)) for _, size in parts) or not parts:
+        raise UsageError(
+            "--test and --val take a share between 0 and 1, or a whole number of rows", hint="--test 0.05 or --test 200"
+        )
+    context = click.get_current_context()
+    given = [
+        key
+        for name, keys in (("groups", groups), ("strata", strata))
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+        for key in keys
+    ]
+    with ui.Follow(f"reading {data.name}", _size(data), unit=" bytes") as bar:
+        outcome = run(
+            data,
+            out,
+            parts=parts,
+            keys=Keys(groups, strata, tuple(given)),
+            near=near,
+            seed=seed,
+            runner=_runner(workers, runner, address),
+            progress=bar.update,
+        )
+    _tell(outcome.manifest, outcome.fresh, out, as_json)
+    if not as_json:
+        names = outcome.manifest["parts"]
+        ui.table(
+            "",
+            ["stratum", *names],
+            [[name, *map(str, counts)] for name, counts in outcome.strata],
+        )
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, metavar="FILE[=WEIGHT]...")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The mixture.")
+@click.option(
+    "--replay",
+    "replays",
+    multiple=True,
+    metavar="FILE=SHARE",
+    help="Rows of other tasks, as a share of the output: against forgetting. Drawn evenly over their tasks.",
+)
+@click.option(
+    "--balance",
+    type=click.Choice(["weights", "sqrt", "equal"]),
+    default="weights",
+    show_default=True,
+    help="weight x rows, weight x root of rows (1/√N a row), or weight alone.",
+)
+@click.option("--rows", type=click.IntRange(min=1), help="Rows of the output [default: as many as the sources have].")
+@seed_option
+@workers_option
+@json_option
+def mix(
+    sources: tuple[str, ...],
+    out: Path,
+    replays: tuple[str, ...],
+    balance: str,
+    rows: int | None,
+    seed: int,
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Draw one training set out of several.
+
+    \b
+    Examples:
+      sft mix forms.jsonl notes.jsonl=3 -o train.jsonl          every row of notes three times as likely
+      sft mix bengali.jsonl --replay base-tasks.jsonl=0.2 -o train.jsonl
+      sft mix de.jsonl fi.jsonl sv.jsonl --balance sqrt -o train.jsonl
+    """
+    from sft.datasets import Source
+    from sft.datasets import mix_sets as run
+
+    given = [(*_weighed(text, 1.0), False) for text in sources] + [(*_weighed(text, None), True) for text in replays]
+    files = [Path(name) for name, _, _ in given]
+    with ui.Follow("reading", sum(_size(path) for path in files), unit=" bytes") as bar:
+        outcome = run(
+            [Source(*item) for item in given],
+            files,
+            out,
+            rows=rows,
+            balance=balance,
+            seed=seed,
+            runner=_runner(workers),
+            progress=bar.update,
+        )
+    _tell(outcome.manifest, outcome.fresh, out, as_json)
+    counts = outcome.manifest["counts"]
+    if not as_json:
+        columns = ["source", "in", "share", "out", "distinct", "left_out"]
+        ui.table(
+            "",
+            columns,
+            [[str(row[column]) for column in columns] for row in outcome.manifest["sources"]],
+        )
+        for row in outcome.manifest["sources"]:
+            if row["left_out"]:
+                ui.say(
+                    f"{row['left_out']} rows of {row['source']} are not drawn: its share is {row['share']:.1%} of"
+                    f" {counts['out']} rows; a larger --rows or weight draws more"
+                )
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The file without duplicates.")
+@click.option("--keep-first", is_flag=True, help="Of one image with two answers, keep the first [default: none].")
+@click.option(
+    "--near", is_flag=True, help="Take out images that look the same and say the same, too; decodes every image."
+)
+@workers_option
+@runner_option
+@address_option
+@json_option
+def dedupe(
+    data: Path, out: Path, keep_first: bool, near: bool, workers: int, runner: str, address: str, as_json: bool
+) -> None:
+    """Take out rows that repeat others, and images that have two different answers.
+
+    \b
+    Example:
+      sft dedupe all.jsonl -o clean.jsonl
+    """
+    from sft.datasets import dedupe_set as run
+
+    with ui.Follow(f"reading {data.name}", _size(data), unit=" bytes") as bar:
+        outcome = run(
+            data, out, keep_first=keep_first, near=near, runner=_runner(workers, runner, address), progress=bar.update
+        )
+    _tell(outcome.manifest, outcome.fresh, out, as_json)
+
+
+def _runner(workers: int, kind: str = "local", address: str = "") -> Runner:
+    return Runner("ray" if kind == "ray" else "local", workers, address)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 1
+
+
+def _weighed(text: str, default: float | None) -> tuple[str, float]:
+    """FILE=WEIGHT; a name that holds an equals sign itself is a file as it stands."""
+    name, mark, number = text.rpartition("=")
+    if not mark or Path(text).is_file():
+        if default is None:
+            raise UsageError(f"{text!r} has no share", hint=f"--replay {text}=0.2")
+        return text, default
+    try:
+        weight = float(number)
+    except ValueError:
+        weight = -1.0
+    if not 0 < weight < float("inf"):
+        raise UsageError(
+            f"{number!r} is no weight", where=text, hint="FILE=WEIGHT with a number above 0, such as notes.jsonl=3"
+        )
+    return name, weight
+
+
+def _tell(found: dict[str, Any], fresh: bool, out: Path, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    if not fresh:
+        ui.say(f"{out}: all there already, nothing to do")
+    counts = found["counts"]
+    for reason, count in counts["reasons"].items():
+        ui.say(f"rejected: {count} x {reason}")
+    files = ", ".join(f"{name} {count}" for name, count in counts["files"].items())
+    more = f"; {counts['left_out']} left out, {counts['repeated']} repeated" if "left_out" in counts else ""
+    ui.out.print(
+        f"{counts['in']} rows in; out: {files}; {counts['rejected']} rejected{more}",
+        markup=False,
+    )

@@ -1,0 +1,114 @@
+"""`sft synth`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from sft import models, ui
+from sft.cli.options import json_option, model_option, print_json
+
+TASKS = {
+    "text": "text",
+    "paragraph": "paragraph",
+    "paragraphs": "paragraph",
+    "table": "table",
+    "tables": "table",
+    "formula": "formula",
+    "formulas": "formula",
+    "chart": "chart",
+    "charts": "chart",
+}
+
+
+@click.command()
+@click.argument("task", type=click.Choice(list(TASKS)), metavar="TASK")
+@click.option("-n", "--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many samples.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="OUT.jsonl",
+    help="The rows; images go to OUT_images/ beside it.",
+)
+@click.option(
+    "--font",
+    "fonts",
+    multiple=True,
+    metavar="F.ttf",
+    help="A font file, bengali, or a DejaVu name; more than once for several [default: DejaVu].",
+)
+@click.option(
+    "--texts",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What to draw: one text a line, or JSONL. For formula: LaTeX.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed draws the same bytes.")
+@click.option(
+    "--degrade",
+    type=click.Choice(["none", "light", "medium", "strong"]),
+    default="light",
+    show_default=True,
+    help="Blur, noise, skew, JPEG, shadows, low resolution, uneven light.",
+)
+@click.option("--latex", is_flag=True, help="Draw formulas with the LaTeX that is installed (latex and dvipng).")
+@click.option(
+    "--workers", type=click.IntRange(min=0), default=0, show_default="all cores", metavar="N", help="Processes."
+)
+@model_option
+@json_option
+def synth(
+    task: str,
+    count: int,
+    out: Path,
+    fonts: tuple[str, ...],
+    texts: Path | None,
+    seed: int,
+    degrade: str,
+    latex: bool,
+    workers: int,
+    model_name: str,
+    as_json: bool,
+) -> None:
+    """Draw N samples with known truth. TASK: text, paragraph, table, formula or chart.
+
+    A run that was cut off goes on where it stopped, with the same bytes.
+
+    \b
+    Examples:
+      sft synth table -n 1000 -o tables.jsonl
+      sft synth text -n 500 -o hindi.jsonl --font NotoSansDevanagari-Regular.ttf --texts lines.txt --degrade medium
+    """
+    from sft.synth import SynthRequest, manifest_path
+    from sft.synth import synth as draw
+
+    order = SynthRequest(
+        TASKS[task],
+        count,
+        fonts,
+        texts,
+        seed,
+        degrade,
+        models.get(model_name).name,
+        latex,
+        workers,
+    )
+    started = time.monotonic()
+    with ui.Follow(f"drawing {TASKS[task]}", count) as bar:
+        manifest = draw(order, out, on_progress=bar.update)
+    counts = manifest["counts"]
+    reasons = "".join(f", {code} x {number}" for code, number in counts["reasons"].items())
+    ui.say(
+        f"{counts['in']} asked for = {counts['out']} drawn + {counts['rejected']} rejected{reasons};"
+        f" {count / max(time.monotonic() - started, 0.001):.0f} a second; {manifest_path(out)}"
+    )
+    if skipped := manifest.get("texts", {}).get("skipped"):
+        ui.say("texts left out: " + ", ".join(f"{code} x {number}" for code, number in skipped.items()))
+    if as_json:
+        print_json(manifest)
+    else:
+        click.echo(out)

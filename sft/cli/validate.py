@@ -1,0 +1,242 @@
+"""`sft validate`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sft import models, ui
+from sft.cli.options import json_option, list_problems, model_option, print_json
+from sft.datasets import locate
+from sft.errors import EXIT_PROBLEMS, UsageError
+from sft.models import Budget, pixel_limits
+from sft.reasons import REASONS
+from sft.runtime import Runner
+from sft.validate import Context
+
+if TYPE_CHECKING:
+    from sft.validate import Entries, Rejects, Report
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("files", nargs=-1, type=PATH)
+@model_option
+@click.option(
+    "--base", type=PATH, metavar="DIR", help="A model directory: sample lengths are checked with its tokenizer."
+)
+@click.option(
+    "--max-seq-len", type=int, default=16384, show_default=True, help="Longest sample in tokens; needs --base."
+)
+@click.option(
+    "--deep/--no-deep",
+    default=False,
+    show_default=True,
+    help="Decode every pixel of every image, and compare images by how they look.",
+)
+@click.option("--no-images", is_flag=True, help="Open no image file at all.")
+@click.option(
+    "--against",
+    type=PATH,
+    multiple=True,
+    metavar="FILE",
+    help="A test set: none of its images may be in FILES. Can be given again.",
+)
+@click.option("--rejects", type=PATH, metavar="FILE", help="Write every row with an error there, with its reasons.")
+@click.option("--workers", type=click.IntRange(0), default=0, metavar="N", help="Processes [default: one per core].")
+@click.option(
+    "--runner", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where the work is done."
+)
+@click.option("--address", default="", metavar="ADDRESS", help="Of a Ray cluster [default: one is started here].")
+@click.option(
+    "--fix", is_flag=True, help="Mend what can be mended without guessing: BOM, blank lines, CRLF, key order."
+)
+@click.option("-o", "--out", type=PATH, help="With --fix: write here instead of in place.")
+@click.option("--limit", type=int, default=20, show_default=True, help="Findings to print.")
+@click.option("--codes", is_flag=True, help="List all reason codes and end.")
+@json_option
+def validate(
+    files: tuple[Path, ...],
+    model_name: str,
+    base: Path | None,
+    max_seq_len: int,
+    deep: bool,
+    no_images: bool,
+    against: tuple[Path, ...],
+    rejects: Path | None,
+    workers: int,
+    runner: str,
+    address: str,
+    fix: bool,
+    out: Path | None,
+    limit: int,
+    codes: bool,
+    as_json: bool,
+) -> None:
+    """Check JSONL files row by row, and each as a set. Exit code 0: fit to train; 1: errors were found.
+
+    Of every image the first and the last bytes are read, which finds files that are missing, cut off, too thin or too
+    large; with --deep every pixel. FILE may also be the name of a data set or its folder.
+
+    \b
+    Examples:
+      sft validate train.jsonl test.jsonl
+      sft validate train.jsonl --against test.jsonl --rejects bad.jsonl
+      sft validate windows.jsonl --fix -o clean.jsonl
+    """
+    if codes:
+        ui.table(
+            "Reason codes",
+            ["code", "severity", "meaning"],
+            [[code, severity, text] for code, (severity, text) in REASONS.items()],
+        )
+        return
+    if not files:
+        raise click.UsageError("Missing argument 'FILES...'.")
+    _refuse(files, deep, no_images, rejects, fix, out)
+    paths = [_find(given) for given in files]
+    if fix:
+        paths = [_mend(path, out) for path in paths]
+    budget = Budget(base / "tokenizer.json", *pixel_limits(base), max_seq_len) if base else None
+    like = Context(
+        Path(),
+        models.get(model_name),
+        deep,
+        budget,
+        not no_images,
+        deep,
+    )
+    reports = _check(
+        paths,
+        like,
+        _runner(runner, workers, address),
+        [_find(given) for given in against],
+        rejects,
+    )
+    if as_json:
+        print_json([_as_dict(found) for found in reports])
+    else:
+        for found in reports:
+            _show(found, limit)
+    if any(found.errors for found in reports):
+        sys.exit(EXIT_PROBLEMS)
+
+
+def _refuse(
+    files: tuple[Path, ...], deep: bool, no_images: bool, rejects: Path | None, fix: bool, out: Path | None
+) -> None:
+    if out and (not fix or len(files) != 1):
+        raise UsageError("-o goes with --fix and one file", hint="`sft validate a.jsonl --fix -o b.jsonl`")
+    if deep and no_images:
+        raise UsageError("--deep and --no-images exclude each other")
+    if rejects and any(path.exists() and rejects.exists() and rejects.samefile(path) for path in files):
+        raise UsageError(
+            "the rejects would overwrite the file they come from", where=str(rejects), hint="give another --rejects"
+        )
+
+
+def _runner(kind: str, workers: int, address: str) -> Runner:
+    if address and kind != "ray":
+        raise UsageError("--address goes with --runner ray")
+    return Runner("ray" if kind == "ray" else "local", workers, address)
+
+
+def _find(given: Path) -> Path:
+    """A file, or what DATA= would take: the folder or the name of a data set."""
+    return given if given.is_file() else locate.find(str(given), say=ui.say).train
+
+
+def _mend(path: Path, out: Path | None) -> Path:
+    from sft.validate import fix
+
+    if out and out.resolve().parent != path.resolve().parent:
+        raise UsageError(
+            "image paths count from the folder of the file",
+            where=str(out),
+            hint=f"write the mended file beside the old one: {path.with_name(out.name)}",
+        )
+    mended = fix(path, out or path)
+    ui.say(
+        f"{out or path}: "
+        + (", ".join(f"{code} x {count}" for code, count in sorted(mended.items())) or "nothing to mend")
+    )
+    return out or path
+
+
+def _check(
+    paths: Sequence[Path], like: Context, runner: Runner, tests: Sequence[Path], rejects: Path | None
+) -> list[Report]:
+    from sft.validate import rejects_file, scan
+    from sft.validate import validate as check
+
+    known: list[Entries] = []
+    reports = []
+    with ExitStack() as stack:
+        writer: Rejects | None = (
+            stack.enter_context(rejects_file(rejects, name_files=len(paths) > 1)) if rejects else None
+        )
+        for path in tests:
+            with ui.Follow(f"reading {path.name}", max(path.stat().st_size, 1), unit=" bytes") as bar:
+                known.append(
+                    scan(
+                        path,
+                        _for(path, like),
+                        runner=runner,
+                        progress=bar.update,
+                    )
+                )
+        for path in paths:
+            size = path.stat().st_size if path.is_file() else 0
+            with ui.Follow(f"checking {path.name}", max(size, 1), unit=" bytes") as bar:
+                reports.append(
+                    check(path, _for(path, like), progress=bar.update, runner=runner, rejects=writer, against=known)
+                )
+    return reports
+
+
+def _for(path: Path, like: Context) -> Context:
+    """Relative image paths count from the folder of their file."""
+    return Context(
+        path.parent,
+        like.model,
+        like.decode,
+        like.budget,
+        like.look,
+        like.alike,
+    )
+
+
+def _as_dict(found: Report) -> dict[str, object]:
+    counts = [
+        {"severity": severity, "code": code, "count": count} for (severity, code), count in sorted(found.counts.items())
+    ]
+    return {
+        "path": str(found.path),
+        "rows": found.rows,
+        "good": found.good,
+        "bad": found.rows - found.good,
+        "errors": found.errors,
+        "warnings": found.warnings,
+        "counts": counts,
+        "problems": [asdict(problem) for problem in found.problems],
+    }
+
+
+def _show(found: Report, limit: int) -> None:
+    list_problems(found, limit)
+    if found.counts:
+        rows = [[code, severity, str(count)] for (severity, code), count in sorted(found.counts.items())]
+        ui.table("", ["reason", "severity", "count"], rows)
+    verdict = "fit to train" if not found.errors else "not fit to train"
+    ui.out.print(
+        f"{found.path}: {found.rows} rows = {found.good} good + {found.rows - found.good} bad; {found.warnings}"
+        f" warnings; {verdict}",
+        markup=False,
+    )

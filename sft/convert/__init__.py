@@ -1,0 +1,23 @@
+"""Labels and images become rows: every label is a sample or a reject with its reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sft.lazy import names_of
+
+if TYPE_CHECKING:
+    from sft.convert.driver import HUB_NAMES, NothingUsable, Result, convert, options_of, rejects_path
+    from sft.convert.worker import ConvertRequest
+else:
+    __getattr__ = names_of(__name__)
+
+__all__ = [
+    "HUB_NAMES",
+    "ConvertRequest",
+    "NothingUsable",
+    "Result",
+    "convert",
+    "options_of",
+    "rejects_path",
+]

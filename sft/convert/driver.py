@@ -1,0 +1,513 @@
+"""`sft convert`: any source format → OUT.jsonl, with every row of the source accounted for.
+
+    train.jsonl            the samples, in the order of the source
+    train.rejects.jsonl    {"where": "labels.txt:7", "code": "image.missing", "message": …, "raw": …}; absent where
+    there are none train.manifest.json    inputs, options, counts, hashes (`sft.files.manifest`); written last
+    train_images/          images that could not stay where they were (`sft.convert.image_store`) .train.jsonl.images
+    the images that were looked at (`sft.files.snapshot`): the same command notices when one has changed
+    .train.jsonl.work/     finished pieces of an unfinished run (`sft.files.staging`); removed at the end
+
+The units of the source are listed in order, converted by `sft.runtime.parallel` on any number of cores or machines, and
+joined in
+order: the result is the same byte for byte, with however many workers, and whether or not the command was killed on its
+way and given again.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sft import formats, models
+from sft.convert.worker import ConvertRequest, Piece, Tally, convert_unit, forget, read_tally
+from sft.errors import EngineError, ProblemsFound, UsageError
+from sft.files import Unit, atomic, manifest, open_input, snapshot, staging, write_json
+from sft.formats import Format, Options
+from sft.runtime import Runner, parallel
+
+SHOWN = 8  # names that a warning holds
+
+
+def files_of(unit: Unit) -> Iterable[Path]:
+    """The label files of a unit."""
+    if isinstance(unit.payload, tuple) and unit.payload and all(isinstance(path, Path) for path in unit.payload):
+        return unit.payload
+    return (unit.path,)
+
+
+def not_read(read: Collection[Path], aside: Collection[Path]) -> list[str]:
+    """Names of files of the same kind (by their last suffix) in the folders of those that were read, except `aside`."""
+    kinds = {(path.parent, path.suffix.lower()) for path in read if path.suffix}
+    known = {*read, *aside}
+    found = []
+    for folder, suffix in kinds:
+        with os.scandir(folder) as entries:
+            found += [
+                entry.name
+                for entry in entries
+                if entry.name.lower().endswith(suffix)
+                and not entry.name.startswith(".")
+                and folder / entry.name not in known
+                and os.path.isfile(entry.path)
+            ]
+    return sorted(found)
+
+
+def warning(names: list[str]) -> str:
+    """Those names as a sentence; "" for none."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return (
+        f"also here, not read: {', '.join(names[:SHOWN])}{more}; name such a file itself to convert it" if names else ""
+    )
+
+
+HUB_NAMES = ("hf",)  # formats whose source may be the name of a data set instead of a path
+ALIKE = {
+    "HTML tables": "table",
+    "OTSL tables": "table",
+    "formulas": "formula",
+}  # of `convert_unit.looks_like` → the task that reads it
+NOT_OURS = "README", "LICENSE"  # beginnings of names that hold no labels
+SPLITS_IN_FILES = (
+    "pubtabnet",
+    "otsl-parquet",
+)  # formats in which one file may hold several splits, or its name says which
+OnProgress = Callable[[int, int], None]  # units done, units in all
+
+
+class NothingUsable(ProblemsFound):
+    """Not one row came out. `account`: what the manifest would have said."""
+
+    def __init__(self, message: str, account: dict[str, Any], *, hint: str, where: str) -> None:
+        super().__init__(message, hint=hint, where=where)
+        self.account = account
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a source.
+
+    `manifest`: as written. `reused`: it was there already, complete, and nothing was done.
+    """
+
+    manifest: dict[str, Any]
+    reused: bool = False
+    resumed: bool = False  # pieces of an earlier, killed run were used
+    later: int = 0  # rejected rows whose image may be there another time; the same command tries them again
+    custom_prompts: int = 0
+    outputs: tuple[Path, ...] = field(default=())
+
+
+def rejects_path(out: Path) -> Path:
+    """Where the rejected rows of `out` are written."""
+    return out.with_name(f"{out.stem}.rejects.jsonl")
+
+
+def manifest_path(out: Path) -> Path:
+    """Where the account of `out` is written."""
+    return out.with_name(f"{out.stem}.manifest.json")
+
+
+def convert(
+    order: ConvertRequest,
+    runner: Runner,
+    *,
+    fresh: bool = False,
+    progress: OnProgress | None = None,
+    source_format: Format | None = None,
+) -> Result:
+    """Carry out an order; `fresh` forgets what earlier runs left, `source_format` is one that is not in the table.
+
+    Raises UsageError for what makes no sense, or would overwrite a file that no manifest speaks for, NothingUsable
+    where not one row came out (the rejects are written, OUT is left as it was), EngineError for a full disk or a killed
+    worker; the same call goes on from there.
+    """
+    known = source_format or formats.get(order.format)
+    order = _checked(order, known)
+    out = order.out
+    inputs = [
+        manifest.describe(path, out.parent, skip=_ours(out))
+        for path in (order.source, order.options.images)
+        if path is not None
+    ]
+    options = _options(order)
+    mark = manifest.fingerprint("convert", inputs, options)
+    if not fresh:
+        manifest.refuse_foreign(out, manifest_path(out), hint="give another -o, or --fresh to overwrite it")
+    with staging.Work(out, mark, fresh=fresh) as place:
+        if not fresh and not place.resumed and (found := _finished(out, mark)):
+            return Result(found, reused=True, outputs=_outputs(out, found))
+        _forget_failures(place)
+        read: dict[Path, None] = {}
+        units = _list_units(known, order, read)
+        inputs = _with_neighbours(inputs, order, read)
+
+        def pieces(missing: list[int]) -> Iterator[Piece]:
+            return (Piece(order, place.folder, index, _unpacked(units[index]), source_format) for index in missing)
+
+        tally = _run(
+            len(units),
+            pieces,
+            place,
+            runner,
+            progress or (lambda done, total: None),
+        )
+        return _assemble(
+            place,
+            len(units),
+            tally,
+            order,
+            (mark, inputs, options),
+        )
+
+
+def _checked(order: ConvertRequest, source_format: Format) -> ConvertRequest:
+    """The order with absolute paths; UsageError for what cannot be."""
+    if order.out.suffix != ".jsonl":
+        raise UsageError("the output must end in .jsonl", where=str(order.out), hint="the trainers read nothing else")
+    out = Path(os.path.abspath(order.out))
+    source = order.source
+    options = order.options
+    if source.exists() or order.format not in HUB_NAMES:
+        if not source.exists():
+            with open_input(source):  # raises, with the names beside it
+                pass
+        source = Path(os.path.abspath(source))
+        if source.is_file() and any(
+            path.exists() and path.samefile(source) for path in (out, rejects_path(out), manifest_path(out))
+        ):
+            raise UsageError("the output would overwrite its source", where=str(source), hint="give another -o")
+        out = _spelled_below(source, out)
+    if options.images is not None:
+        if not options.images.is_dir():
+            raise UsageError(
+                "no such folder",
+                where=str(options.images),
+                hint="--images names the folder that image paths count from",
+            )
+        options = replace(
+            options,
+            images=Path(os.path.abspath(options.images)),
+        )
+    if options.task is not None and options.task not in source_format.tasks:
+        known = ", ".join(task.value for task in source_format.tasks)
+        raise UsageError(
+            f"{order.format} holds no labels for the task {options.task.value}", hint=f"it can be: {known}"
+        )
+    if options.split and not source_format.splits:
+        raise UsageError(
+            f"--split {options.split}: the format {source_format.name} has no splits",
+            hint="name the file that you mean as SOURCE",
+        )
+    if options.split and source.is_file() and source_format.name not in SPLITS_IN_FILES:
+        raise UsageError(
+            f"--split {options.split} chooses among the files of a folder",
+            where=str(source),
+            hint="leave --split out, or give the folder",
+        )
+    version = models.get(order.model)
+    task = options.task or source_format.tasks[0]
+    if not order.prompt and task not in version.prompts:
+        raise UsageError(
+            f"{version.served_name} has no prompt for the task {task.value}",
+            hint="choose another --model, or give --prompt",
+        )
+    return replace(
+        order, source=source, out=out, options=replace(options, columns=dict(options.columns)), model=version.name
+    )
+
+
+def _spelled_below(source: Path, out: Path) -> Path:
+    """`out`, spelled as a path below the folder `source` where it is in it by way of a link: what is ours is known by
+    its path.
+    """
+    real = Path(os.path.realpath(source))
+    parent = Path(os.path.realpath(out.parent))
+    return (
+        source / parent.relative_to(real) / out.name
+        if source.is_dir() and (parent == real or real in parent.parents)
+        else out
+    )
+
+
+def _options(order: ConvertRequest) -> dict[str, Any]:
+    """Everything but the inputs that decides the output, as the manifest shows it."""
+    options = order.options
+    return {
+        "format": order.format,
+        "task": options.task.value if options.task else None,
+        "model": order.model,
+        "prompt": order.prompt,
+        "columns": dict(sorted(options.columns.items())),
+        "markup": options.markup,
+        "images": os.path.relpath(options.images, order.out.parent) if options.images else None,
+        "split": options.split,
+        "turn": options.turn,
+        "to": order.to,
+        "copy": order.copy,
+        "deep": order.deep,
+    }
+
+
+def _ours(out: Path) -> tuple[Path, ...]:
+    """What converting into the source's own folder adds to it."""
+    return (
+        out,
+        rejects_path(out),
+        manifest_path(out),
+        staging.folder_of(out),
+        out.with_name(f"{out.stem}_images"),
+        snapshot.list_path(out),
+    )
+
+
+def _finished(out: Path, mark: str) -> dict[str, Any] | None:
+    """The manifest of a conversion with nothing left to do: same inputs, outputs as they were written, no image that
+    changed.
+    """
+    found = manifest.finished(manifest_path(out), mark)
+    changed = snapshot.changed(snapshot.list_path(out), out.parent) if found else None
+    if changed:
+        snapshot.forget_changed(
+            out,
+            changed,
+            out.with_name(f"{out.stem}_images"),
+        )
+    return found if changed == [] else None
+
+
+def _with_neighbours(
+    inputs: list[dict[str, Any]], order: ConvertRequest, read: Mapping[Path, None]
+) -> list[dict[str, Any]]:
+    """The inputs as the manifest shows them; of a folder also its label files that were not read."""
+    if not order.source.is_dir() or order.options.split:
+        return inputs
+    names = [name for name in not_read(read, _ours(order.out)) if not name.startswith(NOT_OURS)]
+    return (
+        [
+            {**inputs[0], "not_read": names},
+            *inputs[1:],
+        ]
+        if names
+        else inputs
+    )
+
+
+def _list_units(source_format: Format, order: ConvertRequest, read: dict[Path, None]) -> list[bytes]:
+    """The units, packed: a million files are 16,000 units of 64 paths each, and paths pack well.
+
+    `read` gets their files.
+    """
+    ours = _ours(order.out)
+
+    def foreign(path: Path) -> bool:
+        return not any(path == own or own in path.parents for own in ours)
+
+    def cleaned() -> Iterator[Unit]:
+        inside = order.source in order.out.parents
+        for unit in source_format.units(order.source, order.options):
+            if inside and not foreign(unit.path):
+                continue
+            if inside and isinstance(unit.payload, tuple) and all(isinstance(path, Path) for path in unit.payload):
+                unit = replace(
+                    unit,
+                    payload=tuple(path for path in unit.payload if foreign(path)),
+                )
+                if not unit.payload:
+                    continue
+            read.update(dict.fromkeys(files_of(unit)))
+            yield unit
+
+    return [zlib.compress(pickle.dumps(unit), 1) for unit in cleaned()]
+
+
+def _unpacked(packed: bytes) -> Unit:
+    unit: Unit = pickle.loads(zlib.decompress(packed))  # noqa: S301  (packed by this very process)
+    return unit
+
+
+def _forget_failures(place: staging.Work) -> None:
+    """Images that could not be had in an earlier run are asked for again."""
+    forget()
+    for failure in place.path("fetched").glob("*.failed"):
+        failure.unlink(missing_ok=True)
+
+
+def _run(
+    count: int,
+    pieces: Callable[[list[int]], Iterator[Piece]],
+    place: staging.Work,
+    runner: Runner,
+    progress: OnProgress,
+) -> Tally:
+    """Convert what is not converted yet; returns the sum of all tallies."""
+    total = Tally()
+    missing = []
+    for index in range(count):
+        found = read_tally(
+            place.folder / f"{index:08}",
+            place.out.parent,
+        )
+        if found is None:
+            missing.append(index)
+        else:
+            total.add(found)
+    kept = count - len(missing)
+    progress(kept, count)
+    for done, tally in enumerate(
+        parallel.run(convert_unit, pieces(missing), runner),
+        kept + 1,
+    ):
+        total.add(tally)
+        progress(done, count)
+    return total
+
+
+def _assemble(
+    place: staging.Work,
+    count: int,
+    tally: Tally,
+    order: ConvertRequest,
+    described: tuple[str, list[dict[str, Any]], dict[str, Any]],
+) -> Result:
+    """Join the pieces, check that nothing vanished, and put the files in place, the manifest last."""
+    out = order.out
+    rejects = rejects_path(order.out)
+    stems = [place.folder / f"{index:08}" for index in range(count)]
+    rejected = sum(tally.reasons.values())
+    written = {}
+    for name, ending, expected in (("joined.rows", ".rows", tally.out), ("joined.rejects", ".rejects", rejected)):
+        written[name] = atomic.join(
+            place.path(name), (path for stem in stems if (path := stem.with_suffix(ending)).exists())
+        )
+        if written[name] != expected or tally.seen != tally.out + rejected:
+            found = (
+                f"{tally.seen} in, {tally.out} out and {rejected} rejected, but {written[name]} lines of {ending[1:]}"
+            )
+            raise EngineError(
+                f"rows were lost: {found}",
+                where=str(place.folder),
+                hint="remove this folder and run the same command again",
+            )
+    if rejected:
+        place.move("joined.rejects", rejects)
+    else:
+        rejects.unlink(missing_ok=True)
+    mark, inputs, options = described
+    counts = {
+        "in": tally.seen,
+        "out": tally.out,
+        "rejected": rejected,
+        "reasons": dict(sorted(tally.reasons.items())),
+        "images": dict(sorted(tally.images.items())),
+    }
+    more = {"warnings": _warnings(order, inputs, tally), "custom_prompts": tally.prompts}
+    if not tally.out:
+        account = manifest.make(
+            "convert",
+            mark,
+            inputs,
+            options,
+            counts,
+            {rejects.name: manifest.output(rejects)} if rejected else {},
+            **more,
+        )
+        _give_up(place, tally, order, account)
+    outputs = {
+        out.name: manifest.output(place.path("joined.rows")),
+        **({rejects.name: manifest.output(rejects)} if rejected else {}),
+    }
+    place.move("joined.rows", out)
+    atomic.join(
+        place.path("joined.images"),
+        (path for stem in stems if (path := stem.with_suffix(".images")).exists()),
+    )
+    place.move("joined.images", snapshot.list_path(out))
+    account = manifest.make(
+        "convert",
+        mark,
+        inputs,
+        options,
+        counts,
+        outputs,
+        **more,
+    )
+    write_json(place.path("manifest"), account)
+    place.move("manifest", manifest_path(out))
+    _leave(place, stems, tally)
+    return Result(
+        account, resumed=place.resumed, later=tally.later, custom_prompts=tally.prompts, outputs=_outputs(out, account)
+    )
+
+
+def _leave(place: staging.Work, stems: list[Path], tally: Tally) -> None:
+    """Nothing is left, unless images may come another time: then the finished pieces without such rows wait
+    for that.
+    """
+    if not tally.later:
+        place.clear()
+        return
+    for stem in stems:
+        found = read_tally(stem)
+        if found is not None and found.later:
+            stem.with_suffix(".done").unlink()
+
+
+def _warnings(order: ConvertRequest, inputs: list[dict[str, Any]], tally: Tally) -> list[str]:
+    """What was done, but is likely not what was meant."""
+    found = [warning(inputs[0].get("not_read", []))]
+    found += [
+        f"{count} labels look like {looks}, and are taken as plain text; did you mean --task {ALIKE[looks]}?"
+        for looks, count in sorted(tally.alike.items())
+    ]
+    return [sentence for sentence in found if sentence]
+
+
+def _give_up(place: staging.Work, tally: Tally, order: ConvertRequest, account: dict[str, Any]) -> None:
+    reasons = ", ".join(f"{code} {count}" for code, count in sorted(tally.reasons.items(), key=lambda pair: -pair[1]))
+    place.clear()
+    if not tally.seen and order.options.split:
+        known = formats.get(order.format).splits
+        raise UsageError(
+            f"no rows of a split called {order.options.split!r}", where=str(order.source), hint=f"--split takes {known}"
+        )
+    if not tally.seen:
+        raise NothingUsable(
+            f"nothing in it that {order.format} could read",
+            account,
+            where=str(order.source),
+            hint=f"`sft convert --list {order.format}` shows what it looks like",
+        )
+    images = (
+        "; image paths count from the folder of the labels, --images DIR names another one"
+        if "image.missing" in tally.reasons and order.options.images is None
+        else ""
+    )
+    hint = f"{rejects_path(order.out)} names every reason; {order.out.name} is not written{images}"
+    raise NothingUsable(
+        f"none of {tally.seen} rows can be used ({reasons})", account, where=str(order.source), hint=hint
+    )
+
+
+def _outputs(out: Path, account: dict[str, Any]) -> tuple[Path, ...]:
+    return tuple(out.parent / name for name in account["outputs"])
+
+
+def options_of(source_format: Format, columns: dict[str, str], **given: Any) -> Options:
+    """Options with the columns checked against what the format knows."""
+    from difflib import get_close_matches
+
+    for name in columns:
+        if name not in source_format.columns:
+            close = get_close_matches(name, source_format.columns, n=1)
+            known = ", ".join(source_format.columns) or "none"
+            raise UsageError(
+                f"{source_format.name} knows no column {name!r}",
+                hint=(f"did you mean {close[0]} ? " if close else "") + f"--map takes: {known}",
+            )
+    return Options(columns=columns, **given)

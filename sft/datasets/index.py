@@ -1,0 +1,408 @@
+"""What the set-making verbs know of every row: where it stands in its file, which images it shows, what it says.
+
+A file is read once, in shards on any number of cores; 100 bytes or so of a row stay in memory, whatever its length. The
+pieces wait in the work folder of the output, so that a killed command does not hash the images again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from sft.errors import ProblemsFound, UsageError
+from sft.files import CHUNK, MAX_LINE_BYTES, Seen, Unit, atomic, bounded_lines, line_units, open_input, staging
+from sft.images import ImageProblem, probe
+from sft.markup import scripts
+from sft.models import TASK_OF
+from sft.runtime import Runner, run
+from sft.types import Sample
+
+# One row: which of the input files, where its line begins, how long it is without the line end, its number, hashes of
+# 128 bit (two numbers) of its images and of its texts, 64 bit of its prompts, its group and its stratum.
+ROW = np.dtype(
+    [
+        ("file", "u2"),
+        ("offset", "u8"),
+        ("length", "u4"),
+        ("line", "u4"),
+        ("images", "u8", 2),
+        ("texts", "u8", 2),
+        ("prompt", "u8"),
+        ("group", "u8"),
+        ("stratum", "u8"),
+    ]
+)
+IMAGE = np.dtype(
+    [("row", "u4"), ("image", "u8", 2)]
+)  # every image of every row; `row` counts from the beginning of its shard
+NO_GROUP = 0
+MAX_KEYS = 200  # of the rows' own that are remembered, to suggest one
+MAX_STEPS = 16  # of such a key; rows may be nested a thousand deep
+STRATA = ("task", "script", "length")
+_rows = msgspec.json.Decoder()
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What is looked up in a row: the dotted keys of its group, and what makes its stratum (STRATA or dotted keys).
+
+    `asked`: the user named these keys, so that one that no row has is an error and not a set without groups.
+    """
+
+    group: tuple[str, ...] = ()
+    strata: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One shard: a stretch of one file, and where its piece goes."""
+
+    unit: Unit
+    file: int
+    piece: Path
+    keys: Keys
+
+
+@dataclass(frozen=True)
+class Index:
+    """All rows of all files in order, and their images; `rejects` are the pieces that hold what is no row."""
+
+    files: tuple[Path, ...]
+    rows: npt.NDArray[Any]
+    images: npt.NDArray[Any]
+    names: dict[int, str]  # stratum → what it is called
+    rejects: tuple[Path, ...]
+    rejected: dict[str, int]
+    seen: frozenset[str] = frozenset()  # dotted keys of rows, where keys were looked up
+    looked_at: tuple[Path, ...] = ()  # the pieces of the list of images (`sft.files.snapshot`)
+
+
+def build(
+    files: list[Path],
+    folder: staging.Work,
+    keys: Keys,
+    runner: Runner,
+    *,
+    progress: Callable[[float], object] = lambda _: None,
+) -> Index:
+    """Index every row of `files`. Rows that are no samples, or whose images cannot be read, are rejected by reason."""
+    if len(files) > 0xFFFF:
+        raise UsageError(f"{len(files)} files, at most {0xFFFF} at once", hint="join some of them first")
+    jobs = (
+        Job(unit, number, folder.path(f"{number:05}-{unit.payload.start:012}.index"), keys)
+        for number, path in enumerate(files)
+        for unit in line_units(path)
+    )
+    content_hash.cache_clear()  # another call may have seen other images
+    done = 0
+    pieces = []
+    for job_bytes, piece in run(index_shard, jobs, runner):
+        done += job_bytes
+        progress(done)
+        pieces.append(piece)
+    return _joined(tuple(files), pieces)
+
+
+def _joined(files: tuple[Path, ...], pieces: list[Path]) -> Index:
+    rows, images = [], []
+    names: dict[int, str] = {}
+    rejected: dict[str, int] = {}
+    seen: set[str] = set()
+    count = 0
+    for piece in pieces:
+        with np.load(piece, allow_pickle=False) as found:
+            rows.append(found["rows"])
+            part = found["images"]
+            summary = json.loads(bytes(found["summary"]))
+        part["row"] += count
+        images.append(part)
+        count += len(rows[-1])
+        seen.update(summary["seen"])
+        names.update({int(key): name for key, name in summary["names"].items()})
+        for code, number in summary["rejected"].items():
+            rejected[code] = rejected.get(code, 0) + number
+    empty_rows = np.empty(0, ROW)
+    empty_images = np.empty(0, IMAGE)
+    rejects, looked_at = (tuple(piece.with_suffix(ending) for piece in pieces) for ending in (".rejects", ".images"))
+    return Index(
+        files,
+        np.concatenate([empty_rows, *rows]),
+        np.concatenate([empty_images, *images]),
+        names,
+        rejects,
+        rejected,
+        frozenset(seen),
+        looked_at,
+    )
+
+
+def index_shard(job: Job) -> tuple[int, Path]:
+    """Index one shard and leave its piece; (bytes of the shard, the piece). A piece that is there already is kept."""
+    size = job.unit.payload.end - job.unit.payload.start
+    rejects = job.piece.with_suffix(".rejects")
+    if job.piece.is_file():  # the last of its files
+        return size, job.piece
+    shard = _Shard(job)
+    with atomic.piece(rejects) as stream:
+        for reject in shard.read():
+            stream.write(msgspec.json.encode(reject) + b"\n")
+    atomic.write(
+        job.piece.with_suffix(".images"),
+        shard.looked_at.packed(),
+    )
+    summary = json.dumps(
+        {
+            "names": shard.names,
+            "rejected": shard.rejected,
+            "seen": sorted(shard.seen),
+        }
+    ).encode()
+    with atomic.piece(job.piece) as stream:
+        np.savez(
+            stream,
+            rows=np.array(shard.rows, ROW),
+            images=np.array(shard.images, IMAGE),
+            summary=np.frombuffer(summary, "u1"),
+        )
+    return size, job.piece
+
+
+class _Shard:
+    """The rows of one shard as they are read."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.rows: list[tuple[Any, ...]] = []
+        self.images: list[tuple[Any, ...]] = []
+        self.names: dict[str, str] = {}
+        self.rejected: dict[str, int] = {}
+        self.seen: set[str] = set()
+        self.looked_at = Seen(job.piece.parent.parent)  # the work folder stands beside the outputs
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Take every row in; what is none comes out as a reject."""
+        span = self.job.unit.payload
+        with open_input(self.job.unit.path) as stream:
+            stream.seek(span.start)
+            for number, text, too_long in bounded_lines(stream):
+                end = stream.tell()
+                if end == len(text):
+                    text = text.removeprefix(BOM_UTF8)  # of the file, not of its first row
+                try:
+                    if too_long:
+                        raise ImageProblem("source.too_large", f"a line of more than {MAX_LINE_BYTES:,} bytes")
+                    self._take(
+                        text.rstrip(b"\r\n"),
+                        span.line + number - 1,
+                        end - len(text),
+                    )
+                except ImageProblem as problem:
+                    self.rejected[problem.code] = self.rejected.get(problem.code, 0) + 1
+                    where = f"{self.job.unit.name}:{span.line + number - 1}"
+                    yield {
+                        "where": where,
+                        "code": problem.code,
+                        "message": str(problem),
+                        "raw": text[:4096].decode("utf-8", "replace").rstrip("\n"),
+                    }
+                if end >= span.end:
+                    return
+
+    def _take(self, text: bytes, line: int, begin: int) -> None:
+        try:
+            raw = _rows.decode(text)
+            sample = msgspec.convert(raw, Sample)
+            answers = [item.text for item in sample.text_info if item.tag == "no_mask"]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise ImageProblem("structure.object", f"not a sample: {error}") from error
+        hashes = [self._hash(self.job.unit.path.parent / image.image_url) for image in sample.image_info]
+        keys = self.job.keys
+        if keys.asked and len(self.seen) < MAX_KEYS:
+            self.seen.update(_dotted(raw))
+        group = "\0".join(str(value) for key in keys.group if (value := look_up(raw, key)) is not None)
+        stratum = " · ".join(_stratum(key, raw, sample, answers) for key in keys.strata)
+        number = short_hash(stratum)
+        self.names[str(number)] = stratum
+        texts = wide_hash(msgspec.json.encode([(item.text.strip(), item.tag) for item in sample.text_info]))
+        asked = short_hash("\0".join(item.text.strip() for item in sample.text_info if item.tag == "mask"))
+        images = hashes[0] if len(hashes) == 1 else wide_hash(repr(hashes).encode())
+        self.images += [(len(self.rows), value) for value in hashes]
+        self.rows.append(
+            (
+                self.job.file,
+                begin,
+                len(text),
+                line,
+                images,
+                texts,
+                asked,
+                short_hash(group) if group else NO_GROUP,
+                number,
+            )
+        )
+
+    def _hash(self, path: Path) -> tuple[int, int]:
+        resolved = _resolved(path)
+        self.looked_at.note(resolved)
+        return content_hash(resolved)
+
+
+def _resolved(path: Path) -> Path:
+    """Without links; ImageProblem for a name that no file can have. (Path.resolve raises for links in a circle.)"""
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError) as error:
+        raise ImageProblem("image.missing", f"no file {path} ({error})") from error
+
+
+@lru_cache(maxsize=4096)
+def content_hash(path: Path) -> tuple[int, int]:
+    """128 bit of the content of an image file. ImageProblem where it cannot be read as an image."""
+    probe(path)
+    digest = blake2b(digest_size=16)
+    try:
+        with path.open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise ImageProblem("image.missing", f"{path}: {error.strerror}") from error
+    return _two(digest.digest())
+
+
+def wide_hash(content: bytes) -> tuple[int, int]:
+    """128 bit of some bytes, as two numbers."""
+    return _two(blake2b(content, digest_size=16).digest())
+
+
+def short_hash(text: str) -> int:
+    """64 bit of a text, never 0."""
+    return (
+        int.from_bytes(
+            blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(),
+            "little",
+        )
+        or 1
+    )
+
+
+def _two(digest: bytes) -> tuple[int, int]:
+    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
+
+
+def look_up(raw: Any, key: str) -> Any:
+    """The value of a dotted key such as `meta.group`; None where it is missing, or null: rows without a document are
+    not of one.
+
+    ImageProblem for a value that is nested too deeply to be compared.
+    """
+    for step in key.split("."):
+        if not isinstance(raw, dict) or step not in raw:
+            return None
+        raw = raw[step]
+    try:
+        return raw if raw is None or isinstance(raw, (str, int, float, bool)) else json.dumps(raw, sort_keys=True)
+    except RecursionError as error:
+        raise ImageProblem("structure.object", f"{key} is nested too deeply") from error
+
+
+def _dotted(raw: dict[str, Any], start: str = "") -> Iterator[str]:
+    """The keys of a row that hold one value each: note, meta.group, …"""
+    for key, value in raw.items():
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{start}{key}.") if start.count(".") < MAX_STEPS else ()
+        elif not isinstance(value, list):
+            yield f"{start}{key}"
+
+
+def _stratum(key: str, raw: Any, sample: Sample, answers: list[str]) -> str:
+    if key == "task":
+        return TASK_OF[sample.prompt].value if sample.prompt in TASK_OF else "other prompts"
+    if key == "script":
+        return next(iter(scripts("".join(answers))), "no letters")
+    if key == "length":
+        size = sum(map(len, answers))
+        return f"under {max(16, 1 << size.bit_length())} characters"
+    value = look_up(raw, key)
+    return "none" if value is None else str(value)
+
+
+def read_line(index: Index, row: int | np.int64, cache: dict[int, Any]) -> bytes:
+    """The bytes of one row, without its line end; `cache` holds the open files."""
+    file, offset, length = (int(index.rows[name][row]) for name in ("file", "offset", "length"))
+    if file not in cache:
+        cache[file] = index.files[file].open("rb")
+    stream = cache[file]
+    stream.seek(offset)
+    text: bytes = stream.read(length)
+    if len(text) != length:
+        raise ProblemsFound(
+            "this file changed while it was read", where=str(index.files[file]), hint="run the command again"
+        )
+    return text
+
+
+_row = msgspec.json.Decoder(
+    dict[str, msgspec.Raw]
+)  # what is not looked at stays as it was written, numbers of any length too
+_images = msgspec.json.Decoder(list[dict[str, Any]])
+BATCH = 1 << 20  # bytes of rows that are joined before they are written
+
+
+@contextmanager
+def open_rows(index: Index) -> Iterator[dict[int, Any]]:
+    """The open files of an index, closed in the end."""
+    files: dict[int, Any] = {}
+    with ExitStack() as stack:
+        stack.callback(lambda: [stream.close() for stream in files.values()])
+        yield files
+
+
+def copy_rows(index: Index, numbers: npt.NDArray[np.int64], folder: Path, stream: IO[bytes]) -> int:
+    """Write these rows, in this order, as rows of a file in `folder`; returns how many."""
+    moved = [None if path.parent.resolve() == folder.resolve() else path.parent.resolve() for path in index.files]
+    target = folder.resolve()
+    count = size = 0
+    batch: list[bytes] = []
+    with open_rows(index) as files:
+        for number in numbers:
+            line = read_line(index, number, files)
+            base = moved[int(index.rows["file"][number])]
+            batch.append(line if base is None else relocate(line, base, target))
+            count += 1
+            size += len(line)
+            if size > BATCH:
+                stream.write(b"\n".join(batch) + b"\n")
+                batch, size = [], 0
+    if batch:
+        stream.write(b"\n".join(batch) + b"\n")
+    return count
+
+
+def relocate(line: bytes, base: Path, folder: Path) -> bytes:
+    """A row whose image paths count from `base`, as a row whose paths count from `folder`; absolute paths stay."""
+    row = _row.decode(line)
+    images = _images.decode(row["image_info"])
+    for image in images:
+        url = image["image_url"]
+        if not os.path.isabs(url):
+            parent, name = os.path.split(os.path.join(base, url))
+            moved = os.path.relpath(
+                os.path.join(os.path.realpath(parent), name), folder
+            )  # `..` behind a link leads elsewhere than it reads
+            image["image_url"] = (
+                f"./{moved}" if moved.startswith("http") else moved
+            )  # the trainers take every http… for an address
+    return msgspec.json.encode({**row, "image_info": images})

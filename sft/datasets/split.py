@@ -1,0 +1,115 @@
+"""Cut a set into parts that share no image, no document and, if asked, no look-alike: leak-free by construction.
+
+Rows that share an image, directly or through other rows, and rows of one group stand together. Whole groups are dealt
+out, in an order that the seed decides, to the part that still lacks most of what the group holds, stratum by stratum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sft.datasets.index import NO_GROUP, Index
+
+Ints = npt.NDArray[np.int64]
+
+
+def components(index: Index, *, alike: Sequence[tuple[int, int]] = ()) -> Ints:
+    """For every row the number of its group (the lowest row in it).
+
+    `alike`: further pairs of rows that belong together.
+    """
+    parent = np.arange(len(index.rows), dtype=np.int64)
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = int(parent[row])
+        return row
+
+    def join(left: int, right: int) -> None:
+        a = root(left)
+        b = root(right)
+        parent[max(a, b)] = min(a, b)
+
+    images = index.images
+    order = np.lexsort((images["row"], images["image"][:, 1], images["image"][:, 0]))
+    same = (images["image"][order][1:] == images["image"][order][:-1]).all(axis=1)
+    for at in np.flatnonzero(same):
+        join(
+            int(images["row"][order[at]]),
+            int(images["row"][order[at + 1]]),
+        )
+    groups = index.rows["group"]
+    order = np.lexsort((np.arange(len(groups)), groups))
+    same = (groups[order][1:] == groups[order][:-1]) & (groups[order][1:] != NO_GROUP)
+    for at in np.flatnonzero(same):
+        join(
+            int(order[at]),
+            int(order[at + 1]),
+        )
+    for left, right in alike:
+        join(left, right)
+    return np.array(
+        [root(row) for row in range(len(parent))],
+        dtype=np.int64,
+    )
+
+
+def deal(index: Index, groups: Ints, sizes: Sequence[int], *, seed: int) -> Ints:
+    """For every row the number of its part: 0 is the rest (training), part k has about `sizes[k - 1]` rows.
+
+    A group goes to the first held-out part whose shortage it lessens: the sum over strata of |wanted - there|. A part
+    is never more than a group away from its size; small parts of large groups can stay empty.
+    """
+    strata, stratum_of = np.unique(index.rows["stratum"], return_inverse=True)
+    totals = np.bincount(stratum_of, minlength=len(strata)).astype(float)
+    lacking = [totals * (size / max(1, len(index.rows))) for size in sizes]
+    members = _members(groups)
+    names = [_name(index, int(rows[0]), seed) for rows in members]
+    part_of = np.zeros(len(index.rows), dtype=np.int64)
+    for number in sorted(range(len(members)), key=names.__getitem__):
+        rows = members[number]
+        found, counts = np.unique(stratum_of[rows], return_counts=True)
+        for part, lack in enumerate(lacking, 1):
+            now = lack[found]
+            if np.abs(now - counts).sum() < np.abs(now).sum():
+                lack[found] = now - counts
+                part_of[rows] = part
+                break
+    return part_of
+
+
+def _members(groups: Ints) -> list[Ints]:
+    """The rows of every group, groups in the order of their first rows."""
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(groups[order]) != 0]) if len(groups) else np.empty(0, np.int64)
+    return [np.sort(part) for part in np.split(order, starts[1:])] if len(groups) else []
+
+
+def _name(index: Index, row: int, seed: int) -> bytes:
+    """What decides when a group is dealt: its content, not its place, so that more rows of other documents move
+    nothing.
+    """
+    record: Any = index.rows[row]
+    key = record["group"].tobytes() if record["group"] != NO_GROUP else record["images"].tobytes()
+    return hashlib.sha256(f"{seed}/".encode() + key + record["texts"].tobytes()).digest()
+
+
+def strata_table(index: Index, part_of: Ints, parts: int) -> list[tuple[str, list[int]]]:
+    """(name of a stratum, rows in every part), the largest stratum first."""
+    found = []
+    for stratum in np.unique(index.rows["stratum"]):
+        counts = np.bincount(
+            part_of[index.rows["stratum"] == stratum],
+            minlength=parts,
+        )
+        found.append((index.names[int(stratum)] or "all", [int(count) for count in counts]))
+    return sorted(
+        found,
+        key=lambda item: (-sum(item[1]), item[0]),
+    )

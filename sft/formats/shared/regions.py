@@ -1,0 +1,288 @@
+"""Regions of page images, as every page format needs them: files, images beside them, boxes and polygons in pixels."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from sft.errors import UsageError
+from sft.files import Unit, file_units
+from sft.formats.base import Item, Options, Picture, Read, Reject, inside
+from sft.formats.shared import json_stream, rows, xml_safe
+from sft.formats.shared.targets import make
+from sft.images import ImageProblem, probe
+from sft.markup import MarkupError
+from sft.types import Task
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+Quad = tuple[tuple[float, float], ...]
+MAX_COORDINATE = 1e6  # pixels; no image that is read has a longer side
+MAX_POINTS = 10_000  # of one polygon
+SAME_SHAPE = 0.02  # how much the sides of a page may differ in proportion from those of its image
+QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+
+
+def files(source: Path, suffixes: Sequence[str]) -> tuple[Path, list[Path]]:
+    """(root, documents in order): the file itself, or every file below a folder with one of `suffixes`."""
+    if not source.is_dir():
+        return source.parent, [source]
+    found = sorted(
+        path
+        for path in source.rglob("*")
+        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
+    )
+    if not found:
+        raise UsageError(
+            f"no {' or '.join(suffixes)} here", where=str(source), hint="name a file, or a folder with such files in it"
+        )
+    return source, found
+
+
+def xml_units(source: Path, suffixes: Sequence[str]) -> Iterator[Unit]:
+    """XML pages: the file, or every one below a folder (METS files, which list pages, are left out)."""
+    root, paths = files(source, suffixes)
+    yield from file_units(
+        (path for path in paths if source == path or path.name.lower() not in ("mets.xml", "metadata.xml")), root
+    )
+
+
+def read_pages(
+    path: Path, name: str, page: str, items: Callable[[list[_Element], xml_safe.Document], Iterator[Read]]
+) -> Iterator[Read]:
+    """What `items` makes of the elements called `page` (at least one) of an XML file, and the faults of the file
+    around it.
+    """
+    document = xml_safe.read_xml(path)
+    if isinstance(document, xml_safe.Fault):
+        yield Reject(name, document.code, document.message)
+        return
+    found = list(document.root.iter("{*}" + page))
+    if found:
+        yield from items(found, document)
+    else:
+        yield Reject(
+            name,
+            "source.shape",
+            f"no <{page}>: the root is <{xml_safe.local(document.root)}>",
+        )
+    if document.fault:
+        yield Reject(name, document.fault.code, document.fault.message)
+
+
+def relative(path: Path, root: Path) -> str:
+    """`path` as `where` shows it."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+def number(value: object, what: str = "a coordinate") -> float:
+    """A finite number of JSON or of an attribute; MarkupError (source.geometry) otherwise."""
+    try:
+        found = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        found = math.nan
+    if not abs(found) <= MAX_COORDINATE:
+        raise MarkupError(
+            "source.geometry",
+            f"{what} is not a number of pixels: {json_stream.raw(value)[:40]}",
+        )
+    return found
+
+
+def pairs(value: object) -> list[tuple[float, float]]:
+    """[[x, y], …], or x, y, x, y … in one list, as points."""
+    if not isinstance(value, (list, tuple)) or len(value) > MAX_POINTS:
+        raise MarkupError("source.geometry", "points are not a list of pairs")
+    if value and all(isinstance(item, (list, tuple)) and len(item) == 2 for item in value):
+        return [(number(x), number(y)) for x, y in value]
+    flat = [number(item) for item in value]
+    if len(flat) % 2:
+        raise MarkupError("source.geometry", f"{len(flat)} numbers are no points")
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def points_of(text: str) -> list[tuple[float, float]]:
+    """Points of an attribute: "x,y x,y" (PAGE, ALTO) or "x y x y" (ALTO)."""
+    if len(text) > 40 * MAX_POINTS:
+        raise MarkupError("source.geometry", f"more than {MAX_POINTS:,} points")
+    return pairs(text.replace(",", " ").split())
+
+
+def box(left: float, top: float, right: float, bottom: float) -> Quad:
+    """A box as a quad; MarkupError where nothing is in it."""
+    if not (right > left and bottom > top):
+        raise MarkupError(
+            "source.geometry",
+            f"an empty box: ({left:g}, {top:g}) to ({right:g}, {bottom:g})",
+        )
+    return ((left, top), (right, top), (right, bottom), (left, bottom))
+
+
+def polygon(points: Sequence[tuple[float, float]], *, ordered: bool = False) -> Quad:
+    """A polygon with its points clockwise; MarkupError where nothing is in it. Two points are corners of a box, three a
+    triangle in its box.
+
+    `ordered`: the first point is the top left of the text, whichever way the text stands. Otherwise the one nearest to
+    the top left of the page comes first.
+    """
+    area = (
+        math.fsum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(points, [*points[1:], *points[:1]], strict=True)) / 2
+    )
+    if len(points) < 4 or not area:
+        if len(points) < 2:
+            raise MarkupError("source.geometry", f"{len(points)} points are no region")
+        xs = [x for x, _ in points]
+        ys = [y for _, y in points]
+        return box(
+            min(xs),
+            min(ys),
+            max(xs),
+            max(ys),
+        )
+    if area < 0:  # y grows downwards: a positive area is clockwise for the eye
+        points = [points[0], *reversed(points[1:])]
+    if not ordered:
+        first = min(
+            range(len(points)),
+            key=lambda index: (sum(points[index]), points[index]),
+        )
+        points = [
+            *points[first:],
+            *points[:first],
+        ]
+    return tuple(points)
+
+
+def size_of(picture: Picture) -> tuple[int, int] | None:
+    """(width, height) of the upright image; None where it cannot be read (which the converter will say)."""
+    if picture.path is None:
+        return None
+    try:
+        header = probe(picture.path)
+    except ImageProblem:
+        return None
+    return (header.height, header.width) if header.exif_orientation in QUARTER_TURNS else (header.width, header.height)
+
+
+def scale(picture: Picture, width: float, height: float, where: str = "the page") -> tuple[float, float]:
+    """Pixels per unit of a page of `width` x `height`, across and down; (1, 1) where the page or the image has no known
+    size.
+
+    MarkupError (source.geometry) where page and image differ in shape: the image is not that of this page, or is
+    rotated.
+    """
+    actual = size_of(picture)
+    if not actual or width <= 0 or height <= 0:
+        return 1.0, 1.0
+    across = actual[0] / width
+    down = actual[1] / height
+    if abs(across / down - 1) > SAME_SHAPE:
+        raise MarkupError(
+            "source.geometry",
+            f"{where} is {width:g} x {height:g}, its image {actual[0]} x {actual[1]} px: not the same shape",
+        )
+    return across, down
+
+
+def scaled(quad: Quad, factors: tuple[float, float]) -> Quad:
+    """A quad in pixels; unchanged by factors of 1."""
+    across, down = factors
+    return quad if factors == (1.0, 1.0) else tuple((round(x * across, 3), round(y * down, 3)) for x, y in quad)
+
+
+def crop(picture: Picture, quad: Quad) -> Picture:
+    """The part of an image inside `quad`."""
+    return replace(picture, quad=quad)
+
+
+def item(
+    where: str, raw: str, label: str, picture: Picture, *, task: Task, group: str, markup: str = "auto"
+) -> Item | Reject:
+    """An Item with its finished target, or the Reject that says why the label is none.
+
+    The format knows how its labels are written; --markup does not count.
+    """
+    try:
+        if not label.strip():
+            raise MarkupError("target.empty", "no label")
+        return Item(
+            where,
+            picture,
+            make(task, label, markup=markup),
+            task,
+            group,
+        )
+    except MarkupError as error:
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            raw[: rows.RAW],
+        )
+
+
+def image_beside(name: str, document: Path, root: Path, options: Options, *, folders: Iterable[str] = ()) -> Picture:
+    """The image that a document calls `name`: an address, or a file under `--images`, beside the document, or in one of
+    `folders` there.
+
+    Documents keep names from the machine they were written on, so that a path which leads nowhere is also looked for by
+    its last part, and then by the name of the document with any image suffix. The folder above counts where the
+    document lies in one called page or alto, as Transkribus and eScriptorium export. What is not found is given as it
+    was written.
+    """
+    if name.startswith(("http://", "https://", "data:")):
+        return replace(rows.picture(name, root), turn=options.turn)
+    if "://" in name and not name.startswith("file://"):
+        raise MarkupError(
+            "source.address",
+            f"{name[:100]!r} is not fetched",
+            hint="download the images, and name their folder with --images",
+        )
+    written = (
+        unquote("/" + name[len("file://") :].partition("/")[2])
+        if name.startswith("file://")
+        else name.replace("\\", "/")
+    )
+    last = written.rsplit("/", 1)[-1]
+    bases = (
+        [options.images]
+        if options.images
+        else [
+            document.parent,
+            *(document.parent / folder for folder in folders),
+        ]
+    )
+    if not options.images and document.parent.name.lower() in ("page", "alto", "hocr", "xml"):
+        bases.append(document.parent.parent)
+    candidates = [
+        path for spelling in dict.fromkeys((written, last)) for base in bases if (path := inside(base, spelling))
+    ]
+    for path in candidates:
+        if os.path.isfile(path):
+            return Picture(path=path, turn=options.turn)
+    stems = [
+        stem
+        for stem in dict.fromkeys((Path(last).stem, document.stem, document.name.split(".")[0]))
+        if stem and inside(document.parent, stem)
+    ]
+    for stem in stems:
+        for base in bases:
+            found = base / rows.with_suffix(base, stem)
+            if os.path.isfile(found):
+                return Picture(path=found, turn=options.turn)
+    if not candidates:
+        raise MarkupError(
+            "image.missing" if not name else "source.outside",
+            f"no image called {name[:100]!r}" if name else "no image is named",
+        )
+    return Picture(
+        path=candidates[0],
+        turn=options.turn,
+        others=tuple(candidates[1:]),
+    )

@@ -1,0 +1,277 @@
+"""What formats of lines and rows share: reading lines and JSON objects, where an image is, what a prompt asks for."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sft.errors import UsageError
+from sft.files import MAX_LINE_BYTES, Unit, line_units, open_input, unit_lines
+from sft.formats.base import Item, Options, Picture, Read, Reject
+from sft.formats.shared import json_stream
+from sft.formats.shared.json_stream import likely_encoding
+from sft.formats.shared.targets import make
+from sft.markup import MarkupError
+from sft.models import MODELS
+from sft.types import Task
+
+RAW = json_stream.RAW  # characters of a row that a Reject keeps
+BOM = b"\xef\xbb\xbf"
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm", ".jp2")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_BASE64_IMAGE = ("/9j/", "iVBORw0KGgo", "UklGR", "R0lGOD")  # how JPEG, PNG, WebP and GIF begin in base64
+_ODD_NUMBER = re.compile(
+    rb"NaN|Infinity|[0-9][eE]\+?[0-9]{3}|[0-9]{300}"
+)  # what Python may read as no number of JSON's, or may not
+_SHORTEST_IMAGE = 80  # characters of base64; a 1x1 PNG has more, and hardly any path begins like one and is so long
+
+
+def json_units(path: Path) -> Iterator[Unit]:
+    """Units of JSON lines, or of one JSON array: by the first character, whatever the file is called."""
+    with open_input(path) as stream:
+        head = stream.read(1 << 16).removeprefix(BOM).lstrip()
+    yield from json_stream.object_units(path) if head.startswith(b"[") else line_units(path)
+
+
+def json_rows(unit: Unit, *, unique_keys: bool = False) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
+    """("file:line" or "file[index]", object) of a unit of `json_units`; a blank line is no row.
+
+    `unique_keys`: a line with a key twice in one object is a Reject (an array was decoded when it was cut, and keeps
+    the last).
+    """
+    if not isinstance(unit.payload, tuple):
+        yield from _json_lines(unit, unique_keys)
+        return
+    for found in json_stream.unit_objects(unit):
+        yield found if isinstance(found, Reject) else _writable(*found)
+
+
+def _json_lines(unit: Unit, unique_keys: bool) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
+    for number, line, too_long in unit_lines(unit):
+        where = f"{unit.name}:{number}"
+        if too_long:
+            yield Reject(
+                where,
+                "source.too_large",
+                f"more than {MAX_LINE_BYTES:,} bytes in one line",
+                begin(line),
+            )
+            continue
+        content = line.removeprefix(BOM) if number == 1 else line
+        if not content.strip():
+            continue
+        value = json_stream.decode(content)
+        if isinstance(value, json_stream.Fault):
+            yield Reject(where, value.code, value.message, value.raw)
+        elif not isinstance(value, dict):
+            yield Reject(
+                where,
+                "source.shape",
+                f"expected an object, found {type(value).__name__}",
+                begin(content),
+            )
+        elif unique_keys and (key := _twice(content)) is not None:
+            yield Reject(
+                where, "structure.duplicate_key", f"key {key[:RAW]!r} stands twice in one object", begin(content)
+            )
+        elif _ODD_NUMBER.search(content):
+            yield _writable(where, value)
+        else:
+            yield where, value
+
+
+def _writable(where: str, value: dict[str, Any]) -> tuple[str, dict[str, Any]] | Reject:
+    """Python reads more than JSON may hold; what cannot be written again as it was read is no row."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        return Reject(
+            where, "source.syntax", f"a number that JSON has no place for: {error}", json_stream.raw(str(value)[:RAW])
+        )
+    return where, value
+
+
+def _twice(text: bytes) -> str | None:
+    """A key that stands twice in one object, if there is one."""
+    found: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        if len(dict(pairs)) < len(pairs):
+            seen: set[str] = set()
+            found.extend(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+
+    json.loads(text, object_pairs_hook=look)
+    return found[0] if found else None
+
+
+def text_lines(unit: Unit, *, latin: bool = False) -> Iterator[tuple[str, str] | Reject]:
+    """("file:line", line without its end) of a unit of `line_units`; blank lines are no rows.
+
+    A byte order mark and the carriage return of a Windows line end do not belong to the label. `latin`: what is not
+    UTF-8 is read as ISO-8859-1.
+    """
+    for number, line, too_long in unit_lines(unit):
+        where = f"{unit.name}:{number}"
+        if too_long:
+            yield Reject(
+                where,
+                "source.too_large",
+                f"more than {MAX_LINE_BYTES:,} bytes in one line",
+                begin(line),
+            )
+            continue
+        text = decode_line(
+            where,
+            line.removeprefix(BOM) if number == 1 else line,
+            latin=latin,
+        )
+        if isinstance(text, Reject):
+            yield text
+        elif text.strip():
+            yield where, text
+
+
+def decode_line(where: str, line: bytes, *, latin: bool = False) -> str | Reject:
+    """One line as text, without its end."""
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        if not latin:
+            return Reject(
+                where,
+                "source.encoding",
+                f"not UTF-8: {error.reason} at byte {error.start} of the line{likely_encoding(line)}",
+                begin(line),
+            )
+        text = line.decode("iso-8859-1")
+    if "\0" in text:
+        return Reject(where, "source.encoding", "a NUL byte; is this UTF-16 or a binary file?", begin(line))
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def begin(raw: bytes) -> str:
+    """The beginning of a row for a Reject."""
+    return raw[: 4 * RAW].decode("utf-8", "replace")[:RAW].rstrip("\r\n")
+
+
+def picture(name: object, root: Path, *, below: bool = False, turn: bool = False) -> Picture:
+    """Where the image called `name` in a row is: a path that counts from `root`, an address, a data: URI or bare
+    base64.
+
+    Absolute paths and `..` are followed, as trainers do: of what is there only images are ever opened. `below`: the
+    path must lie below `root`, as in data sets that are published whole. Raises MarkupError: source.shape,
+    source.outside, image.unreadable.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise MarkupError("source.shape", f"expected the path of an image, found {json_stream.raw(name)}")
+    if name.startswith("data:"):
+        return Picture(data=_data_uri(name), turn=turn)
+    if _SCHEME.match(name):
+        return Picture(url=name, turn=turn)
+    if name.startswith(_BASE64_IMAGE) and len(name) > _SHORTEST_IMAGE and not os.path.exists(root / name[:4096]):
+        return Picture(data=from_base64(name), turn=turn)
+    if "\\" in name and not os.path.exists(root / name):  # written on Windows
+        name = name.replace("\\", "/")
+    if "\0" in name:
+        raise MarkupError("source.outside", f"{name[:RAW]!r} holds a NUL byte and is no path")
+    path = root / name  # an absolute name stays what it is
+    if below and (".." in path.parts or not path.is_relative_to(root.absolute() if os.path.isabs(name) else root)):
+        raise MarkupError(
+            "source.outside",
+            f"{name[:RAW]!r} leads out of {root}",
+            hint="--images FOLDER names the folder that paths count from",
+        )
+    return Picture(path=path, turn=turn)
+
+
+def _data_uri(uri: str) -> bytes:
+    head, comma, body = uri.partition(",")
+    if not comma or not head.endswith(";base64"):
+        raise MarkupError("image.unreadable", f"a data: URI that is not base64: {uri[:60]!r}")
+    return from_base64(body)
+
+
+def from_base64(text: str) -> bytes:
+    """The bytes of an inline image; white space in it is allowed."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MarkupError("image.unreadable", f"not base64: {error}") from error
+
+
+def item(
+    where: str,
+    raw: str,
+    label: str,
+    image: Picture,
+    options: Options,
+    *,
+    task: Task,
+    group: str = "",
+    prompt: str = "",
+    usual: str = "auto",
+) -> Read:
+    """An Item with its finished target, or the Reject that says why the label is none.
+
+    `usual`: how the format writes labels.
+    """
+    if not label.strip():
+        return Reject(where, "target.empty", "no label", raw[:RAW])
+    try:
+        target = make(
+            task,
+            label,
+            markup=usual if options.markup == "auto" else options.markup,
+        )
+    except MarkupError as error:
+        return Reject(
+            where,
+            error.code,
+            str(error),
+            raw[:RAW],
+        )
+    return Item(where, image, target, task, group, prompt)
+
+
+@cache
+def prompt_tasks() -> dict[str, Task]:
+    """Prompt → task, over all model versions."""
+    return {prompt: task for version in MODELS.values() for task, prompt in version.prompts.items()}
+
+
+def source_file(source: Path, names: Iterable[str], format_name: str) -> Path:
+    """`source` itself, or the one file in this folder that has one of `names`; UsageError where none has or several
+    have.
+    """
+    if not source.is_dir():
+        return source
+    wanted = list(names)
+    found = [source / name for name in wanted if (source / name).is_file()]
+    if len(found) == 1:
+        return found[0]
+    said = ", ".join(path.name for path in found) if found else "none of " + ", ".join(wanted)
+    raise UsageError(
+        f"which file of this folder? found {said}",
+        where=str(source),
+        hint=f"name the label file itself: sft convert {format_name} {source / 'FILE'}",
+    )
+
+
+def with_suffix(folder: Path, name: str, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> str:
+    """`name`, or `name` with the suffix under which there is a file in `folder`; the first suffix where
+    there is none.
+    """
+    if name.lower().endswith(IMAGE_SUFFIXES):
+        return name
+    tried = list(suffixes)
+    return next(
+        (name + suffix for suffix in tried if os.path.isfile(folder / (name + suffix))),
+        name + tried[0],
+    )

@@ -1,0 +1,131 @@
+"""What an image file is, before anything trains on it: header, decode check, the resize rule of the model."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from contextlib import ExitStack
+from pathlib import Path
+
+from PIL import Image as Pillow
+
+from sft.images.headers import is_whole, orientation_behind_pixels, peek
+from sft.types import ImageHeader
+
+MAX_IMAGE_PIXELS = 2 * (
+    1024**3 // 4 // 3
+)  # 179 M: above, Pillow and so every trainer refuses (a 600 dpi A3 page has 70 M)
+MAX_FILE_BYTES = 200 * 1024 * 1024
+EXIF_ORIENTATION = 0x0112
+# What is opened at all. Pillow knows more, among them PostScript, for which it starts another program.
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
+
+# Pillow's warnings say nothing that a finding does not say; filters cannot be changed inside threads, so once, here.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+class ImageProblem(Exception):
+    """Why a file cannot be used; `code` is the reason code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def probe(path: Path, *, decode: bool = False) -> ImageHeader:
+    """Header of an image file; with `decode` every pixel is read too, which finds every kind of damage.
+
+    Without `decode` only the two ends of the file are read, and its pixels only where its end is not that of a finished
+    file: files that were cut off are found, files that were damaged in the middle are not.
+
+    Raises `ImageProblem` with codes image.missing, image.unreadable, image.too_large or image.truncated.
+    """
+    if not decode:
+        found = peek(str(path))
+        if (
+            found
+            and found.whole
+            and found.size <= MAX_FILE_BYTES
+            and found.header.width * found.header.height <= MAX_IMAGE_PIXELS
+        ):
+            return found.header
+        decode = not (found.whole if found else is_whole(str(path)))
+    try:
+        size = path.stat().st_size
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
+        raise ImageProblem("image.missing", f"no file {path}") from error
+    if not path.is_file():
+        raise ImageProblem("image.missing", f"{path} is not a file")
+    if size > MAX_FILE_BYTES:
+        raise ImageProblem(
+            "image.too_large",
+            f"{path} has {size:,} bytes, at most {MAX_FILE_BYTES:,} are read",
+        )
+    return _open(path, decode)
+
+
+def _open(path: Path, decode: bool) -> ImageHeader:
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(path.open("rb"))  # Pillow does not close what it opened where reading fails
+            image = stack.enter_context(Pillow.open(stream, formats=FORMATS))
+        except Pillow.DecompressionBombError as error:
+            raise ImageProblem("image.too_large", f"{path}: {error}") from error
+        except Exception as error:  # a decoder that meets nonsense may raise anything
+            raise ImageProblem("image.unreadable", f"{path} is not an image that can be read ({error})") from error
+        if (
+            image.width * image.height > MAX_IMAGE_PIXELS
+        ):  # Pillow says so itself by its own limit, which anybody may have moved
+            raise ImageProblem(
+                "image.too_large",
+                f"{path} is {image.width} x {image.height} px, at most {MAX_IMAGE_PIXELS:,} pixels are read",
+            )
+        header = ImageHeader(
+            image.width,
+            image.height,
+            image.format or "",
+            image.mode,
+            orientation(image),
+        )
+        if decode:
+            try:
+                image.load()
+            except Exception as error:  # as above
+                raise ImageProblem("image.truncated", f"{path} cannot be decoded ({error})") from error
+    return header
+
+
+def orientation(image: Pillow.Image) -> int:
+    """The EXIF orientation of an opened image, 1 to 8; 1 (upright) where there is none that means anything.
+
+    `getexif` of a PNG decodes all of it, for EXIF may stand behind the pixels; here only where a look at its chunks
+    finds some.
+    """
+    try:
+        late = image.format == "PNG" and "exif" not in image.info and _behind_pixels(image)
+        value = int(
+            (image.getexif() if late else Pillow.Image.getexif(image)).get(
+                EXIF_ORIENTATION,
+                1,
+            )
+        )
+    except Exception:  # broken EXIF is no EXIF
+        return 1
+    return value if 1 <= value <= 8 else 1
+
+
+def _behind_pixels(image: Pillow.Image) -> bool:
+    stream = getattr(image, "fp", None)
+    if stream is None:  # decoded already, to the last chunk
+        return True
+    here = stream.tell()
+
+    def read(place: int, count: int) -> bytes:
+        stream.seek(place)
+        content: bytes = stream.read(count)
+        return content
+
+    try:
+        return orientation_behind_pixels(read, stream.seek(0, os.SEEK_END))
+    finally:
+        stream.seek(here)

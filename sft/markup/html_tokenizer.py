@@ -1,0 +1,340 @@
+"""HTML → the cells of its first table, row by row, as a browser would nest them.
+
+A tokeniser of its own rather than lxml: libxml2 puts `<td><b>A<td>B` into one cell, differs between versions in how it
+mends broken markup, limits depth, and rejects some texts. This one follows the HTML standard for tokens and for what
+ends a cell, a row or a row group; it needs one pass, no recursion, and gives the same for every version.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sft.markup.cell_text import formulas, keep_numbers, one_line, visible
+from sft.markup.errors import MarkupError
+
+SubSup = Literal["plain", "latex"]
+
+# Inside a tag, quotes count only behind "=". Each branch can end at the end of the text, so that nothing is tried
+# twice.
+_ATTRIBUTES = r"""([^>=]*(?:=\s*(?:"[^"]*(?:"|\Z)|'[^']*(?:'|\Z)|(?![\s"']))[^>=]*)*)"""
+_RAW = "script|style|title|template|iframe|noembed|noframes|xmp|svg|textarea|select|object|video|audio|canvas"
+_TOKEN = re.compile(
+    rf"""([^<]+)|<(?:({_RAW})(?=[\s/>]){_ATTRIBUTES}(?:(?<=/)>|>.*?(?:</\2(?=[\s/>])[^>]*(?:>|\Z)|\Z)|\Z)|(/?)([a-z][^\s/>]*){_ATTRIBUTES}(>|\Z)|!--(?:-?>|.*?(?:--!?>|\Z))|[!?/][^>]*(?:>|\Z))|(<)""",
+    re.DOTALL | re.IGNORECASE,
+)
+_TABLE = re.compile(r"<table[\s/>]", re.IGNORECASE)
+_NUMBER = re.compile(r"[ \t\n\r\f]*\+?([0-9]{1,9})")
+_ATTRIBUTE = re.compile(r"""([^\s"'>/=]+)[ \t\n\r\f]*=[ \t\n\r\f]*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
+_BREAKS = frozenset(
+    [
+        "address",
+        "article",
+        "aside",
+        "blockquote",
+        "body",
+        "br",
+        "center",
+        "dd",
+        "details",
+        "dialog",
+        "dir",
+        "div",
+        "dl",
+        "dt",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "footer",
+        "form",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "header",
+        "hgroup",
+        "hr",
+        "html",
+        "legend",
+        "li",
+        "listing",
+        "main",
+        "menu",
+        "nav",
+        "ol",
+        "optgroup",
+        "option",
+        "p",
+        "plaintext",
+        "pre",
+        "search",
+        "section",
+        "summary",
+        "ul",
+        "table",
+        "caption",
+        "colgroup",
+        "thead",
+        "tbody",
+        "tfoot",
+        "tr",
+        "td",
+        "th",
+    ]
+)
+_TEX_SPECIAL = re.compile(r"(?<!\\)([%&#$_])")
+_WARNINGS = 100
+
+Piece = tuple[str, int, int, bool]  # text, row span (0: to the end of the group), column span, heading
+
+
+@dataclass(slots=True)
+class Source:
+    """What the first table of a document holds: row groups in the order they are shown, and what was dropped."""
+
+    groups: list[list[list[Piece]]] = field(default_factory=list)
+    feet: list[list[list[Piece]]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, message: str) -> None:
+        """Notes what was dropped or mended, once in a row."""
+        if message not in self.warnings[-1:] and len(self.warnings) < _WARNINGS:
+            self.warnings.append(message)
+
+
+def read_cells(text: str, *, sub_sup: SubSup = "plain") -> Source:
+    """The first table of `text` that has a cell; rows without a `<table>` around them are taken as one.
+
+    Raises: MarkupError `target.html` if there is no cell, or a tag does not end.
+    """
+    if sub_sup == "plain":
+        text = keep_numbers(text)
+    reader = _Reader(sub_sup, wrapped=_TABLE.search(text) is not None)
+    source = reader.read(text)
+    if not source.groups and reader.wrapped:  # the only <table> may stand in a comment
+        reader = _Reader(sub_sup, wrapped=False)
+        bare = reader.read(text)
+        source = bare if reader.cells and not reader.saw_table else source
+    if not any(row for group in source.groups for row in group):
+        raise MarkupError(
+            "target.html", "no table with a cell in it", hint="expected <table><tr><td>…</td></tr></table>"
+        )
+    return source
+
+
+def spans_of(attributes: str) -> tuple[int, int]:
+    """(row span, column span) by the rules of the HTML standard: 0 rows is "to the end of the group", garbage is 1."""
+    found: dict[str, int] = {}
+    for name, double, single, bare in _ATTRIBUTE.findall(attributes):
+        key = name.lower()
+        if key in ("rowspan", "colspan"):
+            number = _NUMBER.match(html.unescape(double or single or bare))
+            found.setdefault(
+                key,
+                int(number[1]) if number else 1,
+            )
+    return min(found.get("rowspan", 1), 65534), min(found.get("colspan", 1) or 1, 1000)
+
+
+class _Reader:
+    """One pass over the tokens of a document."""
+
+    def __init__(self, sub_sup: SubSup, *, wrapped: bool) -> None:
+        self.wrapped, self.latex = wrapped, sub_sup == "latex"
+        self.depth = 0 if wrapped else 1  # tables that are open
+        self.source = Source()
+        self.group: list[list[Piece]] | None = None
+        self.kind = ""  # of the open row group
+        self.row: list[Piece] | None = None
+        self.cell: list[str] | None = None  # the texts of the open cell
+        self.opened = ""  # its name and attributes
+        self.scripts = 0  # open <sub> and <sup>
+        self.math: list[str] | None = None  # [alttext, texts…] of an open <math>
+        self.note = False  # inside a TeX annotation of it
+        self.caption = False
+        self.cells = 0
+        self.saw_table = False
+
+    def read(self, text: str) -> Source:
+        for found in _TOKEN.finditer(text):
+            chunk, _, _, slash, name, attributes, end, literal = found.groups()
+            if chunk or literal:
+                if self.cell is not None:
+                    self.text(chunk or literal)
+                elif self.depth == 1 and not self.caption and (shown := visible(html.unescape(chunk or literal))):
+                    self.source.warn(f"text outside of the cells is dropped: {shown[:40]!r}")
+            elif name:
+                if not end and self.depth:
+                    raise MarkupError(
+                        "target.html", f"the tag <{slash}{name[:20]} does not end", place=f"offset {found.start()}"
+                    )
+                lower = name.lower()
+                if self.depth == 0:
+                    self.outside(lower, slash)
+                elif slash:
+                    self.end(lower)
+                else:
+                    self.start(lower, attributes)
+                if self.depth < 0:
+                    break
+        if self.depth >= 0:
+            self.close("table")
+        self.source.groups += self.source.feet
+        return self.source
+
+    def outside(self, name: str, slash: str) -> None:
+        if name == "table" and not slash:
+            self.saw_table = True
+            if self.cells:
+                self.source.warn("more than one table: only the first is read")
+                self.depth = -1
+            else:
+                self.depth = 1
+
+    def close(self, what: str) -> None:
+        """Ends what is open, from the innermost to `what`."""
+        if self.cell is not None:
+            self.finish_cell()
+        self.caption = False
+        if what != "cell":
+            self.row = None
+        if what in ("group", "table"):
+            self.group, self.kind = None, ""
+
+    def text(self, chunk: str) -> None:
+        if "&" in chunk:
+            chunk = html.unescape(chunk)
+        if self.math is not None:
+            if self.note:
+                self.math[0] += chunk
+            else:
+                self.math.append(chunk)
+        elif self.cell is not None:
+            self.cell.append(_TEX_SPECIAL.sub(r"\\\1", chunk) if self.scripts else chunk)
+
+    def start(self, name: str, attributes: str) -> None:
+        if self.depth == 1 and self.structure(name, attributes):
+            return
+        if self.cell is None:
+            return
+        if name == "table":
+            self.depth += 1
+            self.source.warn("a table inside a cell: its texts are joined")
+        if name in _BREAKS:
+            self.cell.append("\n")
+        elif name == "math" and self.math is None:
+            if not attributes.endswith("/"):
+                alt = {
+                    key.lower(): double or single or bare
+                    for key, double, single, bare in _ATTRIBUTE.findall(attributes)
+                }.get("alttext", "")
+                self.math = [html.unescape(alt)]
+        elif name in ("annotation", "annotation-xml") and self.math:
+            self.note = "tex" in attributes.lower() and not self.math[0]
+            if not self.note:
+                self.math.append("\0")  # what follows is no text
+        elif self.latex and name in ("sub", "sup") and self.math is None:
+            self.cell.append(("" if self.scripts else "\\( ") + ("_{" if name == "sub" else "^{"))
+            self.scripts += 1
+
+    def structure(self, name: str, attributes: str) -> bool:
+        """The tags of a table itself. True if that is all they are."""
+        if name in ("td", "th"):
+            self.close("cell")
+            if self.row is None:
+                self.start_row()
+            self.cell, self.opened = [], f"{name} {attributes}"
+            self.cells += 1
+        elif name == "tr":
+            self.close("row")
+            self.start_row()
+        elif name in ("thead", "tbody", "tfoot"):
+            self.close("group")
+            self.start_group(name)
+        elif name in ("caption", "colgroup", "col"):
+            self.close("group")
+            self.caption = name == "caption"
+        elif name == "table" and self.cell is None:
+            self.saw_table = True
+            if self.cells:
+                self.close("table")
+                self.source.warn("more than one table: only the first is read")
+                self.depth = -1
+        else:
+            return False
+        return True
+
+    def start_group(self, kind: str) -> list[list[Piece]]:
+        group: list[list[Piece]] = []
+        self.group, self.kind = group, kind
+        (self.source.feet if kind == "tfoot" else self.source.groups).append(group)
+        return group
+
+    def start_row(self) -> None:
+        group = self.group if self.group is not None else self.start_group("tbody")
+        self.row = []
+        group.append(self.row)
+
+    def end(self, name: str) -> None:
+        if self.depth > 1:
+            if name == "table":
+                self.depth -= 1
+        elif name in ("td", "th"):
+            self.close("cell")
+            return
+        elif name == "tr":
+            self.close("row")
+            return
+        elif name == "table":
+            if self.wrapped:
+                self.close("table")
+                self.depth = 0
+            return
+        elif name in ("thead", "tbody", "tfoot"):
+            if name == self.kind:
+                self.close("group")
+            return
+        elif name == "caption":
+            self.caption = False
+            return
+        if self.cell is None:
+            return
+        if name in _BREAKS:
+            self.cell.append("\n")
+        elif name == "math":
+            self.finish_math()
+        elif name in ("annotation", "annotation-xml") and self.math:
+            self.note = False
+            self.math.append("\0")
+        elif name in ("sub", "sup") and self.scripts:
+            self.scripts -= 1
+            self.cell.append("}" if self.scripts else "} \\)")
+
+    def finish_math(self) -> None:
+        """`<math>` as its alttext, or its TeX annotation, or its texts (without annotations) if it has neither."""
+        if self.math is None or self.cell is None:
+            return
+        tex = self.math[0].strip().strip("$").strip()
+        shown = "".join("".join(self.math[1:]).split("\0")[::2])
+        self.cell.append(f"\\( {tex} \\)" if tex else "".join(shown.split()))
+        if not tex:
+            self.source.warn("MathML without TeX beside it: only its characters are kept")
+        self.math, self.note = None, False
+
+    def finish_cell(self) -> None:
+        self.finish_math()
+        if self.cell is None or self.row is None:
+            return
+        if self.scripts:
+            self.cell.append("}" * self.scripts + " \\)")
+            self.scripts = 0
+        joined = self.cell[0] if len(self.cell) == 1 else "".join(self.cell)
+        if self.latex:
+            joined = joined.replace("\\( _{} \\)", "").replace("\\( ^{} \\)", "")
+        spans = spans_of(self.opened) if "span" in self.opened.lower() else (1, 1)
+        self.row.append((formulas(one_line(joined)), *spans, self.opened[1] == "h" or self.kind == "thead"))
+        self.cell = None

@@ -1,0 +1,74 @@
+"""A model version and its directory: record, prompts, resize rule, tokens; fetched, verified, exported, or
+built tiny.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sft.lazy import names_of
+
+if TYPE_CHECKING:
+    from sft.models import tiny
+    from sft.models.exporter import MANIFEST, export
+    from sft.models.fetch import fetch_model, present_or_fetch
+    from sft.models.prompts import render_prompt
+    from sft.models.resize import image_tokens, smart_resize
+    from sft.models.safetensors import safetensors_header, tensor_table
+    from sft.models.tiny import make_tiny_model
+    from sft.models.token_budget import Budget, load_tokenizer, pixel_limits, sample_tokens
+    from sft.models.verify import check_model, fingerprint, identify, require_model, verify_served, weight_files
+    from sft.models.versions import (
+        BEGIN,
+        DEFAULT_MODEL,
+        FACTOR,
+        IMAGE_TOKEN,
+        MAX_ASPECT,
+        MODELS,
+        OTSL_TOKENS,
+        RESERVED_IN_TEXT,
+        TASK_OF,
+        TURN_END,
+        ModelVersion,
+        find,
+        get,
+    )
+else:
+    __getattr__ = names_of(__name__)
+
+__all__ = [
+    "BEGIN",
+    "DEFAULT_MODEL",
+    "FACTOR",
+    "IMAGE_TOKEN",
+    "MANIFEST",
+    "MAX_ASPECT",
+    "MODELS",
+    "OTSL_TOKENS",
+    "RESERVED_IN_TEXT",
+    "TASK_OF",
+    "TURN_END",
+    "Budget",
+    "ModelVersion",
+    "check_model",
+    "export",
+    "fetch_model",
+    "find",
+    "fingerprint",
+    "get",
+    "identify",
+    "image_tokens",
+    "load_tokenizer",
+    "make_tiny_model",
+    "pixel_limits",
+    "present_or_fetch",
+    "render_prompt",
+    "require_model",
+    "safetensors_header",
+    "sample_tokens",
+    "smart_resize",
+    "tensor_table",
+    "tiny",
+    "verify_served",
+    "weight_files",
+]

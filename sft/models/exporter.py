@@ -1,0 +1,158 @@
+"""Completes and proves a model directory: trained weights plus everything a server needs, under its final name only
+when whole.
+
+What the trainers leave out or change, each seen by users: chat_template.jinja, inference.yml, processor_config.json,
+`image_token` in the tokenizer's attributes, the end token in generation_config.json, a tensor that is never trained
+(PaddleFormers#3680), a tokenizer class servers do not have (ERNIE#1349), shard names (PaddleX#5012), newer config
+fields (ms-swift#7268). So: the weights come from training, every other file from the base model or from the model
+record.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sft.errors import ProblemsFound, UsageError
+from sft.files import atomic_write, disk_error, new_folder_beside, read_table, sha256, write_json
+from sft.models import prompts, versions
+from sft.models.safetensors import join, tensor_table
+from sft.models.token_budget import load_tokenizer
+from sft.models.verify import FROM_BASE_IF_THERE, WEIGHTS, verify_served, weight_files
+
+MANIFEST = "sft-export.json"
+FROM_BASE = ("config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")  # needed
+# Tensors that no stage trains and some trainers leave out; servers ask for them, so they are taken from the base.
+NEVER_TRAINED = ("packing_position_embedding", "vision_model.head.")
+PROCESSOR = "PaddleOCRVLProcessor"
+
+
+def server_files(folder: Path, version: versions.ModelVersion, *, pixels: tuple[int, int], eos_token_id: int) -> None:
+    """Write what differs between a trained and a served directory: template, names, pixel limits, end token."""
+    with atomic_write(folder / "chat_template.jinja") as stream:
+        stream.write(prompts.chat_template(version).encode())
+    with atomic_write(folder / "inference.yml") as stream:
+        stream.write(yaml.safe_dump({"Global": {"model_name": version.served_name}}).encode())
+    write_json(folder / "processor_config.json", {"processor_class": PROCESSOR})
+    generation = read_table(folder / "generation_config.json") if (folder / "generation_config.json").exists() else {}
+    generation.pop("max_length", None)  # 20 as the trainer writes it
+    write_json(folder / "generation_config.json", {**generation, "eos_token_id": eos_token_id, "use_cache": True})
+    attributes = read_table(folder / "tokenizer_config.json")
+    if attributes.get("tokenizer_class") == "Ernie4_5_Tokenizer":
+        attributes["tokenizer_class"] = "LlamaTokenizer"
+    write_json(folder / "tokenizer_config.json", {**attributes, "image_token": versions.IMAGE_TOKEN})
+    _write_pixels(folder / "preprocessor_config.json", pixels)
+
+
+def _write_pixels(path: Path, pixels: tuple[int, int]) -> None:
+    """Set the limits in the layout the file has: min_pixels/max_pixels at the top, and inside `size` where it stands
+    there.
+    """
+    config = read_table(path)
+    config["min_pixels"], config["max_pixels"] = pixels
+    size = config.get("size")
+    if isinstance(size, dict):
+        for low, high in (("min_pixels", "max_pixels"), ("shortest_edge", "longest_edge")):
+            if low in size or high in size:
+                size[low], size[high] = pixels
+    write_json(path, config)
+
+
+def export(
+    weights: Path,
+    base: Path,
+    out: Path,
+    version: versions.ModelVersion,
+    *,
+    pixels: tuple[int, int],
+    origin: dict[str, Any],
+) -> dict[str, Any]:
+    """Build `out` from the trained weights in the folder `weights` and the base model; returns the manifest.
+
+    Raises ProblemsFound where the weights are not those of the base's architecture, EngineError where the disk is full;
+    in both cases nothing is left under `out`.
+    """
+    if out.exists():
+        raise UsageError("this path exists already", where=str(out), hint="give a new directory, or remove the old one")
+    try:
+        temporary = new_folder_beside(out)
+    except OSError as error:
+        raise disk_error(error, out) from error
+    try:
+        _copy_base(base, temporary)
+        filled = _write_weights(weights, base, temporary / WEIGHTS)
+        server_files(temporary, version, pixels=pixels, eos_token_id=_eos_id(temporary))
+        manifest = {
+            **origin,
+            "model_version": version.name,
+            "served_name": version.served_name,
+            "pixels": list(pixels),
+            "taken_from_base": filled,
+        }
+        manifest["files"] = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
+        verify_served(temporary, version)
+        write_json(temporary / MANIFEST, manifest)
+        os.replace(temporary, out)
+    except OSError as error:
+        raise disk_error(error, out) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return manifest
+
+
+def _copy_base(base: Path, folder: Path) -> None:
+    missing = [name for name in FROM_BASE if not (base / name).is_file()]
+    if missing:
+        raise ProblemsFound(
+            f"the base model lacks {', '.join(missing)}", where=str(base), hint="`sft fetch-model` gets a complete one"
+        )
+    for pattern in (*FROM_BASE, *FROM_BASE_IF_THERE):
+        for path in base.glob(pattern):
+            if path.is_file():
+                shutil.copyfile(path, folder / path.name)
+            elif path.exists() and not path.is_dir():
+                raise ProblemsFound(
+                    "a pipe or a device, not a file",
+                    where=str(path),
+                    hint="remove it; `sft fetch-model` gets a complete directory",
+                )
+
+
+def _write_weights(trained: Path, base: Path, out: Path) -> list[str]:
+    """One file with exactly the base's tensors; returns the names that were taken from the base."""
+    wanted = tensor_table(weight_files(base))
+    found = tensor_table(weight_files(trained))
+    lost = sorted(wanted.keys() - found.keys())
+    filled = [name for name in lost if any(part in name for part in NEVER_TRAINED)]
+    faults = [f"{name} is missing" for name in lost if name not in filled]
+    faults += [f"{name} is not in the base model" for name in sorted(found.keys() - wanted.keys())]
+    for name in sorted(wanted.keys() & found.keys()):
+        theirs = wanted[name][1]["shape"]
+        ours = found[name][1]["shape"]
+        if theirs != ours:
+            faults.append(
+                f"{name} is {ours}, the base has {theirs}" + (" (transposed)" if ours == theirs[::-1] else "")
+            )
+    if faults:
+        raise ProblemsFound(
+            f"{len(faults)} tensors do not fit the base model:"
+            f" {'; '.join(faults[:5])}{' …' if len(faults) > 5 else ''}",
+            where=str(trained),
+            hint="export with the base model that was trained, by the trainer version that the pins name",
+        )
+    join(
+        {**{name: wanted[name] for name in filled}, **found},
+        out,
+    )
+    return filled
+
+
+def _eos_id(folder: Path) -> int:
+    found = load_tokenizer(folder / "tokenizer.json").token_to_id(versions.EOS)
+    if found is None:
+        raise ProblemsFound(f"the tokenizer has no {versions.EOS}", where=str(folder))
+    return int(found)

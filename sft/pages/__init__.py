@@ -1,1 +1,0 @@
-"""HTML pages for people: one self-contained file each, nothing fetched, everything in them escaped."""

@@ -1,0 +1,258 @@
+"""The samples of a page as data: what the sample browser of `report.html.jinja` draws from, one at a time.
+
+One JSON object; its keys are short because there are thousands of each. A sample: i id, k task, n image, p prompt, t
+truth, l code points of the truth, h how many of them are not shown, s slices, u picture, w why there is none, f address
+of the file, g grid of the truth, m formula of the truth, a answers. An answer: e error, v scores, d edits that make it
+from the truth, l its code points, h how many are not shown, r reasons (bits), x why it is lost, g and m as above, q
+what the grid leaves out. Null: not asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sft.evaluation import HEADLINE, SCORES
+from sft.markup import MarkupError
+from sft.metrics import text as text_metrics
+from sft.report import table_diff
+from sft.report.data import Answer, Data, Sample
+from sft.report.text_diff import Confusions, edits
+from sft.report.thumbnails import Pictures, pictures
+from sft.report.wording import dimension_name, name_of, task_name
+
+MAX_SAMPLES = 20_000  # of one page
+MAX_SHOWN = 4000  # code points of one text; a model that repeats itself fills the rest
+SHORT = 300  # the same, once the texts of the page have TEXTS code points
+TEXTS = 16_000_000
+FORMULAS = 3000  # different ones that are drawn, a millisecond each; others are shown as they are written
+CELLS = 400_000  # of all tables that are drawn
+REASONS = ("wrong_format", "runaway", "truncated", "empty", "lost")  # bits of `r`, from 1 on
+REASON_NAMES = ("wrong format", "repetition", "cut off", "empty", "lost")
+TEXT_TASKS = ("ocr", "spotting", "seal", "other")
+
+
+@dataclass
+class Page:
+    """What is collected while the samples are turned into data, worst first.
+
+    `confusions`: per run, of its text answers that are no runaways.
+    """
+
+    data: Data
+    confusions: list[Confusions]
+    prompts: dict[str, int] = field(default_factory=dict)
+    formulas: dict[str, int] = field(default_factory=dict)
+    drawn: list[str] = field(default_factory=list)  # MathML
+    texts: int = 0
+    cells: int = 0
+
+    @property
+    def room(self) -> int:
+        """Code points of the next text."""
+        return MAX_SHOWN if self.texts < TEXTS else SHORT
+
+
+def collect(data: Data, base: Path, path: Path) -> tuple[dict[str, Any], Pictures, list[Confusions]]:
+    """The data of the page at `path`, its pictures, and what is confused in each run."""
+    ranked = data.worst_first()
+    shown = ranked[:MAX_SAMPLES]
+    images = pictures([sample.image for sample in shown], base, path)
+    page = Page(data, [Confusions() for _ in data.names])
+    tasks = list(data.tasks)
+    scores = {
+        task: [
+            name
+            for name in SCORES
+            if any(
+                sample.task == task and sample.value(run, name) is not None
+                for sample in shown
+                for run in range(len(data.names))
+            )
+        ]
+        for task in tasks
+    }
+    dimensions = list(dict.fromkeys(name for sample in shown for name in sample.labels))
+    labels: list[dict[str, int]] = [{} for _ in dimensions]
+    rows = []
+    for sample in shown:
+        row = _sample(
+            page,
+            sample,
+            tasks.index(sample.task),
+            scores[sample.task],
+            images,
+        )
+        row["s"] = [
+            known.setdefault(sample.labels[name], len(known)) if name in sample.labels else -1
+            for name, known in zip(dimensions, labels, strict=True)
+        ]
+        rows.append(row)
+    content = {
+        "runs": [clean(name) for name in data.names],
+        "tasks": [
+            {
+                "name": task_name(task),
+                "headline": scores[task].index(HEADLINE[task]) if HEADLINE[task] in scores[task] else 0,
+                "scores": [
+                    [name_of(name), SCORES[name].kind != "number", SCORES[name].definition, name in REASONS]
+                    for name in scores[task]
+                ],
+            }
+            for task in tasks
+        ],
+        "dimensions": [
+            [clean(dimension_name(name)), [clean(label) for label in known]]
+            for name, known in zip(dimensions, labels, strict=True)
+        ],
+        "prompts": list(page.prompts),
+        "reasons": REASON_NAMES,
+        "math": page.drawn,
+        "samples": rows,
+        "left": len(ranked) - len(shown),
+    }
+    return content, images, page.confusions
+
+
+def encoded(content: object) -> str:
+    """JSON that may stand inside <script>: nothing in it can end the element or begin a comment. ASCII signs only
+    where it matters.
+    """
+    text = msgspec.json.encode(content).decode()
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def clean(text: str) -> str:
+    """Text as JSON and JavaScript can have it: halves of surrogate pairs are joined or replaced."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _sample(page: Page, sample: Sample, task: int, names: Sequence[str], images: Pictures) -> dict[str, Any]:
+    ref = clean(text_metrics.normalise(sample.ref))
+    cut = ref[: page.room]
+    page.texts += len(cut)
+    place, why, address = images.places[sample.image]
+    row: dict[str, Any] = {
+        "i": sample.id,
+        "k": task,
+        "n": clean(sample.image[:500]),
+        "p": page.prompts.setdefault(clean(sample.prompt[:500]), len(page.prompts)),
+        "t": cut,
+        "l": len(ref),
+        "u": place,
+    }
+    row |= {key: value for key, value in (("h", len(ref) - len(cut)), ("w", why), ("f", address)) if value}
+    grid = table_diff.read(sample.task, ref) if sample.task in ("table", "chart") and page.cells < CELLS else None
+    if sample.task == "formula" and (number := _formula(page, ref)) is not None:
+        row["m"] = number
+    if grid:
+        row["g"] = table_diff.plain(grid)
+        page.cells += grid.shape[0] * grid.shape[1]
+    row["a"] = [_answer(page, sample, run, answer, cut, names) for run, answer in enumerate(sample.answers)]
+    if grid:
+        _compare(page, row, grid, sample)
+    return row
+
+
+def _compare(page: Page, row: dict[str, Any], grid: Any, sample: Sample) -> None:
+    """Grids of the answers; the marks in the truth are those of the last run."""
+    for answer, shown in zip(sample.answers, row["a"], strict=True):
+        found = (
+            table_diff.read(sample.task, clean(text_metrics.normalise(answer.pred.pred)))
+            if answer and answer.scores is not None
+            else None
+        )
+        if found is None:
+            continue
+        page.cells += found.shape[0] * found.shape[1]
+        compared = table_diff.compare(grid, found)
+        shown["g"] = compared.pred
+        if compared.note:
+            shown["q"] = compared.note
+        if shown is row["a"][-1]:
+            row["g"] = compared.ref
+
+
+def _answer(
+    page: Page, sample: Sample, run: int, answer: Answer | None, ref: str, names: Sequence[str]
+) -> dict[str, Any] | None:
+    if answer is None:
+        return None
+    if answer.scores is None:
+        return {
+            "r": 1 << REASONS.index("lost"),
+            "x": clean(answer.pred.error[:1000]),
+        }
+    text = clean(text_metrics.normalise(answer.pred.pred))
+    cut = text[: page.room]
+    page.texts += len(cut)
+    reasons = sum(1 << bit for bit, name in enumerate(REASONS) if sample.value(run, name))
+    counted = sample.task in TEXT_TASKS and not sample.value(run, "runaway")
+    found: dict[str, Any] = {
+        "e": round(sample.error(run) or 0.0, 4),
+        "v": [None if (value := sample.value(run, name)) is None else round(value, 4) for name in names],
+        "d": edits(ref, cut, page.confusions[run] if counted else None),
+        "l": len(text),
+    }
+    found |= {key: value for key, value in (("r", reasons), ("h", len(text) - len(cut))) if value}
+    if sample.task == "formula" and (number := _formula(page, text)) is not None:
+        found["m"] = number
+    return found
+
+
+def _formula(page: Page, text: str) -> int | None:
+    """The number of a drawn formula."""
+    if text in page.formulas:
+        return page.formulas[text]
+    if len(page.formulas) >= FORMULAS or not text.strip():
+        return None
+    from sft.report.answers import formula_html
+
+    try:
+        drawn = str(formula_html(text))
+    except MarkupError:
+        return None
+    page.formulas[text] = len(page.drawn)
+    page.drawn.append(drawn)
+    return page.formulas[text]
+
+
+def confused(
+    confusions: Sequence[Confusions], kinds: Iterable[str] = ("substituted", "deleted", "inserted"), *, number: int = 12
+) -> dict[str, list[dict[str, Any]]]:
+    """The most frequent confusions of the last run, each with its count in every run."""
+    from sft.report.text_diff import names, top, visible
+
+    found: dict[str, list[dict[str, Any]]] = {}
+    for kind in kinds:
+        found[kind] = []
+        for key, count in top(
+            getattr(confusions[-1], kind).items(),
+            number,
+        ):
+            parts = list(key) if isinstance(key, tuple) else [str(key)]
+            counts = [getattr(item, kind)[key] for item in confusions]
+            gone, new = (
+                (parts[0], parts[1])
+                if kind == "substituted"
+                else (parts[0], "")
+                if kind == "deleted"
+                else ("", parts[0])
+            )
+            found[kind].append(
+                {
+                    "shown": [visible(part) for part in parts],
+                    "codes": " → ".join(names(part) for part in parts),
+                    "count": count,
+                    "counts": counts,
+                    "gone": gone,
+                    "new": new,
+                }
+            )
+    return found

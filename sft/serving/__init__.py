@@ -1,0 +1,39 @@
+"""Serve a model directory, and prove that Transformers and vLLM read alike with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sft.lazy import names_of
+
+if TYPE_CHECKING:
+    from sft.serving.parity import Parity, check_parity
+    from sft.serving.server import (
+        ANSWER_TOKENS,
+        DEFAULT_PORT,
+        ServerOptions,
+        free_port,
+        require_free_port,
+        running,
+        server_command,
+        server_options,
+        serving,
+        version_of,
+    )
+else:
+    __getattr__ = names_of(__name__)
+
+__all__ = [
+    "ANSWER_TOKENS",
+    "DEFAULT_PORT",
+    "Parity",
+    "ServerOptions",
+    "check_parity",
+    "free_port",
+    "require_free_port",
+    "running",
+    "server_command",
+    "server_options",
+    "serving",
+    "version_of",
+]

@@ -1,0 +1,51 @@
+"""Settings, plan, run folder, trainer, engines: from a data set to trained weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sft.lazy import names_of
+
+if TYPE_CHECKING:
+    from sft.training import config, engines, plan, preflight, run_export, run_folder, settings, trainer
+    from sft.training.base_model import model_dir
+    from sft.training.config import BASE_LEARNING_RATE, REHEARSAL, RunConfig, load_file, resolve
+    from sft.training.plan import Plan, fit_batch, make_plan, sums
+    from sft.training.run_export import export_run, servable
+    from sft.training.run_folder import CURVE, HELD_OUT, RUNS, Run, locked, machine, run_name
+    from sft.training.settings import Request
+    from sft.training.trainer import Runtime
+else:
+    __getattr__ = names_of(__name__)
+
+__all__ = [
+    "BASE_LEARNING_RATE",
+    "CURVE",
+    "HELD_OUT",
+    "REHEARSAL",
+    "RUNS",
+    "Plan",
+    "Request",
+    "Run",
+    "RunConfig",
+    "Runtime",
+    "config",
+    "engines",
+    "export_run",
+    "fit_batch",
+    "load_file",
+    "locked",
+    "machine",
+    "make_plan",
+    "model_dir",
+    "plan",
+    "preflight",
+    "resolve",
+    "run_export",
+    "run_folder",
+    "run_name",
+    "servable",
+    "settings",
+    "sums",
+    "trainer",
+]

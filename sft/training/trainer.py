@@ -1,0 +1,418 @@
+"""Trains: writes a run folder, starts the trainer in its environment, follows its log, resumes from the last
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sft.errors import EngineError, SftError, UsageError
+from sft.files import atomic_write, read_json, read_samples, sha256, write_json
+from sft.models import ModelVersion, tensor_table, weight_files
+from sft.runtime import Machine, Process, container, environments, last_errors, plain, shell_line, stop_container, tail
+from sft.training import engines
+from sft.training.config import RunConfig, dump
+from sft.training.engines import Checkpoint, Engine, Job, is_skip, to_yaml
+from sft.training.plan import Plan, as_dict
+from sft.training.run_folder import Run, machine, now
+from sft.training.settings import Settled
+from sft.types import Progress
+
+EXIT_SIGKILL = 137
+SKIPPED_SHARE = 0.01  # of the samples; more skipped lines than that and the training is not the one that was asked for
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where the trainer runs: an interpreter of this machine, or the training container."""
+
+    python: str
+    cuda: container.Cuda | None = None  # set: in the container built for that CUDA version
+    repo: Path | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All a trainer is given, before anything is written or started."""
+
+    job: Job
+    engine: Engine
+    settings: str
+    extra: Mapping[str, str]
+    first_rows: list[bytes]
+
+
+def prepare(
+    run_dir: Path, data: Path, model_dir: Path, version: ModelVersion, config: RunConfig, plan: Plan
+) -> Prepared:
+    """Everything that `--dry-run` shows; raises where the engine cannot carry the job out."""
+    job = Job(
+        run_dir.resolve(),
+        data.resolve(),
+        model_dir.resolve(),
+        version,
+        config,
+        plan,
+        config.save_steps or plan.save_steps,
+    )
+    engine = engines.get(config.engine)
+    extra = engine.extra_files(job)
+    rows = [
+        engine.row(sample, job.data.parent) for _, (_, sample) in zip(range(2), read_samples(job.data), strict=False)
+    ]
+    return Prepared(
+        job,
+        engine,
+        to_yaml(engine.settings(job)),
+        extra,
+        rows,
+    )
+
+
+def write_run(prepared: Prepared, run: Run, origins: Mapping[str, str]) -> int:
+    """Write the run folder; returns the number of rows. Rows in = rows out, or nothing."""
+    job = prepared.job
+    count = 0
+    with atomic_write(job.rows) as stream:
+        for _, sample in read_samples(job.data):
+            stream.write(prepared.engine.row(sample, job.data.parent) + b"\n")
+            count += 1
+    if count != job.plan.samples:
+        raise EngineError(
+            f"planned for {job.plan.samples} samples, but the data has {count} now",
+            where=str(job.data),
+            hint="run the same command again",
+        )
+    texts = {
+        "config.yaml": dump(job.config, origins),
+        "train.yaml": prepared.settings,
+        **prepared.extra,
+    }
+    for name, text in texts.items():
+        with atomic_write(run.folder / name) as stream:
+            stream.write(text.encode())
+    write_json(run.folder / "plan.json", as_dict(job.plan))
+    write_json(
+        run.folder / "data.json",
+        {
+            "path": str(job.data),
+            "sha256": sha256(job.data),
+            "rows": count,
+            "model_dir": str(job.model_dir),
+            "model_version": job.version.name,
+        },
+    )
+    return count
+
+
+def command(prepared: Prepared, runtime: Runtime, resume: Checkpoint | None) -> tuple[list[str], dict[str, str]]:
+    """(argv, environment) of the trainer, here or in its container. Pure."""
+    job = prepared.job
+    engine = prepared.engine
+    env = engine.environment(job)
+    argv = engine.command(job, runtime.python, resume)
+    if runtime.cuda is None:
+        return argv, env
+    folders = [
+        job.model_dir,
+        *container.link_targets(job.model_dir),
+        *image_folders(job.data),
+    ]
+    mounts: list[tuple[Path, container.Access]] = [
+        (job.run_dir, "rw"),
+        *((folder, "ro") for folder in folders),
+    ]
+    return (
+        container.run_command(
+            runtime.cuda,
+            argv,
+            workdir=job.run_dir,
+            mounts=container.common_mounts(mounts),
+            env=env,
+            name=_container_name(job),
+        ),
+        {},
+    )
+
+
+def _container_name(job: Job) -> str:
+    return f"sft-{job.run_dir.name}"
+
+
+def image_folders(data: Path) -> list[Path]:
+    """The folders that hold the images of a data set."""
+    return sorted(
+        {
+            (data.parent / image.image_url).resolve().parent
+            for _, sample in read_samples(data)
+            for image in sample.image_info
+        }
+    )
+
+
+def build_image(cuda: container.Cuda, repo: Path, log: Path, say: Callable[[str], None]) -> None:
+    """Build the training image, or let Docker find that it is built already. The first time fetches many gigabytes."""
+    if not (repo / container.DOCKERFILE).is_file():
+        raise UsageError(
+            f"no {container.DOCKERFILE} here", where=str(repo), hint="run this from a checkout of the workbench"
+        )
+    say(f"building {container.image_name(cuda)} (the first time fetches the Paddle CUDA image); log {log}")
+    with Process(container.build_command(repo, cuda), log) as process:
+        code = process.wait()
+    if code:
+        lines = "\n  ".join(last_errors(tail(log)))
+        raise EngineError(
+            f"the training image could not be built (exit code {code}):\n  {lines}",
+            where=str(log),
+            hint="the log has the whole story",
+        )
+
+
+def versions(python: str) -> dict[str, str]:
+    """The packages of the trainer's environment that decide a result."""
+    import subprocess
+
+    names = (
+        "paddlepaddle",
+        "paddlepaddle-gpu",
+        "paddleformers",
+        "erniekit",
+        "numpy",
+        "tokenizers",
+        "transformers",
+        "safetensors",
+    )
+    code = (
+        "import importlib.metadata as m, json, sys\nprint(json.dumps({d.metadata['Name'].lower(): d.version for d in"
+        " m.distributions()}))"
+    )
+    try:
+        done = subprocess.run([python, "-c", code], capture_output=True, timeout=60, check=True)
+        found = json.loads(done.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return {}
+    return {name: found[name] for name in names if name in found}
+
+
+def train(
+    prepared: Prepared,
+    run: Run,
+    runtime: Runtime,
+    *,
+    on_progress: Callable[[Progress], None],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Train to the end, from the last complete checkpoint if there is one; returns the manifest.
+
+    EngineError with the trainer's last lines where it fails; KeyboardInterrupt is passed on after all processes have
+    ended and the state is written. Either way the same command goes on from the last checkpoint.
+    """
+    job = prepared.job
+    found = prepared.engine.checkpoints(job.output_dir)
+    resume = found[-1] if found else None
+    if (
+        resume and resume.step >= job.plan.max_steps
+    ):  # killed between the last checkpoint and the end: nothing is left to train
+        say(f"{resume.path.name} is the last step; its weights are the result")
+        return _finish(
+            prepared,
+            run,
+            resume.path,
+            Watcher(job, on_progress, resume.step),
+            resume,
+            0.0,
+        )
+    _clear_partial(job.output_dir, {checkpoint.path for checkpoint in found})
+    argv, env = command(prepared, runtime, resume)
+    with atomic_write(run.folder / "command.txt") as stream:
+        stream.write(f"{shell_line(argv, env)}\n".encode())
+    write_json(
+        run.folder / "environment.json",
+        {
+            **machine(),
+            "trainer": (
+                versions(runtime.python) if runtime.cuda is None else {"image": container.image_name(runtime.cuda)}
+            ),
+        },
+    )
+    if resume:
+        say(f"resuming from step {resume.step} ({resume.path.name})")
+    started = time.monotonic()
+    begun = {"resumed_from": resume.step if resume else None}
+    watcher = Watcher(job, on_progress, resume.step if resume else 0)
+    run.set_state("running", step=watcher.step, **begun)
+    code = -1
+    try:
+        with Process(argv, run.log, env, cwd=job.run_dir) as process:
+            code = process.wait(lambda line: watcher(line, prepared.engine))
+        fault = _fault(code, job)
+    except KeyboardInterrupt:
+        run.set_state(
+            "interrupted",
+            step=watcher.step,
+            checkpoint=_newest(prepared),
+            **begun,
+        )
+        raise
+    except EngineError as error:
+        run.set_state(
+            "failed",
+            step=watcher.step,
+            exit_code=code,
+            checkpoint=_newest(prepared),
+            **begun,
+        )
+        raise error
+    finally:
+        if runtime.cuda:  # Docker's client may be gone while the container goes on
+            stop_container(_container_name(job))
+    if fault:
+        run.set_state(
+            "failed",
+            step=watcher.step,
+            exit_code=code,
+            checkpoint=_newest(prepared),
+            **begun,
+        )
+        raise _failure(fault, run, _newest(prepared))
+    return _finish(
+        prepared,
+        run,
+        job.output_dir,
+        watcher,
+        resume,
+        time.monotonic() - started,
+    )
+
+
+class Watcher:
+    """Reads a trainer's log as it comes: the last step, and the rows that the trainer leaves out."""
+
+    def __init__(self, job: Job, on_progress: Callable[[Progress], None], step: int) -> None:
+        self.job, self.on_progress = job, on_progress
+        self.step = step
+        self.loss: float | None = None
+        self.skipped = 0
+
+    def __call__(self, line: str, engine: Engine) -> None:
+        """One line. EngineError when more rows are skipped than can be an accident; the caller's block ends the
+        trainer.
+        """
+        progress = engine.progress(line)
+        if progress:
+            self.step, self.loss = progress.step, progress.loss
+            self.on_progress(replace(progress, max_steps=self.job.plan.max_steps))
+        elif is_skip(line):
+            self.skipped += 1
+            if self.skipped > self.job.plan.samples * SKIPPED_SHARE:
+                raise EngineError(
+                    f"the trainer skips rows ({self.skipped} so far): {plain(line)[-200:]}",
+                    where=str(self.job.rows),
+                    hint="this row passed `sft validate` and should not have; the log says which it was",
+                )
+
+
+def _fault(code: int, job: Job) -> str:
+    """What is wrong with how the trainer ended, in words; empty where all is well. Exit code 0 alone proves nothing."""
+    if code:
+        return "was killed (SIGKILL; out of memory?)" if code == EXIT_SIGKILL else f"failed with exit code {code}"
+    try:
+        tensor_table(weight_files(job.output_dir))
+        state = read_json(job.output_dir / "trainer_state.json")
+        reached = state["global_step"] if isinstance(state, dict) else None
+    except (SftError, KeyError) as error:
+        return f"ended with exit code 0, but not with a whole model ({error})"
+    if not (job.output_dir / "train_results.json").is_file():
+        return "ended with exit code 0, but without train_results.json"
+    return "" if reached == job.plan.max_steps else f"ended with exit code 0 at step {reached} of {job.plan.max_steps}"
+
+
+def _clear_partial(output_dir: Path, keep: set[Path]) -> None:
+    """Remove what a killed trainer left unfinished: a half-written checkpoint must not be resumed, nor stop a fresh
+    start.
+    """
+    for path in output_dir.glob("*") if output_dir.is_dir() else ():
+        if path not in keep:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _newest(prepared: Prepared) -> int | None:
+    found = prepared.engine.checkpoints(prepared.job.output_dir)
+    return found[-1].step if found else None
+
+
+def _failure(fault: str, run: Run, checkpoint: int | None) -> EngineError:
+    lines = "\n  ".join(last_errors(tail(run.log)))
+    again = (
+        f"the same command goes on from step {checkpoint}"
+        if checkpoint
+        else "no checkpoint was written yet, the same command starts again"
+    )
+    return EngineError(
+        f"the trainer {fault}; its last lines:\n  {lines}",
+        where=str(run.log),
+        hint=again,
+    )
+
+
+def _finish(
+    prepared: Prepared, run: Run, weights: Path, watcher: Watcher, resume: Checkpoint | None, seconds: float
+) -> dict[str, Any]:
+    job = prepared.job
+    manifest = {
+        "finished": now(),
+        "engine": job.config.engine,
+        "model_version": job.version.name,
+        "model_dir": str(job.model_dir),
+        "data": str(job.data),
+        "data_sha256": sha256(job.data),
+        "max_steps": job.plan.max_steps,
+        "resumed_from": resume.step if resume else None,
+        "last_logged_step": watcher.step,
+        "last_loss": watcher.loss,
+        "skipped_rows": watcher.skipped,
+        "seconds": round(seconds, 1),
+        "weights_dir": str(weights.relative_to(run.folder)),
+        "weights": {path.name: sha256(path) for path in weight_files(weights)},
+        "workbench_python": sys.version.split()[0],
+    }
+    write_json(run.manifest_path, manifest)
+    run.set_state("finished", step=job.plan.max_steps)
+    return manifest
+
+
+def runtime(settled: Settled, machine: Machine) -> Runtime:
+    """Where the trainer runs: on a CPU in its environment, on a GPU in the container, or in an interpreter that was
+    named.
+    """
+    if settled.config.device == "cpu":
+        return Runtime(environments.ensure("trainer").python)
+    named = os.environ.get(environments.PYTHON_OVERRIDE["trainer"])
+    if named:
+        return Runtime(shutil.which(named) or named)
+    if settled.config.engine == "erniekit" and machine.docker and machine.gpus:
+        return Runtime(
+            "python",
+            container.choose_cuda(machine.gpus[0].compute_capability),
+            Path.cwd(),
+        )
+    if settled.config.engine == "erniekit":
+        raise UsageError(
+            "ERNIEKit runs in the Paddle CUDA container, and no Docker engine answers here",
+            hint=(
+                f"start Docker with the NVIDIA container toolkit, or set {environments.PYTHON_OVERRIDE['trainer']} to a"
+                " Python that has ERNIEKit"
+            ),
+        )
+    raise UsageError(
+        "PaddleFormers on a GPU needs an environment with paddlepaddle-gpu",
+        hint=f"set {environments.PYTHON_OVERRIDE['trainer']} to its Python; docs/environments.md has the pins",
+    )

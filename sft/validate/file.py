@@ -1,0 +1,210 @@
+"""Checks of a whole file: every line once, in order, with its number; errors stop a training, warnings are counted.
+
+The file is cut into stretches of whole lines, which are checked in this process, on all cores or on a Ray cluster, and
+put together in their order: the report is the same, byte for byte, wherever they were checked. Then the rows are
+compared with each other. Memory holds some 20 bytes for each image, and a bounded number of findings.
+"""
+
+from __future__ import annotations
+
+import codecs
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from sft.errors import ProblemsFound
+from sft.files import CHUNK, open_input
+from sft.reasons import make
+from sft.runtime import Runner, run
+from sft.types import Problem
+from sft.validate.across_rows import ENTRY, LOOK, Entries, check_set
+from sft.validate.context import Context
+from sft.validate.rejects import Rejects
+from sft.validate.shard import BLANK, KEPT, Part, Shard, check_shard
+
+__all__ = ["BLANK", "KEPT", "Report", "scan", "validate"]
+
+SHARD_BYTES = 4 * 1024 * 1024  # of whole lines that a process checks at a time
+ONE_PROCESS = Runner(workers=1)
+_WIDE = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"{\0", b"\0{", b"\0\0\0{")
+
+
+@dataclass
+class Report:
+    """What was found in one file. rows = good + bad; bad are those with at least one error."""
+
+    path: Path
+    rows: int = 0
+    good: int = 0
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (severity, code) → how often
+    problems: list[Problem] = field(default_factory=list)  # the first KEPT of each code
+
+    @property
+    def errors(self) -> int:
+        """How many findings are errors."""
+        return sum(count for (severity, _), count in self.counts.items() if severity == "error")
+
+    @property
+    def warnings(self) -> int:
+        """How many findings are warnings."""
+        return sum(count for (severity, _), count in self.counts.items() if severity == "warning")
+
+    def add(self, problem: Problem) -> None:
+        """Count a finding, and keep its text if it is among the first of its code."""
+        self.counts[problem.severity, problem.code] += 1
+        if self.counts[problem.severity, problem.code] <= KEPT:
+            self.problems.append(problem)
+
+    def add_part(self, part: Part, before: int) -> None:
+        """What was found in the next stretch; `before` lines stand before it."""
+        self.rows += part.rows
+        self.good += part.good
+        room = {key: KEPT - self.counts[key] for key in part.counts}
+        for problem in part.problems:
+            key = (problem.severity, problem.code)
+            if room[key] > 0:
+                room[key] -= 1
+                self.problems.append(replace(problem, line=problem.line + before))
+        self.counts.update(part.counts)
+
+    def require_good(self) -> None:
+        """Raise where an error was found, with the first of them in full."""
+        if not self.errors:
+            return
+        first = next(
+            (problem for problem in self.problems if problem.severity == "error"),
+            None,
+        )
+        where = f"{self.path}:{first.line}" if first and first.line else str(self.path)
+        message = f"[{first.code}] {first.message}" if first else "errors"
+        more = f" ({self.errors} errors in all, {self.rows - self.good} of {self.rows} rows)" if self.errors > 1 else ""
+        hint = f"{first.hint}; " if first and first.hint else ""
+        raise ProblemsFound(
+            f"{message}{more}",
+            where=where,
+            hint=f"{hint}`sft validate {self.path}` lists everything",
+        )
+
+
+def validate(
+    path: Path,
+    context: Context,
+    *,
+    progress: Callable[[int], None] | None = None,
+    runner: Runner = ONE_PROCESS,
+    rejects: Rejects | None = None,
+    against: Sequence[Entries] = (),
+) -> Report:
+    """Read a JSONL file and check every row, then the rows as a set.
+
+    `progress` is called with the bytes read so far. `rejects` is given every row with an error. `against`: what `scan`
+    found in files whose images must not be in this one.
+    """
+    report = Report(path)
+    if problem := _unusable(path):
+        report.add(problem)
+        return report
+    entries, bad = _rows(report, context, progress, runner, rejects)
+    for line, text, problems in check_set(entries, against):
+        for problem in problems:
+            report.add(problem)
+        if any(problem.severity == "error" for problem in problems):
+            report.good -= not _holds(bad, line)
+        if rejects:
+            rejects.shared(line, problems, text)
+    if report.rows == 0:
+        report.add(make("file.empty", "no rows", 0, "`sft init DIR` writes an example to start from"))
+    if rejects:
+        rejects.finish(path)
+    return report
+
+
+def scan(
+    path: Path, context: Context, *, runner: Runner = ONE_PROCESS, progress: Callable[[int], None] | None = None
+) -> Entries:
+    """What is known of the images of a file, to validate others against it."""
+    if _unusable(path):
+        return Entries(path, context.base)
+    return _rows(Report(path), context, progress, runner, None)[0]
+
+
+def _unusable(path: Path) -> Problem | None:
+    """Why a file cannot be read line by line at all."""
+    if path.suffix != ".jsonl":
+        return make(
+            "file.extension",
+            f"{path.name} does not end in .jsonl",
+            0,
+            "rename it, or convert it to one JSON object per line",
+        )
+    with open_input(path) as stream:
+        head = stream.read(4)
+    if head.startswith(_WIDE):
+        return make(
+            "file.encoding",
+            "this file is UTF-16 or UTF-32",
+            0,
+            f"save it as UTF-8: `iconv -f UTF-16 -t UTF-8 {path.name} > utf8.jsonl`",
+        )
+    return None
+
+
+def _rows(
+    report: Report, context: Context, progress: Callable[[int], None] | None, runner: Runner, rejects: Rejects | None
+) -> tuple[Entries, array[int]]:
+    """Check the rows one by one; what is known of their images, and which lines are bad."""
+    before = 0
+    bad = array("L")
+    images = [np.empty(0, ENTRY)]
+    looks = [np.empty(0, LOOK)]
+    shards = [Shard(report.path, start, end, context, rejects is not None) for start, end in _stretches(report.path)]
+    for shard, part in zip(shards, run(check_shard, shards, runner), strict=True):
+        report.add_part(part, before)
+        bad.extend([line + before for line in part.bad_lines])
+        for row in part.bad if rejects else ():
+            rejects.row(
+                row.line + before,
+                row.problems,
+                row.text,
+            )  # type: ignore[union-attr]
+        for tables, found in ((images, part.images), (looks, part.looks)):
+            for table in found:
+                tables.append(table.copy())  # what came from a cluster is read-only
+                tables[-1]["line"] += before
+        before += part.lines
+        if progress:
+            progress(shard.end)
+    return Entries(
+        report.path,
+        context.base,
+        np.concatenate(images),
+        np.concatenate(looks),
+    ), bad
+
+
+def _holds(lines: array[int], line: int) -> bool:
+    at = (
+        int(np.searchsorted(np.frombuffer(lines, np.uint64 if lines.itemsize == 8 else np.uint32), line))
+        if lines
+        else 0
+    )
+    return at < len(lines) and lines[at] == line
+
+
+def _stretches(path: Path) -> Iterator[tuple[int, int]]:
+    """(start, end) of stretches of about SHARD_BYTES that end with a line end or the file."""
+    with open_input(path) as stream:
+        start = 0
+        size = path.stat().st_size
+        while start < size:
+            end = min(start + SHARD_BYTES, size)
+            stream.seek(end - 1)
+            while end < size and (piece := stream.readline(CHUNK)) and not piece.endswith(b"\n"):
+                pass
+            end = max(end, min(stream.tell(), size)) if end < size else size
+            yield start, end
+            start = end

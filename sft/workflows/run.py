@@ -1,0 +1,383 @@
+"""The main job: validate → plan → train → export → serve → score before and after → report.
+
+Each stage can be run again.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sft import models, report, serving, ui
+from sft.datasets import holdout
+from sft.datasets import locate as datasets
+from sft.errors import ProblemsFound, SftError
+from sft.files import read_json, sha256, write_json
+from sft.inference import predict
+from sft.runtime import Machine, environments
+from sft.serving import Parity, check_parity
+from sft.training import (
+    CURVE,
+    HELD_OUT,
+    Plan,
+    Run,
+    export_run,
+    machine,
+    model_dir,
+    preflight,
+    servable,
+    settings,
+    sums,
+    trainer,
+)
+from sft.validate import Context, Report, validate
+from sft.workflows.evaluate import TENSORBOARD, evaluate_model, side_by_side, write_curves
+
+REUSED_SECONDS = 1.0  # a stage this short found its result ready
+# longest answer asked of a tiny model, or twice the longest training sample; random weights never stop by themselves
+REHEARSAL_TOKENS = 64
+
+
+@dataclass
+class Outcome:
+    """What the job ends with."""
+
+    run: Run
+    stages: list[tuple[str, float]]
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    parity: Parity | None = None
+    left_out: dict[str, str] = field(default_factory=dict)  # stage → reason
+    model: Path | None = None
+    report: Path | None = None
+
+
+def first_line(settled: settings.Settled) -> str:
+    """What this is, before anything else is said."""
+    if settled.rehearsal:
+        return (
+            f"REHEARSAL ({settled.reasons['device']}): a tiny PaddleOCR-VL with random weights learns on the CPU, with"
+            " the real trainer, exporter and server. It shows that your data goes through; its scores say nothing"
+            " about the real model."
+        )
+    return (
+        f"Training PaddleOCR-VL {settled.config.model} with {settled.config.engine} on {settled.config.gpus} GPU"
+        f" ({settled.reasons['device']})"
+    )
+
+
+def run_loop(
+    request: settings.Request, data_name: str, test: Path | None, *, setup_seconds: float = 0.0, port: int | None = None
+) -> Outcome:
+    """Do everything; raises as soon as a stage finds that going on makes no sense."""
+    stages = ui.Stages()
+    hardware = Machine.look()
+    preview = settings.settle(request, hardware, samples=settings.MANY)  # so that the first line comes before any work
+    ui.say(first_line(preview))
+    no_server = environments.no_cpu_server() if preview.rehearsal else ""
+    stages.seconds.append(("set-up: workbench", setup_seconds))
+    if preview.config.device == "gpu":  # better now than after hours of training
+        trainer.runtime(preview, hardware)
+        serving.server_options("gpu", hardware, port=port or serving.DEFAULT_PORT)
+    with stages.stage("data"):
+        found = datasets.find(data_name, say=ui.say)
+        ui.say(f"{found.name}: {found.origin}")
+        test = test or found.test
+    with stages.stage("validate"):
+        reports = [check_file(path, preview) for path in (found.train, *([test] if test else []))]
+        train_data, test_data = _split(found, test, request, preview)
+    if (
+        preview.config.device == "cpu"
+    ):  # after the data was found good: an error there should not cost the minutes of an installation
+        _set_up(stages, ["trainer"] if no_server else ["trainer", "server"])
+    samples = reports[0].good if test else sum(1 for _ in train_data.open("rb"))
+    settled = settings.settle(request, hardware, samples)
+    with stages.stage("plan"):
+        plan, base, lengths, run = plan_run(settled, request, train_data, samples, found.name)
+    with run.locked():
+        return _work(
+            stages,
+            settled,
+            hardware,
+            run,
+            train_data,
+            test_data,
+            base,
+            plan,
+            lengths,
+            no_server,
+            port,
+        )
+
+
+def _work(
+    stages: ui.Stages,
+    settled: settings.Settled,
+    hardware: Machine,
+    run: Run,
+    train_data: Path,
+    test_data: Path,
+    base: Path,
+    plan: Plan,
+    lengths: preflight.Lengths,
+    no_server: str,
+    port: int | None,
+) -> Outcome:
+    """From training to the report, alone on the run."""
+    answers = min(
+        settled.config.max_seq_len // 2,
+        max(REHEARSAL_TOKENS, 2 * lengths.longest) if settled.config.device == "cpu" else serving.ANSWER_TOKENS,
+    )
+    write_json(
+        run.folder / HELD_OUT,
+        {"path": str(test_data.resolve()), "max_tokens": answers},
+    )
+    with stages.stage("train"):
+        train_run(settled, hardware, run, train_data, base, plan)
+    outcome = Outcome(run, stages.seconds)
+    with stages.stage("export"):
+        outcome.model = export_run(run, run.folder / "model")
+    if no_server:
+        outcome.left_out = dict.fromkeys(("serve", "score before", "score after", "Transformers check"), no_server)
+    else:
+        _score(outcome, stages, settled, hardware, test_data, answers, port)
+    with stages.stage("report"):
+        outcome.report = _report(outcome, test_data, settled)
+    return outcome
+
+
+def plan_run(
+    settled: settings.Settled, request: settings.Request, data: Path, samples: int, name: str
+) -> tuple[Plan, Path, preflight.Lengths, Run]:
+    """The plan, the base model, the checked lengths of the samples and the run folder; the sums and reasons
+    are said.
+    """
+    plan = settings.plan_for(settled, samples)
+    ui.sums(sums(plan))
+    ui.say(f"  engine               {settled.config.engine}: {settled.reasons['engine']}")
+    base = model_dir(settled, request, data, say=ui.say)
+    lengths = preflight.check_lengths(data, base, settled)
+    ui.say(
+        f"  longest sample       {lengths.longest} tokens (line {lengths.line}) of max_seq_len"
+        f" {settled.config.max_seq_len}; mean {lengths.mean:.0f}"
+    )
+    note = preflight.packing_note(lengths, settled)
+    if note:
+        ui.say(f"  warning: {note}")
+    return plan, base, lengths, settings.open_run(settled, request, data, base, name=name)
+
+
+def train_only(request: settings.Request, name: str) -> Run:
+    """`sft train`: validate, plan, train; returns the finished run."""
+    hardware = Machine.look()
+    found = datasets.find(name, say=ui.say)
+    preview = settings.settle(request, hardware, settings.MANY)
+    ui.say(first_line(preview))
+    samples = check_file(found.train, preview).good
+    settled = settings.settle(request, hardware, samples)
+    plan, base, _, run = plan_run(settled, request, found.train, samples, found.name)
+    with run.locked():
+        train_run(settled, hardware, run, found.train, base, plan)
+    return run
+
+
+def _set_up(stages: ui.Stages, names: list[str]) -> None:
+    """Make the environments that are missing, side by side."""
+    missing = [name for name in names if not environments.is_ready(name)]
+    if not missing:
+        return
+    started = time.monotonic()
+    ui.say(f"── set-up: making the environments of {' and '.join(missing)} (once; one to three minutes)")
+    with ThreadPoolExecutor(len(missing)) as pool:
+        futures = [pool.submit(environments.ensure, name) for name in missing]
+        while not all(future.done() for future in futures):
+            time.sleep(1)
+            if int(time.monotonic() - started) % 30 == 0:
+                ui.say(f"   … {time.monotonic() - started:.0f} s")
+        for future in futures:
+            future.result()
+    stages.seconds.append((f"set-up: {' + '.join(missing)}", time.monotonic() - started))
+
+
+def check_file(path: Path, settled: settings.Settled) -> Report:
+    """Validate one file with a bar; errors stop the job, warnings are counted aloud."""
+    size = path.stat().st_size if path.is_file() else 1
+    with ui.Follow(f"checking {path.name}", size, unit=" bytes") as bar:
+        found = validate(
+            path,
+            Context(path.parent, settled.version),
+            progress=bar.update,
+        )
+    found.require_good()
+    warned = ", ".join(f"{code} {count}" for (_, code), count in sorted(found.counts.items()))
+    ui.say(f"  {path}: {found.rows} rows, all good" + (f"; warnings: {warned}" if warned else ""))
+    return found
+
+
+def _split(
+    found: datasets.DataSet, test: Path | None, request: settings.Request, settled: settings.Settled
+) -> tuple[Path, Path]:
+    """Training and held-out file; a leak between them is an error."""
+    if test is None:
+        folder = request.runs / "held-out" / f"{found.name}-{sha256(found.train)[:8]}-{settled.config.seed}"
+        train_data, test_data, count = holdout.hold_out(found.train, folder, seed=settled.config.seed)
+        ui.say(f"  no test set given: {count} rows are held out, by image (TEST=file.jsonl names one)")
+        return train_data, test_data
+    shared = holdout.shared_images(found.train, test)
+    if shared:
+        raise ProblemsFound(
+            f"[set.leak] {len(shared)} images are in the training and in the test file, the first in line"
+            f" {shared[0][0]} and in line {shared[0][1]}",
+            where=str(test),
+            hint="remove them from one of the two; a score on trained images is worth nothing",
+        )
+    return found.train, test
+
+
+def train_run(settled: settings.Settled, hardware: Machine, run: Run, data: Path, base: Path, plan: Plan) -> None:
+    """Train, unless this very run has ended before."""
+    if run.finished:
+        ui.say(f"this run has ended before ({run.folder.name}); nothing to train")
+        return
+    prepared = trainer.prepare(
+        run.folder,
+        data,
+        base,
+        settled.version,
+        settled.config,
+        plan,
+    )
+    where = trainer.runtime(settled, hardware)
+    trainer.write_run(prepared, run, settled.origins)
+    if where.cuda and where.repo:
+        trainer.build_image(
+            where.cuda,
+            where.repo,
+            run.folder / "log" / "image.log",
+            ui.say,
+        )
+    ui.say(f"run folder {run.folder}; log {run.log}")
+    with ui.Follow("training", plan.max_steps) as bar:
+        trainer.train(
+            prepared,
+            run,
+            where,
+            on_progress=bar.step,
+            say=ui.say,
+        )
+
+
+def _score(
+    outcome: Outcome,
+    stages: ui.Stages,
+    settled: settings.Settled,
+    hardware: Machine,
+    data: Path,
+    answer_tokens: int,
+    port: int | None,
+) -> None:
+    count = sum(1 for _ in data.open("rb"))
+    base = servable(outcome.run)
+    for name, folder in (("before", base), ("after", outcome.model or base)):
+        with stages.stage(f"serve and score {name}"), ui.Follow(f"answers {name}", count) as bar:
+            context = settled.config.max_seq_len if settled.config.device == "cpu" else None
+            options = serving.server_options(
+                settled.config.device, hardware, port=port or serving.free_port(), max_model_len=context
+            )
+            results = evaluate_model(
+                folder,
+                settled.version,
+                data,
+                outcome.run.folder / "scores" / name,
+                options,
+                sampling={"max_tokens": answer_tokens},
+                fingerprint=models.fingerprint(folder),
+                on_done=bar.one,
+                say=ui.say,
+            )
+        setattr(outcome, name, results)
+    if settled.config.device == "cpu":
+        with stages.stage("Transformers check"):
+            preds = predict.read_predictions(outcome.run.folder / "scores" / "after" / "predictions.jsonl")
+            log = outcome.run.folder / "log" / "transformers.log"
+            outcome.parity = check_parity(
+                outcome.model or base,
+                data,
+                preds,
+                server_python=environments.ensure("server").python,
+                max_tokens=answer_tokens,
+                log=log,
+            )
+
+
+def _report(outcome: Outcome, data: Path, settled: settings.Settled) -> Path:
+    """The reports, results.json and the scores' points beside the training curves, in the run folder."""
+    scores = outcome.run.folder / "scores"
+    runs = [
+        (name, predict.read_predictions(scores / name / "predictions.jsonl"))
+        for name in ("before", "after")
+        if getattr(outcome, name)
+    ]
+    notes = [
+        ("data", str(data)),
+        ("model", f"{settled.config.model} ({settled.version.served_name})"),
+        ("engine", settled.config.engine),
+        ("run", outcome.run.folder.name),
+    ]
+    if settled.rehearsal:
+        notes.insert(0, ("rehearsal", "tiny model, random weights, CPU: the scores say nothing about the real model"))
+    if outcome.parity:
+        notes.append(("Transformers", f"{outcome.parity} answers equal to vLLM's"))
+    notes += [(f"left out: {stage}", why) for stage, why in outcome.left_out.items()]
+    outcome.stages = _with_earlier(outcome)
+    path = outcome.run.folder / "report.html"
+    if runs:
+        steps = {"before": 0, "after": int(outcome.run.manifest()["max_steps"])}
+        found = side_by_side(runs, data, steps=steps)
+        report.write_all(
+            outcome.run.folder,
+            found,
+            title=f"{outcome.run.folder.name}: before and after",
+            base=data.parent,
+            notes=notes,
+            timings=outcome.stages,
+        )
+        if not (outcome.run.folder / CURVE / "compare.json").is_file():  # that of `sft curve` has these points and more
+            write_curves(
+                outcome.run.folder / TENSORBOARD,
+                found,
+                ui.say,
+            )
+    write_json(outcome.run.folder / "results.json", summary(outcome))
+    return path if runs else outcome.run.folder / "results.json"
+
+
+def _with_earlier(outcome: Outcome) -> list[tuple[str, float]]:
+    """The seconds of all stages; where this time a result was found ready, the seconds of when it was made."""
+    try:
+        earlier = read_json(outcome.run.folder / "results.json")["seconds"]
+    except (SftError, KeyError, TypeError):
+        return outcome.stages
+    return [
+        (f"{name} (earlier)", earlier[name]) if seconds < REUSED_SECONDS < earlier.get(name, 0) else (name, seconds)
+        for name, seconds in outcome.stages
+    ]
+
+
+def summary(outcome: Outcome) -> dict[str, Any]:
+    """The job's end as data."""
+    return {
+        "run": str(outcome.run.folder),
+        "model": str(outcome.model) if outcome.model else None,
+        "report": str(outcome.report) if outcome.report else None,
+        "before": outcome.before,
+        "after": outcome.after,
+        "transformers": asdict(outcome.parity) if outcome.parity else None,
+        "left_out": outcome.left_out,
+        "training": outcome.run.manifest(),
+        "seconds": {name.removesuffix(" (earlier)"): round(seconds, 1) for name, seconds in outcome.stages},
+        "machine": machine(),
+    }

@@ -16,10 +16,12 @@ FLOORS: dict[str, int] = {
         0: "errors sft types",
         1: (
             "config crops headers images jsonl looks manifest markup markup.celltext markup.chart markup.errors"
-            " markup.grid markup.html markup.html_cells markup.html_fast markup.html_rows markup.latex"
-            " markup.latex_check markup.latex_inline markup.latex_scoring markup.latex_tokens markup.numbers"
-            " markup.otsl markup.otsl_lenient markup.pipeline markup.scripts markup.sheets markup.table markup.text"
-            " markup.xlsx models reasons safetensors_io schema shards shards_ray tokens work yaml_plain"
+            " markup.grid markup.html markup.html_cells markup.html_fast markup.html_hidden markup.html_rows"
+            " markup.html_styles markup.html_tokens markup.markdown markup.mathml markup.latex markup.latex_check"
+            " markup.latex_inline markup.latex_scoring markup.latex_tokens markup.number_dates markup.number_digits"
+            " markup.number_format markup.numbers markup.otsl markup.otsl_lenient markup.pipeline markup.scripts"
+            " markup.sheets markup.table markup.text markup.xlsx markup.xlsx_layout models reasons safetensors_io"
+            " schema shards shards_ray tokens work yaml_plain"
         ),
         2: (
             "checks checks_images checks_row checks_set checks_shard checks_target engines engines.base"
@@ -31,14 +33,14 @@ FLOORS: dict[str, int] = {
             " formats.lmdb_pages formats.lmdb_rec formats.messages formats.omnidocbench formats.otsl_parquet"
             " formats.paddleocr_rec formats.page_xml formats.parquet formats.plotqa formats.ppocrlabel"
             " formats.pubtabnet formats.regions formats.rows formats.targets formats.unimer formats.webdataset"
-            " formats.xml_safe metrics metrics.answers metrics.cdm metrics.cdm_dvi metrics.cdm_grid metrics.cdm_latex"
-            " metrics.cdm_match metrics.cdm_render metrics.cdm_signs metrics.cdm_symbols metrics.cells metrics.chart"
-            " metrics.formula metrics.grits metrics.health metrics.normalise metrics.scrm metrics.table metrics.text"
-            " metrics.tree_distance pictures plan rejected repair validate"
+            " formats.xlsx formats.xml_safe metrics metrics.answers metrics.cdm metrics.cdm_dvi metrics.cdm_grid"
+            " metrics.cdm_latex metrics.cdm_match metrics.cdm_render metrics.cdm_signs metrics.cdm_symbols"
+            " metrics.cells metrics.chart metrics.formula metrics.grits metrics.health metrics.normalise metrics.scrm"
+            " metrics.table metrics.text metrics.tree_distance pictures plan rejected repair validate"
         ),
         3: (
-            "beside cards container convert convert_unit data download environments evaluation evaluation.cache"
-            " evaluation.client evaluation.compare evaluation.gates evaluation.limit evaluation.bounds"
+            "beside cards container convert convert_unit convert_warnings data download environments evaluation"
+            " evaluation.cache evaluation.client evaluation.compare evaluation.gates evaluation.limit evaluation.bounds"
             " evaluation.measure evaluation.outputs evaluation.pool evaluation.predict evaluation.report"
             " evaluation.report_data evaluation.report_diff evaluation.report_files evaluation.report_images"
             " evaluation.report_plots evaluation.report_samples evaluation.report_tables evaluation.report_tensorboard"

@@ -14,6 +14,7 @@ import msgspec
 
 from sft import formats, models
 from sft.convert.image_store import NotFetched, Placed, Store, forget_folders
+from sft.convert.warnings import RAW, reject_line, warning_lines
 from sft.errors import SftError
 from sft.files import Seen, Unit, atomic, changed
 from sft.formats import Format, HubRow, Item, Options, Picture, Read, Reject
@@ -22,8 +23,7 @@ from sft.markup import MarkupError
 from sft.types import Task
 
 KEEP_THEIR_KEYS = ("erniekit", "messages")  # formats that are read without loss: nothing is added to their rows
-RAW = 2000  # characters of a rejected piece that are kept
-PIECES = (".rows", ".rejects", ".images")  # files of a finished unit, beside .done
+PIECES = (".rows", ".rejects", ".warnings", ".images")  # files of a finished unit, beside .done
 BATCH, BATCH_BYTES = 64, 32 * 1024 * 1024  # rows read ahead, so that remote images are fetched side by side
 To = Literal["erniekit", "messages"]
 # of a whole label: an HTML table, OTSL, one formula in its delimiters
@@ -77,18 +77,26 @@ class Tally:
     images: dict[str, int] = field(default_factory=dict)
     prompts: int = 0  # rows with a prompt that the model version does not know
     later: int = 0
+    warned: dict[str, int] = field(default_factory=dict)  # rows that were written with a warning, by its code
+    said: int = 0  # warnings, of which a row may have several
     alike: dict[str, int] = field(
         default_factory=dict
     )  # what labels look like that are taken as plain text, such as HTML tables
-    sizes: list[int] = field(default_factory=list)  # bytes of rows, rejects and the list of images
+    sizes: list[int] = field(default_factory=list)  # bytes of rows, rejects, warnings and the list of images
 
     def add(self, other: Tally) -> None:
         """Sum up."""
         self.seen += other.seen
         self.out += other.out
-        for mine, theirs in ((self.reasons, other.reasons), (self.images, other.images), (self.alike, other.alike)):
+        for mine, theirs in (
+            (self.reasons, other.reasons),
+            (self.images, other.images),
+            (self.alike, other.alike),
+            (self.warned, other.warned),
+        ):
             for key, count in theirs.items():
                 mine[key] = mine.get(key, 0) + count
+        self.said += other.said
         self.prompts += other.prompts
         self.later += other.later
 
@@ -119,6 +127,7 @@ def convert_unit(piece: Piece) -> Tally:
     tally = Tally()
     rows = []
     rejects = []
+    warnings = []
     seen = Seen(order.out.parent)
     for read in _ahead(_reads(source, piece.unit, order.options), store):
         tally.seen += 1
@@ -127,13 +136,16 @@ def convert_unit(piece: Piece) -> Tally:
         row = read if isinstance(read, Reject) else _row(read, order, version, store, tally, seen)
         if isinstance(row, Reject):
             tally.reasons[row.code] = tally.reasons.get(row.code, 0) + 1
-            rejects.append(_reject_line(row))
+            rejects.append(reject_line(row))
         else:
             tally.out += 1
             rows.append(row)
+            if isinstance(read, Item) and read.warnings:
+                warnings.append(warning_lines(read, tally))
     contents = [
         b"".join(rows),
         b"".join(rejects),
+        b"".join(warnings),
         seen.packed(),
     ]
     tally.sizes = [len(content) for content in contents]
@@ -223,6 +235,8 @@ def _files(read: Read) -> Iterator[Path]:
     """The image files that decide what becomes of a row, be they there or not."""
     if isinstance(read, Reject):
         yield from [read.missing] if read.missing else []
+    elif isinstance(read, Item):
+        yield from read.files
     for picture in _pictures(read):
         yield from [picture.path, *picture.others] if picture.path else []
 
@@ -372,13 +386,3 @@ def looks_like(item: Item) -> str:
     if item.task is not Task.OCR or not (found := _OTHER.match(item.target.strip())):
         return ""
     return "HTML tables" if found[1] else "OTSL tables" if found[2] else "formulas"
-
-
-def _reject_line(reject: Reject) -> bytes:
-    texts = {
-        "where": reject.where,
-        "code": reject.code,
-        "message": reject.message[:RAW],
-        "raw": reject.raw[:RAW],
-    }
-    return msgspec.json.encode({key: text.encode("utf-8", "replace").decode() for key, text in texts.items()}) + b"\n"

@@ -13,10 +13,12 @@ from sft.lazy import names_of
 if TYPE_CHECKING:
     from sft.formats.base import Format, HubRow, Item, Options, Picture, Read, Reject
     from sft.formats.shared.conversations import to_messages
+    from sft.formats.shared.targets import MARKUPS
 else:
     __getattr__ = names_of(__name__)
 
 __all__ = [
+    "MARKUPS",
     "Format",
     "HubRow",
     "Item",
@@ -38,6 +40,7 @@ FORMATS: dict[str, str] = {
     "hf": "hf",
     "csv": "delimited",
     "tsv": "delimited",
+    "xlsx": "xlsx",
     "gt-pairs": "gt_pairs",
     "label-studio": "label_studio",
     "omnidocbench": "omnidocbench",
@@ -93,6 +96,9 @@ ALIASES = {
     "easyocr": "csv",
     "trdg": "csv",
     "crohme": "hme100k",
+    "excel": "xlsx",
+    "xls": "xlsx",
+    "xlsm": "xlsx",
 }
 
 

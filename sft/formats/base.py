@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sft.files import Unit
+from sft.markup import MarkupWarning
 from sft.types import Task
 
 UNIT_OBJECTS = 256  # objects of one large JSON document in one unit
@@ -44,7 +45,8 @@ class Item:
 
     `where` names the place in the source, relative to it: "labels.txt:12", "page.xml#line_3". `group` is the document
     or page that the sample was cut from, which a split must not tear apart. `prompt`: "" means the model's own for the
-    task.
+    task. `warnings`: what the reader of the label mended or dropped. `files`: further ones that the label was read
+    from.
     """
 
     where: str
@@ -53,6 +55,8 @@ class Item:
     task: Task
     group: str = ""
     prompt: str = ""
+    warnings: tuple[MarkupWarning, ...] = ()
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,13 +93,14 @@ class Options:
     """What the user said about the source. `columns`: {"image": …, "text": …} for formats with named columns.
 
     `markup`: how labels are written ("auto", "text", "html", "otsl", "markdown", "csv", "latex", "deplot", "unichart";
-    see `sft.formats.shared.targets`). `images`: the folder that image paths count from, where the format's own rule
-    does not hold.
+    see `sft.formats.shared.targets`). `delimiter`: of cells in labels that are CSV, "" to find out. `images`: the
+    folder that image paths count from, where the format's own rule does not hold.
     """
 
     task: Task | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     markup: str = "auto"
+    delimiter: str = ""
     images: Path | None = None
     split: str = ""
     turn: bool = False

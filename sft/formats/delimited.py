@@ -15,20 +15,33 @@ Columns are found by their usual names or given with `--map image=COLUMN --map t
 columns of a file without a header. `prompt`, `task` and `group` columns are optional. A CSV whose header has semicolons
 and no comma is read with semicolons. Fields are quoted as in RFC 4180, also in TSV, as pandas and spreadsheets write
 them, and may hold line ends. A record with fewer or more fields than the header is rejected, except EasyOCR's, whose
-words may hold commas without quotes, as its own loader reads them. Paths count from the file's folder.
+words may hold commas without quotes, as its own loader reads them. Paths count from the file's folder. A workbook
+(.xlsx) in the place of a file is read as Excel shows its first sheet, and a label that names one, where tables are
+wanted, is the table in it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from sft.errors import UsageError
 from sft.files import UNIT_BYTES, Unit, line_units, open_input
-from sft.formats.base import UNIT_OBJECTS, Format, Item, Options, Read, Reject
-from sft.formats.shared import IMAGE_SUFFIXES, RAW, Record, item, picture, records, source_file, text_lines
-from sft.markup import MarkupError
+from sft.formats.base import UNIT_OBJECTS, Format, Item, Options, Read, Reject, inside
+from sft.formats.shared import (
+    IMAGE_SUFFIXES,
+    RAW,
+    Record,
+    item,
+    picture,
+    records,
+    source_file,
+    text_lines,
+    workbook_records,
+)
+from sft.markup import MarkupError, parse_xlsx
 from sft.types import Task
 
 COLUMNS = ("image", "text", "prompt", "task", "group")
@@ -66,18 +79,22 @@ USUAL = {
     "task": ("task",),
     "group": ("group",),
 }
+WORKBOOKS = (".xlsx", ".xlsm")
 EASYOCR = ("filename", "words")
 FILES = ("metadata.csv", "labels.csv", "train.csv"), ("metadata.tsv", "labels.tsv", "train.tsv")
 _TRDG = re.compile(rf"\S+(?:{'|'.join(re.escape(suffix) for suffix in IMAGE_SUFFIXES)}) ", re.IGNORECASE)
 
 
 def units(source: Path, options: Options, delimiter: str) -> Iterator[Unit]:
-    """Units of some hundred records; the payload is (columns, header, records and rejects)."""
+    """Units of a CSV or TSV file, or of a workbook in its place."""
     path = source_file(
         source,
         FILES[delimiter == "\t"],
         "tsv" if delimiter == "\t" else "csv",
     )
+    if path.suffix.lower() in WORKBOOKS:
+        yield from record_units(path, workbook_records(path, path.name), options)
+        return
     with open_input(path) as stream:
         head = stream.readline(UNIT_BYTES).decode("utf-8-sig", "replace")
     if path.suffix.lower() == ".txt" and _TRDG.match(head):
@@ -85,7 +102,11 @@ def units(source: Path, options: Options, delimiter: str) -> Iterator[Unit]:
         return
     if delimiter == "," and ";" in head and "," not in head:
         delimiter = ";"
-    found = records(path, path.name, delimiter)
+    yield from record_units(path, records(path, path.name, delimiter), options)
+
+
+def record_units(path: Path, found: Iterator[Record | Reject], options: Options) -> Iterator[Unit]:
+    """Units of some hundred of the records of a file; the payload is (columns, header, records and rejects)."""
     batch: list[Record | Reject] = []
     header: tuple[str, ...] = ()
     if not (options.columns and all(column.isdecimal() for column in options.columns.values())):
@@ -188,18 +209,48 @@ def _item(
     try:
         task = _task(values.get("task", "").strip(), options)
         image = picture(values["image"].strip(), root, turn=options.turn)
+        workbook = (
+            _workbook(values["text"], root)
+            if task is Task.TABLE and values["text"].strip().lower().endswith(WORKBOOKS)
+            else None
+        )
+        label = values["text"] if workbook is None else parse_xlsx(workbook)
     except MarkupError as error:
         return Reject(where, error.code, str(error), record.raw)
-    return item(
+    found = item(
         where,
         record.raw,
-        values["text"],
+        label,
         image,
         options,
         task=task,
         group=values.get("group", ""),
         prompt=values.get("prompt", "").strip(),
     )
+    if not isinstance(found, Item):
+        return found
+    return replace(
+        found,
+        warnings=(*record.warnings, *found.warnings),
+        files=() if workbook is None else (workbook,),
+    )
+
+
+def _workbook(name: str, root: Path) -> Path:
+    """The workbook that a label names; it lies where the images do."""
+    path = inside(root, name.strip().replace("\\", "/"))
+    if path is None:
+        raise MarkupError(
+            "source.outside",
+            f"{name.strip()[:RAW]!r} leads out of {root}",
+        )
+    if not path.is_file():
+        raise MarkupError(
+            "source.shape",
+            f"there is no workbook {name.strip()[:RAW]!r}",
+            hint="paths of workbooks count from the same folder as those of images",
+        )
+    return path
 
 
 def _task(value: str, options: Options) -> Task:

@@ -40,7 +40,7 @@ from sft.formats.shared import (
     records,
     webdataset,
 )
-from sft.markup import MarkupError
+from sft.markup import MarkupError, MarkupWarning
 from sft.types import Task
 
 COLUMNS = ("image", "text", "group", "prompt")
@@ -268,12 +268,16 @@ def _csv_objects(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
 
 
 def _item(where: str, row: Mapping[str, Any], columns: Columns, folder: Path, options: Options) -> Item | Reject:
+    warnings: list[MarkupWarning] = []
     try:
         picture = parquet.picture(value_at(row, columns.image), folder, options)
+        label = _label(value_at(row, columns.text), columns.text)
         target = make(
             columns.task,
-            _label(value_at(row, columns.text), columns.text),
+            label,
             markup=columns.markup,
+            delimiter=options.delimiter,
+            warnings=warnings,
         )
         group, prompt = (_word(value_at(row, name)) if name else "" for name in (columns.group, columns.prompt))
     except MarkupError as error:
@@ -283,7 +287,15 @@ def _item(where: str, row: Mapping[str, Any], columns: Columns, folder: Path, op
             str(error),
             json_stream.raw({key: value for key, value in row.items() if key != columns.image}),
         )
-    return Item(where, picture, target, columns.task, group, prompt)
+    return Item(
+        where,
+        picture,
+        target,
+        columns.task,
+        group,
+        prompt,
+        tuple(warnings),
+    )
 
 
 def value_at(row: Mapping[str, Any], path: str) -> Any:

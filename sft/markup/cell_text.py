@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 from sft.markup.latex import inline_to_paren
@@ -9,8 +10,14 @@ from sft.markup.latex import inline_to_paren
 # Characters between which a line break joins without a space: Han, kana, bopomofo, CJK punctuation and full-width
 # forms. Hangul is not among them: Korean separates words with spaces.
 CJK_CLASS = r"\u2e80-\u2fff\u3001-\u3130\u3190-\u31ff\u3200-\u321c\u321f-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff9f\uffe0-\uffef\U00020000-\U0003ffff"
-_SPACES = re.compile(r"[ \t\n\r\f]+")  # HTML's white space: NBSP and U+3000 inside a text stay as they are
+# What looks like a blank and is none: the tab, no-break spaces, the spaces of typographers. U+3000, as wide as a Han
+# letter, is not one.
+WIDE_BLANKS = "\xa0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f"
+WIDE_BLANK = re.compile(f"[{WIDE_BLANKS}]")
+_SPACES = re.compile(r"[ \t\n\r\f]+")
+_BLANKS = re.compile(f"[ \\t{WIDE_BLANKS}]+")
 _BREAK_IN_CJK = re.compile(f"(?<=[{CJK_CLASS}])[ \\t\\r\\f]*\\n[ \\t\\n\\r\\f]*(?=[{CJK_CLASS}])")
+_REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _DISPLAY = re.compile(r"(?<![\\$])\$\$(?!\$)([^$]*[\\^_{}][^$]*)\$\$(?!\$)")
 
 # What leaves no ink: white space of any kind, joiners, zero-width spaces, direction marks, soft hyphen, byte order
@@ -45,14 +52,28 @@ def visible(text: str) -> str:
     return text if text.isascii() or text.strip(INVISIBLE) else ""
 
 
+def plain_blanks(text: str) -> str:
+    """`text` with one plain blank for every run of what looks like one (a tab, U+00A0, U+2000 to U+200A, U+202F,
+    U+205F). Line ends and U+3000 stay.
+
+    >>> plain_blanks("1\\u00a0000\\t\\u2009kg  net")
+    '1 000 kg net'
+    """
+    if text.isascii() and "\t" not in text and "  " not in text:
+        return text
+    return _BLANKS.sub(" ", text)
+
+
 def one_line(text: str) -> str:
-    """`text` with every run of white space as one space, or as nothing where it breaks a line between two CJK
-    characters.
+    """`text` with every run of white space as one plain blank, or as nothing where it breaks a line between two CJK
+    characters. U+3000 stays.
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\n" in text and not text.isascii():
         text = _BREAK_IN_CJK.sub("", text)
+    if not text.isascii():
+        text = WIDE_BLANK.sub(" ", text)
     return visible(_SPACES.sub(" ", text))
 
 
@@ -68,6 +89,25 @@ def formulas(text: str) -> str:
             text,
         )
     return text if "$$" in text else inline_to_paren(text)
+
+
+def cell_text(text: str) -> str:
+    """What a cell holds, as it is trained: one line, plain blanks, nothing invisible around it, formulas as `\\( …
+    \\)`. Idempotent.
+    """
+    return formulas(one_line(text))
+
+
+def without_references(text: str) -> str:
+    """`text` with whole character references (`&amp;`, `&#8211;`) as what they stand for, once."""
+    return (
+        _REFERENCE.sub(
+            lambda found: html.unescape(found[0]),
+            text,
+        )
+        if "&" in text
+        else text
+    )
 
 
 _MINUS = r"(?:[-+\u2212\u2013\u00b1]|&minus;|&#8722;|&plusmn;)?"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         misshapen,
         to_messages,
     )
-    from sft.formats.shared.delimited_text import Record, records
+    from sft.formats.shared.delimited_text import Record, records, workbook_records
     from sft.formats.shared.hub_files import DataFile, data_files, is_output
     from sft.formats.shared.rows import (
         BOM,
@@ -85,5 +85,6 @@ __all__ = [
     "to_messages",
     "webdataset",
     "with_suffix",
+    "workbook_records",
     "xml_safe",
 ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from sft.files import MAX_LINE_BYTES, bounded_lines, open_input
 from sft.formats.base import Reject
 from sft.formats.shared.rows import BOM, begin, decode_line
+from sft.markup import MarkupError, MarkupWarning
 
 MAX_RECORD_LINES = 10_000  # of one record with line ends inside its quotes; a table in HTML may have thousands
 MAX_RECORD_CHARS = 8 << 20
@@ -23,6 +24,7 @@ class Record:
     line: int
     fields: tuple[str, ...]
     raw: str
+    warnings: tuple[MarkupWarning, ...] = ()
 
 
 class _Endless(Exception):
@@ -92,6 +94,29 @@ def records(path: Path, name: str, delimiter: str) -> Iterator[Record | Reject]:
                 feed.drop()
             else:
                 yield _record(feed, name, delimiter)
+
+
+def workbook_records(path: Path, name: str) -> Iterator[Record | Reject]:
+    """The rows of a workbook's first sheet as records, as many fields each as the first has, which names them; `line`
+    is the row.
+    """
+    from sft.markup import sheet_rows
+
+    width = 0
+    try:
+        for number, texts, warnings in sheet_rows(path):
+            while len(texts) > width and not texts[-1].strip():
+                texts.pop()
+            width = width or len(texts)
+            fields = tuple(texts) + ("",) * (width - len(texts))
+            yield Record(
+                number,
+                fields,
+                begin(" | ".join(fields)[:800].encode("utf-8", "replace")),
+                tuple(warnings),
+            )
+    except MarkupError as error:
+        yield Reject(name, error.code, str(error))
 
 
 def _record(feed: _Feed, name: str, delimiter: str) -> Record | Reject:

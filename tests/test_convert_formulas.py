@@ -188,7 +188,9 @@ words = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(words.map(" ".join), min_size=1, max_size=5))
 def test_formats_agree_on_any_formula(tmp_path: Path, labels: list[str]) -> None:
     def made(label: str) -> str:

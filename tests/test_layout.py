@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 from sft.lazy import origins_in
 
@@ -220,12 +221,12 @@ def test_workers_import_nothing_of_the_package() -> None:
 def test_command_line_starts_light() -> None:
     program = f"import sys, sft.cli; print(*[name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True, cwd=ROOT
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=True, cwd=ROOT
     )
     assert done.stdout.split() == []
 
 
 def test_heavy_libraries_are_there_to_be_loaded() -> None:
     program = f"import sys, importlib; [importlib.import_module(name) for name in {HEAVY}]; print(len({HEAVY}))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout.split() == [str(len(HEAVY))]

@@ -58,7 +58,7 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--fix",
     is_flag=True,
-    help="Mend what can be mended without guessing: BOM, blank lines, CRLF, key order, white space and spelling of answers.",
+    help="Mend what needs no guess: BOM, blank lines, CRLF, key order, white space and spelling of answers.",
 )
 @click.option("-o", "--out", type=PATH, help="With --fix: write here instead of in place.")
 @click.option("--limit", type=int, default=20, show_default=True, help="Findings to print.")

@@ -19,7 +19,7 @@ import yaml
 
 from sft.errors import ProblemsFound, UsageError
 from sft.files import atomic_write, disk_error, new_folder_beside, read_table, sha256, write_json
-from sft.models import prompts, versions
+from sft.models import prompts, remote_code, versions
 from sft.models.safetensors import join, tensor_table
 from sft.models.token_budget import load_tokenizer
 from sft.models.verify import FROM_BASE_IF_THERE, WEIGHTS, verify_served, weight_files
@@ -28,7 +28,6 @@ MANIFEST = "sft-export.json"
 FROM_BASE = ("config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")  # needed
 # Tensors that no stage trains and some trainers leave out; servers ask for them, so they are taken from the base.
 NEVER_TRAINED = ("packing_position_embedding", "vision_model.head.")
-PROCESSOR = "PaddleOCRVLProcessor"
 
 
 def server_files(folder: Path, version: versions.ModelVersion, *, pixels: tuple[int, int], eos_token_id: int) -> None:
@@ -37,7 +36,7 @@ def server_files(folder: Path, version: versions.ModelVersion, *, pixels: tuple[
         stream.write(prompts.chat_template(version).encode())
     with atomic_write(folder / "inference.yml") as stream:
         stream.write(yaml.safe_dump({"Global": {"model_name": version.served_name}}).encode())
-    write_json(folder / "processor_config.json", {"processor_class": PROCESSOR})
+    write_json(folder / remote_code.PROCESSOR_CONFIG, remote_code.processor_config(folder))
     generation = read_table(folder / "generation_config.json") if (folder / "generation_config.json").exists() else {}
     generation.pop("max_length", None)  # 20 as the trainer writes it
     write_json(folder / "generation_config.json", {**generation, "eos_token_id": eos_token_id, "use_cache": True})
@@ -46,6 +45,7 @@ def server_files(folder: Path, version: versions.ModelVersion, *, pixels: tuple[
         attributes["tokenizer_class"] = "LlamaTokenizer"
     write_json(folder / "tokenizer_config.json", {**attributes, "image_token": versions.IMAGE_TOKEN})
     _write_pixels(folder / "preprocessor_config.json", pixels)
+    _write_nested_pixels(folder / remote_code.PROCESSOR_CONFIG, pixels)
 
 
 def _write_pixels(path: Path, pixels: tuple[int, int]) -> None:
@@ -54,12 +54,28 @@ def _write_pixels(path: Path, pixels: tuple[int, int]) -> None:
     """
     config = read_table(path)
     config["min_pixels"], config["max_pixels"] = pixels
-    size = config.get("size")
+    _set_size(config.get("size"), pixels)
+    write_json(path, config)
+
+
+def _write_nested_pixels(path: Path, pixels: tuple[int, int]) -> None:
+    """Transformers 5 saves the image processor inside processor_config.json as well, and takes that one first."""
+    config = read_table(path)
+    nested = config.get("image_processor")
+    if not isinstance(nested, dict):
+        return
+    for name, value in zip(("min_pixels", "max_pixels"), pixels, strict=True):
+        if name in nested:
+            nested[name] = value
+    _set_size(nested.get("size"), pixels)
+    write_json(path, config)
+
+
+def _set_size(size: object, pixels: tuple[int, int]) -> None:
     if isinstance(size, dict):
         for low, high in (("min_pixels", "max_pixels"), ("shortest_edge", "longest_edge")):
             if low in size or high in size:
                 size[low], size[high] = pixels
-    write_json(path, config)
 
 
 def export(
@@ -110,7 +126,7 @@ def _copy_base(base: Path, folder: Path) -> None:
         raise ProblemsFound(
             f"the base model lacks {', '.join(missing)}", where=str(base), hint="`sft fetch-model` gets a complete one"
         )
-    for pattern in (*FROM_BASE, *FROM_BASE_IF_THERE):
+    for pattern in (*FROM_BASE, *FROM_BASE_IF_THERE, *remote_code.code_files(base)):
         for path in base.glob(pattern):
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)

@@ -36,7 +36,12 @@ class PaddleOCRVLImageProcessor(BaseImageProcessor):
     model_input_names = ["pixel_values", "image_grid_thw"]
 
     def __init__(
-        self, min_pixels: int = 147384, max_pixels: int = 2822400, patch_size: int = 14, merge_size: int = 2, **more: Any
+        self,
+        min_pixels: int = 147384,
+        max_pixels: int = 2822400,
+        patch_size: int = 14,
+        merge_size: int = 2,
+        **more: Any,
     ) -> None:
         super().__init__(**more)
         self.min_pixels, self.max_pixels = min_pixels, max_pixels

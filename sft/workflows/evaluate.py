@@ -273,7 +273,7 @@ def _default(order: EvalRequest, served: Served) -> client.Sampling:
     longest = (
         serving.ANSWER_TOKENS if context is None else max(1, min(serving.ANSWER_TOKENS, context // 2))
     )  # the other half is for image and prompt
-    sampling = replace(client.Sampling(longest), **order.sampling)
+    sampling = served.heard(replace(client.Sampling(longest), **order.sampling))
     if sampling.max_tokens < 1 or sampling.temperature < 0:
         raise UsageError(
             f"max_tokens {sampling.max_tokens} must be above 0, temperature {sampling.temperature:g} not below"
@@ -338,6 +338,7 @@ def conditions_of(data: Path, max_tokens: int | None, suite: suites.Ready | None
     found: dict[str, Any] = {
         "data": data_fingerprint(data),
         "max_tokens": max_tokens,
+        "skip_special_tokens": client.Sampling(1).skip_special_tokens,
         "workbench": __version__,
         "metrics": {name: metric.version for name, metric in METRICS.items()},
     }

@@ -24,6 +24,8 @@ def main() -> None:
 
     processor = AutoProcessor.from_pretrained(model_dir, local_files_only=True)
     model = AutoModelForImageTextToText.from_pretrained(model_dir, local_files_only=True, dtype=torch.float32).eval()
+    named = model.generation_config.eos_token_id
+    ends = named if isinstance(named, list) else [named]
     for item in order:
         content = [
             {"type": "image", "image": Image.open(item["image"]).convert("RGB")},
@@ -37,9 +39,10 @@ def main() -> None:
             output = model.generate(
                 **inputs, max_new_tokens=max_tokens, do_sample=False, return_dict_in_generate=True, output_scores=True
             )
+        ids = output.sequences[0, inputs["input_ids"].shape[1] :].tolist()
         text = processor.tokenizer.decode(
-            output.sequences[0, inputs["input_ids"].shape[1] :],
-            skip_special_tokens=True,
+            ids[:-1] if ids and ids[-1] in ends else ids,  # as a server gives it: all but the end token
+            skip_special_tokens=False,
         )
         best = [scores[0].topk(2).values for scores in output.scores]
         print(

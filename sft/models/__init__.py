@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sft.models.versions import (
         BEGIN,
         DEFAULT_MODEL,
+        EOS,
         FACTOR,
         IMAGE_TOKEN,
         MAX_ASPECT,
@@ -47,6 +48,7 @@ else:
 __all__ = [
     "BEGIN",
     "DEFAULT_MODEL",
+    "EOS",
     "FACTOR",
     "IMAGE_TOKEN",
     "MANIFEST",

@@ -24,7 +24,7 @@ PIXELS = (3136, 9408)
 
 def trained(folder: Path, tensors: dict[str, list[int]], name: str = "model-00001-of-00001.safetensors") -> Path:
     folder.mkdir()
-    write_safetensors(folder / name, tensors)
+    write_safetensors(folder / name, tensors, value=1.0)
     return folder
 
 
@@ -51,7 +51,7 @@ def test_shards_are_joined_byte_for_byte(tmp_path: Path, base_model: Path) -> No
     names = list(TENSORS)
     shards = {"model-00001-of-00002.safetensors": names[:1], "model-00002-of-00002.safetensors": names[1:]}
     for file, inside in shards.items():
-        write_safetensors(weights / file, {name: TENSORS[name] for name in inside})
+        write_safetensors(weights / file, {name: TENSORS[name] for name in inside}, value=1.0)
     body = bytearray((weights / "model-00002-of-00002.safetensors").read_bytes())
     body[-1] = 7  # a value to find again
     (weights / "model-00002-of-00002.safetensors").write_bytes(bytes(body))

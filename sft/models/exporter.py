@@ -20,14 +20,12 @@ import yaml
 from sft.errors import ProblemsFound, UsageError
 from sft.files import atomic_write, disk_error, new_folder_beside, read_table, sha256, write_json
 from sft.models import prompts, remote_code, versions
-from sft.models.safetensors import join, tensor_table
 from sft.models.token_budget import load_tokenizer
-from sft.models.verify import FROM_BASE_IF_THERE, WEIGHTS, verify_served, weight_files
+from sft.models.verify import FROM_BASE_IF_THERE, WEIGHTS, verify_served
+from sft.models.weights import Written, write_weights
 
 MANIFEST = "sft-export.json"
 FROM_BASE = ("config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")  # needed
-# Tensors that no stage trains and some trainers leave out; servers ask for them, so they are taken from the base.
-NEVER_TRAINED = ("packing_position_embedding", "vision_model.head.")
 
 
 def server_files(folder: Path, version: versions.ModelVersion, *, pixels: tuple[int, int], eos_token_id: int) -> None:
@@ -100,16 +98,17 @@ def export(
         raise disk_error(error, out) from error
     try:
         _copy_base(base, temporary)
-        filled = _write_weights(weights, base, temporary / WEIGHTS)
+        written = write_weights(weights, base, temporary / WEIGHTS)
         server_files(temporary, version, pixels=pixels, eos_token_id=_eos_id(temporary))
         manifest = {
             **origin,
             "model_version": version.name,
             "served_name": version.served_name,
             "pixels": list(pixels),
-            "taken_from_base": filled,
+            **_about(written),
         }
-        manifest["files"] = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
+        others = {path.name: sha256(path) for path in temporary.iterdir() if path.name != WEIGHTS}
+        manifest["files"] = dict(sorted({**others, WEIGHTS: written.sha256}.items()))
         verify_served(temporary, version)
         write_json(temporary / MANIFEST, manifest)
         os.replace(temporary, out)
@@ -118,6 +117,16 @@ def export(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return manifest
+
+
+def _about(written: Written) -> dict[str, Any]:
+    """What the manifest says of the weights."""
+    return {
+        "taken_from_base": written.from_base,
+        "equal_to_base": {"tensors": written.equal, "of": written.trained},
+        "converted": written.converted,
+        "other_kind_than_base": written.foreign,
+    }
 
 
 def _copy_base(base: Path, folder: Path) -> None:
@@ -136,35 +145,6 @@ def _copy_base(base: Path, folder: Path) -> None:
                     where=str(path),
                     hint="remove it; `sft fetch-model` gets a complete directory",
                 )
-
-
-def _write_weights(trained: Path, base: Path, out: Path) -> list[str]:
-    """One file with exactly the base's tensors; returns the names that were taken from the base."""
-    wanted = tensor_table(weight_files(base))
-    found = tensor_table(weight_files(trained))
-    lost = sorted(wanted.keys() - found.keys())
-    filled = [name for name in lost if any(part in name for part in NEVER_TRAINED)]
-    faults = [f"{name} is missing" for name in lost if name not in filled]
-    faults += [f"{name} is not in the base model" for name in sorted(found.keys() - wanted.keys())]
-    for name in sorted(wanted.keys() & found.keys()):
-        theirs = wanted[name][1]["shape"]
-        ours = found[name][1]["shape"]
-        if theirs != ours:
-            faults.append(
-                f"{name} is {ours}, the base has {theirs}" + (" (transposed)" if ours == theirs[::-1] else "")
-            )
-    if faults:
-        raise ProblemsFound(
-            f"{len(faults)} tensors do not fit the base model:"
-            f" {'; '.join(faults[:5])}{' …' if len(faults) > 5 else ''}",
-            where=str(trained),
-            hint="export with the base model that was trained, by the trainer version that the pins name",
-        )
-    join(
-        {**{name: wanted[name] for name in filled}, **found},
-        out,
-    )
-    return filled
 
 
 def _eos_id(folder: Path) -> int:

@@ -374,10 +374,12 @@ def evaluate_model(
     suite: suites.Ready | None = None,
     on_done: Callable[[Prediction], None],
     say: Callable[[str], None],
+    while_served: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Serve, evaluate, stop. Reuses what is there when model, data and sampling are the same.
 
-    sampling: as in `Order`. conditions: of `conditions_of`, if the caller has them.
+    sampling: as in `Order`. conditions: of `conditions_of`, if the caller has them. while_served: is given the address
+    of the server before it is stopped.
     """
     conditions = {
         "fingerprint": fingerprint,
@@ -399,4 +401,6 @@ def evaluate_model(
             sampling=sampling,
             suite=suite,
         )
-        return run_evaluation(order, on_done=on_done, say=say)
+        found = run_evaluation(order, on_done=on_done, say=say)
+        while_served(url)
+        return found

@@ -251,7 +251,10 @@ def test_eval_of_a_card_scores_its_test_file(tmp_path: Path, monkeypatch: pytest
     assert locate.find("demo").test == Path("datasets/demo/sample/test.jsonl")
 
 
-def test_serve_prints_the_address_that_the_server_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serve_prints_the_address_and_what_it_serves(base_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = {"name": "sample/train.jsonl", "rows": 12, "sha256": "1"}
+    (base_model / "sft-export.json").write_text(json.dumps({"run": "mine-1", "max_steps": 30, "data": data}))
+
     class Server:
         url = "http://[::1]:8118"
 
@@ -270,9 +273,13 @@ def test_serve_prints_the_address_that_the_server_has(tmp_path: Path, monkeypatc
         monkeypatch.setattr(server, name, instead)
     monkeypatch.setattr(verify, "verify_served", lambda *_: None)
     monkeypatch.setattr(environments, "no_cpu_server", lambda: "")
-    monkeypatch.setattr(server, "server_options", lambda *_, **__: None)
-    done = CliRunner().invoke(serve_module.serve, [str(tmp_path), "--host", "::1", "--device", "cpu"])
+    options = server.ServerOptions("py", device="cpu", max_model_len=512)
+    monkeypatch.setattr(server, "server_options", lambda *_, **__: options)
+    done = CliRunner().invoke(serve_module.serve, [str(base_model), "--host", "::1", "--device", "cpu"])
     assert done.exit_code == 0 and "http://[::1]:8118/v1  model PaddleOCR-VL-1.5-0.9B\n" in done.stdout
+    assert "run mine-1, step 30, trained on 12 rows of sample/train.jsonl" in serve_module.told_of(base_model)
+    (base_model / "sft-export.json").unlink()
+    assert serve_module.told_of(base_model) == f"serving {base_model}: of no run"
 
 
 def test_end_table_shows_what_was_cut_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -224,7 +224,7 @@ def test_whole_job_serves_and_reads(place: Path) -> None:
     assert not processes(str(exported)), "the server is gone"
     again = sft(place, "run", "three", *FLAGS)
     assert again.returncode == 0 and "already scored" in again.stderr and "exported before" in again.stderr
-    assert "8 of 8" in again.stdout
+    assert "held-out images: 8 of 8" in again.stdout
 
 
 def test_serve_answers_and_stops_on_sigterm(place: Path) -> None:

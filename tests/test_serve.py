@@ -31,7 +31,7 @@ def test_cpu_command() -> None:
     assert argv == [
         "py",
         "-m",
-        "vllm.entrypoints.openai.api_server",
+        "vllm.entrypoints.launchers.api_server.entry",
         "--model",
         "/m",
         "--served-model-name",
@@ -46,9 +46,9 @@ def test_cpu_command() -> None:
         "--mm-processor-cache-gb",
         "0",
         "--max-model-len",
-        "1024",
+        "4096",
         "--max-num-batched-tokens",
-        "1024",
+        "4096",
         "--dtype",
         "float32",
         "--enforce-eager",
@@ -247,6 +247,8 @@ def test_inference_yml_that_is_no_file(base_model: Path) -> None:
 
 SERVER = """#!{python}
 import http.server, json, os, sys, threading, time
+if "-c" in sys.argv:  # it is asked for the version of vLLM
+    sys.exit(print({version!r}))
 open({seen!r}, "w").write(str(os.getpid()))
 if {mode!r} == "slow":
     time.sleep(600)
@@ -280,7 +282,14 @@ def test_the_verb(base_model: Path, tmp_path: Path, mode: str, number: signal.Si
     program.parent.mkdir()
     temporary.mkdir()
     program.write_text(
-        SERVER.format(python=sys.executable, mode=mode, seen=str(seen), tokens=trained_tokens(base_model), port=port)
+        SERVER.format(
+            python=sys.executable,
+            mode=mode,
+            seen=str(seen),
+            tokens=trained_tokens(base_model),
+            port=port,
+            version="0.32.0",
+        )
     )
     program.chmod(0o755)
     words = [sys.executable, "-m", "sft", "serve", str(base_model), "--device", "cpu", "--port", str(port)]

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import click
 
 from sft import models as exporting
 from sft import serving, ui
-from sft.errors import EngineError
+from sft.errors import EngineError, ProblemsFound, UsageError
+from sft.files import read_table
 from sft.runtime import Machine, environments
 
 
@@ -84,10 +86,28 @@ def serve(
             click.echo(f"{server.url}/v1  model {version.served_name}")
             ui.flush()
             ui.say("ready: the first image was answered, and its prompt is the trained one; Ctrl-C stops")
+            ui.say(told_of(model_dir))
+            ui.say("to read with the PaddleOCR client:")
+            limits = exporting.pixel_limits(model_dir)
+            longest = serving.context_of(model_dir, options)
+            for line in serving.client_lines(version, limits, url=f"{server.url}/v1", longest=longest):
+                ui.say(f"  {line}")
             server.watch()
     except KeyboardInterrupt:
         shutil.rmtree(folder, ignore_errors=True)
         ui.say("stopped")
+
+
+def told_of(model_dir: Path) -> str:
+    """Which run and data a directory comes from, as its export says."""
+    manifest: dict[str, Any] = {}
+    with suppress(ProblemsFound, UsageError, OSError):
+        manifest = read_table(model_dir / exporting.MANIFEST)
+    step = manifest.get("checkpoint", manifest.get("max_steps"))
+    data = manifest.get("data")
+    run = f"run {manifest['run']}" + (f", step {step}" if step else "") if "run" in manifest else "of no run"
+    trained = f", trained on {data['rows']} rows of {data['name']}" if isinstance(data, dict) else ""
+    return f"serving {model_dir}: {run}{trained}"
 
 
 def _interrupt(*_: object) -> None:

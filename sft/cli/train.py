@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sft import models, ui
+from sft import models, serving, ui
 from sft.cli.options import json_option, print_json, request, run_options
 from sft.datasets import locate
 from sft.errors import EXIT_PROBLEMS
@@ -83,7 +83,7 @@ def _show(outcome: Outcome) -> None:
     after_setup = sum(seconds for stage, seconds in outcome.stages if not stage.startswith("set-up"))
     ui.out.print(f"after set-up: {after_setup:.0f} s in all", markup=False)
     if outcome.parity:
-        ui.out.print(f"Transformers gives the same text as vLLM on {outcome.parity} held-out images", markup=False)
+        ui.out.print(f"Transformers gives the same text as vLLM on held-out images: {outcome.parity}", markup=False)
     for stage, why in outcome.left_out.items():
         ui.out.print(
             f"left out: {stage} ({why})",
@@ -211,4 +211,8 @@ def export(run_folder: Path, out: Path, checkpoint: int | None, as_json: bool) -
     if as_json:
         print_json(manifest)
     else:
+        ui.say("once `sft serve` has it, to read with the PaddleOCR client:")
+        url = f"http://127.0.0.1:{serving.DEFAULT_PORT}/v1"
+        for line in serving.client_lines(serving.version_of(out), exporting.pixel_limits(out), url=url):
+            ui.say(f"  {line}")
         click.echo(out)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from sft.lazy import names_of
 
 if TYPE_CHECKING:
+    from sft.serving.client_line import client_lines
     from sft.serving.parity import Parity, check_parity, keep_probabilities
     from sft.serving.server import (
         ANSWER_TOKENS,
         DEFAULT_PORT,
         ServerOptions,
+        context_of,
         free_port,
         require_free_port,
         running,
@@ -29,6 +31,8 @@ __all__ = [
     "Parity",
     "ServerOptions",
     "check_parity",
+    "client_lines",
+    "context_of",
     "free_port",
     "keep_probabilities",
     "require_free_port",

@@ -18,9 +18,10 @@ import yaml
 
 from sft import models
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.files import atomic_write, plain_yaml, read_bounded
+from sft.files import atomic_write, plain_yaml, read_bounded, read_table
 from sft.models import image_tokens, load_tokenizer, pixel_limits, verify_served
 from sft.runtime import Machine, Process, container, environments, last_errors, stop_container, tail
+from sft.serving import vllm_version
 from sft.types import Task
 
 DEFAULT_PORT = 8118
@@ -30,7 +31,7 @@ SAY_SECONDS = 10.0  # between two signs of life while waiting
 WATCH_SECONDS = 0.5  # between two looks at whether the server is still there
 BATCHED_TOKENS = 16_384  # vLLM profiles this many; 131072 takes 30 GB and more for nothing
 ANSWER_TOKENS = 4096  # longest answer that is asked for by default; a large table
-CPU_CONTEXT = 1024  # tokens; a rehearsal's crops need far fewer
+CPU_CONTEXT = 4096  # tokens: what the PaddleOCR client asks for, and the largest picture the released limits allow
 CPU_BATCHED_TOKENS = 1024
 
 
@@ -46,11 +47,12 @@ class ServerOptions:
     max_model_len: int | None = None
     gpu_memory: float = 0.8
     trust_remote_code: bool = False
+    vllm: str = ""  # the version that `python` has; "": unknown, taken for a new one
 
 
 def server_command(model_dir: Path, version: models.ModelVersion, options: ServerOptions) -> list[str]:
     """The argv of vLLM's OpenAI-style server. Served under the name that the PaddleOCR client asks for. Pure."""
-    argv = [options.python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model_dir)]
+    argv = [options.python, "-m", vllm_version.start_module(options.vllm), "--model", str(model_dir)]
     argv += [
         "--served-model-name",
         version.served_name,
@@ -59,10 +61,10 @@ def server_command(model_dir: Path, version: models.ModelVersion, options: Serve
         "--port",
         str(options.port),
     ]
-    # the PaddleOCR client sends min_pixels and max_pixels with every request, which vLLM refuses by default
-    argv += ["--trust-request-mm-kwargs", "--chat-template-content-format", "openai", "--mm-processor-cache-gb", "0"]
+    argv += vllm_version.trust_flags(options.vllm)
+    argv += ["--chat-template-content-format", "openai", "--mm-processor-cache-gb", "0"]
     if options.device == "cpu":
-        context = options.max_model_len or CPU_CONTEXT
+        context = context_of(model_dir, options) or CPU_CONTEXT
         argv += [
             "--max-model-len",
             str(context),
@@ -81,6 +83,18 @@ def server_command(model_dir: Path, version: models.ModelVersion, options: Serve
         ]
         argv += ["--max-model-len", str(options.max_model_len)] if options.max_model_len else []
     return [*argv, "--trust-remote-code"] if options.trust_remote_code else argv
+
+
+def context_of(model_dir: Path, options: ServerOptions) -> int | None:
+    """Tokens that prompt and answer may have together: as asked for; on a CPU as many as the client wants, if the model
+    has the positions; None: as the model allows.
+    """
+    if options.max_model_len or options.device != "cpu":
+        return options.max_model_len
+    positions = CPU_CONTEXT
+    with suppress(ProblemsFound, OSError, ValueError, TypeError):  # said where the directory is verified
+        positions = int(read_table(model_dir / "config.json").get("max_position_embeddings") or CPU_CONTEXT)
+    return min(CPU_CONTEXT, positions)
 
 
 def backend_config(options: ServerOptions) -> dict[str, Any]:
@@ -209,6 +223,8 @@ def running(
     with Process(argv, log, server_environment(options), cwd=log.parent if log.parent.is_dir() else None) as process:
         try:
             _wait_healthy(process, url, log, say)
+            if not options.image:
+                _require_own(url, folder)
             warm_up(url, version, model_dir)
             yield Running(url, process, log)
         finally:
@@ -230,6 +246,20 @@ def _wait_healthy(process: Process, url: str, log: Path, say: Callable[[str], No
                 said = time.monotonic()
                 say(f"  waiting for the server, {said - started:.0f} s")
     raise _failure(f"the server did not become healthy within {START_SECONDS:.0f} s", log)
+
+
+def _require_own(url: str, folder: Path) -> None:
+    """EngineError where another server answers at the address: two that are started within the time of loading both
+    get the port, and all requests go to one of them.
+    """
+    with suppress(httpx.HTTPError, ValueError, LookupError, TypeError, RecursionError):
+        told = httpx.get(f"{url}/v1/models", timeout=60, trust_env=False).json()["data"][0]["root"]
+        if str(told) != str(folder):
+            raise EngineError(
+                f"another server answers at {url}: it serves {str(told)[:300]}",
+                where=str(folder),
+                hint="stop it, or give another --port",
+            )
 
 
 def _failure(what: str, log: Path) -> EngineError:
@@ -332,10 +362,12 @@ def server_options(device: str, machine: Machine, *, port: int, **more: Any) -> 
     """
     named = os.environ.get(environments.PYTHON_OVERRIDE["server"])
     if named or device == "cpu":
+        python = environments.ensure("server").python
         return ServerOptions(
-            environments.ensure("server").python,
+            python,
             port=port,
             device=device,
+            vllm=vllm_version.installed_vllm(python),
             **more,
         )
     if machine.docker and machine.gpus:

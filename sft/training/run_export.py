@@ -78,13 +78,18 @@ def export_checkpoint(run: Run, out: Path, step: int | None) -> dict[str, Any]:
 
 def _export(run: Run, weights: Path, out: Path, origin: dict[str, Any]) -> dict[str, Any]:
     base, version, pixels = trained_from(run)
+    data = read_json(run.folder / "data.json")
+    source = Path(data["path"])  # by its name only: a directory is passed on
     manifest = models.export(
         weights,
         base,
         out,
         version,
         pixels=pixels,
-        origin=origin,
+        origin={
+            **origin,
+            "data": {"name": "/".join(source.parts[-2:]), "rows": data["rows"], "sha256": data["sha256"]},
+        },
     )
     equal, of = manifest["equal_to_base"]["tensors"], manifest["equal_to_base"]["of"]
     ui.say(f"model directory {out}: {of - equal} of {of} trained tensors differ from the base's")

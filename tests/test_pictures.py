@@ -357,11 +357,11 @@ def test_a_page_is_decoded_once_for_all_its_boxes(tmp_path: Path, monkeypatch: p
     for picture in (Picture(path=path), Picture(data=KEPT["jpg"])):
         opened.clear()
         for left in range(10):
-            eye.look(
+            eye.prepare(
                 Picture(path=picture.path, data=picture.data, quad=((left, 0), (left + 9, 0), (left + 9, 9), (left, 9)))
             )
         assert len(opened) == 1
-    before = eye.look(Picture(path=path, quad=((0, 0), (9, 0), (9, 9), (0, 9)))).pixels
+    before = eye.prepare(Picture(path=path, quad=((0, 0), (9, 0), (9, 9), (0, 9)))).pixels
     path.write_bytes(packed(ImageOps.invert(RGB), "PNG"))
-    after = eye.look(Picture(path=path, quad=((0, 0), (9, 0), (9, 9), (0, 9)))).pixels
+    after = eye.prepare(Picture(path=path, quad=((0, 0), (9, 0), (9, 9), (0, 9)))).pixels
     assert before is not None and after is not None and not np.array_equal(before, after)

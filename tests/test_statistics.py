@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sft.evaluation.statistics import FEW, MOST, EstimateKind, Floats, Interval, Method, holm, intervals, sign_flip
+from sft.arrays import Floats
+from sft.evaluation.statistics import FEW, MOST, EstimateKind, Interval, Method, holm, intervals, sign_flip
 
 RUNS = 1500  # repetitions, side by side as columns; the coverage found is off by 0.6 % (one standard error)
 N = 200

@@ -34,7 +34,7 @@ def shares(sources: Sequence[MixInput], sizes: Sequence[int], *, balance: str = 
     weights: weight x rows, so that weight 1 everywhere is plain joining. sqrt: weight x √rows, each row drawn with
     1/√N, so that small sources are heard. equal: weight alone. Replays take their share first.
 
-    >>> shares([Source("a"), Source("b")], [900, 100], balance="sqrt")
+    >>> shares([MixInput("a"), MixInput("b")], [900, 100], balance="sqrt")
     [0.75, 0.25]
     """
     replayed = sum(source.weight for source in sources if source.replay)

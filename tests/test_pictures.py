@@ -258,6 +258,34 @@ def test_an_upright_box_is_cut_out_to_the_pixel() -> None:
     assert np.array_equal(crop(page, ((10, 5), (50, 5), (50, 30), (10, 30))), page[5:30, 10:50])
 
 
+@given(
+    st.integers(1, 70),
+    st.integers(1, 50),
+    st.booleans(),
+    st.data(),
+)
+def test_a_straight_box_is_copied_as_the_transform_would_copy_it(
+    width: int, height: int, grey: bool, data: st.DataObject
+) -> None:
+    page = np.random.default_rng(width * 100 + height).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    page = page[:, :, 0].copy() if grey else page
+    left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    right, bottom = data.draw(st.integers(left + 1, width)), data.draw(st.integers(top + 1, height))
+    quad = ((left, top), (right, top), (right, bottom), (left, bottom))
+    cut = crop(page, quad)
+    assert np.array_equal(cut, paddleocr(page, quad)) and cut.flags.c_contiguous
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 13), (1, 900, 3), (48, 1, 3), (31, 64, 3)])
+def test_pixels_that_are_stored_are_the_pixels_that_are_read(shape: tuple[int, ...]) -> None:
+    from sft.convert.image_store import _png
+
+    pixels = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
+    with Image.open(io.BytesIO(_png(pixels))) as image:
+        assert image.mode == ("L" if len(shape) == 2 else "RGB")
+        assert np.array_equal(np.asarray(image), pixels)
+
+
 def test_more_than_four_points_are_cut_as_their_smallest_rectangle() -> None:
     page = pattern()
     outline = ((10, 10), (30, 10), (50, 10), (50, 30), (30, 30), (10, 30))

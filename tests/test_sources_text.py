@@ -20,8 +20,7 @@ from PIL import Image
 
 from sft.cli import sft as command
 from sft.errors import UsageError
-from sft.files import units as formats_base
-from sft.files.units import line_units, unit_lines
+from sft.files.units import PAGES_BYTES, PARTS, line_units, page_bytes, unit_lines
 from sft.formats import get, icdar_page
 from sft.formats.base import Item, Note, ReadItem, Reject, SourceOptions
 from sft.formats.shared import delimited_dialect as dialect
@@ -299,11 +298,7 @@ def test_lines_of_utf16_are_lines(
 ) -> None:
     """0A is half of many characters, of all Gurmukhi, Gujarati, Oriya for one; however the file is cut into units."""
     path = put(tmp_path_factory.mktemp("utf16") / "a.txt", text, encoding)
-    usual, formats_base.UNIT_BYTES = formats_base.UNIT_BYTES, unit
-    try:
-        lines = [(number, line) for found in line_units(path) for number, line, _ in unit_lines(found)]
-    finally:
-        formats_base.UNIT_BYTES = usual
+    lines = [(number, line) for found in line_units(path, per=unit) for number, line, _ in unit_lines(found)]
     whole = ("\ufeff" + text).encode()
     assert b"".join(line for _, line in lines) == whole
     assert lines == list(enumerate(io.BytesIO(whole), 1))
@@ -666,3 +661,13 @@ def test_a_path_of_windows_that_leads_nowhere(tmp_path: Path) -> None:
     assert (
         done.exit_code == 1 and "is a path of Windows" in str(done.exception) and "--images DIR" in str(done.exception)
     )
+
+
+def test_a_file_whose_lines_are_pages_is_cut_for_all_cores(tmp_path: Path) -> None:
+    lines = [f"page {number}\t[{'box ' * 300}]\n".encode() for number in range(400)]
+    path = put(tmp_path / "Label.txt", b"".join(lines))
+    per = page_bytes(path)
+    assert per == PAGES_BYTES < path.stat().st_size
+    cut = list(line_units(path, per=per))
+    assert PARTS / 4 < len(cut) < PARTS
+    assert [line for unit in cut for _, line, _ in unit_lines(unit)] == lines

@@ -48,7 +48,7 @@ def test_the_lock_is_that_of_a_living_process(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     program = (
         "import sys, time\nfrom pathlib import Path\nfrom sft.files import staging\nwith"
-        f" staging.Work(Path({str(out)!r}), 'a'):\n    print('in', flush=True)\n    time.sleep(600)"
+        f" staging.StagingFolder(Path({str(out)!r}), 'a'):\n    print('in', flush=True)\n    time.sleep(600)"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent
@@ -78,6 +78,10 @@ def test_a_piece_is_whole_or_not_there(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == b"two" and names(tmp_path) == ["a"]
     with pytest.raises(EngineError, match="writing failed"):
         atomic.write(tmp_path / "none" / "a", b"x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(EngineError, match="writing failed"):
+        atomic.write(tmp_path / "folder", b"x")  # cannot be renamed over it
+    assert names(tmp_path) == ["a", "folder"]
 
 
 def test_parts_are_joined_and_their_lines_counted(tmp_path: Path) -> None:

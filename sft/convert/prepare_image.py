@@ -26,7 +26,7 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image as Pillow
 
 from sft.formats import Picture
-from sft.images import FORMATS, MAX_FILE_BYTES, MAX_IMAGE_PIXELS, ImageProblem, crop, orientation, peek
+from sft.images import FORMATS, MAX_FILE_BYTES, MAX_IMAGE_PIXELS, ImageProblem, crop, orientation, peek, peek_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +76,7 @@ class ImagePreparer:
     def prepare(self, picture: Picture) -> PreparedImage:
         """Check a picture with `path` or `data`; `ImageProblem` with an image.* code, or source.geometry for a box."""
         if not picture.quad:
-            found = None if self._deep or picture.path is None else _glance(str(picture.path))
+            found = None if self._deep else _glance(picture)
             if found is None:
                 with _stream(picture) as stream:
                     found = _whole(stream, self._deep)
@@ -110,9 +110,12 @@ class ImagePreparer:
         return self._page
 
 
-def _glance(path: str) -> PreparedImage | None:
+def _glance(picture: Picture) -> PreparedImage | None:
     """The verdict on a plain, whole file by its two ends alone; None where Pillow has to look."""
-    seen = peek(path)
+    if picture.data is not None:
+        seen = peek_bytes(picture.data)
+    else:
+        seen = peek(str(picture.path)) if picture.path is not None else None
     if seen is None or not seen.whole or seen.size > MAX_FILE_BYTES:
         return None
     header = seen.header

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sft.files.snapshot import ImageSnapshot, changed_files
     from sft.files.staging import StagingFolder, folder_of
     from sft.files.text_input import NotText, open_text, to_utf8, what_it_is
-    from sft.files.units import UNIT_BYTES, UNIT_FILES, Span, Unit, file_units, line_units, unit_lines
+    from sft.files.units import UNIT_BYTES, UNIT_FILES, Span, Unit, file_units, line_units, page_bytes, unit_lines
 else:
     __getattr__ = names_of(__name__)
 
@@ -63,6 +63,7 @@ __all__ = [
     "ocr_sample",
     "open_input",
     "open_text",
+    "page_bytes",
     "piece",
     "plain_yaml",
     "read_bounded",

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.files import Unit, line_units
+from sft.files import Unit, line_units, page_bytes
 from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions, inside
 from sft.formats.shared import json_stream, regions, rows
 from sft.markup import MarkupError
@@ -48,7 +48,7 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
                 else "name the folder that was opened in PPOCRLabel"
             )
             raise UsageError("no Label.txt in this folder", where=str(source), hint=hint)
-    yield from line_units(path)
+    yield from line_units(path, per=page_bytes(path))
 
 
 def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:

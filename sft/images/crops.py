@@ -36,6 +36,8 @@ def crop(page: Pixels, quad: tuple[Corner, ...]) -> Pixels:
         page.shape[1],
         page.shape[0],
     )
+    if (straight := _straight(corners, page.shape[1], page.shape[0])) is not None:
+        return np.ascontiguousarray(page[straight])
     width = int(
         max(
             math.dist(corners[0], corners[1]),
@@ -66,6 +68,20 @@ def crop(page: Pixels, quad: tuple[Corner, ...]) -> Pixels:
     except cv2.error as error:
         raise ImageProblem("source.geometry", f"the box cannot be cut out ({width} x {height} px)") from error
     return np.asarray(cut, np.uint8)
+
+
+def _straight(corners: Sequence[Corner], width: int, height: int) -> tuple[slice, slice] | None:
+    """Rows and columns of an upright rectangle of whole pixels inside the page, for which the transform below would
+    copy the very same pixels at a tenth of the speed; None for others.
+    """
+    (left, top), _, (right, bottom), _ = corners
+    if corners != [(left, top), (right, top), (right, bottom), (left, bottom)]:
+        return None
+    if not all(float(value).is_integer() for value in (left, top, right, bottom)):
+        return None
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        return None
+    return slice(int(top), int(bottom)), slice(int(left), int(right))
 
 
 def _corners(quad: tuple[Corner, ...], width: int, height: int) -> list[Corner]:

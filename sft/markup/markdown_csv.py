@@ -1,110 +1,37 @@
-"""Markdown, CSV and Excel sheets → grid, and grids → Markdown and CSV.
-
-Line breaks inside a cell are joined as in HTML.
-"""
+"""CSV → grid, and back. Line breaks inside a cell are joined as in HTML."""
 
 from __future__ import annotations
 
 import csv
-import html
 import io
 import re
-from collections.abc import Sequence
+from collections import Counter
 
-from sft.markup.cell_text import formulas, one_line
-from sft.markup.errors import MarkupError
-from sft.markup.grid import _BREAK, SLOTS, Grid
-
-__all__ = ["parse_csv", "parse_markdown"]
+from sft.markup.cell_text import cell_text
+from sft.markup.errors import MarkupError, MarkupWarning
+from sft.markup.grid import SLOTS, Grid
 
 LONGEST = 64 * 1024 * 1024  # characters
-_DELIMITERS = ",;\t|"
-_PIPE = re.compile(r"(?<!\\)\|")
-_RULER = re.compile(r" *:?-+:? *")
-_FENCE = re.compile(r" {0,3}(```+|~~~+)")
-_EMPHASIS = re.compile(r"\*\*[^*]+\*\*|__[^_]+__|`[^`]+`|(?<![*\w])\*[^*\s][^*]*\*(?![*\w])")
-
-
-def parse_markdown(text: str) -> Grid:
-    """The first table of `text` in GitHub's Markdown: a heading row, a ruler of as many cells, rows until a line
-    without a table.
-
-    `\\|` is a pipe; `<br>` is a space (nothing between Han, kana, Thai …); references (`&lt;`) are read; `$…$` around
-    TeX is `\\( … \\)`. Emphasis is kept as it is written, with a warning. Short rows are filled; a row that is longer
-    widens the table.
-    Raises: MarkupError `source.syntax` if there is no such table; `source.too_large`.
-    """
-    check_length(text)
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    fence = ""
-    for number in range(len(lines) - 1):
-        if found := _FENCE.match(lines[number]):
-            fence = "" if fence and found[1].startswith(fence) else fence or found[1]
-        if not fence and "-" in lines[number + 1] and "|" in lines[number] and is_ruler(lines[number + 1]):
-            heading = split_markdown(lines[number])
-            if len(heading) == len(split_markdown(lines[number + 1])):
-                return markdown_grid(heading, lines[number + 2 :])
-    raise MarkupError(
-        "source.syntax",
-        "no Markdown table",
-        hint="expected a row | a | b |, a ruler | --- | --- | of as many cells, and rows",
-    )
-
-
-def markdown_grid(heading: list[str], lines: Sequence[str]) -> Grid:
-    """The table of a heading and the lines behind its ruler."""
-    warnings = []
-    rows = [[markdown_text(cell) for cell in heading]]
-    for line in lines:
-        if not line.strip() or ("|" not in line and len(heading) > 1):
-            break
-        rows.append([markdown_text(cell) for cell in split_markdown(line)])
-        if len(rows[-1]) > len(heading):
-            warnings.append(
-                f"row {len(rows)}: {len(rows[-1])} cells, the heading has {len(heading)}; the table is widened"
-            )
-    if any(_EMPHASIS.search(cell) for row in rows for cell in row):
-        warnings.append("a text holds signs of emphasis (**…**, `…`); they are kept")
-    return Grid.from_rows(rows, header=True, warnings=warnings[:100])
-
-
-def is_ruler(line: str) -> bool:
-    """True for `| --- | :-: |` and the like."""
-    return "|" in line and all(_RULER.fullmatch(cell) for cell in split_markdown(line))
-
-
-def split_markdown(line: str) -> list[str]:
-    """The cells of a line, without the outer pipes."""
-    line = line.strip()
-    if line.startswith("|"):
-        line = line[1:]
-    if line.endswith("|") and not line.endswith("\\|"):
-        line = line[:-1]
-    return _PIPE.split(line)
-
-
-def markdown_text(cell: str) -> str:
-    """The text of a cell."""
-    cell = cell.replace("\\|", "|")
-    if "<" in cell:
-        cell = _BREAK.sub("\n", cell)
-    return formulas(one_line(html.unescape(cell) if "&" in cell else cell))
+SAMPLE = 65536  # characters that are looked at for the delimiter
+NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe"}
+DELIMITERS = tuple(NAMES)  # the most telling first
+_SEP_LINE = re.compile(r"sep=(.)\n")  # of Excel
+_PARTING_COMMA = re.compile(r"(?<![0-9]),(?! )|,(?![0-9 ])")
 
 
 def parse_csv(text: str, delimiter: str | None = None) -> Grid:
     """The table of a CSV file: quoting as in RFC 4180; blank lines are skipped, short rows filled.
 
-    delimiter: None for Excel's `sep=…` line, or else the one of comma, semicolon, tab and pipe that splits the rows
-    most evenly.
+    delimiter: None for the one that `delimiter_of` finds.
     Raises: MarkupError `source.syntax` for an open quote or the like, or nothing to read; `source.too_large`.
     """
     check_length(text)
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    if found := re.match(r"sep=(.)\n", text):
-        text = text[found.end() :]
-        delimiter = delimiter or found[1]
+    warnings: list[MarkupWarning] = []
     if delimiter is None:
-        delimiter = sniffed(text)
+        delimiter = delimiter_of(text, warnings)
+    if found := _SEP_LINE.match(text):
+        text = text[found.end() :]
     if len(delimiter) != 1 or delimiter in '"\n ':
         raise MarkupError("source.syntax", f"{delimiter!r} cannot delimit cells", hint="one character, such as a comma")
     rows, slots = [], 0
@@ -116,7 +43,7 @@ def parse_csv(text: str, delimiter: str | None = None) -> Grid:
     try:
         for row in reader:
             if row:
-                rows.append([formulas(one_line(cell)) for cell in row])
+                rows.append([cell_text(cell) for cell in row])
                 slots += len(row)
                 if slots > SLOTS:
                     raise MarkupError("source.too_large", f"a table of more than {SLOTS} slots")
@@ -124,32 +51,55 @@ def parse_csv(text: str, delimiter: str | None = None) -> Grid:
         raise MarkupError("source.syntax", f"not CSV: {error}", place=f"line {reader.line_num}") from None
     if not rows:
         raise MarkupError("source.syntax", "no rows in the CSV")
-    return Grid.from_rows(rows)
+    return Grid.from_rows(rows, warnings=warnings)
 
 
-def sniffed(text: str) -> str:
-    """The delimiter under which the first lines have more than one cell, most evenly; a comma if none does."""
-    sample = text[:65536]
-    best = ","
-    score = (0, 0)
-    for delimiter in _DELIMITERS:
-        counts: dict[int, int] = {}
-        try:
-            for _, row in zip(
-                range(100), csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter), strict=False
-            ):
-                counts[len(row)] = counts.get(len(row), 0) + (len(row) > 1)
-        except csv.Error:
-            continue
-        width, rows = max(
-            counts.items(),
-            key=lambda item: (item[1], item[0]),
-            default=(0, 0),
+def delimiter_of(text: str, warnings: list[MarkupWarning]) -> str:
+    """What parts the cells of a CSV file: tab, comma, semicolon or pipe; a comma where nothing does.
+
+    What divides all lines into equally many cells is taken before what does not, a tab before all others, and a comma
+    that only stands between digits or in front of a blank (`1,50`, `Smith, J.`) last. Where two are left, the first
+    counts, with a warning.
+    """
+    if found := _SEP_LINE.match(text):
+        return found[1]
+    sample = text[:SAMPLE]
+    widths = {sign: _widths(sample, sign, cut=len(text) > SAMPLE) for sign in DELIMITERS if sign in sample}
+    left = [sign for sign, cells in widths.items() if len(set(cells)) == 1 and cells[0] > 1]
+    if not left:
+        rows = {
+            sign: max(Counter(width for width in cells if width > 1).values(), default=0)
+            for sign, cells in widths.items()
+        }
+        left = [sign for sign, count in rows.items() if count and count == max(rows.values())]
+    if len(left) > 1 and "," in left and not _PARTING_COMMA.search(sample):
+        left.remove(",")
+    if len(left) > 1 and "\t" not in left:
+        names = " and ".join(NAMES[sign] for sign in left)
+        warnings.append(
+            MarkupWarning(
+                "table.delimiter",
+                f"{names} divide the lines equally well; the cells are taken to be parted by a {NAMES[left[0]]}",
+            )
         )
-        if rows and (rows, width) > score:
-            best = delimiter
-            score = (rows, width)
-    return best
+    return left[0] if left else ","
+
+
+def _widths(sample: str, delimiter: str, *, cut: bool) -> list[int]:
+    """Cells of each line that is not blank; [] where quotes say that this is not the delimiter."""
+    try:
+        widths = [
+            len(row)
+            for _, row in zip(
+                range(100),
+                csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter, strict=not cut),
+                strict=False,
+            )
+            if row
+        ]
+    except csv.Error:
+        return []
+    return widths[:-1] if cut and len(widths) > 1 else widths
 
 
 def check_length(text: str) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from sft.markup.errors import MarkupError
 from sft.markup.grid import Grid
-from sft.markup.markdown import markdown_text, parse_markdown
+from sft.markup.markdown import parse_markdown
+from sft.markup.markdown_cells import markdown_text
 
 CELLS: list[dict[str, str]] = json.loads(
     (Path(__file__).parent / "golden/markup/markdown_cells.json").read_text("utf-8")

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sft.markup.csv_tables import parse_csv
 from sft.markup.errors import MarkupError
 from sft.markup.grid import Cell, Grid
 from sft.markup.markdown import parse_markdown
-from sft.markup.markdown_csv import parse_csv
 from sft.markup.xlsx import parse_xlsx
 
 texts = (

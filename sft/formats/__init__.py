@@ -12,8 +12,7 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.formats.base import Format, HubRow, Item, Note, Options, Picture, Read, Reject, split_name
-    from sft.formats.shared import IMAGE_SUFFIXES, MEANING, to_messages
-    from sft.formats.shared.markups import MARKUPS
+    from sft.formats.shared import IMAGE_SUFFIXES, MARKUPS, MEANING, to_messages
 else:
     __getattr__ = names_of(__name__)
 

@@ -11,14 +11,15 @@ from sft.lazy import names_of
 if TYPE_CHECKING:
     from sft.markup import arabic, chart, latex, latex_tokens, spelling, table, text
     from sft.markup.cell_text import without_references
+    from sft.markup.csv_tables import delimiter_of
     from sft.markup.errors import MarkupError, MarkupWarning
     from sft.markup.grid import Cell, Grid, settled
     from sft.markup.html import parse_html
     from sft.markup.latex_scoring import SYNONYMS, normalise_scoring
     from sft.markup.latex_tokens import strip_delimiters, tokens, without_row_skips
     from sft.markup.latex_unseen import unseen
-    from sft.markup.markdown import is_ruler, parse_markdown, split_markdown
-    from sft.markup.markdown_csv import delimiter_of
+    from sft.markup.markdown import parse_markdown
+    from sft.markup.markdown_cells import is_ruler, split_markdown
     from sft.markup.otsl import parse_otsl
     from sft.markup.pipeline import MIN_LENGTH, MIN_LENGTH_TABLE, dollars_deleted, min_length, repetition_cut
     from sft.markup.spelling import canonical

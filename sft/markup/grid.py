@@ -261,7 +261,7 @@ class Grid:
 
         Raises: MarkupError `source.inexpressible` if cells span and `spans` is "error", or if a text has line breaks.
         """
-        from sft.markup.markdown import write_markdown
+        from sft.markup.markdown_cells import write_markdown
 
         return write_markdown(self.filled(spans))
 

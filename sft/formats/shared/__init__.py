@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sft.formats.shared.delimited_text import Record, records, workbook_records
     from sft.formats.shared.hub_files import DataFile, data_files, is_output
     from sft.formats.shared.json_stream import likely_encoding
-    from sft.formats.shared.markups import MEANING
+    from sft.formats.shared.markups import MARKUPS, MEANING
     from sft.formats.shared.rows import (
         BOM,
         IMAGE_SUFFIXES,
@@ -61,6 +61,7 @@ __all__ = [
     "BOM",
     "IMAGE_SUFFIXES",
     "MARK",
+    "MARKUPS",
     "MEANING",
     "RAW",
     "DataFile",

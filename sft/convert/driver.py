@@ -1,12 +1,15 @@
 """`sft convert`: any source format → OUT.jsonl, with every row of the source accounted for.
 
     train.jsonl            the samples, in the order of the source
-    train.rejects.jsonl    {"where": "labels.txt:7", "code": "image.missing", "message": …, "raw": …}; absent where
-    there are none train.warnings.jsonl   {"where": …, "code": "table.ragged", "message": …} of rows that were mended;
-    absent where there are none train.manifest.json    inputs, options, counts, hashes (`sft.files.manifest`); written
-    last train_images/          images that could not stay where they were (`sft.convert.image_store`)
+    train.rejects.jsonl    {"where": "labels.txt:7", "code": "image.missing", "message": …, "raw": …}; absent where there
+                           are none
+    train.warnings.jsonl   {"where": …, "code": "table.ragged", "message": …} of rows that were mended; absent where
+                           there are none
+    train.manifest.json    inputs, options, counts, hashes (`sft.files.manifest`); written last
+    train_images/          images that could not stay where they were (`sft.convert.image_store`)
     .train.jsonl.images    the images that were looked at (`sft.files.snapshot`): the same command notices when one has
-    changed .train.jsonl.work/     finished pieces of an unfinished run (`sft.files.staging`); removed at the end
+                           changed
+    .train.jsonl.work/     finished pieces of an unfinished run (`sft.files.staging`); removed at the end
 
 The units of the source are listed in order, converted by `sft.runtime.parallel` on any number of cores or machines, and
 joined in
@@ -205,10 +208,7 @@ def _checked(order: ConvertRequest, source_format: Format) -> ConvertRequest:
             where=str(source),
             hint="leave --split out, or give the folder",
         )
-    if options.task is None and options.markup not in ("auto", *MARKUPS[source_format.tasks[0]]):
-        options = replace(
-            options, task=next((task for task in source_format.tasks if options.markup in MARKUPS[task]), None)
-        )
+    options = _with_task(options, source_format)
     version = models.get(order.model)
     task = options.task or source_format.tasks[0]
     if not order.prompt and task not in version.prompts:
@@ -219,6 +219,13 @@ def _checked(order: ConvertRequest, source_format: Format) -> ConvertRequest:
     return replace(
         order, source=source, out=out, options=replace(options, columns=dict(options.columns)), model=version.name
     )
+
+
+def _with_task(options: Options, source_format: Format) -> Options:
+    """The options with the task that --markup tells: the format's first one that has labels like that."""
+    if options.task is not None or options.markup in ("auto", *MARKUPS[source_format.tasks[0]]):
+        return options
+    return replace(options, task=next((task for task in source_format.tasks if options.markup in MARKUPS[task]), None))
 
 
 def _spelled_below(source: Path, out: Path) -> Path:

@@ -131,7 +131,7 @@ def record_units(path: Path, found: Iterator[Record | Reject], options: Options,
             raise UsageError(
                 f"the header cannot be read: {record.message}",
                 where=str(path),
-                hint=HEADER,
+                hint="the first row names the columns" if path.suffix.lower() in WORKBOOKS else HEADER,
             )
         header = tuple(field.strip() for field in record.fields)
     columns = _columns(header, options.columns, path)

@@ -89,7 +89,7 @@ def _number(text: str) -> float | None:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _Compound:
     """One compound of a selector; `child`: the one before it must be its parent, and not just any ancestor."""
 
     name: str
@@ -107,7 +107,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Rule:
-    parts: tuple[_Part, ...]  # the last one is the element itself
+    parts: tuple[_Compound, ...]  # the last one is the element itself
     order: tuple[bool, int, int, int, int]  # important; ids, classes and tags of the selector; place among the rules
     name: str
     value: str
@@ -191,9 +191,9 @@ def _is_screen(selector: str) -> bool:
     return selector.lower().startswith("@media") and _SCREEN.fullmatch(selector[6:].strip()) is not None
 
 
-def _parts(selector: str) -> tuple[_Part, ...]:
+def _parts(selector: str) -> tuple[_Compound, ...]:
     """The compounds of a selector; () for one with anything else in it."""
-    parts: list[_Part] = []
+    parts: list[_Compound] = []
     child = False
     for word in selector.replace(">", " > ").split():
         if word == ">":
@@ -205,7 +205,7 @@ def _parts(selector: str) -> tuple[_Part, ...]:
         signs = re.findall(r"[.#][\w-]+", found[2])
         classes, ids = (frozenset(one[1:] for one in signs if one[0] == sign) for sign in ".#")
         parts.append(
-            _Part(
+            _Compound(
                 (found[1] or "").lower(),
                 classes,
                 ids,

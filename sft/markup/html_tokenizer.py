@@ -16,7 +16,7 @@ from sft.markup.cell_text import formulas, keep_numbers, one_line, visible
 from sft.markup.errors import NAMED, MarkupError, MarkupWarning
 from sft.markup.html_tokens import ATTRIBUTE, TOKEN, attributes_of
 from sft.markup.mathml import LONGEST as LONGEST_FORMULA
-from sft.markup.mathml import Unreadable, bare_tex, mathml_to_latex
+from sft.markup.mathml import UnreadableMath, bare_tex, mathml_to_latex
 
 SubSup = Literal["plain", "latex"]
 
@@ -338,7 +338,7 @@ class _Reader:
             end = _MATH_END.search(self.math_source)
             try:
                 tex = mathml_to_latex(self.math_source[: end.end()]) if end else ""
-            except Unreadable as error:
+            except UnreadableMath as error:
                 self.source.warn(
                     "table.math",
                     f"MathML without TeX beside it, in which {str(error)[:80]} cannot be read: only its characters are"

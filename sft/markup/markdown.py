@@ -58,7 +58,7 @@ def parse_markdown(text: str) -> Grid:
 
 
 @dataclass
-class _Found:
+class _MarkdownTable:
     """The cells of a table as they are written, and the links that are defined outside of it."""
 
     rows: list[list[str]]
@@ -70,20 +70,20 @@ class _Found:
         return markdown_text(cell, self.links) if MARKS.search(cell) else one_line(cell)
 
 
-def _ordinary(lines: list[str]) -> _Found | None:
+def _ordinary(lines: list[str]) -> _MarkdownTable | None:
     """The table of lines that are rows without a doubt; None for others."""
     if len(lines) < 2 or not all(line.startswith("|") for line in lines) or not is_ruler(lines[1]):
         return None
     rows = [split_markdown(line) for line in lines if line is not lines[1]]
-    return _Found(rows) if len(rows[0]) == len(split_markdown(lines[1])) else None
+    return _MarkdownTable(rows) if len(rows[0]) == len(split_markdown(lines[1])) else None
 
 
-def _found(text: str) -> _Found | None:
+def _found(text: str) -> _MarkdownTable | None:
     """The first table among the blocks of a document; None if there is none."""
     links: MutableMapping[str, Any] = {}
     tokens = _blocks().parse(text, links)
     lines = text.split("\n")
-    found: _Found | None = None
+    found: _MarkdownTable | None = None
     warnings: list[MarkupWarning] = []
     written: list[str] = []  # the cells of the row in its line
     depth = 0  # inside the first table: 1, inside a later one: 2
@@ -92,7 +92,7 @@ def _found(text: str) -> _Found | None:
             depth = 2 if found else 1
             if found:
                 warnings.append(MarkupWarning("table.second", "more than one table: only the first is read"))
-            found = found or _Found([], links, warnings)
+            found = found or _MarkdownTable([], links, warnings)
         elif token.type == "table_close":
             depth = 0
         elif depth == 1 and found and token.type == "tr_open" and token.map:

@@ -63,7 +63,7 @@ _SPECIAL = {
 }
 
 
-class Unreadable(ValueError):
+class UnreadableMath(ValueError):
     """A formula with something in it that has no form in LaTeX here."""
 
 
@@ -77,8 +77,8 @@ def bare_tex(text: str) -> str:
 
 
 def mathml_to_latex(fragment: str) -> str:
-    """The LaTeX of a `<math>` element. Raises: Unreadable for one that is not whole, too large, or holds elements that
-    are not known.
+    """The LaTeX of a `<math>` element. Raises: UnreadableMath for one that is not whole, too large, or holds elements
+    that are not known.
 
     >>> mathml_to_latex("<math><msup><mn>1</mn><mn>2</mn></msup><mo>&le;</mo><msqrt><mi>x</mi></msqrt></math>")
     '1^{2} \\\\leq \\\\sqrt{x}'
@@ -86,7 +86,7 @@ def mathml_to_latex(fragment: str) -> str:
     from lxml import etree
 
     if len(fragment) > LONGEST:
-        raise Unreadable("too long")
+        raise UnreadableMath("too long")
     whole = _ENTITY.sub(
         lambda found: html.unescape(found[0]),
         fragment,
@@ -95,16 +95,16 @@ def mathml_to_latex(fragment: str) -> str:
     try:
         root = etree.fromstring(whole.encode("utf-8", "replace"), parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise Unreadable(str(error)) from None
+        raise UnreadableMath(str(error)) from None
     if root is None:
-        raise Unreadable("no element")
+        raise UnreadableMath("no element")
     return re.sub(r" {2,}", " ", _written(root, 0)).strip()
 
 
 def _written(element: _Element, depth: int) -> str:
     name = element.tag.rpartition("}")[2].lower() if isinstance(element.tag, str) else ""
     if depth > DEEPEST:
-        raise Unreadable("too deep")
+        raise UnreadableMath("too deep")
     if not name or name in (
         "annotation",
         "annotation-xml",
@@ -132,7 +132,7 @@ def _written(element: _Element, depth: int) -> str:
         return "\\begin{matrix}" + " \\\\ ".join(parts) + "\\end{matrix}"
     if name in _SHAPES and len(parts) == _SHAPES[name][0]:
         return _SHAPES[name][1](*parts)
-    raise Unreadable(f"<{name}> of {len(parts)} parts")
+    raise UnreadableMath(f"<{name}> of {len(parts)} parts")
 
 
 def _joined(parts: list[str]) -> str:

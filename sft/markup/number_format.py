@@ -27,8 +27,9 @@ ENGLISH = ("", "409", "809", "c09", "1009", "1409", "4009")  # languages whose n
 LONGEST = 255  # characters of a number format in Excel
 _NAMES = re.compile(r"m{3,}|d{3,}", re.IGNORECASE)
 _TOKEN = re.compile(
-    r"""(?P<lit>"[^"]*"?|\\.)|(?P<pad>_.)|(?P<fill>\*.)|\[\$(?P<money>[^\]]*)\]|\[(?P<elapsed>h+|m+|s+)\]|\[(?P<if>[<>=][^\]]*)\]|\[(?P<mark>[^\]]*)\]"""
-    r"""|(?P<general>general)|(?P<ampm>am/pm|a/p)|(?P<exp>e[+-])|(?P<date>y+|m+|d+|h+|s+|e+|b+|g+)|(?P<digit>[0#?])|(?P<sign>[.,%/@;])|(?P<char>.)""",
+    r"""(?P<lit>"[^"]*"?|\\.)|(?P<pad>_.)|(?P<fill>\*.)|\[\$(?P<money>[^\]]*)\]|\[(?P<elapsed>h+|m+|s+)\]"""
+    r"""|\[(?P<if>[<>=][^\]]*)\]|\[(?P<mark>[^\]]*)\]|(?P<general>general)|(?P<ampm>am/pm|a/p)|(?P<exp>e[+-])"""
+    r"""|(?P<date>y+|m+|d+|h+|s+|e+|b+|g+)|(?P<digit>[0#?])|(?P<sign>[.,%/@;])|(?P<char>.)""",
     re.IGNORECASE | re.DOTALL,
 )
 _CONDITION = re.compile(r"(<=|>=|<>|<|>|=)\s*(-?[0-9.]+(?:e[+-]?[0-9]+)?)", re.IGNORECASE)

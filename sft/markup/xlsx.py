@@ -27,7 +27,7 @@ from sft.markup.errors import NAMED, MarkupError, MarkupWarning
 from sft.markup.grid import SLOTS, Cell, Grid, check_size
 from sft.markup.html import read_html
 from sft.markup.number_format import shown_number, shown_text
-from sft.markup.xlsx_layout import Layout, read_layout
+from sft.markup.xlsx_layout import SheetLayout, read_layout
 
 UNPACKED = 256 * 1024 * 1024  # bytes of all parts of a file together
 PARTS = 5000
@@ -180,7 +180,7 @@ def read_sheet(sheet: Any, file: Path, book: Any) -> Grid | None:
     return _grid(filled, layout, warnings) if filled else None
 
 
-def _grid(filled: dict[tuple[int, int], str], layout: Layout, warnings: list[MarkupWarning]) -> Grid:
+def _grid(filled: dict[tuple[int, int], str], layout: SheetLayout, warnings: list[MarkupWarning]) -> Grid:
     """The table of the texts at (row, column) of the sheet."""
     top = min(row for row, _ in filled)
     left = min(column for _, column in filled)
@@ -256,7 +256,7 @@ def apart(cells: dict[tuple[int, int], Cell], warnings: list[MarkupWarning]) -> 
     return kept
 
 
-def _shown(cell: Any, layout: Layout, book: Any, warnings: list[MarkupWarning]) -> str:
+def _shown(cell: Any, layout: SheetLayout, book: Any, warnings: list[MarkupWarning]) -> str:
     """What a cell shows; adds a warning where Excel may show something else."""
     value = layout.runs.get(
         (cell.row, cell.column),

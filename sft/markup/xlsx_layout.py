@@ -22,7 +22,7 @@ _TRUE = ("1", "true")
 
 
 @dataclass
-class Layout:
+class SheetLayout:
     """Rows and columns count from 1. `merged`: where a range begins → rows and columns; `widths`: of columns that
     somebody set, in digits.
     """
@@ -69,12 +69,12 @@ class Layout:
         ]
 
 
-def read_layout(file: Path, part: str) -> Layout:
+def read_layout(file: Path, part: str) -> SheetLayout:
     """The layout of the sheet in a part of a workbook. Raises: MarkupError `source.too_large`."""
     from lxml import etree
 
-    layout = Layout()
-    readers: dict[str, Callable[[_Element, Layout], None]] = {
+    layout = SheetLayout()
+    readers: dict[str, Callable[[_Element, SheetLayout], None]] = {
         "mergeCell": _merge,
         "c": _cell,
         "row": _row,
@@ -100,7 +100,7 @@ def read_layout(file: Path, part: str) -> Layout:
     return layout
 
 
-def _merge(element: _Element, layout: Layout) -> None:
+def _merge(element: _Element, layout: SheetLayout) -> None:
     first, colon, last = element.get("ref", "").replace("$", "").partition(":")
     begin = _place(first)
     end = _place(last)
@@ -123,7 +123,7 @@ def _place(name: str) -> tuple[int, int] | None:
     return int(digits), column
 
 
-def _cell(element: _Element, layout: Layout) -> None:
+def _cell(element: _Element, layout: SheetLayout) -> None:
     """A formula has its value in <v>, or a text in <is>."""
     inner = {child.tag.rpartition("}")[2]: child.text for child in element if isinstance(child.tag, str)}
     place = _place(element.get("r", ""))
@@ -144,7 +144,7 @@ def _runs(cell: _Element) -> list[tuple[str, str]]:
     return found if any(kind for _, kind in found) else []
 
 
-def _row(element: _Element, layout: Layout) -> None:
+def _row(element: _Element, layout: SheetLayout) -> None:
     number = element.get("r", "")
     if not number.isdecimal() or len(number) > 7:
         return
@@ -154,7 +154,7 @@ def _row(element: _Element, layout: Layout) -> None:
         layout.shown_rows.add(int(number))
 
 
-def _column(element: _Element, layout: Layout) -> None:
+def _column(element: _Element, layout: SheetLayout) -> None:
     try:
         first = int(element.get("min", "0"))
         last = min(int(element.get("max", "0")), COLUMNS)
@@ -168,9 +168,9 @@ def _column(element: _Element, layout: Layout) -> None:
         layout.widths.update(dict.fromkeys(columns, width - _PADDING))
 
 
-def _defaults(element: _Element, layout: Layout) -> None:
+def _defaults(element: _Element, layout: SheetLayout) -> None:
     layout.rows_are_hidden = element.get("zeroHeight") in _TRUE
 
 
-def _view(element: _Element, layout: Layout) -> None:
+def _view(element: _Element, layout: SheetLayout) -> None:
     layout.hides_zeros = element.get("showZeros") in ("0", "false")

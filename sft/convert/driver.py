@@ -1,7 +1,7 @@
 """`sft convert`: any source format → OUT.jsonl, with every row of the source accounted for.
 
     train.jsonl            the samples, in the order of the source
-    train.rejects.jsonl    {"where": "labels.txt:7", "code": "image.missing", "message": …, "raw": …}; absent where there
+    train.rejects.jsonl    {"where": "labels.txt:7", "code": "image.missing", "message": …, "raw": …}; absent where
                            are none
     train.warnings.jsonl   {"where": …, "code": "table.ragged", "message": …} of rows that were mended; absent where
                            there are none

@@ -64,7 +64,10 @@ def delimiter_of(text: str, warnings: list[MarkupWarning]) -> str:
     if found := _SEP_LINE.match(text):
         return found[1]
     sample = text[:SAMPLE]
-    widths = {sign: _widths(sample, sign, cut=len(text) > SAMPLE) for sign in DELIMITERS if sign in sample}
+    there = [sign for sign in DELIMITERS if sign in sample]
+    if len(there) < 2:
+        return there[0] if there else ","
+    widths = {sign: _widths(sample, sign, cut=len(text) > SAMPLE) for sign in there}
     left = [sign for sign, cells in widths.items() if len(set(cells)) == 1 and cells[0] > 1]
     if not left:
         rows = {

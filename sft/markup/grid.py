@@ -21,6 +21,7 @@ from sft.markup.cell_text import cell_text, visible, without_references
 from sft.markup.errors import NAMED, MarkupError, MarkupWarning
 
 SLOTS = 1_000_000  # of one table: rows × columns; what is larger is a mistake or an attack
+_UNTIDY = ("&", "$", "  ", "| ", " |")
 LITERAL = re.compile(r"<(?:[felux]cel|nl)>")
 Spans = Literal["error", "blank", "repeat"]
 Rows = tuple[tuple["str | None", ...], ...]
@@ -153,6 +154,8 @@ class Grid:
         """The table as it is trained, where a source has plain texts in its cells: see `cell_text`; character
         references are read, with a warning.
         """
+        if _is_tidy("|".join([text for row in self.rows for text in row if text])):
+            return self
         warnings = list(self.warnings)
         rows = []
         for number, row in enumerate(self.rows, 1):
@@ -271,6 +274,13 @@ class Grid:
         """
 
         return write_csv(self.filled(spans), delimiter)
+
+
+def _is_tidy(joined: str) -> bool:
+    """Whether the texts between these pipes surely stay as they are where a table is made tidy."""
+    if not (joined.isascii() and joined.isprintable()) or joined[:1] == " " or joined[-1:] == " ":
+        return False
+    return not any(map(joined.__contains__, _UNTIDY))
 
 
 def ragged(lengths: Iterable[int], width: int) -> Iterator[MarkupWarning]:

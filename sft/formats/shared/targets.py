@@ -46,7 +46,7 @@ def make(
         )
     notes: list[MarkupWarning] = []
     target = _grid(label, notes) if isinstance(label, Grid) else _MAKERS[task](label, _Way(markup, delimiter, notes))
-    found = text.controls(label.translate(_LINE_ENDS)) if isinstance(label, str) else None
+    found = isinstance(label, str) and text.controls(label) and text.controls(label.translate(_LINE_ENDS))
     if found := found or text.controls(target):
         raise MarkupError(
             "target.control", f"{found} in the label", hint="the file was read with the wrong encoding, or is damaged"
@@ -111,10 +111,12 @@ def _table(label: str, way: _Way) -> str:
 
 def _cleaned(otsl: str) -> str:
     """OTSL without what character references may have brought in."""
+    cleaned = text.clean_characters(otsl)
+    if cleaned == otsl:
+        return otsl
     from sft.markup import parse_otsl
 
-    cleaned = text.clean_characters(otsl)
-    return otsl if cleaned == otsl else parse_otsl(cleaned).to_otsl()
+    return parse_otsl(cleaned).to_otsl()
 
 
 def table_markup(label: str) -> str:

@@ -108,7 +108,14 @@ def test_an_item_becomes_a_row_with_its_source(tiny: Converts, tmp_path: Path) -
             "source": "labels.txt:2",
         },
     ]
-    assert result.manifest["counts"] == {"in": 2, "out": 2, "rejected": 0, "reasons": {}, "images": {"in_place": 2}}
+    assert result.manifest["counts"] == {
+        "in": 2,
+        "out": 2,
+        "rejected": 0,
+        "reasons": {},
+        "images": {"in_place": 2},
+        "warnings": {},
+    }
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         ".out.jsonl.images",
         "a.png",

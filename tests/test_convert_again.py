@@ -354,6 +354,7 @@ def test_json_of_a_conversion_without_rows(tmp_path: Path) -> None:
         "rejected": 1,
         "reasons": {"image.missing": 1},
         "images": {},
+        "warnings": {},
     } and list(account["outputs"]) == ["out.rejects.jsonl"]
     assert not manifest_path(tmp_path / "out.jsonl").exists()
 

@@ -349,6 +349,8 @@ def archive(path: Path, member: str) -> Path:
 def test_a_workbook_or_archive_is_called_what_it_is(tmp_path: Path, name: str, file: str) -> None:
     member, said = OOXML[file]
     for source in (tmp_path / file, tmp_path / "labels.csv"):
+        if name in ("csv", "tsv") and source.suffix == ".xlsx":  # which these formats read
+            continue
         with pytest.raises(UsageError, match=f"this is an? {said}") as caught:
             reads(name, archive(source, member))
         assert caught.value.hint

@@ -55,6 +55,12 @@ MARKUPS = ("auto", *MEANING)
     "--markup", type=click.Choice(MARKUPS), default="auto", show_default=True, help="How the labels are written."
 )
 @click.option(
+    "--delimiter",
+    default="",
+    metavar="CHAR",
+    help="What parts the cells of labels that are CSV: a comma, ';', 'tab' or '|' [default: found out].",
+)
+@click.option(
     "--images",
     type=click.Path(path_type=Path),
     metavar="DIR",
@@ -164,15 +170,9 @@ def convert(
 
     source_format = formats.get(name)
     task = Task(given["task"]) if given["task"] else None
+    said = {name: given[name] for name in ("markup", "images", "split", "turn", "quotes")}
     options = options_of(
-        source_format,
-        _columns(given["columns"]),
-        task=task,
-        markup=given["markup"],
-        images=given["images"],
-        split=given["split"],
-        turn=given["turn"],
-        quotes=given["quotes"],
+        source_format, _columns(given["columns"]), task=task, delimiter=_delimiter(given["delimiter"]), **said
     )
     order = ConvertRequest(
         name,
@@ -196,6 +196,19 @@ def convert(
     reasons = result.manifest["counts"]["reasons"]
     if strict and any(code != "source.ignored" for code in reasons):
         sys.exit(EXIT_PROBLEMS)
+
+
+def _delimiter(text: str) -> str:
+    """One character, or its name."""
+    found = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}.get(
+        text.lower(),
+        text,
+    )
+    if len(found) > 1 or found in ('"', "\n", "\r"):
+        raise UsageError(
+            f"--delimiter takes one character, found {text!r}", hint="for example: --delimiter ';' or --delimiter tab"
+        )
+    return found
 
 
 def _run(order: ConvertRequest, runner: Runner, *, fresh: bool, as_json: bool) -> Result:

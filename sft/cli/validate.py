@@ -56,7 +56,9 @@ PATH = click.Path(path_type=Path)
 )
 @click.option("--address", default="", metavar="ADDRESS", help="Of a Ray cluster [default: one is started here].")
 @click.option(
-    "--fix", is_flag=True, help="Mend what can be mended without guessing: BOM, blank lines, CRLF, key order."
+    "--fix",
+    is_flag=True,
+    help="Mend what needs no guess: BOM, blank lines, CRLF, key order, white space and spelling of answers.",
 )
 @click.option("-o", "--out", type=PATH, help="With --fix: write here instead of in place.")
 @click.option("--limit", type=int, default=20, show_default=True, help="Findings to print.")

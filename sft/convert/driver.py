@@ -2,9 +2,13 @@
 
     train.jsonl            the samples, in the order of the source
     train.rejects.jsonl    {"where": "labels.txt:7", "code": "image.missing", "message": …, "raw": …}; absent where
-    there are none train.manifest.json    inputs, options, counts, hashes (`sft.files.manifest`); written last
-    train_images/          images that could not stay where they were (`sft.convert.image_store`) .train.jsonl.images
-    the images that were looked at (`sft.files.snapshot`): the same command notices when one has changed
+                           are none
+    train.warnings.jsonl   {"where": …, "code": "table.ragged", "message": …} of rows that were mended; absent where
+                           there are none
+    train.manifest.json    inputs, options, counts, hashes (`sft.files.manifest`); written last
+    train_images/          images that could not stay where they were (`sft.convert.image_store`)
+    .train.jsonl.images    the images that were looked at (`sft.files.snapshot`): the same command notices when one has
+                           changed
     .train.jsonl.work/     finished pieces of an unfinished run (`sft.files.staging`); removed at the end
 
 The units of the source are listed in order, converted by `sft.runtime.parallel` on any number of cores or machines, and
@@ -24,12 +28,12 @@ from pathlib import Path
 from typing import Any
 
 from sft import formats, models
-from sft.convert import wording
+from sft.convert import warnings, wording
 from sft.convert.tally import Tally, read_tally
 from sft.convert.worker import ConvertRequest, NumberedUnit, convert_unit, forget
 from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.files import Unit, atomic, manifest, open_input, snapshot, staging, write_json
-from sft.formats import Format, SourceOptions
+from sft.formats import MARKUPS, Format, SourceOptions
 from sft.runtime import Runner, parallel
 
 
@@ -169,7 +173,8 @@ def _checked(order: ConvertRequest, source_format: Format) -> ConvertRequest:
                 pass
         source = Path(os.path.abspath(source))
         if source.is_file() and any(
-            path.exists() and path.samefile(source) for path in (out, rejects_path(out), manifest_path(out))
+            path.exists() and path.samefile(source)
+            for path in (out, rejects_path(out), warnings.warnings_path(out), manifest_path(out))
         ):
             raise UsageError("the output would overwrite its source", where=str(source), hint="give another -o")
         out = _spelled_below(source, out)
@@ -205,6 +210,7 @@ def _checked(order: ConvertRequest, source_format: Format) -> ConvertRequest:
             where=str(source),
             hint="leave --split out, or give the folder",
         )
+    options = _with_task(options, source_format)
     version = models.get(order.model)
     task = options.task or source_format.tasks[0]
     if not order.prompt and task not in version.prompts:
@@ -215,6 +221,13 @@ def _checked(order: ConvertRequest, source_format: Format) -> ConvertRequest:
     return replace(
         order, source=source, out=out, options=replace(options, columns=dict(options.columns)), model=version.name
     )
+
+
+def _with_task(options: SourceOptions, source_format: Format) -> SourceOptions:
+    """The options with the task that --markup tells: the format's first one that has labels like that."""
+    if options.task is not None or options.markup in ("auto", *MARKUPS[source_format.tasks[0]]):
+        return options
+    return replace(options, task=next((task for task in source_format.tasks if options.markup in MARKUPS[task]), None))
 
 
 def _spelled_below(source: Path, out: Path) -> Path:
@@ -240,6 +253,7 @@ def _options(order: ConvertRequest) -> dict[str, Any]:
         "prompt": order.prompt,
         "columns": dict(sorted(options.columns.items())),
         "markup": options.markup,
+        "delimiter": options.delimiter,
         "images": os.path.relpath(options.images, order.out.parent) if options.images else None,
         "split": options.split,
         "turn": options.turn,
@@ -255,6 +269,7 @@ def _ours(out: Path) -> tuple[Path, ...]:
     return (
         out,
         rejects_path(out),
+        warnings.warnings_path(out),
         manifest_path(out),
         staging.folder_of(out),
         out.with_name(f"{out.stem}_images"),
@@ -377,7 +392,11 @@ def _assemble(
     stems = [place.folder / f"{index:08}" for index in range(count)]
     rejected = sum(tally.reasons.values())
     written = {}
-    for name, ending, expected in (("joined.rows", ".rows", tally.out), ("joined.rejects", ".rejects", rejected)):
+    for name, ending, expected in (
+        ("joined.rows", ".rows", tally.out),
+        ("joined.rejects", ".rejects", rejected),
+        ("joined.warnings", ".warnings", tally.said),
+    ):
         written[name] = atomic.join(
             place.path(name), (path for stem in stems if (path := stem.with_suffix(ending)).exists())
         )
@@ -390,37 +409,29 @@ def _assemble(
                 where=str(place.folder),
                 hint="remove this folder and run the same command again",
             )
-    if rejected:
-        place.move("joined.rejects", rejects)
-    else:
-        rejects.unlink(missing_ok=True)
+    places = {"joined.rejects": rejects, "joined.warnings": warnings.warnings_path(out)}
+    beside_it = [path for name, path in places.items() if place.move_lines(name, path, written[name])]
     mark, inputs, options = described
+    by_name = {"reasons": tally.reasons, "images": tally.images, "warnings": tally.warned}
     counts = {
         "in": tally.seen,
         "out": tally.out,
         "rejected": rejected,
-        "reasons": dict(sorted(tally.reasons.items())),
-        "images": dict(sorted(tally.images.items())),
+        **{name: dict(sorted(found.items())) for name, found in by_name.items()},
     }
     more = {
-        "warnings": wording.warnings(inputs, tally),
+        "warnings": [*wording.warnings(inputs, tally), *warnings.sentences(out, tally)],
         "notes": wording.notes(tally),
         "custom_prompts": tally.prompts,
     }
     if not tally.out:
         account = manifest.make(
-            "convert",
-            mark,
-            inputs,
-            options,
-            counts,
-            {rejects.name: manifest.output(rejects)} if rejected else {},
-            **more,
+            "convert", mark, inputs, options, counts, {path.name: manifest.output(path) for path in beside_it}, **more
         )
         _give_up(place, tally, order, account)
     outputs = {
         out.name: manifest.output(place.path("joined.rows")),
-        **({rejects.name: manifest.output(rejects)} if rejected else {}),
+        **{path.name: manifest.output(path) for path in beside_it},
     }
     place.move("joined.rows", out)
     atomic.join(

@@ -15,6 +15,7 @@ import msgspec
 from sft import formats, models
 from sft.convert.image_store import NotFetched, Placed, Store, forget_folders
 from sft.convert.tally import PIECES, Tally, count
+from sft.convert.warnings import RAW, reject_line, warning_lines
 from sft.errors import SftError
 from sft.files import ImageSnapshot, NotText, Unit, atomic
 from sft.formats import Format, HubRow, Item, Note, Picture, ReadItem, Reject, SourceOptions
@@ -23,7 +24,6 @@ from sft.markup import PLACEHOLDERS, MarkupError
 from sft.types import Task
 
 KEEP_THEIR_KEYS = ("erniekit", "messages")  # formats that are read without loss: nothing is added to their rows
-RAW = 2000  # characters of a rejected piece that are kept
 BATCH, BATCH_BYTES = 64, 32 * 1024 * 1024  # rows read ahead, so that remote images are fetched side by side
 To = Literal["erniekit", "messages"]
 # of a whole label: an HTML table, OTSL, one formula in its delimiters
@@ -80,6 +80,7 @@ def convert_unit(piece: NumberedUnit) -> Tally:
     tally = Tally()
     rows = []
     rejects = []
+    warnings = []
     seen = ImageSnapshot(order.out.parent)
     count(tally.notes, piece.unit.note)
     for read in _ahead(_reads(source, piece.unit, order.options), store):
@@ -103,13 +104,16 @@ def convert_unit(piece: NumberedUnit) -> Tally:
         )
         if isinstance(row, Reject):
             tally.reasons[row.code] = tally.reasons.get(row.code, 0) + 1
-            rejects.append(_reject_line(row))
+            rejects.append(reject_line(row))
         else:
             tally.out += 1
             rows.append(row)
+            if isinstance(read, Item) and read.warnings:
+                warnings.append(warning_lines(read, tally))
     contents = [
         b"".join(rows),
         b"".join(rejects),
+        b"".join(warnings),
         seen.packed(),
     ]
     tally.sizes = [len(content) for content in contents]
@@ -210,6 +214,8 @@ def _files(read: ReadItem) -> Iterator[Path]:
     """The image files that decide what becomes of a row, be they there or not."""
     if isinstance(read, Reject):
         yield from [read.missing] if read.missing else []
+    elif isinstance(read, Item):
+        yield from read.files
     for picture in _pictures(read):
         yield from [picture.path, *picture.others] if picture.path else []
 
@@ -385,13 +391,3 @@ def looks_like(item: Item) -> str:
     if found is None:  # LaTeX without delimiters; beside some, it is a formula inside a text
         return "formulas" if _COMMAND.search(item.target) and not _DELIMITER.search(item.target) else ""
     return "HTML tables" if found[1] else "OTSL tables" if found[2] else "formulas"
-
-
-def _reject_line(reject: Reject) -> bytes:
-    texts = {
-        "where": reject.where,
-        "code": reject.code,
-        "message": reject.message[:RAW],
-        "raw": reject.raw[:RAW],
-    }
-    return msgspec.json.encode({key: text.encode("utf-8", "replace").decode() for key, text in texts.items()}) + b"\n"

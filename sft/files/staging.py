@@ -88,6 +88,16 @@ class StagingFolder:
         except OSError as error:
             raise disk_error(error, target) from error
 
+    def move_lines(self, name: str, out: Path, lines: int) -> bool:
+        """`move` of a file of `lines` lines; where it has none, what is left at `out` of an earlier run goes. True if
+        there is a file now.
+        """
+        if lines:
+            self.move(name, out)
+        else:
+            out.unlink(missing_ok=True)
+        return lines > 0
+
     def clear(self) -> None:
         """The output is complete: remove the folder, while the lock is held."""
         _remove(self.folder)

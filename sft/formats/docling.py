@@ -40,7 +40,7 @@ from sft.types import Task
 
 MAX_CELLS = 100_000  # of one table
 MAX_REFERENCES = 1000  # followed for one cell; they might run in a circle
-Label = tuple[Task, str, str, Any]  # task, label, how it is written, place on the page
+Label = tuple[Task, str | Grid, str, Any]  # task, label, how it is written, place on the page
 
 
 def task_of(kind: str, item: Mapping[str, Any]) -> Task:
@@ -55,7 +55,8 @@ def labels_of(kind: str, item: Mapping[str, Any], document: Mapping[str, Any]) -
     to.
     """
     if kind == "tables":
-        yield Task.TABLE, Grid.from_cells(*_cells(item.get("data"), document)).to_otsl(), "otsl", _only_place(item)
+        rows, columns, table_cells = _cells(item.get("data"), document)
+        yield Task.TABLE, Grid.from_sparse(table_cells, rows, columns), "auto", _only_place(item)
     elif kind == "pictures":
         yield Task.CHART, _chart(item, document), "csv", _only_place(item)
     elif kind == "texts":
@@ -132,18 +133,16 @@ def _cells(data: Any, document: Mapping[str, Any]) -> tuple[int, int, list[tuple
     if not isinstance(cells, list):
         raise MarkupError("source.shape", "a table without table_cells")
     found = [(*_position(cell), _cell(cell, document)) for cell in cells]
-    rows = _whole(data, "num_rows")
-    columns = _whole(data, "num_cols")
     rows = max(
         [
-            rows,
-            *(row + cell.rowspan for row, _, cell in found),
+            _whole(data, "num_rows"),
+            *(row + 1 for row, _, _ in found),
         ]
     )
     columns = max(
         [
-            columns,
-            *(column + cell.colspan for _, column, cell in found),
+            _whole(data, "num_cols"),
+            *(column + 1 for _, column, _ in found),
         ]
     )
     if rows * columns > MAX_CELLS:
@@ -165,8 +164,20 @@ def _cell(cell: Mapping[str, Any], document: Mapping[str, Any]) -> Cell:
     if not text.strip() and cell.get("ref"):
         text = join_words([part for part in _referred(cell["ref"], document) if part.strip()])
     return Cell(
-        " ".join(text.split("\n")), max(1, _whole(cell, "row_span", 1)), max(1, _whole(cell, "col_span", 1)), header
+        text,
+        _span(cell, "row"),
+        _span(cell, "col"),
+        header,
     )
+
+
+def _span(cell: Mapping[str, Any], kind: str) -> int:
+    """Rows or columns of a cell: from its first to its last one, which is what docling itself goes by, or else as
+    stated.
+    """
+    start = _whole(cell, f"start_{kind}_offset_idx")
+    end = _whole(cell, f"end_{kind}_offset_idx")
+    return end - start if end > start else max(1, _whole(cell, f"{kind}_span", 1))
 
 
 def _referred(reference: Any, document: Mapping[str, Any]) -> Iterator[str]:

@@ -46,7 +46,7 @@ from sft.formats.shared import (
     webdataset,
 )
 from sft.formats.shared import delimited_dialect as dialect
-from sft.markup import MarkupError
+from sft.markup import MarkupError, MarkupWarning
 from sft.types import Task
 
 COLUMNS = ("image", "text", "group", "prompt")
@@ -298,15 +298,19 @@ def _csv_objects(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
 def _item(
     where: str, row: Mapping[str, Any], columns: Columns, folder: Path, options: SourceOptions
 ) -> Item | HubRow | Reject:
+    warnings: list[MarkupWarning] = []
     try:
         image = value_at(row, columns.image)
         if columns.text.lower() in hf_chat.NAMES and hf_chat.is_chat(turns := value_at(row, columns.text)):
             return _chat(where, row, turns, image, columns, folder, options)
         picture = parquet.picture(image, folder, options)
+        label = _label(value_at(row, columns.text), columns.text)
         target = make(
             columns.task,
-            _label(value_at(row, columns.text), columns.text),
+            label,
             markup=columns.markup,
+            delimiter=options.delimiter,
+            warnings=warnings,
         )
         group, prompt = (_word(value_at(row, name)) if name else "" for name in (columns.group, columns.prompt))
     except MarkupError as error:
@@ -317,7 +321,15 @@ def _item(
             str(error),
             json_stream.raw(rest),
         )
-    return Item(where, picture, target, columns.task, group, prompt)
+    return Item(
+        where,
+        picture,
+        target,
+        columns.task,
+        group,
+        prompt,
+        tuple(warnings),
+    )
 
 
 def _chat(

@@ -98,7 +98,7 @@ def target(row: dict[str, Any]) -> str:
         [name for name in names if name in OWNERS],
         _cells(row["cells"]),
     )
-    written = make(Task.TABLE, _otsl(names, cells), markup="otsl")
+    written = make(Task.TABLE, _otsl(names, cells), markup="training")
     if html:
         _compare(html, cells, written)
     return written

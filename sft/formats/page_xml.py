@@ -106,13 +106,13 @@ def _item(
     options: SourceOptions,
     joined: Joined,
 ) -> ReadItem | None:
-    label = ""
+    label: str | Grid = ""
     try:
         if task is Task.TABLE:
             cells = list(_cells(element))
             if not cells:
                 return None  # a region that nobody cut into cells; its lines are lines
-            label = _otsl(cells)
+            label = _grid(cells)
         else:
             label = _text(element, joined)
         quad = regions.scaled(_outline(element), factors)
@@ -121,12 +121,21 @@ def _item(
             where,
             error.code,
             str(error),
-            label[: rows.RAW],
+            _raw(label),
         )
-    markup = "otsl" if task is Task.TABLE else "auto"
     return regions.item(
-        where, label, label, regions.crop(picture, quad), task=options.task or task, group=group, markup=markup
+        where,
+        _raw(label),
+        label,
+        regions.crop(picture, quad),
+        task=options.task or task,
+        group=group,
     )
+
+
+def _raw(label: str | Grid) -> str:
+    """The beginning of a label, as a Reject shows it."""
+    return (label if isinstance(label, str) else " | ".join(cell.text for _, _, cell in label.cells))[: rows.RAW]
 
 
 def _is_alone(region: _Element) -> bool:
@@ -227,12 +236,12 @@ def _whole(element: _Element, name: str, default: int | None = None) -> int:
     return max(int(value), default or 0)
 
 
-def _otsl(cells: list[tuple[int, int, Cell]]) -> str:
-    height = max(row + cell.rowspan for row, _, cell in cells)
-    width = max(column + cell.colspan for _, column, cell in cells)
+def _grid(cells: list[tuple[int, int, Cell]]) -> Grid:
+    height = max(row + 1 for row, _, _ in cells)
+    width = max(column + 1 for _, column, _ in cells)
     if height * width > MAX_CELLS:
         raise MarkupError("source.too_large", f"a table of {height} x {width} cells")
-    return Grid.from_cells(height, width, cells).to_otsl()
+    return Grid.from_sparse(cells)
 
 
 FORMATS = {

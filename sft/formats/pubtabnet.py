@@ -10,8 +10,8 @@ A row of the published file (`examples/PubTabNet_Examples.json`, shortened; vers
 
 The README calls the list `cell`, the files call it `cells`; both are read. A cell that spans is written in pieces:
 `<td`, ` colspan="2"`, `>`, `</td>`. The content of the cells is put before each `</td>` in order; a character stands
-for itself (`<` is a less-than sign), the tokens `<b>`, `<i>`, `<sup>`, `<sub>` and their like are tags. A blank cell
-has no tokens, and no `bbox`. Read as well:
+for itself (`<` is a less-than sign), the tokens `<b>`, `<i>`, `<sup>`, `<sub>` and their like are tags, and one like
+`&lt;` is the character that HTML means by it. A blank cell has no tokens, and no `bbox`. Read as well:
 
 - `gt.txt` of PPOCRLabel's table mode: no thead and tbody, polygons for boxes, and the table again as HTML in `gt`,
   which
@@ -39,7 +39,7 @@ from sft.errors import UsageError
 from sft.files import MAX_LINE_BYTES, Unit, line_units, unit_lines
 from sft.formats.base import Format, Item, Picture, ReadItem, Reject, SourceOptions, inside
 from sft.formats.shared import BOM, begin, is_output, is_windows, json_rows, json_stream, make, windows_picture
-from sft.markup import MarkupError
+from sft.markup import MarkupError, MarkupWarning, without_references
 from sft.types import Task
 
 MAX_CELLS = 100_000  # of one table; the largest published one has about 2,000
@@ -63,6 +63,7 @@ INLINE = {
     "tt": "tt",
     "code": "code",
 }
+_REFERENCE = re.compile(r"&[#A-Za-z][A-Za-z0-9]*;")
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*) ?/?>")
 _STRUCTURE = re.compile(
     r"""<(/?)(html|body|table|thead|tbody|tfoot|tr|td|th)((?: +(?:colspan|rowspan) *= *["']?[0-9]{1,9}["']?)*) *>""",
@@ -143,9 +144,10 @@ def _lines(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
 
 
 def _item(where: str, row: dict[str, Any], folder: Path, options: SourceOptions) -> Item | Reject:
+    warnings: list[MarkupWarning] = []
     try:
         picture = _picture(row, folder, options)
-        target = make(Task.TABLE, _html(row), markup="html")
+        target = make(Task.TABLE, _html(row), markup="html", warnings=warnings)
     except MarkupError as error:
         return Reject(
             where,
@@ -159,6 +161,7 @@ def _item(where: str, row: dict[str, Any], folder: Path, options: SourceOptions)
         picture,
         target,
         Task.TABLE,
+        warnings=tuple(warnings),
         split=split if isinstance(split, str) else "",
     )
 
@@ -279,15 +282,19 @@ def content(tokens: Any, number: int) -> str:
         joined = None
     if joined is None:
         raise MarkupError("source.shape", "tokens are not a list of strings", place=f"cell {number}")
-    if "<" not in joined:  # no tag among them, as in most cells
+    if isinstance(tokens, str):
+        return escape(without_references(joined), quote=False)
+    if "<" not in joined and not (
+        "&" in joined and _REFERENCE.search(joined)
+    ):  # neither tag nor reference among them, as in most cells
         return escape(joined, quote=False)
     return "".join([escape(token, quote=False) if len(token) == 1 else _token(token, number) for token in tokens])
 
 
 def _token(token: str, number: int) -> str:
     match = _TAG.fullmatch(token)
-    if match is None:
-        return escape(token, quote=False)
+    if match is None:  # several characters together are HTML, as the code beside PubTabNet shows it
+        return escape(without_references(token), quote=False)
     name = INLINE.get(match[2].lower())
     if name is None:
         raise MarkupError(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+NAMED = 100  # warnings of one table that are kept
+
 
 class MarkupError(ValueError):
     """Text that is not the markup it should be.
@@ -16,3 +20,13 @@ class MarkupError(ValueError):
         self.message = message
         self.place = place
         self.hint = hint
+
+
+class MarkupWarning(NamedTuple):
+    """What a reader mended or dropped, and read on.
+
+    `code` is a reason code of `sft.reasons` (such as `table.ragged`).
+    """
+
+    code: str
+    message: str

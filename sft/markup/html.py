@@ -2,17 +2,18 @@
 
 Slots that are taken push cells to the right; a row span ends with its row group; `rowspan="0"` reaches that end; a
 column span of 0 or garbage is 1; `<tfoot>` comes last; short rows are filled; a row without cells stays if a cell from
-above reaches into it. Captions, comments, scripts, columns and pictures are dropped; character references are read
-once. Choices: `<br>` and block elements are one space (none between Han, kana, Thai …), `$…$` around TeX is `\\( …
-\\)`, MathML is its alttext, a table inside a cell is its texts, where cells overlap the first has the slot, and columns
-that only one overlong cell reaches are cut.
+above reaches into it. What a browser hides is no text (`html_hidden`); captions, comments, scripts, columns and
+pictures are dropped; character references are read once. Choices: `<br>` and block elements are one space (none between
+Han, kana, Thai …), `$…$` around TeX is `\\( … \\)`, MathML is its alttext, a table inside a cell is its texts, where
+cells overlap the first has the slot, and columns that only one overlong cell reaches are cut.
 """
 
 from __future__ import annotations
 
-from sft.markup.errors import MarkupError
-from sft.markup.grid import SLOTS, Grid, check_size
+from sft.markup.errors import NAMED, MarkupError, MarkupWarning
+from sft.markup.grid import SLOTS, Grid, check_size, ragged
 from sft.markup.html_fast import LONGEST, fast_grid, fast_otsl
+from sft.markup.html_hidden import without_hidden
 from sft.markup.html_tokenizer import HtmlCell, HtmlTable, SubSup, read_cells
 
 
@@ -28,20 +29,25 @@ def parse_html(text: str, *, sub_sup: SubSup = "plain") -> Grid:
     return read_html(text, sub_sup=sub_sup) if grid is None else grid
 
 
-def html_to_otsl(text: str, *, sub_sup: SubSup = "plain") -> str:
-    """`parse_html(text, sub_sup=sub_sup).to_otsl()`, several times faster for ordinary tables.
+def html_to_otsl(text: str, *, sub_sup: SubSup = "plain", warnings: list[MarkupWarning] | None = None) -> str:
+    """`parse_html(text, sub_sup=sub_sup).to_otsl()`, several times faster for ordinary tables. Raises: as these do.
 
-    Raises: as these do; warnings are not given.
+    warnings: gets what was dropped or mended, which is nothing in an ordinary table.
     """
     otsl = fast_otsl(text, sub_sup=sub_sup)
-    return read_html(text, sub_sup=sub_sup).to_otsl() if otsl is None else otsl
+    if otsl is not None:
+        return otsl
+    grid = read_html(text, sub_sup=sub_sup)
+    if warnings is not None:
+        warnings += grid.warnings
+    return grid.to_otsl()
 
 
 def read_html(text: str, *, sub_sup: SubSup = "plain") -> Grid:
     """`parse_html` for every kind of table, without its short cut: its definition."""
     if len(text) > LONGEST:
         raise MarkupError("source.too_large", f"{len(text)} characters of HTML; at most {LONGEST} are read")
-    return _Placer(read_cells(text, sub_sup=sub_sup)).grid()
+    return _Placer(read_cells(without_hidden(text), sub_sup=sub_sup)).grid()
 
 
 class _Placer:
@@ -52,6 +58,7 @@ class _Placer:
         self.rows: list[list[str | None]] = []
         self.spans: dict[tuple[int, int], tuple[int, int]] = {}
         self.headers: set[tuple[int, int]] = set()
+        self.written: list[int] = []  # slots of each row that a cell has
         self.slots = 0
 
     def grid(self) -> Grid:
@@ -60,14 +67,17 @@ class _Placer:
         self.trim()
         width = max(map(len, self.rows))
         check_size(len(self.rows), width, "source.too_large")
+        warnings = [
+            *self.source.warnings,
+            *ragged(self.written, width),
+        ]
         for row in self.rows:
-            if len(row) < width:
-                row += [""] * (width - len(row))
+            row += [""] * (width - len(row))
         return Grid(
             tuple(map(tuple, self.rows)),
             self.spans,
             frozenset(self.headers),
-            tuple(self.source.warnings),
+            tuple(warnings[:NAMED]),
         )
 
     def group(self, group: list[list[HtmlCell]]) -> None:
@@ -101,9 +111,10 @@ class _Placer:
                     width,
                 )
                 if free < width:
+                    place = f"row {number + 1}, column {column + 1}"
                     self.source.warn(
-                        f"row {number + 1}, column {column + 1}: the cell overlaps one from above; its column span is"
-                        f" {free} instead of {width}"
+                        "table.overlap",
+                        f"{place}: the cell overlaps one from above; its column span is {free} instead of {width}",
                     )
                     width = free
             row.append(text)
@@ -124,9 +135,11 @@ class _Placer:
                 self.spans[number, column] = (height, width)
             if heading:
                 self.headers.add((number, column))
+        written = len(row)
         if above:
             last = max(above)
             row += [None if column in above else "" for column in range(len(row), last + 1)]
+        self.written.append(len(row) if "" not in row[written:] else written)
         return row
 
     def trim(self) -> None:
@@ -151,9 +164,10 @@ class _Placer:
             row, column, width = last[number]
             end = max(short, column + 1)
             if width > 1 and end < len(self.rows[number]):
+                place = f"row {row + 1}, column {column + 1}"
                 self.source.warn(
-                    f"row {row + 1}, column {column + 1}: the column span is cut from {width} to {end - column}, no"
-                    " other row reaches further"
+                    "table.span",
+                    f"{place}: the column span is cut from {width} to {end - column}, no other row reaches further",
                 )
                 del self.rows[number][end:]
                 height = self.spans.get((row, column), (1, 1))[0]

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar
 
-from sft.markup.cell_text import keep_numbers
+from sft.markup.cell_text import WIDE_BLANK, WIDE_BLANKS, keep_numbers
 from sft.markup.grid import SLOTS, Grid
 from sft.markup.html_tokenizer import SubSup, spans_of
+from sft.markup.html_tokens import HIDING_SCRIPT, may_hide
 from sft.markup.unicode_scripts import UNSPACED_CLASS
 
 ATTRIBUTES = re.compile(r"""(?: [^\s"'<>/=&]+(?:=(?:"[^"<>&]*"|'[^'<>&]*'|[^\s"'<>=&`]+))?)* ?""")
@@ -27,8 +28,14 @@ CarriedCell = tuple[int, int, int]  # from above: column, rows left, columns
 
 @lru_cache(maxsize=4096)
 def spans(attributes: str) -> tuple[int, int] | None:
-    """(row span, column span); None for attributes that a regular expression should not judge."""
-    return spans_of(attributes) if len(attributes) < 1000 and ATTRIBUTES.fullmatch(" " + attributes) else None
+    """(row span, column span); None for attributes that a regular expression should not judge, or that may hide the
+    cell.
+    """
+    return (
+        spans_of(attributes)
+        if len(attributes) < 1000 and ATTRIBUTES.fullmatch(" " + attributes) and not may_hide(attributes)
+        else None
+    )
 
 
 def otsl_lines(group: str, width: int) -> tuple[int, int, str] | None:
@@ -246,12 +253,9 @@ def _tried(text: str, sub_sup: SubSup, convert: Callable[[list[str], int], T | N
     """What `convert` makes of the row groups of the table as it is, evened out, or without inline tags."""
     text = text.strip()
     opened = text.find(">") + 1
-    if (
-        text[:6] != "<table"
-        or text[-8:] != "</table>"
-        or len(text) > LONGEST
-        or (opened > 7 and not ATTRIBUTES.fullmatch(text, 6, opened - 1))
-    ):
+    if text[:6] != "<table" or text[-8:] != "</table>" or len(text) > LONGEST:
+        return None
+    if opened > 7 and (not ATTRIBUTES.fullmatch(text, 6, opened - 1) or may_hide(text[6:opened])):
         return None
     body: str | None = text[opened:-8]
     tags = _tags_of_tidy(text)
@@ -273,6 +277,7 @@ def _tried(text: str, sub_sup: SubSup, convert: Callable[[list[str], int], T | N
         and body
         and sub_sup == "plain"
         and (_INLINE.search(body) or _BREAK.search(body))
+        and not HIDING_SCRIPT.search(body)
         and not ("&" in body and _SPLIT_REFERENCE.search(body))
     ):
         body = _even(
@@ -372,18 +377,27 @@ def _even(body: str, heading: str) -> str | None:
         )
     if "&nbsp;" in body:
         body = body.replace(">&nbsp;<", "><").replace("&nbsp;", "\xa0")
-    if not body.isascii() and _BREAK_WITHOUT_BLANK.search(body):
-        return None
+    if not body.isascii():
+        if _BREAK_WITHOUT_BLANK.search(body):
+            return None
+        if any(map(body.__contains__, WIDE_BLANKS)):
+            body = WIDE_BLANK.sub(" ", body)
     body = _SPACES.sub(" ", body).replace("> ", ">").replace(" <", "<")
-    return _ROW.sub("<tr>", body) if "<tr " in body else body
+    if "<tr " not in body:
+        return body
+    return None if any(map(may_hide, set(_ROW.findall(body)))) else _ROW.sub("<tr>", body)
 
 
 def _needs_care(otsl: str) -> bool:
-    """True if a text may begin or end with what is not seen, or hold a formula between dollar signs."""
+    """True if a text may begin or end with what is not seen, or hold a formula between dollar signs or what only looks
+    like a blank.
+    """
     if otsl.isascii():
         if "\x0b" in otsl or "\x1c" in otsl or "\x1d" in otsl or "\x1e" in otsl or "\x1f" in otsl:
             return True
-    elif (not otsl.isprintable() or "\u2800" in otsl or "\u3164" in otsl or "\uffa0" in otsl) and _EDGE.search(otsl):
+    elif (not otsl.isprintable() or "\u2800" in otsl or "\u3164" in otsl or "\uffa0" in otsl) and (
+        _EDGE.search(otsl) or WIDE_BLANK.search(otsl)
+    ):
         return True
     return "$" in otsl and _DOLLARS.search(otsl) is not None
 

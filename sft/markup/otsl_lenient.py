@@ -11,13 +11,12 @@ from __future__ import annotations
 import re
 
 from sft.markup.cell_text import visible
-from sft.markup.errors import MarkupError
+from sft.markup.errors import NAMED, MarkupError, MarkupWarning
 from sft.markup.grid import SLOTS, Grid, check_size, covered
 
 _TOKEN = re.compile(r"(<(?:[felux]cel|nl)>)")
 _TOKENS = frozenset(["<fcel>", "<ecel>", "<lcel>", "<ucel>", "<xcel>", "<nl>"])
 _RIGHT, _DOWN = ("<lcel>", "<xcel>"), ("<ucel>", "<xcel>")
-_WARNINGS = 100  # named; further ones are counted
 
 TokenRow = list[tuple[str, str]]  # token and the text behind it
 
@@ -182,7 +181,14 @@ def _owners(cells: list[tuple[int, int, str, int, int]], rows: int, columns: int
     return owners
 
 
-def _limited(notes: list[str]) -> tuple[str, ...]:
-    return tuple(
-        notes if len(notes) <= _WARNINGS else [*notes[:_WARNINGS], f"and {len(notes) - _WARNINGS} more repairs"]
+def _limited(notes: list[str]) -> tuple[MarkupWarning, ...]:
+    """The repairs as warnings; beyond the first NAMED they are counted."""
+    said = (
+        notes
+        if len(notes) <= NAMED
+        else [
+            *notes[:NAMED],
+            f"and {len(notes) - NAMED} more repairs",
+        ]
     )
+    return tuple(MarkupWarning("target.otsl", note) for note in said)

@@ -116,7 +116,7 @@ def plain_blanks(text: str, *, cells: bool = False) -> str:
     >>> plain_blanks("1\\u00a0000\\t\\u2009kg  net")
     '1 000 kg net'
     """
-    if text.isascii() and "\t" not in text and "  " not in text:
+    if "  " not in text and not _ODD_BLANK.search(text):
         return text
     return (_INNER_BLANKS if cells else _BLANKS).sub(" ", text)
 
@@ -124,6 +124,8 @@ def plain_blanks(text: str, *, cells: bool = False) -> str:
 def tidy_blanks(text: str, *, cells: bool = False) -> str:
     """`plain_blanks`, and no blank at the end of a line inside the text."""
     text = plain_blanks(text, cells=cells)
+    if " \n" not in text:
+        return text
     return _INNER_BLANKS_AT_LINE_END.sub("", text) if cells else text.replace(" \n", "\n")
 
 

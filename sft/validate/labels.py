@@ -14,6 +14,7 @@ from sft.markup import (
     arabic,
     composed,
     controls,
+    ink_hyphens,
     invisible,
     is_composed,
     lookalikes,
@@ -150,7 +151,7 @@ def mend(text: str, task: Task, *, persian: bool = True) -> tuple[str, list[str]
     """
     cells = task is Task.CHART
     steps: list[tuple[str, Callable[[str], str]]] = [
-        ("language.invisible", without_invisible),
+        ("language.invisible", _without_invisible if task in _PLAIN_TEXT else without_invisible),
         ("language.unicode_form", composed),
         ("language.presentation_forms", arabic.plain_letters),
         ("language.spelling", spelling.respelt),
@@ -168,6 +169,11 @@ def mend(text: str, task: Task, *, persian: bool = True) -> tuple[str, list[str]
     if not mended.strip() or _TOKEN.findall(mended) != _TOKEN.findall(text):
         return text, []
     return mended, codes
+
+
+def _without_invisible(text: str) -> str:
+    """A text without what cannot be seen; a soft hyphen at the end of a line can, and is a hyphen."""
+    return without_invisible(ink_hyphens(text))
 
 
 def _stripped(text: str) -> str:

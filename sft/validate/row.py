@@ -233,10 +233,7 @@ def _table(text: str, where: str, line: int) -> Iterator[Problem]:
     else:
         if grid.warnings:
             yield make(
-                "target.otsl",
-                f"{where}: {shorten(grid.warnings[0])}",
-                line,
-                "write <ecel> for a blank cell",
+                "target.otsl", f"{where}: {shorten(grid.warnings[0].message)}", line, "write <ecel> for a blank cell"
             )
 
 

@@ -115,6 +115,7 @@ def check_account(case: Case, found: Outcome, folder: Path) -> None:
             "out_images",
             ".out.jsonl.images",
             *(["out.rejects.jsonl"] if found.rejects else []),
+            *(["out.warnings.jsonl"] if found.counts["warnings"] else []),
         }
         if "source.remote" in found.counts["reasons"]:  # hosts that did not answer may answer another time
             allowed.add(".out.jsonl.work")

@@ -14,7 +14,7 @@ from sft.formats.base import Item, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import json_stream, page_images, rows, xml_safe
 from sft.formats.shared.targets import make
 from sft.images import ImageProblem, probe
-from sft.markup import MarkupError
+from sft.markup import Grid, MarkupError, MarkupWarning
 from sft.types import Task
 
 if TYPE_CHECKING:
@@ -201,21 +201,18 @@ def crop(picture: Picture, quad: Quad) -> Picture:
 
 
 def item(
-    where: str, raw: str, label: str, picture: Picture, *, task: Task, group: str, markup: str = "auto"
+    where: str, raw: str, label: str | Grid, picture: Picture, *, task: Task, group: str, markup: str = "auto"
 ) -> Item | Reject:
     """An Item with its finished target, or the Reject that says why the label is none.
 
     The format knows how its labels are written; --markup does not count.
     """
+    warnings: list[MarkupWarning] = []
     try:
-        if not label.strip():
+        if isinstance(label, str) and not label.strip():
             raise MarkupError("target.empty", "no label")
         return Item(
-            where,
-            picture,
-            make(task, label, markup=markup),
-            task,
-            group,
+            where, picture, make(task, label, markup=markup, warnings=warnings), task, group, warnings=tuple(warnings)
         )
     except MarkupError as error:
         return Reject(

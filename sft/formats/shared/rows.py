@@ -18,7 +18,7 @@ from sft.formats.base import Item, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import json_stream
 from sft.formats.shared.json_stream import likely_encoding
 from sft.formats.shared.targets import make
-from sft.markup import MarkupError
+from sft.markup import Grid, MarkupError, MarkupWarning
 from sft.models import MODELS
 from sft.types import Task
 
@@ -273,7 +273,7 @@ def from_base64(text: str) -> bytes:
 def item(
     where: str,
     raw: str,
-    label: str,
+    label: str | Grid,
     image: Picture,
     options: SourceOptions,
     *,
@@ -282,10 +282,11 @@ def item(
     prompt: str = "",
 ) -> ReadItem:
     """An Item with its finished target, or the Reject that says why the label is none."""
-    if not label.strip():
+    if isinstance(label, str) and not label.strip():
         return Reject(where, "target.empty", "no label", raw[:RAW])
+    warnings: list[MarkupWarning] = []
     try:
-        target = make(task, label, markup=options.markup)
+        target = make(task, label, markup=options.markup, delimiter=options.delimiter, warnings=warnings)
     except MarkupError as error:
         return Reject(
             where,
@@ -293,7 +294,15 @@ def item(
             str(error),
             raw[:RAW],
         )
-    return Item(where, image, target, task, group, prompt)
+    return Item(
+        where,
+        image,
+        target,
+        task,
+        group,
+        prompt,
+        tuple(warnings),
+    )
 
 
 @cache

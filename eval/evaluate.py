@@ -75,7 +75,7 @@ def load(pred: Path, data: Path) -> list[Prediction]:
                 )
             if row.id in answers:
                 raise ProblemsFound(
-                    f"id {row.id} stands there twice", where=f"{pred}:{number}", hint="one prediction per sample"
+                    f"duplicate id {row.id}", where=f"{pred}:{number}", hint="one prediction per sample"
                 )
             answers[row.id] = row
     return [_prediction(line, sample, answers.get(line)) for line, sample in samples]
@@ -135,7 +135,7 @@ def _row(text: bytes, where: str, too_long: bool) -> _Row:
 @click.option(
     "--metric", "extras", multiple=True, type=ExtraScore(), help="A score beyond the usual ones, as of `sft eval`."
 )
-@click.option("--no-report", is_flag=True, help="Only predictions.jsonl and results.json.")
+@click.option("--no-report", is_flag=True, help="Write only predictions.jsonl and results.json.")
 @click.option(
     "-o",
     "--out",

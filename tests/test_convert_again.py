@@ -189,7 +189,7 @@ def test_a_foreign_file_is_not_overwritten(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     source, out = labels(tmp_path, "a.png\tx\n"), tmp_path / "out.jsonl"
     out.write_text("mine\n")
-    with pytest.raises(UsageError, match="does not speak for it") as caught:
+    with pytest.raises(UsageError, match="does not describe it") as caught:
         run("paddleocr-rec", source, out)
     assert "--fresh" in str(caught.value) and out.read_text() == "mine\n" and not list(tmp_path.glob(".out*"))
     assert run("paddleocr-rec", source, out, fresh=True).manifest["counts"]["out"] == 1

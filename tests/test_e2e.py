@@ -309,7 +309,7 @@ def test_second_command_on_the_same_run_is_told(place: Path) -> None:
     with (run_folder(place) / "lock").open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         done = sft(place, "run", "three", *FLAGS)
-    assert done.returncode == 2 and "another sft works on this run" in done.stderr
+    assert done.returncode == 2 and "another sft process is working on this run" in done.stderr
 
 
 def test_changed_image_is_another_run(place: Path) -> None:

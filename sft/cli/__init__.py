@@ -105,7 +105,7 @@ def main() -> None:
         report_error(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):  # click turns Ctrl-C into Abort
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print("stopped; run the same command to resume", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()

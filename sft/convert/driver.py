@@ -183,7 +183,7 @@ def _checked(order: ConvertRequest, source_format: Format) -> ConvertRequest:
             raise UsageError(
                 "no such folder",
                 where=str(options.images),
-                hint="--images names the folder that image paths count from",
+                hint="--images names the folder that image paths are relative to",
             )
         options = replace(
             options,

@@ -155,7 +155,7 @@ def _stream(picture: Picture) -> IO[bytes]:
         return picture.path.open("rb")
     except PermissionError as error:
         raise ImageProblem(
-            "image.unreadable", f"{picture.path} may not be read ({error.strerror}); give yourself the right to"
+            "image.unreadable", f"{picture.path} cannot be read ({error.strerror}); check its permissions"
         ) from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageProblem("image.missing", f"no file {picture.path}") from error

@@ -63,7 +63,7 @@ def read(path: Path) -> list[Prediction]:
 
 
 def by_number(path: Path, preds: Sequence[Prediction]) -> dict[int, Prediction]:
-    """Number → prediction; ProblemsFound where one stands twice."""
+    """Number → prediction; ProblemsFound if an id is a duplicate."""
     found: dict[int, Prediction] = {}
     for line, pred in enumerate(preds, 1):
         if pred.id in found:

@@ -122,7 +122,7 @@ class Sampling:
     def __post_init__(self) -> None:
         for name in ("temperature", "top_p", "repetition_penalty"):
             if not isfinite(getattr(self, name) or 0.0):  # JSON has no such number: the server would take its own
-                raise UsageError(f"{name} {getattr(self, name)} is no number that a server can be told")
+                raise UsageError(f"{name} {getattr(self, name)} is not a number that a server accepts")
 
 
 @dataclass(frozen=True)

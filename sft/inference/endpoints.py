@@ -78,7 +78,7 @@ def probe_servers(
     EngineError: none answers. UsageError: one does not serve that name, or two serve different models.
     """
     if not endpoints:
-        raise UsageError("no address of a server", hint="write it as http://host:port")
+        raise UsageError("no server address given", hint="write it as http://host:port")
     results = asyncio.run(_survey(endpoints, transport))
     servers = [found for found in results if isinstance(found, Server)]
     faults = {
@@ -160,7 +160,7 @@ async def probe_server(client: httpx.AsyncClient, endpoint: Endpoint) -> Server:
         raise EngineError(f"no server answers: {error!r}", where=endpoint.public, hint=hint) from error
     if status in (401, 403):
         raise EngineError(
-            f"the server wants another API key ({status})",
+            f"the server requires another API key ({status})",
             where=endpoint.public,
             hint="give the key it was started with: --api-key or SFT_API_KEY",
         )
@@ -168,7 +168,7 @@ async def probe_server(client: httpx.AsyncClient, endpoint: Endpoint) -> Server:
         raise EngineError(f"the server is not ready ({status})", where=endpoint.public, hint=hint)
     if endpoint.kind == "pipeline":
         if status != httpx.codes.OK:
-            raise EngineError(f"this is no pipeline: {status} for /health", where=endpoint.public, hint=hint)
+            raise EngineError(f"this is not a pipeline: {status} for /health", where=endpoint.public, hint=hint)
         return Server(
             replace(endpoint, model=endpoint.model or PIPELINE), record=json.dumps({"id": endpoint.model or PIPELINE})
         )

@@ -136,7 +136,7 @@ def _chat_answer(content: bytes) -> Answer:
     said = choices[0].message
     reason = choices[0].finish_reason or ""
     if reason in BROKEN_OFF:
-        raise LostError("answer.http", f"the server broke the answer off (finish_reason {reason})")
+        raise LostError("answer.http", f"the server cut the answer off (finish_reason {reason})")
     if not said.content and (said.reasoning_content or said.reasoning):
         raise LostError(
             "answer.choices", "the server took the answer for reasoning: start it without a reasoning parser"

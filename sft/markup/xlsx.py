@@ -98,7 +98,7 @@ def _open_book(file: Path) -> Iterator[Any]:
     try:
         import openpyxl
     except ImportError:
-        raise UsageError("reading Excel sheets takes openpyxl", hint="pip install 'paddleocr-vl-sft[data]'") from None
+        raise UsageError("reading Excel sheets needs openpyxl", hint="pip install 'paddleocr-vl-sft[data]'") from None
     import warnings
 
     check_parts(file)

@@ -145,7 +145,7 @@ def _similarity(wanted: _Triples, found: _Triples, tolerance: Tolerance) -> Frac
 
 
 def _matched(wanted: _Triples, found: _Triples, edits: int, share: float) -> int:
-    """The most pairs within the tolerance in which no triple stands twice."""
+    """The most pairs within the tolerance in which no triple is used twice."""
     try:
         from scipy.sparse import csr_array
         from scipy.sparse.csgraph import maximum_bipartite_matching

@@ -55,7 +55,7 @@ def weight_files(folder: Path) -> list[Path]:
             raise ProblemsFound(
                 "its weight_map does not say which file has which tensor",
                 where=str(index),
-                hint="the directory is incomplete or broken; get it again",
+                hint="the directory is incomplete or damaged; download it again",
             )
         files = [folder / Path(name).name for name in sorted(set(places.values()))]
     else:
@@ -67,7 +67,7 @@ def weight_files(folder: Path) -> list[Path]:
         raise ProblemsFound(
             f"no weights: {', '.join(missing[:5]) or WEIGHTS} is not there",
             where=str(folder),
-            hint="the run did not end, or the directory is incomplete",
+            hint="the run did not finish, or the directory is incomplete",
         )
     return files
 
@@ -127,7 +127,7 @@ def _render_apart(template: str, messages: list[dict[str, Any]]) -> str:
     if done.returncode == -signal.SIGXCPU:
         raise subprocess.TimeoutExpired(done.args, TEMPLATE_SECONDS)
     if done.returncode:
-        raise ValueError(f"it breaks Python, exit code {done.returncode}")
+        raise ValueError(f"Python crashed on it, exit code {done.returncode}")
     answer: dict[str, str] = json.loads(done.stdout)
     if "fault" in answer:
         raise ValueError(answer["fault"])

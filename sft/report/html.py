@@ -114,7 +114,7 @@ def write_report(
     if data is None:
         data = gather(runs, base=base)
     elif runs and tuple(name for name, _ in runs) != data.names:
-        raise UsageError("the runs of a report are not those of its data")
+        raise UsageError("the runs of the report do not match its data")
     content, pictures, confusions = samples.collect(data, base, path)
     from sft.report import answers
 

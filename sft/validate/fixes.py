@@ -122,7 +122,7 @@ def _mend_answers(row: Any, foreign: _Foreign) -> list[str]:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; ValueError where a key stands twice, since only one of its values would be left."""
+    """An object; ValueError at a duplicate key, since only one of its values would be left."""
     value = dict(pairs)
     if len(value) < len(pairs):
         raise ValueError("duplicate key")

@@ -101,7 +101,12 @@ def check_characters(text: str, task: Task, where: str, line: int) -> Iterator[P
     """What is wrong with the characters of an answer."""
     if script := marks_missing(text):
         said = f"{where} is {script} (almost) without its combining marks"
-        yield make("language.marks", said, line, "a primer may be; else the labels were cleaned with \\w or the like")
+        yield make(
+            "language.marks",
+            said,
+            line,
+            "a primer may be right; otherwise the labels were cleaned with a pattern like \\w",
+        )
     for check in CHECKS:
         if found := check.find(text):
             yield make(
@@ -111,7 +116,7 @@ def check_characters(text: str, task: Task, where: str, line: int) -> Iterator[P
                 check.hint,
             )
     if found := odd_blanks(text.strip(), cells=task is Task.CHART):
-        yield make("target.white_space", f"{where}: white space that is no plain blank ({found})", line, MENDS)
+        yield make("target.white_space", f"{where}: white space that is not a plain space ({found})", line, MENDS)
 
 
 def check_leftovers(text: str, task: Task | None, where: str, line: int) -> Iterator[Problem]:

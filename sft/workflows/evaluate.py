@@ -166,7 +166,7 @@ def run_evaluation(
         model_hash=order.model_hash,
     )
     for url, why in served.silent.items():
-        say(f"{url} takes no part: {why}")
+        say(f"{url} is not used: {why}")
     if order.guarded and not order.fresh:
         _refuse_others(order, served)
     default = _default(order, served)
@@ -193,11 +193,11 @@ def run_evaluation(
         done = predict.ask(prepared, served, options, cache=cache, on_done=on_done)
     if done.cached:
         say(
-            f"{done.cached} answers are known from before"
+            f"{done.cached} answers are reused from before"
             + (
                 ""
                 if served.known_by == "directory"
-                else f", by the served name {served.endpoint.model}; --fresh asks again"
+                else f", by the served name {served.endpoint.model}; --fresh asks them again"
             )
         )
     pairs = results.scored(done.preds, extras)

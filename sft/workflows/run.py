@@ -234,7 +234,7 @@ def _split(
             f"[set.leak] {len(shared)} images are in the training and in the test file, the first in line"
             f" {shared[0][0]} and in line {shared[0][1]}",
             where=str(test.path),
-            hint="remove them from one of the two; a score on trained images is worth nothing",
+            hint="remove them from one of the two; a score on trained images is meaningless",
         )
     return train, test.path
 
@@ -244,7 +244,7 @@ def train_run(
 ) -> None:
     """Train, unless this very run has ended before."""
     if run.finished:
-        ui.say(f"this run has ended before ({run.folder.name}); nothing to train")
+        ui.say(f"this run has finished before ({run.folder.name}); nothing to train")
         return
     prepared = trainer.prepare(
         run.folder,

@@ -56,7 +56,7 @@ class _Row(msgspec.Struct):
 
 
 def load(pred: Path, data: Path) -> list[Prediction]:
-    """The predictions beside their truth, in the order of the data; a sample without one is lost, not wrong."""
+    """The predictions beside their reference, in the order of the data; a sample without one is lost, not wrong."""
     samples = list(read_samples(data))
     predict.require_answers(samples)
     lines = {line for line, _ in samples}
@@ -129,7 +129,7 @@ def _row(text: bytes, where: str, too_long: bool) -> _Row:
     type=click.Path(path_type=Path),
     metavar="DATA",
     required=True,
-    help="The samples with their truths, JSONL.",
+    help="The samples with their references, JSONL.",
 )
 @click.option("--name", help="What this run is called [default: the name of --pred].")
 @click.option(

@@ -118,7 +118,7 @@ REASONS: dict[str, tuple[Severity, str]] = {
         "most texts of a script are (almost) without its combining marks: the labels were cleaned with \\w or the like",
     ),
     "image.page": ("warning", "looks like a whole page, but the prompt is for a crop"),
-    # tables that converters mended, or dropped something of
+    # tables that converters fixed, or dropped something of
     "table.ragged": ("warning", "rows of different length; the short ones are filled with blank cells"),
     "table.widened": ("warning", "a row longer than its heading; the table is widened"),
     "table.second": ("warning", "more than one table in a label; only the first is read"),

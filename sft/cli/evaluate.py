@@ -142,7 +142,9 @@ def eval(
       sft eval mine/test.jsonl --name tuned --no-report
     """
     if run_name and not NAME.fullmatch(run_name):
-        raise UsageError(f"--name {run_name!r} is no name", hint="letters, digits and . _ - ; -o names another folder")
+        raise UsageError(
+            f"--name {run_name!r} is not a valid name", hint="letters, digits and . _ - ; -o names another folder"
+        )
     out = out or EVALUATIONS / (
         run_name
         or NOT_IN_NAMES.sub("-", Path(name).stem if Path(name).suffix else Path(name).name).strip("-.")

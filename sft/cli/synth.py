@@ -74,7 +74,7 @@ def synth(
     model_name: str,
     as_json: bool,
 ) -> None:
-    """Draw N samples with known truth. TASK: text, paragraph, table, formula or chart.
+    """Draw N samples with known reference. TASK: text, paragraph, table, formula or chart.
 
     A run that was cut off goes on where it stopped, with the same bytes.
 

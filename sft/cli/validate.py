@@ -164,10 +164,10 @@ def _mend(path: Path, out: Path | None) -> Path:
             where=str(out),
             hint=f"write the fixed file beside the old one: {path.with_name(out.name)}",
         )
-    mended = fix(path, out or path)
+    fixed = fix(path, out or path)
     ui.say(
         f"{out or path}: "
-        + (", ".join(f"{code} x {count}" for code, count in sorted(mended.items())) or "nothing to fix")
+        + (", ".join(f"{code} x {count}" for code, count in sorted(fixed.items())) or "nothing to fix")
     )
     return out or path
 

@@ -202,7 +202,7 @@ def _verify(stream: IO[bytes]) -> None:
 
 
 def _whole(stream: IO[bytes], deep: bool) -> PreparedImage:
-    """A picture that is used as a whole: as it is, or mended."""
+    """A picture that is used as a whole: as it is, or fixed."""
     with _open(stream) as image:
         extension = EXTENSIONS.get(
             image.format or "",

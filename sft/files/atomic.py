@@ -107,7 +107,7 @@ def write_json(path: Path, value: Any) -> None:
     """Pretty JSON, written whole or not at all."""
     try:
         text = json.dumps(value, ensure_ascii=False, indent=2).encode()
-    except (RecursionError, UnicodeEncodeError) as error:  # what a stranger's table may hold
+    except (RecursionError, UnicodeEncodeError) as error:  # what an untrusted table may hold
         raise ProblemsFound(
             f"this cannot be written as JSON: {error}",
             where=str(path),
@@ -127,7 +127,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_bounded(path: Path, *, max_bytes: int) -> bytes:
-    """A small file of a stranger's model directory; ProblemsFound where it is none, not a regular file, or larger."""
+    """A small file of an untrusted model directory; ProblemsFound where it is none, not a regular file, or larger."""
     try:
         with open_input(path) as stream:
             content = stream.read(max_bytes + 1)
@@ -145,7 +145,7 @@ def read_bounded(path: Path, *, max_bytes: int) -> bytes:
 
 
 def read_table(path: Path, *, max_bytes: int = MAX_TABLE_BYTES) -> dict[str, Any]:
-    """A JSON object of a stranger's model directory; ProblemsFound where it is anything else."""
+    """A JSON object of an untrusted model directory; ProblemsFound where it is anything else."""
     try:
         value = json.loads(read_bounded(path, max_bytes=max_bytes))
     except (ValueError, RecursionError) as error:

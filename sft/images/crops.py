@@ -3,7 +3,7 @@
 As PaddleOCR cuts the lines for its recogniser (`get_rotate_crop_image` and `get_minarea_rect_crop`,
 ppocr/utils/utility.py of PaddleOCR 3.x): perspective transform onto a rectangle with the longer of each two sides,
 cubic, with the border replicated; more than four points give way to the smallest rectangle around them. Two things are
-mended that would come out as nonsense there: four points against the clock, which would be mirrored, are put in
+fixed that would come out as nonsense there: four points against the clock, which would be mirrored, are put in
 clockwise order from the top left; four points whose sides cross, or with a dent, are treated as more than four.
 """
 

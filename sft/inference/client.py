@@ -243,7 +243,7 @@ def complaint(content: bytes) -> str:
 
 
 def shown(text: str) -> str:
-    """A stranger's words for a terminal or a page: one line of at most SHOWN characters, none of which moves a cursor,
+    """Untrusted words for a terminal or a page: one line of at most SHOWN characters, none of which moves a cursor,
     rings, or turns the writing round.
     """
     return "".join(

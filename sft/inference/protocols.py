@@ -9,7 +9,7 @@ chat, the OpenAI-style API that vLLM, llama.cpp, SGLang and PaddleOCR's genai_se
         "OCR:"}]}]}
 
 pipeline, PaddleX's layout-parsing service (paddlex 3.7.2, `inference/serving/schemas/paddleocr_vl.py`), asked for one
-element without layout detection. It sends the model's own prompt for a task and mends what the model says (tables
+element without layout detection. It sends the model's own prompt for a task and fixes what the model says (tables
 become HTML, long repetitions are cut), so its answers are the pipeline's, not the model's:
 
     POST http://host:port/layout-parsing

@@ -142,7 +142,7 @@ def odd_blanks(text: str, *, cells: bool = False) -> str | None:
 def nfc(text: str) -> str:
     """Unicode form NFC, in linear time: for metrics, to which two canonical spellings of one character are the same.
 
-    unicodedata sorts the marks on a letter by insertion: 40,000 on one letter of a stranger's text take it a second,
+    unicodedata sorts the marks on a letter by insertion: 40,000 on one letter of an untrusted text take it a second,
     400,000 minutes. Here long runs come sorted already, which by definition changes nothing.
     """
     if len(text) > LONG and not text.isascii():

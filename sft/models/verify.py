@@ -37,13 +37,13 @@ FROM_BASE_IF_THERE = (
     "LICENSE*",
 )
 MAX_TEMPLATE_BYTES = 64 * 1024
-TEMPLATE_SECONDS = 5  # of the processor, for a stranger's template; an honest one takes a millisecond
+TEMPLATE_SECONDS = 5  # of the processor, for an untrusted template; an honest one takes a millisecond
 TEMPLATE_PATIENCE = (
     300.0  # seconds on the clock, for a machine that does much else: a template cannot wait for anything
 )
 TEMPLATE_MEMORY = 1 << 30  # bytes that its process may have beyond what it starts with
 RENDER = "from sft.models.verify import render_guarded; render_guarded()"
-SHOWN = 300  # characters of what a stranger wrote in a message
+SHOWN = 300  # characters of untrusted text in a message
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -156,7 +156,7 @@ def render_guarded() -> None:
         )
     try:
         answer = {"text": render(template, messages)[:MAX_TEMPLATE_BYTES]}
-    except Exception as error:  # a stranger's template may raise anything
+    except Exception as error:  # an untrusted template may raise anything
         answer = {"fault": f"{type(error).__name__}: {error}"[:SHOWN]}
     json.dump(answer, sys.stdout)
 
@@ -164,7 +164,7 @@ def render_guarded() -> None:
 def render(template: str, messages: list[dict[str, Any]]) -> str:
     """Render a chat template as vLLM and Transformers do, in a sandbox.
 
-    It may take for ever: a stranger's is rendered by `prove`.
+    It may take for ever: an untrusted one is rendered by `prove`.
     """
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(

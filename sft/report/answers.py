@@ -1,7 +1,7 @@
 """Answers as what they mean: OTSL as a table, LaTeX as a formula (MathML), chart rows as a table, text as text.
 
-What is rendered was written by strangers or by a model. Tables are built here from cells, formulas are MathML of which
-only known elements are kept; whatever does not parse is shown as text, with the reason.
+What is rendered is untrusted: from files or from a model. Tables are built here from cells, formulas are MathML of
+which only known elements are kept; whatever does not parse is shown as text, with the reason.
 """
 
 from __future__ import annotations

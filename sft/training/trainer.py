@@ -380,7 +380,7 @@ def _newest(prepared: PreparedTraining) -> int | None:
 def _failure(fault: str, run: Run, checkpoint: int | None) -> EngineError:
     lines = "\n  ".join(last_errors(tail(run.log)))
     again = (
-        f"the same command goes on from step {checkpoint}"
+        f"run the same command to resume from step {checkpoint}"
         if checkpoint
         else "no checkpoint was written yet, the same command starts again"
     )

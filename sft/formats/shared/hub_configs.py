@@ -222,7 +222,7 @@ def resolve(root: Path, patterns: list[str]) -> list[tuple[str, Path]]:
             raise UsageError(
                 f"{pattern!r} is not a pattern of files",
                 where=f"{root / 'README.md'}: configs",
-                hint="mend the pattern",
+                hint="fix the pattern",
             ) from error
         for name in sorted(matched):
             if name.startswith(base + os.sep):

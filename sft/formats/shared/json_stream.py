@@ -1,4 +1,4 @@
-"""Large JSON arrays, one element at a time, and small JSON documents: bounded in size and depth, and mended where one
+"""Large JSON arrays, one element at a time, and small JSON documents: bounded in size and depth, and fixed where one
 element is broken.
 
 An incremental parser loses everything behind the first wrong byte. Here the array is first cut into its elements by its

@@ -271,7 +271,7 @@ def test_a_killed_curve_goes_on(machine: Machine, monkeypatch: pytest.MonkeyPatc
     assert (
         isinstance(done.exception, EngineError)
         and "answers are missing" in done.exception.message
-        and "goes on" in str(done.exception.hint)
+        and "to resume" in str(done.exception.hint)
     )
     assert machine.served == [20, 40] and machine.asked == ROWS + 7
     machine.dies_after = None

@@ -443,7 +443,9 @@ def test_formats_that_stand_in_no_workbook(tmp_path: Path) -> None:
     sheet = book.worksheets[0]
     day = 45356.5882  # March 5, 2024, 14:07
     for row, (number, value) in enumerate([(22, day), (44, 1500.5), (44, -2), (44, 0), (47, 0.00355), (31, day)], 1):
-        sheet.cell(row, 1, value)._style.numFmtId = number
+        cell: Any = sheet.cell(row, 1, value)
+        cell.number_format = "0"
+        cell._style.numFmtId = number
     book.save(tmp_path / "a.xlsx")
     grid = parse_xlsx(tmp_path / "a.xlsx")
     texts = [row[0] for row in grid.rows]

@@ -190,10 +190,20 @@ def piece(path: Path, *, scratch: Path | None = None) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
 
 
-def write(path: Path, content: bytes, *, scratch: Path | None = None) -> None:
-    """A small file, whole or not at all."""
-    with piece(path, scratch=scratch) as stream:
-        stream.write(content)
+def write(path: Path | str, content: bytes, *, scratch: Path | None = None) -> None:
+    """A small file, whole or not at all; as `piece`, with as few calls of the system as it takes."""
+    folder, name = os.path.split(path)
+    temporary = f"{scratch or folder or '.'}/{name}.{uuid.uuid4().hex}.tmp"
+    try:
+        with open(temporary, "wb") as stream:
+            stream.write(content)
+        os.replace(temporary, path)
+    except BaseException as error:  # after an interrupt, too, nothing is left behind
+        with suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise disk_error(error, Path(path)) from error
+        raise
 
 
 def join(target: Path, parts: Iterable[Path]) -> int:

@@ -129,8 +129,8 @@ def refuse_foreign(out: Path, account: Path, *, hint: str = "give another name, 
 
     Nor is a file at `account` overwritten that is the manifest of something else.
 
-    To be called before the work folder is made (`sft.files.staging.Work`), with the paths that it and the manifest
-    have.
+    To be called before the work folder is made (`sft.files.staging.StagingFolder`), with the paths that it and
+    the manifest have.
     """
     if not os.path.lexists(out):
         if _is_foreign(account):

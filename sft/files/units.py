@@ -12,6 +12,8 @@ from sft.files.text_input import open_text
 
 UNIT_BYTES = 1 << 20  # of a line-based file in one unit
 UNIT_FILES = 64  # small files in one unit
+PAGES_BYTES = 1 << 14  # at least, of a file whose lines are pages from which much is cut out
+PARTS = 64  # into which such a file is cut, if they are not smaller than that
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,16 @@ class Span:
     line: int
 
 
-def line_units(path: Path, name: str = "") -> Iterator[Unit]:
-    """Cut a file of lines, in UTF-8 or UTF-16, into units of about UNIT_BYTES; reads it once to find and count the
+def line_units(path: Path, name: str = "", *, per: int = UNIT_BYTES) -> Iterator[Unit]:
+    """Cut a file of lines, in UTF-8 or UTF-16, into units of about `per` bytes; reads it once to find and count the
     line ends.
     """
     with open_text(path) as stream:
         start, line = 0, 1
-        while chunk := stream.read(UNIT_BYTES):
+        while chunk := stream.read(per):
             lines = chunk.count(b"\n")
             if not chunk.endswith(b"\n"):
-                while piece := stream.readline(UNIT_BYTES):
+                while piece := stream.readline(per):
                     if piece.endswith(b"\n"):
                         lines += 1
                         break
@@ -59,6 +61,11 @@ def line_units(path: Path, name: str = "") -> Iterator[Unit]:
             )
             start = end
             line = line + lines
+
+
+def page_bytes(path: Path) -> int:
+    """How large the units of a file are whose lines are pages: one label file keeps all cores busy."""
+    return min(UNIT_BYTES, max(PAGES_BYTES, path.stat().st_size // PARTS))
 
 
 def unit_lines(unit: Unit) -> Iterator[tuple[int, bytes, bool]]:

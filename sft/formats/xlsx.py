@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sft.files import Unit, file_units
 from sft.formats import delimited
-from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import IMAGE_SUFFIXES, Record, regions, workbook_records
 from sft.markup import Grid, MarkupError
 from sft.types import Task
@@ -27,7 +27,7 @@ from sft.types import Task
 SUFFIXES = (".xlsx", ".xlsm")
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Workbooks: the file, or every one below a folder; a list of labels in units of some hundred."""
     root, paths = regions.files(source, SUFFIXES)
     tables = []
@@ -44,7 +44,7 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
     yield from file_units(tables, root, per=8)
 
 
-def _is_list(path: Path, options: Options) -> bool:
+def _is_list(path: Path, options: SourceOptions) -> bool:
     """Whether the first row names a column of images and one of labels."""
     first = next(workbook_records(path, path.name), None)
     if not isinstance(first, Record):
@@ -53,7 +53,7 @@ def _is_list(path: Path, options: Options) -> bool:
     return bool(options.columns) or all(names.intersection(delimited.USUAL[kind]) for kind in ("image", "text"))
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """One item per sheet, or per row of a list."""
     if isinstance(unit.payload[0], dict):
         yield from delimited.read(unit, options)
@@ -62,7 +62,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         yield from _workbook(path, regions.relative(path, unit.path), options)
 
 
-def _workbook(path: Path, name: str, options: Options) -> Iterator[Read]:
+def _workbook(path: Path, name: str, options: SourceOptions) -> Iterator[ReadItem]:
     from sft.markup import open_sheets
 
     found = 0
@@ -93,7 +93,9 @@ def _workbook(path: Path, name: str, options: Options) -> Iterator[Read]:
         yield Reject(name, "target.empty", "nothing in any sheet that is not hidden")
 
 
-def _item(where: str, grid: Grid, path: Path, sheet: str, name: str, options: Options, *, first: bool) -> Read:
+def _item(
+    where: str, grid: Grid, path: Path, sheet: str, name: str, options: SourceOptions, *, first: bool
+) -> ReadItem:
     raw = " | ".join(text or "" for text in grid.rows[0])
     picture = _picture(path, sheet, options, first=first)
     return regions.item(
@@ -106,7 +108,7 @@ def _item(where: str, grid: Grid, path: Path, sheet: str, name: str, options: Op
     )
 
 
-def _picture(path: Path, sheet: str, options: Options, *, first: bool) -> Picture:
+def _picture(path: Path, sheet: str, options: SourceOptions, *, first: bool) -> Picture:
     """The image called like the workbook and the sheet, or, for the first sheet, like the workbook; what is not there
     is given as it should be called.
     """

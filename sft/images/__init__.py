@@ -8,7 +8,7 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.images.crops import Pixels, crop
-    from sft.images.headers import fingerprint_of, peek
+    from sft.images.headers import fingerprint_of, peek, peek_bytes
     from sft.images.perceptual_hash import dhash, near_pairs
     from sft.images.reader import (
         FORMATS,
@@ -35,6 +35,7 @@ __all__ = [
     "near_pairs",
     "orientation",
     "peek",
+    "peek_bytes",
     "probe",
     "read_once",
     "stamp",

@@ -35,8 +35,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from sft.errors import UsageError
-from sft.files import UNIT_FILES, Unit, file_units, open_input
-from sft.formats.base import Options, Picture
+from sft.files import Unit, file_units, open_input
+from sft.formats.base import Picture, SourceOptions
 from sft.formats.shared import rows
 from sft.markup import MarkupError
 
@@ -47,6 +47,7 @@ PARTS = 8  # folders of a path that are looked at
 MAX_BYTES = 64 << 20  # of a document that is searched for the images it names
 LOOKED_FOR = 16  # places that are remembered for an image that is not there
 # imageFilename="…" of PAGE, <fileName>…</fileName> of ALTO, `image "…"` of hOCR, "uri": "…" of docling
+PAGES = 8  # in one unit: from each, dozens of lines are cut out
 _NAMED = re.compile(
     rb"""\bimageFilename\s{0,9}=\s{0,9}(?:"([^"]{0,4096})"|'([^']{0,4096})')|<(?:\w{1,20}:)?fileName[^>]{0,99}>([^<]{0,4096})<"""
     rb"""|\bimage\s{1,9}(?:"([^"]{0,4096})"|'([^']{0,4096})'|&quot;([^&]{0,4096})&quot;|([^;"'<>\s]{1,4096}))|"uri"\s{0,9}:\s{0,9}"((?!data:)[^"]{0,4096})\""""
@@ -61,7 +62,7 @@ class PageDocument:
     contested: frozenset[str] = frozenset()
 
 
-def units(paths: Sequence[Path], root: Path, options: Options, *, per: int = UNIT_FILES) -> Iterator[Unit]:
+def units(paths: Sequence[Path], root: Path, options: SourceOptions, *, per: int = PAGES) -> Iterator[Unit]:
     """Units whose payload is a tuple of PageDocument, in the order given. With `--images`, documents are searched for
     the images they name.
     """
@@ -76,7 +77,7 @@ def image_beside(
     name: str,
     document: Path,
     root: Path,
-    options: Options,
+    options: SourceOptions,
     *,
     folders: Iterable[str] = (),
     contested: frozenset[str] = frozenset(),

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sft.arrays import Indices
 from sft.markup import (
     NEEDS_MARKS,
     PLACEHOLDERS,
@@ -34,9 +35,8 @@ from sft.markup import (
 )
 from sft.validate.labels import accused, reference
 
-Codes = npt.NDArray[Any]  # of 8 or 32 bits
+CharCodes = npt.NDArray[Any]  # of 8 or 32 bits
 Bits = npt.NDArray[np.uint16]
-Rows = npt.NDArray[np.intp]
 
 # BLANK: a blank or a line end, two of which in a row are looked at. ASKED: a character that is looked at wherever it
 # stands. BASE: what no combining mark may follow, be it white space or a letter that then looks like another one.
@@ -87,7 +87,7 @@ class Characters:
         self.firsts, self.seconds = {pair[0] for pair in others}, {pair[1] for pair in others}
         self.pairs = np.sort(np.array([ord(pair[0]) << 32 | ord(pair[1]) for pair in pairs | others], np.uint64))
 
-    def look_up(self, codes: Codes) -> Bits:
+    def look_up(self, codes: CharCodes) -> Bits:
         """The bits of every code point."""
         places = codes.astype(np.intp)  # once, and not in every look-up
         found = self.bits.take(places, mode="clip")
@@ -97,11 +97,11 @@ class Characters:
             found = self.bits.take(places, mode="clip")
         return found
 
-    def exact(self, codes: Codes, places: Rows) -> Rows:
+    def exact(self, codes: CharCodes, places: Indices) -> Indices:
         """Those of `places` where one of the pairs really begins."""
         keys = codes[places].astype(np.uint64) << np.uint64(32) | codes[places + 1]
         at = np.searchsorted(self.pairs, keys).clip(max=self.pairs.size - 1)
-        found: Rows = places[self.pairs[at] == keys]
+        found: Indices = places[self.pairs[at] == keys]
         return found
 
     def _classify(self, character: str) -> np.uint16:
@@ -165,7 +165,7 @@ def _pairs() -> frozenset[str]:
     return frozenset(found)
 
 
-_NOWHERE: Rows = np.empty(0, np.intp)
+_NOWHERE: Indices = np.empty(0, np.intp)
 _table: list[Characters] = []
 
 
@@ -195,7 +195,7 @@ def doubtful(texts: list[str]) -> set[int]:
 
 def _doubtful_ascii(texts: list[str]) -> set[int]:
     content = ("\0" + "\0".join(texts) + "\0").encode()
-    codes: Codes = np.frombuffer(content, np.uint8)
+    codes: CharCodes = np.frombuffer(content, np.uint8)
     found, ends = _doubtful_signs(
         texts,
         codes,
@@ -210,7 +210,7 @@ def _doubtful_ascii(texts: list[str]) -> set[int]:
     return found
 
 
-def _blank_pairs(content: bytes, offset: int) -> Rows:
+def _blank_pairs(content: bytes, offset: int) -> Indices:
     """Where a blank stands before another one or before a line end: at every second byte from `offset` on, two at a
     time.
     """
@@ -225,7 +225,7 @@ def _blank_pairs(content: bytes, offset: int) -> Rows:
     return np.flatnonzero(hits) * 2 + offset if hits.any() else _NOWHERE
 
 
-def where(mask: npt.NDArray[np.bool_]) -> Rows:
+def where(mask: npt.NDArray[np.bool_]) -> Indices:
     """`np.flatnonzero`, faster where little is true: eight places are looked at in one."""
     whole = mask.size // 8 * 8
     if np.count_nonzero(mask) * _SPARSE > whole:
@@ -240,7 +240,7 @@ def where(mask: npt.NDArray[np.bool_]) -> Rows:
     )
 
 
-def _doubtful_signs(texts: list[str], codes: Codes, places: Rows) -> tuple[set[int], Rows]:
+def _doubtful_signs(texts: list[str], codes: CharCodes, places: Indices) -> tuple[set[int], Indices]:
     """What any text can have: control characters, tabs, control tokens, tags of tables, pipes that begin a line,
     dollars, character references, placeholders; and where the texts end.
 
@@ -267,7 +267,7 @@ def _doubtful_signs(texts: list[str], codes: Codes, places: Rows) -> tuple[set[i
 def _doubtful_wide(texts: list[str]) -> set[int]:
     """For texts that have other characters than ASCII, too."""
     joined = "\0" + "\0".join(texts) + "\0"
-    codes: Codes = np.array([joined]).view(np.uint32)
+    codes: CharCodes = np.array([joined]).view(np.uint32)
     table = characters()
     bits = table.look_up(codes)
     found, ends = _doubtful_signs(
@@ -289,8 +289,8 @@ def _doubtful_wide(texts: list[str]) -> set[int]:
 
 
 def _suspects(
-    table: Characters, codes: Codes, bits: Bits, there: int
-) -> Iterator[tuple[Rows, Callable[[str], object]]]:
+    table: Characters, codes: CharCodes, bits: Bits, there: int
+) -> Iterator[tuple[Indices, Callable[[str], object]]]:
     """(places of what some check may accuse, the question whose answer decides). `there`: the bits met at all."""
     if there & int(ASKED):
         places = _places(bits & ASKED)
@@ -319,12 +319,12 @@ def _not_composed(text: str) -> bool:
     return not is_composed(text)
 
 
-def _places(bits: npt.NDArray[Any]) -> Rows:
+def _places(bits: npt.NDArray[Any]) -> Indices:
     """Where a bit is set; mostly nowhere, which is seen much faster than it is listed."""
     return np.flatnonzero(bits) if np.bitwise_or.reduce(bits) else _NOWHERE
 
 
-def _rows(ends: Rows, places: list[Rows]) -> set[int]:
+def _rows(ends: Indices, places: list[Indices]) -> set[int]:
     """The texts in which the places lie."""
     found: set[int] = set()
     for some in places:
@@ -333,8 +333,8 @@ def _rows(ends: Rows, places: list[Rows]) -> set[int]:
     return found
 
 
-def _unmarked(texts: list[str], bits: Bits, ends: Rows, there: int) -> set[int]:
-    """Rows with letters that need marks and too few marks; with two such scripts, the check itself is asked."""
+def _unmarked(texts: list[str], bits: Bits, ends: Indices, there: int) -> set[int]:
+    """Indices with letters that need marks and too few marks; with two such scripts, the check itself is asked."""
     both = np.add.reduceat(
         (bits & (NEEDY | MARK)).astype(np.uint32),
         ends[:-1],

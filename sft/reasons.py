@@ -134,7 +134,10 @@ REASONS: dict[str, tuple[Severity, str]] = {
     "table.blank": ("warning", "<fcel> without text; it is written <ecel>"),
     "table.reference": ("warning", "character references (&amp;) in a notation that has none; they are read"),
     "table.delimiter": ("warning", "CSV that two delimiters divide evenly; say --delimiter"),
-    "table.formula": ("warning", "a formula in a workbook without a stored value; the cell is blank"),
+    "table.formula": (
+        "warning",
+        "a formula in a workbook whose value is not stored there; the cell is blank, or has a 0",
+    ),
     "table.number_format": ("warning", "a number format of Excel that is not known; the stored value is written"),
     "table.narrow": ("warning", "a number that does not fit its column; Excel shows ### or fewer digits"),
     # sources that are converted

@@ -168,7 +168,7 @@ def lost(results: dict[str, Any]) -> None:
         say(f"{results['turns_not_scored']} later turns are not scored: only the first answer of a sample is asked for")
 
 
-def sums(rows: list[tuple[str, str, str]], *, to: Console = err) -> None:
+def show_breakdown(rows: list[tuple[str, str, str]], *, to: Console = err) -> None:
     """Derived numbers with their factors, one a line."""
     for name, text, result in rows:
         to.print(

@@ -279,7 +279,7 @@ def test_end_table_shows_what_was_cut_off(tmp_path: Path, capsys: pytest.Capture
     scores = {"cer": 0.5, "wer": 0.5, "ned": 0.5, "exact": 0.5, "empty": 0.125, "truncated": 0.25}
     counts = {"in": 8, "scored": 8, "lost": 0}
     before, after = ({"scores": {**scores, "truncated": cut}, "counts": counts} for cut in (0.75, 0.25))
-    train._show(run.Outcome(run_folder.Run(tmp_path), [], before=before, after=after))
+    train._show(run.RunOutcome(run_folder.Run(tmp_path), [], before=before, after=after))
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["cut", "off", "0.7500", "0.2500", "-0.5000", "lower"] in shown
     assert ["empty", "0.1250", "0.1250", "+0.0000", "lower"] in shown

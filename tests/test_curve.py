@@ -369,8 +369,8 @@ def test_what_sft_run_has_scored_is_not_scored_again(machine: Machine) -> None:
     work = curve.prepare(curve.CurveRequest(machine.run, base=True))
     bar = SimpleNamespace(one=lambda _=None: None)
     for name, point in (
-        ("before", checkpoints.Point(0, "base", None)),
-        ("after", checkpoints.Point(80, "final", machine.run / "checkpoints")),
+        ("before", checkpoints.CurveModel(0, "base", None)),
+        ("after", checkpoints.CurveModel(80, "final", machine.run / "checkpoints")),
     ):
         curve.score(work, point, bar)  # type: ignore[arg-type]
         shutil.copytree(machine.run / "curve" / f"step-{point.step}", machine.run / "scores" / name)
@@ -717,7 +717,7 @@ def test_sft_run_leaves_the_points_of_a_curve_alone(machine: Machine) -> None:
     for name in ("before", "after"):
         write_predictions(machine.run / "scores" / name / "predictions.jsonl", preds)
     machine.finish(80)
-    outcome = run_module.Outcome(Run(machine.run), [], before={"x": 1}, after={"x": 1})
+    outcome = run_module.RunOutcome(Run(machine.run), [], before={"x": 1}, after={"x": 1})
     settled: Any = SimpleNamespace(
         config=SimpleNamespace(model="0.9B", engine="paddleformers"),
         version=SimpleNamespace(served_name="m"),

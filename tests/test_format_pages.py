@@ -13,22 +13,22 @@ from PIL import Image
 
 from sft import formats
 from sft.errors import UsageError
-from sft.formats.base import Item, Options, Picture, Read, Reject
+from sft.formats.base import Item, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import page_images, regions
 from sft.markup.errors import MarkupError
 from sft.types import Task
 
 
-def convert(name: str, source: Path, **given: Any) -> list[Read]:
-    found, options = formats.get(name), Options(**given)
+def convert(name: str, source: Path, **given: Any) -> list[ReadItem]:
+    found, options = formats.get(name), SourceOptions(**given)
     return [read for unit in found.units(source, options) for read in found.read(unit, options)]
 
 
-def items(reads: list[Read]) -> list[Item]:
+def items(reads: list[ReadItem]) -> list[Item]:
     return [read for read in reads if isinstance(read, Item)]
 
 
-def rejects(reads: list[Read]) -> list[tuple[str, str]]:
+def rejects(reads: list[ReadItem]) -> list[tuple[str, str]]:
     return [(read.where, read.code) for read in reads if isinstance(read, Reject)]
 
 
@@ -101,7 +101,7 @@ def test_images_are_found_by_what_is_left_of_their_name(tmp_path: Path) -> None:
     above, beside = image(tmp_path / "scan.jpg"), image(tmp_path / "page" / "0001.png")
 
     def found(name: str, **given: Any) -> Path | None:
-        return page_images.image_beside(name, document, tmp_path, Options(**given)).path
+        return page_images.image_beside(name, document, tmp_path, SourceOptions(**given)).path
 
     assert (
         found("scan.jpg")
@@ -114,7 +114,7 @@ def test_images_are_found_by_what_is_left_of_their_name(tmp_path: Path) -> None:
     assert found("") == found("0001.tif") == beside
     assert found("missing.png", images=tmp_path / "elsewhere") == tmp_path / "elsewhere" / "missing.png"
     assert (
-        page_images.image_beside("https://example.org/a.png", document, tmp_path, Options()).url
+        page_images.image_beside("https://example.org/a.png", document, tmp_path, SourceOptions()).url
         == "https://example.org/a.png"
     )
     for name, code in [
@@ -166,7 +166,7 @@ RECT = row("rectangle", x=10, y=20, width=30, height=40, rotation=0)
 TEXT = row("textarea", text=["abc"])
 
 
-def studio(folder: Path, *tasks: Any, **given: Any) -> list[Read]:
+def studio(folder: Path, *tasks: Any, **given: Any) -> list[ReadItem]:
     return convert("label-studio", put(folder / "export.json", json.dumps(tasks)), **given)
 
 

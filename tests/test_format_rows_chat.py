@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sft.convert.driver import convert
 from sft.convert.worker import ConvertRequest
 from sft.formats import get
-from sft.formats.base import HubRow, Item, Options, Read, Reject
+from sft.formats.base import HubRow, Item, ReadItem, Reject, SourceOptions
 from sft.formats.messages import usual
 from sft.formats.shared.conversations import from_messages, same, to_messages
 from sft.markup.errors import MarkupError
@@ -32,8 +32,8 @@ HUB: dict[str, Any] = {
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(90)).decode()
 
 
-def reads(name: str, path: Path, **options: Any) -> list[Read]:
-    chosen = Options(**options)
+def reads(name: str, path: Path, **options: Any) -> list[ReadItem]:
+    chosen = SourceOptions(**options)
     found = get(name)
     return [read for unit in found.units(path, chosen) for read in found.read(unit, chosen)]
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from sft.errors import UsageError
 from sft.formats import get
-from sft.formats.base import HubRow, Item, Note, Options, Read, Reject
+from sft.formats.base import HubRow, Item, Note, ReadItem, Reject, SourceOptions
 from sft.formats.otsl_parquet import target
 from sft.formats.pubtabnet import build, content
 from sft.markup.errors import MarkupError
@@ -36,13 +36,13 @@ def spanning(**spans: int) -> list[str]:
 
 
 def read_all(name: str, source: Path, **options: Any) -> list[Item | HubRow | Reject]:
-    asked = Options(**options)
+    asked = SourceOptions(**options)
     source_format = get(name)
     every = (found for unit in source_format.units(source, asked) for found in source_format.read(unit, asked))
     return [found for found in every if not isinstance(found, Note)]
 
 
-def codes(found: Sequence[Read]) -> list[str]:
+def codes(found: Sequence[ReadItem]) -> list[str]:
     return [each.code if isinstance(each, Reject) else "" for each in found]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sft.errors import UsageError
 from sft.formats import get
-from sft.formats.base import HubRow, Item, Note, Options, Read, Reject
+from sft.formats.base import HubRow, Item, Note, ReadItem, Reject, SourceOptions
 from sft.formats.chartqa import MAX_TABLE_BYTES, chart_target, csv_rows
 from sft.formats.plotqa import rows
 from sft.markup.errors import MarkupError
@@ -21,13 +21,13 @@ from sft.types import Task
 
 
 def read_all(name: str, source: Path, **options: Any) -> list[Item | HubRow | Reject]:
-    asked = Options(**options)
+    asked = SourceOptions(**options)
     source_format = get(name)
     every = (found for unit in source_format.units(source, asked) for found in source_format.read(unit, asked))
     return [found for found in every if not isinstance(found, Note)]
 
 
-def codes(found: Sequence[Read]) -> list[str]:
+def codes(found: Sequence[ReadItem]) -> list[str]:
     return [each.code if isinstance(each, Reject) else "" for each in found]
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sft.errors import EngineError, SftError, UsageError
 from sft.formats import get
-from sft.formats.base import Item, Options, Read, Reject
+from sft.formats.base import Item, ReadItem, Reject, SourceOptions
 from sft.formats.hf_values import value_at
 from sft.formats.shared import hub_files, parquet
 from sft.markup.errors import MarkupError
@@ -26,17 +26,17 @@ PNG = b"\x89PNG\r\n\x1a\n-pixels"
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-def read_all(source: Path, **options: Any) -> list[Read]:
-    asked = Options(**options)
+def read_all(source: Path, **options: Any) -> list[ReadItem]:
+    asked = SourceOptions(**options)
     source_format = get("hf")
     return [found for unit in source_format.units(source, asked) for found in source_format.read(unit, asked)]
 
 
-def codes(found: list[Read]) -> list[str]:
+def codes(found: list[ReadItem]) -> list[str]:
     return [each.code if isinstance(each, Reject) else "" for each in found]
 
 
-def items(found: list[Read]) -> list[Item]:
+def items(found: list[ReadItem]) -> list[Item]:
     assert all(isinstance(each, Item) for each in found), found
     return [each for each in found if isinstance(each, Item)]
 
@@ -71,7 +71,7 @@ def write(
 
 def test_parquet_row_groups_are_units(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", rows(5), group=2)
-    units = list(get("hf").units(path, Options()))
+    units = list(get("hf").units(path, SourceOptions()))
     assert len(units) == 3
     found = items(read_all(path))
     assert [item.where for item in found] == [f"a.parquet:{number}" for number in range(1, 6)]

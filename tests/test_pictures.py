@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from sft.convert.prepare_image import Eye, Look
+from sft.convert.prepare_image import ImagePreparer, PreparedImage
 from sft.formats.base import Picture
 from sft.images.crops import crop
 from sft.images.reader import EXIF_ORIENTATION, MAX_FILE_BYTES, ImageProblem
@@ -35,8 +35,8 @@ def packed(image: Image.Image, kind: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def look(data: bytes, *, deep: bool = False, **more: Any) -> Look:
-    return Eye(deep=deep).look(Picture(data=data, **more))
+def look(data: bytes, *, deep: bool = False, **more: Any) -> PreparedImage:
+    return ImagePreparer(deep=deep).look(Picture(data=data, **more))
 
 
 def refused(data: bytes, *, deep: bool = False, **more: Any) -> str:
@@ -200,7 +200,7 @@ def test_what_cannot_be_used_is_refused_with_a_code(data: bytes, code: str) -> N
 def test_files_that_are_none(tmp_path: Path) -> None:
     def code(path: Path) -> str:
         with pytest.raises(ImageProblem) as caught:
-            Eye().look(Picture(path=path))
+            ImagePreparer().look(Picture(path=path))
         return caught.value.code
 
     assert (
@@ -217,7 +217,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         stream.truncate(MAX_FILE_BYTES + 1)
     assert code(tmp_path / "huge.png") == "image.too_large"
     with pytest.raises(ImageProblem, match="no image"):
-        Eye().look(Picture())
+        ImagePreparer().look(Picture())
 
 
 # crops
@@ -353,7 +353,7 @@ def test_a_page_is_decoded_once_for_all_its_boxes(tmp_path: Path, monkeypatch: p
         return really(*args, **more)
 
     monkeypatch.setattr(Image, "open", counting)
-    eye = Eye()
+    eye = ImagePreparer()
     for picture in (Picture(path=path), Picture(data=KEPT["jpg"])):
         opened.clear()
         for left in range(10):

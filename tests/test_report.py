@@ -23,7 +23,7 @@ from PIL import Image
 
 from sft.errors import EngineError, UsageError
 from sft.evaluation.conditions import table
-from sft.evaluation.gates import Outcome
+from sft.evaluation.gates import GateResult
 from sft.markup.text import clusters
 from sft.metrics.text import normalise
 from sft.report import html, thumbnails
@@ -439,7 +439,7 @@ def test_p_and_interval_that_do_not_agree_are_explained(base: Path) -> None:
 
 
 def test_broken_gates_come_first_and_are_red(base: Path) -> None:
-    gates = [Outcome("cer", "before", True, 0.1, "fine"), Outcome("lost", "before", False, 2.0, "2 lost")]
+    gates = [GateResult("cer", "before", True, 0.1, "fine"), GateResult("lost", "before", False, 2.0, "2 lost")]
     page = write(base, [make(1, "abcd")], gates=gates)
     assert (
         0 < page.index('<p class="broken" role="alert"><b>1 of 2 gates broken:</b>') < page.index('<div class="cards')

@@ -23,7 +23,7 @@ from sft.errors import UsageError
 from sft.files import units as formats_base
 from sft.files.units import line_units, unit_lines
 from sft.formats import get, icdar_page
-from sft.formats.base import Item, Note, Options, Read, Reject
+from sft.formats.base import Item, Note, ReadItem, Reject, SourceOptions
 from sft.formats.shared import delimited_dialect as dialect
 from sft.markup import tidy_blanks
 from sft.types import Task
@@ -43,15 +43,15 @@ def put(path: Path, content: str | bytes, encoding: str = "utf-8") -> Path:
     return path
 
 
-def reads(name: str, source: Path, **options: Any) -> list[Read]:
-    chosen = Options(**options)
+def reads(name: str, source: Path, **options: Any) -> list[ReadItem]:
+    chosen = SourceOptions(**options)
     found = get(name)
     return [
         read for unit in found.units(source, chosen) for read in found.read(unit, chosen) if not isinstance(read, Note)
     ]
 
 
-def short(found: list[Read]) -> list[str]:
+def short(found: list[ReadItem]) -> list[str]:
     """Targets and reason codes, in order."""
     return [
         read.target if isinstance(read, Item) else read.code if isinstance(read, Reject) else "row" for read in found
@@ -59,7 +59,7 @@ def short(found: list[Read]) -> list[str]:
 
 
 def notes(name: str, source: Path, **options: Any) -> list[str]:
-    chosen, found = Options(**options), get(name)
+    chosen, found = SourceOptions(**options), get(name)
     units = list(found.units(source, chosen))
     return [unit.note for unit in units if unit.note] + [
         read.text for unit in units for read in found.read(unit, chosen) if isinstance(read, Note)
@@ -445,7 +445,7 @@ def test_tables_and_texts_of_one_folder(tmp_path: Path) -> None:
 QUAD = "20,20,300,20,300,50,20,50"
 
 
-def page(folder: Path, *lines: str, name: str = "image_1") -> list[Read]:
+def page(folder: Path, *lines: str, name: str = "image_1") -> list[ReadItem]:
     put(folder / f"{name}.txt", "".join(f"{QUAD},{line}\n" for line in lines))
     put(folder / f"{name}.png", b"")
     return [read for read in reads("icdar", folder) if isinstance(read, (Item, Reject)) and read.where.startswith(name)]

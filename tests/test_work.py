@@ -19,7 +19,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_folder_with_nothing_in_it_goes_away(tmp_path: Path) -> None:
-    with staging.Work(tmp_path / "new" / "out.jsonl", "a") as place:
+    with staging.StagingFolder(tmp_path / "new" / "out.jsonl", "a") as place:
         assert not place.resumed and names(place.folder) == ["fingerprint", "lock"]
     assert not place.folder.exists()
 
@@ -33,12 +33,12 @@ def test_pieces_stay_for_the_same_fingerprint_only(tmp_path: Path) -> None:
         ("b", True, False),
         ("b", False, True),
     ):
-        with staging.Work(out, mark, fresh=fresh) as place:
+        with staging.StagingFolder(out, mark, fresh=fresh) as place:
             assert place.resumed == kept
             assert place.path("0.rows").exists() == kept
             atomic.write(place.path("0.rows"), b"x\n")
             (place.path("sub") / "sub").mkdir(parents=True, exist_ok=True)
-    with staging.Work(out, "b") as place:
+    with staging.StagingFolder(out, "b") as place:
         place.move("0.rows", out)
         place.clear()
     assert out.read_bytes() == b"x\n" and names(tmp_path) == ["out.jsonl"]
@@ -55,12 +55,12 @@ def test_the_lock_is_that_of_a_living_process(tmp_path: Path) -> None:
     )
     assert other.stdout is not None and other.stdout.readline() == "in\n"
     with pytest.raises(UsageError, match="another process") as caught:
-        staging.Work(out, "a").__enter__()
+        staging.StagingFolder(out, "a").__enter__()
     assert caught.value.where == str(out)
     other.kill()
     other.wait()
     other.stdout.close()
-    with staging.Work(out, "a") as place:
+    with staging.StagingFolder(out, "a") as place:
         assert not place.resumed
 
 

@@ -13,7 +13,7 @@ from sft.cli.options import json_option, metric_option, model_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
 
 if TYPE_CHECKING:
-    from sft.evaluation import Compared, Comparison, Line, Outcome
+    from sft.evaluation import ComparedRuns, Comparison, GateResult, ScoreLine
 
 _ARROWS = {True: "↑", False: "↓", None: " "}  # where better is
 SHOWN = 3  # slices that are named without --slices
@@ -107,7 +107,7 @@ def compare(
         sys.exit(EXIT_PROBLEMS)
 
 
-def write(out: Path, compared: Compared, content: dict[str, Any], outcomes: list[Outcome], seed: int) -> None:
+def write(out: Path, compared: ComparedRuns, content: dict[str, Any], outcomes: list[GateResult], seed: int) -> None:
     """compare.json and the reports; where runs are named after training steps, their curve for TensorBoard too."""
     from sft import report
     from sft.files import write_json
@@ -216,7 +216,7 @@ def show(found: Comparison, *, all_slices: bool) -> None:
         )
 
 
-def _worth_a_line(line: Line, found: Comparison) -> bool:
+def _worth_a_line(line: ScoreLine, found: Comparison) -> bool:
     """Not slices, not what is 0 in every run, and health by task only where it moved or there is one task."""
     from sft.evaluation import HEALTH, OPEN
 
@@ -257,7 +257,7 @@ def _forgotten(row: Any) -> list[str]:
     ]
 
 
-def _lines(title: str, found: Comparison, lines: list[Line]) -> None:
+def _lines(title: str, found: Comparison, lines: list[ScoreLine]) -> None:
     if not lines:
         return
     runs = [run.name for run in found.runs]
@@ -277,7 +277,7 @@ def _lines(title: str, found: Comparison, lines: list[Line]) -> None:
         ui.out.print("? no upper limit can be estimated: one runaway says nothing of how many there are", markup=False)
 
 
-def _cells(line: Line) -> list[str]:
+def _cells(line: ScoreLine) -> list[str]:
     name = {"all": "all", "task": line.name}.get(
         line.scope,
         f"{line.scope}={line.name}",
@@ -306,7 +306,7 @@ def _p(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def show_gates(outcomes: list[Outcome], *, to_stderr: bool) -> None:
+def show_gates(outcomes: list[GateResult], *, to_stderr: bool) -> None:
     """One line per limit: pass or FAIL, the number and the reason."""
     for outcome in outcomes:
         (ui.err if to_stderr else ui.out).print(

@@ -172,14 +172,14 @@ def mix(
       sft mix bengali.jsonl --replay base-tasks.jsonl=0.2 -o train.jsonl
       sft mix de.jsonl fi.jsonl sv.jsonl --balance sqrt -o train.jsonl
     """
-    from sft.datasets import Source
+    from sft.datasets import MixInput
     from sft.datasets import mix_sets as run
 
     given = [(*_weighed(text, 1.0), False) for text in sources] + [(*_weighed(text, None), True) for text in replays]
     files = [Path(name) for name, _, _ in given]
     with ui.Follow("reading", sum(_size(path) for path in files), unit=" bytes") as bar:
         outcome = run(
-            [Source(*item) for item in given],
+            [MixInput(*item) for item in given],
             files,
             out,
             rows=rows,

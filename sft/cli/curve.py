@@ -14,7 +14,7 @@ from sft.cli.options import json_option, metric_option, model_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
 
 if TYPE_CHECKING:
-    from sft.workflows import Change, Course, Curve, CurveRequest
+    from sft.workflows import Course, CurveRequest, CurveResult, PairedDifference
 
 OF_RUNS = (
     "checkpoints",
@@ -152,7 +152,7 @@ def _ordered(order: CurveRequest, name: str | None) -> CurveRequest:
     )
 
 
-def show(found: Curve) -> None:
+def show(found: CurveResult) -> None:
     """A table per task, and which step to take."""
     for run in found.found.runs:
         if run.lost:
@@ -216,5 +216,5 @@ def _course(course: Course, chosen: int | None) -> None:
     )
 
 
-def _moved(change: Change | None) -> str:
+def _moved(change: PairedDifference | None) -> str:
     return "" if change is None else f"{change.value:+.4f} [{change.low:+.4f}, {change.high:+.4f}]"

@@ -15,7 +15,7 @@ from sft.cli.options import json_option, metric_option, print_json
 from sft.datasets import locate as datasets
 from sft.errors import EXIT_PROBLEMS, EngineError, UsageError
 from sft.files import open_input
-from sft.inference import Kind, client, scheduler
+from sft.inference import EndpointKind, client, scheduler
 from sft.workflows import EvalRequest, run_evaluation, suites
 
 EVALUATIONS = Path("runs/eval")
@@ -119,7 +119,7 @@ def eval(
     run_name: str | None,
     out: Path | None,
     as_json: bool,
-    endpoint: Kind,
+    endpoint: EndpointKind,
     no_report: bool,
     **options: Any,
 ) -> None:
@@ -185,7 +185,7 @@ def eval(
         sys.exit(EXIT_PROBLEMS)
 
 
-def suite_to_score(name: str, out: Path) -> suites.Ready | None:
+def suite_to_score(name: str, out: Path) -> suites.ReadySuite | None:
     """The suite that SUITE=… means, with its data made ready beside `out`; None where DATA is meant."""
     path = suites.find(name)
     if path is None:

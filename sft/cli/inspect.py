@@ -135,7 +135,7 @@ def view(name: Path, model_name: str, out: Path | None, rows: int, suspicious: i
     Example:
       sft view train.jsonl --open
     """
-    from sft.report import Card, card, write_view
+    from sft.report import RowCard, card, write_view
     from sft.validate import Context, validate
 
     path = _file(name)
@@ -163,7 +163,7 @@ def view(name: Path, model_name: str, out: Path | None, rows: int, suspicious: i
         raise UsageError(
             "no row that could be shown", where=str(path), hint=f"`sft validate {path}` says what is wrong"
         )
-    cards: list[Card] = [card(line, sample, path.parent, findings[line]) for line, sample in named]
+    cards: list[RowCard] = [card(line, sample, path.parent, findings[line]) for line, sample in named]
     cards += [
         card(line, sample, path.parent, findings.get(line, ())) for line, sample in picked if line not in set(lines)
     ]

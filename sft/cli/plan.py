@@ -63,7 +63,7 @@ def plan(
         f"D={samples} E={epochs:g} G={gpus} B={batch} A={accum}",
         style="bold",
     )
-    ui.sums(planning.sums(made), to=ui.out)
+    ui.show_breakdown(planning.breakdown(made), to=ui.out)
     if scaled:
         _ways(made, same, scaled)
 

@@ -17,7 +17,7 @@ from sft.runtime import Machine, container, process
 from sft.training import config, run_export, settings
 from sft.training import run_folder as runs
 from sft.training import trainer as training
-from sft.workflows import Outcome, run_loop, summary, train_only
+from sft.workflows import RunOutcome, run_loop, summary, train_only
 
 
 @click.command()
@@ -50,7 +50,7 @@ def run(name: str, test: Path | None, port: int | None, setup_seconds: float, as
         sys.exit(EXIT_PROBLEMS)
 
 
-def _show(outcome: Outcome) -> None:
+def _show(outcome: RunOutcome) -> None:
     """The two tables of the end, and where everything is."""
     if outcome.before and outcome.after:
         old = outcome.before["scores"]
@@ -146,7 +146,7 @@ def _dry_run(asked: settings.Request, machine: Machine, path: Path, as_json: boo
             asked.runs,
             asked.models,
         )
-    settled = settings.settle(asked, machine, samples)
+    settled = settings.resolve_settings(asked, machine, samples)
     plan = settings.plan_for(settled, samples)
     given = Path(settled.config.model)
     known = models.find(settled.config.model)

@@ -26,10 +26,10 @@ from typing import Any
 from sft import formats, models
 from sft.convert import wording
 from sft.convert.tally import Tally, read_tally
-from sft.convert.worker import ConvertRequest, Piece, convert_unit, forget
+from sft.convert.worker import ConvertRequest, NumberedUnit, convert_unit, forget
 from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.files import Unit, atomic, manifest, open_input, snapshot, staging, write_json
-from sft.formats import Format, Options
+from sft.formats import Format, SourceOptions
 from sft.runtime import Runner, parallel
 
 
@@ -65,7 +65,7 @@ SPLITS_IN_FILES = (
     "otsl-parquet",
 )  # formats in which one file may hold several splits, or its name says which
 QUOTED = ("csv", "tsv", "hf", "im2latex")  # formats that read CSV or TSV
-OnProgress = Callable[[int, int], None]  # units done, units in all
+OnUnitDone = Callable[[int, int], None]  # units done, units in all
 
 
 class NothingUsable(ProblemsFound):
@@ -106,7 +106,7 @@ def convert(
     runner: Runner,
     *,
     fresh: bool = False,
-    progress: OnProgress | None = None,
+    progress: OnUnitDone | None = None,
     source_format: Format | None = None,
 ) -> Result:
     """Carry out an order; `fresh` forgets what earlier runs left, `source_format` is one that is not in the table.
@@ -127,7 +127,7 @@ def convert(
     mark = manifest.fingerprint("convert", inputs, options)
     if not fresh:
         manifest.refuse_foreign(out, manifest_path(out), hint="give another -o, or --fresh to overwrite it")
-    with staging.Work(out, mark, fresh=fresh) as place:
+    with staging.StagingFolder(out, mark, fresh=fresh) as place:
         if not fresh and not place.resumed and (found := _finished(out, mark)):
             return Result(found, reused=True, outputs=_outputs(out, found))
         _forget_failures(place)
@@ -135,8 +135,10 @@ def convert(
         units = _list_units(known, order, read)
         inputs = _with_neighbours(inputs, order, read)
 
-        def pieces(missing: list[int]) -> Iterator[Piece]:
-            return (Piece(order, place.folder, index, _unpacked(units[index]), source_format) for index in missing)
+        def pieces(missing: list[int]) -> Iterator[NumberedUnit]:
+            return (
+                NumberedUnit(order, place.folder, index, _unpacked(units[index]), source_format) for index in missing
+            )
 
         tally = _run(
             len(units),
@@ -265,7 +267,7 @@ def _finished(out: Path, mark: str) -> dict[str, Any] | None:
     changed.
     """
     found = manifest.finished(manifest_path(out), mark)
-    changed = snapshot.changed(snapshot.list_path(out), out.parent) if found else None
+    changed = snapshot.changed_files(snapshot.list_path(out), out.parent) if found else None
     if changed:
         snapshot.forget_changed(
             out,
@@ -325,7 +327,7 @@ def _unpacked(packed: bytes) -> Unit:
     return unit
 
 
-def _forget_failures(place: staging.Work) -> None:
+def _forget_failures(place: staging.StagingFolder) -> None:
     """Images that could not be had in an earlier run are asked for again."""
     forget()
     for failure in place.path("fetched").glob("*.failed"):
@@ -334,10 +336,10 @@ def _forget_failures(place: staging.Work) -> None:
 
 def _run(
     count: int,
-    pieces: Callable[[list[int]], Iterator[Piece]],
-    place: staging.Work,
+    pieces: Callable[[list[int]], Iterator[NumberedUnit]],
+    place: staging.StagingFolder,
     runner: Runner,
-    progress: OnProgress,
+    progress: OnUnitDone,
 ) -> Tally:
     """Convert what is not converted yet; returns the sum of all tallies."""
     total = Tally()
@@ -363,7 +365,7 @@ def _run(
 
 
 def _assemble(
-    place: staging.Work,
+    place: staging.StagingFolder,
     count: int,
     tally: Tally,
     order: ConvertRequest,
@@ -443,7 +445,7 @@ def _assemble(
     )
 
 
-def _leave(place: staging.Work, stems: list[Path], tally: Tally) -> None:
+def _leave(place: staging.StagingFolder, stems: list[Path], tally: Tally) -> None:
     """Nothing is left, unless images may come another time: then the finished pieces without such rows wait
     for that.
     """
@@ -456,7 +458,7 @@ def _leave(place: staging.Work, stems: list[Path], tally: Tally) -> None:
             stem.with_suffix(".done").unlink()
 
 
-def _give_up(place: staging.Work, tally: Tally, order: ConvertRequest, account: dict[str, Any]) -> None:
+def _give_up(place: staging.StagingFolder, tally: Tally, order: ConvertRequest, account: dict[str, Any]) -> None:
     reasons = ", ".join(f"{code} {count}" for code, count in sorted(tally.reasons.items(), key=lambda pair: -pair[1]))
     place.clear()
     if not tally.seen and order.options.split:
@@ -489,7 +491,7 @@ def _outputs(out: Path, account: dict[str, Any]) -> tuple[Path, ...]:
     return tuple(out.parent / name for name in account["outputs"])
 
 
-def options_of(source_format: Format, columns: dict[str, str], **given: Any) -> Options:
+def options_of(source_format: Format, columns: dict[str, str], **given: Any) -> SourceOptions:
     """Options with the columns checked against what the format knows."""
     from difflib import get_close_matches
 
@@ -501,4 +503,4 @@ def options_of(source_format: Format, columns: dict[str, str], **given: Any) -> 
                 f"{source_format.name} knows no column {name!r}",
                 hint=(f"did you mean {close[0]} ? " if close else "") + f"--map takes: {known}",
             )
-    return Options(columns=columns, **given)
+    return SourceOptions(columns=columns, **given)

@@ -23,7 +23,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from sft.convert.prepare_image import Eye, Look
+from sft.convert.prepare_image import ImagePreparer, PreparedImage
 from sft.errors import EngineError, ProblemsFound, SftError, UsageError
 from sft.files import atomic
 from sft.formats import Picture
@@ -39,7 +39,7 @@ MAX_SECONDS = 120.0  # for one remote image, however steadily it drips
 FETCHERS = 8  # downloads at a time in one process
 SILENT_AFTER = 3  # times that a host did not answer at all; it is not asked again
 PNG_LEVEL = 3  # of zlib: twice the speed of the usual 6 for a tenth more bytes
-Kind = Literal["in_place", "copied", "drawn"]
+ImagePlacement = Literal["in_place", "copied", "drawn"]
 
 
 class Slow(EngineError):
@@ -53,7 +53,7 @@ class Placed:
     url: str
     width: int
     height: int
-    kind: Kind
+    kind: ImagePlacement
 
 
 class NotFetched(ImageProblem):
@@ -71,10 +71,10 @@ class Store:
     allow_private: bool = False  # addresses inside the network; for tests only
     _silent: dict[str, int] = field(default_factory=dict)
     _client: httpx.Client | None = None
-    _eye: Eye = field(default_factory=Eye)
+    _preparer: ImagePreparer = field(default_factory=ImagePreparer)
 
     def __post_init__(self) -> None:
-        self._eye = Eye(deep=self.deep)
+        self._preparer = ImagePreparer(deep=self.deep)
         self._base = os.path.realpath(self.out.parent)
         self.folder = self.out.with_name(f"{self.out.stem}_images")
 
@@ -85,8 +85,8 @@ class Store:
         """
         if picture.url:
             picture = replace(picture, url="", path=self._fetched(picture.url))
-            return self._put(picture, self._eye.look(picture))
-        look = self._eye.look(picture)
+            return self._put(picture, self._preparer.prepare(picture))
+        look = self._preparer.prepare(picture)
         if look.pixels is None and picture.path is not None and not self.copy:
             found = self._relative(picture.path, said)
             if found is not None:
@@ -107,7 +107,7 @@ class Store:
             return f"./{name}" if name.startswith("http") else name  # the trainers take every http… for an address
         return None
 
-    def _put(self, picture: Picture, look: Look) -> Placed:
+    def _put(self, picture: Picture, look: PreparedImage) -> Placed:
         try:
             if look.pixels is not None:
                 name = self._write_pixels(look.pixels)

@@ -53,7 +53,7 @@ UPRIGHT = {
 
 
 @dataclass(frozen=True)
-class Look:
+class PreparedImage:
     """What became of a picture. `pixels` None: the file, or the bytes, can stay as they are. Sizes are in pixels."""
 
     width: int
@@ -62,7 +62,7 @@ class Look:
     pixels: Pixels | None = None
 
 
-class Eye:
+class ImagePreparer:
     """Looks at pictures, and keeps the last page it decoded: boxes of one page follow one another.
 
     `deep`: decode every picture, also those whose header and end look sound.
@@ -73,7 +73,7 @@ class Eye:
         self._key: object = None
         self._page: Pixels | None = None
 
-    def look(self, picture: Picture) -> Look:
+    def prepare(self, picture: Picture) -> PreparedImage:
         """Check a picture with `path` or `data`; `ImageProblem` with an image.* code, or source.geometry for a box."""
         if not picture.quad:
             found = None if self._deep or picture.path is None else _glance(str(picture.path))
@@ -89,7 +89,7 @@ class Eye:
             import numpy as np
 
             page = np.ascontiguousarray(np.rot90(page))
-        return Look(
+        return PreparedImage(
             page.shape[1],
             page.shape[0],
             "png",
@@ -110,7 +110,7 @@ class Eye:
         return self._page
 
 
-def _glance(path: str) -> Look | None:
+def _glance(path: str) -> PreparedImage | None:
     """The verdict on a plain, whole file by its two ends alone; None where Pillow has to look."""
     seen = peek(path)
     if seen is None or not seen.whole or seen.size > MAX_FILE_BYTES:
@@ -122,7 +122,7 @@ def _glance(path: str) -> Look | None:
         or not 0 < header.width * header.height <= MAX_IMAGE_PIXELS
     ):
         return None
-    return Look(
+    return PreparedImage(
         header.width,
         header.height,
         EXTENSIONS.get(header.format, header.format.lower()),
@@ -198,7 +198,7 @@ def _verify(stream: IO[bytes]) -> None:
         raise ImageProblem("image.truncated", f"is damaged ({error})") from error
 
 
-def _whole(stream: IO[bytes], deep: bool) -> Look:
+def _whole(stream: IO[bytes], deep: bool) -> PreparedImage:
     """A picture that is used as a whole: as it is, or mended."""
     with _open(stream) as image:
         extension = EXTENSIONS.get(
@@ -214,13 +214,13 @@ def _whole(stream: IO[bytes], deep: bool) -> Look:
             _verify(stream)
         if change or (see_through and _alpha_minimum(image) < 255):
             pixels = _upright(image)
-            return Look(
+            return PreparedImage(
                 pixels.shape[1],
                 pixels.shape[0],
                 "png",
                 pixels,
             )
-        return Look(width, height, extension)
+        return PreparedImage(width, height, extension)
 
 
 def _ends_well(image: Pillow.Image, stream: IO[bytes]) -> bool:

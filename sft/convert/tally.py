@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from sft.files import changed
+from sft.files import changed_files
 
 PIECES = (".rows", ".rejects", ".images")  # files of a finished unit, beside .done
 
@@ -61,7 +61,7 @@ def read_tally(stem: Path, base: Path | None = None) -> Tally | None:
         return None
     if sizes != tally.sizes:  # a crash of the machine can leave empty files
         return None
-    return None if base and sizes[-1] and changed(stem.with_suffix(PIECES[-1]), base) != [] else tally
+    return None if base and sizes[-1] and changed_files(stem.with_suffix(PIECES[-1]), base) != [] else tally
 
 
 def count(counts: dict[str, int], key: str) -> None:

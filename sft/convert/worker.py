@@ -16,8 +16,8 @@ from sft import formats, models
 from sft.convert.image_store import NotFetched, Placed, Store, forget_folders
 from sft.convert.tally import PIECES, Tally, count
 from sft.errors import SftError
-from sft.files import NotText, Seen, Unit, atomic
-from sft.formats import Format, HubRow, Item, Note, Options, Picture, Read, Reject
+from sft.files import ImageSnapshot, NotText, Unit, atomic
+from sft.formats import Format, HubRow, Item, Note, Picture, ReadItem, Reject, SourceOptions
 from sft.images import ImageProblem
 from sft.markup import PLACEHOLDERS, MarkupError
 from sft.types import Task
@@ -46,7 +46,7 @@ class ConvertRequest:
     format: str
     source: Path
     out: Path
-    options: Options = field(default_factory=Options)
+    options: SourceOptions = field(default_factory=SourceOptions)
     model: str = models.DEFAULT_MODEL
     prompt: str = ""
     to: To = "erniekit"
@@ -56,7 +56,7 @@ class ConvertRequest:
 
 
 @dataclass(frozen=True)
-class Piece:
+class NumberedUnit:
     """A unit with its number, and where its files go."""
 
     order: ConvertRequest
@@ -71,7 +71,7 @@ class Piece:
         return self.folder / f"{self.index:08}"
 
 
-def convert_unit(piece: Piece) -> Tally:
+def convert_unit(piece: NumberedUnit) -> Tally:
     """Read one unit and write its files; the tally comes last, so its existence means: finished."""
     order = piece.order
     source = piece.source or formats.get(order.format)
@@ -80,7 +80,7 @@ def convert_unit(piece: Piece) -> Tally:
     tally = Tally()
     rows = []
     rejects = []
-    seen = Seen(order.out.parent)
+    seen = ImageSnapshot(order.out.parent)
     count(tally.notes, piece.unit.note)
     for read in _ahead(_reads(source, piece.unit, order.options), store):
         if isinstance(read, Note):
@@ -125,7 +125,7 @@ def convert_unit(piece: Piece) -> Tally:
     return tally
 
 
-def _in_split(read: Item | HubRow, piece: Piece) -> Item | HubRow:
+def _in_split(read: Item | HubRow, piece: NumberedUnit) -> Item | HubRow:
     """With the split of its unit, where it has none of its own.
 
     Where the user chose one split, rows need no name for it.
@@ -161,7 +161,7 @@ def _store(order: ConvertRequest, folder: Path) -> Store:
     return stores[key]
 
 
-def _reads(source: Format, unit: Unit, options: Options) -> Iterator[Read]:
+def _reads(source: Format, unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """What the format reads; input that breaks it costs the rest of its unit and is accounted for."""
     try:
         yield from source.read(unit, options)
@@ -179,9 +179,9 @@ def _reads(source: Format, unit: Unit, options: Options) -> Iterator[Read]:
         )
 
 
-def _ahead(reads: Iterator[Read], store: Store) -> Iterator[Read]:
+def _ahead(reads: Iterator[ReadItem], store: Store) -> Iterator[ReadItem]:
     """The same, a little later: the remote images of a batch are fetched together."""
-    batch: list[Read] = []
+    batch: list[ReadItem] = []
     urls: list[str] = []
     size = 0
     for read in reads:
@@ -200,13 +200,13 @@ def _ahead(reads: Iterator[Read], store: Store) -> Iterator[Read]:
     yield from batch
 
 
-def _pictures(read: Read) -> tuple[Picture, ...]:
+def _pictures(read: ReadItem) -> tuple[Picture, ...]:
     if isinstance(read, Item):
         return (read.picture,)
     return read.pictures if isinstance(read, HubRow) else ()
 
 
-def _files(read: Read) -> Iterator[Path]:
+def _files(read: ReadItem) -> Iterator[Path]:
     """The image files that decide what becomes of a row, be they there or not."""
     if isinstance(read, Reject):
         yield from [read.missing] if read.missing else []
@@ -215,7 +215,12 @@ def _files(read: Read) -> Iterator[Path]:
 
 
 def _row(
-    read: Item | HubRow, order: ConvertRequest, version: models.ModelVersion, store: Store, tally: Tally, seen: Seen
+    read: Item | HubRow,
+    order: ConvertRequest,
+    version: models.ModelVersion,
+    store: Store,
+    tally: Tally,
+    seen: ImageSnapshot,
 ) -> bytes | Reject:
     """The finished line of a row."""
     try:

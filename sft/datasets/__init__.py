@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sft.datasets.fetch import account, fetch_dataset
     from sft.datasets.index import Keys
     from sft.datasets.locate import fingerprint
-    from sft.datasets.mix import Source
+    from sft.datasets.mix import MixInput
     from sft.datasets.stats import MEASURES, QUANTILES, Stats, gather
 else:
     __getattr__ = names_of(__name__)
@@ -22,7 +22,7 @@ __all__ = [
     "MEASURES",
     "QUANTILES",
     "Keys",
-    "Source",
+    "MixInput",
     "Stats",
     "account",
     "dedupe_set",

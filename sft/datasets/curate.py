@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sft.arrays import Ints
 from sft.datasets import dedupe as duplicates
 from sft.datasets import mix as mixing
 from sft.datasets import split as splitting
@@ -26,13 +26,12 @@ from sft.errors import EngineError, ProblemsFound, SftError, UsageError
 from sft.files import atomic, manifest, read_json, snapshot, staging
 from sft.runtime import Runner
 
-Progress = Callable[[float], object]
-Ints = npt.NDArray[np.int64]
+OnProgress = Callable[[float], object]
 RAW_BYTES = 4096  # of a rejected row in the file of rejects
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CurateResult:
     """What a verb did. `fresh` False: everything was there already, nothing was done."""
 
     manifest: dict[str, Any]
@@ -71,7 +70,7 @@ class Decided:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _OutputPaths:
     """Where a verb writes: a folder, and the stem of its manifest and rejects."""
 
     folder: Path
@@ -101,8 +100,8 @@ def split_set(
     published: bool = True,
     seed: int = 1,
     runner: Runner | None = None,
-    progress: Progress = lambda _: None,
-) -> Outcome:
+    progress: OnProgress = lambda _: None,
+) -> CurateResult:
     """Write `folder`/train.jsonl and one file per held-out part; a part is a share (below 1) or a number of rows.
 
     `published`: rows that a published split holds out (`meta.split`) are held out here, too. UsageError: sizes that
@@ -118,7 +117,7 @@ def split_set(
     }
     held_out = [name for name, _ in parts]
 
-    def decide(index: Index, folder_of_work: staging.Work) -> Decided:
+    def decide(index: Index, folder_of_work: staging.StagingFolder) -> Decided:
         _check_keys(index, keys, data)
         sizes = [max(1, round(size * len(index.rows))) if size < 1 else int(size) for _, size in parts]
         if sum(sizes) >= len(index.rows):
@@ -158,7 +157,7 @@ def split_set(
             more=more,
         )
 
-    place = _Place(folder, "split")
+    place = _OutputPaths(folder, "split")
     targets = [f"{name}.jsonl" for name in ("train", *held_out)]
     return _verb(
         "split",
@@ -194,14 +193,14 @@ def dedupe_set(
     keep_first: bool = False,
     near: bool = False,
     runner: Runner | None = None,
-    progress: Progress = lambda _: None,
-) -> Outcome:
+    progress: OnProgress = lambda _: None,
+) -> CurateResult:
     """Write `out` without rows that repeat or contradict others; `near`: nor rows whose image looks the same, with the
     same texts.
     """
     options = {"keep_first": keep_first, "near": near, "out": out.name}
 
-    def decide(index: Index, folder_of_work: staging.Work) -> Decided:
+    def decide(index: Index, folder_of_work: staging.StagingFolder) -> Decided:
         verdict, other = duplicates.verdicts(index, keep_first=keep_first)
         if near:
             for left, right in alike(index, folder_of_work, runner or Runner()):
@@ -216,7 +215,7 @@ def dedupe_set(
     return _verb(
         "dedupe",
         [data],
-        _Place(out.parent, out.stem),
+        _OutputPaths(out.parent, out.stem),
         [out.name],
         options,
         Keys(),
@@ -227,7 +226,7 @@ def dedupe_set(
 
 
 def mix_sets(
-    sources: Sequence[mixing.Source],
+    sources: Sequence[mixing.MixInput],
     files: Sequence[Path],
     out: Path,
     *,
@@ -235,8 +234,8 @@ def mix_sets(
     balance: str = "weights",
     seed: int = 1,
     runner: Runner | None = None,
-    progress: Progress = lambda _: None,
-) -> Outcome:
+    progress: OnProgress = lambda _: None,
+) -> CurateResult:
     """Write `out`, drawn from `files` by their weights; `rows` of it, or as many as went in."""
     keys = Keys(strata=("task",))
     options = {
@@ -247,7 +246,7 @@ def mix_sets(
         "out": out.name,
     }
 
-    def decide(index: Index, _: staging.Work) -> Decided:
+    def decide(index: Index, _: staging.StagingFolder) -> Decided:
         sizes = [int((index.rows["file"] == number).sum()) for number in range(len(files))]
         parts = mixing.shares(sources, sizes, balance=balance)
         wanted = mixing.quotas(
@@ -281,7 +280,7 @@ def mix_sets(
     return _verb(
         "mix",
         list(files),
-        _Place(out.parent, out.stem),
+        _OutputPaths(out.parent, out.stem),
         [out.name],
         options,
         keys,
@@ -291,20 +290,20 @@ def mix_sets(
     )
 
 
-Decide = Callable[[Index, staging.Work], Decided]
+Decide = Callable[[Index, staging.StagingFolder], Decided]
 
 
 def _verb(
     name: str,
     files: list[Path],
-    place: _Place,
+    place: _OutputPaths,
     targets: list[str],
     options: dict[str, Any],
     keys: Keys,
     decide: Decide,
     runner: Runner | None,
-    progress: Progress,
-) -> Outcome:
+    progress: OnProgress,
+) -> CurateResult:
     inputs = [manifest.describe(path, place.folder) for path in files]
     for path, found in zip(files, inputs, strict=True):
         if found.get("kind") != "file":
@@ -315,13 +314,13 @@ def _verb(
             raise UsageError("the output would overwrite its source", where=str(path), hint="give another -o")
     mark = manifest.fingerprint(name, inputs, options)
     done = manifest.finished(place.manifest, mark)
-    if done is not None and snapshot.changed(place.images, place.folder) == []:
+    if done is not None and snapshot.changed_files(place.images, place.folder) == []:
         _sweep(place, mark)
-        return Outcome(done, fresh=False, strata=done.get("strata", []))
+        return CurateResult(done, fresh=False, strata=done.get("strata", []))
     for target in targets:
         manifest.refuse_foreign(place.folder / target, place.manifest)
     _refuse_stale(place, targets)
-    with staging.Work(place.folder / place.stem, mark) as folder:
+    with staging.StagingFolder(place.folder / place.stem, mark) as folder:
         try:
             found = _carry_out(
                 name, files, place, (mark, inputs, options), keys, decide, folder, runner or Runner(), progress
@@ -329,17 +328,17 @@ def _verb(
         except (ProblemsFound, UsageError):  # nothing that another run of the same command could go on with
             folder.clear()
             raise
-    return Outcome(found, fresh=True, strata=found.get("strata", []))
+    return CurateResult(found, fresh=True, strata=found.get("strata", []))
 
 
-def _sweep(place: _Place, mark: str) -> None:
+def _sweep(place: _OutputPaths, mark: str) -> None:
     """Remove the work folder of a run that was killed between its manifest and its end."""
     if staging.folder_of(place.folder / place.stem).is_dir():
-        with staging.Work(place.folder / place.stem, mark) as folder:
+        with staging.StagingFolder(place.folder / place.stem, mark) as folder:
             folder.clear()
 
 
-def _refuse_stale(place: _Place, targets: Sequence[str]) -> None:
+def _refuse_stale(place: _OutputPaths, targets: Sequence[str]) -> None:
     """UsageError where a part of an earlier cut would stay beside the new ones: its rows may be among those to train
     on.
     """
@@ -362,13 +361,13 @@ def _refuse_stale(place: _Place, targets: Sequence[str]) -> None:
 def _carry_out(
     name: str,
     files: list[Path],
-    place: _Place,
+    place: _OutputPaths,
     described: tuple[str, list[dict[str, Any]], dict[str, Any]],
     keys: Keys,
-    decide: Callable[[Index, staging.Work], Decided],
-    folder: staging.Work,
+    decide: Callable[[Index, staging.StagingFolder], Decided],
+    folder: staging.StagingFolder,
     runner: Runner,
-    progress: Progress,
+    progress: OnProgress,
 ) -> dict[str, Any]:
     """Index, decide, write, and put everything in place, the manifest last; returns the manifest."""
     index = build(files, folder, keys, runner, progress=progress)
@@ -399,7 +398,7 @@ def _carry_out(
     return found
 
 
-def _write(index: Index, folder: staging.Work, place: _Place, decided: Decided) -> dict[str, int]:
+def _write(index: Index, folder: staging.StagingFolder, place: _OutputPaths, decided: Decided) -> dict[str, int]:
     written = {}
     for target, rows in decided.outputs.items():
         with atomic.piece(folder.path(target)) as stream:

@@ -49,7 +49,7 @@ MAX_IMAGE_BYTES = 32 * 1024**2
 GIVE_UP_AFTER = 20  # images in a row without any answer: the network is gone, and that is no property of the rows
 EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}  # the others are called like their format
 
-OnProgress = Callable[[str, int, "int | None"], None]  # what is fetched, how much so far, how much in all
+OnFetched = Callable[[str, int, "int | None"], None]  # what is fetched, how much so far, how much in all
 
 
 def fetch_dataset(
@@ -58,7 +58,7 @@ def fetch_dataset(
     *,
     workers: int = 8,
     allow_private: bool = False,
-    on_progress: OnProgress | None = None,
+    on_progress: OnFetched | None = None,
 ) -> dict[str, Any]:
     """Bring a data set to `out`, up to `workers` images at a time; returns its manifest.
 
@@ -71,7 +71,7 @@ def fetch_dataset(
     done = _finished(rules, out)
     if done is not None:
         return done
-    tell: OnProgress = on_progress or (lambda what, count, total: None)
+    tell: OnFetched = on_progress or (lambda what, count, total: None)
     try:
         manifest = _bring(rules, out, workers, allow_private, tell)
         write_json(out / "manifest.json", manifest)
@@ -96,7 +96,7 @@ def account(manifest: Mapping[str, Any], card: Card, out: Path) -> tuple[list[st
     return lines, whole
 
 
-def _bring(card: Card, out: Path, workers: int, allow_private: bool, tell: OnProgress) -> dict[str, Any]:
+def _bring(card: Card, out: Path, workers: int, allow_private: bool, tell: OnFetched) -> dict[str, Any]:
     with make_client(allow_private) as client:
         sources = {name: _fetch_source(card, name, out, client, allow_private, tell) for name in card.files}
         urls = list(
@@ -143,9 +143,7 @@ def _finished(card: Card, out: Path) -> dict[str, Any] | None:
     return None
 
 
-def _fetch_source(
-    card: Card, name: str, out: Path, client: httpx.Client, allow_private: bool, tell: OnProgress
-) -> Path:
+def _fetch_source(card: Card, name: str, out: Path, client: httpx.Client, allow_private: bool, tell: OnFetched) -> Path:
     """The JSONL of one split, fetched unless it is there."""
     rule = card.files[name]
     source = out / "source" / f"{name}-{hashlib.sha256(rule.url.encode()).hexdigest()[:8]}.jsonl"
@@ -182,7 +180,7 @@ def _image_urls(source: Path) -> Iterator[str]:
 
 
 def _fetch_images(
-    urls: list[str], out: Path, client: httpx.Client, workers: int, allow_private: bool, tell: OnProgress
+    urls: list[str], out: Path, client: httpx.Client, workers: int, allow_private: bool, tell: OnFetched
 ) -> tuple[dict[str, str], dict[str, str]]:
     """(address → local file, address → why there is none). The index grows as images arrive."""
     index = out / "images" / "index.jsonl"

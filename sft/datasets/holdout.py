@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sft.arrays import Ints
 from sft.errors import ProblemsFound
 from sft.files import RealPaths, atomic_write, encode
 from sft.types import Sample
 from sft.validate import Survey
 
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 200  # of the rows of a file that comes without a test set
-Rows = npt.NDArray[np.bool_]  # one for each row
-Numbers = npt.NDArray[np.int64]
+RowMask = npt.NDArray[np.bool_]  # one for each row
 
 
 def hold_out(data: Survey, folder: Path, *, seed: int) -> tuple[Survey, Path, int]:
@@ -42,7 +42,7 @@ def hold_out(data: Survey, folder: Path, *, seed: int) -> tuple[Survey, Path, in
     return data.part(train, digest.hexdigest(), ~held), test, int(np.count_nonzero(held))
 
 
-def _held(data: Survey, seed: int) -> Rows:
+def _held(data: Survey, seed: int) -> RowMask:
     """Which rows are held out: whole groups, in an order that the seed decides, as long as they fit."""
     names, group_of = _groups(data)
     groups, sizes = np.unique(group_of, return_counts=True)
@@ -78,7 +78,7 @@ def _absolute(data: Survey) -> Iterator[tuple[int, Sample]]:
         yield line - 1, Sample(sample.text_info, images)
 
 
-def _groups(data: Survey) -> tuple[npt.NDArray[Any], Numbers]:
+def _groups(data: Survey) -> tuple[npt.NDArray[Any], Ints]:
     """(digests in order, for each row the number of the digest that names its group): rows that share an image,
     directly or through other rows, are one group, named by the least digest of its images.
     """

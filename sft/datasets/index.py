@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sft.errors import ProblemsFound, UsageError
-from sft.files import CHUNK, MAX_LINE_BYTES, Seen, Unit, atomic, bounded_lines, line_units, open_input, staging
+from sft.files import CHUNK, MAX_LINE_BYTES, ImageSnapshot, Unit, atomic, bounded_lines, line_units, open_input, staging
 from sft.formats import split_name
 from sft.images import ImageProblem, probe
 from sft.markup import canonical, scripts
@@ -75,7 +75,7 @@ class Keys:
 
 
 @dataclass(frozen=True)
-class Job:
+class ShardJob:
     """One shard: a stretch of one file, and where its piece goes."""
 
     unit: Unit
@@ -100,7 +100,7 @@ class Index:
 
 def build(
     files: list[Path],
-    folder: staging.Work,
+    folder: staging.StagingFolder,
     keys: Keys,
     runner: Runner,
     *,
@@ -110,7 +110,7 @@ def build(
     if len(files) > 0xFFFF:
         raise UsageError(f"{len(files)} files, at most {0xFFFF} at once", hint="join some of them first")
     jobs = (
-        Job(unit, number, folder.path(f"{number:05}-{unit.payload.start:012}.index"), keys)
+        ShardJob(unit, number, folder.path(f"{number:05}-{unit.payload.start:012}.index"), keys)
         for number, path in enumerate(files)
         for unit in line_units(path)
     )
@@ -157,7 +157,7 @@ def _joined(files: tuple[Path, ...], pieces: list[Path]) -> Index:
     )
 
 
-def index_shard(job: Job) -> tuple[int, Path]:
+def index_shard(job: ShardJob) -> tuple[int, Path]:
     """Index one shard and leave its piece; (bytes of the shard, the piece). A piece that is there already is kept."""
     size = job.unit.payload.end - job.unit.payload.start
     rejects = job.piece.with_suffix(".rejects")
@@ -191,14 +191,14 @@ def index_shard(job: Job) -> tuple[int, Path]:
 class _Shard:
     """The rows of one shard as they are read."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: ShardJob) -> None:
         self.job = job
         self.rows: list[tuple[Any, ...]] = []
         self.images: list[tuple[Any, ...]] = []
         self.names: dict[str, str] = {}
         self.rejected: dict[str, int] = {}
         self.seen: set[str] = set()
-        self.looked_at = Seen(job.piece.parent.parent)  # the work folder stands beside the outputs
+        self.looked_at = ImageSnapshot(job.piece.parent.parent)  # the work folder stands beside the outputs
 
     def read(self) -> Iterator[dict[str, Any]]:
         """Take every row in; what is none comes out as a reject."""

@@ -12,11 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sft.arrays import Ints
 from sft.datasets.index import NO_GROUP, Index
-
-Ints = npt.NDArray[np.int64]
 
 
 def components(index: Index, *, alike: Sequence[tuple[int, int]] = ()) -> Ints:

@@ -30,8 +30,8 @@ from sft.metrics import METRICS, text
 from sft.models import pixel_limits
 from sft.types import Prediction
 
-Format = Literal["sft.results/1"]
-FORMAT: Format = "sft.results/1"
+ResultsFormat = Literal["sft.results/1"]
+FORMAT: ResultsFormat = "sft.results/1"
 Pairs = tuple[list[dict[str, Pair] | None], dict[str, str]]  # of each sample; task → why it cannot be scored here
 GIT_SECONDS = 60.0  # only a file system that hangs takes as long
 
@@ -154,7 +154,7 @@ class Results(msgspec.Struct):
     `scores`: all samples read as text, whatever their task; `tasks`: each by its own measure.
     """
 
-    format: Format
+    format: ResultsFormat
     name: str
     suite: str
     complete: bool

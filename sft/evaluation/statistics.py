@@ -34,7 +34,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from sft.arrays import Floats, Ints
+
 # least standard error of a bootstrap sample of differences, in observed ones; without it few differences cover 98 times
 # in 100
 FLOOR = 0.7
@@ -330,11 +331,10 @@ def bonett_price(differences: Floats, n: float, variance: float, value: float, z
     return max(-1.0, middle - half), min(1.0, middle + half)
 
 
-Ints = npt.NDArray[np.int64]
 Method = Literal["studentised", "bca", "percentile"]
 # share: 0 or 1 for each sample; bounded: 0 to 1; rate: an error, from 0 on; amount: from 0 on, no error; difference:
 # any number, of bounded scores -1 to 1; share_difference: -1, 0 or 1
-Kind = Literal["share", "bounded", "rate", "amount", "difference", "bounded_difference", "share_difference"]
+EstimateKind = Literal["share", "bounded", "rate", "amount", "difference", "bounded_difference", "share_difference"]
 EITHER_WAY = {
     "amount": (0.0, np.inf),
     "difference": (-np.inf, np.inf),
@@ -375,7 +375,7 @@ def intervals(
     denominators: npt.ArrayLike | None = None,
     *,
     groups: Sequence[object] | None = None,
-    kinds: Sequence[Kind] | Kind = "rate",
+    kinds: Sequence[EstimateKind] | EstimateKind = "rate",
     level: float = LEVEL,
     draws: int = DRAWS,
     seed: int = 1,
@@ -392,7 +392,7 @@ def intervals(
     above, below = _columns(numerators, denominators)
     if len(above) == 0:
         raise ValueError("no samples, no interval")
-    each: Sequence[Kind] = [kinds] * above.shape[1] if isinstance(kinds, str) else kinds
+    each: Sequence[EstimateKind] = [kinds] * above.shape[1] if isinstance(kinds, str) else kinds
     if len(each) != above.shape[1]:
         raise ValueError(f"{len(each)} kinds for {above.shape[1]} columns")
     sums = Sums(*_summed([above, below], groups, seed))
@@ -555,7 +555,7 @@ def _differences(
 
 
 def _mended(
-    kind: Kind,
+    kind: EstimateKind,
     sums: Sums,
     column: int,
     limits: tuple[float, float],

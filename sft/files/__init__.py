@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from sft.files.download import Unreachable, fetch_file, make_client
     from sft.files.jsonl import MAX_LINE_BYTES, bounded_lines, decode, encode, ocr_sample, read_samples, write_samples
     from sft.files.real_paths import RealPaths
-    from sft.files.snapshot import Seen, changed
-    from sft.files.staging import Work, folder_of
+    from sft.files.snapshot import ImageSnapshot, changed_files
+    from sft.files.staging import StagingFolder, folder_of
     from sft.files.text_input import NotText, open_text, to_utf8, what_it_is
     from sft.files.units import UNIT_BYTES, UNIT_FILES, Span, Unit, file_units, line_units, unit_lines
 else:
@@ -38,17 +38,17 @@ __all__ = [
     "MAX_LINE_BYTES",
     "UNIT_BYTES",
     "UNIT_FILES",
+    "ImageSnapshot",
     "NotText",
     "RealPaths",
-    "Seen",
     "Span",
+    "StagingFolder",
     "Unit",
     "Unreachable",
-    "Work",
     "atomic",
     "atomic_write",
     "bounded_lines",
-    "changed",
+    "changed_files",
     "data_fingerprint",
     "decode",
     "disk_error",

@@ -129,7 +129,7 @@ def refuse_foreign(out: Path, account: Path, *, hint: str = "give another name, 
 
     Nor is a file at `account` overwritten that is the manifest of something else.
 
-    To be called before the work folder is made (`sft.files.staging.Work`), with the paths that it and the manifest
+    To be called before the work folder is made (`sft.files.staging.StagingFolder`), with the paths that it and the manifest
     have.
     """
     if not os.path.lexists(out):

@@ -31,7 +31,7 @@ def folder_of(out: Path) -> Path:
     return out.with_name(f".{out.name}.work")
 
 
-class Work:
+class StagingFolder:
     """A context manager around the work folder of one output; entering takes the lock and drops pieces of another
     fingerprint.
 
@@ -44,7 +44,7 @@ class Work:
         self._fingerprint, self._fresh = fingerprint, fresh
         self._lock = -1
 
-    def __enter__(self) -> Work:
+    def __enter__(self) -> StagingFolder:
         try:
             self._lock = _take(self.folder / "lock", self.out)
             self._prepare()

@@ -11,7 +11,7 @@ from sft.formats.base import Format
 from sft.lazy import names_of
 
 if TYPE_CHECKING:
-    from sft.formats.base import Format, HubRow, Item, Note, Options, Picture, Read, Reject, split_name
+    from sft.formats.base import Format, HubRow, Item, Note, Picture, ReadItem, Reject, SourceOptions, split_name
     from sft.formats.shared import IMAGE_SUFFIXES, MEANING, to_messages
 else:
     __getattr__ = names_of(__name__)
@@ -23,10 +23,10 @@ __all__ = [
     "HubRow",
     "Item",
     "Note",
-    "Options",
     "Picture",
-    "Read",
+    "ReadItem",
     "Reject",
+    "SourceOptions",
     "split_name",
     "to_messages",
 ]

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sft.files import Unit
-from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import page_images, regions, rows, xml_safe
 from sft.markup import HYPHENS, SOFT_HYPHEN, MarkupError, join_words, program_of
 from sft.types import Task
@@ -39,12 +39,12 @@ UNITS = ("pixel", "mm10", "inch1200")
 HEIGHT_OF_LETTERS = 1.25  # heights of a line's box; so much is Tesseract's x_size, which ALTO lacks, in the median
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Pages: the file, or every .xml or .alto below a folder."""
     yield from regions.xml_units(source, (".xml", ".alto"), options)
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """One item per line."""
     for source in unit.payload:
         name = regions.relative(source.path, unit.path)
@@ -60,10 +60,10 @@ def _items(
     source: page_images.PageDocument,
     name: str,
     root: Path,
-    options: Options,
+    options: SourceOptions,
     pages: list[_Element],
     document: xml_safe.Document,
-) -> Iterator[Read]:
+) -> Iterator[ReadItem]:
     for page in pages[1:]:
         yield Reject(
             f"{name}#{page.get('ID', '')}", "source.inexpressible", "another page of the same image", hint_of(page)
@@ -125,9 +125,9 @@ def _item(
     picture: Picture,
     factors: tuple[float, float],
     group: str,
-    options: Options,
+    options: SourceOptions,
     program: str,
-) -> Read:
+) -> ReadItem:
     text = _text(line, program)
     try:
         quad = regions.scaled(_outline(line), factors)

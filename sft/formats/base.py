@@ -100,11 +100,11 @@ class Note:
     where: str = ""
 
 
-Read = Item | HubRow | Reject | Note
+ReadItem = Item | HubRow | Reject | Note
 
 
 @dataclass(frozen=True)
-class Options:
+class SourceOptions:
     """What the user said about the source. `columns`: {"image": …, "text": …} for formats with named columns.
 
     `markup`: how labels are written, "auto" or a key of `sft.formats.shared.markups.MEANING`. `images`: the folder that
@@ -130,8 +130,8 @@ class Format:
     origin: str
     example: str
     tasks: tuple[Task, ...]  # what its labels can be; the first is the default
-    units: Callable[[Path, Options], Iterator[Unit]]
-    read: Callable[[Unit, Options], Iterator[Read]]
+    units: Callable[[Path, SourceOptions], Iterator[Unit]]
+    read: Callable[[Unit, SourceOptions], Iterator[ReadItem]]
     columns: tuple[str, ...] = ()  # names that --map knows
     splits: str = ""  # what --split may say, in words; "" where there are no splits
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from sft.errors import UsageError
 from sft.files import Unit, file_units, read_bounded, to_utf8
-from sft.formats.base import Format, Item, Options, Picture, Read, Reject, inside, split_name
+from sft.formats.base import Format, Item, Picture, ReadItem, Reject, SourceOptions, inside, split_name
 from sft.formats.shared import json_stream, make
 from sft.markup import MarkupError
 from sft.types import Task
@@ -41,7 +41,7 @@ MAX_TABLE_BYTES = 4 << 20  # of one CSV file; the largest of ChartQA has 20 kB
 MAX_DEPTH = 6  # folders below SOURCE
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Units of some dozens of CSV files, or of some hundred questions."""
     if source.is_dir():
         tables = [
@@ -92,7 +92,7 @@ def _table_folders(source: Path, split: str) -> list[Path]:
     return sorted(found)
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """Items and rejects of one unit."""
     if unit.path.is_dir():
         for path in unit.payload:
@@ -106,7 +106,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         yield found if isinstance(found, Reject) else _question(*found, unit.path.parent, options)
 
 
-def _table(path: Path, where: str, options: Options) -> Item | Reject:
+def _table(path: Path, where: str, options: SourceOptions) -> Item | Reject:
     content = b""
     try:
         try:
@@ -132,7 +132,7 @@ def _table(path: Path, where: str, options: Options) -> Item | Reject:
     )
 
 
-def _image(table: Path, options: Options) -> Path:
+def _image(table: Path, options: SourceOptions) -> Path:
     """The picture of a table: the same name in the folder beside its own, with the first suffix that exists."""
     folders = (
         [options.images]
@@ -199,7 +199,7 @@ def chart_target(rows: list[list[str]]) -> str:
     return make(Task.CHART, out.getvalue(), markup="csv")
 
 
-def _question(where: str, row: dict[str, Any], folder: Path, options: Options) -> Item | Reject:
+def _question(where: str, row: dict[str, Any], folder: Path, options: SourceOptions) -> Item | Reject:
     name = row.get("imgname")
     query = row.get("query")
     label = row.get("label")

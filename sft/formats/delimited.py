@@ -27,7 +27,7 @@ from pathlib import Path
 
 from sft.errors import UsageError
 from sft.files import UNIT_BYTES, Unit, bounded_lines, line_units, open_text
-from sft.formats.base import UNIT_OBJECTS, Format, Item, Options, Read, Reject
+from sft.formats.base import UNIT_OBJECTS, Format, Item, ReadItem, Reject, SourceOptions
 from sft.formats.shared import (
     BOM,
     IMAGE_SUFFIXES,
@@ -84,7 +84,7 @@ HEADER = "save the file as UTF-8, with the names of the columns in its first lin
 _TRDG = re.compile(rf"\S+(?:{'|'.join(re.escape(suffix) for suffix in IMAGE_SUFFIXES)}) ", re.IGNORECASE)
 
 
-def units(source: Path, options: Options, delimiter: str) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions, delimiter: str) -> Iterator[Unit]:
     """Units of some hundred records; the payload is (columns, header, records and rejects)."""
     path = source_file(
         source,
@@ -164,7 +164,7 @@ def first_line(path: Path) -> str:
 
 
 def quoting(
-    path: Path, delimiter: str, options: Options, *, image: int, width: int, header: tuple[str, ...]
+    path: Path, delimiter: str, options: SourceOptions, *, image: int, width: int, header: tuple[str, ...]
 ) -> tuple[bool, str]:
     """(whether quotes enclose the fields of this file, that as a sentence where there are any); `header` is () for
     none.
@@ -219,7 +219,7 @@ def _columns(header: tuple[str, ...], given: Mapping[str, str], path: Path) -> d
     return columns
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """An Item or a Reject for every record."""
     root = options.images or unit.path.parent
     if not isinstance(unit.payload, tuple):
@@ -231,8 +231,8 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 
 def _item(
-    unit: Unit, columns: dict[str, int], header: tuple[str, ...], record: Record, options: Options, root: Path
-) -> Read:
+    unit: Unit, columns: dict[str, int], header: tuple[str, ...], record: Record, options: SourceOptions, root: Path
+) -> ReadItem:
     where = f"{unit.name}:{record.line}"
     fields = record.fields
     if header == dialect.EASYOCR and len(fields) > 2:
@@ -262,7 +262,7 @@ def _item(
     )
 
 
-def _task(value: str, options: Options) -> Task:
+def _task(value: str, options: SourceOptions) -> Task:
     if not value:
         return options.task or Task.OCR
     try:
@@ -273,7 +273,7 @@ def _task(value: str, options: Options) -> Task:
         ) from error
 
 
-def _trdg(unit: Unit, options: Options, root: Path) -> Iterator[Item | Read]:
+def _trdg(unit: Unit, options: SourceOptions, root: Path) -> Iterator[Item | ReadItem]:
     for found in text_lines(unit):
         if isinstance(found, Reject):
             yield found
@@ -303,12 +303,12 @@ def _trdg(unit: Unit, options: Options, root: Path) -> Iterator[Item | Read]:
         )
 
 
-def csv_units(source: Path, options: Options) -> Iterator[Unit]:
+def csv_units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Units of a CSV file."""
     yield from units(source, options, ",")
 
 
-def tsv_units(source: Path, options: Options) -> Iterator[Unit]:
+def tsv_units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Units of a TSV file."""
     yield from units(source, options, "\t")
 

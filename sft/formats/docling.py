@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from sft.files import Unit
-from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import json_stream, page_images, regions
 from sft.markup import Cell, Grid, MarkupError, join_words
 from sft.types import Task
@@ -295,18 +295,18 @@ def _csv(table: list[list[Any]]) -> str:
 LISTS = ("texts", "tables", "pictures", "key_value_items", "form_items")
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Documents: the file, or every .json below a folder."""
     root, paths = regions.files(source, (".json",))
     yield from page_images.units(paths, root, options, per=1)
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """One item per text, table, chart and form field."""
     for source in unit.payload:
         name = regions.relative(source.path, unit.path)
         document = json_stream.document(source.path)
-        if isinstance(document, json_stream.Fault):
+        if isinstance(document, json_stream.JsonFault):
             yield Reject(name, document.code, document.message, document.raw)
         elif not isinstance(document, dict) or not any(isinstance(document.get(key), list) for key in LISTS):
             yield Reject(
@@ -320,8 +320,8 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 
 def _document(
-    document: Mapping[str, Any], source: page_images.PageDocument, name: str, root: Path, options: Options
-) -> Iterator[Read]:
+    document: Mapping[str, Any], source: page_images.PageDocument, name: str, root: Path, options: SourceOptions
+) -> Iterator[ReadItem]:
     pages = _Pages(document, source, root, options)
     for kind in LISTS:
         items = document.get(kind) or []
@@ -350,8 +350,8 @@ def _item(
     document: Mapping[str, Any],
     pages: _Pages,
     name: str,
-    options: Options,
-) -> Iterator[Read]:
+    options: SourceOptions,
+) -> Iterator[ReadItem]:
     raw = json_stream.raw({key: item.get(key) for key in ("label", "prov", "text", "data") if key in item})
     try:
         labels = list(labels_of(kind, item, document))
@@ -386,7 +386,7 @@ class _Pages:
     """The images of one document."""
 
     def __init__(
-        self, document: Mapping[str, Any], source: page_images.PageDocument, root: Path, options: Options
+        self, document: Mapping[str, Any], source: page_images.PageDocument, root: Path, options: SourceOptions
     ) -> None:
         pages = document.get("pages")
         self.pages: dict[str, Any] = pages if isinstance(pages, dict) else {}

@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from sft.files import Unit
-from sft.formats.base import Format, HubRow, Options, Read, Reject
+from sft.formats.base import Format, HubRow, ReadItem, Reject, SourceOptions
 from sft.formats.messages import hub_row
 from sft.formats.shared import Json, json_rows, json_stream, json_units, picture
 from sft.markup import MarkupError
@@ -30,12 +30,12 @@ from sft.schema import explain_structure
 from sft.types import Sample, Task
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Lines, or objects of an array."""
     yield from json_units(source)
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """A HubRow or a Reject for every row."""
     root = options.images or unit.path.parent
     for found in json_rows(unit, unique_keys=True):

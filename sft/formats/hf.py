@@ -30,7 +30,7 @@ from typing import Any
 from sft.errors import UsageError
 from sft.files import MAX_LINE_BYTES, Unit
 from sft.formats import hf_chat
-from sft.formats.base import Format, HubRow, Item, Options, Read, Reject
+from sft.formats.base import Format, HubRow, Item, ReadItem, Reject, SourceOptions
 from sft.formats.delimited import first_line, quoting
 from sft.formats.hf_values import json_value, value_at
 from sft.formats.shared import (
@@ -81,7 +81,7 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Table:
+class HubTable:
     """A CSV file that is read here: its header, what separates the cells, and whether quotes enclose them."""
 
     header: tuple[str, ...]
@@ -89,7 +89,7 @@ class Table:
     quoted: bool
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Row groups of Parquet files, parts of JSON lines and tar files; Arrow, CSV and what the library reads as a
     whole: each with its columns.
     """
@@ -97,7 +97,7 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
         yield from _file_units(file, options)
 
 
-def _file_units(file: DataFile, options: Options) -> Iterator[Unit]:
+def _file_units(file: DataFile, options: SourceOptions) -> Iterator[Unit]:
     name = file.name
     path = file.path
     suffix = path.suffix.lower()
@@ -130,7 +130,7 @@ def _file_units(file: DataFile, options: Options) -> Iterator[Unit]:
             Unit(
                 path,
                 name,
-                Table(header, separator, quoted),
+                HubTable(header, separator, quoted),
                 note=note,
             )
         ]
@@ -189,7 +189,7 @@ def _csv_header(path: Path, usual: str) -> tuple[tuple[str, ...], str]:
     return dialect.header_fields(head, separator), separator
 
 
-def choose(names: list[str], images: list[str], options: Options, where: str) -> Columns:
+def choose(names: list[str], images: list[str], options: SourceOptions, where: str) -> Columns:
     """Which of the columns `names` are what; `images`: those that hold images by their type. UsageError names them
     all.
     """
@@ -257,17 +257,17 @@ def _one_text(names: list[str], task: Task | None, every: list[str], where: str)
     )
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """Items and rejects of one unit."""
     columns, payload = unit.payload
     inner = Unit(unit.path, unit.name, payload)
-    if isinstance(payload, parquet.Rows):
+    if isinstance(payload, parquet.ParquetRows):
         found: Iterator[tuple[str, dict[str, Any]] | Reject] = parquet.rows(inner)
     elif isinstance(payload, webdataset.Samples):
         found = webdataset.rows(inner)
     elif isinstance(payload, datasets_library.Streamed):
         found = datasets_library.rows(inner)
-    elif isinstance(payload, Table):
+    elif isinstance(payload, HubTable):
         found = _csv_objects(inner)
     else:
         found = json_rows(inner)
@@ -296,7 +296,7 @@ def _csv_objects(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
 
 
 def _item(
-    where: str, row: Mapping[str, Any], columns: Columns, folder: Path, options: Options
+    where: str, row: Mapping[str, Any], columns: Columns, folder: Path, options: SourceOptions
 ) -> Item | HubRow | Reject:
     try:
         image = value_at(row, columns.image)
@@ -321,7 +321,7 @@ def _item(
 
 
 def _chat(
-    where: str, row: Mapping[str, Any], turns: Any, image: Any, columns: Columns, folder: Path, options: Options
+    where: str, row: Mapping[str, Any], turns: Any, image: Any, columns: Columns, folder: Path, options: SourceOptions
 ) -> Item | HubRow:
     pictures = [parquet.picture(one, folder, options) for one in (image if isinstance(image, list) else [image])]
     found = hf_chat.read(

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sft.formats.base import HubRow, Item, Options, Picture
+from sft.formats.base import HubRow, Item, Picture, SourceOptions
 from sft.formats.shared import MARK, Json, json_stream, make, misshapen, parse, prompt_tasks
 from sft.markup import MarkupError
 from sft.types import Task
@@ -39,7 +39,7 @@ def read(
     where: str,
     turns: Sequence[Mapping[str, Any]],
     pictures: Sequence[Picture],
-    options: Options,
+    options: SourceOptions,
     *,
     task: Task,
     markup: str,

@@ -45,6 +45,6 @@ def _entry(values: list[Any], step: str) -> Any:
 def json_value(text: str) -> Any:
     """What a JSON string holds; MarkupError where it holds none."""
     value = json_stream.decode(text.encode("utf-8", "surrogatepass"))
-    if isinstance(value, json_stream.Fault):
+    if isinstance(value, json_stream.JsonFault):
         raise MarkupError(value.code, value.message)
     return value

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sft.errors import UsageError
 from sft.files import Unit, line_units
-from sft.formats.base import Format, Options, Read, Reject
+from sft.formats.base import Format, ReadItem, Reject, SourceOptions
 from sft.formats.shared import RAW, item, picture, source_file, text_lines, with_suffix
 from sft.markup import MarkupError
 from sft.types import Task
@@ -24,7 +24,7 @@ from sft.types import Task
 SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg")
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Lines of the label file; in a folder `SPLIT_labels.txt` or `caption.txt`."""
     if source.suffix.lower() == ".inkml" or (
         source.is_dir() and not next(source.glob("*.txt"), None) and next(source.glob("*.inkml"), None)
@@ -43,7 +43,7 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
     )
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """An Item or a Reject for every line."""
     folder = options.images or _images(unit.path)
     for found in text_lines(unit):

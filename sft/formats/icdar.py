@@ -28,7 +28,7 @@ from pathlib import Path
 
 from sft.errors import UsageError
 from sft.files import MAX_LINE_BYTES, UNIT_FILES, Span, Unit, line_units, open_text, unit_lines
-from sft.formats.base import Format, Note, Options, Picture, Read, Reject
+from sft.formats.base import Format, Note, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.icdar_page import SCRIPTS, Layout, fits, layout, split
 from sft.formats.shared import BOM, IMAGE_SUFFIXES, RAW, begin, decode_line, item, picture
 from sft.markup import MarkupError
@@ -41,7 +41,7 @@ _BOX = re.compile(_SEPARATOR.join([r"(-?\d{1,9})"] * 4) + rf'{_SEPARATOR}(?:[01]
 _SCRIPT = re.compile(rf"({'|'.join(SCRIPTS)}),")
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Lines of a list of cropped words; files of words, with a tuple of (its name, the image or "") as payload."""
     if not source.is_dir():
         with open_text(source):  # says so where there is none
@@ -105,7 +105,7 @@ def _named(line: str) -> tuple[str, str] | None:
     return (name, rest.strip()) if comma and name.lower().endswith(IMAGE_SUFFIXES) else None
 
 
-def _image(path: Path, options: Options, listed: dict[Path, dict[str, list[str]]]) -> str:
+def _image(path: Path, options: SourceOptions, listed: dict[Path, dict[str, list[str]]]) -> str:
     """The image of a file of words; "" where there is none, or more than one."""
     stems = dict.fromkeys((path.stem.removeprefix("gt_"), path.stem))
     if options.images:
@@ -139,7 +139,7 @@ def _one(folder: Path, stems: dict[str, None], listed: dict[Path, dict[str, list
     return ""
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """An Item or a Reject for every line."""
     if isinstance(unit.payload, Span):
         for where, line in _list_lines(unit):
@@ -190,7 +190,7 @@ def _list_lines(unit: Unit) -> Iterator[tuple[str, str | Reject]]:
             yield where, decode_line(where, line.removeprefix(BOM))
 
 
-def _cropped(where: str, line: str, root: Path, options: Options) -> Read:
+def _cropped(where: str, line: str, root: Path, options: SourceOptions) -> ReadItem:
     found = _named(line)
     if found is None:
         return Reject(where, "source.shape", 'expected `word_1.png, "text"`', line[:RAW])
@@ -240,8 +240,8 @@ def _lines(path: Path, name: str) -> list[tuple[str, str | Reject]] | Reject:
 
 
 def _page(
-    path: Path, name: str, image: str, options: Options, neighbours: Callable[[], Layout | None]
-) -> Iterator[Read]:
+    path: Path, name: str, image: str, options: SourceOptions, neighbours: Callable[[], Layout | None]
+) -> Iterator[ReadItem]:
     rows = _lines(path, name)
     if isinstance(rows, Reject):
         yield rows
@@ -271,7 +271,7 @@ def _page(
             )
 
 
-def _word(where: str, line: str, image: Path, group: str, found: Layout, options: Options) -> Read:
+def _word(where: str, line: str, image: Path, group: str, found: Layout, options: SourceOptions) -> ReadItem:
     if parts := split(line, found.numbers):
         corners = tuple(
             zip(

@@ -45,7 +45,7 @@ from typing import Any
 from sft.errors import UsageError
 from sft.files import NotText, Unit
 from sft.formats import label_studio_images as images
-from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import json_stream, regions, rows
 from sft.markup import MarkupError
 from sft.types import Task
@@ -60,7 +60,7 @@ SHAPES = (
 _NUMBERED = re.compile(rf"({'|'.join(SHAPES)})(\D?\d+)?")
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Tasks of the export; of every .json and .jsonl file of a folder, and of files without an ending that
     hold JSON.
     """
@@ -79,7 +79,7 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
             yield Unit(
                 path,
                 name,
-                ((0, json_stream.Fault("source.refused", error.message)),),
+                ((0, json_stream.JsonFault("source.refused", error.message)),),
             )
 
 
@@ -93,7 +93,7 @@ def _is_label_file(path: Path) -> bool:
         return stream.read(64).removeprefix(rows.BOM).lstrip()[:1] in (b"{", b"[")
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """One item per region with a text, or per image with one."""
     for found in rows.json_rows(unit):
         if isinstance(found, Reject):
@@ -135,7 +135,7 @@ def _as_task(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**task, "annotations": [annotation]}
 
 
-def _regions(task: Mapping[str, Any], options: Options) -> Iterator[dict[str, Any]]:
+def _regions(task: Mapping[str, Any], options: SourceOptions) -> Iterator[dict[str, Any]]:
     """{"id", "text", "shape" (a dict with the percentages), "turned"} of every region; the image as a whole has no
     shape.
     """
@@ -168,7 +168,7 @@ def _regions(task: Mapping[str, Any], options: Options) -> Iterator[dict[str, An
         raise MarkupError("source.ignored", "an annotation without a region")
 
 
-def _join(region: dict[str, Any], row: Mapping[str, Any], options: Options) -> None:
+def _join(region: dict[str, Any], row: Mapping[str, Any], options: SourceOptions) -> None:
     """Put one row of `result` to what is known of its region."""
     value = row.get("value")
     kind = str(row.get("type", ""))
@@ -223,7 +223,9 @@ def _minimal(task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"text": one, "shape": shape, "to_name": ending, **page}
 
 
-def _item(where: str, region: Mapping[str, Any], image: Any, paged: bool, unit: Unit, options: Options) -> Read:
+def _item(
+    where: str, region: Mapping[str, Any], image: Any, paged: bool, unit: Unit, options: SourceOptions
+) -> ReadItem:
     raw = json_stream.raw(dict(region))
     try:
         if "problem" in region:
@@ -258,7 +260,7 @@ def _item(where: str, region: Mapping[str, Any], image: Any, paged: bool, unit: 
     )
 
 
-def _group(image: Path, unit: Unit, options: Options) -> str:
+def _group(image: Path, unit: Unit, options: SourceOptions) -> str:
     """The path of a page, from the folder of images or of the source: the same from whichever file it is named."""
     home = options.images or unit.path.parents[len(Path(unit.name).parts) - 1]
     path = os.path.normpath(image)

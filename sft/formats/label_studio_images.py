@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from sft.formats.base import Options, Picture, inside
+from sft.formats.base import Picture, SourceOptions, inside
 from sft.formats.shared import json_stream, rows
 from sft.markup import MarkupError
 
@@ -18,7 +18,7 @@ INNER = ("url", "image", "src", "path")  # keys of one page, where pages are obj
 _LAST_NUMBER = re.compile(r"(\d{1,6})\D*\Z")
 
 
-def image_key(data: Mapping[str, Any], options: Options) -> str:
+def image_key(data: Mapping[str, Any], options: SourceOptions) -> str:
     """The key of a task's data that holds its image, or its list of pages; MarkupError (source.shape) where nobody can
     tell.
     """
@@ -91,7 +91,7 @@ def is_index(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def picture(name: Any, root: Path, options: Options) -> Picture:
+def picture(name: Any, root: Path, options: SourceOptions) -> Picture:
     """The image at an address; MarkupError with source.shape, source.address or source.outside."""
     if not isinstance(name, str) or not name:
         raise MarkupError("source.shape", f"expected the address of an image, found {json_stream.raw(name)[:40]}")
@@ -107,7 +107,7 @@ def picture(name: Any, root: Path, options: Options) -> Picture:
     return _served(name, base, options) if name.startswith("/data/") else rows.picture(name, base)
 
 
-def _served(name: str, base: Path, options: Options) -> Picture:
+def _served(name: str, base: Path, options: SourceOptions) -> Picture:
     """The file behind an address that Label Studio itself serves: an upload, or a file of a local storage."""
     path, _, query = name.partition("?")
     local = unquote(path).removeprefix("/data/")

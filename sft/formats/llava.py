@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sft.files import Unit
-from sft.formats.base import Format, HubRow, Options, Read, Reject
+from sft.formats.base import Format, HubRow, ReadItem, Reject, SourceOptions
 from sft.formats.shared import (
     MARK,
     Json,
@@ -47,12 +47,12 @@ _TAGS = {
 _OTHERS = ("system", "function_call", "observation", "tool", "function")
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Objects of an array, or lines."""
     yield from json_units(source)
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """An Item, a HubRow or a Reject for every row."""
     for found in json_rows(unit, unique_keys=True):
         if isinstance(found, Reject):
@@ -75,7 +75,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             )
 
 
-def _read(where: str, row: Json, options: Options, root: Path) -> Read:
+def _read(where: str, row: Json, options: SourceOptions, root: Path) -> ReadItem:
     texts, indices = _turns(row)
     pictures = tuple(picture(name, root) for name in _images(row))
     if not pictures:

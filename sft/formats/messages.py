@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from sft.files import Unit
-from sft.formats.base import Format, HubRow, Options, Picture, Read, Reject
+from sft.formats.base import Format, HubRow, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import (
     Inline,
     Json,
@@ -46,12 +46,12 @@ __all__ = ["FORMATS", "hub_row", "to_messages", "usual"]
 _SHAPES = ({"conversation"}, {"query", "response", "history"}, {"instruction", "input", "output"})
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Lines, or objects of an array."""
     yield from json_units(source)
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """A HubRow or a Reject for every row."""
     for found in json_rows(unit, unique_keys=True):
         yield (

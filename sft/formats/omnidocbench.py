@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from sft.files import Unit
-from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import json_stream, page_images, regions
 from sft.markup import MarkupError, latex
 from sft.types import Task
@@ -37,14 +37,14 @@ FORMULAS = {"equation_isolated", "equation", "interline_equation", "equation_blo
 WITHOUT_TEXT = {"figure", "image", "abandon", "need_mask", "organic_chemical_formula_mask", "algorithm_mask"}
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Pages of the JSON file; of every JSON file of a folder."""
     root, paths = regions.files(source, (".json",))
     for path in paths:
         yield from json_stream.object_units(path, name=regions.relative(path, root))
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """One item per block."""
     for found in json_stream.unit_objects(unit):
         if isinstance(found, Reject):
@@ -95,8 +95,8 @@ def _page(page: Mapping[str, Any]) -> tuple[str, float, float]:
 
 
 def _item(
-    where: str, block: Any, name: str, picture: Picture, size: tuple[float, float], options: Options
-) -> Read | None:
+    where: str, block: Any, name: str, picture: Picture, size: tuple[float, float], options: SourceOptions
+) -> ReadItem | None:
     raw = json_stream.raw(block)
     try:
         if not isinstance(block, dict) or not isinstance(

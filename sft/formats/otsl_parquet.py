@@ -24,7 +24,7 @@ from typing import Any
 
 from sft.errors import UsageError
 from sft.files import Unit
-from sft.formats.base import Format, Item, Options, Read, Reject, split_name
+from sft.formats.base import Format, Item, ReadItem, Reject, SourceOptions, split_name
 from sft.formats.pubtabnet import MAX_CELLS, build, content
 from sft.formats.shared import json_stream, make, parquet
 from sft.markup import MarkupError, parse_html, parse_otsl
@@ -36,7 +36,7 @@ OWNERS = ("fcel", "ecel", "ched", "rhed", "srow")  # tokens that begin a cell; t
 TOKENS = (*OWNERS, "lcel", "ucel", "xcel", "nl")
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """The row groups of a Parquet file, or of every one below a folder."""
     files = [(source.name, source)]
     if source.is_dir():
@@ -66,7 +66,7 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
             yield replace(unit, split=split_name(name) if source.is_dir() else "")
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """Items and rejects of one row group."""
     for found in parquet.rows(unit):
         if isinstance(found, Reject):

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sft.files import Unit
-from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import page_images, regions, rows, xml_safe
 from sft.markup import Cell, Grid, MarkupError, join_words
 from sft.types import Task
@@ -40,12 +40,12 @@ NO_INDEX = 10**9  # behind all that have one
 Joined = frozenset[tuple[str, str]]  # ids of words without a blank between them
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Pages: the file, or every .xml below a folder."""
     yield from regions.xml_units(source, (".xml",), options)
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """One item per line, one per table."""
     for source in unit.payload:
         name = regions.relative(source.path, unit.path)
@@ -61,10 +61,10 @@ def _items(
     source: page_images.PageDocument,
     name: str,
     root: Path,
-    options: Options,
+    options: SourceOptions,
     pages: list[_Element],
     document: xml_safe.Document,
-) -> Iterator[Read]:
+) -> Iterator[ReadItem]:
     page = pages[0]
     try:
         picture = page_images.image_beside(
@@ -103,9 +103,9 @@ def _item(
     picture: Picture,
     factors: tuple[float, float],
     group: str,
-    options: Options,
+    options: SourceOptions,
     joined: Joined,
-) -> Read | None:
+) -> ReadItem | None:
     label = ""
     try:
         if task is Task.TABLE:

@@ -25,7 +25,7 @@ from typing import Any
 
 from sft.errors import UsageError
 from sft.files import Unit
-from sft.formats.base import Format, Item, Options, Picture, Read, Reject, split_name
+from sft.formats.base import Format, Item, Picture, ReadItem, Reject, SourceOptions, split_name
 from sft.formats.chartqa import chart_target
 from sft.formats.shared import json_stream
 from sft.markup import MarkupError
@@ -36,7 +36,7 @@ MAX_DIGITS = 40  # of a number written out
 NAMES = ("annotations.json",)
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """The objects of `annotations.json`, or of each one in a folder of splits."""
     for name, path in _files(source, options.split):
         for unit in json_stream.object_units(path, "item", name):
@@ -92,7 +92,7 @@ def _files(source: Path, split: str) -> list[tuple[str, Path]]:
     return found
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """Items and rejects of one unit."""
     folder = options.images or unit.path.parent / "png"
     for found in json_stream.unit_objects(unit):

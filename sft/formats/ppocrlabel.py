@@ -26,7 +26,7 @@ from typing import Any
 
 from sft.errors import UsageError
 from sft.files import Unit, line_units
-from sft.formats.base import Format, Options, Picture, Read, Reject, inside
+from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions, inside
 from sft.formats.shared import json_stream, regions, rows
 from sft.markup import MarkupError
 from sft.types import Task
@@ -35,7 +35,7 @@ IGNORED = {"###", "*"}
 UNTYPED = {"TEMPORARY", "待识别"}
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Lines of Label.txt, or of the file named."""
     path = source
     if source.is_dir():
@@ -51,7 +51,7 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
     yield from line_units(path)
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """One item per box."""
     for found in rows.text_lines(unit):
         if isinstance(found, Reject):
@@ -63,7 +63,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         try:
             if not tab:
                 raise MarkupError("source.shape", "no tab between image and boxes")
-            if isinstance(boxes, json_stream.Fault):
+            if isinstance(boxes, json_stream.JsonFault):
                 raise MarkupError(boxes.code, boxes.message)
             if not isinstance(boxes, list):
                 raise MarkupError("source.shape", f"the boxes are not a list, but {type(boxes).__name__}")
@@ -86,7 +86,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             )
 
 
-def _picture(name: str, folder: Path, options: Options) -> Picture:
+def _picture(name: str, folder: Path, options: SourceOptions) -> Picture:
     """The first part of the path is the opened folder, which may have another name by now; an absolute path is of
     another machine.
     """
@@ -108,7 +108,7 @@ def _picture(name: str, folder: Path, options: Options) -> Picture:
     )
 
 
-def _item(where: str, box: Any, name: str, picture: Picture, options: Options) -> Read:
+def _item(where: str, box: Any, name: str, picture: Picture, options: SourceOptions) -> ReadItem:
     raw = json_stream.raw(box)
     try:
         if not isinstance(box, dict) or not isinstance(box.get("transcription"), str):

@@ -37,7 +37,7 @@ import msgspec
 
 from sft.errors import UsageError
 from sft.files import MAX_LINE_BYTES, Unit, line_units, unit_lines
-from sft.formats.base import Format, Item, Options, Picture, Read, Reject, inside
+from sft.formats.base import Format, Item, Picture, ReadItem, Reject, SourceOptions, inside
 from sft.formats.shared import BOM, begin, is_output, is_windows, json_rows, json_stream, make, windows_picture
 from sft.markup import MarkupError
 from sft.types import Task
@@ -70,7 +70,7 @@ _STRUCTURE = re.compile(
 )
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Lines of a label file, or of every .jsonl of a folder; the objects of a .json document."""
     for path in _label_files(source):
         name = path.relative_to(source).as_posix() if source.is_dir() else path.name
@@ -96,7 +96,7 @@ def _label_files(source: Path) -> list[Path]:
     return found
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """Items and rejects of one unit; rows of another split than `options.split` are passed over."""
     for found in json_rows(unit) if isinstance(unit.payload, tuple) else _lines(unit):
         if isinstance(found, Reject):
@@ -131,7 +131,7 @@ def _lines(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
             value = json_stream.decode(text)
         if isinstance(value, dict):
             yield where, value
-        elif isinstance(value, json_stream.Fault):
+        elif isinstance(value, json_stream.JsonFault):
             yield Reject(where, value.code, value.message, value.raw)
         else:
             yield Reject(
@@ -142,7 +142,7 @@ def _lines(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
             )
 
 
-def _item(where: str, row: dict[str, Any], folder: Path, options: Options) -> Item | Reject:
+def _item(where: str, row: dict[str, Any], folder: Path, options: SourceOptions) -> Item | Reject:
     try:
         picture = _picture(row, folder, options)
         target = make(Task.TABLE, _html(row), markup="html")
@@ -163,7 +163,7 @@ def _item(where: str, row: dict[str, Any], folder: Path, options: Options) -> It
     )
 
 
-def _picture(row: Mapping[str, Any], folder: Path, options: Options) -> Picture:
+def _picture(row: Mapping[str, Any], folder: Path, options: SourceOptions) -> Picture:
     name = row.get("filename")
     if not isinstance(name, str) or not name:
         raise MarkupError("source.shape", "no filename")

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 Pixels: TypeAlias = "npt.NDArray[np.uint8]"  # rows x columns, or rows x columns x 3
 MAX_POINTS = 10_000  # of one outline
 MIN_AREA = 1.0  # square pixels; less cuts nothing out
-Point = tuple[float, float]
+Corner = tuple[float, float]
 
 
-def crop(page: Pixels, quad: tuple[Point, ...]) -> Pixels:
+def crop(page: Pixels, quad: tuple[Corner, ...]) -> Pixels:
     """What lies inside the outline, turned upright; `ImageProblem` with source.geometry where that is nothing."""
     import cv2
     import numpy as np
@@ -68,7 +68,7 @@ def crop(page: Pixels, quad: tuple[Point, ...]) -> Pixels:
     return np.asarray(cut, np.uint8)
 
 
-def _corners(quad: tuple[Point, ...], width: int, height: int) -> list[Point]:
+def _corners(quad: tuple[Corner, ...], width: int, height: int) -> list[Corner]:
     """Four corners, clockwise, that enclose something of a page of this size."""
     if not 4 <= len(quad) <= MAX_POINTS:
         raise ImageProblem("source.geometry", f"an outline of {len(quad)} points")
@@ -95,18 +95,18 @@ def _corners(quad: tuple[Point, ...], width: int, height: int) -> list[Point]:
     return corners
 
 
-def _same_turns(quad: Sequence[Point]) -> bool:
+def _same_turns(quad: Sequence[Corner]) -> bool:
     """Whether the outline turns the same way at all four corners; else its sides cross, or it has a dent."""
     turns = [_area([quad[index - 1], quad[index], quad[(index + 1) % 4]]) for index in range(4)]
     return min(turns) >= 0 or max(turns) <= 0
 
 
-def _area(points: Sequence[Point]) -> float:
+def _area(points: Sequence[Corner]) -> float:
     """Signed area in square pixels; positive where the points run clockwise (y points down)."""
     return sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(points, [*points[1:], points[0]], strict=True)) / 2
 
 
-def _smallest_rectangle(quad: tuple[Point, ...]) -> list[Point]:
+def _smallest_rectangle(quad: tuple[Corner, ...]) -> list[Corner]:
     """Corners of the smallest rectangle around whole-number points, clockwise from the top left of its left side."""
     import cv2
     import numpy as np

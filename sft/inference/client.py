@@ -44,7 +44,7 @@ LOST: dict[str, str] = {
     "answer.not_asked": "the servers were gone before its turn came",
     "answer.absent": "the file of predictions has no row for it",
 }
-Kind = Literal["chat", "pipeline"]
+EndpointKind = Literal["chat", "pipeline"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Endpoint:
     url: str
     model: str | None = None
     api_key: str | None = field(default=None, repr=False)  # kept out of logs and tracebacks
-    kind: Kind = "chat"
+    kind: EndpointKind = "chat"
 
     @property
     def root(self) -> str:

@@ -36,7 +36,7 @@ from typing import Any
 import msgspec
 
 from sft.images import probe
-from sft.inference.client import Answer, Kind, LostError, Sampling, decoded, shown
+from sft.inference.client import Answer, EndpointKind, LostError, Sampling, decoded, shown
 from sft.models import TASK_OF
 
 MIME = {  # formats that are read → what a server is told; a phone's MPO starts with a plain JPEG
@@ -67,7 +67,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Wire:
+class RequestProtocol:
     """One kind of server. `alive`: a page that a living server answers; `body` raises what `data_uri` raises, and
     LostError.
     """
@@ -241,7 +241,7 @@ def _page_text(page: _Page) -> str:
     return page.markdown.text if blocks is None else "\n".join(block.block_content for block in blocks)
 
 
-WIRES: dict[Kind, Wire] = {
-    "chat": Wire("v1/chat/completions", "v1/models", _chat_body, _chat_answer),
-    "pipeline": Wire("layout-parsing", "health", _pipeline_body, _pipeline_answer),
+PROTOCOLS: dict[EndpointKind, RequestProtocol] = {
+    "chat": RequestProtocol("v1/chat/completions", "v1/models", _chat_body, _chat_answer),
+    "pipeline": RequestProtocol("layout-parsing", "health", _pipeline_body, _pipeline_answer),
 }

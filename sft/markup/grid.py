@@ -23,7 +23,7 @@ from sft.markup.errors import MarkupError
 SLOTS = 1_000_000  # of one table: rows × columns; what is larger is a mistake or an attack
 LITERAL = re.compile(r"<(?:[felux]cel|nl)>")
 Spans = Literal["error", "blank", "repeat"]
-Rows = tuple[tuple["str | None", ...], ...]
+GridRows = tuple[tuple["str | None", ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Grid:
     cells of more than one slot: (row, column) → (row span, column span). Build one with `from_cells` or `from_rows`.
     """
 
-    rows: Rows
+    rows: GridRows
     spans: Mapping[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
     headers: frozenset[tuple[int, int]] = frozenset()
     warnings: tuple[str, ...] = field(default=(), compare=False)
@@ -219,7 +219,7 @@ def check_size(rows: int, columns: int, code: str) -> None:
         )
 
 
-def check_literal(rows: Rows) -> bool:
+def check_literal(rows: GridRows) -> bool:
     """True if a text that is not "" may have nothing to be seen in it.
 
     Raises MarkupError `target.otsl` if a text holds one of the six tokens.

@@ -13,7 +13,7 @@ from __future__ import annotations
 from sft.markup.errors import MarkupError
 from sft.markup.grid import SLOTS, Grid, check_size
 from sft.markup.html_fast import LONGEST, fast_grid, fast_otsl
-from sft.markup.html_tokenizer import Piece, Source, SubSup, read_cells
+from sft.markup.html_tokenizer import HtmlCell, HtmlTable, SubSup, read_cells
 
 
 def parse_html(text: str, *, sub_sup: SubSup = "plain") -> Grid:
@@ -47,7 +47,7 @@ def read_html(text: str, *, sub_sup: SubSup = "plain") -> Grid:
 class _Placer:
     """Puts the cells of each row into the slots that are free, row group by row group."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: HtmlTable) -> None:
         self.source = source
         self.rows: list[list[str | None]] = []
         self.spans: dict[tuple[int, int], tuple[int, int]] = {}
@@ -70,7 +70,7 @@ class _Placer:
             tuple(self.source.warnings),
         )
 
-    def group(self, group: list[list[Piece]]) -> None:
+    def group(self, group: list[list[HtmlCell]]) -> None:
         down: dict[int, int] = {}  # column → rows that a cell from above still covers there
         for index, pieces in enumerate(group):
             if not pieces and not down:
@@ -81,7 +81,7 @@ class _Placer:
                 raise MarkupError("source.too_large", f"a table of more than {SLOTS} slots")
             self.rows.append(row)
 
-    def place(self, pieces: list[Piece], down: dict[int, int], left: int) -> list[str | None]:
+    def place(self, pieces: list[HtmlCell], down: dict[int, int], left: int) -> list[str | None]:
         """One row; `left`: rows of the group from here on. Counts `down`."""
         number = len(self.rows)
         above = down.copy()

@@ -22,7 +22,7 @@ ATTRIBUTES = re.compile(r"""(?: [^\s"'<>/=&]+(?:=(?:"[^"<>&]*"|'[^'<>&]*'|[^\s"'
 HEADING = "\x01"  # stands as an attribute in what was a <th>, and in front of the rows of a <thead>
 _UNDER = ("", "<ucel>", "<ucel><xcel>", "<ucel><xcel><xcel>")
 
-Span = tuple[int, int, int]  # from above: column, rows left, columns
+CarriedCell = tuple[int, int, int]  # from above: column, rows left, columns
 
 
 @lru_cache(maxsize=4096)
@@ -45,7 +45,7 @@ def otsl_lines(group: str, width: int) -> tuple[int, int, str] | None:
     out = []
     tags = 2 * len(rows)
     left = len(rows)
-    above: list[Span] = []
+    above: list[CarriedCell] = []
     for row in rows:
         if not above and "</td><td " not in row and row[:1] == ">":
             line = row.replace("</td><td>", "<fcel>")
@@ -67,7 +67,7 @@ def otsl_lines(group: str, width: int) -> tuple[int, int, str] | None:
     return width, tags, "<nl>".join(out)
 
 
-def otsl_line(row: str, above: list[Span], left: int) -> tuple[str, int, int, list[Span]] | None:
+def otsl_line(row: str, above: list[CarriedCell], left: int) -> tuple[str, int, int, list[CarriedCell]] | None:
     """OTSL, cells, columns and spans for the row below, of a row with spans or under one; `left`: rows of the group
     from this one on.
     """
@@ -79,7 +79,7 @@ def otsl_line(row: str, above: list[Span], left: int) -> tuple[str, int, int, li
         return None
     shift = index = 0  # columns beyond the cells so far; spans from above that are placed
     front = ""
-    below: list[Span] = []
+    below: list[CarriedCell] = []
     for piece in pieces:  # each begins with the attributes of a cell; the last one is the end of the row
         column = len(cells) + shift
         while index < len(above) and above[index][0] <= column:
@@ -128,7 +128,7 @@ class GridRows:
         tags = 2 * len(rows)
         left = len(rows)
         width = len(self.rows[0]) if self.rows else 0
-        above: list[Span] | None = []
+        above: list[CarriedCell] | None = []
         for row in rows:
             if not above and row[:1] == ">" and "</td><td " not in row:
                 line: list[str | None] = row[1:].split("</td><td>")  # type: ignore[assignment]
@@ -149,7 +149,7 @@ class GridRows:
             self.rows.append(line)
         return tags
 
-    def place(self, row: str, above: list[Span], left: int, line: list[str | None]) -> list[Span] | None:
+    def place(self, row: str, above: list[CarriedCell], left: int, line: list[str | None]) -> list[CarriedCell] | None:
         """Fills the `line` of a row with spans or under one; the spans for the row below, None if it is not
         ordinary.
         """
@@ -162,7 +162,7 @@ class GridRows:
         else:
             return None
         number = len(self.rows)
-        below: list[Span] = []
+        below: list[CarriedCell] = []
         waiting = [*above, (SLOTS + 1, 0, 0)]  # the last one is never reached
         index = _under(line, waiting, 0, below)
         for piece in pieces:
@@ -192,7 +192,7 @@ class GridRows:
         return below if index == len(above) else None  # None: a gap
 
 
-def _under(line: list[str | None], waiting: list[Span], index: int, below: list[Span]) -> int:
+def _under(line: list[str | None], waiting: list[CarriedCell], index: int, below: list[CarriedCell]) -> int:
     """Puts the spans from above, from the one at `index` on, into the line where they belong; the first that
     is left.
     """

@@ -89,15 +89,15 @@ _BREAKS = frozenset(
 _TEX_SPECIAL = re.compile(r"(?<!\\)([%&#$_])")
 _WARNINGS = 100
 
-Piece = tuple[str, int, int, bool]  # text, row span (0: to the end of the group), column span, heading
+HtmlCell = tuple[str, int, int, bool]  # text, row span (0: to the end of the group), column span, heading
 
 
 @dataclass(slots=True)
-class Source:
+class HtmlTable:
     """What the first table of a document holds: row groups in the order they are shown, and what was dropped."""
 
-    groups: list[list[list[Piece]]] = field(default_factory=list)
-    feet: list[list[list[Piece]]] = field(default_factory=list)
+    groups: list[list[list[HtmlCell]]] = field(default_factory=list)
+    feet: list[list[list[HtmlCell]]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def warn(self, message: str) -> None:
@@ -106,17 +106,17 @@ class Source:
             self.warnings.append(message)
 
 
-def read_cells(text: str, *, sub_sup: SubSup = "plain") -> Source:
+def read_cells(text: str, *, sub_sup: SubSup = "plain") -> HtmlTable:
     """The first table of `text` that has a cell; rows without a `<table>` around them are taken as one.
 
     Raises: MarkupError `target.html` if there is no cell, or a tag does not end.
     """
     if sub_sup == "plain":
         text = keep_numbers(text)
-    reader = _Reader(sub_sup, wrapped=_TABLE.search(text) is not None)
+    reader = _TableReader(sub_sup, wrapped=_TABLE.search(text) is not None)
     source = reader.read(text)
     if not source.groups and reader.wrapped:  # the only <table> may stand in a comment
-        reader = _Reader(sub_sup, wrapped=False)
+        reader = _TableReader(sub_sup, wrapped=False)
         bare = reader.read(text)
         source = bare if reader.cells and not reader.saw_table else source
     if not any(row for group in source.groups for row in group):
@@ -140,16 +140,16 @@ def spans_of(attributes: str) -> tuple[int, int]:
     return min(found.get("rowspan", 1), 65534), min(found.get("colspan", 1) or 1, 1000)
 
 
-class _Reader:
+class _TableReader:
     """One pass over the tokens of a document."""
 
     def __init__(self, sub_sup: SubSup, *, wrapped: bool) -> None:
         self.wrapped, self.latex = wrapped, sub_sup == "latex"
         self.depth = 0 if wrapped else 1  # tables that are open
-        self.source = Source()
-        self.group: list[list[Piece]] | None = None
+        self.source = HtmlTable()
+        self.group: list[list[HtmlCell]] | None = None
         self.kind = ""  # of the open row group
-        self.row: list[Piece] | None = None
+        self.row: list[HtmlCell] | None = None
         self.cell: list[str] | None = None  # the texts of the open cell
         self.opened = ""  # its name and attributes
         self.scripts = 0  # open <sub> and <sup>
@@ -159,7 +159,7 @@ class _Reader:
         self.cells = 0
         self.saw_table = False
 
-    def read(self, text: str) -> Source:
+    def read(self, text: str) -> HtmlTable:
         for found in _TOKEN.finditer(text):
             chunk, _, _, slash, name, attributes, end, literal = found.groups()
             if chunk or literal:
@@ -268,8 +268,8 @@ class _Reader:
             return False
         return True
 
-    def start_group(self, kind: str) -> list[list[Piece]]:
-        group: list[list[Piece]] = []
+    def start_group(self, kind: str) -> list[list[HtmlCell]]:
+        group: list[list[HtmlCell]] = []
         self.group, self.kind = group, kind
         (self.source.feet if kind == "tfoot" else self.source.groups).append(group)
         return group

@@ -19,7 +19,7 @@ _TOKENS = frozenset(["<fcel>", "<ecel>", "<lcel>", "<ucel>", "<xcel>", "<nl>"])
 _RIGHT, _DOWN = ("<lcel>", "<xcel>"), ("<ucel>", "<xcel>")
 _WARNINGS = 100  # named; further ones are counted
 
-Row = list[tuple[str, str]]  # token and the text behind it
+TokenRow = list[tuple[str, str]]  # token and the text behind it
 
 
 def parse_lenient(text: str) -> Grid:
@@ -60,7 +60,7 @@ def parse_lenient(text: str) -> Grid:
     return Grid(grid.rows, spans, frozenset(), _limited(notes))
 
 
-def _note_odd_spans(grid: Grid, rows: list[Row], notes: list[str]) -> None:
+def _note_odd_spans(grid: Grid, rows: list[TokenRow], notes: list[str]) -> None:
     """Names spans that overlap, or are written otherwise than `<lcel>`, `<ucel>` and `<xcel>` say, and texts that are
     not seen.
     """
@@ -76,7 +76,7 @@ def _note_odd_spans(grid: Grid, rows: list[Row], notes: list[str]) -> None:
                 notes.append(f"row {r + 1}, column {c + 1}: {token} where {tokens[r, c]} belongs")
 
 
-def _squared(text: str, notes: list[str]) -> list[Row]:
+def _squared(text: str, notes: list[str]) -> list[TokenRow]:
     """The rows as (token, text), all of one width."""
     if "<nl>" not in text:
         pieces = _TOKEN.split(text)
@@ -92,7 +92,7 @@ def _squared(text: str, notes: list[str]) -> list[Row]:
             notes.append("row 1: text before the first token; all texts are lost")
             row = [(token, "") for token, _ in row]
         return [row] if row else []
-    rows: list[Row] = []
+    rows: list[TokenRow] = []
     lines = text.split("<nl>")
     if lines[-1]:
         notes.append(f"row {len(lines)}: the last <nl> is missing")
@@ -115,7 +115,7 @@ def _squared(text: str, notes: list[str]) -> list[Row]:
     return _fitted(rows, notes)
 
 
-def _fitted(rows: list[Row], notes: list[str]) -> list[Row]:
+def _fitted(rows: list[TokenRow], notes: list[str]) -> list[TokenRow]:
     """Every row cut or filled to the width that changes least: the lower median of the lengths, but no `<fcel>` is
     cut.
     """
@@ -137,7 +137,7 @@ def _fitted(rows: list[Row], notes: list[str]) -> list[Row]:
     return rows
 
 
-def _cells(rows: list[Row], notes: list[str]) -> list[tuple[int, int, str, int, int]]:
+def _cells(rows: list[TokenRow], notes: list[str]) -> list[tuple[int, int, str, int, int]]:
     """(row, column, text, row span, column span) of each cell, by the run of continuations right of and below it."""
     tokens = [[token for token, _ in row] for row in rows]
     stream: list[str] = []  # tokens and texts in turn, in which the pipeline looks one or two places ahead

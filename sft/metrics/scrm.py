@@ -39,7 +39,7 @@ from rapidfuzz.process import cdist
 
 from sft.errors import UsageError
 
-Rows = Sequence[Sequence[str]]
+TextRows = Sequence[Sequence[str]]
 Tolerance = Literal["strict", "slight", "high"]
 TOLERANCES: dict[Tolerance, tuple[int, float]] = {"strict": (0, 0.0), "slight": (2, 0.05), "high": (5, 0.1)}
 THRESHOLDS = tuple(Fraction(percent, 100) for percent in range(50, 100, 5))
@@ -71,7 +71,7 @@ class _Triples(NamedTuple):
         )
 
 
-def scrm(*, ref: Rows, pred: Rows) -> Scrm:
+def scrm(*, ref: TextRows, pred: TextRows) -> Scrm:
     """All four figures of one chart; rows of cells, the first row and the first column are headings.
 
     Both without triples: 1 everywhere; one without: 0. Raises: UsageError where scipy is missing.
@@ -87,12 +87,12 @@ def scrm(*, ref: Rows, pred: Rows) -> Scrm:
     )
 
 
-def similarity(*, ref: Rows, pred: Rows, tolerance: Tolerance = "strict") -> float:
+def similarity(*, ref: TextRows, pred: TextRows, tolerance: Tolerance = "strict") -> float:
     """Matched triples / (triples of both - matched), 0 to 1."""
     return float(_similarity(_triples(ref), _triples(pred), tolerance))
 
 
-def precision(*, ref: Rows, pred: Rows, tolerance: Tolerance = "slight") -> float:
+def precision(*, ref: TextRows, pred: TextRows, tolerance: Tolerance = "slight") -> float:
     """The share of the thresholds 0.50 … 0.95 that `similarity` reaches."""
     return _precision(_similarity(_triples(ref), _triples(pred), tolerance))
 
@@ -101,7 +101,7 @@ def _precision(similar: Fraction) -> float:
     return sum(similar >= threshold for threshold in THRESHOLDS) / len(THRESHOLDS)
 
 
-def _triples(rows: Rows) -> _Triples:
+def _triples(rows: TextRows) -> _Triples:
     """The set of triples, in order; a cell without a heading has none."""
     found: dict[tuple[str, float | str], None] = {}
     header = [cell.strip().lower() for cell in rows[0]] if rows else []

@@ -21,13 +21,13 @@ import jinja2
 from markupsafe import Markup
 
 from sft.errors import UsageError
-from sft.evaluation import HEADLINE, SCORES, Condition, Outcome
+from sft.evaluation import HEADLINE, SCORES, Condition, GateResult
 from sft.evaluation import conditions as told
 from sft.files import atomic_write
 from sft.metrics import text as text_metrics
 from sft.report import plots, samples
 from sft.report import wording as words
-from sft.report.data import SETS, Change, Data, gather
+from sft.report.data import SETS, ReportData, RunDifference, gather
 from sft.report.exports import WARNING, write_csv, write_junit, write_markdown
 from sft.report.findings import findings, moved
 from sft.report.text_diff import Confusions
@@ -99,8 +99,8 @@ def write_report(
     base: Path,
     notes: Sequence[tuple[str, str]] = (),
     timings: Sequence[tuple[str, float]] = (),
-    data: Data | None = None,
-    gates: Sequence[Outcome] = (),
+    data: ReportData | None = None,
+    gates: Sequence[GateResult] = (),
     conditions: Sequence[Condition] = (),
 ) -> None:
     """Write the page, whole or not at all.
@@ -178,13 +178,13 @@ def write_report(
 
 def write_all(
     folder: Path,
-    data: Data,
+    data: ReportData,
     *,
     title: str,
     base: Path,
     notes: Sequence[tuple[str, str]] = (),
     timings: Sequence[tuple[str, float]] = (),
-    gates: Sequence[Outcome] = (),
+    gates: Sequence[GateResult] = (),
     conditions: Sequence[Condition] | None = None,
 ) -> None:
     """report.html, report.md, metrics.csv and junit.xml into `folder`, all from the same figures; arguments and errors
@@ -228,7 +228,7 @@ def _hash(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _warnings(data: Data) -> list[str]:
+def _warnings(data: ReportData) -> list[str]:
     found = list(data.notes)
     partial = [f"“{name}”" for run, name in enumerate(data.names) if data.counts(run)[1]]
     if partial:
@@ -243,7 +243,7 @@ def _warnings(data: Data) -> list[str]:
     return found
 
 
-def _task(data: Data, task: str) -> dict[str, Any]:
+def _task(data: ReportData, task: str) -> dict[str, Any]:
     """The table of one task."""
     rows = [row for name in SCORES if (row := _row(data, task, name))]
     shares = [data.summary.worst.get((run, task)) for run in range(len(data.names))]
@@ -269,7 +269,7 @@ def _task(data: Data, task: str) -> dict[str, Any]:
     }
 
 
-def _sets(data: Data) -> list[dict[str, Any]]:
+def _sets(data: ReportData) -> list[dict[str, Any]]:
     """The score that stands for its task, of every set; none where there is one set."""
     keys = dict.fromkeys(
         (item.label, item.task, item.score, item.n) for item in data.summary.figures if item.dimension == SETS
@@ -281,13 +281,13 @@ def _sets(data: Data) -> list[dict[str, Any]]:
     ]
 
 
-def _meanings(data: Data) -> list[tuple[str, str]]:
+def _meanings(data: ReportData) -> list[tuple[str, str]]:
     """(score, what it is) of all scores in the page."""
     used = {item.score for item in data.summary.figures}
     return [(words.with_arrow(name), item.definition) for name, item in SCORES.items() if name in used]
 
 
-def _row(data: Data, task: str, name: str, dimension: str = "", label: str = "") -> dict[str, Any] | None:
+def _row(data: ReportData, task: str, name: str, dimension: str = "", label: str = "") -> dict[str, Any] | None:
     found = [data.summary.figure(run, task, name, dimension, label) for run in range(len(data.names))]
     if not any(found):
         return None
@@ -315,7 +315,7 @@ def _row(data: Data, task: str, name: str, dimension: str = "", label: str = "")
     }
 
 
-def _moved(change: Change) -> dict[str, str]:
+def _moved(change: RunDifference) -> dict[str, str]:
     """A change in words."""
     won = f"{change.won[0]:,} : {change.won[1]:,}" if SCORES[change.score].higher_is_better is not None else ""
     said = [

@@ -16,7 +16,7 @@ Edit = tuple[int, int, str]  # begin in the truth and how much of it is replaced
 
 
 @dataclass(frozen=True)
-class Piece:
+class DiffPiece:
     """A stretch of a diff. kind: same, del (in the truth only) or ins (in the answer only)."""
 
     kind: str
@@ -37,17 +37,17 @@ class Confusions:
         return self.substituted.total() + self.deleted.total() + self.inserted.total()
 
 
-def diff(ref: str, pred: str) -> Iterator[Piece]:
+def diff(ref: str, pred: str) -> Iterator[DiffPiece]:
     """The edits that turn the truth into the answer, between clusters, so that no mark is torn from its letter."""
     place = 0
     for begin, length, text in edits(ref, pred):
         if begin > place:
-            yield Piece("same", ref[place:begin])
+            yield DiffPiece("same", ref[place:begin])
         gone = ref[begin : begin + length]
-        yield from (Piece(kind, part.replace("\n", "↵\n")) for kind, part in (("del", gone), ("ins", text)) if part)
+        yield from (DiffPiece(kind, part.replace("\n", "↵\n")) for kind, part in (("del", gone), ("ins", text)) if part)
         place = begin + length
     if place < len(ref):
-        yield Piece("same", ref[place:])
+        yield DiffPiece("same", ref[place:])
 
 
 def edits(ref: str, pred: str, confusions: Confusions | None = None) -> list[Edit]:

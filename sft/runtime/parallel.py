@@ -23,7 +23,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from sft.errors import EngineError
-from sft.runtime.runner import AHEAD, Outcome, Runner, guarded
+from sft.runtime.runner import AHEAD, Runner, UnitOutcome, guarded
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -84,7 +84,7 @@ class _Pool:
     width: int
     workers: list[_Worker] = field(default_factory=list)
     idle: list[_Worker] = field(default_factory=list)
-    early: dict[int, Outcome] = field(default_factory=dict)
+    early: dict[int, UnitOutcome] = field(default_factory=dict)
     given: int = 0
     taken: int = 0
     more: bool = True

@@ -19,7 +19,7 @@ from sft.errors import UsageError
 from sft.markup import MarkupError
 from sft.markup import latex as latex_markup
 from sft.synth import latex_drawing
-from sft.synth.base import SMALLEST_SIDE, Coverage, Drawn, Pixels, Setting, Unfit, colours, print_on
+from sft.synth.base import SMALLEST_SIDE, Coverage, Pixels, RenderedSample, Setting, Unfit, colours, print_on
 
 EM = (30.0, 60.0)  # pixels
 MAX_SIDE = 2400  # pixels
@@ -235,7 +235,7 @@ def bare(text: str) -> str:
     return text
 
 
-def draw_formula(rng: random.Random, setting: Setting) -> Drawn:
+def draw_formula(rng: random.Random, setting: Setting) -> RenderedSample:
     """One formula: the user's own LaTeX, or one from the grammar; `trimmed` cuts its margins after degradation."""
     latex = bare(setting.texts[0]) if setting.texts else _made_up(rng, setting.latex)
     if len(latex) > MAX_LATEX:
@@ -262,7 +262,7 @@ def draw_formula(rng: random.Random, setting: Setting) -> Drawn:
     colour, paper = colours(rng)
     if sum(paper) < sum(colour):  # the pipeline trims by darkness: print is dark on light
         colour, paper = paper, colour
-    return Drawn(
+    return RenderedSample(
         print_on(paper, colour, np.pad(ink, round(em * 0.4))),
         target,
         em * SCRIPTS,

@@ -10,11 +10,11 @@ from sft.errors import ProblemsFound
 from sft.models import tiny
 from sft.runtime import environments
 from sft.training.run_folder import locked
-from sft.training.settings import TINY, Request, Settled
+from sft.training.settings import TINY, Request, ResolvedSettings
 from sft.validate import Survey
 
 
-def model_dir(settled: Settled, request: Request, data: Survey, *, say: Callable[[str], None]) -> Path:
+def model_dir(settled: ResolvedSettings, request: Request, data: Survey, *, say: Callable[[str], None]) -> Path:
     """The base model: a directory as given, a fetched one, or the tiny one for this data, built once."""
     model = settled.config.model
     if model == TINY:
@@ -47,7 +47,7 @@ def _require_template(path: Path, version: models.ModelVersion) -> None:
         )
 
 
-def _tiny_dir(settled: Settled, request: Request, data: Survey, say: Callable[[str], None]) -> Path:
+def _tiny_dir(settled: ResolvedSettings, request: Request, data: Survey, say: Callable[[str], None]) -> Path:
     """models/tiny-…, named by what it is made of: the data its tokenizer learns, the version, the seed and
     the recipe.
     """

@@ -139,7 +139,7 @@ def fit_batch(samples: int, *, gpus: int, batch: int, accum: int) -> tuple[int, 
     ), accum
 
 
-def sums(plan: Plan) -> list[tuple[str, str, str]]:
+def breakdown(plan: Plan) -> list[tuple[str, str, str]]:
     """Every derived number with its factors: (name, the sum, the result)."""
     ratio = plan.samples * plan.epochs / plan.samples_per_update
     factors = f"{plan.gpus}·{plan.batch}·{plan.accum}"

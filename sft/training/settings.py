@@ -33,7 +33,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Settled:
+class ResolvedSettings:
     """The resolved configuration and the reasons for what was chosen."""
 
     config: RunConfig
@@ -43,7 +43,7 @@ class Settled:
     reasons: dict[str, str]
 
 
-def settle(request: Request, machine: Machine, samples: int) -> Settled:
+def resolve_settings(request: Request, machine: Machine, samples: int) -> ResolvedSettings:
     """Merge defaults, mode, file and flags into one checked configuration."""
     rehearsal = not machine.gpus if request.rehearsal is None else request.rehearsal
     flags = dict(request.flags)
@@ -102,7 +102,7 @@ def settle(request: Request, machine: Machine, samples: int) -> Settled:
         if rehearsal
         else ", ".join(gpu.name for gpu in machine.gpus)
     )
-    return Settled(config, origins, version, rehearsal, {"engine": why, "device": mode})
+    return ResolvedSettings(config, origins, version, rehearsal, {"engine": why, "device": mode})
 
 
 def _require_small(model: str) -> None:
@@ -143,7 +143,7 @@ def _version(model: str | None, stated: str | None) -> models.ModelVersion:
     return models.get(str(model))
 
 
-def plan_for(settled: Settled, samples: int) -> Plan:
+def plan_for(settled: ResolvedSettings, samples: int) -> Plan:
     """The arithmetic for these samples."""
     config = settled.config
     return make_plan(
@@ -157,7 +157,7 @@ def plan_for(settled: Settled, samples: int) -> Plan:
     )
 
 
-def open_run(settled: Settled, request: Request, data_fingerprint: str, base: Path, *, name: str) -> Run:
+def open_run(settled: ResolvedSettings, request: Request, data_fingerprint: str, base: Path, *, name: str) -> Run:
     """The run folder that belongs to these settings, this data and this model."""
     return Run(
         request.runs

@@ -22,6 +22,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from sft.arrays import AnyArray
 from sft.files import CHUNK, bounded_lines, decode, open_input
 from sft.markup import canonical
 from sft.reasons import make, shorten
@@ -32,7 +33,6 @@ from sft.types import Problem, Sample
 ENTRY = np.dtype([("line", "u4"), ("path", "u4"), ("file", "u8")])
 # looks: 64 bit of how the image looks (`sft.images.perceptual_hash`). says: of the prompt and the answer.
 LOOK = np.dtype([("line", "u4"), ("says", "u4"), ("looks", "u8"), ("file", "u8")])
-Table = npt.NDArray[Any]
 Digest = Callable[[str], bytes | None]  # path → a hash of the file's content
 BANDS = (
     (0, 13),
@@ -55,8 +55,8 @@ class Entries:
 
     path: Path
     base: Path  # that relative image paths count from
-    images: Table = field(default_factory=lambda: np.empty(0, ENTRY))
-    looks: Table = field(default_factory=lambda: np.empty(0, LOOK))
+    images: AnyArray = field(default_factory=lambda: np.empty(0, ENTRY))
+    looks: AnyArray = field(default_factory=lambda: np.empty(0, LOOK))
 
 
 @lru_cache(maxsize=64)
@@ -194,7 +194,7 @@ def _of_path(path: str) -> bytes:
     return blake2b(os.fsencode(path), digest_size=16).digest()
 
 
-def _shared(images: Table) -> npt.NDArray[np.uint64]:
+def _shared(images: AnyArray) -> npt.NDArray[np.uint64]:
     """Fingerprints that several rows have."""
     sorted_files = np.sort(np.ascontiguousarray(images["file"]))
     if not (sorted_files[1:] == sorted_files[:-1]).any():
@@ -273,7 +273,7 @@ def _near(entries: Entries, tests: Sequence[Entries]) -> dict[int, list[Problem]
     return found
 
 
-def _alike(looks: Table, others: Table, *, within: bool) -> dict[int, int]:
+def _alike(looks: AnyArray, others: AnyArray, *, within: bool) -> dict[int, int]:
     """Line of `looks` → line of `others` with the nearest look, where there is one within NEAR bits that says the
     same.
     """

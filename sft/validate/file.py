@@ -26,7 +26,7 @@ from sft.validate.across_rows import ENTRY, LOOK, Entries, check_set
 from sft.validate.context import Context
 from sft.validate.marks import check_marks
 from sft.validate.rejects import Rejects
-from sft.validate.shard import BLANK, KEPT, Gathered, Part, Shard, check_shard
+from sft.validate.shard import BLANK, KEPT, Gathered, Shard, ShardReport, check_shard
 
 __all__ = ["BLANK", "KEPT", "Report", "scan", "validate"]
 
@@ -61,7 +61,7 @@ class Report:
         if self.counts[problem.severity, problem.code] <= KEPT:
             self.problems.append(problem)
 
-    def add_part(self, part: Part, before: int) -> None:
+    def add_part(self, part: ShardReport, before: int) -> None:
         """What was found in the next stretch; `before` lines stand before it."""
         self.rows += part.rows
         self.good += part.good

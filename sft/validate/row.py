@@ -28,11 +28,11 @@ BASE64_STARTS = ("/9j/", "iVBOR")  # of a JPEG, of a PNG
 PAGE_PIXELS = 800_000  # A4 at 90 dpi
 PAGE_CHARACTERS = 1200  # of a page in a Latin script; the longest paragraphs have about 1000
 LONGEST_FILE_NAME = 255  # of every usual file system; base64 of an image is longer
-Read = Callable[[str], ImageHeader]  # path of an image as a row names it → its header, or ImageProblem
+ReadHeader = Callable[[str], ImageHeader]  # path of an image as a row names it → its header, or ImageProblem
 
 
 def check_images(
-    sample: Sample, raw: dict[str, Any], line: int, context: Context, read: Read | None = None
+    sample: Sample, raw: dict[str, Any], line: int, context: Context, read: ReadHeader | None = None
 ) -> tuple[list[ImageHeader], list[Problem]]:
     """Headers of the images that can be used, and all findings. `raw` is the row as it was written."""
     read = read or partial(read_header, context)
@@ -327,7 +327,7 @@ LONGEST_NAME = 80  # letters; anything longer is no misspelt key or prompt, and 
 
 
 def check_line(
-    text: bytes, line: int, context: Context, read: Read | None = None
+    text: bytes, line: int, context: Context, read: ReadHeader | None = None
 ) -> tuple[Sample | None, list[Problem]]:
     """All findings of one row, and the sample where its structure is sound.
 
@@ -341,7 +341,9 @@ def check_line(
         ]
 
 
-def _check_line(text: bytes, line: int, context: Context, read: Read | None) -> tuple[Sample | None, list[Problem]]:
+def _check_line(
+    text: bytes, line: int, context: Context, read: ReadHeader | None
+) -> tuple[Sample | None, list[Problem]]:
     try:
         raw = msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -13,11 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sft.arrays import AnyArray
 from sft.errors import EngineError, SftError
 from sft.files import data_fingerprint, read_samples, sha256
 from sft.types import Sample
@@ -28,21 +28,20 @@ from sft.validate.shard import PLACE, Gathered
 
 BLOCK = 1 << 16  # digests that are hashed together
 CHANGED, AGAIN = "the data has changed since it was checked", "run the same command again"
-Table = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Files:
+class ImageFiles:
     """What is known of image files, by number.
 
     digests: SHA-256 (S32). stamps: of the file when it was hashed, as of `sft.images.stamp`. widths, heights: in pixels
     as stored.
     """
 
-    digests: Table
-    stamps: Table
-    widths: Table
-    heights: Table
+    digests: AnyArray
+    stamps: AnyArray
+    widths: AnyArray
+    heights: AnyArray
 
     def size(self, number: int) -> tuple[int, int]:
         """(width, height) of one image."""
@@ -63,8 +62,8 @@ class Survey:
     path: Path
     sha256: str
     count: int
-    places: Table
-    files: Files
+    places: AnyArray
+    files: ImageFiles
 
     @cached_property
     def fingerprint(self) -> str:
@@ -127,5 +126,5 @@ def survey_file(
     report = validate(path, context, progress=progress, gathered=gathered)
     places = np.concatenate([np.empty(0, PLACE), *gathered.places])
     places = places[np.argsort(places["line"], kind="stable")]
-    files = Files(*(images.column(name) for name in ("digest", "stamp", "width", "height")))
+    files = ImageFiles(*(images.column(name) for name in ("digest", "stamp", "width", "height")))
     return report, Survey(path, gathered.digest.hexdigest(), report.rows, places, files)

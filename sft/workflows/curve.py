@@ -32,7 +32,7 @@ from sft.runtime import Machine, Runner, environments
 from sft.training import Run, load_file, run_export, run_folder
 from sft.workflows import checkpoints, suites
 from sft.workflows.checkpoint_choice import Choice, Course, choose, courses
-from sft.workflows.checkpoints import Point
+from sft.workflows.checkpoints import CurveModel
 from sft.workflows.evaluate import TENSORBOARD, conditions_of, evaluate_model, images_of, write_curves
 
 WATCH_SECONDS = 10.0  # between two looks for new checkpoints
@@ -50,7 +50,7 @@ class CurveRequest:
 
     run: Path
     data: Path | None = None
-    suite: suites.Ready | None = None
+    suite: suites.ReadySuite | None = None
     label: str = ""
     checkpoints: str = "all"
     base: bool = False
@@ -70,7 +70,7 @@ class CurveRequest:
 
 
 @dataclass(frozen=True)
-class Curve:
+class CurveResult:
     """What is known at the end.
 
     found: all scores of all steps; courses: the headline scores, one per task; scored: how many steps just now.
@@ -102,7 +102,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Work:
+class CurveWork:
     """An order with what the run folder says.
 
     context: of a server on a CPU, in tokens; conditions: what the scores of all steps have in common.
@@ -120,18 +120,18 @@ class Work:
     max_tokens: int | None
     conditions: dict[str, Any]
 
-    def folder(self, point: Point) -> Path:
+    def folder(self, point: CurveModel) -> Path:
         """Where the scores of a step go."""
         return self.out / f"step-{point.step}"
 
-    def points(self) -> list[Point]:
+    def points(self) -> list[CurveModel]:
         """The models that the order wants."""
         return checkpoints.chosen(
             checkpoints.find(self.run, self.out, self.conditions, base=self.order.base), self.order.checkpoints
         )
 
 
-def run_curve(order: CurveRequest) -> Curve:
+def run_curve(order: CurveRequest) -> CurveResult:
     """Score what is not scored yet, and compare.
 
     UsageError: no run, no such checkpoints, no data. EngineError: no server can run here, or one failed; what is scored
@@ -188,7 +188,7 @@ def run_curve(order: CurveRequest) -> Curve:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _ScorePaths:
     """Where the scores of an order go.
 
     told: the longest answer that `sft run` asks for, where its held-out rows are scored.
@@ -201,7 +201,7 @@ class _Place:
     out: Path
 
 
-def _place(order: CurveRequest) -> _Place:
+def _place(order: CurveRequest) -> _ScorePaths:
     if order.watch and order.checkpoints != "all":
         raise UsageError("--watch goes with all checkpoints", hint="leave --checkpoints out")
     if order.limit and order.suite:
@@ -216,7 +216,7 @@ def _place(order: CurveRequest) -> _Place:
         ]
     )
     label = f"data-{label}" if label.startswith("step-") else label  # whose scores must not land among those of a step
-    return _Place(
+    return _ScorePaths(
         run,
         data,
         told,
@@ -225,7 +225,7 @@ def _place(order: CurveRequest) -> _Place:
     )
 
 
-def prepare(order: CurveRequest) -> Work:
+def prepare(order: CurveRequest) -> CurveWork:
     """What is to be done, before anything is written but the rows of a limit.
 
     UsageError: no run, no data, or a score that cannot be had here.
@@ -248,7 +248,7 @@ def prepare(order: CurveRequest) -> Work:
     longest = length if type(length) is int else 2 * serving.ANSWER_TOKENS
     asked = order.max_tokens or (None if order.suite else place.told or min(longest // 2, serving.ANSWER_TOKENS))
     events = run.folder / TENSORBOARD / place.label
-    return Work(
+    return CurveWork(
         order,
         run,
         place.out,
@@ -272,7 +272,7 @@ def _sweep(out: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _score_all(work: Work, todo: Sequence[Point]) -> set[int]:
+def _score_all(work: CurveWork, todo: Sequence[CurveModel]) -> set[int]:
     """Score these, one after the other, each with a server of its own; gives the steps that are scored now."""
     if not todo:
         return set()
@@ -310,7 +310,7 @@ def _rows(path: Path) -> int:
         return sum(1 for _ in bounded_lines(stream))
 
 
-def score(work: Work, point: Point, bar: ui.Follow) -> dict[str, Any] | None:
+def score(work: CurveWork, point: CurveModel, bar: ui.Follow) -> dict[str, Any] | None:
     """Export, serve, ask, stop; gives what results.json of the step holds. None: the trainer removed the checkpoint
     before it was exported.
     """
@@ -351,7 +351,7 @@ def score(work: Work, point: Point, bar: ui.Follow) -> dict[str, Any] | None:
         )  # gigabytes that `sft export RUN --checkpoint STEP` makes again
 
 
-def _model(work: Work, point: Point, own: Path) -> Path:
+def _model(work: CurveWork, point: CurveModel, own: Path) -> Path:
     """The directory to serve; that of a checkpoint is made in `own`."""
     if point.kind == "base":
         return run_export.servable(work.run)
@@ -373,7 +373,7 @@ def write(
     seed: int = 1,
     scored: int = 0,
     extras: Collection[str] = (),
-) -> Curve:
+) -> CurveResult:
     """Compare the steps and write all reports into `out`, and the points for TensorBoard into `events`.
 
     runs: (name, step, folder with predictions.jsonl); extras: scores beyond the usual ones. Errors as of
@@ -398,7 +398,7 @@ def write(
         seed=seed,
     )
     courses_of = courses(gathered)
-    curve = Curve(out, found, courses_of, choose(courses_of), scored)
+    curve = CurveResult(out, found, courses_of, choose(courses_of), scored)
     base = data.parent if data else images_of([Path(run.path) for run in found.runs])
     told = [
         *notes,
@@ -439,7 +439,7 @@ def curve_of(
     data: Path | None = None,
     seed: int = 1,
     extras: Collection[str] = (),
-) -> Curve | None:
+) -> CurveResult | None:
     """The curve of evaluations that are there, in folders named after their steps; None where `folder` holds none.
     Errors as of `write`.
     """

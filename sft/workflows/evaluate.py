@@ -14,10 +14,21 @@ from sft.errors import ProblemsFound, SftError, UsageError
 from sft.evaluation import Pairs, conditions, facts, read_rows, require, results
 from sft.evaluation import conditions as told
 from sft.files import read_samples, read_table, sha256, write_json
-from sft.inference import AnswerCache, Kind, Prepared, Served, client, content_hash, predict, prepare, scheduler, survey
+from sft.inference import (
+    AnswerCache,
+    EndpointKind,
+    PreparedSample,
+    Served,
+    client,
+    content_hash,
+    predict,
+    prepare,
+    probe_servers,
+    scheduler,
+)
 from sft.metrics import METRICS
 from sft.models import MANIFEST, ModelVersion
-from sft.report import Data, gather
+from sft.report import ReportData, gather
 from sft.training import RUNS
 from sft.types import Prediction
 from sft.workflows import suites
@@ -31,7 +42,7 @@ def side_by_side(
     *,
     pairs: Sequence[Pairs] | None = None,
     steps: Mapping[str, int] | None = None,
-) -> Data:
+) -> ReportData:
     """Runs over one data file for the reports, sliced by what its rows say; those of a suite have their set as
     `source`.
 
@@ -81,7 +92,7 @@ def run_of(model_dir: Path | None) -> tuple[Path, int] | None:
     )
 
 
-def write_curves(folder: Path, data: Data, say: Callable[[str], None]) -> None:
+def write_curves(folder: Path, data: ReportData, say: Callable[[str], None]) -> None:
     """The scores as points of TensorBoard, where that is installed; without it the other results are not lost."""
     try:
         report.write_tensorboard(folder, data)
@@ -110,12 +121,12 @@ class EvalRequest:
     out: Path
     model: str | None = None
     name: str = ""
-    kind: Kind = "chat"
+    kind: EndpointKind = "chat"
     api_key: str | None = None
     concurrency: int | None = None
     timeout: float = client.TIMEOUT
     patience: float = scheduler.PATIENCE
-    suite: suites.Ready | None = None
+    suite: suites.ReadySuite | None = None
     reports: bool = False  # whether report.html and its kin are written too
     cache: Path | None = None
     fresh: bool = False
@@ -150,7 +161,7 @@ def run_evaluation(
     if not samples:
         raise ProblemsFound("no rows", where=str(order.data), hint="give a file with samples")
     options = predict.options(order.concurrency, order.timeout, order.patience)
-    served = survey(
+    served = probe_servers(
         [client.Endpoint(url, order.model, order.api_key, order.kind) for url in order.urls],
         model_hash=order.model_hash,
     )
@@ -288,7 +299,7 @@ def _described(
     sampling: client.Sampling,
     rules: Mapping[str, client.Sampling],
     served: Served,
-    prepared: list[Prepared],
+    prepared: list[PreparedSample],
     done: predict.Pass,
     pairs: results.Pairs,
 ) -> dict[str, Any]:
@@ -333,7 +344,7 @@ def _described(
     )
 
 
-def conditions_of(data: Path, max_tokens: int | None, suite: suites.Ready | None = None) -> dict[str, Any]:
+def conditions_of(data: Path, max_tokens: int | None, suite: suites.ReadySuite | None = None) -> dict[str, Any]:
     """What decides the scores of a model, its fingerprint apart; max_tokens None: as the server's context allows."""
     found: dict[str, Any] = {
         "data": data_fingerprint(data),
@@ -371,7 +382,7 @@ def evaluate_model(
     sampling: Mapping[str, Any],
     fingerprint: str,
     conditions: Mapping[str, Any] | None = None,
-    suite: suites.Ready | None = None,
+    suite: suites.ReadySuite | None = None,
     on_done: Callable[[Prediction], None],
     say: Callable[[str], None],
     while_served: Callable[[str], None] = lambda _: None,

@@ -24,13 +24,13 @@ from sft.training import (
     HELD_OUT,
     Plan,
     Run,
+    breakdown,
     export_run,
     machine,
     model_dir,
     preflight,
     servable,
     settings,
-    sums,
     trainer,
 )
 from sft.validate import Context, Survey, survey_file
@@ -42,7 +42,7 @@ REHEARSAL_TOKENS = 64
 
 
 @dataclass
-class Outcome:
+class RunOutcome:
     """What the job ends with."""
 
     run: Run
@@ -55,7 +55,7 @@ class Outcome:
     report: Path | None = None
 
 
-def first_line(settled: settings.Settled) -> str:
+def first_line(settled: settings.ResolvedSettings) -> str:
     """What this is, before anything else is said."""
     if settled.rehearsal:
         return (
@@ -71,11 +71,13 @@ def first_line(settled: settings.Settled) -> str:
 
 def run_loop(
     request: settings.Request, data_name: str, test: Path | None, *, setup_seconds: float = 0.0, port: int | None = None
-) -> Outcome:
+) -> RunOutcome:
     """Do everything; raises as soon as a stage finds that going on makes no sense."""
     stages = ui.Stages()
     hardware = Machine.look()
-    preview = settings.settle(request, hardware, samples=settings.MANY)  # so that the first line comes before any work
+    preview = settings.resolve_settings(
+        request, hardware, samples=settings.MANY
+    )  # so that the first line comes before any work
     ui.say(first_line(preview))
     no_server = environments.no_cpu_server() if preview.rehearsal else ""
     stages.seconds.append(("set-up: workbench", setup_seconds))
@@ -94,7 +96,7 @@ def run_loop(
         preview.config.device == "cpu"
     ):  # after the data was found good: an error there should not cost the minutes of an installation
         _set_up(stages, ["trainer"] if no_server else ["trainer", "server"])
-    settled = settings.settle(request, hardware, train_data.count)
+    settled = settings.resolve_settings(request, hardware, train_data.count)
     with stages.stage("plan"):
         plan, base, lengths, run = plan_run(settled, request, train_data, found.name)
     with run.locked():
@@ -115,7 +117,7 @@ def run_loop(
 
 def _work(
     stages: ui.Stages,
-    settled: settings.Settled,
+    settled: settings.ResolvedSettings,
     hardware: Machine,
     run: Run,
     train_data: Survey,
@@ -125,7 +127,7 @@ def _work(
     lengths: preflight.Lengths,
     no_server: str,
     port: int | None,
-) -> Outcome:
+) -> RunOutcome:
     """From training to the report, alone on the run."""
     answers = min(
         settled.config.max_seq_len // 2,
@@ -137,7 +139,7 @@ def _work(
     )
     with stages.stage("train"):
         train_run(settled, hardware, run, train_data, base, plan)
-    outcome = Outcome(run, stages.seconds)
+    outcome = RunOutcome(run, stages.seconds)
     with stages.stage("export"):
         outcome.model = export_run(run, run.folder / "model")
     if no_server:
@@ -150,13 +152,13 @@ def _work(
 
 
 def plan_run(
-    settled: settings.Settled, request: settings.Request, data: Survey, name: str
+    settled: settings.ResolvedSettings, request: settings.Request, data: Survey, name: str
 ) -> tuple[Plan, Path, preflight.Lengths, Run]:
     """The plan, the base model, the checked lengths of the samples and the run folder; the sums and reasons
     are said.
     """
     plan = settings.plan_for(settled, data.count)
-    ui.sums(sums(plan))
+    ui.show_breakdown(breakdown(plan))
     ui.say(f"  engine               {settled.config.engine}: {settled.reasons['engine']}")
     base = model_dir(settled, request, data, say=ui.say)
     lengths = preflight.check_lengths(data, base, settled)
@@ -174,10 +176,10 @@ def train_only(request: settings.Request, name: str) -> Run:
     """`sft train`: validate, plan, train; returns the finished run."""
     hardware = Machine.look()
     found = datasets.find(name, say=ui.say)
-    preview = settings.settle(request, hardware, settings.MANY)
+    preview = settings.resolve_settings(request, hardware, settings.MANY)
     ui.say(first_line(preview))
     data = check_file(found.train, preview)
-    settled = settings.settle(request, hardware, data.count)
+    settled = settings.resolve_settings(request, hardware, data.count)
     plan, base, _, run = plan_run(settled, request, data, found.name)
     with run.locked():
         train_run(settled, hardware, run, data, base, plan)
@@ -202,7 +204,7 @@ def _set_up(stages: ui.Stages, names: list[str]) -> None:
     stages.seconds.append((f"set-up: {' + '.join(missing)}", time.monotonic() - started))
 
 
-def check_file(path: Path, settled: settings.Settled) -> Survey:
+def check_file(path: Path, settled: settings.ResolvedSettings) -> Survey:
     """Validate one file with a bar; errors stop the job, warnings are counted aloud."""
     size = path.stat().st_size if path.is_file() else 1
     with ui.Follow(f"checking {path.name}", size, unit=" bytes") as bar:
@@ -218,7 +220,7 @@ def check_file(path: Path, settled: settings.Settled) -> Survey:
 
 
 def _split(
-    name: str, train: Survey, test: Survey | None, request: settings.Request, settled: settings.Settled
+    name: str, train: Survey, test: Survey | None, request: settings.Request, settled: settings.ResolvedSettings
 ) -> tuple[Survey, Path]:
     """Training and held-out file; a leak between them is an error."""
     if test is None:
@@ -237,7 +239,9 @@ def _split(
     return train, test.path
 
 
-def train_run(settled: settings.Settled, hardware: Machine, run: Run, data: Survey, base: Path, plan: Plan) -> None:
+def train_run(
+    settled: settings.ResolvedSettings, hardware: Machine, run: Run, data: Survey, base: Path, plan: Plan
+) -> None:
     """Train, unless this very run has ended before."""
     if run.finished:
         ui.say(f"this run has ended before ({run.folder.name}); nothing to train")
@@ -272,9 +276,9 @@ def train_run(settled: settings.Settled, hardware: Machine, run: Run, data: Surv
 
 
 def _score(
-    outcome: Outcome,
+    outcome: RunOutcome,
     stages: ui.Stages,
-    settled: settings.Settled,
+    settled: settings.ResolvedSettings,
     hardware: Machine,
     data: Path,
     answer_tokens: int,
@@ -321,7 +325,7 @@ def _score(
             )
 
 
-def _report(outcome: Outcome, data: Path, settled: settings.Settled) -> Path:
+def _report(outcome: RunOutcome, data: Path, settled: settings.ResolvedSettings) -> Path:
     """The reports, results.json and the scores' points beside the training curves, in the run folder."""
     scores = outcome.run.folder / "scores"
     runs = [
@@ -363,7 +367,7 @@ def _report(outcome: Outcome, data: Path, settled: settings.Settled) -> Path:
     return path if runs else outcome.run.folder / "results.json"
 
 
-def _with_earlier(outcome: Outcome) -> list[tuple[str, float]]:
+def _with_earlier(outcome: RunOutcome) -> list[tuple[str, float]]:
     """The seconds of all stages; where this time a result was found ready, the seconds of when it was made."""
     try:
         earlier = read_json(outcome.run.folder / "results.json")["seconds"]
@@ -375,7 +379,7 @@ def _with_earlier(outcome: Outcome) -> list[tuple[str, float]]:
     ]
 
 
-def summary(outcome: Outcome) -> dict[str, Any]:
+def summary(outcome: RunOutcome) -> dict[str, Any]:
     """The job's end as data."""
     return {
         "run": str(outcome.run.folder),

@@ -36,7 +36,7 @@ from urllib.parse import unquote
 
 from sft.errors import UsageError
 from sft.files import UNIT_FILES, Unit, file_units, open_input
-from sft.formats.base import Options, Picture
+from sft.formats.base import Picture, SourceOptions
 from sft.formats.shared import rows
 from sft.markup import MarkupError
 
@@ -61,7 +61,7 @@ class PageDocument:
     contested: frozenset[str] = frozenset()
 
 
-def units(paths: Sequence[Path], root: Path, options: Options, *, per: int = UNIT_FILES) -> Iterator[Unit]:
+def units(paths: Sequence[Path], root: Path, options: SourceOptions, *, per: int = UNIT_FILES) -> Iterator[Unit]:
     """Units whose payload is a tuple of PageDocument, in the order given. With `--images`, documents are searched for
     the images they name.
     """
@@ -76,7 +76,7 @@ def image_beside(
     name: str,
     document: Path,
     root: Path,
-    options: Options,
+    options: SourceOptions,
     *,
     folders: Iterable[str] = (),
     contested: frozenset[str] = frozenset(),

@@ -17,7 +17,7 @@ from typing import Any
 
 from sft.errors import UsageError
 from sft.files import Unit, open_input
-from sft.formats.base import Options, Picture, Reject
+from sft.formats.base import Picture, Reject, SourceOptions
 from sft.formats.shared.rows import picture as named_picture
 from sft.images import MAX_FILE_BYTES
 from sft.markup import MarkupError
@@ -29,7 +29,7 @@ MAX_GROUPS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Rows:
+class ParquetRows:
     """Which rows a unit holds: row group or record batch `index`, whose first row is row `first` (from 1) of the file.
 
     `columns`: the top-level columns to read. `arrow`: an Arrow stream, not a Parquet file.
@@ -158,7 +158,7 @@ def units(path: Path, name: str, columns: Sequence[str]) -> Iterator[Unit]:
             yield Unit(
                 path,
                 name,
-                Rows(index, first, count, tuple(columns)),
+                ParquetRows(index, first, count, tuple(columns)),
             )
             first += count
 
@@ -171,7 +171,7 @@ def _arrow_units(path: Path, name: str, columns: Sequence[str]) -> Iterator[Unit
         yield Unit(
             path,
             name,
-            Rows(0, 1, 0, tuple(columns), arrow=True),
+            ParquetRows(0, 1, 0, tuple(columns), arrow=True),
         )
 
 
@@ -204,7 +204,7 @@ def rows(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
     A row whose values cannot be read is a Reject of its own. Where bytes cannot be decoded, one Reject names the rows
     that cannot be read any more.
     """
-    part: Rows = unit.payload
+    part: ParquetRows = unit.payload
     number = part.first
     try:
         for batch in _batches(unit.path, part):
@@ -239,7 +239,7 @@ def _row(where: str, row: Any, *, check: bool) -> tuple[str, dict[str, Any]] | R
         return Reject(where, code, f"a value of this row cannot be read ({_first_line(error)})")
 
 
-def _batches(path: Path, part: Rows) -> Iterator[Any]:
+def _batches(path: Path, part: ParquetRows) -> Iterator[Any]:
     if part.arrow:
         with _arrow_stream(path) as reader:
             for batch in reader:
@@ -280,7 +280,7 @@ def split_files(files: list[tuple[str, Path]], split: str) -> list[tuple[str, Pa
     return found
 
 
-def picture(value: Any, folder: Path, options: Options) -> Picture:
+def picture(value: Any, folder: Path, options: SourceOptions) -> Picture:
     """The pixels behind a cell of an image column: {bytes, path}, bytes, a path, an address, or a list of one of those.
 
     Paths count from `options.images`, or else from `folder`. Raises MarkupError with source.shape, source.outside,

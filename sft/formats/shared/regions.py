@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sft.errors import UsageError
 from sft.files import Unit
-from sft.formats.base import Item, Options, Picture, Read, Reject
+from sft.formats.base import Item, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import json_stream, page_images, rows, xml_safe
 from sft.formats.shared.targets import make
 from sft.images import ImageProblem, probe
@@ -43,7 +43,7 @@ def files(source: Path, suffixes: Sequence[str]) -> tuple[Path, list[Path]]:
     return source, found
 
 
-def xml_units(source: Path, suffixes: Sequence[str], options: Options) -> Iterator[Unit]:
+def xml_units(source: Path, suffixes: Sequence[str], options: SourceOptions) -> Iterator[Unit]:
     """XML pages, as `page_images.units`: the file, or every one below a folder (METS files, which list pages, are
     left out).
     """
@@ -53,13 +53,13 @@ def xml_units(source: Path, suffixes: Sequence[str], options: Options) -> Iterat
 
 
 def read_pages(
-    path: Path, name: str, page: str, items: Callable[[list[_Element], xml_safe.Document], Iterator[Read]]
-) -> Iterator[Read]:
+    path: Path, name: str, page: str, items: Callable[[list[_Element], xml_safe.Document], Iterator[ReadItem]]
+) -> Iterator[ReadItem]:
     """What `items` makes of the elements called `page` (at least one) of an XML file, and the faults of the file
     around it.
     """
     document = xml_safe.read_xml(path)
-    if isinstance(document, xml_safe.Fault):
+    if isinstance(document, xml_safe.XmlFault):
         yield Reject(name, document.code, document.message)
         return
     found = list(document.root.iter("{*}" + page))

@@ -14,7 +14,7 @@ from typing import Any
 
 from sft.errors import UsageError
 from sft.files import MAX_LINE_BYTES, Unit, line_units, open_text, unit_lines
-from sft.formats.base import Item, Options, Picture, Read, Reject
+from sft.formats.base import Item, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import json_stream
 from sft.formats.shared.json_stream import likely_encoding
 from sft.formats.shared.targets import make
@@ -53,7 +53,7 @@ def _spread(head: bytes) -> bool:
     """
     first, end, rest = head.partition(b"\n")
     first = first.rstrip()
-    if not end or not first.startswith(b"{") or not isinstance(json_stream.decode(first), json_stream.Fault):
+    if not end or not first.startswith(b"{") or not isinstance(json_stream.decode(first), json_stream.JsonFault):
         return False
     rest = rest.lstrip()
     return bool(rest) and (first == b"{" or rest[:1] not in b"{[")
@@ -87,7 +87,7 @@ def _json_lines(unit: Unit, unique_keys: bool) -> Iterator[tuple[str, dict[str, 
         if not content.strip():
             continue
         value = json_stream.decode(content)
-        if isinstance(value, json_stream.Fault):
+        if isinstance(value, json_stream.JsonFault):
             yield Reject(where, value.code, value.message, value.raw)
         elif not isinstance(value, dict):
             yield Reject(
@@ -271,8 +271,16 @@ def from_base64(text: str) -> bytes:
 
 
 def item(
-    where: str, raw: str, label: str, image: Picture, options: Options, *, task: Task, group: str = "", prompt: str = ""
-) -> Read:
+    where: str,
+    raw: str,
+    label: str,
+    image: Picture,
+    options: SourceOptions,
+    *,
+    task: Task,
+    group: str = "",
+    prompt: str = "",
+) -> ReadItem:
     """An Item with its finished target, or the Reject that says why the label is none."""
     if not label.strip():
         return Reject(where, "target.empty", "no label", raw[:RAW])

@@ -26,7 +26,7 @@ from sft.formats.base import Reject
 from sft.formats.shared.webdataset_names import (
     Account,
     Member,
-    Sample,
+    MemberGroup,
     by_first_dot,
     by_last_dot,
     is_picture,
@@ -48,7 +48,7 @@ class Samples:
     read.
     """
 
-    samples: tuple[Sample | Reject, ...]
+    samples: tuple[MemberGroup | Reject, ...]
     columns: tuple[str, ...] = ()
 
 
@@ -135,7 +135,7 @@ def _long_name(content: bytes, kind: bytes) -> str:
     return ""
 
 
-def samples(stream: IO[bytes], name: str, account: Account) -> Iterator[Sample | Reject]:
+def samples(stream: IO[bytes], name: str, account: Account) -> Iterator[MemberGroup | Reject]:
     """The samples of a shard in order, by the names of its members (`sft.formats.shared.webdataset_names`)."""
     return by_last_dot(by_first_dot(members(stream, name), account), account)
 

@@ -21,7 +21,7 @@ from sft.types import Progress, Sample
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """All that a trainer's files are made of. Paths are absolute; the same inside and outside of a container."""
 
     run_dir: Path
@@ -71,16 +71,16 @@ class Engine(Protocol):
         images.
         """
 
-    def settings(self, job: Job) -> dict[str, Any]:
+    def settings(self, job: TrainingJob) -> dict[str, Any]:
         """The trainer's complete configuration."""
 
-    def extra_files(self, job: Job) -> dict[str, str]:
+    def extra_files(self, job: TrainingJob) -> dict[str, str]:
         """Further files the trainer reads: name in the run folder → text."""
 
-    def command(self, job: Job, python: str, resume: Checkpoint | None) -> list[str]:
+    def command(self, job: TrainingJob, python: str, resume: Checkpoint | None) -> list[str]:
         """The argv that starts the trainer with the interpreter `python`."""
 
-    def environment(self, job: Job) -> dict[str, str]:
+    def environment(self, job: TrainingJob) -> dict[str, str]:
         """Environment variables on top of the inherited ones."""
 
     def progress(self, line: str) -> Progress | None:

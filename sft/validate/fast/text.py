@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sft.arrays import Indices
 from sft.markup import (
     NEEDS_MARKS,
     PLACEHOLDERS,
@@ -32,9 +33,8 @@ from sft.markup import (
 )
 from sft.validate.labels import accused, reference
 
-Codes = npt.NDArray[Any]  # of 8 or 32 bits
+CharCodes = npt.NDArray[Any]  # of 8 or 32 bits
 Bits = npt.NDArray[np.uint16]
-Rows = npt.NDArray[np.intp]
 
 # BLANK: a blank or a line end, two of which in a row are looked at. ASKED: a character that is looked at wherever it
 # stands. BASE: what no combining mark may follow, be it white space or a letter that then looks like another one.
@@ -82,7 +82,7 @@ class Characters:
         pairs = _pairs() | {pair for pair in pairs if pair[0] not in self.vowels or not _has_script(pair[1])}
         self.firsts, self.seconds = ({pair[side] for pair in pairs} for side in (0, 1))
 
-    def look_up(self, codes: Codes) -> Bits:
+    def look_up(self, codes: CharCodes) -> Bits:
         """The bits of every code point."""
         places = codes.astype(np.intp)  # once, and not in every look-up
         found = self.bits.take(places, mode="clip")
@@ -153,7 +153,7 @@ def _pairs() -> frozenset[str]:
     return frozenset(found)
 
 
-_NOWHERE: Rows = np.empty(0, np.intp)
+_NOWHERE: Indices = np.empty(0, np.intp)
 _table: list[Characters] = []
 
 
@@ -183,7 +183,7 @@ def doubtful(texts: list[str]) -> set[int]:
 
 def _doubtful_ascii(texts: list[str]) -> set[int]:
     content = ("\0" + "\0".join(texts) + "\0").encode()
-    codes: Codes = np.frombuffer(content, np.uint8)
+    codes: CharCodes = np.frombuffer(content, np.uint8)
     found, ends = _doubtful_signs(
         texts,
         codes,
@@ -198,7 +198,7 @@ def _doubtful_ascii(texts: list[str]) -> set[int]:
     return found
 
 
-def _blank_pairs(content: bytes, offset: int) -> Rows:
+def _blank_pairs(content: bytes, offset: int) -> Indices:
     """Where a blank stands before another one or before a line end: at every second byte from `offset` on, two at a
     time.
     """
@@ -213,7 +213,7 @@ def _blank_pairs(content: bytes, offset: int) -> Rows:
     return np.flatnonzero(hits) * 2 + offset if hits.any() else _NOWHERE
 
 
-def where(mask: npt.NDArray[np.bool_]) -> Rows:
+def where(mask: npt.NDArray[np.bool_]) -> Indices:
     """`np.flatnonzero`, faster where little is true: eight places are looked at in one."""
     whole = mask.size // 8 * 8
     if np.count_nonzero(mask) * _SPARSE > whole:
@@ -228,7 +228,7 @@ def where(mask: npt.NDArray[np.bool_]) -> Rows:
     )
 
 
-def _doubtful_signs(texts: list[str], codes: Codes, places: Rows) -> tuple[set[int], Rows]:
+def _doubtful_signs(texts: list[str], codes: CharCodes, places: Indices) -> tuple[set[int], Indices]:
     """What any text can have: control characters, tabs, control tokens, tags of tables, pipes that begin a line,
     dollars, character references, placeholders; and where the texts end.
 
@@ -255,7 +255,7 @@ def _doubtful_signs(texts: list[str], codes: Codes, places: Rows) -> tuple[set[i
 def _doubtful_wide(texts: list[str]) -> set[int]:
     """For texts that have other characters than ASCII, too."""
     joined = "\0" + "\0".join(texts) + "\0"
-    codes: Codes = np.array([joined]).view(np.uint32)
+    codes: CharCodes = np.array([joined]).view(np.uint32)
     table = characters()
     bits = table.look_up(codes)
     found, ends = _doubtful_signs(
@@ -276,7 +276,7 @@ def _doubtful_wide(texts: list[str]) -> set[int]:
     return found
 
 
-def _telltales(bits: Bits, there: int) -> list[Rows]:
+def _telltales(bits: Bits, there: int) -> list[Indices]:
     """Places of what some check may accuse. `there`: the bits that are met at all."""
     places = []
     if there & int(ASKED):
@@ -296,12 +296,12 @@ def _telltales(bits: Bits, there: int) -> list[Rows]:
     return places
 
 
-def _places(bits: npt.NDArray[Any]) -> Rows:
+def _places(bits: npt.NDArray[Any]) -> Indices:
     """Where a bit is set; mostly nowhere, which is seen much faster than it is listed."""
     return np.flatnonzero(bits) if np.bitwise_or.reduce(bits) else _NOWHERE
 
 
-def _rows(ends: Rows, places: list[Rows]) -> set[int]:
+def _rows(ends: Indices, places: list[Indices]) -> set[int]:
     """The texts in which the places lie."""
     found: set[int] = set()
     for some in places:
@@ -310,7 +310,7 @@ def _rows(ends: Rows, places: list[Rows]) -> set[int]:
     return found
 
 
-def _unmarked(texts: list[str], bits: Bits, ends: Rows, there: int) -> set[int]:
+def _unmarked(texts: list[str], bits: Bits, ends: Indices, there: int) -> set[int]:
     """Rows with letters that need marks and too few marks; with two such scripts, the check itself is asked."""
     both = np.add.reduceat(
         (bits & (NEEDY | MARK)).astype(np.uint32),

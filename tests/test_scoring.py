@@ -70,6 +70,7 @@ def test_everything_that_decides_is_recorded(
         "top_p": None,
         "repetition_penalty": None,
         "seed": None,
+        "skip_special_tokens": False,
     }
     assert found["git"] is None or len(found["git"]["commit"]) >= 40
     assert found["tasks"]["ocr"]["counts"] == found["counts"] and found["conditions"] == {"x": 1}

@@ -109,6 +109,8 @@ class Sampling:
     server does.
 
     min_pixels, max_pixels: the size that images are brought to before the model sees them.
+    skip_special_tokens: whether the server takes special tokens out of the answer. The cells of a table and the places
+    of Spotting are such tokens with some tokenizers, so they are asked for; the end token stays out either way.
     """
 
     max_tokens: int
@@ -118,6 +120,7 @@ class Sampling:
     seed: int | None = None
     min_pixels: int | None = None
     max_pixels: int | None = None
+    skip_special_tokens: bool | None = False
 
     def __post_init__(self) -> None:
         for name in ("temperature", "top_p", "repetition_penalty"):

@@ -23,10 +23,11 @@ import msgspec
 
 from sft import models
 from sft.errors import EngineError, SftError, UsageError
-from sft.inference.client import CONNECT_TIMEOUT, Endpoint, LostError, exchange, http_client, shown
+from sft.inference.client import CONNECT_TIMEOUT, Endpoint, LostError, Sampling, exchange, http_client, shown
 from sft.inference.protocols import PROTOCOLS
 
 START = "`sft serve MODEL_DIR` starts one; `curl {url}/models` shows whether it answers"
+LLAMA_CPP = "llama.cpp"
 PIPELINE = "PaddleOCR-VL pipeline"  # a name for what tells none
 TOLD = ("id", "root", "parent", "owned_by", "max_model_len", "meta")  # what stays the same from call to call
 PROBE = [
@@ -68,6 +69,11 @@ class Served:
     def endpoint(self) -> Endpoint:
         """The first one."""
         return self.servers[0].endpoint
+
+    def heard(self, sampling: Sampling) -> Sampling:
+        """The sampling without what servers of this kind are known not to listen to: results must not say it held."""
+        deaf = any(server.version.startswith(LLAMA_CPP) for server in self.servers)
+        return replace(sampling, skip_special_tokens=None) if deaf or self.endpoint.kind == "pipeline" else sampling
 
 
 def probe_servers(
@@ -237,7 +243,7 @@ async def _more(client: httpx.AsyncClient, model: str | None) -> dict[str, Any]:
             if isinstance(told, dict) and isinstance(told.get("build_info"), str):
                 template = told.get("chat_template")
                 return {
-                    "version": f"llama.cpp {shown(told['build_info'])}"[:200],
+                    "version": f"{LLAMA_CPP} {shown(told['build_info'])}"[:200],
                     "chat_template": template if isinstance(template, str) else None,
                 }
     return {}

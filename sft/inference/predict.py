@@ -99,7 +99,7 @@ def predict(
         transport=transport,
     )
     return ask(
-        prepare(samples, base, sampling),
+        prepare(samples, base, served.heard(sampling)),
         served,
         chosen,
         on_done=on_done,

@@ -19,6 +19,10 @@ become HTML, long repetitions are cut), so its answers are the pipeline's, not t
         "markdown": {"text": "…"}}]}}
 
 An image goes out byte for byte as it lies on disk.
+
+`skip_special_tokens` is a field of vLLM and SGLang (protocol.py of both); llama.cpp's server ignores what it does not
+know, and the pipeline decides by itself (false for Spotting, true for all else). `Served.heard` says what is left of a
+sampling that way.
 """
 
 from __future__ import annotations
@@ -109,6 +113,7 @@ def _chat_body(question: Question, model: str) -> bytes:
                 repetition_penalty=sampling.repetition_penalty,
                 seed=sampling.seed,
                 mm_processor_kwargs=pixels or None,
+                skip_special_tokens=sampling.skip_special_tokens,
             ),
         }
     )

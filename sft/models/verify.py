@@ -22,7 +22,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sft.errors import ProblemsFound
 from sft.files import read_bounded, read_table, sha256
-from sft.models import prompts, versions
+from sft.models import prompts, remote_code, versions
 from sft.models.safetensors import safetensors_header, tensor_table
 from sft.models.token_budget import load_tokenizer, pixel_limits
 from sft.models.versions import ModelVersion
@@ -33,6 +33,7 @@ FROM_BASE_IF_THERE = (
     "special_tokens_map.json",
     "added_tokens.json",
     "generation_config.json",
+    remote_code.PROCESSOR_CONFIG,
     "*_paddleocr_vl.py",
     "LICENSE*",
 )
@@ -86,6 +87,7 @@ def verify_served(folder: Path, version: versions.ModelVersion) -> None:
         if read_table(folder / "tokenizer_config.json").get("image_token") != versions.IMAGE_TOKEN:
             faults.append("tokenizer_config.json has no image_token: the server's processor would not start")
         read_table(folder / "config.json")
+        faults += remote_code.faults(folder)
         pixel_limits(folder)
         tensor_table(weight_files(folder))
     if faults:
@@ -180,6 +182,8 @@ def fingerprint(model_dir: Path) -> str:
     """
     digest = hashlib.sha256()
     names = {*versions.SERVED_FILES, *FROM_BASE_IF_THERE, "chat_template.json"} - {WEIGHTS, "LICENSE*"}
+    with suppress(ProblemsFound):  # a table that cannot be read is hashed all the same
+        names.update(remote_code.code_files(model_dir))
     for path in (*weight_files(model_dir), *sorted(path for name in names for path in model_dir.glob(name))):
         if path.is_file():
             digest.update(json.dumps([path.name, sha256(path)]).encode())
@@ -233,6 +237,8 @@ def check_model(directory: Path, version: ModelVersion | None) -> list[str]:
     for name in ("config.json", "tokenizer_config.json", "preprocessor_config.json", "inference.yml"):
         if name in files and name not in pointers and not isinstance(_read(files[name]), dict):
             problems.append(f"{name} cannot be read as a table of names and values")
+    with suppress(ProblemsFound):  # said already
+        problems += remote_code.faults(directory, complete=False)
     return problems + (_version_problems(directory, version) if version else [])
 
 

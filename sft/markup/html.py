@@ -106,17 +106,7 @@ class _Placer:
             column = len(row)
             height = min(height or left, left)
             if width > 1 and above:
-                free = next(
-                    (offset for offset in range(1, width) if column + offset in above),
-                    width,
-                )
-                if free < width:
-                    place = f"row {number + 1}, column {column + 1}"
-                    self.source.warn(
-                        "table.overlap",
-                        f"{place}: the cell overlaps one from above; its column span is {free} instead of {width}",
-                    )
-                    width = free
+                width = self.free_width(number, column, width, above)
             row.append(text)
             if width > 1:
                 row += [None] * (width - 1)
@@ -141,6 +131,20 @@ class _Placer:
             row += [None if column in above else "" for column in range(len(row), last + 1)]
         self.written.append(len(row) if "" not in row[written:] else written)
         return row
+
+    def free_width(self, number: int, column: int, width: int, above: dict[int, int]) -> int:
+        """The columns that a cell can have beside those that cells from above have; a warning where they are fewer."""
+        free = next(
+            (offset for offset in range(1, width) if column + offset in above),
+            width,
+        )
+        if free < width:
+            place = f"row {number + 1}, column {column + 1}"
+            self.source.warn(
+                "table.overlap",
+                f"{place}: the cell overlaps one from above; its column span is {free} instead of {width}",
+            )
+        return free
 
     def trim(self) -> None:
         """Cuts what only one overlong cell reaches (a title with colspan="100"), or only titles: no row shows those

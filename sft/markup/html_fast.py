@@ -78,12 +78,10 @@ def otsl_line(row: str, above: list[CarriedCell], left: int) -> tuple[str, int, 
     """OTSL, cells, columns and spans for the row below, of a row with spans or under one; `left`: rows of the group
     from this one on.
     """
-    pieces: list[str | None] = [*row[1:].split("</td><td "), None]
-    cells: list[str] = []
-    if row[:1] == ">":
-        cells = pieces.pop(0).split("</td><td>")  # type: ignore[union-attr]
-    elif row[:1] != " ":
+    if row[:1] not in (">", " "):
         return None
+    pieces: list[str | None] = [*row[1:].split("</td><td "), None]
+    cells: list[str] = pieces.pop(0).split("</td><td>") if row[0] == ">" else []  # type: ignore[union-attr]
     shift = index = 0  # columns beyond the cells so far; spans from above that are placed
     front = ""
     below: list[CarriedCell] = []

@@ -314,10 +314,13 @@ class _TableReader:
         elif name == "caption":
             self.caption = False
             return
-        if self.cell is None:
-            return
+        if self.cell is not None:
+            self.end_inside(name, self.cell)
+
+    def end_inside(self, name: str, cell: list[str]) -> None:
+        """The end of an element that is no part of the table's own structure."""
         if name in _BREAKS:
-            self.cell.append("\n")
+            cell.append("\n")
         elif name == "math":
             self.finish_math()
         elif name in ("annotation", "annotation-xml") and self.math:
@@ -325,7 +328,7 @@ class _TableReader:
             self.math.append("\0")
         elif name in ("sub", "sup") and self.scripts:
             self.scripts -= 1
-            self.cell.append("}" if self.scripts else "} \\)")
+            cell.append("}" if self.scripts else "} \\)")
 
     def finish_math(self) -> None:
         """`<math>` as its alttext, or its TeX annotation, or what its elements say; where that is not known, its

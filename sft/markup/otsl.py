@@ -136,6 +136,12 @@ def _slots_slowly(text: str) -> tuple[Slots, Places, Places, Places, tuple[Marku
         rows[-1].append(content)
     if rows.pop():
         raise _error(len(rows), 0, "the row does not end with <nl>")
+    _check_widths(rows)
+    return rows, places["lcel"], places["ucel"], places["xcel"], tuple(warnings)
+
+
+def _check_widths(rows: Slots) -> None:
+    """MarkupError where there is no row, or one that is not as wide as the first."""
     if not rows:
         raise _error(0, 0, "no cells")
     for r, slots in enumerate(rows):
@@ -144,7 +150,6 @@ def _slots_slowly(text: str) -> tuple[Slots, Places, Places, Places, tuple[Marku
                 r, min(len(slots), len(rows[0])), f"the row has {len(slots)} slots, the first row has {len(rows[0])}"
             )
     check_size(len(rows), len(rows[0]), "source.too_large")
-    return rows, places["lcel"], places["ucel"], places["xcel"], tuple(warnings)
 
 
 def _grid(rows: Slots, lefts: Places, ups: Places, crosses: Places, warnings: tuple[MarkupWarning, ...] = ()) -> Grid:

@@ -325,9 +325,7 @@ class _Cut:
             begin, position = token.span()
             byte = chunk[begin]
             if byte == 0x22:
-                if position - begin == 1:  # no end in this chunk
-                    self.in_string = True
-                    position = self._string(chunk, position)
+                position = self._behind_string(chunk, begin, position)
             elif byte in b"[{":
                 if position - begin > 1 and self.lines.anew_inside(chunk, begin, position):
                     position = begin + 1
@@ -346,10 +344,7 @@ class _Cut:
                     self.lines.closes(chunk[start:position])
                     yield chunk[start:position]
                     start = position
-            elif self._closes(byte):
-                if not stack and _GOES_ON[self.alone].match(chunk, position):
-                    stack.append(0x5B)  # a stray one between elements: the array goes on
-                    continue
+            elif self._closes(byte, chunk, position):
                 self._keep(chunk[start : position if stack else begin])
                 start = position
                 if not stack:
@@ -368,8 +363,8 @@ class _Cut:
         else:
             self.deeper += 1
 
-    def _closes(self, byte: int) -> bool:
-        """Take a closing bracket; whether it ends an element, or the array."""
+    def _closes(self, byte: int, chunk: bytes, position: int) -> bool:
+        """Take a closing bracket, behind which `position` is; whether it ends an element, or the array."""
         stack = self.stack
         if self.deeper:
             self.deeper -= 1
@@ -377,6 +372,9 @@ class _Cut:
             stack if len(stack) == 1 else stack[1:]
         ):  # a stray one inside an element does not end the array
             del stack[stack.rindex(_OPENER[byte]) :]  # what was left open inside is broken, and decoding says so
+            if not stack and _GOES_ON[self.alone].match(chunk, position):
+                stack.append(0x5B)  # a stray one between elements: the array goes on
+                return False
             return len(stack) <= 1
         return False
 
@@ -390,6 +388,13 @@ class _Cut:
             if isinstance(element, JsonFault)
             else JsonFault("source.syntax", "a bracket is missing in this object", begin(element.rstrip(b", \t\r\n")))
         )
+
+    def _behind_string(self, chunk: bytes, begin: int, position: int) -> int:
+        """Where to go on behind the string that begins at `begin`; it may end in another chunk."""
+        if position - begin > 1:
+            return position
+        self.in_string = True
+        return self._string(chunk, position)
 
     def _string(self, chunk: bytes, position: int) -> int:
         """Where the string that began earlier ends in `chunk`."""

@@ -16,8 +16,9 @@ from PIL import Image
 
 from sft import formats
 from sft.cli.convert import convert as verb
-from sft.convert.driver import NothingUsable, Result, convert, manifest_path, options_of, rejects_path
+from sft.convert.driver import NothingUsable, Result, convert
 from sft.convert.prepare_image import ImagePreparer
+from sft.convert.request import manifest_path, options_of, rejects_path
 from sft.convert.worker import ConvertRequest
 from sft.errors import UsageError
 from sft.files import atomic, manifest, snapshot

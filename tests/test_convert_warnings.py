@@ -16,7 +16,8 @@ from PIL import Image
 from sft import formats
 from sft.cli.convert import convert as verb
 from sft.cli.validate import validate
-from sft.convert.driver import convert, options_of
+from sft.convert.driver import convert
+from sft.convert.request import options_of
 from sft.convert.worker import ConvertRequest
 from sft.reasons import REASONS
 from sft.runtime.runner import Runner

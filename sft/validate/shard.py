@@ -29,9 +29,10 @@ from sft.types import ImageHeader, Problem, Sample, Task
 from sft.validate.across_rows import ENTRY, LOOK, folder_of, path_print, place_of, says_print
 from sft.validate.context import Context
 from sft.validate.fast import Proof, classify_rows, keep_memory
+from sft.validate.image_checks import MIN_SIDE, PAGE_CHARACTERS, ReadHeader, looks_like_page, read_header
 from sft.validate.image_table import UNKNOWN, ImageTable
 from sft.validate.marks import unmarked_scripts
-from sft.validate.row import MIN_SIDE, PAGE_CHARACTERS, ReadHeader, check_line, looks_like_page, read_header
+from sft.validate.row import check_line
 
 KEPT = 200  # findings of each code kept with their text; all are counted
 CHUNK_BYTES = 4 * 1024 * 1024  # looked at together: less would make the calls dear

@@ -13,7 +13,8 @@ import pytest
 from waiting import cpu_limit
 
 from hostile.kit import Case, Kit, good_rows
-from sft.convert.driver import convert, manifest_path, rejects_path
+from sft.convert.driver import convert
+from sft.convert.request import manifest_path, rejects_path
 from sft.convert.worker import ConvertRequest
 from sft.errors import SftError
 from sft.reasons import REASONS

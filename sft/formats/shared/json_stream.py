@@ -1,5 +1,4 @@
-"""Large JSON arrays, one element at a time, and small JSON documents: bounded in size and depth, and fixed where one
-element is broken.
+"""Large JSON arrays, one element at a time, and small documents: bounded, and fixed where one element is broken.
 
 An incremental parser loses everything behind the first wrong byte. Here the array is first cut into its elements by its
 brackets and strings alone, and each element is then decoded by itself: a wrong byte, a `NaN` or a bracket too many

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
         write_json,
     )
     from sft.files.download import Unreachable, fetch_file, make_client
-    from sft.files.jsonl import MAX_LINE_BYTES, bounded_lines, decode, encode, ocr_sample, read_samples, write_samples
+    from sft.files.jsonl import (
+        MAX_LINE_BYTES,
+        bounded_lines,
+        decode,
+        decode_any,
+        encode,
+        ocr_sample,
+        read_samples,
+        write_samples,
+    )
     from sft.files.real_paths import RealPaths
     from sft.files.snapshot import ImageSnapshot, changed_files
     from sft.files.staging import StagingFolder, folder_of
@@ -51,6 +60,7 @@ __all__ = [
     "changed_files",
     "data_fingerprint",
     "decode",
+    "decode_any",
     "disk_error",
     "encode",
     "fetch_file",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from functools import partial
@@ -13,6 +11,7 @@ from typing import Any
 import msgspec
 
 from sft import models
+from sft.files import decode_any
 from sft.images import ImageProblem, probe
 from sft.markup import MarkupError, controls
 from sft.models import OTSL_TOKENS, TASK_OF, Budget, smart_resize
@@ -361,7 +360,7 @@ def _check_line(
             line,
             "only the last one would count; remove one",
         )
-        for key in _duplicates(text)
+        for key in decode_any(text)[1]
     ]
     try:
         sample = msgspec.convert(raw, Sample)
@@ -386,17 +385,6 @@ def _is_utf8(text: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _duplicates(text: bytes) -> list[str]:
-    """Keys that stand twice in one object: JSON readers keep the last value and say nothing."""
-    found: list[str] = []
-
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        found.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-
-    json.loads(text, object_pairs_hook=look)
-    return found
 
 
 def _keys(raw: dict[str, Any], line: int) -> Iterator[Problem]:

@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sft.formats.base import HubRow, Item, Picture, SourceOptions
-from sft.formats.shared import MARK, Json, json_stream, make, misshapen, parse, prompt_tasks
+from sft.formats.shared import MARK, Json, json_stream, make, misshapen, parse
 from sft.markup import MarkupError
+from sft.models import TASK_OF
 from sft.types import Task
 
 NAMES = ("texts", "messages", "conversations")
@@ -65,7 +66,7 @@ def read(
     answer = texts[1]["text"]
     if not answer.strip():
         raise MarkupError("target.empty", "no label")
-    known = options.task or (prompt_tasks().get(prompt) if prompt else task)
+    known = options.task or (TASK_OF.get(prompt) if prompt else task)
     asked = known or Task.OCR
     target = make(
         asked,

@@ -31,9 +31,9 @@ from sft.formats.shared import (
     json_units,
     misshapen,
     picture,
-    prompt_tasks,
 )
 from sft.markup import MarkupError
+from sft.models import TASK_OF
 from sft.types import Task
 
 _TAGS = {
@@ -87,7 +87,7 @@ def _read(where: str, row: Json, options: SourceOptions, root: Path) -> ReadItem
     tags = [text["tag"] for text in texts]
     if tags == ["mask", "no_mask"] and len(pictures) == 1:
         prompt = texts[0]["text"]
-        task = options.task or prompt_tasks().get(prompt)
+        task = options.task or TASK_OF.get(prompt)
         return item(
             where,
             json_stream.raw(row),

@@ -8,18 +8,16 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.files import MAX_LINE_BYTES, Unit, line_units, open_text, unit_lines
+from sft.files import MAX_LINE_BYTES, Unit, decode_any, line_units, open_text, unit_lines
 from sft.formats.base import Item, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import json_stream
 from sft.formats.shared.json_stream import likely_encoding
 from sft.formats.shared.targets import make
 from sft.markup import Grid, MarkupError, MarkupWarning
-from sft.models import MODELS
 from sft.types import Task
 
 RAW = json_stream.RAW  # characters of a row that a Reject keeps
@@ -96,9 +94,9 @@ def _json_lines(unit: Unit, unique_keys: bool) -> Iterator[tuple[str, dict[str, 
                 f"expected an object, found {type(value).__name__}",
                 begin(content),
             )
-        elif unique_keys and (key := _twice(content)) is not None:
+        elif unique_keys and (keys := decode_any(content)[1]):
             yield Reject(
-                where, "structure.duplicate_key", f"key {key[:RAW]!r} stands twice in one object", begin(content)
+                where, "structure.duplicate_key", f"key {keys[0][:RAW]!r} stands twice in one object", begin(content)
             )
         elif _ODD_NUMBER.search(content):
             yield _writable(where, value)
@@ -115,19 +113,6 @@ def _writable(where: str, value: dict[str, Any]) -> tuple[str, dict[str, Any]] |
             where, "source.syntax", f"a number that JSON has no place for: {error}", json_stream.raw(str(value)[:RAW])
         )
     return where, value
-
-
-def _twice(text: bytes) -> str | None:
-    """A key that stands twice in one object, if there is one."""
-    found: list[str] = []
-
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        if len(dict(pairs)) < len(pairs):
-            seen: set[str] = set()
-            found.extend(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-
-    json.loads(text, object_pairs_hook=look)
-    return found[0] if found else None
 
 
 def text_lines(unit: Unit, *, latin: bool = False) -> Iterator[tuple[str, str] | Reject]:
@@ -303,12 +288,6 @@ def item(
         prompt,
         tuple(warnings),
     )
-
-
-@cache
-def prompt_tasks() -> dict[str, Task]:
-    """Prompt → task, over all model versions."""
-    return {prompt: task for version in MODELS.values() for task, prompt in version.prompts.items()}
 
 
 def source_file(source: Path, names: Iterable[str], format_name: str) -> Path:

@@ -11,7 +11,7 @@ import codecs
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from sft.validate.across_rows import ENTRY, LOOK, Entries, check_set
 from sft.validate.context import Context
 from sft.validate.marks import check_marks
 from sft.validate.rejects import Rejects
-from sft.validate.shard import BLANK, KEPT, Gathered, Shard, ShardReport, check_shard
+from sft.validate.shard import BLANK, KEPT, Findings, Gathered, Shard, ShardReport, check_shard
 
 __all__ = ["BLANK", "KEPT", "Report", "scan", "validate"]
 
@@ -36,14 +36,10 @@ _WIDE = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.B
 
 
 @dataclass
-class Report:
-    """What was found in one file. rows = good + bad; bad are those with at least one error."""
+class Report(Findings):
+    """What was found in one file."""
 
     path: Path
-    rows: int = 0
-    good: int = 0
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (severity, code) → how often
-    problems: list[Problem] = field(default_factory=list)  # the first KEPT of each code
 
     @property
     def errors(self) -> int:
@@ -54,12 +50,6 @@ class Report:
     def warnings(self) -> int:
         """How many findings are warnings."""
         return sum(count for (severity, _), count in self.counts.items() if severity == "warning")
-
-    def add(self, problem: Problem) -> None:
-        """Count a finding, and keep its text if it is among the first of its code."""
-        self.counts[problem.severity, problem.code] += 1
-        if self.counts[problem.severity, problem.code] <= KEPT:
-            self.problems.append(problem)
 
     def add_part(self, part: ShardReport, before: int) -> None:
         """What was found in the next stretch; `before` lines stand before it."""

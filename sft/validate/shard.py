@@ -67,27 +67,33 @@ class Bad:
     text: bytes
 
 
-@dataclass
-class ShardReport:
-    """What was found in one shard; lines count from its beginning, from 1."""
+@dataclass(kw_only=True)
+class Findings:
+    """Findings about rows, counted by code. rows = good + bad; bad are those with at least one error."""
 
-    lines: int = 0
     rows: int = 0
     good: int = 0
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    problems: list[Problem] = field(default_factory=list)
-    bad_lines: list[int] = field(default_factory=list)
-    bad: list[Bad] = field(default_factory=list)
-    images: list[AnyArray] = field(default_factory=list)  # of ENTRY
-    looks: list[AnyArray] = field(default_factory=list)  # of LOOK
-    places: list[AnyArray] = field(default_factory=list)  # of PLACE, where the table of images outlives the shard
-    unmarked: Counter[str] = field(default_factory=Counter)  # script → rows accused of having lost its marks
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (severity, code) → how often
+    problems: list[Problem] = field(default_factory=list)  # the first KEPT of each code
 
     def add(self, problem: Problem) -> None:
         """Count a finding, and keep its text if it is among the first of its code."""
         self.counts[problem.severity, problem.code] += 1
         if self.counts[problem.severity, problem.code] <= KEPT:
             self.problems.append(problem)
+
+
+@dataclass(kw_only=True)
+class ShardReport(Findings):
+    """What was found in one shard; lines count from its beginning, from 1."""
+
+    lines: int = 0
+    bad_lines: list[int] = field(default_factory=list)
+    bad: list[Bad] = field(default_factory=list)
+    images: list[AnyArray] = field(default_factory=list)  # of ENTRY
+    looks: list[AnyArray] = field(default_factory=list)  # of LOOK
+    places: list[AnyArray] = field(default_factory=list)  # of PLACE, where the table of images outlives the shard
+    unmarked: Counter[str] = field(default_factory=Counter)  # script → rows accused of having lost its marks
 
 
 @dataclass

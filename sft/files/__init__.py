@@ -38,7 +38,18 @@ if TYPE_CHECKING:
     from sft.files.snapshot import ImageSnapshot, changed_files
     from sft.files.staging import StagingFolder, folder_of
     from sft.files.text_input import NotText, open_text, to_utf8, what_it_is
-    from sft.files.units import UNIT_BYTES, UNIT_FILES, Span, Unit, file_units, line_units, page_bytes, unit_lines
+    from sft.files.units import (
+        UNIT_BYTES,
+        UNIT_FILES,
+        Span,
+        Unit,
+        file_units,
+        line_units,
+        page_bytes,
+        stretches,
+        unit_lines,
+        whole_lines,
+    )
 else:
     __getattr__ = names_of(__name__)
 
@@ -83,9 +94,11 @@ __all__ = [
     "sha256",
     "snapshot",
     "staging",
+    "stretches",
     "to_utf8",
     "unit_lines",
     "what_it_is",
+    "whole_lines",
     "write",
     "write_json",
     "write_samples",

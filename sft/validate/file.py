@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from sft.errors import ProblemsFound
-from sft.files import CHUNK, open_input
+from sft.files import open_input, stretches
 from sft.reasons import make
 from sft.runtime import Runner, run
 from sft.types import Problem
@@ -166,7 +166,9 @@ def _rows(
     images = [np.empty(0, ENTRY)]
     looks = [np.empty(0, LOOK)]
     places = gathered.places if gathered else []
-    shards = [Shard(report.path, start, end, context, rejects is not None) for start, end in _stretches(report.path)]
+    with open_input(report.path) as stream:
+        cuts = list(stretches(stream, 0, report.path.stat().st_size, SHARD_BYTES))
+    shards = [Shard(report.path, start, end, context, rejects is not None) for start, end in cuts]
     check = partial(check_shard, gathered=gathered) if gathered else check_shard
     for shard, part in zip(shards, run(check, shards, runner), strict=True):
         report.add_part(part, before)
@@ -201,18 +203,3 @@ def _holds(lines: array[int], line: int) -> bool:
         else 0
     )
     return at < len(lines) and lines[at] == line
-
-
-def _stretches(path: Path) -> Iterator[tuple[int, int]]:
-    """(start, end) of stretches of about SHARD_BYTES that end with a line end or the file."""
-    with open_input(path) as stream:
-        start = 0
-        size = path.stat().st_size
-        while start < size:
-            end = min(start + SHARD_BYTES, size)
-            stream.seek(end - 1)
-            while end < size and (piece := stream.readline(CHUNK)) and not piece.endswith(b"\n"):
-                pass
-            end = max(end, min(stream.tell(), size)) if end < size else size
-            yield start, end
-            start = end

@@ -94,7 +94,7 @@ def split(
       sft split all.jsonl -o mine --test 500 --val 500 --stratify task --stratify script
       sft split all.jsonl -o mine --group source.book
     """
-    from sft.datasets import Keys
+    from sft.datasets import Keys, few_groups_warning
     from sft.datasets import split_set as run
 
     parts = [(name, size) for name, size in (("val", val), ("test", test)) if size]
@@ -125,6 +125,8 @@ def split(
     _tell(outcome.manifest, outcome.fresh, out, as_json)
     if not as_json:
         _tell_published(outcome.manifest)
+        for part, count in outcome.manifest.get("few_groups", {}).items():
+            ui.say(f"warning: {part}: {few_groups_warning(count)}")
         names = outcome.manifest["parts"]
         ui.table(
             "",

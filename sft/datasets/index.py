@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -240,7 +240,6 @@ class _Shard:
         keys = self.job.keys
         if keys.asked and len(self.seen) < MAX_KEYS:
             self.seen.update(_dotted(raw))
-        group = "\0".join(str(value) for key in keys.group if (value := look_up(raw, key)) is not None)
         stratum = " · ".join(_stratum(key, raw, sample, answers) for key in keys.strata)
         number = short_hash(stratum)
         self.names[str(number)] = stratum
@@ -263,7 +262,7 @@ class _Shard:
                 images,
                 texts,
                 asked,
-                short_hash(group) if group else NO_GROUP,
+                group_of(raw, keys.group),
                 number,
                 _held(raw),
                 untidy,
@@ -316,6 +315,12 @@ def short_hash(text: str) -> int:
 
 def _two(digest: bytes) -> tuple[int, int]:
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
+
+
+def group_of(raw: Any, keys: Sequence[str]) -> int:
+    """64 bit of the document, page or whatever else these keys of a row name; NO_GROUP where it has none of them."""
+    group = "\0".join(str(value) for key in keys if (value := look_up(raw, key)) is not None)
+    return short_hash(group) if group else NO_GROUP
 
 
 def look_up(raw: Any, key: str) -> Any:

@@ -9,7 +9,7 @@ from sft.lazy import names_of
 if TYPE_CHECKING:
     from sft.images.crops import Pixels, crop
     from sft.images.headers import fingerprint_of, peek, peek_bytes
-    from sft.images.perceptual_hash import dhash, near_pairs
+    from sft.images.perceptual_hash import LIMIT, band_of, bands, dhash, near_pairs, popcount
     from sft.images.reader import (
         FORMATS,
         MAX_FILE_BYTES,
@@ -26,10 +26,13 @@ else:
 
 __all__ = [
     "FORMATS",
+    "LIMIT",
     "MAX_FILE_BYTES",
     "MAX_IMAGE_PIXELS",
     "ImageProblem",
     "Pixels",
+    "band_of",
+    "bands",
     "crop",
     "dhash",
     "ending_of",
@@ -38,6 +41,7 @@ __all__ = [
     "orientation",
     "peek",
     "peek_bytes",
+    "popcount",
     "probe",
     "read_once",
     "stamp",

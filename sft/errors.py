@@ -35,7 +35,7 @@ class SftError(Exception):
 
 
 class ProblemsFound(SftError):
-    """The data or the model was read, and something in it must be mended first."""
+    """The data or the model was read, and something in it must be fixed first."""
 
     exit_code = EXIT_PROBLEMS
 

@@ -118,7 +118,7 @@ REASONS: dict[str, tuple[Severity, str]] = {
         "most texts of a script are (almost) without its combining marks: the labels were cleaned with \\w or the like",
     ),
     "image.page": ("warning", "looks like a whole page, but the prompt is for a crop"),
-    # tables that converters mended, or dropped something of
+    # tables that converters fixed, or dropped something of
     "table.ragged": ("warning", "rows of different length; the short ones are filled with blank cells"),
     "table.widened": ("warning", "a row longer than its heading; the table is widened"),
     "table.second": ("warning", "more than one table in a label; only the first is read"),
@@ -134,7 +134,10 @@ REASONS: dict[str, tuple[Severity, str]] = {
     "table.blank": ("warning", "<fcel> without text; it is written <ecel>"),
     "table.reference": ("warning", "character references (&amp;) in a notation that has none; they are read"),
     "table.delimiter": ("warning", "CSV that two delimiters divide evenly; say --delimiter"),
-    "table.formula": ("warning", "a formula in a workbook without a stored value; the cell is blank"),
+    "table.formula": (
+        "warning",
+        "a formula in a workbook whose value is not stored there; the cell is blank, or has a 0",
+    ),
     "table.number_format": ("warning", "a number format of Excel that is not known; the stored value is written"),
     "table.narrow": ("warning", "a number that does not fit its column; Excel shows ### or fewer digits"),
     # sources that are converted

@@ -30,8 +30,8 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 
 
 def plain(text: str) -> str:
-    """Without characters that move the cursor, ring, or turn the direction of writing: texts may come from a
-    stranger's file or server.
+    """Without characters that move the cursor, ring, or turn the direction of writing: texts may come from an
+    untrusted file or server.
     """
     return text if text.isprintable() else _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
 

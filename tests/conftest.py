@@ -28,8 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name != "test_e2e.py")
 
 
-def write_safetensors(path: Path, tensors: dict[str, list[int]]) -> None:
-    """A whole file of float32 zeros with these shapes."""
+def write_safetensors(path: Path, tensors: dict[str, list[int]], value: float = 0.0) -> None:
+    """A whole file of float32 numbers, all the same, with these shapes."""
     header: dict[str, object] = {}
     offset = 0
     for name, shape in tensors.items():
@@ -39,7 +39,7 @@ def write_safetensors(path: Path, tensors: dict[str, list[int]]) -> None:
         header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + size]}
         offset += size
     text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(offset))
+    path.write_bytes(struct.pack("<Q", len(text)) + text + struct.pack("<f", value) * (offset // 4))
 
 
 TENSORS = {

@@ -725,7 +725,7 @@ def test_labels_are_cleaned_and_placeholders_rejected_in_every_format(tmp_path: 
     assert written == ([LABELS[0], LABELS[1], LABELS[4]] if lossless else WRITTEN)
     assert [code for _, code in codes(tmp_path / "out.jsonl")] == ["source.ignored"] * 2
     stored = list((tmp_path / "out_images").rglob("*.png")) if (tmp_path / "out_images").exists() else []
-    assert len(stored) in (0, len(WRITTEN))  # nothing is drawn for a row that is not written
+    assert len(stored) in (0, len(WRITTEN))  # nothing can be generated for a row that is not written
     if lossless:
         assert fix(tmp_path / "out.jsonl", tmp_path / "out.jsonl")
         assert [row["text_info"][1]["text"] for row in rows_of(tmp_path / "out.jsonl")] == WRITTEN

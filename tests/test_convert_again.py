@@ -189,7 +189,7 @@ def test_a_foreign_file_is_not_overwritten(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     source, out = labels(tmp_path, "a.png\tx\n"), tmp_path / "out.jsonl"
     out.write_text("mine\n")
-    with pytest.raises(UsageError, match="does not speak for it") as caught:
+    with pytest.raises(UsageError, match="does not describe it") as caught:
         run("paddleocr-rec", source, out)
     assert "--fresh" in str(caught.value) and out.read_text() == "mine\n" and not list(tmp_path.glob(".out*"))
     assert run("paddleocr-rec", source, out, fresh=True).manifest["counts"]["out"] == 1
@@ -306,7 +306,7 @@ def test_an_image_that_may_not_be_read_is_not_missing(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr("sft.convert.prepare_image._glance", lambda _: None)
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(ImageProblem, match="may not be read") as caught:
+    with pytest.raises(ImageProblem, match="cannot be read") as caught:
         ImagePreparer().prepare(Picture(path=path))
     assert caught.value.code == "image.unreadable"
     with pytest.raises(UsageError) as said, atomic.open_input(path):
@@ -451,7 +451,7 @@ def test_a_manifest_of_something_else_is_not_overwritten(tmp_path: Path) -> None
     picture(tmp_path / "1.png")
     source = labels(tmp_path, "1.png\tx\n")
     (tmp_path / "out.manifest.json").write_text('{"mine": 1}')
-    with pytest.raises(UsageError, match="no manifest of the workbench"):
+    with pytest.raises(UsageError, match="not a manifest of the workbench"):
         run("paddleocr-rec", source, tmp_path / "out.jsonl")
     assert (tmp_path / "out.manifest.json").read_text() == '{"mine": 1}'
 

@@ -122,6 +122,16 @@ def test_the_markup_of_tables_needs_no_task(tmp_path: Path) -> None:
     assert targets(tmp_path / "out.jsonl") == ["<fcel>a<fcel>b<nl><fcel>max_len<fcel>5*3<nl>"]
 
 
+def test_tables_in_conversations(tmp_path: Path) -> None:
+    two = "<table><tr><td>A</td></tr></table><table><tr><td>B</td></tr></table>"
+    chat = [{"user": "Table Recognition:", "assistant": two}]
+    Image.new("RGB", (60, 20), "white").save(tmp_path / "a.png")
+    path = tmp_path / "tables.jsonl"
+    path.write_text(json.dumps({"image": "a.png", "texts": chat}) + "\n", "utf-8")
+    assert run(path, tmp_path / "out.jsonl")["counts"]["warnings"] == {"table.second": 1}
+    assert targets(tmp_path / "out.jsonl") == ["<fcel>A<nl>"]
+
+
 def test_what_is_said(tmp_path: Path) -> None:
     path = source(tmp_path, [HTML[0][0], HTML[0][0], HTML[7][0], "<table><tr><td>fine</td></tr></table>"])
     done = CliRunner().invoke(verb, ["hf", str(path), "-o", str(tmp_path / "out.jsonl")])

@@ -271,7 +271,7 @@ def test_a_killed_curve_goes_on(machine: Machine, monkeypatch: pytest.MonkeyPatc
     assert (
         isinstance(done.exception, EngineError)
         and "answers are missing" in done.exception.message
-        and "goes on" in str(done.exception.hint)
+        and "to resume" in str(done.exception.hint)
     )
     assert machine.served == [20, 40] and machine.asked == ROWS + 7
     machine.dies_after = None
@@ -534,7 +534,7 @@ def test_two_at_once(machine: Machine) -> None:
     with (machine.run / "curve" / "lock").open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         done = invoke(machine.run)
-    assert getattr(done.exception, "exit_code", 0) == 2 and "another sft works" in str(done.exception)
+    assert getattr(done.exception, "exit_code", 0) == 2 and "another sft process" in str(done.exception)
     with (machine.run / "lock").open("a") as stream:  # a training run is no hindrance
         fcntl.flock(stream, fcntl.LOCK_EX)
         assert invoke(machine.run, "--checkpoints", "60").exit_code == 0
@@ -674,7 +674,7 @@ def test_rows_are_not_changed_under_a_curve_that_is_at_work(machine: Machine) ->
     before = rows.read_bytes()
     with (rows.parent / "lock").open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        assert "another sft works" in str(invoke(machine.run, "--limit", 10, "--seed", 2).exception)
+        assert "another sft process" in str(invoke(machine.run, "--limit", 10, "--seed", 2).exception)
     assert rows.read_bytes() == before
     assert (
         invoke(machine.run, "--limit", 10, "--seed", 2, "--checkpoints", "60").exit_code == 0

@@ -111,7 +111,7 @@ def test_named_interpreter_wins(place: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SFT_TRAINER_PYTHON", sys.executable)
     assert environments.ensure("trainer") == environments.ReadyEnvironment(sys.executable)
     monkeypatch.setenv("SFT_TRAINER_PYTHON", "/no/such/python")
-    with pytest.raises(UsageError, match="names no interpreter"):
+    with pytest.raises(UsageError, match="is not a Python interpreter"):
         environments.ensure("trainer")
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import TENSORS, VERSION, write_safetensors
+from remote_code import CODE, bring_code
 from waiting import PATIENCE, cpu_limit, work_of
 
 from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.files.atomic import read_json
-from sft.models import exporter, prompts, verify, versions
+from sft.models import exporter, prompts, remote_code, verify, versions
 from sft.models.safetensors import safetensors_header
 
 PIXELS = (3136, 9408)
@@ -23,7 +24,7 @@ PIXELS = (3136, 9408)
 
 def trained(folder: Path, tensors: dict[str, list[int]], name: str = "model-00001-of-00001.safetensors") -> Path:
     folder.mkdir()
-    write_safetensors(folder / name, tensors)
+    write_safetensors(folder / name, tensors, value=1.0)
     return folder
 
 
@@ -50,7 +51,7 @@ def test_shards_are_joined_byte_for_byte(tmp_path: Path, base_model: Path) -> No
     names = list(TENSORS)
     shards = {"model-00001-of-00002.safetensors": names[:1], "model-00002-of-00002.safetensors": names[1:]}
     for file, inside in shards.items():
-        write_safetensors(weights / file, {name: TENSORS[name] for name in inside})
+        write_safetensors(weights / file, {name: TENSORS[name] for name in inside}, value=1.0)
     body = bytearray((weights / "model-00002-of-00002.safetensors").read_bytes())
     body[-1] = 7  # a value to find again
     (weights / "model-00002-of-00002.safetensors").write_bytes(bytes(body))
@@ -104,7 +105,7 @@ def test_truncated_weights_are_refused(tmp_path: Path, base_model: Path) -> None
 
 def test_existing_directory_is_not_touched(tmp_path: Path, base_model: Path) -> None:
     (tmp_path / "out").mkdir()
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         exporter.export(
             trained(tmp_path / "weights", TENSORS), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={}
         )
@@ -281,3 +282,112 @@ def test_what_is_no_file_is_not_copied(base_model: Path, tmp_path: Path, name: s
         assert name in str(caught.value)
         (base_model / name).unlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "weights"]
+
+
+def exported(tmp_path: Path, base: Path) -> Path:
+    """An export of the base's own shapes."""
+    out = tmp_path / "out"
+    exporter.export(trained(tmp_path / "weights", TENSORS), base, out, VERSION, pixels=PIXELS, origin={})
+    return out
+
+
+@pytest.mark.parametrize("newer", [False, True], ids=["image_processing.py", "image_processing_paddleocr_vl.py"])
+def test_the_code_of_a_release_comes_along(tmp_path: Path, base_model: Path, newer: bool) -> None:
+    """Every file that an auto_map names, and the entry that Transformers below 5 takes the processor from."""
+    bring_code(base_model, newer=newer)
+    wanted = {**read_json(base_model / "processor_config.json"), "more": [1]}
+    (base_model / "processor_config.json").write_text(json.dumps(wanted))
+    out = exported(tmp_path, base_model)
+    assert read_json(out / "processor_config.json") == wanted
+    modules = {path.name for path in base_model.glob("*.py")}
+    assert len(modules) == 3 and {path.name for path in out.glob("*.py")} == modules
+    for name, auto_map in json.loads((CODE / "auto_maps.json").read_text()).items():
+        for loader, reference in auto_map.items():
+            found = read_json(out / name)["auto_map"][loader]
+            module, class_name = found.split(".")
+            assert class_name == reference.split(".")[1]
+            assert f"class {class_name}(" in (out / f"{module}.py").read_text()
+    assert remote_code.code_files(out) == sorted(modules)
+
+
+@pytest.mark.parametrize("table", ["preprocessor_config.json", "tokenizer_config.json", "config.json"])
+def test_the_processor_stands_where_it_is_looked_for_first(tmp_path: Path, base_model: Path, table: str) -> None:
+    """A base whose processor_config.json is missing or silent: Transformers looks no further than the one we write."""
+    bring_code(base_model)
+    entry = read_json(base_model / "processor_config.json")["auto_map"]
+    (base_model / "processor_config.json").unlink()
+    maps = {**read_json(base_model / table).get("auto_map", {}), **entry}
+    (base_model / table).write_text(json.dumps({**read_json(base_model / table), "auto_map": maps}))
+    out = exported(tmp_path, base_model)
+    assert read_json(out / "processor_config.json") == {"processor_class": remote_code.PROCESSOR, "auto_map": entry}
+    (out / "processor_config.json").write_text(json.dumps({"processor_class": remote_code.PROCESSOR}))
+    with pytest.raises(ProblemsFound, match="would load the bare tokenizer"):
+        verify.verify_served(out, VERSION)
+
+
+def test_a_tokenizer_may_name_a_list(base_model: Path) -> None:
+    bring_code(base_model)
+    (base_model / "tokenization_x.py").write_text("class Slow:\n    pass\n")
+    table = {
+        **read_json(base_model / "tokenizer_config.json"),
+        "auto_map": {"AutoTokenizer": ["tokenization_x.Slow", None]},
+    }
+    (base_model / "tokenizer_config.json").write_text(json.dumps(table))
+    assert "tokenization_x.py" in remote_code.code_files(base_model)
+    verify.verify_served(base_model, VERSION)
+    before = verify.fingerprint(base_model)
+    (base_model / "tokenization_x.py").write_text("class Slow(int):\n    pass\n")
+    assert verify.fingerprint(base_model) != before
+    (base_model / "tokenization_x.py").unlink()
+    with pytest.raises(ProblemsFound, match=r"tokenization_x\.py is missing .* tokenizer_config\.json names it"):
+        verify.verify_served(base_model, VERSION)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("image_processing.py", None, r"image_processing\.py is missing"),
+        ("configuration_paddleocr_vl.py", None, r"configuration_paddleocr_vl\.py is missing"),
+        ("processing_paddleocr_vl.py", "class Other:\n", "has no class PaddleOCRVLProcessor"),
+        ("processing_paddleocr_vl.py", "from .gone import X\nclass PaddleOCRVLProcessor:\n", r"gone\.py is missing"),
+        ("processing_paddleocr_vl.py", "\udcff", "no readable text"),
+        ("config.json", {"AutoConfig": "../../etc/passwd.X"}, "not module.Class"),
+        ("config.json", {"AutoConfig": {"a": 1}}, "not module.Class"),
+    ],
+    ids=range(7),
+)
+def test_code_that_is_not_whole(tmp_path: Path, base_model: Path, name: str, text: object, said: str) -> None:
+    bring_code(base_model)
+    assert remote_code.faults(base_model) == []
+    path = base_model / name
+    if isinstance(text, dict):
+        path.write_text(json.dumps({**read_json(path), "auto_map": text}))
+    elif isinstance(text, str):
+        path.write_bytes(text.encode(errors="surrogateescape"))
+    else:
+        path.unlink()
+    with pytest.raises(ProblemsFound, match=said):
+        verify.verify_served(base_model, VERSION)
+    with pytest.raises(ProblemsFound, match=said):
+        exported(tmp_path, base_model)
+    assert any(remote_code.faults(base_model, complete=False))
+
+
+def test_code_of_another_repository_is_not_copied(base_model: Path) -> None:
+    table = {**read_json(base_model / "config.json"), "auto_map": {"AutoConfig": "owner/name--module.Class"}}
+    (base_model / "config.json").write_text(json.dumps(table))
+    assert remote_code.code_files(base_model) == []
+    verify.verify_served(base_model, VERSION)
+
+
+def test_limits_inside_the_processor_are_those_of_the_training(tmp_path: Path, base_model: Path) -> None:
+    """Transformers 5 saves the image processor in processor_config.json too, and takes that one first."""
+    nested = {"size": {"shortest_edge": 1, "longest_edge": 2}, "min_pixels": 1, "image_mean": [0.5]}
+    table = {"processor_class": remote_code.PROCESSOR, "image_processor": nested}
+    (base_model / "processor_config.json").write_text(json.dumps(table))
+    found = read_json(exported(tmp_path, base_model) / "processor_config.json")["image_processor"]
+    assert found == {
+        "size": {"shortest_edge": PIXELS[0], "longest_edge": PIXELS[1]},
+        "min_pixels": PIXELS[0],
+        "image_mean": [0.5],
+    }

@@ -372,7 +372,7 @@ def test_without_a_network_the_ways_out_are_named(
     with pytest.raises(EngineError) as caught:
         present_or_fetch(version, out)
     hint = caught.value.hint or ""
-    assert "the same command goes on where it stopped" in hint
+    assert "run the same command to resume" in hint
     name, command = version.hub_id.rpartition("/")[2], f"-o '{out}'"
     assert f"`sft fetch-model {name} --from modelscope {command}`" in hint
     assert not (out / RECORD).exists()

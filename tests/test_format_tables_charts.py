@@ -43,6 +43,10 @@ def folder(root: Path, tables: dict[str, bytes], pictures: str = "png", data: st
 GOOD = b"Year,A\n2019,1\n"
 
 
+def test_cells_with_other_delimiters_are_whole() -> None:
+    assert chart_target([["Year;A", "B;C"], ["2019;1", "3;4"]]) == "Year;A | B;C\n2019;1 | 3;4"
+
+
 def test_a_table_becomes_a_chart(tmp_path: Path) -> None:
     source = folder(
         tmp_path,

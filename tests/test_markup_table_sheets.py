@@ -433,3 +433,43 @@ def test_broken_xlsx(tmp_path: Path) -> None:
         (2, 2),
         (1, 1),
     }  # (1, 1): without its first sheet it is a workbook of the second
+
+
+def test_formats_that_stand_in_no_workbook(tmp_path: Path) -> None:
+    """By their numbers, as ECMA-376 lists them; Excel shows 22, 44 and 47 otherwise than that list says."""
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    day = 45356.5882  # March 5, 2024, 14:07
+    for row, (number, value) in enumerate([(22, day), (44, 1500.5), (44, -2), (44, 0), (47, 0.00355), (31, day)], 1):
+        cell: Any = sheet.cell(row, 1, value)
+        cell.number_format = "0"
+        cell._style.numFmtId = number
+    book.save(tmp_path / "a.xlsx")
+    grid = parse_xlsx(tmp_path / "a.xlsx")
+    texts = [row[0] for row in grid.rows]
+    assert texts == ["3/5/2024 14:07", "$ 1,500.50", "$ (2.00)", "$ -", "05:06.7", "2024年3月5日"]
+    assert [warning.message.split(":")[0] for warning in grid.warnings] == ["cell A1", "cell A6"]
+
+
+@pytest.mark.parametrize(("anew", "value", "warned"), [(b"1", b"0", 1), (b"1", b"3", 0), (b"0", b"0", 0)])
+def test_a_formula_that_nobody_has_computed(tmp_path: Path, anew: bytes, value: bytes, warned: int) -> None:
+    """Libraries that compute nothing store 0, and ask Excel to compute when it opens the file."""
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.worksheets[0]["A1"] = "=1+2"
+    book.save(tmp_path / "a.xlsx")
+    with zipfile.ZipFile(tmp_path / "a.xlsx") as packed:
+        parts = {name: packed.read(name) for name in packed.namelist()}
+    assert b'fullCalcOnLoad="1"' in parts["xl/workbook.xml"] and b"<f>1+2</f><v" in parts["xl/worksheets/sheet1.xml"]
+    parts["xl/workbook.xml"] = parts["xl/workbook.xml"].replace(b'OnLoad="1"', b'OnLoad="' + anew + b'"')
+    sheet = parts["xl/worksheets/sheet1.xml"]
+    sheet = sheet[: sheet.index(b"<v")] + b"<v>" + value + b"</v>" + sheet[sheet.index(b"</c>") :]
+    with zipfile.ZipFile(tmp_path / "b.xlsx", "w") as packed:
+        for name, content in {**parts, "xl/worksheets/sheet1.xml": sheet}.items():
+            packed.writestr(name, content)
+    grid = parse_xlsx(tmp_path / "b.xlsx")
+    assert grid.rows == ((value.decode(),),)
+    assert [warning.code for warning in grid.warnings] == ["table.formula"] * warned

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -103,6 +104,7 @@ def test_the_request_and_the_answer(samples: list[tuple[int, Sample]], tmp_path:
             "messages": [{"role": "user", "content": content}],
             "max_tokens": 64,
             "temperature": 0.0,
+            "skip_special_tokens": False,
         }
     ]
 
@@ -408,7 +410,21 @@ def test_pixel_limits_and_sampling_are_sent(samples: list[tuple[int, Sample]], t
         "top_p": 0.9,
         "seed": 3,
         "mm_processor_kwargs": {"min_pixels": 784, "max_pixels": 1000},
+        "skip_special_tokens": False,
     }
+
+
+def test_special_tokens_stay_in_the_answer(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
+    """A server that does as vLLM does: special tokens are taken out unless the request says otherwise."""
+
+    def answer(body: dict[str, object], before: int) -> httpx.Response:
+        text = "<fcel>1<fcel>2<nl>"
+        return chat(re.sub("<.*?>", "", text) if body.get("skip_special_tokens", True) else text)
+
+    fake = Fake(answer)
+    assert run(fake, samples[:1], tmp_path)[0].pred == "<fcel>1<fcel>2<nl>"
+    taken = predict(samples[:1], tmp_path, SERVER, Sampling(64, skip_special_tokens=True), transport=fake.transport)
+    assert taken[0].pred == "12"
 
 
 def test_a_missing_image_is_lost_not_wrong(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:

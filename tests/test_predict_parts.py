@@ -22,7 +22,7 @@ from sft.inference.endpoints import probe_servers
 from sft.inference.scheduler import TRIES
 
 SAMPLING = Sampling(64)
-UNSAID = ("top_p", "repetition_penalty", "seed", "min_pixels", "max_pixels")
+UNSAID = ("top_p", "repetition_penalty", "seed", "min_pixels", "max_pixels", "skip_special_tokens")
 ANSWERS = [Answer('২৩ \u2028\n"x"', "stop", 0.5), Answer("", "length", 1.25), Answer("long " * 50, "", 0.0)]
 
 
@@ -93,7 +93,7 @@ def test_the_key_is_of_everything_that_decides(tmp_path: Path) -> None:
         key(model="n"),
         *(
             key(sampling=sampling)
-            for sampling in (Sampling(65), Sampling(64, 0.1), *(replace(SAMPLING, **{name: 1}) for name in UNSAID))
+            for sampling in (Sampling(65), Sampling(64, 0.1), *(replace(SAMPLING, **{name: True}) for name in UNSAID))
         ),
     ]
     assert len({key(), *others}) == len(others) + 1
@@ -219,11 +219,13 @@ def test_servers_name_their_version_and_template() -> None:
         "llama.cpp b6000-abc",
         "{{ x }}",
     ) and "n_params" in llama.servers[0].record
+    assert llama.heard(SAMPLING).skip_special_tokens is None  # ignored there: nothing may say that it held
     vllm = probe_servers(
         [Endpoint("http://h")],
         transport=told({"data": [{"id": "m", "max_model_len": 4096}]}, version={"version": "0.11.0"}),
     )
     assert (vllm.servers[0].version, vllm.servers[0].max_model_len) == ("vLLM 0.11.0", 4096)
+    assert vllm.heard(SAMPLING) == SAMPLING and SAMPLING.skip_special_tokens is False
 
 
 @pytest.mark.parametrize(

@@ -261,8 +261,8 @@ SIGNS = "aé e\u0301\u0338|\n \u00a0\u2009\u3000\u200b\u200d\ufe91\ufef4بكیي
     st.sampled_from([*Task]),
 )
 def test_mending_ends_and_leaves_nothing_that_it_names(text: str, task: Task) -> None:
-    once, codes = labels.mend(text, task)
-    assert labels.mend(once, task) == (once, [])
+    once, codes = labels.repair(text, task)
+    assert labels.repair(once, task) == (once, [])
     assert (once == text) == (not codes)
     assert bool(once.strip()) == bool(text.strip())
     left = {problem.code for problem in labels.check_characters(once, task, "", 1)}

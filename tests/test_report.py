@@ -537,7 +537,7 @@ def test_runs_must_match(base: Path) -> None:
         write(base, [make(1, "a")], runs=[])
     with pytest.raises(EngineError, match="all 1 requests are lost"):
         write(base, [make(1, "", error="x")])
-    with pytest.raises(UsageError, match="not those of its data"):
+    with pytest.raises(UsageError, match="do not match its data"):
         write(base, [make(1, "a")], data=gather([("x", [make(1, "a")])]))
     page = write(base, [make(1, "abcd"), make(2, "abcd")], [make(1, "abcd")])
     assert island(page)["samples"][-1]["a"][1] is None and "not asked for the same samples" in page

@@ -148,6 +148,7 @@ def test_conditions_are_there_and_secrets_are_not() -> None:
         "top_p": None,
         "repetition_penalty": None,
         "seed": 4,
+        "skip_special_tokens": False,
     }
     assert (
         set(found["metrics"]) >= {"cer", "teds", "similarity", "rms_f1"}

@@ -346,7 +346,7 @@ def test_files_of_an_evaluation(rows: Path, served: Served, tmp_path: Path, monk
 
 def test_files_of_a_model_directory(base_model: Path, tmp_path: Path) -> None:
     (tmp_path / "weights").mkdir()
-    write_safetensors(tmp_path / "weights" / "model-00001-of-00001.safetensors", TENSORS)
+    write_safetensors(tmp_path / "weights" / "model-00001-of-00001.safetensors", TENSORS, value=1.0)
     out = tmp_path / "out"
     manifest = export(tmp_path / "weights", base_model, out, VERSION, pixels=(3136, 9408), origin={"run": "r"})
     names = sorted(path.name for path in out.iterdir())

@@ -27,14 +27,14 @@ SETS = 12  # sets that are shown without --slices
     type=click.Path(path_type=Path),
     metavar="JSONL",
     help=(
-        "The file that was asked about: gives sources, documents and image sizes [default: what results.json of the"
+        "The data file of the runs: gives sources, documents and image sizes [default: what results.json of the"
         " runs names, if unchanged]."
     ),
 )
 @click.option(
-    "--gate", type=click.Path(path_type=Path), metavar="YAML", help="Limits to keep; exit code 1 where one is not."
+    "--gate", type=click.Path(path_type=Path), metavar="YAML", help="A file of limits; exit code 1 if one is broken."
 )
-@click.option("--slices", "all_slices", is_flag=True, help="Every slice, not only the tasks.")
+@click.option("--slices", "all_slices", is_flag=True, help="Show every slice, not only the tasks.")
 @click.option(
     "-o",
     "--out",
@@ -43,7 +43,7 @@ SETS = 12  # sets that are shown without --slices
     help="Write compare.json, report.html, report.md, metrics.csv and junit.xml there.",
 )
 @metric_option
-@click.option("--seed", type=int, default=1, show_default=True, help="Of the intervals and tests.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the intervals and tests.")
 @click.option(
     "--workers", type=click.IntRange(min=0), default=0, metavar="N", help="Processes [default: one per core]."
 )
@@ -146,7 +146,7 @@ def _run(text: str) -> tuple[str, Path]:
     name, mark, path = text.partition("=")
     if not mark or not name or not path:
         raise UsageError(
-            f"{text!r} is no run", hint=f"give it a name: base={text}" if not mark else "write NAME=PREDICTIONS"
+            f"{text!r} is not a run", hint=f"give it a name: base={text}" if not mark else "write NAME=PREDICTIONS"
         )
     return name, Path(path)
 
@@ -173,7 +173,7 @@ def show(found: Comparison, *, all_slices: bool) -> None:
             markup=False,
         )
     for note in found.notes:
-        ui.out.print(f"CAREFUL: {note}", markup=False)
+        ui.out.print(f"caution: {note}", markup=False)
     if found.forgetting:
         columns = ["run", "task", "score", "n", "base", "now", "drop [95 %]", "p_holm", "verdict"]
         ui.table(

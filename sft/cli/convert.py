@@ -29,13 +29,13 @@ MARKUPS = ("auto", *MEANING)
     "--out",
     type=click.Path(path_type=Path),
     metavar="OUT.jsonl",
-    help="The samples; what was rejected, the account and new images go beside it.",
+    help="The samples; rejects, manifest and new images are written beside it.",
 )
-@click.option("--list", "listing", is_flag=True, help="Show the formats, or one of them with an example row, and end.")
+@click.option("--list", "listing", is_flag=True, help="Show the formats, or one of them with an example row, and exit.")
 @click.option(
     "--task",
     type=click.Choice([task.value for task in Task]),
-    help="What the images are read as [default: the format's own].",
+    help="Task of the images [default: the format's own].",
 )
 @model_option
 @click.option(
@@ -49,7 +49,7 @@ MARKUPS = ("auto", *MEANING)
     "columns",
     multiple=True,
     metavar="NAME=COLUMN",
-    help="Which column is what, for formats with named columns; may be given again.",
+    help="Which column holds what, for formats with named columns; can be repeated.",
 )
 @click.option(
     "--markup", type=click.Choice(MARKUPS), default="auto", show_default=True, help="How the labels are written."
@@ -58,13 +58,13 @@ MARKUPS = ("auto", *MEANING)
     "--delimiter",
     default="",
     metavar="CHAR",
-    help="What parts the cells of labels that are CSV: a comma, ';', 'tab' or '|' [default: found out].",
+    help="Delimiter of the cells of labels that are CSV: a comma, ';', 'tab' or '|' [default: detected].",
 )
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Image paths count from here [default: as the format says].",
+    help="Folder that image paths are relative to [default: as the format says].",
 )
 @click.option(
     "--split",
@@ -77,7 +77,7 @@ MARKUPS = ("auto", *MEANING)
     type=click.Choice(["auto", "csv", "none"]),
     default="auto",
     show_default=True,
-    help="Of CSV and TSV: csv takes quotes off that enclose a field, none keeps them as text.",
+    help="For CSV and TSV: csv removes quotes around a field, none keeps them as text.",
 )
 @click.option(
     "--turn",
@@ -92,15 +92,17 @@ MARKUPS = ("auto", *MEANING)
     help="Rows of ERNIEKit, or of PaddleFormers, ms-swift and LLaMA-Factory.",
 )
 @click.option(
-    "--copy", is_flag=True, help="Copy images that could stay where they are, too: OUT's folder can then be moved."
+    "--copy", is_flag=True, help="Also copy images that could stay where they are, so that OUT's folder can be moved."
 )
-@click.option("--deep", is_flag=True, help="Decode every image; without, header and end of the file must be sound.")
+@click.option(
+    "--deep", is_flag=True, help="Decode every image; by default only header and end of the file are checked."
+)
 @click.option(
     "--strict",
     is_flag=True,
-    help="Exit with 1 where any row was rejected, except those that their author marked as not to be used.",
+    help="Exit with 1 if any row was rejected, except those that their author marked as not to be used.",
 )
-@click.option("--fresh", is_flag=True, help="Convert again, and overwrite whatever is there.")
+@click.option("--fresh", is_flag=True, help="Convert again, and overwrite what exists.")
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
@@ -113,10 +115,13 @@ MARKUPS = ("auto", *MEANING)
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="ray: on a cluster whose nodes share the file system.",
+    help="ray: run on a cluster whose nodes share the file system.",
 )
 @click.option(
-    "--address", default="", metavar="HOST:PORT", help="Of a running Ray cluster [default: one is started here]."
+    "--address",
+    default="",
+    metavar="HOST:PORT",
+    help="Address of a running Ray cluster [default: one is started here].",
 )
 @json_option
 def convert(
@@ -233,8 +238,8 @@ def _run(order: ConvertRequest, runner: Runner, *, fresh: bool, as_json: bool) -
 def _warn(prompt: str, version: models.ModelVersion) -> None:
     if prompt and prompt.strip() not in version.prompts.values():
         ui.say(
-            f"warning: {prompt!r} is none of {version.served_name}'s prompts; the PaddleOCR pipeline will not send it,"
-            " only a client of your own can"
+            f"warning: {prompt!r} is not one of {version.served_name}'s prompts; the PaddleOCR pipeline will not"
+            " send it, only your own client can"
         )
 
 
@@ -263,7 +268,9 @@ def _report(result: Result, out: Path, *, own_prompt: bool, as_json: bool) -> No
             f" {out}` shows them, --prompt replaces them"
         )
     if result.later:
-        ui.say(f"{result.later} rows wait for images whose hosts did not answer; the same command tries them again")
+        ui.say(
+            f"{result.later} rows wait for images whose hosts did not answer; run the same command to try them again"
+        )
     if as_json:
         print_json(result.manifest)
         return

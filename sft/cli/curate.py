@@ -13,15 +13,15 @@ from sft.cli.options import json_option, print_json
 from sft.errors import UsageError
 from sft.runtime import Runner
 
-seed_option = click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same bytes.")
+seed_option = click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same bytes.")
 workers_option = click.option(
     "--workers", type=click.IntRange(min=0), default=0, metavar="N", help="Processes [default: one per core]."
 )
 runner_option = click.option(
-    "--runner", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where the shards run."
+    "--runner", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where the work is done."
 )
 address_option = click.option(
-    "--address", default="", metavar="HOST:PORT", help="Of a Ray cluster; started here where it is left out."
+    "--address", default="", metavar="HOST:PORT", help="Address of a Ray cluster [default: one is started here]."
 )
 
 
@@ -36,7 +36,11 @@ address_option = click.option(
     help="Folder for train.jsonl, test.jsonl and val.jsonl.",
 )
 @click.option(
-    "--test", type=float, default=0.05, show_default=True, help="Rows to hold out: a share, or a number from 1 on."
+    "--test",
+    type=float,
+    default=0.05,
+    show_default=True,
+    help="Rows to hold out: a share below 1, or a number of rows.",
 )
 @click.option("--val", type=float, default=0.0, show_default=True, help="Rows for a second held-out part.")
 @click.option(
@@ -46,7 +50,7 @@ address_option = click.option(
     default=("meta.group",),
     show_default=True,
     metavar="KEY",
-    help="Rows of one value stay together, such as a document; none: only those of one image.",
+    help="Keep rows with the same value of this key together, such as a document; none: only rows of one image.",
 )
 @click.option(
     "--stratify",
@@ -55,15 +59,14 @@ address_option = click.option(
     default=("task",),
     show_default=True,
     metavar="KEY",
-    help="task, script, length, or a key of the rows: alike in all parts.",
+    help="task, script, length, or a key of the rows: with the same distribution in all parts.",
 )
-@click.option("--near", is_flag=True, help="Keep images that look the same together, too; decodes every image.")
+@click.option("--near", is_flag=True, help="Also keep images that look the same together; decodes every image.")
 @click.option(
     "--ignore-published",
     is_flag=True,
     help=(
-        "Deal out rows of a published val or test split (meta.split) as all others [default: they are never trained"
-        " on]."
+        "Treat rows of a published val or test split (meta.split) like all others [default: they are never trained on]."
     ),
 )
 @seed_option
@@ -143,7 +146,7 @@ def split(
     "replays",
     multiple=True,
     metavar="FILE=SHARE",
-    help="Rows of other tasks, as a share of the output: against forgetting. Drawn evenly over their tasks.",
+    help="Rows of other tasks, as a share of the output, against forgetting; sampled evenly over their tasks.",
 )
 @click.option(
     "--balance",
@@ -202,17 +205,17 @@ def mix(
         for row in outcome.manifest["sources"]:
             if row["left_out"]:
                 ui.say(
-                    f"{row['left_out']} rows of {row['source']} are not drawn: its share is {row['share']:.1%} of"
-                    f" {counts['out']} rows; a larger --rows or weight draws more"
+                    f"{row['left_out']} rows of {row['source']} are left out: its share is {row['share']:.1%} of"
+                    f" {counts['out']} rows; a larger --rows or weight takes more"
                 )
 
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The file without duplicates.")
-@click.option("--keep-first", is_flag=True, help="Of one image with two answers, keep the first [default: none].")
+@click.option("--keep-first", is_flag=True, help="Where one image has two answers, keep the first [default: none].")
 @click.option(
-    "--near", is_flag=True, help="Take out images that look the same and say the same, too; decodes every image."
+    "--near", is_flag=True, help="Also remove images that look the same and say the same; decodes every image."
 )
 @workers_option
 @runner_option
@@ -251,7 +254,7 @@ def _tell_published(found: dict[str, Any]) -> None:
         else ""
     )
     ui.say(
-        f"rows that a published split holds out are not trained on: {rows}{along}; --ignore-published deals them out"
+        f"rows of a published val or test split are not trained on: {rows}{along}; --ignore-published deals them out"
         " like all others"
     )
 
@@ -269,7 +272,7 @@ def _weighed(text: str, default: float | None) -> tuple[str, float]:
     name, mark, number = text.rpartition("=")
     if not mark or Path(text).is_file():
         if default is None:
-            raise UsageError(f"{text!r} has no share", hint=f"--replay {text}=0.2")
+            raise UsageError(f"{text!r} has no share after =", hint=f"--replay {text}=0.2")
         return text, default
     try:
         weight = float(number)
@@ -287,7 +290,7 @@ def _tell(found: dict[str, Any], fresh: bool, out: Path, as_json: bool) -> None:
         print_json(found)
         return
     if not fresh:
-        ui.say(f"{out}: all there already, nothing to do")
+        ui.say(f"{out}: everything exists already, nothing to do")
     counts = found["counts"]
     for reason, count in counts["reasons"].items():
         ui.say(f"rejected: {count} x {reason}")

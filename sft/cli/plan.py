@@ -12,7 +12,9 @@ from sft.training import plan as planning
 
 @click.command()
 @click.option("--samples", "-D", type=int, required=True, metavar="D", help="Training samples.")
-@click.option("--epochs", "-E", type=float, default=2, show_default=True, metavar="E", help="How often each is seen.")
+@click.option(
+    "--epochs", "-E", type=float, default=2, show_default=True, metavar="E", help="How many times each sample is seen."
+)
 @click.option("--gpus", "-G", type=int, default=1, show_default=True, metavar="G")
 @click.option(
     "--batch",

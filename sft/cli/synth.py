@@ -39,15 +39,15 @@ TASKS = {
     "fonts",
     multiple=True,
     metavar="F.ttf",
-    help="A font file, bengali, or a DejaVu name; more than once for several [default: DejaVu].",
+    help="A font file, bengali, or a DejaVu name; can be repeated [default: DejaVu].",
 )
 @click.option(
     "--texts",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="What to draw: one text a line, or JSONL. For formula: LaTeX.",
+    help="Texts to render: one per line, or JSONL. For formula: LaTeX.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="The same seed draws the same bytes.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same bytes.")
 @click.option(
     "--degrade",
     type=click.Choice(["none", "light", "medium", "strong"]),
@@ -55,7 +55,7 @@ TASKS = {
     show_default=True,
     help="Blur, noise, skew, JPEG, shadows, low resolution, uneven light.",
 )
-@click.option("--latex", is_flag=True, help="Draw formulas with the LaTeX that is installed (latex and dvipng).")
+@click.option("--latex", is_flag=True, help="Render formulas with the installed LaTeX (latex and dvipng).")
 @click.option(
     "--workers", type=click.IntRange(min=0), default=0, show_default="all cores", metavar="N", help="Processes."
 )
@@ -74,7 +74,7 @@ def synth(
     model_name: str,
     as_json: bool,
 ) -> None:
-    """Draw N samples with known truth. TASK: text, paragraph, table, formula or chart.
+    """Draw N samples with known reference. TASK: text, paragraph, table, formula or chart.
 
     A run that was cut off goes on where it stopped, with the same bytes.
 

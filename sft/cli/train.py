@@ -26,7 +26,7 @@ from sft.workflows import RunOutcome, run_loop, summary, train_only
     "--test",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Held-out rows [default: test.jsonl beside the data, or a part that is set aside].",
+    help="Held-out rows [default: test.jsonl beside the data, or rows that are set aside].",
 )
 @click.option("--port", type=int, metavar="N", help="Port of the server [default: a free one].")
 @click.option("--setup-seconds", type=float, default=0.0, hidden=True)

@@ -41,13 +41,13 @@ PATH = click.Path(path_type=Path)
     show_default=True,
     help="Decode every pixel of every image, and compare images by how they look.",
 )
-@click.option("--no-images", is_flag=True, help="Open no image file at all.")
+@click.option("--no-images", is_flag=True, help="Do not open any image file.")
 @click.option(
     "--against",
     type=PATH,
     multiple=True,
     metavar="FILE",
-    help="A test set: none of its images may be in FILES. Can be given again.",
+    help="A test set: none of its images may be in FILES. Can be repeated.",
 )
 @click.option("--rejects", type=PATH, metavar="FILE", help="Write every row with an error there, with its reasons.")
 @click.option("--workers", type=click.IntRange(0), default=0, metavar="N", help="Processes [default: one per core].")
@@ -58,11 +58,11 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--fix",
     is_flag=True,
-    help="Mend what needs no guess: BOM, blank lines, CRLF, key order, white space and spelling of answers.",
+    help="Fix what needs no guessing: BOM, blank lines, CRLF, key order, white space and spelling of answers.",
 )
 @click.option("-o", "--out", type=PATH, help="With --fix: write here instead of in place.")
-@click.option("--limit", type=int, default=20, show_default=True, help="Findings to print.")
-@click.option("--codes", is_flag=True, help="List all reason codes and end.")
+@click.option("--limit", type=int, default=20, show_default=True, help="Number of findings to print.")
+@click.option("--codes", is_flag=True, help="List all reason codes and exit.")
 @json_option
 def validate(
     files: tuple[Path, ...],
@@ -160,14 +160,14 @@ def _mend(path: Path, out: Path | None) -> Path:
 
     if out and out.resolve().parent != path.resolve().parent:
         raise UsageError(
-            "image paths count from the folder of the file",
+            "image paths are relative to the folder of the file",
             where=str(out),
-            hint=f"write the mended file beside the old one: {path.with_name(out.name)}",
+            hint=f"write the fixed file beside the old one: {path.with_name(out.name)}",
         )
-    mended = fix(path, out or path)
+    fixed = fix(path, out or path)
     ui.say(
         f"{out or path}: "
-        + (", ".join(f"{code} x {count}" for code, count in sorted(mended.items())) or "nothing to mend")
+        + (", ".join(f"{code} x {count}" for code, count in sorted(fixed.items())) or "nothing to fix")
     )
     return out or path
 

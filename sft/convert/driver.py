@@ -3,7 +3,7 @@
     train.jsonl            the samples, in the order of the source
     train.rejects.jsonl    {"where": "labels.txt:7", "code": "image.missing", "message": …, "raw": …}; absent where
                            are none
-    train.warnings.jsonl   {"where": …, "code": "table.ragged", "message": …} of rows that were mended; absent where
+    train.warnings.jsonl   {"where": …, "code": "table.ragged", "message": …} of rows that were fixed; absent where
                            there are none
     train.manifest.json    inputs, options, counts, hashes (`sft.files.manifest`); written last
     train_images/          images that could not stay where they were (`sft.convert.image_store`)
@@ -183,7 +183,7 @@ def _checked(order: ConvertRequest, source_format: Format) -> ConvertRequest:
             raise UsageError(
                 "no such folder",
                 where=str(options.images),
-                hint="--images names the folder that image paths count from",
+                hint="--images names the folder that image paths are relative to",
             )
         options = replace(
             options,

@@ -2,7 +2,7 @@
 
     train.jsonl
     train_images/3f/3f9a….jpg   bytes that could stay as they are: SHA-256 of the bytes
-    train_images/a1/a10c….png   pixels that were cut out or mended: SHA-256 of mode, size and pixels, which does not
+    train_images/a1/a10c….png   pixels that were cut out or fixed: SHA-256 of mode, size and pixels, which does not
                                 depend on the compression library at hand
 
 A local file that needs no change is not copied: the row names it by its path relative to OUT's folder. Any image of

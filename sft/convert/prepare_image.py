@@ -164,7 +164,7 @@ def _stream(picture: Picture) -> IO[bytes]:
         return picture.path.open("rb")
     except PermissionError as error:
         raise ImageProblem(
-            "image.unreadable", f"{picture.path} may not be read ({error.strerror}); give yourself the right to"
+            "image.unreadable", f"{picture.path} cannot be read ({error.strerror}); check its permissions"
         ) from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageProblem("image.missing", f"no file {picture.path}") from error
@@ -211,7 +211,7 @@ def _verify(stream: IO[bytes]) -> None:
 
 
 def _whole(stream: IO[bytes], deep: bool) -> PreparedImage:
-    """A picture that is used as a whole: as it is, or mended."""
+    """A picture that is used as a whole: as it is, or fixed."""
     with _open(stream) as image:
         extension = ending_of(image.format or "")
         width, height = image.size

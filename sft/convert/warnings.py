@@ -1,4 +1,4 @@
-"""Rows that were written although their label was mended: counted by code, and named in a file beside the output."""
+"""Rows that were written although their label was fixed: counted by code, and named in a file beside the output."""
 
 from __future__ import annotations
 

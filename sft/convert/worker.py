@@ -169,7 +169,7 @@ def _reads(source: Format, unit: Unit, options: SourceOptions) -> Iterator[ReadI
     """What the format reads; input that breaks it costs the rest of its unit and is accounted for."""
     try:
         yield from source.read(unit, options)
-    except SftError as error:  # one file that cannot be opened, or is none of text, is not the whole source
+    except SftError as error:  # one file that cannot be opened, or is not one of text, is not the whole source
         if not isinstance(error.__cause__, OSError) and not isinstance(error, NotText):
             raise
         yield Reject(
@@ -231,7 +231,7 @@ def _row(
     """The finished line of a row."""
     try:
         if placeholder := _placeholder(read):
-            said = f"{placeholder} stands for a text that nobody has read"
+            said = f"{placeholder} is a placeholder for a text that was not read"
             return Reject(read.where, "source.ignored", said, _raw(read))
         row, places = (
             _from_item(read, order, version, store) if isinstance(read, Item) else _from_hub(read, order, store)
@@ -267,7 +267,9 @@ def _row(
             _raw(read),
         )
     except UnicodeEncodeError:
-        return Reject(read.where, "source.encoding", "a text holds half of a character (a lone surrogate)", _raw(read))
+        return Reject(
+            read.where, "source.encoding", "a text contains half of a character (a lone surrogate)", _raw(read)
+        )
     except (TypeError, ValueError, KeyError, RecursionError, AttributeError, IndexError) as error:
         return Reject(
             read.where, "source.shape", f"cannot be written as a row ({type(error).__name__}: {error})", _raw(read)

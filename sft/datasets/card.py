@@ -69,4 +69,4 @@ def load_card(card: Path | Mapping[str, Any]) -> Card:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc'])) or 'the card'}: {fault['msg'].lower()}" for fault in error.errors()
         )
-        raise UsageError(faults, where=where, hint="datasets/bengali/dataset.yaml is a card that works") from error
+        raise UsageError(faults, where=where, hint="datasets/bengali/dataset.yaml is a valid card") from error

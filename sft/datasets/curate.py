@@ -142,7 +142,7 @@ def split_set(
         if part_of.all():
             said = "every row belongs to a published split that is held out, or shares an image or a document with one"
             raise ProblemsFound(
-                said, where=str(data), hint="add its training rows; --ignore-published deals all rows out alike"
+                said, where=str(data), hint="add its training rows; --ignore-published treats all rows alike"
             )
         names = ["train", *held_out]
         more = {

@@ -162,7 +162,7 @@ def _fetch_source(card: Card, name: str, out: Path, client: httpx.Client, allow_
         drawn = f"the drawn sample needs no network: `make train DATA={card.name}` uses it"
         hint = drawn if card.sample else "fetch it where there is a network, and copy the folder"
         raise EngineError(
-            f"the {name} file of {card.name} is not to be had: {error.message}", where=rule.url, hint=hint
+            f"the {name} file of {card.name} cannot be downloaded: {error.message}", where=rule.url, hint=hint
         ) from error
     return source
 
@@ -202,7 +202,7 @@ def _fetch_images(
                 if silent == GIVE_UP_AFTER:
                     raise EngineError(
                         f"no answer for {silent} images in a row; {problem}",
-                        hint="the same command goes on where it stopped",
+                        hint="run the same command to resume",
                     ) from problem
                 if problem:
                     failed[url] = problem.message if isinstance(problem, SftError) else str(problem)

@@ -1,7 +1,8 @@
 """Two or more runs over the same samples: which is better, by how much, how sure, and what was forgotten.
 
-Samples are paired by their number, image and truth. Scores are over the samples that every run has an answer to; a lost
-answer is no zero, it makes the comparison incomplete. The first run is the base that all others are held against.
+Samples are paired by their number, image and reference. Scores are over the samples that every run has an answer to;
+a lost answer is no zero, it makes the comparison incomplete. The first run is the base that all others are held
+against.
 
 Every line has the scores of all runs with 95 % intervals, and for each further run the paired difference with its
 interval, the p of a sign-flip test, and p_holm, which takes into account how many lines of its scope were looked at.
@@ -53,17 +54,17 @@ def read(path: Path) -> list[Prediction]:
             row = msgspec.json.decode(line)
             if isinstance(row, dict) and {"id", "pred"} <= row.keys() and not {"ref", "prompt", "image"} <= row.keys():
                 hint = (
-                    "answers without their truths are scored first, and the folder of that compared:\npython"
+                    "answers without their references are scored first, and the folder of that compared:\npython"
                     f" eval/evaluate.py --pred {path} --data THEIR.jsonl -o scores/{path.stem}"
                 )
                 raise ProblemsFound(
-                    "these predictions have no truth beside them", where=str(path), hint=hint
+                    "these predictions have no reference beside them", where=str(path), hint=hint
                 ) from fault
         raise
 
 
 def by_number(path: Path, preds: Sequence[Prediction]) -> dict[int, Prediction]:
-    """Number → prediction; ProblemsFound where one stands twice."""
+    """Number → prediction; ProblemsFound if an id is a duplicate."""
     found: dict[int, Prediction] = {}
     for line, pred in enumerate(preds, 1):
         if pred.id in found:
@@ -96,7 +97,7 @@ def paired(
             )
             for what, here, there in (
                 ("image", pred.image, image),
-                ("truth", pred.ref.strip(), ref),
+                ("reference", pred.ref.strip(), ref),
                 ("prompt", pred.prompt.strip(), prompt),
             ):
                 if here != there:

@@ -54,7 +54,7 @@ class EstimateTable:
     groups: Sequence[str] | None
     seed: int
     above: dict[str, Floats] = field(init=False)  # metric → (samples, runs)
-    below: dict[str, Floats] = field(init=False)  # metric → (samples,): a truth's length is the same in all runs
+    below: dict[str, Floats] = field(init=False)  # metric → (samples,): a reference's length is the same in all runs
     there: dict[str, npt.NDArray[np.bool_]] = field(init=False)  # metric → (samples,)
     known: dict[bytes, dict[str, Measured]] = field(init=False, default_factory=dict)
 

@@ -30,7 +30,7 @@ _ITS_PLACE = re.compile(
 DIMENSIONS = ("source", "script", "length", "size", "group")
 MOST = 50  # slices of one dimension, the largest ones
 FEWEST = 10  # samples of a slice
-LENGTHS = {  # code points of the truth: where the buckets begin
+LENGTHS = {  # code points of the reference: where the buckets begin
     "ocr": (0, 11, 31, 101, 301),
     "table": (0, 201, 501, 1001, 3001),
     "formula": (0, 31, 101, 301),
@@ -102,9 +102,9 @@ def _said(raw: dict[str, Any], keys: Sequence[str]) -> str:
 def facts(*, prompt: str, ref: str, image: str, row: DataRow | None = None, base: Path | None = None) -> Facts:
     """Of one sample. row: of the data file, for source and group. base: folder that images count from, for their size.
 
-    The source is what `meta` says, else the folder of the image. The script is that of most letters of the truth, tags
-    and tokens left out; where there are only digits, that of the digits if they are a script's own (২৩: Bengali, 23: no
-    letters).
+    The source is what `meta` says, else the folder of the image. The script is that of most letters of the reference,
+    tags and tokens left out; where there are only digits, that of the digits if they are a script's own (২৩: Bengali,
+    23: no letters).
     """
     task = task_of(prompt)
     found = {

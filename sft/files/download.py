@@ -200,7 +200,7 @@ def _with_retries(
 def _no_answer(url: str, error: Exception) -> Unreachable:
     reason = str(error) or type(error).__name__
     message = f"no complete answer from {httpx.URL(url).host} after {len(BACKOFF) + 1} attempts ({reason})"
-    return Unreachable(message, where=url[:200], hint="check the connection; the same command goes on where it stopped")
+    return Unreachable(message, where=url[:200], hint="check the connection; run the same command to resume")
 
 
 def _attempt(

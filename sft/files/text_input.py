@@ -109,7 +109,7 @@ def to_utf8(content: bytes) -> bytes:
 
 
 def _recoded(raw: bytes, codec: str) -> bytes:
-    """UTF-16 as UTF-8. Half a character becomes bytes that are no UTF-8, so that its line is refused and not mended."""
+    """UTF-16 as UTF-8. Half a character becomes bytes that are no UTF-8, so that its line is refused and not fixed."""
     try:
         return raw.decode(codec).encode()
     except UnicodeError:

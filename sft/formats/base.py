@@ -50,7 +50,7 @@ class Item:
     `where` names the place in the source, relative to it: "labels.txt:12", "page.xml#line_3". `group` is the document
     or page that the sample was cut from, which a split must not tear apart. `prompt`: "" means the model's own for the
     task. `split`: the part of a published set that it belongs to, as its authors call it ("train", "test"). `warnings`:
-    what the reader of the label mended or dropped. `files`: further ones that the label was read from.
+    what the reader of the label fixed or dropped. `files`: further ones that the label was read from.
     """
 
     where: str

@@ -196,7 +196,7 @@ def chart_target(rows: list[list[str]]) -> str:
     csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(
         [" ".join(cell.split()) for cell in row] for row in rows
     )
-    return make(Task.CHART, out.getvalue(), markup="csv")
+    return make(Task.CHART, out.getvalue(), markup="csv", delimiter=",")
 
 
 def _question(where: str, row: dict[str, Any], folder: Path, options: SourceOptions) -> Item | Reject:

@@ -309,7 +309,7 @@ def _workbook(name: str, root: Path) -> Path:
         raise MarkupError(
             "source.shape",
             f"there is no workbook {name.strip()[:RAW]!r}",
-            hint="paths of workbooks count from the same folder as those of images",
+            hint="paths of workbooks are relative to the same folder as those of images",
         )
     return path
 

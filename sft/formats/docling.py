@@ -15,7 +15,7 @@ A table (docling-core, `test/data/doc`, shortened; the schema is that of `doclin
 - The image is that of the page (`image.uri`: inline, or a file beside the document), else that of the table or picture
   itself, else, for documents of one page, a file with the document's name. Without any: image.missing.
 - Boxes count from the top left or the bottom left, in units of the page; the image has its own scale.
-- Texts are OCR samples, `formula` is a formula (a formula that nobody read has an empty text, and is rejected). List
+- Texts are OCR samples, `formula` is a formula (one that was not recognised has an empty text, and is rejected). List
   items
   keep their marker where `orig` has it. A text on several pages or columns is divided by its `charspan`.
 - Pictures with chart data (table, bars, slices, lines) are charts; others have nothing to be read, and are rejected
@@ -80,7 +80,7 @@ def _only_place(item: Mapping[str, Any]) -> Any:
     places = _places(item)
     if len(places) > 1:
         raise MarkupError(
-            "source.inexpressible", f"it stands in {len(places)} places, and nothing says which part stands where"
+            "source.inexpressible", f"it stands in {len(places)} places, and nothing says which part is where"
         )
     return places[0] if places else None
 
@@ -100,7 +100,7 @@ def _text(item: Mapping[str, Any]) -> Iterator[Label]:
         raise MarkupError("source.ignored", "an invisible text")
     if task is Task.FORMULA:
         if not text.strip():
-            raise MarkupError("target.empty", "a formula that nobody read")
+            raise MarkupError("target.empty", "a formula that was not recognised")
         yield task, text, "latex", _only_place(item)
         return
     if item.get("label") == "list_item" and text.strip() and original.rstrip().endswith(text.rstrip()):
@@ -123,7 +123,7 @@ def _text(item: Mapping[str, Any]) -> Iterator[Label]:
                 "source.inexpressible", f"a text in {len(places)} places whose charspans do not divide it"
             )
         if whole[end : span[0]].strip():
-            raise MarkupError("source.inexpressible", "a text with a part that stands nowhere")
+            raise MarkupError("source.inexpressible", "a text with a part that is nowhere on the page")
         end = span[1]
         yield task, whole[span[0] : span[1]].strip(), "text", place
 
@@ -187,14 +187,14 @@ def _referred(reference: Any, document: Mapping[str, Any]) -> Iterator[str]:
     while waiting:
         seen += 1
         if seen > MAX_REFERENCES:
-            raise MarkupError("source.shape", "a cell refers to very many things, or to itself")
+            raise MarkupError("source.shape", "a cell refers to too many items, or to itself")
         name = waiting.pop()
         parts = str(name.get("$ref")).split("/") if isinstance(name, dict) else []
         items = document.get(parts[1]) if len(parts) == 3 else None
         index = int(parts[2]) if len(parts) == 3 and parts[2].isdecimal() and len(parts[2]) < 10 else -1
         item = items[index] if isinstance(items, list) and 0 <= index < len(items) else None
         if not isinstance(item, dict):
-            raise MarkupError("source.shape", f"a cell refers to {str(name)[:60]}, which is not there")
+            raise MarkupError("source.shape", f"a cell refers to {str(name)[:60]}, which does not exist")
         if parts[1] == "texts":
             yield _string(item, "text")
         children = item.get("children")
@@ -239,7 +239,7 @@ def _chart(item: Mapping[str, Any], document: Mapping[str, Any]) -> str:
         if kind == "line_chart_data":
             return _csv(_lines(note))
         if kind in ("stacked_bar_chart_data", "scatter_chart_data"):
-            raise MarkupError("source.inexpressible", f"{kind} has no form as one table")
+            raise MarkupError("source.inexpressible", f"{kind} cannot be expressed as one table")
     raise MarkupError("source.ignored", "a picture without chart data")
 
 

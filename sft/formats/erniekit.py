@@ -1,5 +1,5 @@
 """ERNIEKit's own rows, the hub: JSON lines, or one JSON array in a .json file; every key and value is kept, nothing is
-mended.
+fixed.
 
 A row as in `docs/paddleocr_vl_sft.md` of PaddlePaddle/ERNIE (release/v1.4):
 
@@ -10,7 +10,7 @@ A row as in `docs/paddleocr_vl_sft.md` of PaddlePaddle/ERNIE (release/v1.4):
 ERNIEKit's loader also takes `{"query", "response", "images", "history"}` with `<image>` marks and turns it into the
 rows above; so does this one. A row whose structure the published schema (`sft/schema/sample.schema.json`) refuses is
 rejected with the schema's reason; what else is wrong with a row, `sft validate` says. Relative paths count from the
-file's folder, as the trainer has it; absolute paths are taken as they are. In a .json array a key that stands twice
+file's folder, as the trainer has it; absolute paths are taken as they are. In a .json array a duplicate key
 keeps its last value, as in the trainer; in JSON lines it is rejected.
 """
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from sft.formats.base import HubRow, Item, Picture, SourceOptions
 from sft.formats.shared import MARK, Json, json_stream, make, misshapen, parse
-from sft.markup import MarkupError
+from sft.markup import MarkupError, MarkupWarning
 from sft.models import TASK_OF
 from sft.types import Task
 
@@ -68,10 +68,13 @@ def read(
         raise MarkupError("target.empty", "no label")
     known = options.task or (TASK_OF.get(prompt) if prompt else task)
     asked = known or Task.OCR
+    warnings: list[MarkupWarning] = []
     target = make(
         asked,
         answer,
         markup=markup if asked is task else options.markup,
+        delimiter=options.delimiter,
+        warnings=warnings,
     )
     return Item(
         where,
@@ -79,6 +82,7 @@ def read(
         target,
         asked,
         prompt="" if known else prompt,
+        warnings=tuple(warnings),
     )
 
 

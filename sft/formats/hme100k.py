@@ -6,7 +6,7 @@
     18_em_0\\ty ^ { 4 } + y + 1 = 0
 
 Images are looked for in `train_images/` (for `train_labels.txt`), `img/`, `images/` and beside the labels, or under
-`--images`. A name without suffix is tried with .bmp, .png and .jpg. InkML holds strokes and no image; draw it first.
+`--images`. A name without suffix is tried with .bmp, .png and .jpg. InkML contains strokes and no image; draw it first.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
         source.is_dir() and not next(source.glob("*.txt"), None) and next(source.glob("*.inkml"), None)
     ):
         raise UsageError(
-            "InkML holds strokes and no image",
+            "InkML contains strokes and no image",
             where=str(source),
-            hint="draw the strokes first, and give the list of names and LaTeX",
+            hint="render the strokes first, and give the list of names and LaTeX",
         )
     yield from line_units(
         source_file(

@@ -83,9 +83,7 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
         raise UsageError(
             "no ground truth here",
             where=str(source),
-            hint=(
-                "expected gt_img_1.txt and the like, files with the names of their images, or a gt.txt of cropped words"
-            ),
+            hint=("expected files such as gt_img_1.txt, files named as their images, or a gt.txt of cropped words"),
         )
 
 
@@ -199,7 +197,7 @@ def _cropped(where: str, line: str, root: Path, options: SourceOptions) -> ReadI
         text = text[script.end() :]
     text = _unquoted(text)
     if text in IGNORED:
-        return Reject(where, "source.ignored", f"{text!r}: a word that nobody could read", line[:RAW])
+        return Reject(where, "source.ignored", f"{text!r}: a word marked as unreadable", line[:RAW])
     try:
         image = picture(name, root, below=True, turn=options.turn)
     except MarkupError as error:
@@ -292,7 +290,7 @@ def _word(where: str, line: str, image: Path, group: str, found: Layout, options
         said = 'expected `x1,y1,…,x4,y4,text` or `left, top, right, bottom, "text"`'
         return Reject(where, "source.shape", said, line[:RAW])
     if text.strip() in IGNORED:
-        said = f"{text.strip()!r}: a word that nobody could read"
+        said = f"{text.strip()!r}: a word marked as unreadable"
         return Reject(where, "source.ignored", said, line[:RAW])
     if (area := _area(corners)) <= 0:
         said = (

@@ -87,7 +87,7 @@ def _files(source: Path, split: str) -> list[tuple[str, Path]]:
         raise UsageError(
             f"no annotations.json here{f' for the split {split}' if split else ''}",
             where=str(source),
-            hint="expected annotations.json, or train/annotations.json and the like",
+            hint="expected annotations.json, or annotations.json in train/ or another split",
         )
     return found
 
@@ -126,7 +126,7 @@ def rows(plot: dict[str, Any]) -> list[list[str]]:
     if kind not in TYPES:
         raise MarkupError(
             "source.shape",
-            f"type {str(kind)[:40]!r} is none of {', '.join(TYPES)}",
+            f"type {str(kind)[:40]!r} is not one of {', '.join(TYPES)}",
         )
     if not isinstance(models, list) or not models or not all(isinstance(model, dict) for model in models):
         raise MarkupError("source.shape", "models are not a list of objects")
@@ -209,7 +209,7 @@ def _cell(value: Any) -> str:
         return str(value)
     number = Decimal(repr(value))
     if not number.is_finite() or abs(number.adjusted()) > MAX_DIGITS:
-        raise MarkupError("target.chart", f"{value!r} is no number to be read off a chart")
+        raise MarkupError("target.chart", f"{value!r} is not a number that can be read off a chart")
     text = f"{number:f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else text

@@ -117,10 +117,10 @@ def _item(where: str, box: Any, name: str, picture: Picture, options: SourceOpti
         if box.get("difficult") is True or text in IGNORED:
             raise MarkupError(
                 "source.ignored",
-                "marked as difficult" if text not in IGNORED else f"{text} stands for a text that cannot be read",
+                "marked as difficult" if text not in IGNORED else f"{text} marks a text that cannot be read",
             )
         if text in UNTYPED:
-            raise MarkupError("source.ignored", f"{text} is what PPOCRLabel writes until somebody types the text")
+            raise MarkupError("source.ignored", f"{text} is PPOCRLabel's placeholder for a text that was not typed yet")
         points = box.get("points")
         if not isinstance(points, list):
             raise MarkupError("source.shape", "a box without points")

@@ -172,7 +172,7 @@ def _picture(row: Mapping[str, Any], folder: Path, options: SourceOptions) -> Pi
         raise MarkupError("source.shape", "no filename")
     if name.lower().endswith(".pdf"):
         raise MarkupError(
-            "image.unreadable", f"{name} is a page of a PDF, and holds no pixels", hint="render the pages first"
+            "image.unreadable", f"{name} is a page of a PDF, and has no pixels", hint="render the pages first"
         )
     root = options.images or folder
     split = row.get("split")

@@ -3,7 +3,7 @@
 As PaddleOCR cuts the lines for its recogniser (`get_rotate_crop_image` and `get_minarea_rect_crop`,
 ppocr/utils/utility.py of PaddleOCR 3.x): perspective transform onto a rectangle with the longer of each two sides,
 cubic, with the border replicated; more than four points give way to the smallest rectangle around them. Two things are
-mended that would come out as nonsense there: four points against the clock, which would be mirrored, are put in
+fixed that would come out as nonsense there: four points against the clock, which would be mirrored, are put in
 clockwise order from the top left; four points whose sides cross, or with a dent, are treated as more than four.
 """
 
@@ -89,14 +89,14 @@ def _corners(quad: tuple[Corner, ...], width: int, height: int) -> list[Corner]:
     if not 4 <= len(quad) <= MAX_POINTS:
         raise ImageProblem("source.geometry", f"an outline of {len(quad)} points")
     if not all(math.isfinite(value) for point in quad for value in point):
-        raise ImageProblem("source.geometry", "a corner that is no number")
+        raise ImageProblem("source.geometry", "a corner that is not a number")
     xs = [x for x, _ in quad]
     ys = [y for _, y in quad]
     if max(xs) <= 0 or max(ys) <= 0 or min(xs) >= width or min(ys) >= height:
-        raise ImageProblem("source.geometry", f"the box lies outside of the image of {width} x {height} px")
+        raise ImageProblem("source.geometry", f"the box is outside of the image of {width} x {height} px")
     if min(xs) < -width or min(ys) < -height or max(xs) > 2 * width or max(ys) > 2 * height:
         raise ImageProblem(
-            "source.geometry", f"the box reaches far beyond the image of {width} x {height} px; are its units pixels?"
+            "source.geometry", f"the box extends far beyond the image of {width} x {height} px; are its units pixels?"
         )
     corners = list(quad) if len(quad) == 4 and _same_turns(quad) else _smallest_rectangle(quad)
     area = _area(corners)

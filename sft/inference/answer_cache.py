@@ -87,7 +87,7 @@ def prepare(
 
 
 def content_hash(prepared: Sequence[PreparedSample]) -> str:
-    """SHA-256 (hex) of the rows in order: prompts, truths and the bytes of the images, wherever these lie."""
+    """SHA-256 (hex) of the rows in order: prompts, references and the bytes of the images, wherever these lie."""
     digest = hashlib.sha256()
     for item in prepared:
         digest.update(

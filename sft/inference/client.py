@@ -109,6 +109,8 @@ class Sampling:
     server does.
 
     min_pixels, max_pixels: the size that images are brought to before the model sees them.
+    skip_special_tokens: whether the server takes special tokens out of the answer. The cells of a table and the places
+    of Spotting are such tokens with some tokenizers, so they are asked for; the end token stays out either way.
     """
 
     max_tokens: int
@@ -118,11 +120,12 @@ class Sampling:
     seed: int | None = None
     min_pixels: int | None = None
     max_pixels: int | None = None
+    skip_special_tokens: bool | None = False
 
     def __post_init__(self) -> None:
         for name in ("temperature", "top_p", "repetition_penalty"):
             if not isfinite(getattr(self, name) or 0.0):  # JSON has no such number: the server would take its own
-                raise UsageError(f"{name} {getattr(self, name)} is no number that a server can be told")
+                raise UsageError(f"{name} {getattr(self, name)} is not a number that a server accepts")
 
 
 @dataclass(frozen=True)
@@ -243,7 +246,7 @@ def complaint(content: bytes) -> str:
 
 
 def shown(text: str) -> str:
-    """A stranger's words for a terminal or a page: one line of at most SHOWN characters, none of which moves a cursor,
+    """Untrusted words for a terminal or a page: one line of at most SHOWN characters, none of which moves a cursor,
     rings, or turns the writing round.
     """
     return "".join(

@@ -23,10 +23,11 @@ import msgspec
 
 from sft import models
 from sft.errors import EngineError, SftError, UsageError
-from sft.inference.client import CONNECT_TIMEOUT, Endpoint, LostError, exchange, http_client, shown
+from sft.inference.client import CONNECT_TIMEOUT, Endpoint, LostError, Sampling, exchange, http_client, shown
 from sft.inference.protocols import PROTOCOLS
 
 START = "`sft serve MODEL_DIR` starts one; `curl {url}/models` shows whether it answers"
+LLAMA_CPP = "llama.cpp"
 PIPELINE = "PaddleOCR-VL pipeline"  # a name for what tells none
 TOLD = ("id", "root", "parent", "owned_by", "max_model_len", "meta")  # what stays the same from call to call
 PROBE = [
@@ -69,6 +70,11 @@ class Served:
         """The first one."""
         return self.servers[0].endpoint
 
+    def heard(self, sampling: Sampling) -> Sampling:
+        """The sampling without what servers of this kind are known not to listen to: results must not say it held."""
+        deaf = any(server.version.startswith(LLAMA_CPP) for server in self.servers)
+        return replace(sampling, skip_special_tokens=None) if deaf or self.endpoint.kind == "pipeline" else sampling
+
 
 def probe_servers(
     endpoints: Sequence[Endpoint], *, transport: httpx.AsyncBaseTransport | None = None, model_hash: str = ""
@@ -78,7 +84,7 @@ def probe_servers(
     EngineError: none answers. UsageError: one does not serve that name, or two serve different models.
     """
     if not endpoints:
-        raise UsageError("no address of a server", hint="write it as http://host:port")
+        raise UsageError("no server address given", hint="write it as http://host:port")
     results = asyncio.run(_survey(endpoints, transport))
     servers = [found for found in results if isinstance(found, Server)]
     faults = {
@@ -160,7 +166,7 @@ async def probe_server(client: httpx.AsyncClient, endpoint: Endpoint) -> Server:
         raise EngineError(f"no server answers: {error!r}", where=endpoint.public, hint=hint) from error
     if status in (401, 403):
         raise EngineError(
-            f"the server wants another API key ({status})",
+            f"the server requires another API key ({status})",
             where=endpoint.public,
             hint="give the key it was started with: --api-key or SFT_API_KEY",
         )
@@ -168,7 +174,7 @@ async def probe_server(client: httpx.AsyncClient, endpoint: Endpoint) -> Server:
         raise EngineError(f"the server is not ready ({status})", where=endpoint.public, hint=hint)
     if endpoint.kind == "pipeline":
         if status != httpx.codes.OK:
-            raise EngineError(f"this is no pipeline: {status} for /health", where=endpoint.public, hint=hint)
+            raise EngineError(f"this is not a pipeline: {status} for /health", where=endpoint.public, hint=hint)
         return Server(
             replace(endpoint, model=endpoint.model or PIPELINE), record=json.dumps({"id": endpoint.model or PIPELINE})
         )
@@ -237,7 +243,7 @@ async def _more(client: httpx.AsyncClient, model: str | None) -> dict[str, Any]:
             if isinstance(told, dict) and isinstance(told.get("build_info"), str):
                 template = told.get("chat_template")
                 return {
-                    "version": f"llama.cpp {shown(told['build_info'])}"[:200],
+                    "version": f"{LLAMA_CPP} {shown(told['build_info'])}"[:200],
                     "chat_template": template if isinstance(template, str) else None,
                 }
     return {}

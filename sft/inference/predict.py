@@ -99,7 +99,7 @@ def predict(
         transport=transport,
     )
     return ask(
-        prepare(samples, base, sampling),
+        prepare(samples, base, served.heard(sampling)),
         served,
         chosen,
         on_done=on_done,
@@ -127,7 +127,7 @@ def options(concurrency: int | None, timeout: float, patience: float, backoff: f
 
 
 def require_answers(samples: Sequence[tuple[int, Sample]]) -> None:
-    """ProblemsFound with the line of a sample that has no truth to compare with."""
+    """ProblemsFound with the line of a sample that has no reference to compare with."""
     for line, sample in samples:
         if all(text.tag != "no_mask" for text in sample.text_info):
             raise ProblemsFound(

@@ -9,7 +9,7 @@ chat, the OpenAI-style API that vLLM, llama.cpp, SGLang and PaddleOCR's genai_se
         "OCR:"}]}]}
 
 pipeline, PaddleX's layout-parsing service (paddlex 3.7.2, `inference/serving/schemas/paddleocr_vl.py`), asked for one
-element without layout detection. It sends the model's own prompt for a task and mends what the model says (tables
+element without layout detection. It sends the model's own prompt for a task and fixes what the model says (tables
 become HTML, long repetitions are cut), so its answers are the pipeline's, not the model's:
 
     POST http://host:port/layout-parsing
@@ -19,6 +19,10 @@ become HTML, long repetitions are cut), so its answers are the pipeline's, not t
         "markdown": {"text": "…"}}]}}
 
 An image goes out byte for byte as it lies on disk.
+
+`skip_special_tokens` is a field of vLLM and SGLang (protocol.py of both); llama.cpp's server ignores what it does not
+know, and the pipeline decides by itself (false for Spotting, true for all else). `Served.heard` says what is left of a
+sampling that way.
 """
 
 from __future__ import annotations
@@ -109,6 +113,7 @@ def _chat_body(question: Question, model: str) -> bytes:
                 repetition_penalty=sampling.repetition_penalty,
                 seed=sampling.seed,
                 mm_processor_kwargs=pixels or None,
+                skip_special_tokens=sampling.skip_special_tokens,
             ),
         }
     )
@@ -136,7 +141,7 @@ def _chat_answer(content: bytes) -> Answer:
     said = choices[0].message
     reason = choices[0].finish_reason or ""
     if reason in BROKEN_OFF:
-        raise LostError("answer.http", f"the server broke the answer off (finish_reason {reason})")
+        raise LostError("answer.http", f"the server cut the answer off (finish_reason {reason})")
     if not said.content and (said.reasoning_content or said.reasoning):
         raise LostError(
             "answer.choices", "the server took the answer for reasoning: start it without a reasoning parser"

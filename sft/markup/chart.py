@@ -171,7 +171,7 @@ def _checked(rows: ChartRows, *, forbidden: tuple[str, ...] = ("|",)) -> ChartRo
             if sign := next((sign for sign in forbidden if sign in cell), ""):
                 raise MarkupError(
                     "source.inexpressible",
-                    f"{sign!r} inside a label, where it would part cells",
+                    f"{sign!r} inside a label, where it would separate cells",
                     place=f"row {number}, column {column}",
                 )
     return rows

@@ -23,7 +23,7 @@ class MarkupError(ValueError):
 
 
 class MarkupWarning(NamedTuple):
-    """What a reader mended or dropped, and read on.
+    """What a reader fixed or dropped, and read on.
 
     `code` is a reason code of `sft.reasons` (such as `table.ragged`).
     """

@@ -94,7 +94,7 @@ class Grid:
             if height < 1 or width < 1 or row < 0 or column < 0 or row + height > rows or column + width > columns:
                 raise MarkupError(
                     "source.shape",
-                    f"a cell of {height} × {width} slots does not lie in a table of {rows} × {columns}",
+                    f"a cell of {height} × {width} slots is not inside a table of {rows} × {columns}",
                     place=place,
                 )
             for line in range(row, row + height):

@@ -18,7 +18,7 @@ from sft.markup.html_tokenizer import HtmlCell, HtmlTable, SubSup, read_cells
 
 
 def parse_html(text: str, *, sub_sup: SubSup = "plain") -> Grid:
-    """The first table of `text`. What was dropped or mended is in `warnings`.
+    """The first table of `text`. What was dropped or fixed is in `warnings`.
 
     sub_sup: `H<sub>2</sub>O` as `H2O` ("plain"; but `10<sup>5</sup>` as `\\( 10^{5} \\)`, see `sft.markup.cell_text`)
     or `H\\( _{2} \\)O` ("latex").
@@ -32,7 +32,7 @@ def parse_html(text: str, *, sub_sup: SubSup = "plain") -> Grid:
 def html_to_otsl(text: str, *, sub_sup: SubSup = "plain", warnings: list[MarkupWarning] | None = None) -> str:
     """`parse_html(text, sub_sup=sub_sup).to_otsl()`, several times faster for ordinary tables. Raises: as these do.
 
-    warnings: gets what was dropped or mended, which is nothing in an ordinary table.
+    warnings: gets what was dropped or fixed, which is nothing in an ordinary table.
     """
     otsl = fast_otsl(text, sub_sup=sub_sup)
     if otsl is not None:

@@ -164,6 +164,7 @@ class _Eye:
             hidden = element.attributes.get("hidden", "until-found").lower() != "until-found"
             gone = (
                 hidden
+                or "popover" in element.attributes
                 or name in NEVER_SHOWN
                 or (name == "dialog" and closed)
                 or (self.katex and "katex-html" in element.classes)
@@ -225,5 +226,5 @@ def _values(attributes: str) -> dict[str, str]:
             )
             .split()
         )
-        values |= {word: "" for word in ("hidden", "open") if word not in values and word in bare}
+        values |= {word: "" for word in ("hidden", "open", "popover") if word not in values and word in bare}
     return values

@@ -1,7 +1,7 @@
 """HTML → the cells of its first table, row by row, as a browser would nest them.
 
 A tokeniser of its own rather than lxml: libxml2 puts `<td><b>A<td>B` into one cell, differs between versions in how it
-mends broken markup, limits depth, and rejects some texts. This one follows the HTML standard for tokens and for what
+fixes broken markup, limits depth, and rejects some texts. This one follows the HTML standard for tokens and for what
 ends a cell, a row or a row group; it needs one pass, no recursion, and gives the same for every version.
 """
 
@@ -98,7 +98,7 @@ class HtmlTable:
     warnings: list[MarkupWarning] = field(default_factory=list)
 
     def warn(self, code: str, message: str) -> None:
-        """Notes what was dropped or mended, once in a row."""
+        """Notes what was dropped or fixed, once in a row."""
         warning = MarkupWarning(code, message)
         if warning not in self.warnings[-1:] and len(self.warnings) < NAMED:
             self.warnings.append(warning)

@@ -21,7 +21,7 @@ TOKEN = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 ATTRIBUTE = re.compile(r"""(?<![^\s"'>/=])([^\s"'>/=]+)[ \t\n\r\f]*=[ \t\n\r\f]*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
-BARE_WORDS = re.compile("hidden|open", re.IGNORECASE)  # attributes that need no value
+BARE_WORDS = re.compile("hidden|open|popover", re.IGNORECASE)  # attributes that need no value
 _HIDING_TAGS = (
     "<!--",
     "<script",
@@ -36,7 +36,7 @@ _HIDING_TAGS = (
     "katex-html",
 )
 _SPELT_STYLE = re.compile(r"""style\s*=\s*["']?[^"'<>]*&""")  # with character references
-_WORDS = "hidden|display|visibility|opacity|font-size"  # in attributes and in rules of styles
+_WORDS = "hidden|popover|display|visibility|opacity|font-size"  # in attributes and in rules of styles
 _HIDING_ATTRIBUTE = re.compile(f"{_WORDS}|&", re.IGNORECASE)
 HIDING_SCRIPT = re.compile(rf"<su[bp]\s[^<>]*(?:{_WORDS}|&)", re.IGNORECASE)
 

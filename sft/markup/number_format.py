@@ -18,8 +18,37 @@ from typing import NamedTuple
 from sft.markup.number_dates import DATE_KINDS, Token, date_text
 from sft.markup.number_digits import exact, general, literal, number_text
 
+# Formats that stand in no file, by their number: those of East Asia, whose texts depend on the language, and those that
+# ECMA-376 (part 1, 18.8.30) and openpyxl spell otherwise than Excel shows them.
+EAST_ASIAN: dict[int, str] = {
+    27: 'yyyy"年"m"月"',
+    28: 'm"月"d"日"',
+    29: 'm"月"d"日"',
+    30: "m-d-yy",
+    31: 'yyyy"年"m"月"d"日"',
+    32: 'h"時"mm"分"',
+    33: 'h"時"mm"分"ss"秒"',
+    34: 'h"時"mm"分"',
+    35: 'h"時"mm"分"ss"秒"',
+    36: 'yyyy"年"m"月"',
+    50: 'yyyy"年"m"月"',
+    51: 'm"月"d"日"',
+    52: 'yyyy"年"m"月"',
+    53: 'm"月"d"日"',
+    54: 'm"月"d"日"',
+    55: 'yyyy"年"m"月"',
+    56: 'm"月"d"日"',
+    57: 'yyyy"年"m"月"',
+    58: 'm"月"d"日"',
+}
+BUILT_IN: dict[int, str] = {
+    44: '_("$"* #,##0.00_);_("$"* \\(#,##0.00\\);_("$"* "-"??_);_(@_)',
+    47: "mm:ss.0",
+    **EAST_ASIAN,
+}
 SYSTEM_FORMATS = {
     "mm-dd-yy": "m/d/yyyy",
+    "m/d/yy h:mm": "m/d/yyyy h:mm",
     "[$-f800]": "dddd, mmmm d, yyyy",
     "[$-f400]": "h:mm:ss AM/PM",
 }  # what each system shows its own way

@@ -174,7 +174,7 @@ def _owners(cells: list[tuple[int, int, str, int, int]], rows: int, columns: int
     """Which cell has each slot (-1: none); a later cell takes what it covers from an earlier one."""
     owners = [[-1] * columns for _ in range(rows)]
     if sum(height * width for _, _, _, height, width in cells) > 4 * SLOTS:
-        raise MarkupError("source.too_large", f"spans over more than {4 * SLOTS} slots")
+        raise MarkupError("source.too_large", f"spans more than {4 * SLOTS} slots")
     for index, (r, c, _, height, width) in enumerate(cells):
         for line in owners[r : r + height]:
             line[c : c + width] = [index] * width

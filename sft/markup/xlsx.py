@@ -26,7 +26,7 @@ from sft.markup.cell_text import cell_text
 from sft.markup.errors import NAMED, MarkupError, MarkupWarning
 from sft.markup.grid import SLOTS, Cell, Grid, check_size
 from sft.markup.html import read_html
-from sft.markup.number_format import shown_number, shown_text
+from sft.markup.number_format import BUILT_IN, EAST_ASIAN, shown_number, shown_text
 from sft.markup.xlsx_layout import SheetLayout, read_layout
 
 UNPACKED = 256 * 1024 * 1024  # bytes of all parts of a file together
@@ -98,7 +98,7 @@ def _open_book(file: Path) -> Iterator[Any]:
     try:
         import openpyxl
     except ImportError:
-        raise UsageError("reading Excel sheets takes openpyxl", hint="pip install 'paddleocr-vl-sft[data]'") from None
+        raise UsageError("reading Excel sheets needs openpyxl", hint="pip install 'paddleocr-vl-sft[data]'") from None
     import warnings
 
     check_parts(file)
@@ -262,7 +262,13 @@ def _shown(cell: Any, layout: SheetLayout, book: Any, warnings: list[MarkupWarni
         (cell.row, cell.column),
         cell.value,
     )
-    text, is_number, doubt = shown(value, cell.number_format or "General", epoch=book.epoch)
+    style = getattr(
+        cell, "style_array", None
+    )  # the number of a format tells more than the text that openpyxl has for it
+    built_in = BUILT_IN.get(style.numFmtId) if style is not None else None
+    text, is_number, doubt = shown(value, built_in or cell.number_format or "General", epoch=book.epoch)
+    if is_number and style is not None and style.numFmtId in EAST_ASIAN:
+        doubt = "each language of East Asia shows this date or time its own way"
     if is_number and layout.hides_zeros and cell.value == 0:
         return ""
     if doubt:

@@ -4,6 +4,7 @@ that are not shown.
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 COLUMNS = 16_384  # of a sheet
+BOOK = "xl/workbook.xml"
+_ANEW = re.compile(rb"<(?:\w+:)?calcPr\b[^<>]*\bfullCalcOnLoad\s*=\s*[\"'](?:1|true)[\"']")
 _PADDING = 0.71  # of a column, in digits
 _TRUE = ("1", "true")
 
@@ -35,7 +38,8 @@ class SheetLayout:
     widths: dict[int, float] = field(default_factory=dict)
     formulas: list[tuple[int, int, str]] = field(
         default_factory=list
-    )  # row, column and name of cells with a formula and no value
+    )  # row and column of cells with a formula whose value is not known, and a sentence on it
+    counts_anew: bool = False  # Excel computes every formula when it opens the file
     hides_zeros: bool = False
     runs: dict[tuple[int, int], list[tuple[str, str]]] = field(
         default_factory=dict
@@ -60,12 +64,11 @@ class SheetLayout:
         return None if seen_row is None or seen_column is None else (seen_row, seen_column)
 
     def missing(self, row: int = 0) -> list[MarkupWarning]:
-        """A warning for every formula without a stored value that can be seen, in one row or (0) in all."""
-        places = [(name, self.seen_at(number, column)) for number, column, name in self.formulas if row in (0, number)]
+        """A warning for every formula whose value is not known and that can be seen, in one row or (0) in all."""
         return [
-            MarkupWarning("table.formula", f"cell {name}: a formula without a stored value; blank")
-            for name, place in places
-            if place
+            MarkupWarning("table.formula", sentence)
+            for number, column, sentence in self.formulas
+            if row in (0, number) and self.seen_at(number, column)
         ]
 
 
@@ -73,7 +76,7 @@ def read_layout(file: Path, part: str) -> SheetLayout:
     """The layout of the sheet in a part of a workbook. Raises: MarkupError `source.too_large`."""
     from lxml import etree
 
-    layout = SheetLayout()
+    layout = SheetLayout(counts_anew=_counts_anew(file))
     readers: dict[str, Callable[[_Element, SheetLayout], None]] = {
         "mergeCell": _merge,
         "c": _cell,
@@ -98,6 +101,15 @@ def read_layout(file: Path, part: str) -> SheetLayout:
             while name != "col" and parent is not None and element.getprevious() is not None:
                 del parent[0]
     return layout
+
+
+def _counts_anew(file: Path) -> bool:
+    """Whether a workbook asks for all formulas to be computed when it is opened, as those do that come from a library
+    which computes nothing and stores 0.
+    """
+    with zipfile.ZipFile(file) as packed:
+        book = packed.read(BOOK) if BOOK in packed.namelist() else b""
+    return _ANEW.search(book) is not None
 
 
 def _merge(element: _Element, layout: SheetLayout) -> None:
@@ -129,8 +141,13 @@ def _cell(element: _Element, layout: SheetLayout) -> None:
     place = _place(element.get("r", ""))
     if place and element.get("t") == "inlineStr" and (runs := _runs(element)):
         layout.runs[place] = runs
-    if "f" in inner and not inner.get("v") and "is" not in inner and place and element.get("t") != "str":
-        layout.formulas.append((*place, element.get("r", "")))
+    if "f" not in inner or "is" in inner or not place or element.get("t") == "str":
+        return
+    if not inner.get("v"):
+        layout.formulas.append((*place, f"cell {element.get('r', '')}: a formula without a stored value; blank"))
+    elif layout.counts_anew and inner["v"] == "0":
+        said = "a formula that Excel computes when it opens the file; the 0 that is stored is written"
+        layout.formulas.append((*place, f"cell {element.get('r', '')}: {said}"))
 
 
 def _runs(cell: _Element) -> list[tuple[str, str]]:

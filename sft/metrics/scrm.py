@@ -10,7 +10,7 @@ is matches / (triples of both - matches); a chart's score at a tolerance is the 
 | slight    | 2                                | 5 % of the true one  |
 | high      | 5                                | 10 % of the true one |
 
-The published code (UniModal4Reasoning/ChartVLM eval/metric/SCRM.py @781d457) has faults, mended here:
+The published code (UniModal4Reasoning/ChartVLM eval/metric/SCRM.py @781d457) has faults, fixed here:
 
 - `negative`: it divides by the signed label, so that any number matches a negative one (100 for -5 is an exact match);
   here by its size;
@@ -145,7 +145,7 @@ def _similarity(wanted: _Triples, found: _Triples, tolerance: Tolerance) -> Frac
 
 
 def _matched(wanted: _Triples, found: _Triples, edits: int, share: float) -> int:
-    """The most pairs within the tolerance in which no triple stands twice."""
+    """The most pairs within the tolerance in which no triple is used twice."""
     try:
         from scipy.sparse import csr_array
         from scipy.sparse.csgraph import maximum_bipartite_matching

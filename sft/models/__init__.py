@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sft.models.versions import (
         BEGIN,
         DEFAULT_MODEL,
+        EOS,
         FACTOR,
         IMAGE_TOKEN,
         MAX_ASPECT,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
         OTSL_TOKENS,
         RESERVED_IN_TEXT,
         TASK_OF,
-        TURN_END,
         ModelVersion,
         find,
         get,
@@ -47,6 +47,7 @@ else:
 __all__ = [
     "BEGIN",
     "DEFAULT_MODEL",
+    "EOS",
     "FACTOR",
     "IMAGE_TOKEN",
     "MANIFEST",
@@ -55,7 +56,6 @@ __all__ = [
     "OTSL_TOKENS",
     "RESERVED_IN_TEXT",
     "TASK_OF",
-    "TURN_END",
     "Budget",
     "ModelVersion",
     "check_model",

@@ -19,16 +19,13 @@ import yaml
 
 from sft.errors import ProblemsFound, UsageError
 from sft.files import atomic_write, disk_error, new_folder_beside, read_table, sha256, write_json
-from sft.models import prompts, versions
-from sft.models.safetensors import join, tensor_table
+from sft.models import prompts, remote_code, versions
 from sft.models.token_budget import load_tokenizer
-from sft.models.verify import FROM_BASE_IF_THERE, WEIGHTS, verify_served, weight_files
+from sft.models.verify import FROM_BASE_IF_THERE, WEIGHTS, verify_served
+from sft.models.weights import Written, write_weights
 
 MANIFEST = "sft-export.json"
 FROM_BASE = ("config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")  # needed
-# Tensors that no stage trains and some trainers leave out; servers ask for them, so they are taken from the base.
-NEVER_TRAINED = ("packing_position_embedding", "vision_model.head.")
-PROCESSOR = "PaddleOCRVLProcessor"
 
 
 def server_files(folder: Path, version: versions.ModelVersion, *, pixels: tuple[int, int], eos_token_id: int) -> None:
@@ -37,7 +34,7 @@ def server_files(folder: Path, version: versions.ModelVersion, *, pixels: tuple[
         stream.write(prompts.chat_template(version).encode())
     with atomic_write(folder / "inference.yml") as stream:
         stream.write(yaml.safe_dump({"Global": {"model_name": version.served_name}}).encode())
-    write_json(folder / "processor_config.json", {"processor_class": PROCESSOR})
+    write_json(folder / remote_code.PROCESSOR_CONFIG, remote_code.processor_config(folder))
     generation = read_table(folder / "generation_config.json") if (folder / "generation_config.json").exists() else {}
     generation.pop("max_length", None)  # 20 as the trainer writes it
     write_json(folder / "generation_config.json", {**generation, "eos_token_id": eos_token_id, "use_cache": True})
@@ -46,6 +43,7 @@ def server_files(folder: Path, version: versions.ModelVersion, *, pixels: tuple[
         attributes["tokenizer_class"] = "LlamaTokenizer"
     write_json(folder / "tokenizer_config.json", {**attributes, "image_token": versions.IMAGE_TOKEN})
     _write_pixels(folder / "preprocessor_config.json", pixels)
+    _write_nested_pixels(folder / remote_code.PROCESSOR_CONFIG, pixels)
 
 
 def _write_pixels(path: Path, pixels: tuple[int, int]) -> None:
@@ -54,12 +52,28 @@ def _write_pixels(path: Path, pixels: tuple[int, int]) -> None:
     """
     config = read_table(path)
     config["min_pixels"], config["max_pixels"] = pixels
-    size = config.get("size")
+    _set_size(config.get("size"), pixels)
+    write_json(path, config)
+
+
+def _write_nested_pixels(path: Path, pixels: tuple[int, int]) -> None:
+    """Transformers 5 saves the image processor inside processor_config.json as well, and takes that one first."""
+    config = read_table(path)
+    nested = config.get("image_processor")
+    if not isinstance(nested, dict):
+        return
+    for name, value in zip(("min_pixels", "max_pixels"), pixels, strict=True):
+        if name in nested:
+            nested[name] = value
+    _set_size(nested.get("size"), pixels)
+    write_json(path, config)
+
+
+def _set_size(size: object, pixels: tuple[int, int]) -> None:
     if isinstance(size, dict):
         for low, high in (("min_pixels", "max_pixels"), ("shortest_edge", "longest_edge")):
             if low in size or high in size:
                 size[low], size[high] = pixels
-    write_json(path, config)
 
 
 def export(
@@ -77,23 +91,24 @@ def export(
     in both cases nothing is left under `out`.
     """
     if out.exists():
-        raise UsageError("this path exists already", where=str(out), hint="give a new directory, or remove the old one")
+        raise UsageError("this path already exists", where=str(out), hint="give a new directory, or remove the old one")
     try:
         temporary = new_folder_beside(out)
     except OSError as error:
         raise disk_error(error, out) from error
     try:
         _copy_base(base, temporary)
-        filled = _write_weights(weights, base, temporary / WEIGHTS)
+        written = write_weights(weights, base, temporary / WEIGHTS)
         server_files(temporary, version, pixels=pixels, eos_token_id=_eos_id(temporary))
         manifest = {
             **origin,
             "model_version": version.name,
             "served_name": version.served_name,
             "pixels": list(pixels),
-            "taken_from_base": filled,
+            **_about(written),
         }
-        manifest["files"] = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
+        others = {path.name: sha256(path) for path in temporary.iterdir() if path.name != WEIGHTS}
+        manifest["files"] = dict(sorted({**others, WEIGHTS: written.sha256}.items()))
         verify_served(temporary, version)
         write_json(temporary / MANIFEST, manifest)
         os.replace(temporary, out)
@@ -104,13 +119,25 @@ def export(
     return manifest
 
 
+def _about(written: Written) -> dict[str, Any]:
+    """What the manifest says of the weights."""
+    return {
+        "taken_from_base": written.from_base,
+        "equal_to_base": {"tensors": written.equal, "of": written.trained},
+        "converted": written.converted,
+        "other_kind_than_base": written.foreign,
+    }
+
+
 def _copy_base(base: Path, folder: Path) -> None:
     missing = [name for name in FROM_BASE if not (base / name).is_file()]
     if missing:
         raise ProblemsFound(
-            f"the base model lacks {', '.join(missing)}", where=str(base), hint="`sft fetch-model` gets a complete one"
+            f"the base model lacks {', '.join(missing)}",
+            where=str(base),
+            hint="`sft fetch-model` downloads a complete one",
         )
-    for pattern in (*FROM_BASE, *FROM_BASE_IF_THERE):
+    for pattern in (*FROM_BASE, *FROM_BASE_IF_THERE, *remote_code.code_files(base)):
         for path in base.glob(pattern):
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
@@ -118,37 +145,8 @@ def _copy_base(base: Path, folder: Path) -> None:
                 raise ProblemsFound(
                     "a pipe or a device, not a file",
                     where=str(path),
-                    hint="remove it; `sft fetch-model` gets a complete directory",
+                    hint="remove it; `sft fetch-model` downloads a complete directory",
                 )
-
-
-def _write_weights(trained: Path, base: Path, out: Path) -> list[str]:
-    """One file with exactly the base's tensors; returns the names that were taken from the base."""
-    wanted = tensor_table(weight_files(base))
-    found = tensor_table(weight_files(trained))
-    lost = sorted(wanted.keys() - found.keys())
-    filled = [name for name in lost if any(part in name for part in NEVER_TRAINED)]
-    faults = [f"{name} is missing" for name in lost if name not in filled]
-    faults += [f"{name} is not in the base model" for name in sorted(found.keys() - wanted.keys())]
-    for name in sorted(wanted.keys() & found.keys()):
-        theirs = wanted[name][1]["shape"]
-        ours = found[name][1]["shape"]
-        if theirs != ours:
-            faults.append(
-                f"{name} is {ours}, the base has {theirs}" + (" (transposed)" if ours == theirs[::-1] else "")
-            )
-    if faults:
-        raise ProblemsFound(
-            f"{len(faults)} tensors do not fit the base model:"
-            f" {'; '.join(faults[:5])}{' …' if len(faults) > 5 else ''}",
-            where=str(trained),
-            hint="export with the base model that was trained, by the trainer version that the pins name",
-        )
-    join(
-        {**{name: wanted[name] for name in filled}, **found},
-        out,
-    )
-    return filled
 
 
 def _eos_id(folder: Path) -> int:

@@ -182,6 +182,6 @@ def _other_hub(hub_id: str, out: Path, source: Hub) -> str:
 def _hub_error(hub_id: str, revision: str, error: Exception, hint: str) -> EngineError:
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
     return EngineError(
-        f"{hub_id} at {revision} is not to be had: {first_line}",
-        hint=f"the same command goes on where it stopped; {hint}",
+        f"{hub_id} at {revision} cannot be downloaded: {first_line}",
+        hint=f"run the same command to resume; {hint}",
     )

@@ -1,18 +1,17 @@
-"""Reads the tables of safetensors files and joins shards byte by byte: any dtype, no torch, little memory."""
+"""Tables and tensors of safetensors files, read and written piece by piece: any dtype, no torch, little memory."""
 
 from __future__ import annotations
 
 import json
 import stat
 import struct
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from sft.errors import ProblemsFound
-from sft.files import atomic_write
 
 ALIGNMENT = 8
-COPY_BYTES = 16 * 1024 * 1024
 MAX_SAFETENSORS_HEADER = 100 * 1024 * 1024  # the format's own limit
 
 
@@ -39,7 +38,7 @@ def _header(path: Path) -> dict[str, Any]:
     """As `safetensors_header`; ValueError says what is wrong with the content."""
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):  # a pipe would wait for ever
-        raise ValueError("no regular file")
+        raise ValueError("not a regular file")
     size = about.st_size
     with path.open("rb") as stream:
         prefix = stream.read(8)
@@ -102,37 +101,28 @@ def tensor_table(files: list[Path]) -> dict[str, tuple[Path, dict[str, Any]]]:
     return table
 
 
-def join(table: dict[str, tuple[Path, dict[str, Any]]], out: Path) -> None:
-    """Write all tensors of `table` into one file, in name order."""
+def head(entries: Iterable[tuple[str, str, list[int], int]]) -> bytes:
+    """What stands in front of the tensors of a file; entries: (name, dtype, shape, bytes) in the order of the file."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
-    for name in sorted(table):
-        entry = table[name][1]
-        size = entry["data_offsets"][1] - entry["data_offsets"][0]
-        header[name] = {
-            "dtype": entry["dtype"],
-            "shape": entry["shape"],
-            "data_offsets": [offset, offset + size],
-        }
+    for name, dtype, shape, size in entries:
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + size]}
         offset += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % ALIGNMENT)
-    with atomic_write(out) as target:
-        target.write(struct.pack("<Q", len(text)) + text)
-        for name in sorted(table):
-            _copy(table[name], target)
+    return struct.pack("<Q", len(text)) + text
 
 
-def _copy(source: tuple[Path, dict[str, Any]], target: Any) -> None:
-    path, entry = source
+def tensor_bytes(path: Path, entry: dict[str, Any], size: int) -> Iterator[bytes]:
+    """The bytes of a tensor in pieces of `size`; ProblemsFound where the file has become shorter."""
     begin, end = entry["data_offsets"]
     with path.open("rb") as stream:
         start = 8 + struct.unpack("<Q", stream.read(8))[0]
         stream.seek(start + begin)
         left = end - begin
         while left:
-            block = stream.read(min(COPY_BYTES, left))
+            block = stream.read(min(size, left))
             if not block:
                 raise ProblemsFound("the file ends inside a tensor", where=str(path))
-            target.write(block)
+            yield block
             left -= len(block)

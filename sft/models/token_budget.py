@@ -44,7 +44,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
         raise ProblemsFound(
             f"not a tokenizer ({error})",
             where=str(path),
-            hint="the model directory is incomplete or broken; fetch it again",
+            hint="the model directory is incomplete or damaged; download it again",
         ) from error
 
 

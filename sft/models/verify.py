@@ -22,7 +22,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sft.errors import ProblemsFound
 from sft.files import read_bounded, read_table, sha256
-from sft.models import prompts, versions
+from sft.models import prompts, remote_code, versions
 from sft.models.safetensors import safetensors_header, tensor_table
 from sft.models.token_budget import limits_in, load_tokenizer, pixel_limits
 from sft.models.versions import ModelVersion
@@ -33,17 +33,18 @@ FROM_BASE_IF_THERE = (
     "special_tokens_map.json",
     "added_tokens.json",
     "generation_config.json",
+    remote_code.PROCESSOR_CONFIG,
     "*_paddleocr_vl.py",
     "LICENSE*",
 )
 MAX_TEMPLATE_BYTES = 64 * 1024
-TEMPLATE_SECONDS = 5  # of the processor, for a stranger's template; an honest one takes a millisecond
+TEMPLATE_SECONDS = 5  # of the processor, for an untrusted template; an honest one takes a millisecond
 TEMPLATE_PATIENCE = (
     300.0  # seconds on the clock, for a machine that does much else: a template cannot wait for anything
 )
 TEMPLATE_MEMORY = 1 << 30  # bytes that its process may have beyond what it starts with
 RENDER = "from sft.models.verify import render_guarded; render_guarded()"
-SHOWN = 300  # characters of what a stranger wrote in a message
+SHOWN = 300  # characters of untrusted text in a message
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -55,7 +56,7 @@ def weight_files(folder: Path) -> list[Path]:
             raise ProblemsFound(
                 "its weight_map does not say which file has which tensor",
                 where=str(index),
-                hint="the directory is incomplete or broken; get it again",
+                hint="the directory is incomplete or damaged; download it again",
             )
         files = [folder / Path(name).name for name in sorted(set(places.values()))]
     else:
@@ -67,7 +68,7 @@ def weight_files(folder: Path) -> list[Path]:
         raise ProblemsFound(
             f"no weights: {', '.join(missing[:5]) or WEIGHTS} is not there",
             where=str(folder),
-            hint="the run did not end, or the directory is incomplete",
+            hint="the run did not finish, or the directory is incomplete",
         )
     return files
 
@@ -86,6 +87,7 @@ def verify_served(folder: Path, version: versions.ModelVersion) -> None:
         if read_table(folder / "tokenizer_config.json").get("image_token") != versions.IMAGE_TOKEN:
             faults.append("tokenizer_config.json has no image_token: the server's processor would not start")
         read_table(folder / "config.json")
+        faults += remote_code.faults(folder)
         pixel_limits(folder)
         tensor_table(weight_files(folder))
     if faults:
@@ -127,7 +129,7 @@ def _render_apart(template: str, messages: list[dict[str, Any]]) -> str:
     if done.returncode == -signal.SIGXCPU:
         raise subprocess.TimeoutExpired(done.args, TEMPLATE_SECONDS)
     if done.returncode:
-        raise ValueError(f"it breaks Python, exit code {done.returncode}")
+        raise ValueError(f"Python crashed on it, exit code {done.returncode}")
     answer: dict[str, str] = json.loads(done.stdout)
     if "fault" in answer:
         raise ValueError(answer["fault"])
@@ -156,7 +158,7 @@ def render_guarded() -> None:
         )
     try:
         answer = {"text": render(template, messages)[:MAX_TEMPLATE_BYTES]}
-    except Exception as error:  # a stranger's template may raise anything
+    except Exception as error:  # an untrusted template may raise anything
         answer = {"fault": f"{type(error).__name__}: {error}"[:SHOWN]}
     json.dump(answer, sys.stdout)
 
@@ -164,7 +166,7 @@ def render_guarded() -> None:
 def render(template: str, messages: list[dict[str, Any]]) -> str:
     """Render a chat template as vLLM and Transformers do, in a sandbox.
 
-    It may take for ever: a stranger's is rendered by `prove`.
+    It may take for ever: an untrusted one is rendered by `prove`.
     """
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
@@ -180,6 +182,8 @@ def fingerprint(model_dir: Path) -> str:
     """
     digest = hashlib.sha256()
     names = {*versions.SERVED_FILES, *FROM_BASE_IF_THERE, "chat_template.json"} - {WEIGHTS, "LICENSE*"}
+    with suppress(ProblemsFound):  # a table that cannot be read is hashed all the same
+        names.update(remote_code.code_files(model_dir))
     for path in (*weight_files(model_dir), *sorted(path for name in names for path in model_dir.glob(name))):
         if path.is_file():
             digest.update(json.dumps([path.name, sha256(path)]).encode())
@@ -233,6 +237,8 @@ def check_model(directory: Path, version: ModelVersion | None) -> list[str]:
     for name in ("config.json", "tokenizer_config.json", "preprocessor_config.json", "inference.yml"):
         if name in files and name not in pointers and not isinstance(_read(files[name]), dict):
             problems.append(f"{name} cannot be read as a table of names and values")
+    with suppress(ProblemsFound):  # said already
+        problems += remote_code.faults(directory, complete=False)
     return problems + (_version_problems(directory, version) if version else [])
 
 

@@ -196,7 +196,7 @@ def _worst(data: ReportData, count: int) -> list[str]:
     return [
         f"## The worst {len(rows)}" + (f" of {_inline(data.names[-1])}" if len(data.names) > 1 else ""),
         "",
-        *_table(["sample", "task", "score", "image", "truth", "answer"], rows),
+        *_table(["sample", "task", "score", "image", "reference", "answer"], rows),
     ]
 
 
@@ -215,7 +215,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _inline(text: str) -> str:
-    """A stranger's text as Markdown text: no markup, no links, no mentions, one line."""
+    """Untrusted text as Markdown text: no markup, no links, no mentions, one line."""
     line = " ".join(text.split())
     return re.sub(r"([\\`*_{}\[\]()#+!|<>~&@$])", lambda found: f"&#{ord(found[1])};", line).replace(
         "://",
@@ -224,7 +224,7 @@ def _inline(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """A stranger's text as code in a table cell, cut."""
+    """Untrusted text as code in a table cell, cut."""
     line = " ".join(text.split())
     line = line if len(line) <= SHOWN else line[:SHOWN] + "…"
     if not line:

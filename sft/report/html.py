@@ -1,7 +1,7 @@
 """One HTML page that shows how good a model is, how sure that is, and where it is wrong; and the functions of the other
 reports.
 
-The page is one file that asks the network for nothing. What stands in it was written by strangers and by a model: the
+The page is one file that asks the network for nothing. What stands in it is untrusted: from files and from a model: the
 template escapes it, the samples are JSON that the page's script turns into text nodes only, and a content security
 policy lets no other script run. `sft.report.data.gather` puts the runs together once for all kinds of report.
 """
@@ -114,7 +114,7 @@ def write_report(
     if data is None:
         data = gather(runs, base=base)
     elif runs and tuple(name for name, _ in runs) != data.names:
-        raise UsageError("the runs of a report are not those of its data")
+        raise UsageError("the runs of the report do not match its data")
     content, pictures, confusions = samples.collect(data, base, path)
     from sft.report import answers
 

@@ -1,10 +1,10 @@
 """The samples of a page as data: what the sample browser of `report.html.jinja` draws from, one at a time.
 
 One JSON object; its keys are short because there are thousands of each. A sample: i id, k task, n image, p prompt, t
-truth, l code points of the truth, h how many of them are not shown, s slices, u picture, w why there is none, f address
-of the file, g grid of the truth, m formula of the truth, a answers. An answer: e error, v scores, d edits that make it
-from the truth, l its code points, h how many are not shown, r reasons (bits), x why it is lost, g and m as above, q
-what the grid leaves out. Null: not asked.
+reference, l code points of the reference, h how many of them are not shown, s slices, u picture, w why there is none,
+f address of the file, g grid of the reference, m formula of the reference, a answers. An answer: e error, v scores, d
+edits that make it from the reference, l its code points, h how many are not shown, r reasons (bits), x why it is
+lost, g and m as above, q what the grid leaves out. Null: not asked.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _sample(page: Page, sample: ReportSample, task: int, names: Sequence[str], i
 
 
 def _compare(page: Page, row: dict[str, Any], grid: Any, sample: ReportSample) -> None:
-    """Grids of the answers; the marks in the truth are those of the last run."""
+    """Grids of the answers; the marks in the reference are those of the last run."""
     for answer, shown in zip(sample.answers, row["a"], strict=True):
         found = (
             table_diff.read(sample.task, clean(text_metrics.normalise(answer.pred.pred)))

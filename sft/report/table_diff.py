@@ -1,8 +1,8 @@
-"""Tables and charts as grids for the page, with the cells marked that differ from the truth.
+"""Tables and charts as grids for the page, with the cells marked that differ from the reference.
 
-A grid is a list of rows of cells; a cell is [text, row span, column span, mark, text of the truth]. mark: 0 as in the
-truth, 1 another text or span, 2 not in the truth; in the truth itself 1 is a cell that the answer has otherwise or not
-at all.
+A grid is a list of rows of cells; a cell is [text, row span, column span, mark, text of the reference]. mark: 0 as in
+the reference, 1 another text or span, 2 not in the reference; in the reference itself 1 is a cell that the answer has
+otherwise or not at all.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MarkedCells = list[list[list[object]]]
 
 @dataclass(frozen=True)
 class TableDiff:
-    """A truth and an answer as marked grids; `note` counts what the answer's grid cannot show."""
+    """A reference and an answer as marked grids; `note` counts what the answer's grid cannot show."""
 
     ref: MarkedCells
     pred: MarkedCells
@@ -104,8 +104,8 @@ def _note(rows: int, columns: int) -> str:
 def _cells(grid: Grid, marks: dict[tuple[int, int], tuple[int, str]]) -> MarkedCells:
     lines: MarkedCells = [[] for _ in grid.rows]
     for row, column, cell in grid.cells:
-        mark, truth = marks.get((row, column), (SAME, ""))
-        item: list[object] = [cell.text, cell.rowspan, cell.colspan, mark, truth]
+        mark, reference = marks.get((row, column), (SAME, ""))
+        item: list[object] = [cell.text, cell.rowspan, cell.colspan, mark, reference]
         while len(item) > 1 and item[-1] == (1 if len(item) in (2, 3) else 0 if len(item) == 4 else ""):
             item.pop()  # what is as usual is left out: a page has many cells
         lines[row].append(item)

@@ -270,7 +270,7 @@ def _check(workdir: Path, mounts: Sequence[tuple[Path, Access]], env: Mapping[st
     writable = [path for path, access in mounts if access == "rw"]
     if not any(workdir == path or path in workdir.parents for path in writable):
         raise UsageError(
-            "the working directory lies in no writable mount",
+            "the working directory is not inside a writable mount",
             where=str(workdir),
             hint="mount it, or a folder above it, as rw",
         )
@@ -282,7 +282,7 @@ def _check(workdir: Path, mounts: Sequence[tuple[Path, Access]], env: Mapping[st
 def _check_name(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]+", name):
         raise UsageError(
-            f"docker takes no container name {name!r}", hint="letters, digits, _ . - and at least two of them"
+            f"not a valid name of a Docker container: {name!r}", hint="letters, digits, _ . - and at least two of them"
         )
 
 

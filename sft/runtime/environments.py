@@ -105,7 +105,7 @@ def ensure(name: str) -> ReadyEnvironment:
     override = os.environ.get(PYTHON_OVERRIDE[name])
     if override:
         if not shutil.which(override):
-            raise UsageError(f"{PYTHON_OVERRIDE[name]} names no interpreter: {override}")
+            raise UsageError(f"{PYTHON_OVERRIDE[name]} is not a Python interpreter: {override}")
         return ReadyEnvironment(override)
     place = home(name)
     python = str(place / "bin" / "python")

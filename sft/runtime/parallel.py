@@ -166,5 +166,5 @@ def _killed(code: int | None) -> EngineError:
     name = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
     return EngineError(
         f"a worker process was killed ({name})",
-        hint="out of memory? the same command goes on from here; --workers 1 needs the least",
+        hint="out of memory? run the same command to resume; --workers 1 needs the least memory",
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sft.lazy import names_of
 
 if TYPE_CHECKING:
-    from sft.serving.parity import Parity, check_parity
+    from sft.serving.parity import Parity, check_parity, keep_probabilities
     from sft.serving.server import (
         ANSWER_TOKENS,
         DEFAULT_PORT,
@@ -30,6 +30,7 @@ __all__ = [
     "ServerOptions",
     "check_parity",
     "free_port",
+    "keep_probabilities",
     "require_free_port",
     "running",
     "server_command",

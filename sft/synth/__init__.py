@@ -1,4 +1,4 @@
-"""Draws samples with known truth."""
+"""Draws samples with known reference."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def draw(chart: Chart, look: ChartStyle) -> Pixels | None:
         from matplotlib.font_manager import fontManager
     except ImportError as error:
         raise UsageError(
-            "charts are drawn by matplotlib, which is not installed", hint="pip install 'paddleocr-vl-sft[synth]'"
+            "rendering charts needs matplotlib, which is not installed", hint="pip install 'paddleocr-vl-sft[synth]'"
         ) from error
     families = []
     for font in look.fonts:
@@ -134,7 +134,7 @@ def draw(chart: Chart, look: ChartStyle) -> Pixels | None:
                 warning
             ):  # the fonts were asked before: matplotlib took another file of the same family
                 raise UsageError(
-                    f"matplotlib does not draw with {', '.join(font.name for font in look.fonts)}: {warning}",
+                    f"matplotlib cannot render with {', '.join(font.name for font in look.fonts)}: {warning}",
                     hint="give another --font",
                 ) from warning
             return None

@@ -192,7 +192,7 @@ def _parser() -> Any:
         from matplotlib.mathtext import MathTextParser
     except ImportError as error:
         raise UsageError(
-            "formulas are drawn by matplotlib, which is not installed", hint="pip install 'paddleocr-vl-sft[synth]'"
+            "rendering formulas needs matplotlib, which is not installed", hint="pip install 'paddleocr-vl-sft[synth]'"
         ) from error
     return MathTextParser("agg")
 
@@ -218,7 +218,7 @@ def mathtext(latex: str, em: float, font_set: str = "cm") -> Coverage:
         ) from error
     ink = np.asarray(raster.image, dtype=np.float32) / np.float32(255)
     if not ink.size or not ink.any():
-        raise Unfit("target.latex", "nothing is drawn for this formula")
+        raise Unfit("target.latex", "nothing can be generated for this formula")
     return ink
 
 

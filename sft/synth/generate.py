@@ -189,11 +189,11 @@ def _images(folder: Path) -> dict[str, Any]:
 def _check(order: SynthRequest, out: Path) -> None:
     if order.task not in TASKS:
         raise UsageError(
-            f"nothing is drawn for {order.task!r}",
+            f"nothing can be generated for {order.task!r}",
             hint=f"one of {', '.join(TASKS)}",
         )
     if order.count < 1:
-        raise UsageError(f"{order.count} samples", hint="-n takes a number from 1")
+        raise UsageError(f"{order.count} samples", hint="-n takes a number of at least 1")
     if order.degrade not in degrade.LEVELS:
         raise UsageError(
             f"no level of degradation called {order.degrade!r}", hint=f"one of {', '.join(degrade.LEVELS)}"
@@ -254,7 +254,7 @@ def _refuse_foreign(out: Path, images: Path) -> None:
         ours = ours or (isinstance(account, dict) and account.get("verb") == "synth")
     if not ours and images.exists() and not (images.is_dir() and not any(images.iterdir())):
         raise UsageError(
-            "this is there already, and nothing says that `sft synth` drew it",
+            "this already exists, and nothing says that `sft synth` made it",
             where=str(images),
             hint="give another -o, or remove it",
         )

@@ -28,7 +28,7 @@ def model_dir(settled: ResolvedSettings, request: Request, data: Survey, *, say:
         return path
     version = models.get(model)
     path = request.models / version.hub_id.rpartition("/")[2]
-    say(f"{version.hub_id} in {path}, fetched where it is missing")
+    say(f"{version.hub_id} in {path}, downloaded if it is missing")
     return present_or_fetch(version, path)
 
 
@@ -43,7 +43,7 @@ def _require_template(path: Path, version: models.ModelVersion) -> None:
         raise ProblemsFound(
             "; ".join(faults),
             where=str(path),
-            hint=f"say which version it is: --model-version, one of {', '.join(models.MODELS)}",
+            hint=f"name its version: --model-version, one of {', '.join(models.MODELS)}",
         )
 
 

@@ -62,12 +62,12 @@ def export_checkpoint(run: Run, out: Path, step: int | None) -> dict[str, Any]:
     if not wanted:
         have = ", ".join(str(checkpoint.step) for checkpoint in found) or "none"
         raise UsageError(
-            "no such checkpoint" if step else "this run has not ended and has no checkpoint",
+            "no such checkpoint" if step else "this run has not finished and has no checkpoint",
             where=str(run.folder),
             hint=f"complete checkpoints: {have}",
         )
     if step is None:
-        ui.say(f"the run has not ended; exporting its newest checkpoint, step {wanted[-1].step}")
+        ui.say(f"the run has not finished; exporting its newest checkpoint, step {wanted[-1].step}")
     return _export(
         run,
         wanted[-1].path,
@@ -86,7 +86,12 @@ def _export(run: Run, weights: Path, out: Path, origin: dict[str, Any]) -> dict[
         pixels=pixels,
         origin=origin,
     )
-    ui.say(f"model directory {out}")
+    equal, of = manifest["equal_to_base"]["tensors"], manifest["equal_to_base"]["of"]
+    ui.say(f"model directory {out}: {of - equal} of {of} trained tensors differ from the base's")
+    for what, count in manifest["converted"].items():
+        ui.say(f"  {count} tensors {what}: the base's kind of number")
+    for what, count in manifest["other_kind_than_base"].items():
+        ui.say(f"  {count} tensors keep their own kind of number, which has no exact way to the base's ({what})")
     return manifest
 
 

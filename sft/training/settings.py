@@ -72,7 +72,7 @@ def resolve_settings(request: Request, machine: Machine, samples: int) -> Resolv
         gpus = flags.get("gpus") or given.get("gpus") or 1
         if gpus != 1:
             raise UsageError(
-                f"{gpus} GPUs are asked for, and this is a rehearsal on the CPU",
+                f"{gpus} GPUs are asked for, but this is a rehearsal on the CPU",
                 hint="leave GPUS out; `sft plan --to-gpus N` shows what changes",
             )
     elif machine.gpus and config.gpus > len(machine.gpus):
@@ -82,7 +82,7 @@ def resolve_settings(request: Request, machine: Machine, samples: int) -> Resolv
         )
     if rehearsal and config.engine != "paddleformers":
         raise UsageError(
-            "ERNIEKit trains on NVIDIA GPUs only, and this is a rehearsal on the CPU",
+            "ERNIEKit trains on NVIDIA GPUs only, but this is a rehearsal on the CPU",
             hint="leave ENGINE out, or see what would run: `sft train DATA --engine erniekit --dry-run`",
         )
     batch, accum = fit_batch(
@@ -138,7 +138,7 @@ def _version(model: str | None, stated: str | None) -> models.ModelVersion:
         raise UsageError(
             "cannot tell which version this model is",
             where=str(path),
-            hint=f"say it: --model-version, one of {', '.join(models.MODELS)}",
+            hint=f"name it: --model-version, one of {', '.join(models.MODELS)}",
         )
     return models.get(str(model))
 

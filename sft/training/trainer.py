@@ -134,7 +134,7 @@ def _located(data: Survey) -> Iterator[tuple[Sample, list[str]]]:
         yield sample, images
     if changed:
         raise EngineError(
-            f"{len(changed)} images are not what they were when they were checked, the first is {min(changed)}",
+            f"{len(changed)} images have changed since they were checked, the first is {min(changed)}",
             where=str(data.path),
             hint="run the same command again",
         )
@@ -189,7 +189,7 @@ def build_image(cuda: container.Cuda, repo: Path, log: Path, say: Callable[[str]
         raise UsageError(
             f"no {container.DOCKERFILE} here", where=str(repo), hint="run this from a checkout of the workbench"
         )
-    say(f"building {container.image_name(cuda)} (the first time fetches the Paddle CUDA image); log {log}")
+    say(f"building {container.image_name(cuda)} (the first time downloads the Paddle CUDA image); log {log}")
     with Process(container.build_command(repo, cuda), log) as process:
         code = process.wait()
     if code:
@@ -197,7 +197,7 @@ def build_image(cuda: container.Cuda, repo: Path, log: Path, say: Callable[[str]
         raise EngineError(
             f"the training image could not be built (exit code {code}):\n  {lines}",
             where=str(log),
-            hint="the log has the whole story",
+            hint="see the log for details",
         )
 
 
@@ -380,7 +380,7 @@ def _newest(prepared: PreparedTraining) -> int | None:
 def _failure(fault: str, run: Run, checkpoint: int | None) -> EngineError:
     lines = "\n  ".join(last_errors(tail(run.log)))
     again = (
-        f"the same command goes on from step {checkpoint}"
+        f"run the same command to resume from step {checkpoint}"
         if checkpoint
         else "no checkpoint was written yet, the same command starts again"
     )
@@ -434,7 +434,7 @@ def runtime(settled: ResolvedSettings, machine: Machine) -> Runtime:
         )
     if settled.config.engine == "erniekit":
         raise UsageError(
-            "ERNIEKit runs in the Paddle CUDA container, and no Docker engine answers here",
+            "ERNIEKit runs in the Paddle CUDA container, and no Docker engine is running here",
             hint=(
                 f"start Docker with the NVIDIA container toolkit, or set {environments.PYTHON_OVERRIDE['trainer']} to a"
                 " Python that has ERNIEKit"

@@ -1,4 +1,5 @@
-"""Checks of a set as a whole: the same image twice, with one truth or with two, and images of the test set among those
+"""Checks of a set as a whole: the same image twice, with one reference or with two, and images of the test set among
+those
 of training.
 
 While the rows are read, every image leaves one entry of 24 bytes (32 with its looks): where it stands, a fingerprint of

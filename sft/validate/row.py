@@ -124,7 +124,7 @@ def _shape(header: ImageHeader, where: str, line: int, budget: Budget | None) ->
     short, long = sorted((header.width, header.height))
     size = f"{where}: {header.width} x {header.height} px"
     if short <= CHANNEL_SIDE:
-        yield make("image.sliver", size, line, "a crop this thin holds no text; drop it")
+        yield make("image.sliver", size, line, "a crop this thin contains no text; drop it")
     elif long / short > models.MAX_ASPECT:
         yield make(
             "image.aspect",
@@ -183,7 +183,7 @@ def check_text(text: str, where: str, line: int) -> Iterator[Problem]:
             "the trainer strips it; the score should too",
         )
     if "\ufffd" in text:
-        yield make("target.replacement", f"{where} contains U+FFFD", line, "decode the source with its real encoding")
+        yield make("target.replacement", f"{where} contains U+FFFD", line, "decode the source with its actual encoding")
     if found := controls(text):
         yield make("target.control", f"{where} contains {found}", line, "no image shows them; clean the labels")
 
@@ -259,7 +259,7 @@ def _formula(text: str, where: str, line: int) -> Iterator[Problem]:
         if found := unseen(text):
             yield make(
                 "target.unseen",
-                f"{where} has {found}, which leaves no ink",
+                f"{where} has {found}, which leaves no ink on the page",
                 line,
                 "leave it out: no model can read it from an image",
             )
@@ -280,7 +280,7 @@ def _chart(text: str, where: str, line: int) -> Iterator[Problem]:
             "target.chart_style",
             f"{where} has outer pipes or a ruler",
             line,
-            "cells are parted by ` | `, rows by line ends, and nothing else",
+            "cells are separated by ` | `, rows by line ends, and nothing else",
         )
     try:
         chart.check(text)
@@ -332,9 +332,7 @@ def check_line(
     try:
         return _check_line(text, line, context, read)
     except RecursionError:
-        return None, [
-            make("structure.json", "brackets inside brackets, too many to follow", line, "a sample needs three levels")
-        ]
+        return None, [make("structure.json", "too many nested brackets", line, "a sample needs three levels")]
 
 
 def _check_line(
@@ -356,7 +354,7 @@ def _check_line(
     problems = [
         make(
             "structure.duplicate_key",
-            f"key {shorten(key)!r} stands twice",
+            f"duplicate key {shorten(key)!r}",
             line,
             "only the last one would count; remove one",
         )

@@ -392,10 +392,10 @@ def _line(
 
 
 def _file_level(text: bytes, body: bytes, number: int) -> Iterator[Problem]:
-    mend = "`sft validate --fix` mends it"
+    fix = "`sft validate --fix` fixes it"
     if len(body) < len(text):
-        yield make("file.bom", "the file begins with a byte order mark", number, mend)
+        yield make("file.bom", "the file begins with a byte order mark", number, fix)
     if not body.strip(BLANK):
-        yield make("file.blank_line", "empty line", number, mend)
+        yield make("file.blank_line", "empty line", number, fix)
     elif body.endswith(b"\r\n"):
-        yield make("file.crlf", "the line ends in CR LF", number, mend)
+        yield make("file.crlf", "the line ends in CR LF", number, fix)

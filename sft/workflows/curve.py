@@ -205,7 +205,7 @@ def _place(order: CurveRequest) -> _ScorePaths:
     if order.watch and order.checkpoints != "all":
         raise UsageError("--watch goes with all checkpoints", hint="leave --checkpoints out")
     if order.limit and order.suite:
-        raise UsageError("--limit is for a data file; a suite says its own limits", hint="`limit:` of its sets")
+        raise UsageError("--limit is for a data file; a suite has its own limits", hint="`limit:` of its sets")
     require(order.extras)
     run = Run.open(order.run)
     data, told = (order.data, None) if order.data else checkpoints.held_out(run)
@@ -299,9 +299,7 @@ def _score_all(work: CurveWork, todo: Sequence[CurveModel]) -> set[int]:
                     f"{point.name}: {results['counts']['lost']} of {results['counts']['in']} answers are missing:"
                     f" {results['stopped']}"
                 )
-                raise EngineError(
-                    missing, where=str(work.out), hint="nothing is lost: the same command goes on from here"
-                )
+                raise EngineError(missing, where=str(work.out), hint="nothing is lost: run the same command to resume")
     return done
 
 

@@ -166,7 +166,7 @@ def run_evaluation(
         model_hash=order.model_hash,
     )
     for url, why in served.silent.items():
-        say(f"{url} takes no part: {why}")
+        say(f"{url} is not used: {why}")
     if order.guarded and not order.fresh:
         _refuse_others(order, served)
     default = _default(order, served)
@@ -193,7 +193,7 @@ def run_evaluation(
         done = predict.ask(prepared, served, options, cache=cache, on_done=on_done)
     if done.cached:
         say(
-            f"{done.cached} answers are known from before"
+            f"{done.cached} answers are reused from before"
             + (
                 ""
                 if served.known_by == "directory"
@@ -284,7 +284,7 @@ def _default(order: EvalRequest, served: Served) -> client.Sampling:
     longest = (
         serving.ANSWER_TOKENS if context is None else max(1, min(serving.ANSWER_TOKENS, context // 2))
     )  # the other half is for image and prompt
-    sampling = replace(client.Sampling(longest), **order.sampling)
+    sampling = served.heard(replace(client.Sampling(longest), **order.sampling))
     if sampling.max_tokens < 1 or sampling.temperature < 0:
         raise UsageError(
             f"max_tokens {sampling.max_tokens} must be above 0, temperature {sampling.temperature:g} not below"
@@ -349,6 +349,7 @@ def conditions_of(data: Path, max_tokens: int | None, suite: suites.ReadySuite |
     found: dict[str, Any] = {
         "data": data_fingerprint(data),
         "max_tokens": max_tokens,
+        "skip_special_tokens": client.Sampling(1).skip_special_tokens,
         "workbench": __version__,
         "metrics": {name: metric.version for name, metric in METRICS.items()},
     }
@@ -384,10 +385,12 @@ def evaluate_model(
     suite: suites.ReadySuite | None = None,
     on_done: Callable[[Prediction], None],
     say: Callable[[str], None],
+    while_served: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Serve, evaluate, stop. Reuses what is there when model, data and sampling are the same.
 
-    sampling: as in `Order`. conditions: of `conditions_of`, if the caller has them.
+    sampling: as in `Order`. conditions: of `conditions_of`, if the caller has them. while_served: is given the address
+    of the server before it is stopped.
     """
     conditions = {
         "fingerprint": fingerprint,
@@ -409,4 +412,6 @@ def evaluate_model(
             sampling=sampling,
             suite=suite,
         )
-        return run_evaluation(order, on_done=on_done, say=say)
+        found = run_evaluation(order, on_done=on_done, say=say)
+        while_served(url)
+        return found

@@ -18,7 +18,7 @@ from sft.errors import ProblemsFound, SftError
 from sft.files import read_json, write_json
 from sft.inference import predict
 from sft.runtime import Machine, environments
-from sft.serving import Parity, check_parity
+from sft.serving import Parity, check_parity, keep_probabilities
 from sft.training import (
     CURVE,
     HELD_OUT,
@@ -239,7 +239,7 @@ def _split(
             f"[set.leak] {len(shared)} images are in the training and in the test file, the first in line"
             f" {shared[0][0]} and in line {shared[0][1]}",
             where=str(test.path),
-            hint="remove them from one of the two; a score on trained images is worth nothing",
+            hint="remove them from one of the two; a score on trained images is meaningless",
         )
     return train, test.path
 
@@ -249,7 +249,7 @@ def train_run(
 ) -> None:
     """Train, unless this very run has ended before."""
     if run.finished:
-        ui.say(f"this run has ended before ({run.folder.name}); nothing to train")
+        ui.say(f"this run has finished before ({run.folder.name}); nothing to train")
         return
     prepared = trainer.prepare(
         run.folder,
@@ -291,6 +291,11 @@ def _score(
 ) -> None:
     count = sum(1 for _ in data.open("rb"))
     base = servable(outcome.run)
+    probabilities = outcome.run.folder / "scores" / "after" / "probabilities.json"
+
+    def keep(url: str) -> None:
+        keep_probabilities(url, settled.version.served_name, data, answer_tokens, probabilities)
+
     for name, folder in (("before", base), ("after", outcome.model or base)):
         with stages.stage(f"serve and score {name}"), ui.Follow(f"answers {name}", count) as bar:
             context = settled.config.max_seq_len if settled.config.device == "cpu" else None
@@ -307,6 +312,7 @@ def _score(
                 fingerprint=models.fingerprint(folder),
                 on_done=bar.one,
                 say=ui.say,
+                while_served=keep if name == "after" and settled.config.device == "cpu" else lambda _: None,
             )
         setattr(outcome, name, results)
     if settled.config.device == "cpu":
@@ -320,6 +326,7 @@ def _score(
                 server_python=environments.ensure("server").python,
                 max_tokens=answer_tokens,
                 log=log,
+                probabilities=probabilities if probabilities.is_file() else None,
             )
 
 

@@ -79,19 +79,19 @@ class SetRule(_SuiteRecord):
     format: str = HUB
     draw: RenderedTask | None = None
     count: int = Field(16, ge=1, le=100_000)
-    seed: int = Field(0, ge=0, description="of what is drawn, and of the choice where there is a limit")
+    seed: int = Field(0, ge=0, description="seed of what is generated, and of the choice of rows if there is a limit")
     degrade: Literal["none", "light", "medium", "strong"] = "light"
     fonts: list[str] = []
     tasks: list[Literal["ocr", "table", "formula", "chart", "spotting", "seal", "other"]] = Field(
-        [], description="keep these only"
+        [], description="keep only these"
     )
     prompt: str | None = Field(
         None,
         min_length=1,
-        description="asked instead of each sample's own; one that no model version has is scored as text",
+        description="used instead of each sample's own; a prompt that no model version has is scored as text",
     )
-    limit: int | None = Field(None, ge=1, description="so many rows, chosen by `seed`")
-    metrics: list[str] = Field([], description="scores that are shown; none named: all of the task")
+    limit: int | None = Field(None, ge=1, description="number of rows, chosen by `seed`")
+    metrics: list[str] = Field([], description="scores to show; default: all of the task")
     sampling: SamplingRule = SamplingRule()
 
     @model_validator(mode="after")
@@ -104,7 +104,7 @@ class SetRule(_SuiteRecord):
     @classmethod
     def _possible_name(cls, path: str | None) -> str | None:
         if path is not None and max(len(part.encode()) for part in path.split("/")) > MAX_PART:
-            raise ValueError("no file has so long a name")
+            raise ValueError("this file name is too long")
         return path
 
     @field_validator("metrics")
@@ -173,7 +173,7 @@ def load(path: Path) -> Suite:
             raise UsageError(
                 f"more than {MAX_BYTES:,} bytes",
                 where=str(path),
-                hint="this is no suite",
+                hint="this is not a suite",
             )
         values = plain_yaml.load(text)
         if not isinstance(values, dict):
@@ -327,7 +327,7 @@ def _not_there(name: str, rule: SetRule, given: Path) -> UsageError:
     )
     return UsageError(
         f"the data of the set {name}, {rule.data}, is {places}",
-        hint="correct the path in the suite, or bring the data there",
+        hint="correct the path in the suite, or move the data there",
     )
 
 

@@ -10,6 +10,6 @@ register_template(
     format_assistant=StringFormatter(slots=["{{content}}"]),
     format_system=StringFormatter(slots=["{{content}}\n"]),
     format_prefix=EmptyFormatter(slots=['<|begin_of_sentence|>']),
-    chat_sep='<|end_of_sentence|>',
+    chat_sep='</s>',
     mm_plugin=get_mm_plugin(name="paddleocr_vl", image_token='<|IMAGE_PLACEHOLDER|>'),
 )

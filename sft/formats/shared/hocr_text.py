@@ -191,7 +191,7 @@ class HocrPage:
             yield HocrPiece("word", element=child)
         elif child.tag == "img":
             if not child.get("alt", "").strip():
-                raise MarkupError("source.inexpressible", "a glyph that is only a picture; nobody has read it")
+                raise MarkupError("source.inexpressible", "a glyph that is only a picture, without its character")
             yield HocrPiece("character", child.get("alt", ""))
         elif "alternatives" in classes:
             chosen = child.find("ins")

@@ -76,7 +76,7 @@ def data_files(source: Path, split: str) -> list[DataFile]:
             "this data set needs its loading script, which would be executed",
             where=str(script),
             hint=(
-                "give one of its data files by itself, or owner/name@refs/convert/parquet, where the hub keeps a copy"
+                "give one of its data files alone, or owner/name@refs/convert/parquet, where the hub keeps a copy"
                 " as Parquet"
             ),
         )
@@ -286,7 +286,7 @@ def _from_hub(source: Path, split: str) -> Path:
         raise
     except GatedRepoError as error:
         raise EngineError(
-            "this data set is given only to those who accepted its terms",
+            "this data set is available only to those who accepted its terms",
             where=name,
             hint="accept them on its page on the hub, and set HF_TOKEN",
         ) from error

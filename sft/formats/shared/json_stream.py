@@ -1,4 +1,4 @@
-"""Large JSON arrays, one element at a time, and small JSON documents: bounded in size and depth, and mended where one
+"""Large JSON arrays, one element at a time, and small JSON documents: bounded in size and depth, and fixed where one
 element is broken.
 
 An incremental parser loses everything behind the first wrong byte. Here the array is first cut into its elements by its
@@ -462,7 +462,7 @@ def _elements(stream: IO[bytes], path: Path, prefix: str) -> Iterator[bytes | Js
     if cut.alone and behind and cut.behind is not None:
         lost = len(behind) + os.fstat(stream.fileno()).st_size - stream.tell()
         yield JsonFault(
-            "source.syntax", f"something stands behind the end of the array: {lost:,} bytes are lost", begin(behind)
+            "source.syntax", f"there is more after the end of the array: {lost:,} bytes are lost", begin(behind)
         )
     yield from cut.end()
 

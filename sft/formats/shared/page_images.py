@@ -104,7 +104,7 @@ def image_beside(
         one_page,
     )
     if "\0" in name:
-        raise MarkupError("source.outside", f"{name[:100]!r} holds a NUL byte and is no path")
+        raise MarkupError("source.outside", f"{name[:100]!r} contains a NUL byte and is not a path")
     if name and not search.ends:
         raise MarkupError("source.outside", f"{name[:100]!r} names no file")
     found = next(

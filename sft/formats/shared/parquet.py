@@ -297,7 +297,7 @@ def picture(value: Any, folder: Path, options: SourceOptions) -> Picture:
         value, name = value.get("bytes"), value.get("path")
     if isinstance(value, (bytes, bytearray)):
         if not value:
-            raise MarkupError("image.missing", "an image of no bytes")
+            raise MarkupError("image.missing", "an empty image")
         if len(value) > MAX_FILE_BYTES:
             raise MarkupError(
                 "image.too_large", f"an image of {len(value):,} bytes, at most {MAX_FILE_BYTES:,} are read"

@@ -102,7 +102,7 @@ def pairs(value: object) -> list[tuple[float, float]]:
         return [(number(x), number(y)) for x, y in value]
     flat = [number(item) for item in value]
     if len(flat) % 2:
-        raise MarkupError("source.geometry", f"{len(flat)} numbers are no points")
+        raise MarkupError("source.geometry", f"{len(flat)} numbers are not points")
     return list(zip(flat[::2], flat[1::2], strict=True))
 
 
@@ -135,7 +135,7 @@ def polygon(points: Sequence[tuple[float, float]], *, ordered: bool = False) -> 
     )
     if len(points) < 4 or not area:
         if len(points) < 2:
-            raise MarkupError("source.geometry", f"{len(points)} points are no region")
+            raise MarkupError("source.geometry", f"{len(points)} points do not make a region")
         xs = [x for x, _ in points]
         ys = [y for _, y in points]
         return box(

@@ -95,9 +95,8 @@ def _json_lines(unit: Unit, unique_keys: bool) -> Iterator[tuple[str, dict[str, 
                 begin(content),
             )
         elif unique_keys and (keys := decode_any(content)[1]):
-            yield Reject(
-                where, "structure.duplicate_key", f"key {keys[0][:RAW]!r} stands twice in one object", begin(content)
-            )
+            message = f"duplicate key {keys[0][:RAW]!r} in one object"
+            yield Reject(where, "structure.duplicate_key", message, begin(content))
         elif _ODD_NUMBER.search(content):
             yield _writable(where, value)
         else:
@@ -110,7 +109,7 @@ def _writable(where: str, value: dict[str, Any]) -> tuple[str, dict[str, Any]] |
         json.dumps(value, allow_nan=False)
     except (ValueError, RecursionError) as error:
         return Reject(
-            where, "source.syntax", f"a number that JSON has no place for: {error}", json_stream.raw(str(value)[:RAW])
+            where, "source.syntax", f"a number that JSON cannot hold: {error}", json_stream.raw(str(value)[:RAW])
         )
     return where, value
 
@@ -183,7 +182,7 @@ def picture(name: object, root: Path, *, below: bool = False, turn: bool = False
     if name.startswith(_BASE64_IMAGE) and len(name) > _SHORTEST_IMAGE and not os.path.exists(root / name[:4096]):
         return Picture(data=from_base64(name), turn=turn)
     if "\0" in name:
-        raise MarkupError("source.outside", f"{name[:RAW]!r} holds a NUL byte and is no path")
+        raise MarkupError("source.outside", f"{name[:RAW]!r} contains a NUL byte and is not a path")
     if is_windows(name) and not os.path.exists(root / name):
         return windows_picture(name, (root,), turn=turn)
     if "\\" in name and not os.path.exists(root / name):  # written on Windows
@@ -193,7 +192,7 @@ def picture(name: object, root: Path, *, below: bool = False, turn: bool = False
         raise MarkupError(
             "source.outside",
             f"{name[:RAW]!r} leads out of {root}",
-            hint="--images FOLDER names the folder that paths count from",
+            hint="--images FOLDER names the folder that paths are relative to",
         )
     return Picture(path=path, turn=turn)
 

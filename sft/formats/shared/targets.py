@@ -34,7 +34,7 @@ def make(
     under "training").
 
     markup: one of MARKUPS[task], or "auto" to find out. delimiter: of cells in CSV; "" to find out.
-    warnings: gets what was mended or dropped.
+    warnings: gets what was fixed or dropped.
 
     Raises MarkupError with a code of `sft.reasons`: `target.empty` if nothing is left, `target.control`, and what the
     markup itself says (`target.html`, `target.otsl`, `target.latex`, `target.chart`, `source.syntax`,

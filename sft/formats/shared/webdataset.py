@@ -73,7 +73,7 @@ def members(stream: IO[bytes], name: str) -> Iterator[Member | Reject]:
             yield Reject(
                 f"{name}@{damaged}",
                 "source.syntax",
-                f"{place - damaged:,} bytes of this archive are damaged; what lay there is lost",
+                f"{place - damaged:,} bytes of this archive are damaged; what was there is lost",
             )
             damaged, longer = -1, ""
         kind = head[156:157]
@@ -100,7 +100,7 @@ def members(stream: IO[bytes], name: str) -> Iterator[Member | Reject]:
         yield Reject(
             f"{name}@{damaged}",
             "source.syntax",
-            f"{size - damaged:,} bytes of this archive are damaged; what lay there is lost",
+            f"{size - damaged:,} bytes of this archive are damaged; what was there is lost",
         )
 
 

@@ -96,7 +96,7 @@ def by_first_dot(members: Iterable[Member | Reject], account: Account) -> Iterat
                 member.name,
                 member.offset,
                 -1,
-                f"{name} stands twice in this sample",
+                f"duplicate {name} in this sample",
             )
         fields[name], last = member, before
     if fields:

@@ -1,4 +1,4 @@
-"""XML and HTML of strangers: no entities, no DTD, no network; bounded in bytes and elements, and by libxml2 in depth
+"""Untrusted XML and HTML: no entities, no DTD, no network; bounded in bytes and elements, and by libxml2 in depth
 (256) and text (10 MB); what is whole before an error is kept.
 """
 

@@ -289,7 +289,7 @@ def require() -> None:
             "install all of it (Debian: texlive-latex-base), and see that the temporary folder can be written; `latex`"
             " alone says what it lacks"
         )
-        raise EngineError("LaTeX does not work here: it cannot even set x_0+1", hint=hint)
+        raise EngineError("LaTeX does not work here: it cannot even typeset x_0+1", hint=hint)
 
 
 def _run(formulas: Sequence[Marked]) -> tuple[dict[int, dict[int, InkBox]], bool]:

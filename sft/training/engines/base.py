@@ -111,7 +111,7 @@ def check_keys(settings: Mapping[str, Any], known: Mapping[str, Any], trainer: s
         close = get_close_matches(key, known, n=1)
         named.append(f"{key!r}" + (f" (did you mean {close[0]!r} ?)" if close else ""))
     raise UsageError(
-        f"{trainer} does not know {', '.join(named)}", hint="the trainer would ignore the setting silently"
+        f"{trainer} does not know {', '.join(named)}", hint="the trainer would silently ignore this setting"
     )
 
 
@@ -136,7 +136,9 @@ def to_yaml(settings: Mapping[str, Any]) -> str:
         width=1000,
     )
     if yaml.safe_load(text) != dict(settings):  # a value that changes its type on the way would fail inside the trainer
-        raise ProblemsFound("the trainer's configuration does not survive YAML", hint="a setting is not a plain value")
+        raise ProblemsFound(
+            "the trainer's configuration cannot be written as YAML", hint="a setting is not a plain value"
+        )
     return text
 
 

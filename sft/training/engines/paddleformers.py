@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.models import BEGIN, IMAGE_TOKEN, TURN_END
+from sft.models import BEGIN, EOS, IMAGE_TOKEN
 from sft.training.engines.base import Checkpoint, TrainingJob, check_keys, complete_checkpoints, visible_cards
 from sft.training.engines.logs import read_progress
 from sft.types import Progress, Sample
@@ -48,7 +48,7 @@ register_template(
     format_assistant=StringFormatter(slots=["{{{{content}}}}"]),
     format_system=StringFormatter(slots=["{{{{content}}}}\\n"]),
     format_prefix=EmptyFormatter(slots=[{begin!r}]),
-    chat_sep={turn_end!r},
+    chat_sep={answer_end!r},
     mm_plugin=get_mm_plugin(name="paddleocr_vl", image_token={image_token!r}),
 )
 '''
@@ -113,7 +113,7 @@ class PaddleFormers:
             name=TEMPLATE_NAME,
             user=f"User: {{{{content}}}}{version.prompt_end}",
             begin=BEGIN,
-            turn_end=TURN_END,
+            answer_end=EOS,  # of every answer, as in the served template; the built-in one trains no end but the last
             image_token=IMAGE_TOKEN,
         )
         return {TEMPLATE_FILE: text}

@@ -166,7 +166,7 @@ def _rows(piece: memoryview, shapes: tuple[_Shape, ...]) -> list[Any]:
             continue
         if len(rows) != lines:
             break
-        # a key that stands twice adds quotation marks, and so do those in texts: none of either, or they are counted
+        # a duplicate key adds quotation marks, and so do those in texts: none of either, or they are counted
         if shape.quotes is not None and quotes == shape.quotes * lines:
             return rows
         if b"\\u0022" not in bytes(piece) and quotes == _expected_quotes(rows):

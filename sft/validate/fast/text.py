@@ -334,7 +334,7 @@ def _rows(ends: Indices, places: list[Indices]) -> set[int]:
 
 
 def _unmarked(texts: list[str], bits: Bits, ends: Indices, there: int) -> set[int]:
-    """Rows with letters that need marks and too few marks; with two such scripts, the check itself is asked."""
+    """Indices with letters that need marks and too few marks; with two such scripts, the check itself is asked."""
     both = np.add.reduceat(
         (bits & (NEEDY | MARK)).astype(np.uint32),
         ends[:-1],

@@ -168,7 +168,13 @@ def main(pred: Path, data: Path, name: str | None, extras: tuple[str, ...], no_r
         asked = results.Asked(str(pred), pred.name, "file", fingerprint=sha256(pred), known_by="file")
         pairs = results.scored(preds, extras)
         found = results.as_json(
-            results.build(preds, data=described, endpoint=asked, sampling=None, name=name or pred.name, pairs=pairs)
+            results.build(
+                preds,
+                data=described,
+                asking=results.Asking(asked),
+                course=results.RunRecord(name or pred.name),
+                pairs=pairs,
+            )
         )
         predict.write_predictions(out / "predictions.jsonl", preds)
         write_json(out / "results.json", found)

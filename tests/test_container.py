@@ -15,6 +15,7 @@ from dockerfile_parse import DockerfileParser
 from sft.errors import UsageError
 from sft.runtime.container import (
     Access,
+    ContainerAccess,
     Gpu,
     build_command,
     choose_cuda,
@@ -72,7 +73,9 @@ def run(command: list[str] | None = None, **changes: Any) -> list[str]:
         "cuda": "12.6",
         **changes,
     }
-    return run_command(options.pop("cuda"), command or ["erniekit", "train", "/data/runs/a/train.yaml"], **options)
+    access = ContainerAccess(**{key: options.pop(key) for key in ("gpus", "network", "user") if key in options})
+    command = command or ["erniekit", "train", "/data/runs/a/train.yaml"]
+    return run_command(options.pop("cuda"), command, access=access, **options)
 
 
 def test_run_command() -> None:

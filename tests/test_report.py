@@ -58,7 +58,8 @@ def base(tmp_path: Path) -> Path:
 
 def write(base: Path, *runs: list[Prediction], **options: object) -> str:
     named = list(zip(["before", "after"][-len(runs) :], runs, strict=True))
-    given: dict[str, Any] = {"title": "t", "runs": named, "base": base, "notes": [("model", "m")], **options}
+    given: dict[str, Any] = {"title": "t", "base": base, "notes": [("model", "m")], "runs": named, **options}
+    given["data"] = gather(given.pop("runs"), base=base)
     write_report(base / "out" / "report.html", **given)
     return (base / "out" / "report.html").read_text()
 
@@ -173,7 +174,7 @@ def test_nothing_gets_out(
     write_report(
         base / "page.html",
         title=name,
-        runs=[(name, before), (name + "+", after)],
+        data=gather([(name, before), (name + "+", after)], base=base),
         base=base,
         notes=[(name, name)],
         timings=[(name, 1.0)],
@@ -537,7 +538,5 @@ def test_runs_must_match(base: Path) -> None:
         write(base, [make(1, "a")], runs=[])
     with pytest.raises(EngineError, match="all 1 requests are lost"):
         write(base, [make(1, "", error="x")])
-    with pytest.raises(UsageError, match="do not match its data"):
-        write(base, [make(1, "a")], data=gather([("x", [make(1, "a")])]))
     page = write(base, [make(1, "abcd"), make(2, "abcd")], [make(1, "abcd")])
     assert island(page)["samples"][-1]["a"][1] is None and "not asked for the same samples" in page

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft.cli import sft as command
-from sft.datasets.curate import dedupe_set, mix_sets, split_set
+from sft.datasets.curate import SplitRules, dedupe_set, mix_sets, split_set
 from sft.datasets.dedupe import CONTRADICTION, DUPLICATE, KEEP, verdicts
 from sft.datasets.index import IMAGE, ROW, Index, Keys, short_hash
 from sft.datasets.mix import MixInput, draw, quotas, shares
@@ -130,7 +130,9 @@ def test_split_keeps_look_alikes_together(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / "i" / f"{number}.jpg"), cv2.resize(pixels, (200, 150)))
         rows += [row(url, f"same {number}"), row(f"i/{number}.jpg", f"same {number}")]
     data = write(tmp_path / "all.jsonl", rows)
-    outcome = split_set(data, tmp_path / "near", parts=[("test", 10)], keys=Keys(), near=True, runner=ONE)
+    outcome = split_set(
+        data, tmp_path / "near", parts=[("test", 10)], keys=Keys(), rules=SplitRules(near=True), runner=ONE
+    )
     assert outcome.manifest["groups"] == 20
     assert all(count == 2 for count in Counter(answers(tmp_path / "near" / "test.jsonl")).values())
     assert split_set(data, tmp_path / "far", parts=[("test", 10)], keys=Keys(), runner=ONE).manifest["groups"] == 40
@@ -190,7 +192,7 @@ def test_published_splits_are_kept(data: Path, tmp_path: Path, spelt: str, part:
     ] == 10
     assert {item["meta"]["split"] for item in read(tmp_path / "o" / "train.jsonl")} == {"train"}
     alike = split_set(
-        path, tmp_path / "a", parts=parts, keys=Keys(("meta.group",)), published=False, runner=ONE
+        path, tmp_path / "a", parts=parts, keys=Keys(("meta.group",)), rules=SplitRules(published=False), runner=ONE
     ).manifest
     assert alike["counts"]["files"] == {"train.jsonl": 32, "val.jsonl": 4, "test.jsonl": 4} and "published" not in alike
 

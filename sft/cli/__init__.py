@@ -21,7 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "fetch": ("datasets", "download a public data set, images made local"),
     "draw": ("datasets", "draw the sample of a data set"),
     "convert": ("convert", "labels of any format become samples"),
-    "synth": ("synth", "draw text, tables, formulas or charts with known reference"),
+    "synth": ("synth", "generate text, tables, formulas or charts with known labels"),
     "validate": ("validate", "check a JSONL file, row by row"),
     "stats": ("inspect", "what a data set is made of, as a table and a page"),
     "view": ("inspect", "look at rows, drawn as what they mean"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sft import ui
-from sft.cli.options import json_option, metric_option, model_option, print_json
+from sft.cli.options import as_record, json_option, metric_option, model_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +19,22 @@ if TYPE_CHECKING:
 _ARROWS = {True: "↑", False: "↓", None: " "}  # where better is
 SHOWN = 3  # slices that are named without --slices
 SETS = 12  # sets that are shown without --slices
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """The options of `sft compare`, as its help describes them."""
+
+    runs: tuple[str, ...]
+    data: Path | None
+    gate: Path | None
+    all_slices: bool
+    out: Path | None
+    metrics: tuple[str, ...]
+    seed: int
+    workers: int
+    model_name: str
+    as_json: bool
 
 
 @click.command()
@@ -49,18 +66,8 @@ SETS = 12  # sets that are shown without --slices
 )
 @model_option
 @json_option
-def compare(
-    runs: tuple[str, ...],
-    data: Path | None,
-    gate: Path | None,
-    all_slices: bool,
-    out: Path | None,
-    metrics: tuple[str, ...],
-    seed: int,
-    workers: int,
-    model_name: str,
-    as_json: bool,
-) -> None:
+@as_record(CompareOptions)
+def compare(chosen: CompareOptions) -> None:
     """Compare runs over the same samples: paired, with intervals, and every task of the base model looked at.
 
     PREDICTIONS is the predictions.jsonl of `sft eval`, or its folder; the first run is the base. Three runs or more
@@ -80,29 +87,29 @@ def compare(
     from sft.evaluation import compare_runs, judge, load_gates, require
     from sft.runtime import Runner
 
-    require(metrics)
-    gates = load_gates(gate) if gate else {}
-    given = [_run(text) for text in runs]
+    require(chosen.metrics)
+    gates = load_gates(chosen.gate) if chosen.gate else {}
+    given = [_run(text) for text in chosen.runs]
     with ui.Follow("scoring", sum(_rows(path) for _, path in given)) as bar:
         compared = compare_runs(
             given,
-            data=data,
-            version=models.get(model_name),
-            seed=seed,
-            runner=Runner(workers=workers),
+            data=chosen.data,
+            version=models.get(chosen.model_name),
+            seed=chosen.seed,
+            runner=Runner(workers=chosen.workers),
             progress=bar.update,
-            extras=metrics,
+            extras=chosen.metrics,
         )
     found = compared.found
     outcomes = judge(gates, found)
     content: dict[str, Any] = to_builtins(found) | {"gates": to_builtins(outcomes)}
-    if out:
-        write(out, compared, content, outcomes, seed)
-    if as_json:
+    if chosen.out:
+        write(chosen.out, compared, content, outcomes, chosen.seed)
+    if chosen.as_json:
         print_json(content)
     else:
-        show(found, all_slices=all_slices)
-    show_gates(outcomes, to_stderr=as_json)
+        show(found, all_slices=chosen.all_slices)
+    show_gates(outcomes, to_stderr=chosen.as_json)
     if not found.complete or not all(outcome.passed for outcome in outcomes):
         sys.exit(EXIT_PROBLEMS)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from sft import formats, models, ui
-from sft.cli.options import json_option, model_option, print_json
+from sft.cli.options import as_record, json_option, model_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
 from sft.formats import MEANING, Format
 from sft.runtime import Runner
@@ -19,6 +20,35 @@ if TYPE_CHECKING:
     from sft.convert import ConvertRequest, Result
 
 MARKUPS = ("auto", *MEANING)
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """The options of `sft convert`, as its help describes them."""
+
+    name: str | None
+    source: Path | None
+    out: Path | None
+    listing: bool
+    model_name: str
+    prompt: str
+    task: str | None
+    columns: tuple[str, ...]
+    markup: str
+    delimiter: str
+    images: Path | None
+    split: str
+    quotes: str
+    turn: bool
+    to: Literal["erniekit", "messages"]
+    copy: bool
+    deep: bool
+    strict: bool
+    fresh: bool
+    workers: int
+    runner: str
+    address: str
+    as_json: bool
 
 
 @click.command()
@@ -124,21 +154,8 @@ MARKUPS = ("auto", *MEANING)
     help="Address of a running Ray cluster [default: one is started here].",
 )
 @json_option
-def convert(
-    name: str | None,
-    source: Path | None,
-    out: Path | None,
-    listing: bool,
-    model_name: str,
-    prompt: str,
-    strict: bool,
-    fresh: bool,
-    workers: int,
-    runner: str,
-    address: str,
-    as_json: bool,
-    **given: Any,
-) -> None:
+@as_record(ConvertOptions)
+def convert(chosen: ConvertOptions) -> None:
     """Convert SOURCE, a file or folder in one of the known formats, into samples that train.
 
     Every row of the source becomes a sample or a line of OUT.rejects.jsonl with the reason; OUT.manifest.json keeps the
@@ -163,43 +180,44 @@ def convert(
       sft convert csv prices.csv -o tables.jsonl --task table --map image=file --map text=html --markup html
       sft convert erniekit train.jsonl -o chat.jsonl --to messages
     """
-    if listing:
-        _list(name, as_json)
+    name = chosen.name
+    if chosen.listing:
+        _list(name, chosen.as_json)
         return
-    if name is None or source is None or out is None:
-        missing = "FORMAT" if name is None else "SOURCE" if source is None else "-o OUT.jsonl"
+    if name is None or chosen.source is None or chosen.out is None:
+        missing = "FORMAT" if name is None else "SOURCE" if chosen.source is None else "-o OUT.jsonl"
         raise click.UsageError(f"Missing {missing}. `sft convert --list` shows the formats.")
-    if address and runner != "ray":
+    if chosen.address and chosen.runner != "ray":
         raise UsageError("--address goes with --runner ray")
     from sft.convert import ConvertRequest, options_of
 
     source_format = formats.get(name)
-    task = Task(given["task"]) if given["task"] else None
-    said = {name: given[name] for name in ("markup", "images", "split", "turn", "quotes")}
+    task = Task(chosen.task) if chosen.task else None
+    said = {name: getattr(chosen, name) for name in ("markup", "images", "split", "turn", "quotes")}
     options = options_of(
-        source_format, _columns(given["columns"]), task=task, delimiter=_delimiter(given["delimiter"]), **said
+        source_format, _columns(chosen.columns), task=task, delimiter=_delimiter(chosen.delimiter), **said
     )
     order = ConvertRequest(
         name,
-        source,
-        out,
+        chosen.source,
+        chosen.out,
         options,
-        model=model_name,
-        prompt=prompt,
-        to=given["to"],
-        copy=given["copy"],
-        deep=given["deep"],
+        model=chosen.model_name,
+        prompt=chosen.prompt,
+        to=chosen.to,
+        copy=chosen.copy,
+        deep=chosen.deep,
     )
-    _warn(prompt, models.get(model_name))
+    _warn(chosen.prompt, models.get(chosen.model_name))
     result = _run(
         order,
-        Runner("ray" if runner == "ray" else "local", workers, address),
-        fresh=fresh,
-        as_json=as_json,
+        Runner("ray" if chosen.runner == "ray" else "local", chosen.workers, chosen.address),
+        fresh=chosen.fresh,
+        as_json=chosen.as_json,
     )
-    _report(result, out, own_prompt=bool(prompt), as_json=as_json)
+    _report(result, chosen.out, own_prompt=bool(chosen.prompt), as_json=chosen.as_json)
     reasons = result.manifest["counts"]["reasons"]
-    if strict and any(code != "source.ignored" for code in reasons):
+    if chosen.strict and any(code != "source.ignored" for code in reasons):
         sys.exit(EXIT_PROBLEMS)
 
 

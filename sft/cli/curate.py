@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from sft import ui
-from sft.cli.options import json_option, print_json
+from sft.cli.options import as_record, json_option, print_json
 from sft.errors import UsageError
 from sft.runtime import Runner
 
@@ -23,6 +24,25 @@ runner_option = click.option(
 address_option = click.option(
     "--address", default="", metavar="HOST:PORT", help="Address of a Ray cluster [default: one is started here]."
 )
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """The options of `sft split`, as its help describes them."""
+
+    data: Path
+    out: Path
+    test: float
+    val: float
+    groups: tuple[str, ...]
+    strata: tuple[str, ...]
+    near: bool
+    ignore_published: bool
+    seed: int
+    workers: int
+    runner: str
+    address: str
+    as_json: bool
 
 
 @click.command()
@@ -74,21 +94,8 @@ address_option = click.option(
 @runner_option
 @address_option
 @json_option
-def split(
-    data: Path,
-    out: Path,
-    test: float,
-    val: float,
-    groups: tuple[str, ...],
-    strata: tuple[str, ...],
-    near: bool,
-    ignore_published: bool,
-    seed: int,
-    workers: int,
-    runner: str,
-    address: str,
-    as_json: bool,
-) -> None:
+@as_record(SplitOptions)
+def split(chosen: SplitOptions) -> None:
     """Hold rows out, leak-free: rows that share an image or a document are never on both sides.
 
     \b
@@ -97,10 +104,11 @@ def split(
       sft split all.jsonl -o mine --test 500 --val 500 --stratify task --stratify script
       sft split all.jsonl -o mine --group source.book
     """
-    from sft.datasets import Keys, few_groups_warning
+    groups = chosen.groups
+    from sft.datasets import Keys, SplitRules, few_groups_warning
     from sft.datasets import split_set as run
 
-    parts = [(name, size) for name, size in (("val", val), ("test", test)) if size]
+    parts = [(name, size) for name, size in (("val", chosen.val), ("test", chosen.test)) if size]
     if any(size < 0 or (size >= 1 and size != int(size)) for _, size in parts) or not parts:
         raise UsageError(
             "--test and --val take a share between 0 and 1, or a whole number of rows", hint="--test 0.05 or --test 200"
@@ -109,24 +117,23 @@ def split(
     context = click.get_current_context()
     given = [
         key
-        for name, keys in (("groups", groups), ("strata", strata))
+        for name, keys in (("groups", groups), ("strata", chosen.strata))
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT
         for key in keys
     ]
-    with ui.Follow(f"reading {data.name}", _size(data), unit=" bytes") as bar:
+    with ui.Follow(f"reading {chosen.data.name}", _size(chosen.data), unit=" bytes") as bar:
         outcome = run(
-            data,
-            out,
+            chosen.data,
+            chosen.out,
             parts=parts,
-            keys=Keys(groups, strata, tuple(given)),
-            near=near,
-            published=not ignore_published,
-            seed=seed,
-            runner=_runner(workers, runner, address),
+            keys=Keys(groups, chosen.strata, tuple(given)),
+            rules=SplitRules(chosen.near, published=not chosen.ignore_published),
+            seed=chosen.seed,
+            runner=_runner(chosen.workers, chosen.runner, chosen.address),
             progress=bar.update,
         )
-    _tell(outcome.manifest, outcome.fresh, out, as_json)
-    if not as_json:
+    _tell(outcome.manifest, outcome.fresh, chosen.out, chosen.as_json)
+    if not chosen.as_json:
         _tell_published(outcome.manifest)
         for part, count in outcome.manifest.get("few_groups", {}).items():
             ui.say(f"warning: {part}: {few_groups_warning(count)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +21,21 @@ else:
 
 TEXT_SCORES = ("cer", "wer", "ned", "exact", "truncated", "empty")  # of a set that is text only, on the terminal
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
+Chosen = TypeVar("Chosen")
+
+
+def as_record(kind: Callable[..., Chosen]) -> Callable[[Callable[[Chosen], R]], Callable[..., R]]:
+    """The options of a verb as one record: click passes each by its name, and the verb takes `kind` of them all."""
+
+    def decorate(verb: Callable[[Chosen], R]) -> Callable[..., R]:
+        @wraps(verb)
+        def call(**options: Any) -> R:
+            return verb(kind(**options))
+
+        return call
+
+    return decorate
 
 
 class ExtraScore(_ParamType):

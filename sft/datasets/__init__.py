@@ -9,7 +9,7 @@ from sft.lazy import names_of
 if TYPE_CHECKING:
     from sft.datasets import holdout, locate
     from sft.datasets.card import load_card
-    from sft.datasets.curate import dedupe_set, mix_sets, split_set
+    from sft.datasets.curate import SplitRules, dedupe_set, mix_sets, split_set
     from sft.datasets.fetch import account, fetch_dataset
     from sft.datasets.index import Keys
     from sft.datasets.locate import fingerprint
@@ -24,6 +24,7 @@ __all__ = [
     "QUANTILES",
     "Keys",
     "MixInput",
+    "SplitRules",
     "Stats",
     "account",
     "dedupe_set",

@@ -90,30 +90,40 @@ class _OutputPaths:
         return f"{self.stem}.rejects.jsonl"
 
 
+@dataclass(frozen=True)
+class SplitRules:
+    """near: images that look the same stay together. published: rows that a published split holds out (`meta.split`)
+    are held out here, too.
+    """
+
+    near: bool = False
+    published: bool = True
+
+
 def split_set(
     data: Path,
     folder: Path,
     *,
     parts: Sequence[tuple[str, float]],
     keys: Keys,
-    near: bool = False,
-    published: bool = True,
+    rules: SplitRules | None = None,
     seed: int = 1,
     runner: Runner | None = None,
     progress: OnProgress = lambda _: None,
 ) -> CurateResult:
     """Write `folder`/train.jsonl and one file per held-out part; a part is a share (below 1) or a number of rows.
 
-    `published`: rows that a published split holds out (`meta.split`) are held out here, too. UsageError: sizes that
+    UsageError: sizes that
     leave no training rows. ProblemsFound: a part came out empty, since its groups are too large.
     """
+    rules = rules or SplitRules()
     options = {
         "parts": list(parts),
         "group": keys.group,
         "stratify": keys.strata,
-        "near": near,
+        "near": rules.near,
         "seed": seed,
-        "published": published,
+        "published": rules.published,
     }
     held_out = [name for name, _ in parts]
 
@@ -125,9 +135,9 @@ def split_set(
             raise UsageError(said, where=str(data), hint="leave rows to train on")
         groups = splitting.components(
             index,
-            alike=alike(index, folder_of_work, runner or Runner()) if near else (),
+            alike=alike(index, folder_of_work, runner or Runner()) if rules.near else (),
         )
-        fixed = splitting.held_by_publisher(index, held_out) if published else np.zeros(len(index.rows), np.int64)
+        fixed = splitting.held_by_publisher(index, held_out) if rules.published else np.zeros(len(index.rows), np.int64)
         part_of = splitting.deal(index, groups, sizes, seed=seed, fixed=fixed)
         empty = [at for at, size in enumerate(sizes) if size and not (part_of == at + 1).any()]
         if empty:
@@ -161,7 +171,7 @@ def split_set(
 
     place = _OutputPaths(folder, "split")
     targets = [f"{name}.jsonl" for name in ("train", *held_out)]
-    return _verb(
+    task = _CurateTask(
         "split",
         [data],
         place,
@@ -169,9 +179,8 @@ def split_set(
         options,
         keys,
         decide,
-        runner,
-        progress,
     )
+    return _verb(task, runner, progress)
 
 
 def _published(index: Index, fixed: Ints, part_of: Ints) -> dict[str, int]:
@@ -214,7 +223,7 @@ def dedupe_set(
             other,
         )
 
-    return _verb(
+    task = _CurateTask(
         "dedupe",
         [data],
         _OutputPaths(out.parent, out.stem),
@@ -222,9 +231,8 @@ def dedupe_set(
         options,
         Keys(),
         decide,
-        runner,
-        progress,
     )
+    return _verb(task, runner, progress)
 
 
 def mix_sets(
@@ -279,7 +287,7 @@ def mix_sets(
             counts={"distinct": distinct, "repeated": len(order) - distinct, "left_out": len(index.rows) - distinct},
         )
 
-    return _verb(
+    task = _CurateTask(
         "mix",
         list(files),
         _OutputPaths(out.parent, out.stem),
@@ -287,34 +295,37 @@ def mix_sets(
         options,
         keys,
         decide,
-        runner,
-        progress,
     )
+    return _verb(task, runner, progress)
 
 
 Decide = Callable[[Index, staging.StagingFolder], Decided]
 
 
-def _verb(
-    name: str,
-    files: list[Path],
-    place: _OutputPaths,
-    targets: list[str],
-    options: dict[str, Any],
-    keys: Keys,
-    decide: Decide,
-    runner: Runner | None,
-    progress: OnProgress,
-) -> CurateResult:
-    inputs = [manifest.describe(path, place.folder) for path in files]
-    for path, found in zip(files, inputs, strict=True):
+@dataclass(frozen=True)
+class _CurateTask:
+    """What a verb does: its name, its input files, where and what it writes, and the options that decide the result."""
+
+    name: str
+    files: list[Path]
+    place: _OutputPaths
+    targets: list[str]
+    options: dict[str, Any]
+    keys: Keys
+    decide: Decide
+
+
+def _verb(task: _CurateTask, runner: Runner | None, progress: OnProgress) -> CurateResult:
+    place, targets = task.place, task.targets
+    inputs = [manifest.describe(path, place.folder) for path in task.files]
+    for path, found in zip(task.files, inputs, strict=True):
         if found.get("kind") != "file":
             raise UsageError("no such file", where=str(path), hint="give a JSONL file")
         if path.resolve() in {
             (place.folder / target).resolve() for target in (*targets, place.rejects, place.manifest.name)
         }:
             raise UsageError("the output would overwrite its source", where=str(path), hint="give another -o")
-    mark = manifest.fingerprint(name, inputs, options)
+    mark = manifest.fingerprint(task.name, inputs, task.options)
     done = manifest.finished(place.manifest, mark)
     if done is not None and snapshot.changed_files(place.images, place.folder) == []:
         _sweep(place, mark)
@@ -324,9 +335,7 @@ def _verb(
     _refuse_stale(place, targets)
     with staging.StagingFolder(place.folder / place.stem, mark) as folder:
         try:
-            found = _carry_out(
-                name, files, place, (mark, inputs, options), keys, decide, folder, runner or Runner(), progress
-            )
+            found = _carry_out(task, folder, (mark, inputs), runner or Runner(), progress)
         except (ProblemsFound, UsageError):  # nothing that another run of the same command could go on with
             folder.clear()
             raise
@@ -361,23 +370,24 @@ def _refuse_stale(place: _OutputPaths, targets: Sequence[str]) -> None:
 
 
 def _carry_out(
-    name: str,
-    files: list[Path],
-    place: _OutputPaths,
-    described: tuple[str, list[dict[str, Any]], dict[str, Any]],
-    keys: Keys,
-    decide: Callable[[Index, staging.StagingFolder], Decided],
+    task: _CurateTask,
     folder: staging.StagingFolder,
+    described: tuple[str, list[dict[str, Any]]],
     runner: Runner,
     progress: OnProgress,
 ) -> dict[str, Any]:
-    """Index, decide, write, and put everything in place, the manifest last; returns the manifest."""
-    index = build(files, folder, keys, runner, progress=progress)
+    """Index, decide, write, and put everything in place, the manifest last; returns the manifest. described: the
+    fingerprint and the inputs as the manifest has them.
+    """
+    place = task.place
+    index = build(task.files, folder, task.keys, runner, progress=progress)
     if not len(index.rows):
         raise ProblemsFound(
-            "no usable row", where=", ".join(map(str, files)), hint=f"`sft validate {files[0]}` says what is wrong"
+            "no usable row",
+            where=", ".join(map(str, task.files)),
+            hint=f"`sft validate {task.files[0]}` says what is wrong",
         )
-    decided = decide(index, folder)
+    decided = task.decide(index, folder)
     written = _write(index, folder, place, decided)
     counts = _counts(index, decided, written)
     stated = {target: manifest.output(folder.path(target)) for target in (*decided.outputs, place.rejects)}
@@ -386,9 +396,11 @@ def _carry_out(
         folder.move(target, place.folder / target)
     atomic.join(folder.path("joined.images"), index.looked_at)
     folder.move("joined.images", place.images)
-    mark, inputs, options = described
+    mark, inputs = described
     text = json.dumps(
-        manifest.make(name, mark, inputs, options, counts, stated, **decided.more), ensure_ascii=False, indent=2
+        manifest.make(task.name, mark, inputs, task.options, counts, stated, **decided.more),
+        ensure_ascii=False,
+        indent=2,
     )
     atomic.write(
         folder.path(place.manifest.name),

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -267,32 +267,27 @@ def _metric(key: str, gate: MetricGate, found: Comparison) -> Iterator[GateResul
             yield _held(
                 key,
                 run,
-                score.value,
-                (score.low, high),
+                _Estimate(score.value, score.low, high, few),
                 "at most",
                 gate.max,
                 gate.confident,
-                few=few,
             )
         if gate.min is not None:
             yield _held(
                 key,
                 run,
-                score.value,
-                (score.low, high),
+                _Estimate(score.value, score.low, high, few),
                 "at least",
                 gate.min,
                 gate.confident,
-                few=few,
             )
         for limit, word in ((gate.max_delta, "at most"), (gate.min_delta, "at least")):
             if limit is not None and run not in deltas:
                 yield GateResult(key, run, False, None, "no data: a difference needs a second run")
             elif limit is not None:
                 delta = deltas[run]
-                yield _held(
-                    f"{key} delta", run, delta.value, (delta.low, delta.high), word, limit, gate.confident, few=few
-                )
+                change = _Estimate(delta.value, delta.low, delta.high, few)
+                yield _held(f"{key} delta", run, change, word, limit, gate.confident)
 
 
 def _line(key: str, found: Comparison) -> ScoreLine | None:
@@ -346,13 +341,11 @@ def _forgetting(key: str, gate: ForgettingGate, found: Comparison) -> Iterator[G
             yield _held(
                 name,
                 row.run,
-                row.drop,
-                (row.drop_low, row.drop_high),
+                _Estimate(row.drop, row.drop_low, row.drop_high, _few(found.line("task", row.task, row.metric))),
                 "at most",
                 gate.max_drop,
                 gate.confident,
                 what="drop ",
-                few=_few(found.line("task", row.task, row.metric)),
             )
 
 
@@ -361,21 +354,29 @@ def _few(line: ScoreLine | None) -> int:
     return line.independent if line and line.few else 0
 
 
+class _Estimate(NamedTuple):
+    """A figure with its limits. few: how many independent samples, where they are too few for the limits; else 0."""
+
+    value: float
+    low: float
+    high: float
+    few: int
+
+
 def _held(
     gate: str,
     run: str,
-    value: float,
-    limits: tuple[float, float],
+    estimate: _Estimate,
     word: str,
     limit: float,
     confident: bool,
     *,
-    few: int,
     what: str = "",
 ) -> GateResult:
-    far = (limits[1] if word == "at most" else limits[0]) if confident else value
+    far = (estimate.high if word == "at most" else estimate.low) if confident else estimate.value
+    few = estimate.few
     passed = (far <= limit if word == "at most" else far >= limit) and not (confident and few)
-    shown = f"{what}{value:.4f} [{limits[0]:.4f}, {limits[1]:.4f}]"
+    shown = f"{what}{estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"
     asked = (
         (
             " for the whole interval"
@@ -388,6 +389,6 @@ def _held(
         gate,
         run,
         passed,
-        value,
+        estimate.value,
         f"{shown}, {word} {limit:g}{asked}",
     )

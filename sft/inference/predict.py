@@ -69,6 +69,15 @@ def resolve(endpoint: Endpoint, *, transport: httpx.AsyncBaseTransport | None = 
     return probe_servers([endpoint], transport=transport).endpoint
 
 
+@dataclass(frozen=True)
+class Waits:
+    """Seconds: for one answer, before the second try, and without any server before giving up."""
+
+    timeout: float = TIMEOUT
+    backoff: float = BACKOFF
+    patience: float = PATIENCE
+
+
 def predict(
     samples: Sequence[tuple[int, Sample]],
     base: Path,
@@ -77,21 +86,20 @@ def predict(
     concurrency: int | None = None,
     on_done: Callable[[Prediction], None] | None = None,
     *,
-    timeout: float = TIMEOUT,
-    backoff: float = BACKOFF,
-    patience: float = PATIENCE,
+    waits: Waits | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> list[Prediction]:
     """One prediction per (line, sample), in input order; `on_done` hears of each as it comes, in any order.
 
-    base: folder that the images' paths count from. concurrency: most requests in flight per server. timeout, backoff,
-    patience: seconds.
+    base: folder that the images' paths count from. concurrency: most requests in flight per server. waits: how long is
+    waited for what.
     transport: `httpx.MockTransport` in tests.
     EngineError: no server there; ProblemsFound: a sample without an answer to compare with; UsageError: a bad number or
     name.
     """
     require_answers(samples)
-    chosen = options(concurrency, timeout, patience, backoff)
+    waits = waits or Waits()
+    chosen = options(concurrency, waits.timeout, waits.patience, waits.backoff)
     if sampling.max_tokens < 1:
         raise UsageError(f"max_tokens {sampling.max_tokens} must be above 0")
     served = probe_servers(

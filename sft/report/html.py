@@ -20,19 +20,17 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from sft.errors import UsageError
 from sft.evaluation import HEADLINE, HEALTH, SCORES, Condition, GateResult
 from sft.evaluation import conditions as told
 from sft.files import atomic_write
 from sft.metrics import text as text_metrics
 from sft.report import plots, samples
 from sft.report import wording as words
-from sft.report.data import SETS, ReportData, RunDifference, gather
+from sft.report.data import SETS, ReportData, RunDifference
 from sft.report.exports import WARNING, write_csv, write_junit, write_markdown
 from sft.report.findings import findings, moved
 from sft.report.text_diff import Confusions
 from sft.report.thumbnails import Pictures
-from sft.types import Prediction
 
 FONT = Path(__file__).parent.parent / "synth" / "fonts" / "NotoSansBengali-Regular.ttf"
 FAMILY = "Bengali of this page"
@@ -95,26 +93,19 @@ def write_report(
     path: Path,
     *,
     title: str,
-    runs: Sequence[tuple[str, Sequence[Prediction]]] = (),
+    data: ReportData,
     base: Path,
     notes: Sequence[tuple[str, str]] = (),
     timings: Sequence[tuple[str, float]] = (),
-    data: ReportData | None = None,
     gates: Sequence[GateResult] = (),
     conditions: Sequence[Condition] = (),
 ) -> None:
     """Write the page, whole or not at all.
 
-    runs: (name, predictions) in the order of the columns; samples are sorted by the last. base: folder that the images'
-    paths count from. notes: (key, value); those called "note" are warnings. conditions: of
+    data: the runs in the order of the columns; samples are sorted by the last. base: folder that the images' paths
+    count from. notes: (key, value); those called "note" are warnings. conditions: of
     `sft.evaluation.conditions.table`. timings: (stage, seconds).
-    data: what `gather` made of the runs, if the caller has it.
-    UsageError: no runs, or runs over different data. EngineError: a run in which every request is lost.
     """
-    if data is None:
-        data = gather(runs, base=base)
-    elif runs and tuple(name for name, _ in runs) != data.names:
-        raise UsageError("the runs of the report do not match its data")
     content, pictures, confusions = samples.collect(data, base, path)
     from sft.report import answers
 

@@ -1,4 +1,4 @@
-"""Draws samples with known reference."""
+"""Generates samples with known labels."""
 
 from __future__ import annotations
 

@@ -33,7 +33,15 @@ from sft.training import Run, load_file, run_export, run_folder
 from sft.workflows import checkpoints, suites
 from sft.workflows.checkpoint_choice import Choice, Course, choose, courses
 from sft.workflows.checkpoints import CurveModel
-from sft.workflows.evaluate import TENSORBOARD, conditions_of, evaluate_model, images_of, write_curves
+from sft.workflows.evaluate import (
+    TENSORBOARD,
+    Listeners,
+    ModelToScore,
+    conditions_of,
+    evaluate_model,
+    images_of,
+    write_curves,
+)
 
 WATCH_SECONDS = 10.0  # between two looks for new checkpoints
 
@@ -167,9 +175,7 @@ def run_curve(order: CurveRequest) -> CurveResult:
                     done,
                     work.data,
                     work.version,
-                    events=work.events,
-                    title=title,
-                    notes=notes,
+                    page=CurvePage(title, work.events, notes),
                     seed=order.seed,
                     scored=len(fresh),
                     extras=order.extras,
@@ -331,17 +337,13 @@ def score(work: CurveWork, point: CurveModel, bar: ui.Follow) -> dict[str, Any] 
             gpu_memory=work.order.gpu_memory,
         )
         return evaluate_model(
-            model,
-            work.version,
+            ModelToScore(model, work.version, models.fingerprint(model), options),
             work.data,
             folder,
-            options,
+            Listeners(bar.one, ui.say),
             sampling={"max_tokens": work.max_tokens} if work.max_tokens else {},
-            fingerprint=models.fingerprint(model),
             conditions=work.conditions | {"weights": weights},
             suite=work.order.suite,
-            on_done=bar.one,
-            say=ui.say,
         )
     finally:
         shutil.rmtree(
@@ -359,20 +361,29 @@ def _model(work: CurveWork, point: CurveModel, own: Path) -> Path:
     return own
 
 
+@dataclass(frozen=True)
+class CurvePage:
+    """What the reports of a curve say beside the scores. events: folder of the points for TensorBoard; notes: (key,
+    value).
+    """
+
+    title: str
+    events: Path
+    notes: Sequence[tuple[str, str]] = ()
+
+
 def write(
     out: Path,
     runs: Sequence[tuple[str, int, Path]],
     data: Path | None,
     version: models.ModelVersion,
     *,
-    events: Path,
-    title: str,
-    notes: Sequence[tuple[str, str]] = (),
+    page: CurvePage,
     seed: int = 1,
     scored: int = 0,
     extras: Collection[str] = (),
 ) -> CurveResult:
-    """Compare the steps and write all reports into `out`, and the points for TensorBoard into `events`.
+    """Compare the steps and write all reports into `out`, and the points for TensorBoard into `page.events`.
 
     runs: (name, step, folder with predictions.jsonl); extras: scores beyond the usual ones. Errors as of
     `compare_runs`.
@@ -399,7 +410,7 @@ def write(
     curve = CurveResult(out, found, courses_of, choose(courses_of), scored)
     base = data.parent if data else images_of([Path(run.path) for run in found.runs])
     told = [
-        *notes,
+        *page.notes,
         *(("note", note) for note in found.notes),
         ("step to take", _said(curve.choice)),
     ]
@@ -411,13 +422,13 @@ def write(
     report.write_all(
         out,
         gathered,
-        title=title + taken,
+        title=page.title + taken,
         base=base,
         notes=told,
         conditions=found.conditions,
     )
     write_json(out / "curve.json", curve.as_file())
-    write_curves(events, gathered, ui.say)
+    write_curves(page.events, gathered, ui.say)
     write_json(
         out / "compare.json", msgspec.to_builtins(found) | {"gates": []}
     )  # last: its presence says that the points are there
@@ -451,8 +462,7 @@ def curve_of(
         runs,
         data,
         version,
-        events=place / TENSORBOARD,
-        title=f"{folder.resolve().name}: over training",
+        page=CurvePage(f"{folder.resolve().name}: over training", place / TENSORBOARD),
         seed=seed,
         extras=extras,
     )

@@ -325,19 +325,21 @@ def _described(
         results.build(
             done.preds,
             data=results.Data(str(order.data), sha256(order.data), content_hash(prepared)),
-            endpoint=results.asked(served),
-            sampling=sampling,
-            pixels=results.pixels_of(sampling, directory),
-            template=results.template_of(directory, served.servers[0]),
-            server=results.versions(served),
-            name=order.name,
-            suite=ready.suite.name if ready else "",
-            sets=sets,
-            set_of=ready.set_of if ready else None,
-            stopped=done.stopped,
-            timing=results.timing_of(done.preds, asked=done.asked, kept=done.cached, retries=done.retries),
-            turns_not_scored=sum(item.sample.turns - 1 for item in prepared),
-            seeds=seeds | ({"sampling": sampling.seed} if sampling.seed is not None else {}),
+            asking=results.Asking(
+                results.asked(served),
+                sampling,
+                results.pixels_of(sampling, directory),
+                results.template_of(directory, served.servers[0]),
+                results.versions(served),
+            ),
+            suite=results.SuiteSets(ready.suite.name, sets, ready.set_of) if ready else None,
+            course=results.RunRecord(
+                order.name,
+                done.stopped,
+                results.timing_of(done.preds, asked=done.asked, kept=done.cached, retries=done.retries),
+                sum(item.sample.turns - 1 for item in prepared),
+                seeds | ({"sampling": sampling.seed} if sampling.seed is not None else {}),
+            ),
             conditions=order.conditions,
             pairs=pairs,
         )
@@ -372,46 +374,60 @@ def scored_before(out: Path, conditions: Mapping[str, Any]) -> dict[str, Any] | 
     return earlier if same and whole and (out / "predictions.jsonl").is_file() else None
 
 
+@dataclass(frozen=True)
+class ModelToScore:
+    """A model directory that is served for its score. fingerprint: of its files (`sft.models.fingerprint`)."""
+
+    directory: Path
+    version: ModelVersion
+    fingerprint: str
+    options: serving.ServerOptions
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who hears of an evaluation: of each prediction, of what is said, and of the server's address before it stops."""
+
+    on_done: Callable[[Prediction], None]
+    say: Callable[[str], None]
+    while_served: Callable[[str], None] = lambda _: None
+
+
 def evaluate_model(
-    model_dir: Path,
-    version: ModelVersion,
+    model: ModelToScore,
     data: Path,
     out: Path,
-    options: serving.ServerOptions,
+    listeners: Listeners,
     *,
     sampling: Mapping[str, Any],
-    fingerprint: str,
     conditions: Mapping[str, Any] | None = None,
     suite: suites.ReadySuite | None = None,
-    on_done: Callable[[Prediction], None],
-    say: Callable[[str], None],
-    while_served: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Serve, evaluate, stop. Reuses what is there when model, data and sampling are the same.
 
-    sampling: as in `Order`. conditions: of `conditions_of`, if the caller has them. while_served: is given the address
-    of the server before it is stopped.
+    sampling: as in `EvalRequest`. conditions: of `conditions_of`, if the caller has them.
     """
+    say = listeners.say
     conditions = {
-        "fingerprint": fingerprint,
+        "fingerprint": model.fingerprint,
         **(conditions or conditions_of(data, sampling.get("max_tokens"), suite)),
     }
     if earlier := scored_before(out, conditions):
         say("already scored, nothing has changed")
         return earlier
-    with serving.serving(model_dir, version, options, log=out / "server.log", say=say) as url:
+    with serving.serving(model.directory, model.version, model.options, log=out / "server.log", say=say) as url:
         order = EvalRequest(
             data,
             (url,),
             out,
-            model=version.served_name,
+            model=model.version.served_name,
             name=out.name,
-            model_dir=model_dir,
-            model_hash=fingerprint,
+            model_dir=model.directory,
+            model_hash=model.fingerprint,
             conditions=conditions,
             sampling=sampling,
             suite=suite,
         )
-        found = run_evaluation(order, on_done=on_done, say=say)
-        while_served(url)
+        found = run_evaluation(order, on_done=listeners.on_done, say=say)
+        listeners.while_served(url)
         return found

@@ -34,7 +34,7 @@ from sft.training import (
     trainer,
 )
 from sft.validate import Context, Survey, survey_file
-from sft.workflows.evaluate import TENSORBOARD, evaluate_model, side_by_side, write_curves
+from sft.workflows.evaluate import TENSORBOARD, Listeners, ModelToScore, evaluate_model, side_by_side, write_curves
 
 REUSED_SECONDS = 1.0  # a stage this short found its result ready
 # longest answer asked of a tiny model, or twice the longest training sample; random weights never stop by themselves
@@ -100,52 +100,44 @@ def run_loop(
     with stages.stage("plan"):
         plan, base, lengths, run = plan_run(settled, request, train_data, found.name)
     with run.locked():
-        return _work(
-            stages,
-            settled,
-            hardware,
-            run,
-            train_data,
-            test_data,
-            base,
-            plan,
-            lengths,
-            no_server,
-            port,
-        )
+        job = PlannedRun(settled, hardware, run, train_data, test_data, base, plan, lengths)
+        return _work(job, stages, no_server, port)
 
 
-def _work(
-    stages: ui.Stages,
-    settled: settings.ResolvedSettings,
-    hardware: Machine,
-    run: Run,
-    train_data: Survey,
-    test_data: Path,
-    base: Path,
-    plan: Plan,
-    lengths: preflight.Lengths,
-    no_server: str,
-    port: int | None,
-) -> RunOutcome:
-    """From training to the report, alone on the run."""
+@dataclass(frozen=True)
+class PlannedRun:
+    """All that is settled before the training starts. base: the model that is trained."""
+
+    settled: settings.ResolvedSettings
+    hardware: Machine
+    run: Run
+    train_data: Survey
+    test_data: Path
+    base: Path
+    plan: Plan
+    lengths: preflight.Lengths
+
+
+def _work(job: PlannedRun, stages: ui.Stages, no_server: str, port: int | None) -> RunOutcome:
+    """From training to the report, alone on the run. no_server: why nothing can be served here; "" where it can."""
+    settled, run, test_data = job.settled, job.run, job.test_data
     answers = min(
         settled.config.max_seq_len // 2,
-        max(REHEARSAL_TOKENS, 2 * lengths.longest) if settled.config.device == "cpu" else serving.ANSWER_TOKENS,
+        max(REHEARSAL_TOKENS, 2 * job.lengths.longest) if settled.config.device == "cpu" else serving.ANSWER_TOKENS,
     )
     write_json(
         run.folder / HELD_OUT,
         {"path": str(test_data.resolve()), "max_tokens": answers},
     )
     with stages.stage("train"):
-        train_run(settled, hardware, run, train_data, base, plan)
+        train_run(settled, job.hardware, run, job.train_data, job.base, job.plan)
     outcome = RunOutcome(run, stages.seconds)
     with stages.stage("export"):
         outcome.model = export_run(run, run.folder / "model")
     if no_server:
         outcome.left_out = dict.fromkeys(("serve", "score before", "score after", "Transformers check"), no_server)
     else:
-        _score(outcome, stages, settled, hardware, test_data, answers, port)
+        _score(outcome, stages, settled, job.hardware, test_data, answers, port)
     with stages.stage("report"):
         outcome.report = _report(outcome, test_data, settled)
     return outcome
@@ -302,17 +294,13 @@ def _score(
             options = serving.server_options(
                 settled.config.device, hardware, port=port or serving.free_port(), max_model_len=context
             )
+            kept = keep if name == "after" and settled.config.device == "cpu" else lambda _: None
             results = evaluate_model(
-                folder,
-                settled.version,
+                ModelToScore(folder, settled.version, models.fingerprint(folder), options),
                 data,
                 outcome.run.folder / "scores" / name,
-                options,
+                Listeners(bar.one, ui.say, while_served=kept),
                 sampling={"max_tokens": answer_tokens},
-                fingerprint=models.fingerprint(folder),
-                on_done=bar.one,
-                say=ui.say,
-                while_served=keep if name == "after" and settled.config.device == "cpu" else lambda _: None,
             )
         setattr(outcome, name, results)
     if settled.config.device == "cpu":

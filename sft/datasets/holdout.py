@@ -18,7 +18,7 @@ import numpy.typing as npt
 from sft.arrays import Ints
 from sft.datasets.index import group_of
 from sft.datasets.split import FEWEST_GROUPS, GROUP_KEYS, connected, neighbours, of_one_group
-from sft.errors import ProblemsFound
+from sft.errors import ProblemsFound, RowRejected
 from sft.files import RealPaths, atomic_write
 from sft.validate import Survey
 
@@ -109,11 +109,20 @@ def _groups(data: Survey) -> Ints:
     """For each row the number of the least digest among the images of its group, by which the group is named."""
     content = np.unique(data.files.digests, return_inverse=True)[1][data.places["image"]]
     rows = data.places["line"].astype(np.int64) - 1
-    documents = np.fromiter((group_of(value, GROUP_KEYS) for _, value in data.raw_rows()), np.uint64, data.count)
+    documents = np.fromiter(_documents(data), np.uint64, data.count)
     groups = connected(data.count, chain(neighbours((content,), rows), of_one_group(documents)))
     least = np.full(data.count, len(data.files.digests))
     np.minimum.at(least, groups[rows], content)
     return least[groups]
+
+
+def _documents(data: Survey) -> Iterator[int]:
+    """What every row names as its page or document, as a number."""
+    for line, value in data.raw_rows():
+        try:
+            yield group_of(value, GROUP_KEYS)
+        except RowRejected as problem:
+            raise ProblemsFound(str(problem), where=f"{data.path}:{line}", hint="write a text or a number") from problem
 
 
 def shared_images(train: Survey, test: Survey) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sft.errors import RowRejected
 from sft.formats.base import HubRow, Item, Picture, SourceOptions
 from sft.formats.shared import MARK, Json, json_stream, make, misshapen, parse
 from sft.markup import MarkupError, MarkupWarning
@@ -47,7 +48,7 @@ def read(
 ) -> Item | HubRow:
     """The sample of a conversation.
 
-    `task`, `markup`: of a label whose prompt says nothing. MarkupError where it is none.
+    `task`, `markup`: of a label whose prompt says nothing. RowRejected where it is none.
     """
     row: Json = {
         "messages": _messages(turns),
@@ -58,7 +59,7 @@ def read(
     texts = hub["text_info"]
     if [text["tag"] for text in texts] != ["mask", "no_mask"] or len(ordered) > 1:
         if not all(text["text"].strip() for text in texts):
-            raise MarkupError(
+            raise RowRejected(
                 "source.inexpressible", "a conversation of several turns or images, one of whose texts is empty"
             )
         return HubRow(where, {"image_info": hub["image_info"], "text_info": texts}, ordered)

@@ -14,6 +14,7 @@ from typing import IO
 
 from PIL import Image as Pillow
 
+from sft.errors import RowRejected
 from sft.files import CHUNK
 from sft.images.headers import HEAD_BYTES, TAIL_BYTES, fingerprint, is_whole, orientation_behind_pixels, peek
 from sft.types import ImageHeader
@@ -32,12 +33,8 @@ ENDINGS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif", "JPEG2000": "jp2"}  # the
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-class ImageProblem(Exception):
-    """Why a file cannot be used; `code` is the reason code."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+class ImageProblem(RowRejected):
+    """Why an image file cannot be used; `code` is the reason code."""
 
 
 def ending_of(kind: str) -> str:

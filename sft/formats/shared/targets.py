@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sft.errors import RowRejected, UsageError
+from sft.errors import UsageError
 from sft.formats.shared.markups import MARKUPS, MEANING
 from sft.markup import Grid, MarkupError, MarkupWarning, chart, ink_hyphens, latex, text
 from sft.types import Task
@@ -36,7 +36,7 @@ def make(
     markup: one of MARKUPS[task], or "auto" to find out. delimiter: of cells in CSV; "" to find out.
     warnings: gets what was fixed or dropped.
 
-    Raises RowRejected with a code of `sft.reasons`: `target.empty` if nothing is left, `target.control`, and what the
+    Raises MarkupError with a code of `sft.reasons`: `target.empty` if nothing is left, `target.control`, and what the
     markup itself says (`target.html`, `target.otsl`, `target.latex`, `target.chart`, `source.syntax`,
     `source.inexpressible` …). Raises UsageError for a markup that the task does not have.
     """
@@ -120,7 +120,7 @@ def _cleaned(otsl: str) -> str:
 
 
 def table_markup(label: str) -> str:
-    """How a table is written, by its first sign of markup: a key of MARKUPS[Task.TABLE]; RowRejected `source.syntax`
+    """How a table is written, by its first sign of markup: a key of MARKUPS[Task.TABLE]; MarkupError `source.syntax`
     if there is none.
     """
     html = _HTML.search(label)
@@ -140,7 +140,7 @@ def table_markup(label: str) -> str:
         return "tsv"
     if "\n" in label.strip() and any(sign in label for sign in ",;|"):
         return "csv"
-    raise RowRejected(
+    raise MarkupError(
         "source.syntax",
         "neither HTML, OTSL, Markdown nor CSV: no table",
         hint="say how labels are written with --markup",

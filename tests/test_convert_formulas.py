@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sft.cli.convert import convert
+from sft.errors import RowRejected
 from sft.formats import get
 from sft.formats.base import Item, SourceOptions
 from sft.formats.shared.markups import MARKUPS, MEANING
 from sft.formats.shared.targets import make
 from sft.markup import chart
-from sft.markup.errors import MarkupError
 from sft.types import Task
 
 LABELS = {
@@ -196,7 +196,7 @@ def test_formats_agree_on_any_formula(tmp_path: Path, labels: list[str]) -> None
     def made(label: str) -> str:
         try:
             return make(Task.FORMULA, label)
-        except MarkupError as error:
+        except RowRejected as error:
             return error.code
 
     labels = [f"y {label}" for label in labels]

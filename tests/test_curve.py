@@ -422,6 +422,31 @@ def test_a_limit_is_the_same_rows_at_each_step(machine: Machine) -> None:
             checkpoints.limited(machine.run / "bad.jsonl", out / "bad.jsonl", 1, 1)
 
 
+def test_both_verbs_read_the_same_steps_from_names(tmp_path: Path) -> None:
+    """What `sft curve FOLDER` takes for a step, the reports of `sft compare` take for the same step."""
+    wanted = {
+        "base": 0,
+        "300": 300,
+        "s400": 400,
+        "step 500": 500,
+        "checkpoint-600": 600,
+        "mine-checkpoint-700": 700,
+        "global_step_800": 800,
+        "v2": None,
+        "run7": None,
+        "bengali-2": None,
+        "footstep-3": None,
+    }
+    for name in wanted:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "predictions.jsonl").write_bytes(b"")
+    curve_steps = {path.name: step for _, step, path in checkpoints.evaluated(tmp_path)}
+    answer = Prediction(1, "1.png", "OCR:", "abcd", "abcx")
+    report_steps = gather([(name, [answer]) for name in wanted]).steps
+    assert curve_steps == {name: step for name, step in wanted.items() if step is not None}
+    assert dict(zip(wanted, report_steps, strict=True)) == wanted
+
+
 def test_other_data_and_suites_have_folders_of_their_own(machine: Machine) -> None:
     assert invoke(machine.run, "--data", machine.data, "--checkpoints", "60").exit_code == 0
     assert (machine.run / "curve" / "mine" / "step-60" / "results.json").is_file() and points(

@@ -174,6 +174,18 @@ def test_identify_without_inference_yml(tmp_path: Path, version: ModelVersion) -
     assert identify(directory) == (None if version.name == "1.6" else version)
 
 
+@pytest.mark.parametrize("low, high", [("min_pixels", "max_pixels"), ("shortest_edge", "longest_edge")])
+def test_limits_under_size_are_compared_with_the_record(model: Path, low: str, high: str) -> None:
+    version = MODELS["0.9B"]
+    path = model / "preprocessor_config.json"
+    path.write_text(json.dumps({"size": {low: version.min_pixels, high: version.max_pixels}}), "utf-8")
+    assert check_model(model, version) == []
+    path.write_text(json.dumps({"size": {low: version.min_pixels, high: 1_003_520}}), "utf-8")
+    assert check_model(model, version) == [
+        "preprocessor_config.json has max_pixels 1003520, 0.9B has 2822400",
+    ]
+
+
 def test_identify_what_is_none_of_them(tmp_path: Path, model: Path) -> None:
     assert identify(tmp_path / "nothing") is None
     (model / "inference.yml").write_text("Global:\n  model_name: Other-VL\n", "utf-8")

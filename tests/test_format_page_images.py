@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft import formats
+from sft.errors import RowRejected
 from sft.formats import Item, Picture, Reject, SourceOptions
 from sft.formats.shared import page_images
-from sft.markup import MarkupError
 
 PAGES = {
     "page-xml": (
@@ -192,7 +192,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("name", "code", "said"), REFUSED)
 def test_what_is_refused_says_why(name: str, code: str, said: str, tmp_path: Path) -> None:
-    with pytest.raises(MarkupError, match=said) as error:
+    with pytest.raises(RowRejected, match=said) as error:
         page_images.image_beside(name, tmp_path / "labels" / "x.xml", tmp_path, SourceOptions())
     assert error.value.code == code
 
@@ -214,7 +214,7 @@ def test_any_path(name: str, images: bool, tmp_path_factory: pytest.TempPathFact
     options = SourceOptions(images=root / "pictures" if images else None)
     try:
         found = page_images.image_beside(name, root / "labels" / "b" / "x.xml", root / "labels", options)
-    except MarkupError as error:
+    except RowRejected as error:
         assert error.code in ("source.outside", "source.address", "image.missing") and str(error)
         return
     assert isinstance(found, Picture) and found.path is not None and "\0" not in str(found.path)

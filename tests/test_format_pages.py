@@ -12,10 +12,9 @@ import pytest
 from PIL import Image
 
 from sft import formats
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.formats.base import Item, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import page_images, regions
-from sft.markup.errors import MarkupError
 from sft.types import Task
 
 
@@ -77,14 +76,14 @@ def test_polygons_without_an_inside(points: regions.Quad) -> None:
     if len(points) == 4 and len(set(points)) == 2:
         assert regions.polygon(points) == ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0))  # a diagonal is a box
         return
-    with pytest.raises(MarkupError) as error:
+    with pytest.raises(RowRejected) as error:
         regions.polygon(points)
     assert error.value.code == "source.geometry"
 
 
 @pytest.mark.parametrize("value", [None, True, "", "1e999", "nan", 1e7, 10**400, [1], "0x10"])
 def test_numbers_that_are_no_pixels(value: Any) -> None:
-    with pytest.raises(MarkupError, match="not a number of pixels"):
+    with pytest.raises(RowRejected, match="not a number of pixels"):
         regions.number(value)
 
 
@@ -92,7 +91,7 @@ def test_pages_of_another_size_and_shape(tmp_path: Path) -> None:
     small, turned = Picture(path=image(tmp_path / "a.png")), Picture(path=image(tmp_path / "b.jpg", 50, 100, exif=6))
     assert regions.scale(small, 400, 200) == (0.25, 0.25) and regions.scale(turned, 400, 200) == (0.25, 0.25)
     assert regions.scale(small, 0, 0) == (1, 1) and regions.scale(Picture(path=tmp_path / "none.png"), 5, 9) == (1, 1)
-    with pytest.raises(MarkupError, match="not the same shape"):
+    with pytest.raises(RowRejected, match="not the same shape"):
         regions.scale(small, 200, 400)
 
 
@@ -123,7 +122,7 @@ def test_images_are_found_by_what_is_left_of_their_name(tmp_path: Path) -> None:
         ("..", "source.outside"),
         ("a\0.png", "source.outside"),
     ]:
-        with pytest.raises(MarkupError) as error:
+        with pytest.raises(RowRejected) as error:
             found(name, images=tmp_path / "empty")
         assert error.value.code == code
 

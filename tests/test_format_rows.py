@@ -15,12 +15,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files.text_input import what_it_is
 from sft.formats import base, get
 from sft.formats.base import Item, ReadItem, Reject, SourceOptions
 from sft.formats.shared import delimited_text, rows
-from sft.markup.errors import MarkupError
 from sft.types import Task
 
 
@@ -136,14 +135,14 @@ def test_plain_paths_may_lead_anywhere(tmp_path: Path) -> None:
 
 
 def test_a_name_with_a_nul_byte_is_no_path(tmp_path: Path) -> None:
-    with pytest.raises(MarkupError) as caught:
+    with pytest.raises(RowRejected) as caught:
         rows.picture("a\0.jpg", tmp_path)
     assert caught.value.code == "source.outside"
 
 
 def test_published_sets_keep_their_images_below_their_folder(tmp_path: Path) -> None:
     for bad in ("../a.jpg", f"{tmp_path}x/a.jpg", "x/../../a.jpg"):
-        with pytest.raises(MarkupError, match="leads out") as caught:
+        with pytest.raises(RowRejected, match="leads out") as caught:
             rows.picture(bad, tmp_path, below=True)
         assert caught.value.code == "source.outside"
     assert rows.picture(f"{tmp_path}/a.jpg", tmp_path, below=True).path == tmp_path / "a.jpg"

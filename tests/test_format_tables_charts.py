@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.formats import get
 from sft.formats.base import HubRow, Item, Note, ReadItem, Reject, SourceOptions
 from sft.formats.chartqa import MAX_TABLE_BYTES, chart_target, csv_rows
 from sft.formats.plotqa import rows
-from sft.markup.errors import MarkupError
 from sft.types import Task
 
 
@@ -194,7 +193,7 @@ cells = (
 def test_every_cell_is_in_its_place(table: list[list[str]]) -> None:
     try:
         target = chart_target(table)
-    except MarkupError as error:
+    except RowRejected as error:
         assert error.code.startswith(("target.", "source.", "language.")), error
     else:
         assert [len(line.split(" | ")) for line in target.split("\n")] == [len(table[0])] * len(table)
@@ -205,7 +204,7 @@ def test_every_cell_is_in_its_place(table: list[list[str]]) -> None:
 def test_any_bytes_are_rows_or_a_reason(content: bytes) -> None:
     try:
         table = csv_rows(content)
-    except MarkupError as error:
+    except RowRejected as error:
         assert error.code in {"source.encoding", "source.syntax"}
     else:
         assert all(isinstance(cell, str) for row in table for cell in row)
@@ -300,7 +299,7 @@ def test_numbers_are_written_as_people_write_them(value: object, text: str) -> N
     ],
 )
 def test_a_bad_plot_is_refused(broken: dict[str, Any]) -> None:
-    with pytest.raises(MarkupError) as caught:
+    with pytest.raises(RowRejected) as caught:
         rows(broken)
     assert caught.value.code in {"source.shape", "target.chart"}
 

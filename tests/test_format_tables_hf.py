@@ -13,12 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sft.errors import EngineError, SftError, UsageError
+from sft.errors import EngineError, RowRejected, SftError, UsageError
 from sft.formats import get
 from sft.formats.base import Item, ReadItem, Reject, SourceOptions
 from sft.formats.hf_values import value_at
 from sft.formats.shared import hub_files, parquet
-from sft.markup.errors import MarkupError
 from sft.types import Task
 
 datasets: Any = importlib.import_module("datasets")  # the library, not the folder of this repository
@@ -204,7 +203,7 @@ def test_mapped_columns_reach_into_structs_and_json(tmp_path: Path) -> None:
     assert isinstance(found[0], Item)
     assert (found[0].target, found[0].group, found[0].prompt) == ("T", "7", "Read the title")
     assert value_at({"a.b": 1, "a": {"b": 2}}, "a.b") == 1, "a column that is called so comes first"
-    with pytest.raises(MarkupError):
+    with pytest.raises(RowRejected):
         value_at({"a": {"b": 2}}, "a.c")
 
 

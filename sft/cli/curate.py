@@ -105,7 +105,7 @@ def split(chosen: SplitOptions) -> None:
       sft split all.jsonl -o mine --group source.book
     """
     groups = chosen.groups
-    from sft.datasets import Keys, SplitRules
+    from sft.datasets import Keys, SplitRules, few_groups_warning
     from sft.datasets import split_set as run
 
     parts = [(name, size) for name, size in (("val", chosen.val), ("test", chosen.test)) if size]
@@ -135,6 +135,8 @@ def split(chosen: SplitOptions) -> None:
     _tell(outcome.manifest, outcome.fresh, chosen.out, chosen.as_json)
     if not chosen.as_json:
         _tell_published(outcome.manifest)
+        for part, count in outcome.manifest.get("few_groups", {}).items():
+            ui.say(f"warning: {part}: {few_groups_warning(count)}")
         names = outcome.manifest["parts"]
         ui.table(
             "",

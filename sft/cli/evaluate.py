@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from sft import serving, ui
-from sft.cli.options import json_option, metric_option, print_json
+from sft.cli.options import TEXT_SCORES, json_option, metric_option, print_json
 from sft.datasets import locate as datasets
 from sft.errors import EXIT_PROBLEMS, EngineError, UsageError
 from sft.files import open_input
@@ -238,22 +238,15 @@ HEADLINES = (
 def show(results: dict[str, Any], written: Path) -> None:
     """The scores as a table; those that were asked for by name, too."""
     from sft.evaluation import EXTRAS
+    from sft.report import name_of
 
     scores = results["scores"]
     counts = results["counts"]
     title = f"{counts['in']} samples = {counts['scored']} scored + {counts['lost']} lost"
     parts = results.get("sets") or results.get("tasks") or {}
     if set(parts) <= {"ocr"}:
-        labels = (
-            ("cer", "CER"),
-            ("wer", "WER"),
-            ("ned", "NED"),
-            ("exact", "exact match"),
-            ("empty", "empty"),
-            ("truncated", "cut off"),
-            *((name, name) for name in EXTRAS if name in scores),
-        )
-        rows = [[label, f"{scores[key]:.4f}"] for key, label in labels]
+        rows = [[name_of(name), f"{scores[name]:.4f}"] for name in TEXT_SCORES]
+        rows += [[name, f"{scores[name]:.4f}"] for name in EXTRAS if name in scores]  # as they were asked for
         ui.table(title, ["", "score"], rows)
     else:
         names = [name for name in (*HEADLINES, *EXTRAS) if any(name in part["scores"] for part in parts.values())]

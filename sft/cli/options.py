@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 else:
     _ParamType = click.ParamType  # which older versions of click do not subscript
 
+TEXT_SCORES = ("cer", "wer", "ned", "exact", "truncated", "empty")  # of a set that is text only, on the terminal
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
 Chosen = TypeVar("Chosen")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from sft import models, ui
-from sft.cli.options import json_option, print_json, request, run_options
+from sft.cli.options import TEXT_SCORES, json_option, print_json, request, run_options
 from sft.datasets import locate
 from sft.errors import EXIT_PROBLEMS
 from sft.files import read_samples
@@ -52,20 +52,21 @@ def run(name: str, test: Path | None, port: int | None, setup_seconds: float, as
 
 def _show(outcome: RunOutcome) -> None:
     """The two tables of the end, and where everything is."""
+    from sft.evaluation import SCORES
+    from sft.report import name_of
+
     if outcome.before and outcome.after:
         old = outcome.before["scores"]
         new = outcome.after["scores"]
-        names = [
-            ("cer", "CER", False),
-            ("wer", "WER", False),
-            ("ned", "NED", False),
-            ("exact", "exact match", True),
-            ("truncated", "cut off", False),
-            ("empty", "empty", False),
-        ]
         rows = [
-            [label, f"{old[key]:.4f}", f"{new[key]:.4f}", f"{new[key] - old[key]:+.4f}", "higher" if up else "lower"]
-            for key, label, up in names
+            [
+                name_of(name),
+                f"{old[name]:.4f}",
+                f"{new[name]:.4f}",
+                f"{new[name] - old[name]:+.4f}",
+                "higher" if SCORES[name].higher_is_better else "lower",
+            ]
+            for name in TEXT_SCORES
         ]
         counts = outcome.after["counts"]
         ui.table(

@@ -26,7 +26,17 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image as Pillow
 
 from sft.formats import Picture
-from sft.images import FORMATS, MAX_FILE_BYTES, MAX_IMAGE_PIXELS, ImageProblem, crop, orientation, peek, peek_bytes
+from sft.images import (
+    FORMATS,
+    MAX_FILE_BYTES,
+    MAX_IMAGE_PIXELS,
+    ImageProblem,
+    crop,
+    ending_of,
+    orientation,
+    peek,
+    peek_bytes,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +46,6 @@ if TYPE_CHECKING:
 
 TURN_FROM = 1.5  # height / width from which a crop is turned by 90°, of PaddleOCR
 TAIL = 4096  # bytes at the end of a file that are looked at
-EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif", "JPEG2000": "jp2"}  # the others are called like their format
 DEEP_MODES = ("I", "F", "LAB")  # beside I;16 in its spellings
 PLAIN_MODES = ("1", "L", "RGB", "CMYK", "YCbCr")  # that need no second look
 ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
@@ -128,7 +137,7 @@ def _glance(picture: Picture) -> PreparedImage | None:
     return PreparedImage(
         header.width,
         header.height,
-        EXTENSIONS.get(header.format, header.format.lower()),
+        ending_of(header.format),
     )
 
 
@@ -204,10 +213,7 @@ def _verify(stream: IO[bytes]) -> None:
 def _whole(stream: IO[bytes], deep: bool) -> PreparedImage:
     """A picture that is used as a whole: as it is, or fixed."""
     with _open(stream) as image:
-        extension = EXTENSIONS.get(
-            image.format or "",
-            (image.format or "").lower(),
-        )
+        extension = ending_of(image.format or "")
         width, height = image.size
         see_through = image.mode in ALPHA_MODES or (image.mode == "P" and "transparency" in image.info)
         change = orientation(image) != 1 or image.mode.startswith("I;16") or image.mode in DEEP_MODES

@@ -16,11 +16,11 @@ from sft import formats, models
 from sft.convert.image_store import NotFetched, Placed, Store, forget_folders
 from sft.convert.tally import PIECES, Tally, count
 from sft.convert.warnings import RAW, reject_line, warning_lines
-from sft.errors import SftError
+from sft.errors import RowRejected, SftError
 from sft.files import ImageSnapshot, NotText, Unit, atomic
 from sft.formats import Format, HubRow, Item, Note, Picture, ReadItem, Reject, SourceOptions
 from sft.images import ImageProblem
-from sft.markup import PLACEHOLDERS, MarkupError
+from sft.markup import PLACEHOLDERS
 from sft.types import Task
 
 KEEP_THEIR_KEYS = ("erniekit", "messages")  # formats that are read without loss: nothing is added to their rows
@@ -259,7 +259,7 @@ def _row(
             f"{problem}{_hint(read, problem)}",
             _raw(read),
         )
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             read.where,
             error.code,

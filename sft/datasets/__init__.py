@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sft.datasets.index import Keys
     from sft.datasets.locate import fingerprint
     from sft.datasets.mix import MixInput
+    from sft.datasets.split import few_groups_warning
     from sft.datasets.stats import MEASURES, QUANTILES, Stats, gather
 else:
     __getattr__ = names_of(__name__)
@@ -28,6 +29,7 @@ __all__ = [
     "account",
     "dedupe_set",
     "fetch_dataset",
+    "few_groups_warning",
     "fingerprint",
     "gather",
     "holdout",

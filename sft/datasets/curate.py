@@ -160,6 +160,8 @@ def split_set(
             "strata": splitting.strata_table(index, part_of, len(names)),
             "parts": names,
         }
+        if few := splitting.few_groups(groups, part_of, held_out):
+            more["few_groups"] = few
         if fixed.any():
             more["published"] = _published(index, fixed, part_of)
         return Decided(

@@ -41,13 +41,12 @@ from sft.files import (
     write_json,
     write_samples,
 )
-from sft.images import ImageProblem, probe
+from sft.images import ImageProblem, ending_of, probe
 from sft.types import Sample
 
 MAX_JSONL_BYTES = 4 * 1024**3
 MAX_IMAGE_BYTES = 32 * 1024**2
 GIVE_UP_AFTER = 20  # images in a row without any answer: the network is gone, and that is no property of the rows
-EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}  # the others are called like their format
 
 OnFetched = Callable[[str, int, "int | None"], None]  # what is fetched, how much so far, how much in all
 
@@ -239,7 +238,7 @@ def _fetch_image(url: str, out: Path, client: httpx.Client, allow_private: bool)
     try:
         kind = probe(incoming, decode=True).format
         size = incoming.stat().st_size
-        target = out / "images" / digest[:2] / f"{digest}.{EXTENSIONS.get(kind, kind.lower())}"
+        target = out / "images" / digest[:2] / f"{digest}.{ending_of(kind)}"
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(incoming, target)
     except OSError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sft.errors import ProblemsFound, UsageError
+from sft.errors import ProblemsFound, RowRejected, UsageError
 from sft.files import CHUNK, MAX_LINE_BYTES, ImageSnapshot, Unit, atomic, bounded_lines, line_units, open_input, staging
 from sft.formats import split_name
 from sft.images import ImageProblem, probe
@@ -211,13 +211,13 @@ class _Shard:
                     text = text.removeprefix(BOM_UTF8)  # of the file, not of its first row
                 try:
                     if too_long:
-                        raise ImageProblem("source.too_large", f"a line of more than {MAX_LINE_BYTES:,} bytes")
+                        raise RowRejected("source.too_large", f"a line of more than {MAX_LINE_BYTES:,} bytes")
                     self._take(
                         text.rstrip(b"\r\n"),
                         span.line + number - 1,
                         end - len(text),
                     )
-                except ImageProblem as problem:
+                except RowRejected as problem:
                     self.rejected[problem.code] = self.rejected.get(problem.code, 0) + 1
                     where = f"{self.job.unit.name}:{span.line + number - 1}"
                     yield {
@@ -235,12 +235,11 @@ class _Shard:
             sample = msgspec.convert(raw, Sample)
             answers = [item.text for item in sample.text_info if item.tag == "no_mask"]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise ImageProblem("structure.object", f"not a sample: {error}") from error
+            raise RowRejected("structure.object", f"not a sample: {error}") from error
         hashes = [self._hash(self.job.unit.path.parent / image.image_url) for image in sample.image_info]
         keys = self.job.keys
         if keys.asked and len(self.seen) < MAX_KEYS:
             self.seen.update(_dotted(raw))
-        group = "\0".join(str(value) for key in keys.group if (value := look_up(raw, key)) is not None)
         stratum = " · ".join(_stratum(key, raw, sample, answers) for key in keys.strata)
         number = short_hash(stratum)
         self.names[str(number)] = stratum
@@ -263,7 +262,7 @@ class _Shard:
                 images,
                 texts,
                 asked,
-                short_hash(group) if group else NO_GROUP,
+                group_of(raw, keys.group),
                 number,
                 _held(raw),
                 untidy,
@@ -318,11 +317,17 @@ def _two(digest: bytes) -> tuple[int, int]:
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
 
 
+def group_of(raw: Any, keys: Sequence[str]) -> int:
+    """64 bit of the document, page or whatever else these keys of a row name; NO_GROUP where it has none of them."""
+    group = "\0".join(str(value) for key in keys if (value := look_up(raw, key)) is not None)
+    return short_hash(group) if group else NO_GROUP
+
+
 def look_up(raw: Any, key: str) -> Any:
     """The value of a dotted key such as `meta.group`; None where it is missing, or null: rows without a document are
     not of one.
 
-    ImageProblem for a value that is nested too deeply to be compared.
+    RowRejected for a value that is nested too deeply to be compared.
     """
     for step in key.split("."):
         if not isinstance(raw, dict) or step not in raw:
@@ -331,7 +336,7 @@ def look_up(raw: Any, key: str) -> Any:
     try:
         return raw if raw is None or isinstance(raw, (str, int, float, bool)) else json.dumps(raw, sort_keys=True)
     except RecursionError as error:
-        raise ImageProblem("structure.object", f"{key} is nested too deeply") from error
+        raise RowRejected("structure.object", f"{key} is nested too deeply") from error
 
 
 def _held(raw: Any) -> int:

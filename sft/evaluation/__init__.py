@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sft.evaluation.scores import EXTRAS, HEADLINE, HEALTH, OTHER, SCORES, Pair, pairs_of, require, score, task_of
     from sft.evaluation.slices import DIMENSIONS, FEWEST, facts, read_rows
     from sft.evaluation.statistics import FEW, EstimateKind, Interval, intervals
+    from sft.evaluation.steps import is_beginning, step_of, steps_of
 else:
     __getattr__ = names_of(__name__)
 
@@ -48,6 +49,7 @@ __all__ = [
     "corrected",
     "facts",
     "intervals",
+    "is_beginning",
     "judge",
     "load_gates",
     "measure",
@@ -56,6 +58,8 @@ __all__ = [
     "require",
     "results",
     "score",
+    "step_of",
+    "steps_of",
     "task_of",
     "verdict_of",
 ]

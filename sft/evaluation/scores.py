@@ -19,7 +19,7 @@ from typing import Literal
 
 from sft.errors import EngineError, ProblemsFound, SftError, UsageError
 from sft.metrics import METRICS, cdm, cells, formula, function, health, read_chart, read_table, text
-from sft.models import TASK_OF as PROMPTS
+from sft.models import TASK_OF
 from sft.runtime import Runner, run
 from sft.types import Prediction, Task
 
@@ -111,7 +111,6 @@ def cdm_pairs(refs: list[str], preds: list[str]) -> list[dict[str, Pair]]:
 Pair = tuple[float, float]
 ScoreKind = Literal["share", "bounded", "rate", "number"]
 OTHER = "other"  # the task of a prompt that no model version has; scored as text
-TASK_OF = {prompt: task.value for prompt, task in PROMPTS.items()}
 MAX_PAIRS = (
     64_000_000  # cells of the truth × cells of the answer, 512 MB; beyond, an answer is a runaway and its TEDS 0
 )
@@ -254,7 +253,8 @@ HAS = {  # task → the scores that its answers can have, those last that have t
 
 def task_of(prompt: str) -> str:
     """The task that a prompt asks for in any model version ("ocr"); "other" for a prompt of the user's own."""
-    return TASK_OF.get(prompt.strip(), OTHER)
+    task = TASK_OF.get(prompt.strip())
+    return task.value if task else OTHER
 
 
 def score_one(task: str, ref: str, pred: str, *, finish_reason: str = "stop") -> dict[str, float]:

@@ -28,7 +28,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import UNIT_BYTES, Unit, bounded_lines, line_units, open_text
 from sft.formats.base import UNIT_OBJECTS, Format, Item, ReadItem, Reject, SourceOptions, inside
 from sft.formats.shared import (
@@ -45,7 +45,7 @@ from sft.formats.shared import (
     workbook_records,
 )
 from sft.formats.shared import delimited_dialect as dialect
-from sft.markup import MarkupError, parse_xlsx
+from sft.markup import parse_xlsx
 from sft.types import Task
 
 COLUMNS = ("image", "text", "prompt", "task", "group")
@@ -276,7 +276,7 @@ def _item(
             else None
         )
         label = values["text"] if workbook is None else parse_xlsx(workbook)
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(where, error.code, str(error), record.raw)
     found = item(
         where,
@@ -301,12 +301,12 @@ def _workbook(name: str, root: Path) -> Path:
     """The workbook that a label names; it lies where the images do."""
     path = inside(root, name.strip().replace("\\", "/"))
     if path is None:
-        raise MarkupError(
+        raise RowRejected(
             "source.outside",
             f"{name.strip()[:RAW]!r} leads out of {root}",
         )
     if not path.is_file():
-        raise MarkupError(
+        raise RowRejected(
             "source.shape",
             f"there is no workbook {name.strip()[:RAW]!r}",
             hint="paths of workbooks are relative to the same folder as those of images",
@@ -320,7 +320,7 @@ def _task(value: str, options: SourceOptions) -> Task:
     try:
         return Task({"text": "ocr"}.get(value.lower(), value.lower()))
     except ValueError as error:
-        raise MarkupError(
+        raise RowRejected(
             "source.shape", f"no task {value[:RAW]!r}; known: {', '.join(task.value for task in Task)}"
         ) from error
 
@@ -337,7 +337,7 @@ def _trdg(unit: Unit, options: SourceOptions, root: Path) -> Iterator[Item | Rea
             continue
         try:
             image = picture(name, root, turn=options.turn)
-        except MarkupError as error:
+        except RowRejected as error:
             yield Reject(
                 where,
                 error.code,

@@ -21,11 +21,11 @@ from pathlib import Path
 
 import msgspec
 
+from sft.errors import RowRejected
 from sft.files import Unit
 from sft.formats.base import Format, HubRow, ReadItem, Reject, SourceOptions
 from sft.formats.messages import hub_row
 from sft.formats.shared import Json, json_rows, json_stream, json_units, picture
-from sft.markup import MarkupError
 from sft.schema import explain_structure
 from sft.types import Sample, Task
 
@@ -59,7 +59,7 @@ def _row(where: str, row: Json, root: Path) -> HubRow | Reject:
         problems = explain_structure(row, 0)
         code, message = (problems[0].code, problems[0].message) if problems else ("structure.object", str(error))
         return Reject(where, code, message, json_stream.raw(row))
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             where,
             error.code,

@@ -27,7 +27,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import MAX_LINE_BYTES, Unit
 from sft.formats import hf_chat
 from sft.formats.base import Format, HubRow, Item, ReadItem, Reject, SourceOptions
@@ -313,7 +313,7 @@ def _item(
             warnings=warnings,
         )
         group, prompt = (_word(value_at(row, name)) if name else "" for name in (columns.group, columns.prompt))
-    except MarkupError as error:
+    except RowRejected as error:
         rest = {key: value for key, value in row.items() if key != columns.image}
         return Reject(
             where,
@@ -354,7 +354,7 @@ def _chat(
 
 
 def _label(value: Any, column: str) -> str:
-    """The label as a text: a string, a list of one, or Donut's JSON. Raises MarkupError."""
+    """The label as a text: a string, a list of one, or Donut's JSON. Raises RowRejected."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if column == "ground_truth" and isinstance(value, (str, Mapping)):
@@ -364,23 +364,23 @@ def _label(value: Any, column: str) -> str:
                 inner = inner.get(step) if isinstance(inner, Mapping) else None
             value = inner
             if not isinstance(value, str):
-                raise MarkupError(
+                raise RowRejected(
                     "source.inexpressible",
                     "ground_truth holds fields, not a text; name one with --map text=ground_truth.gt_parse.FIELD",
                 )
     if value is None:
         raise MarkupError("target.empty", "no label")
     if not isinstance(value, str):
-        raise MarkupError("source.shape", f"the label is not a text, but {type(value).__name__}")
+        raise RowRejected("source.shape", f"the label is not a text, but {type(value).__name__}")
     if len(value) > MAX_LINE_BYTES // 4:
-        raise MarkupError("source.too_large", f"a label of {len(value):,} characters")
+        raise RowRejected("source.too_large", f"a label of {len(value):,} characters")
     return value
 
 
 def _word(value: Any) -> str:
     if value is None or isinstance(value, (str, int)):
         return "" if value is None else str(value)
-    raise MarkupError("source.shape", f"expected a text, found {type(value).__name__}")
+    raise RowRejected("source.shape", f"expected a text, found {type(value).__name__}")
 
 
 FORMATS: dict[str, Format] = {

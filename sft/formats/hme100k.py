@@ -14,11 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import Unit, line_units
 from sft.formats.base import Format, ReadItem, Reject, SourceOptions
 from sft.formats.shared import RAW, item, picture, source_file, text_lines, with_suffix
-from sft.markup import MarkupError
 from sft.types import Task
 
 SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg")
@@ -63,7 +62,7 @@ def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
                 below=True,
                 turn=options.turn,
             )
-        except MarkupError as error:
+        except RowRejected as error:
             yield Reject(
                 where,
                 error.code,

@@ -19,10 +19,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sft.errors import RowRejected
 from sft.files import Unit
 from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import hocr_text, page_images, regions, rows, xml_safe
-from sft.markup import MarkupError, program_of
+from sft.markup import program_of
 from sft.types import Task
 
 if TYPE_CHECKING:
@@ -68,10 +69,10 @@ def _file(source: page_images.PageDocument, name: str, root: Path, options: Sour
                 contested=source.contested,
             )
             if (key := picture.path or picture.url) in seen:
-                raise MarkupError("source.inexpressible", "another page of the same image")
+                raise RowRejected("source.inexpressible", "another page of the same image")
             seen.add(key)
             factors = _factors(page, picture)
-        except MarkupError as error:
+        except RowRejected as error:
             yield Reject(
                 where,
                 error.code,
@@ -123,9 +124,9 @@ def _item(
         text = page.text(line)
         sides = hocr_text.box_of(line)
         if sides is None:
-            raise MarkupError("source.geometry", "no bbox in the title")
+            raise RowRejected("source.geometry", "no bbox in the title")
         quad = regions.scaled(regions.box(*sides), factors)
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             where,
             error.code,

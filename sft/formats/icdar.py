@@ -26,12 +26,11 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import MAX_LINE_BYTES, UNIT_FILES, Span, Unit, line_units, open_text, unit_lines
 from sft.formats.base import Format, Note, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.icdar_page import SCRIPTS, Layout, fits, layout, split
 from sft.formats.shared import BOM, IMAGE_SUFFIXES, RAW, begin, decode_line, item, picture
-from sft.markup import MarkupError
 from sft.types import Task
 
 IGNORED = ("###", "*")
@@ -200,7 +199,7 @@ def _cropped(where: str, line: str, root: Path, options: SourceOptions) -> ReadI
         return Reject(where, "source.ignored", f"{text!r}: a word marked as unreadable", line[:RAW])
     try:
         image = picture(name, root, below=True, turn=options.turn)
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             where,
             error.code,

@@ -22,12 +22,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import Unit, line_units, open_input
 from sft.formats import delimited
 from sft.formats.base import UNIT_OBJECTS, Format, ReadItem, Reject, SourceOptions
 from sft.formats.shared import RAW, begin, decode_line, item, picture, source_file, text_lines
-from sft.markup import MarkupError
 from sft.types import Task
 
 FORMULAS = ("im2latex_formulas.norm.lst", "formulas.norm.lst", "im2latex_formulas.lst", "formulas.lst")
@@ -171,7 +170,7 @@ def _item(where: str, line: str, raw: bytes | None, folder: Path, options: Sourc
         return text
     try:
         image = picture(found[0], folder, below=True, turn=options.turn)
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             where,
             error.code,

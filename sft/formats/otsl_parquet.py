@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import Unit
 from sft.formats.base import Format, Item, ReadItem, Reject, SourceOptions, split_name
 from sft.formats.pubtabnet import MAX_CELLS, build, content
@@ -76,7 +76,7 @@ def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
         try:
             picture = parquet.picture(row["image"], unit.path.parent, options)
             yield Item(where, picture, target(row), Task.TABLE)
-        except MarkupError as error:
+        except RowRejected as error:
             yield Reject(
                 where,
                 error.code,
@@ -86,11 +86,11 @@ def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
 
 
 def target(row: dict[str, Any]) -> str:
-    """The OTSL of one row. Raises MarkupError."""
+    """The OTSL of one row. Raises RowRejected."""
     names = row["otsl"]
     html = row.get("html")
     if not isinstance(names, list) or not names:
-        raise MarkupError("source.shape", "otsl is not a list of tokens")
+        raise RowRejected("source.shape", "otsl is not a list of tokens")
     unknown = next((name for name in names if name not in TOKENS), None)
     if unknown is not None:
         raise MarkupError("target.otsl", f"unknown token {str(unknown)[:40]!r}")
@@ -126,9 +126,9 @@ def _cells(value: Any) -> list[list[str]]:
     if not isinstance(cells, list) or not all(
         isinstance(cell, dict) and isinstance(cell.get("tokens"), list) for cell in cells
     ):
-        raise MarkupError("source.shape", "cells are not a list of {tokens, bbox}")
+        raise RowRejected("source.shape", "cells are not a list of {tokens, bbox}")
     if len(cells) > MAX_CELLS:
-        raise MarkupError(
+        raise RowRejected(
             "source.too_large",
             f"{len(cells):,} cells in one table, at most {MAX_CELLS:,} are read",
         )
@@ -158,10 +158,10 @@ def _texts(cells: list[list[str]]) -> list[str]:
 
 def _compare(html: Any, cells: list[list[str]], written: str) -> None:
     if not isinstance(html, list):
-        raise MarkupError("source.shape", "html is not a list of tokens")
+        raise RowRejected("source.shape", "html is not a list of tokens")
     try:
         other = make(Task.TABLE, build(html, cells), markup="html")
-    except MarkupError as error:
+    except RowRejected as error:
         raise MarkupError("target.otsl", f"html cannot be compared with otsl: {error}") from error
     if other != written:
         raise MarkupError("target.otsl", "html and otsl are different tables; one of the two is wrong")

@@ -17,10 +17,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from sft.errors import RowRejected
 from sft.files import Unit, line_units
 from sft.formats.base import Format, ReadItem, Reject, SourceOptions
 from sft.formats.shared import RAW, item, json_stream, picture, source_file, text_lines
-from sft.markup import MarkupError
 from sft.types import Task
 
 FILES = ("rec_gt.txt", "rec_gt_train.txt", "train.txt", "label.txt", "gt.txt")
@@ -64,7 +64,7 @@ def _line(where: str, line: str, root: Path, options: SourceOptions) -> Iterator
         place = where if len(several) == 1 else f"{where}#{number}"
         try:
             image = picture(name, root, turn=options.turn)
-        except MarkupError as error:
+        except RowRejected as error:
             yield Reject(
                 place,
                 error.code,

@@ -26,10 +26,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sft.errors import RowRejected
 from sft.files import Unit
 from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import page_images, regions, rows, xml_safe
-from sft.markup import Cell, Grid, MarkupError, join_words
+from sft.markup import Cell, Grid, join_words
 from sft.types import Task
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _items(
         )
         width, height = (regions.number(page.get(key, "0"), key) for key in ("imageWidth", "imageHeight"))
         factors = regions.scale(picture, width, height)
-    except MarkupError as error:
+    except RowRejected as error:
         yield Reject(name, error.code, str(error))
         return
     joined = _joined(page)
@@ -116,7 +117,7 @@ def _item(
         else:
             label = _text(element, joined)
         quad = regions.scaled(_outline(element), factors)
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             where,
             error.code,
@@ -148,7 +149,7 @@ def _is_alone(region: _Element) -> bool:
 def _outline(element: _Element) -> regions.Quad:
     coords = next(element.iterchildren("{*}Coords"), None)
     if coords is None:
-        raise MarkupError("source.geometry", "no <Coords>")
+        raise RowRejected("source.geometry", "no <Coords>")
     if coords.get("points"):
         return regions.polygon(regions.points_of(coords.get("points", "")))
     return regions.polygon(
@@ -232,7 +233,7 @@ def _whole(element: _Element, name: str, default: int | None = None) -> int:
         "" if default is None else str(default),
     )
     if not value.isdecimal() or len(value) > 4:
-        raise MarkupError("source.shape", f"{name} of a table cell is {value[:20]!r}")
+        raise RowRejected("source.shape", f"{name} of a table cell is {value[:20]!r}")
     return max(int(value), default or 0)
 
 
@@ -240,7 +241,7 @@ def _grid(cells: list[tuple[int, int, Cell]]) -> Grid:
     height = max(row + 1 for row, _, _ in cells)
     width = max(column + 1 for _, column, _ in cells)
     if height * width > MAX_CELLS:
-        raise MarkupError("source.too_large", f"a table of {height} x {width} cells")
+        raise RowRejected("source.too_large", f"a table of {height} x {width} cells")
     return Grid.from_sparse(cells)
 
 

@@ -23,7 +23,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import Unit
 from sft.formats.base import Format, Item, Picture, ReadItem, Reject, SourceOptions, split_name
 from sft.formats.chartqa import chart_target
@@ -103,14 +103,14 @@ def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
         try:
             index = plot.get("image_index")
             if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < 10**12:
-                raise MarkupError("source.shape", "image_index is not a number")
+                raise RowRejected("source.shape", "image_index is not a number")
             yield Item(
                 where,
                 Picture(path=folder / f"{index}.png"),
                 chart_target(rows(plot)),
                 Task.CHART,
             )
-        except MarkupError as error:
+        except RowRejected as error:
             yield Reject(
                 where,
                 error.code,
@@ -120,16 +120,16 @@ def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
 
 
 def rows(plot: dict[str, Any]) -> list[list[str]]:
-    """Header and rows of the table behind one plot. Raises MarkupError with source.shape or target.chart."""
+    """Header and rows of the table behind one plot. Raises RowRejected with source.shape or target.chart."""
     kind = plot.get("type")
     models = plot.get("models")
     if kind not in TYPES:
-        raise MarkupError(
+        raise RowRejected(
             "source.shape",
             f"type {str(kind)[:40]!r} is not one of {', '.join(TYPES)}",
         )
     if not isinstance(models, list) or not models or not all(isinstance(model, dict) for model in models):
-        raise MarkupError("source.shape", "models are not a list of objects")
+        raise RowRejected("source.shape", "models are not a list of objects")
     of_category, of_value = ("y", "x") if kind == "hbar_categorical" else ("x", "y")
     axis = _axis(plot, f"{of_category}_axis")
     series = [[_cell(value) for value in _list(model, of_value)] for model in models]
@@ -151,14 +151,14 @@ def _axis(plot: dict[str, Any], name: str) -> dict[str, Any]:
     info = plot.get("general_figure_info")
     axis = info.get(name) if isinstance(info, dict) else None
     if not isinstance(axis, dict):
-        raise MarkupError("source.shape", f"no general_figure_info.{name}")
+        raise RowRejected("source.shape", f"no general_figure_info.{name}")
     return axis
 
 
 def _list(model: dict[str, Any], key: str) -> list[Any]:
     value = model.get(key)
     if not isinstance(value, list):
-        raise MarkupError("source.shape", f"{key} of a model is not a list")
+        raise RowRejected("source.shape", f"{key} of a model is not a list")
     return value
 
 
@@ -183,7 +183,7 @@ def _labels(axis: dict[str, Any], places: list[str]) -> list[str]:
 def _name(model: dict[str, Any]) -> str:
     name = model.get("name", model.get("label"))
     if not isinstance(name, str):
-        raise MarkupError("source.shape", "a model without a name")
+        raise RowRejected("source.shape", "a model without a name")
     return name
 
 
@@ -193,7 +193,7 @@ def _text(label: Any) -> str:
     if text is None:
         return ""
     if not isinstance(text, str):
-        raise MarkupError("source.shape", "the label of an axis is not a text")
+        raise RowRejected("source.shape", "the label of an axis is not a text")
     return text
 
 
@@ -202,7 +202,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise MarkupError("source.shape", f"expected a number or a text, found {type(value).__name__}")
+        raise RowRejected("source.shape", f"expected a number or a text, found {type(value).__name__}")
     if isinstance(value, int):
         if abs(value) >= 10**MAX_DIGITS:
             raise MarkupError("target.chart", "a number of too many digits")

@@ -35,7 +35,7 @@ from typing import Any
 
 import msgspec
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import MAX_LINE_BYTES, Unit, line_units, unit_lines
 from sft.formats.base import Format, Item, Picture, ReadItem, Reject, SourceOptions, inside
 from sft.formats.shared import BOM, begin, is_output, is_windows, json_rows, json_stream, make, windows_picture
@@ -148,7 +148,7 @@ def _item(where: str, row: dict[str, Any], folder: Path, options: SourceOptions)
     try:
         picture = _picture(row, folder, options)
         target = make(Task.TABLE, _html(row), markup="html", warnings=warnings)
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             where,
             error.code,
@@ -169,9 +169,9 @@ def _item(where: str, row: dict[str, Any], folder: Path, options: SourceOptions)
 def _picture(row: Mapping[str, Any], folder: Path, options: SourceOptions) -> Picture:
     name = row.get("filename")
     if not isinstance(name, str) or not name:
-        raise MarkupError("source.shape", "no filename")
+        raise RowRejected("source.shape", "no filename")
     if name.lower().endswith(".pdf"):
-        raise MarkupError(
+        raise RowRejected(
             "image.unreadable", f"{name} is a page of a PDF, and has no pixels", hint="render the pages first"
         )
     root = options.images or folder
@@ -183,7 +183,7 @@ def _picture(row: Mapping[str, Any], folder: Path, options: SourceOptions) -> Pi
             [root, *(root / part for part in (*inner, "images"))],
         )
     if inside(root, name) is None:
-        raise MarkupError("source.outside", f"{name!r} leads out of the source")
+        raise RowRejected("source.outside", f"{name!r} leads out of the source")
     places = (
         [f"{split}/{name}", name, f"images/{split}/{name}", f"images/{name}"]
         if isinstance(split, str) and split
@@ -209,7 +209,7 @@ def _html(row: Mapping[str, Any]) -> str:
     if html is None and isinstance(row.get("gt"), str):
         return str(row["gt"])
     if not isinstance(html, dict):
-        raise MarkupError(
+        raise RowRejected(
             "source.shape",
             "no table: the test split of PubTabNet was published without" if html is None else "html is not an object",
         )
@@ -217,7 +217,7 @@ def _html(row: Mapping[str, Any]) -> str:
     cells = html.get("cells", html.get("cell"))
     tokens = structure.get("tokens") if isinstance(structure, dict) else None
     if not isinstance(tokens, list) or not isinstance(cells, list):
-        raise MarkupError("source.shape", "html.structure.tokens or html.cells is missing, or is not a list")
+        raise RowRejected("source.shape", "html.structure.tokens or html.cells is missing, or is not a list")
     return build(
         tokens,
         [cell.get("tokens", []) if isinstance(cell, dict) else None for cell in cells],
@@ -227,16 +227,16 @@ def _html(row: Mapping[str, Any]) -> str:
 def build(structure: list[Any], cells: list[Any]) -> str:
     """HTML of one table from its structure tokens and the tokens of each cell.
 
-    Raises MarkupError: source.shape for what is no list of strings, target.html for a structure that is no table or
+    Raises RowRejected: source.shape for what is no list of strings, target.html for a structure that is no table or
     does not fit the cells, source.too_large.
 
     >>> build(["<tr>", "<td", ' colspan="2"', ">", "</td>", "</tr>"], [["<b>", "a", "</b>", "<", "5"]])
     '<table><tr><td colspan="2"><b>a</b>&lt;5</td></tr></table>'
     """
     if not all(isinstance(token, str) for token in structure):
-        raise MarkupError("source.shape", "a structure token is not a string")
+        raise RowRejected("source.shape", "a structure token is not a string")
     if len(cells) > MAX_CELLS or len(structure) > 20 * MAX_CELLS:
-        raise MarkupError(
+        raise RowRejected(
             "source.too_large",
             f"{len(cells):,} cells in one table, at most {MAX_CELLS:,} are read",
         )
@@ -273,7 +273,7 @@ def _nothing_between(text: str) -> None:
 
 
 def content(tokens: Any, number: int) -> str:
-    """HTML of what stands in one cell; `number` (from 1) names it in an error. Raises MarkupError."""
+    """HTML of what stands in one cell; `number` (from 1) names it in an error. Raises RowRejected."""
     try:
         joined = (
             "".join(tokens) if isinstance(tokens, (str, list, tuple)) else None
@@ -281,7 +281,7 @@ def content(tokens: Any, number: int) -> str:
     except TypeError:
         joined = None
     if joined is None:
-        raise MarkupError("source.shape", "tokens are not a list of strings", place=f"cell {number}")
+        raise RowRejected("source.shape", "tokens are not a list of strings", place=f"cell {number}")
     if isinstance(tokens, str):
         return escape(without_references(joined), quote=False)
     if "<" not in joined and not (

@@ -17,11 +17,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from sft.errors import RowRejected
 from sft.files import Unit, file_units
 from sft.formats import delimited
 from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import IMAGE_SUFFIXES, Record, regions, workbook_records
-from sft.markup import Grid, MarkupError
+from sft.markup import Grid
 from sft.types import Task
 
 SUFFIXES = (".xlsx", ".xlsm")
@@ -72,7 +73,7 @@ def _workbook(path: Path, name: str, options: SourceOptions) -> Iterator[ReadIte
                 where = f"{name}#{sheet}"
                 try:
                     grid = read_sheet()
-                except MarkupError as error:
+                except RowRejected as error:
                     yield Reject(where, error.code, str(error))
                     continue
                 if grid is not None:
@@ -86,7 +87,7 @@ def _workbook(path: Path, name: str, options: SourceOptions) -> Iterator[ReadIte
                         options,
                         first=found == 1,
                     )
-    except MarkupError as error:
+    except RowRejected as error:
         yield Reject(name, error.code, str(error))
         return
     if not found:

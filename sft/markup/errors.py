@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from sft.errors import RowRejected
+
 NAMED = 100  # warnings of one table that are kept
 
 
-class MarkupError(ValueError):
-    """Text that is not the markup it should be.
-
-    `code` is a reason code of `sft.reasons` (such as `target.otsl`), `place` says where ("row 2, column 3", "offset
-    17").
-    """
-
-    def __init__(self, code: str, message: str, *, place: str = "", hint: str = "") -> None:
-        super().__init__(f"{place}: {message}" if place else message)
-        self.code = code
-        self.message = message
-        self.place = place
-        self.hint = hint
+class MarkupError(RowRejected, ValueError):
+    """Text that is not the markup it should be; `code` is a reason code such as `target.otsl`."""
 
 
 class MarkupWarning(NamedTuple):

@@ -24,7 +24,7 @@ from sft.errors import ProblemsFound
 from sft.files import read_bounded, read_table, sha256
 from sft.models import prompts, remote_code, versions
 from sft.models.safetensors import safetensors_header, tensor_table
-from sft.models.token_budget import load_tokenizer, pixel_limits
+from sft.models.token_budget import limits_in, load_tokenizer, pixel_limits
 from sft.models.versions import ModelVersion
 
 WEIGHTS = "model.safetensors"
@@ -312,11 +312,7 @@ def _pixel_limits(directory: Path) -> tuple[int | None, int | None]:
     settings = _read(directory / "preprocessor_config.json")
     if not isinstance(settings, dict):
         return None, None
-    nested = settings.get("size")
-    values = (
-        {**nested, **settings} if isinstance(nested, dict) else settings
-    )  # newer files keep the limits under "size"
-    low, high = (value if isinstance(value := values.get(key), int) else None for key in ("min_pixels", "max_pixels"))
+    low, high = (value if isinstance(value, int) else None for value in limits_in(settings))
     return low, high
 
 

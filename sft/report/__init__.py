@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sft.report.dataset_pages import RowCard, card, write_stats, write_view
     from sft.report.exports import write_tensorboard
     from sft.report.html import write_all
+    from sft.report.wording import name_of
 else:
     __getattr__ = names_of(__name__)
 
@@ -20,6 +21,7 @@ __all__ = [
     "RowCard",
     "card",
     "gather",
+    "name_of",
     "write_all",
     "write_stats",
     "write_tensorboard",

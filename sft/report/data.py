@@ -38,6 +38,7 @@ from sft.evaluation import (
     measure,
     pairs_of,
     score,
+    steps_of,
     task_of,
     verdict_of,
 )
@@ -47,10 +48,6 @@ from sft.types import Prediction, Task
 PairByScore = Mapping[str, Pair]
 Runs = Sequence[tuple[str, Sequence[Prediction]]]
 TASKS = (*(task.value for task in Task), OTHER)
-_STEP = re.compile(
-    r"(?:^s?|(?:step|checkpoint|ckpt|iter)[-_ ]?)([0-9]{1,12})$", re.IGNORECASE
-)  # 200, s200, step 200, mine-checkpoint-200
-_BEGINNINGS = ("base", "before")  # names of the run that training starts from: step 0 of a curve
 
 
 @dataclass(frozen=True)
@@ -300,12 +297,7 @@ def _scored(runs: Runs) -> tuple[list[list[dict[str, Pair] | None]], tuple[str, 
 def _steps(names: Sequence[str], given: Mapping[str, int] | None) -> tuple[int | None, ...]:
     if given is not None:
         return tuple(given.get(name) for name in names)
-    found = [int(match[1]) if (match := _STEP.search(name)) else None for name in names]
-    known = any(step is not None for step in found)
-    return tuple(
-        0 if known and step is None and name.lower() in _BEGINNINGS else step
-        for name, step in zip(names, found, strict=True)
-    )
+    return steps_of(names)
 
 
 MAX_LABELS = 12  # of one dimension, the most frequent ones

@@ -20,7 +20,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from sft.evaluation import HEADLINE, SCORES, Condition, GateResult
+from sft.evaluation import HEADLINE, HEALTH, SCORES, Condition, GateResult
 from sft.evaluation import conditions as told
 from sft.files import atomic_write
 from sft.metrics import text as text_metrics
@@ -301,7 +301,7 @@ def _row(data: ReportData, task: str, name: str, dimension: str = "", label: str
         "cells": cells,
         "change": moved[-1] if len(found) == PAIR else None,
         "few": few,
-        "health": name in words.HEALTH,
+        "health": name in HEALTH,
         "headline": name == HEADLINE[task],
     }
 

@@ -52,7 +52,6 @@ DIMENSIONS = {"length": "length of the reference", "size": "size of the image", 
 ARROWS = {True: "↑", False: "↓", None: ""}  # where better is
 MANY = 10.0  # from 1000 % on, what stands behind the point tells nothing
 FINE = 0.02  # an interval narrower than this is written with two decimals
-HEALTH = ("empty", "truncated", "runaway", "wrong_format", "length_ratio")
 
 
 def name_of(score: str) -> str:

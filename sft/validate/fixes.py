@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from sft.files import atomic_write, bounded_lines, open_input
+from sft.files import atomic_write, bounded_lines, decode_any, open_input
 from sft.markup import arabic
 from sft.models import TASK_OF
 from sft.types import Task
@@ -90,7 +90,9 @@ def _tidy(text: bytes, foreign: _Foreign) -> tuple[bytes, list[str]]:
         msgspec.json.decode(
             text
         )  # stricter than json.loads: no NaN, no number beyond a float, no half of a surrogate pair
-        value = json.loads(text, object_pairs_hook=_distinct)
+        value, duplicates = decode_any(text)
+        if duplicates:  # only one of the values would be left
+            return text, []
         codes = _mend_answers(value, foreign)
         ordered = _sorted(value)
         if json.dumps(ordered) != json.dumps(value):
@@ -119,14 +121,6 @@ def _mend_answers(row: Any, foreign: _Foreign) -> list[str]:
         item["text"] = fixed
         codes.update(dict.fromkeys(found))
     return list(codes)
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; ValueError at a duplicate key, since only one of its values would be left."""
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("duplicate key")
-    return value
 
 
 def _sorted(value: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import msgspec
 
 from sft import models
+from sft.files import decode_any
 from sft.reasons import make, shorten
 from sft.schema import explain_structure
 from sft.types import ImageHeader, Problem, Sample
@@ -64,7 +63,7 @@ def _check_line(
             line,
             "only the last one would count; remove one",
         )
-        for key in _duplicates(text)
+        for key in decode_any(text)[1]
     ]
     try:
         sample = msgspec.convert(raw, Sample)
@@ -89,17 +88,6 @@ def _is_utf8(text: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _duplicates(text: bytes) -> list[str]:
-    """Keys that stand twice in one object: JSON readers keep the last value and say nothing."""
-    found: list[str] = []
-
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        found.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-
-    json.loads(text, object_pairs_hook=look)
-    return found
 
 
 def _keys(raw: dict[str, Any], line: int) -> Iterator[Problem]:

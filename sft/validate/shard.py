@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 from zlib import crc32
 
 import msgspec
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sft.arrays import AnyArray
-from sft.files import CHUNK, MAX_LINE_BYTES, decode, open_input
+from sft.files import MAX_LINE_BYTES, decode, open_input, whole_lines
 from sft.images import ImageProblem, fingerprint_of
 from sft.models import MAX_ASPECT, TASK_OF, Budget, image_tokens
 from sft.reasons import make
@@ -68,27 +68,33 @@ class Bad:
     text: bytes
 
 
-@dataclass
-class ShardReport:
-    """What was found in one shard; lines count from its beginning, from 1."""
+@dataclass(kw_only=True)
+class Findings:
+    """Findings about rows, counted by code. rows = good + bad; bad are those with at least one error."""
 
-    lines: int = 0
     rows: int = 0
     good: int = 0
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    problems: list[Problem] = field(default_factory=list)
-    bad_lines: list[int] = field(default_factory=list)
-    bad: list[Bad] = field(default_factory=list)
-    images: list[AnyArray] = field(default_factory=list)  # of ENTRY
-    looks: list[AnyArray] = field(default_factory=list)  # of LOOK
-    places: list[AnyArray] = field(default_factory=list)  # of PLACE, where the table of images outlives the shard
-    unmarked: Counter[str] = field(default_factory=Counter)  # script → rows accused of having lost its marks
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (severity, code) → how often
+    problems: list[Problem] = field(default_factory=list)  # the first KEPT of each code
 
     def add(self, problem: Problem) -> None:
         """Count a finding, and keep its text if it is among the first of its code."""
         self.counts[problem.severity, problem.code] += 1
         if self.counts[problem.severity, problem.code] <= KEPT:
             self.problems.append(problem)
+
+
+@dataclass(kw_only=True)
+class ShardReport(Findings):
+    """What was found in one shard; lines count from its beginning, from 1."""
+
+    lines: int = 0
+    bad_lines: list[int] = field(default_factory=list)
+    bad: list[Bad] = field(default_factory=list)
+    images: list[AnyArray] = field(default_factory=list)  # of ENTRY
+    looks: list[AnyArray] = field(default_factory=list)  # of LOOK
+    places: list[AnyArray] = field(default_factory=list)  # of PLACE, where the table of images outlives the shard
+    unmarked: Counter[str] = field(default_factory=Counter)  # script → rows accused of having lost its marks
 
 
 @dataclass
@@ -109,7 +115,7 @@ def check_shard(shard: Shard, gathered: Gathered | None = None) -> ShardReport:
     images = gathered.images if gathered else ImageTable(decode=context.decode, alike=context.alike)
     with open_input(shard.path) as stream, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         chunks = _Chunks(shard, ShardReport(), images, pool)
-        for chunk, too_long in _read(stream, shard.start, shard.end):
+        for chunk, too_long in whole_lines(stream, shard.start, shard.end, CHUNK_BYTES):
             chunks.check(chunk, too_long)
             if gathered:
                 gathered.digest.update(chunk)
@@ -118,27 +124,6 @@ def check_shard(shard: Shard, gathered: Gathered | None = None) -> ShardReport:
     part.looks = [np.concatenate([np.empty(0, LOOK), *part.looks])]
     part.places = [np.concatenate([np.empty(0, PLACE), *part.places])] if gathered else []
     return part
-
-
-def _read(stream: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, bool]]:
-    """(whole lines, are they the beginning of one line that is too long?)"""
-    while start < end:
-        stream.seek(start)
-        chunk = stream.read(min(CHUNK_BYTES, MAX_LINE_BYTES, end - start))
-        cut = chunk.rfind(b"\n") + 1
-        if cut or start + len(chunk) >= end:
-            chunk = chunk[:cut] if cut else chunk
-            yield chunk, False
-            start += len(chunk)
-            continue
-        stream.seek(start)
-        chunk = stream.readline(MAX_LINE_BYTES + 1)
-        too_long = len(chunk) > MAX_LINE_BYTES
-        piece = chunk[-1:]
-        yield chunk, too_long
-        while too_long and not piece.endswith(b"\n") and (piece := stream.readline(CHUNK)):
-            pass
-        start = stream.tell()
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from sft.arrays import AnyArray
 from sft.errors import EngineError, SftError
-from sft.files import data_fingerprint, read_samples, sha256
+from sft.files import bounded_lines, data_fingerprint, open_input, read_samples, sha256
 from sft.types import Sample
 from sft.validate.context import Context
 from sft.validate.file import Report, validate
@@ -98,6 +100,19 @@ class Survey:
         if line != self.count:
             message = f"planned for {self.count} samples, but the data has {line} now"
             raise EngineError(message, where=str(self.path), hint=AGAIN)
+        if digest.hexdigest() != self.sha256:
+            raise EngineError(CHANGED, where=str(self.path), hint=AGAIN)
+
+    def raw_rows(self) -> Iterator[tuple[int, Any]]:
+        """(line, row with all its keys) of every row; EngineError as of `rows`."""
+        digest = hashlib.sha256()
+        with open_input(self.path) as stream:
+            for line, text, too_long in bounded_lines(stream):
+                digest.update(text)
+                if line > self.count or too_long:
+                    break
+                with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                    yield line, msgspec.json.decode(text)
         if digest.hexdigest() != self.sha256:
             raise EngineError(CHANGED, where=str(self.path), hint=AGAIN)
 

@@ -16,15 +16,11 @@ import msgspec
 
 from sft import models
 from sft.errors import ProblemsFound, SftError, UsageError
-from sft.evaluation import PREDICTIONS
+from sft.evaluation import PREDICTIONS, is_beginning, step_of
 from sft.files import atomic_write, bounded_lines, open_input, read_table
 from sft.training import Run, engines, load_file, run_folder
 from sft.workflows.evaluate import scored_before
 
-BASE = ("base", "before")  # names of what training starts from
-_STEP = re.compile(
-    r"(?:[a-z]{1,20}[-_ ]?)?([0-9]{1,12})", re.IGNORECASE
-)  # what the evaluation of a checkpoint is called
 _CHOICE = re.compile(r"every:([1-9][0-9]{0,5})")
 
 
@@ -143,8 +139,7 @@ def evaluated(folder: Path) -> list[tuple[str, int, Path]]:
     """
     found: dict[int, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        match = _STEP.fullmatch(path.name)
-        step = 0 if path.name.lower() in BASE else int(match[1]) if match else None
+        step = step_of(path.name)
         if step is None or not (path / PREDICTIONS).is_file():
             continue
         if step in found:
@@ -154,9 +149,7 @@ def evaluated(folder: Path) -> list[tuple[str, int, Path]]:
                 hint="a curve has one evaluation per step: `sft compare` takes any",
             )
         found[step] = path
-    return [
-        ("base" if path.name.lower() in BASE else f"step {step}", step, path) for step, path in sorted(found.items())
-    ]
+    return [("base" if is_beginning(path.name) else f"step {step}", step, path) for step, path in sorted(found.items())]
 
 
 def limited(data: Path, out: Path, count: int, seed: int) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sft import models, report, serving, ui
-from sft.datasets import holdout
+from sft.datasets import few_groups_warning, holdout
 from sft.datasets import locate as datasets
 from sft.errors import ProblemsFound, SftError
 from sft.files import read_json, write_json
@@ -217,9 +217,14 @@ def _split(
     """Training and held-out file; a leak between them is an error."""
     if test is None:
         folder = request.runs / "held-out" / f"{name}-{train.sha256[:8]}-{settled.config.seed}"
-        train_data, test_data, count = holdout.hold_out(train, folder, seed=settled.config.seed)
-        ui.say(f"  no test set given: {count} rows are held out, by image (TEST=file.jsonl names one)")
-        return train_data, test_data
+        held = holdout.hold_out(train, folder, seed=settled.config.seed)
+        ui.say(
+            f"  no test set given: {held.rows} rows of {held.groups} pages, documents or images are held out"
+            " (TEST=file.jsonl names one)"
+        )
+        if held.few:
+            ui.say(f"  warning: {few_groups_warning(held.groups)}")
+        return held.train, held.test
     shared = holdout.shared_images(train, test)
     if shared:
         raise ProblemsFound(

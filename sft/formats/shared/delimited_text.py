@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sft.errors import RowRejected
 from sft.files import MAX_LINE_BYTES, bounded_lines, open_text
 from sft.formats.base import Reject
 from sft.formats.shared.delimited_dialect import MAX_RECORD_CHARS, MAX_RECORD_LINES
 from sft.formats.shared.rows import BOM, begin, decode_line
-from sft.markup import MarkupError, MarkupWarning
+from sft.markup import MarkupWarning
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def workbook_records(path: Path, name: str) -> Iterator[Record | Reject]:
                 begin(" | ".join(fields)[:800].encode("utf-8", "replace")),
                 tuple(warnings),
             )
-    except MarkupError as error:
+    except RowRejected as error:
         yield Reject(name, error.code, str(error))
 
 

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import Unit, open_input
 from sft.formats.base import Picture, Reject, SourceOptions
 from sft.formats.shared.rows import picture as named_picture
 from sft.images import MAX_FILE_BYTES
-from sft.markup import MarkupError
 
 BATCH_BYTES = 256 << 20  # that a batch may have where each of its rows is as large as the largest value can be
 MIN_ROWS, MAX_ROWS = 8, 256  # of one batch
@@ -283,12 +282,12 @@ def split_files(files: list[tuple[str, Path]], split: str) -> list[tuple[str, Pa
 def picture(value: Any, folder: Path, options: SourceOptions) -> Picture:
     """The pixels behind a cell of an image column: {bytes, path}, bytes, a path, an address, or a list of one of those.
 
-    Paths count from `options.images`, or else from `folder`. Raises MarkupError with source.shape, source.outside,
+    Paths count from `options.images`, or else from `folder`. Raises RowRejected with source.shape, source.outside,
     source.inexpressible (more images than one), image.missing or image.too_large.
     """
     if isinstance(value, list):
         if len(value) != 1:
-            raise MarkupError(
+            raise RowRejected(
                 "source.inexpressible" if value else "image.missing", f"{len(value)} images in one row, expected 1"
             )
         value = value[0]
@@ -297,12 +296,12 @@ def picture(value: Any, folder: Path, options: SourceOptions) -> Picture:
         value, name = value.get("bytes"), value.get("path")
     if isinstance(value, (bytes, bytearray)):
         if not value:
-            raise MarkupError("image.missing", "an empty image")
+            raise RowRejected("image.missing", "an empty image")
         if len(value) > MAX_FILE_BYTES:
-            raise MarkupError(
+            raise RowRejected(
                 "image.too_large", f"an image of {len(value):,} bytes, at most {MAX_FILE_BYTES:,} are read"
             )
         return Picture(data=bytes(value))
     if name is None:
-        raise MarkupError("image.missing", "no image in this row")
+        raise RowRejected("image.missing", "no image in this row")
     return named_picture(name, options.images or folder, below=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import Unit
 from sft.formats.base import Item, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import json_stream, page_images, rows, xml_safe
@@ -81,13 +81,13 @@ def relative(path: Path, root: Path) -> str:
 
 
 def number(value: object, what: str = "a coordinate") -> float:
-    """A finite number of JSON or of an attribute; MarkupError (source.geometry) otherwise."""
+    """A finite number of JSON or of an attribute; RowRejected (source.geometry) otherwise."""
     try:
         found = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
     except (ValueError, OverflowError):
         found = math.nan
     if not abs(found) <= MAX_COORDINATE:
-        raise MarkupError(
+        raise RowRejected(
             "source.geometry",
             f"{what} is not a number of pixels: {json_stream.raw(value)[:40]}",
         )
@@ -97,26 +97,26 @@ def number(value: object, what: str = "a coordinate") -> float:
 def pairs(value: object) -> list[tuple[float, float]]:
     """[[x, y], …], or x, y, x, y … in one list, as points."""
     if not isinstance(value, (list, tuple)) or len(value) > MAX_POINTS:
-        raise MarkupError("source.geometry", "points are not a list of pairs")
+        raise RowRejected("source.geometry", "points are not a list of pairs")
     if value and all(isinstance(item, (list, tuple)) and len(item) == 2 for item in value):
         return [(number(x), number(y)) for x, y in value]
     flat = [number(item) for item in value]
     if len(flat) % 2:
-        raise MarkupError("source.geometry", f"{len(flat)} numbers are not points")
+        raise RowRejected("source.geometry", f"{len(flat)} numbers are not points")
     return list(zip(flat[::2], flat[1::2], strict=True))
 
 
 def points_of(text: str) -> list[tuple[float, float]]:
     """Points of an attribute: "x,y x,y" (PAGE, ALTO) or "x y x y" (ALTO)."""
     if len(text) > 40 * MAX_POINTS:
-        raise MarkupError("source.geometry", f"more than {MAX_POINTS:,} points")
+        raise RowRejected("source.geometry", f"more than {MAX_POINTS:,} points")
     return pairs(text.replace(",", " ").split())
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Quad:
-    """A box as a quad; MarkupError where nothing is in it."""
+    """A box as a quad; RowRejected where nothing is in it."""
     if not (right > left and bottom > top):
-        raise MarkupError(
+        raise RowRejected(
             "source.geometry",
             f"an empty box: ({left:g}, {top:g}) to ({right:g}, {bottom:g})",
         )
@@ -124,7 +124,7 @@ def box(left: float, top: float, right: float, bottom: float) -> Quad:
 
 
 def polygon(points: Sequence[tuple[float, float]], *, ordered: bool = False) -> Quad:
-    """A polygon with its points clockwise; MarkupError where nothing is in it. Two points are corners of a box, three a
+    """A polygon with its points clockwise; RowRejected where nothing is in it. Two points are corners of a box, three a
     triangle in its box.
 
     `ordered`: the first point is the top left of the text, whichever way the text stands. Otherwise the one nearest to
@@ -135,7 +135,7 @@ def polygon(points: Sequence[tuple[float, float]], *, ordered: bool = False) -> 
     )
     if len(points) < 4 or not area:
         if len(points) < 2:
-            raise MarkupError("source.geometry", f"{len(points)} points do not make a region")
+            raise RowRejected("source.geometry", f"{len(points)} points do not make a region")
         xs = [x for x, _ in points]
         ys = [y for _, y in points]
         return box(
@@ -173,7 +173,7 @@ def scale(picture: Picture, width: float, height: float, where: str = "the page"
     """Pixels per unit of a page of `width` x `height`, across and down; (1, 1) where the page or the image has no known
     size.
 
-    MarkupError (source.geometry) where page and image differ in shape: the image is not that of this page, or is
+    RowRejected (source.geometry) where page and image differ in shape: the image is not that of this page, or is
     rotated.
     """
     actual = size_of(picture)
@@ -182,7 +182,7 @@ def scale(picture: Picture, width: float, height: float, where: str = "the page"
     across = actual[0] / width
     down = actual[1] / height
     if abs(across / down - 1) > SAME_SHAPE:
-        raise MarkupError(
+        raise RowRejected(
             "source.geometry",
             f"{where} is {width:g} x {height:g}, its image {actual[0]} x {actual[1]} px: not the same shape",
         )
@@ -214,7 +214,7 @@ def item(
         return Item(
             where, picture, make(task, label, markup=markup, warnings=warnings), task, group, warnings=tuple(warnings)
         )
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             where,
             error.code,

@@ -90,7 +90,7 @@ def _grid(grid: Grid, warnings: list[MarkupWarning]) -> str:
 
 
 def _table(label: str, way: _Way) -> str:
-    from sft.markup import table
+    from sft.markup import MarkupError, table
 
     if not label.strip():
         raise MarkupError("target.empty", "a table without cells")

@@ -49,7 +49,7 @@ def test_with_a_gpu_the_version_decides_the_engine() -> None:
     [
         (NONE, {"engine": "erniekit"}, "NVIDIA GPUs only"),
         (NONE, {"model": "0.9B"}, "cannot be trained on a CPU"),
-        (NONE, {"gpus": 4}, "4 GPUs are asked for, and this is a rehearsal"),
+        (NONE, {"gpus": 4}, "4 GPUs are asked for, but this is a rehearsal"),
         (GPU, {"gpus": 8}, "8 GPUs are asked for, this machine has 1"),
     ],
 )

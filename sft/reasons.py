@@ -141,6 +141,8 @@ REASONS: dict[str, tuple[Severity, str]] = {
     "table.number_format": ("warning", "a number format of Excel that is not known; the stored value is written"),
     "table.narrow": ("warning", "a number that does not fit its column; Excel shows ### or fewer digits"),
     # sources that are converted
+    "review.changed": ("error", "a correction of a row that has changed since it was reviewed"),
+    "review.unknown": ("error", "a correction of a line that is not there"),
     "source.encoding": ("error", "not UTF-8"),
     "source.syntax": ("error", "not JSON, XML, CSV or whatever the format says"),
     "source.shape": ("error", "something is missing or of the wrong type"),

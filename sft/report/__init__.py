@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sft.report.data import ReportData, ReportSample, gather
     from sft.report.dataset_pages import RowCard, card, write_stats, write_view
     from sft.report.exports import write_tensorboard
-    from sft.report.html import write_all
+    from sft.report.html import write_all, write_report
     from sft.report.wording import name_of
 else:
     __getattr__ = names_of(__name__)
@@ -23,6 +23,7 @@ __all__ = [
     "gather",
     "name_of",
     "write_all",
+    "write_report",
     "write_stats",
     "write_tensorboard",
     "write_view",

@@ -31,6 +31,12 @@ def check_text(text: str, where: str, line: int) -> Iterator[Problem]:
         yield make("target.control", f"{where} contains {found}", line, "no image shows them; clean the labels")
 
 
+def answer_errors(text: str, prompt: str, line: int) -> list[Problem]:
+    """What of `check_text` and `check_answer` keeps an answer from being trained."""
+    found = [*check_text(text, "the answer", line), *check_answer(text, prompt, "the answer", line)]
+    return [problem for problem in found if problem.severity == "error"]
+
+
 def check_answer(text: str, prompt: str, where: str, line: int) -> Iterator[Problem]:
     """What is wrong with an answer to `prompt`; an unknown prompt is taken for plain text."""
     if not text.strip():

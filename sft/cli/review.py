@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sft import ui
 from sft.cli.options import json_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
+from sft.types import Problem
 
+if TYPE_CHECKING:
+    from sft.workflows.review import Reviewed
+
+SHOWN = 300  # characters of an answer in the page
 PATH = click.Path(path_type=Path)
 
 
@@ -37,9 +42,9 @@ def review(
     right. EVALUATION is a folder of `sft eval`, a run, or a predictions.jsonl; several over one data file, such as the
     folds of a cross-validation, are looked at together.
 
-    The folder holds report.html to look at, and the same rows as review.csv, label-studio.json and ppocrlabel/ to
-    correct. A model that was trained on the very rows repeats their labels, wrong ones too: review rows that were held
-    out.
+    The folder holds review.html and report.html to look at, and the same rows as review.csv, label-studio.json and
+    ppocrlabel/ to correct. A model that was trained on the very rows repeats their labels, wrong ones too: review rows
+    that were held out.
 
     Exit codes: 0; 1 where a correction was rejected.
 
@@ -63,6 +68,7 @@ def review(
         bar.update(len(evaluations))
     files = corrections.write_all(out, found)
     if found.suspects:
+        _page(out / "review.html", found)
         write_report(
             out / "report.html",
             title=f"{found.data.name}: {len(found.suspects)} labels to look at",
@@ -72,11 +78,30 @@ def review(
         )
     others = found.answers - len(found.suspects)
     ui.say(f"{found.answers:,} answers = {len(found.suspects):,} to look at + {others:,} others")
-    ui.say(f"look at {out / 'report.html'}, correct in one of: {', '.join(files)}")
+    ui.say(f"look at {out / 'review.html'} (differences: report.html), correct in one of: {', '.join(files)}")
     if as_json:
         print_json([_as_dict(item) for item in found.suspects])
     else:
         click.echo(out)
+
+
+def _page(path: Path, found: Reviewed) -> None:
+    """The rows in their order: picture, label, and what the model reads."""
+    from sft.files import ocr_sample
+    from sft.report import card, write_view
+
+    cards = []
+    for item in found.suspects:
+        sample = ocr_sample(item.pred.image, item.pred.prompt, item.pred.ref)
+        answer = item.pred.pred if len(item.pred.pred) <= SHOWN else f"{item.pred.pred[:SHOWN]}…"
+        said = f"the model reads {answer!r}"
+        if item.swapped:
+            said += f", the label of line {item.swapped}, whose answer is this label"
+        cards.append(card(item.pred.id, sample, found.data.parent, [Problem("review", "warning", said, item.pred.id)]))
+    notes = [
+        f"{found.answers:,} answers; labels that are probably wrong come first. report.html shows the differences."
+    ]
+    write_view(path, f"{found.data.name}: {len(cards)} labels to look at", cards, notes)
 
 
 def _as_dict(item: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Labels that a model contradicts: which rows to look at first, and files in which people correct them.
 
-    sft review runs/eval/tuned -o review      →  review/report.html  review.csv  label-studio.json  ppocrlabel/
+    sft review runs/eval/tuned -o review      →  review/review.html  review.csv  label-studio.json  ppocrlabel/
 
 A wrong label looks like a wrong answer. What tells them apart, without another look at the image:
 

@@ -14,7 +14,7 @@ from sft.errors import EXIT_PROBLEMS, UsageError
 from sft.types import Problem
 
 if TYPE_CHECKING:
-    from sft.workflows.review import Reviewed
+    from sft.workflows import review as reviewing
 
 SHOWN = 300  # characters of an answer in the page
 PATH = click.Path(path_type=Path)
@@ -85,7 +85,7 @@ def review(
         click.echo(out)
 
 
-def _page(path: Path, found: Reviewed) -> None:
+def _page(path: Path, found: reviewing.Reviewed) -> None:
     """The rows in their order: picture, label, and what the model reads."""
     from sft.files import ocr_sample
     from sft.report import card, write_view

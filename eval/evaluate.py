@@ -56,7 +56,7 @@ class _Row(msgspec.Struct):
 
 
 def load(pred: Path, data: Path) -> list[Prediction]:
-    """The predictions beside their truth, in the order of the data; a sample without one is lost, not wrong."""
+    """The predictions beside their reference, in the order of the data; a sample without one is lost, not wrong."""
     samples = list(read_samples(data))
     predict.require_answers(samples)
     lines = {line for line, _ in samples}
@@ -75,7 +75,7 @@ def load(pred: Path, data: Path) -> list[Prediction]:
                 )
             if row.id in answers:
                 raise ProblemsFound(
-                    f"id {row.id} stands there twice", where=f"{pred}:{number}", hint="one prediction per sample"
+                    f"duplicate id {row.id}", where=f"{pred}:{number}", hint="one prediction per sample"
                 )
             answers[row.id] = row
     return [_prediction(line, sample, answers.get(line)) for line, sample in samples]
@@ -129,13 +129,13 @@ def _row(text: bytes, where: str, too_long: bool) -> _Row:
     type=click.Path(path_type=Path),
     metavar="DATA",
     required=True,
-    help="The samples with their truths, JSONL.",
+    help="The samples with their references, JSONL.",
 )
 @click.option("--name", help="What this run is called [default: the name of --pred].")
 @click.option(
     "--metric", "extras", multiple=True, type=ExtraScore(), help="A score beyond the usual ones, as of `sft eval`."
 )
-@click.option("--no-report", is_flag=True, help="Only predictions.jsonl and results.json.")
+@click.option("--no-report", is_flag=True, help="Write only predictions.jsonl and results.json.")
 @click.option(
     "-o",
     "--out",
@@ -168,7 +168,13 @@ def main(pred: Path, data: Path, name: str | None, extras: tuple[str, ...], no_r
         asked = results.Asked(str(pred), pred.name, "file", fingerprint=sha256(pred), known_by="file")
         pairs = results.scored(preds, extras)
         found = results.as_json(
-            results.build(preds, data=described, endpoint=asked, sampling=None, name=name or pred.name, pairs=pairs)
+            results.build(
+                preds,
+                data=described,
+                asking=results.Asking(asked),
+                course=results.RunRecord(name or pred.name),
+                pairs=pairs,
+            )
         )
         predict.write_predictions(out / "predictions.jsonl", preds)
         write_json(out / "results.json", found)

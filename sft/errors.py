@@ -5,6 +5,10 @@
     ├── UsageError      (2)  the command cannot be carried out as it was given
     └── EngineError     (3)  a trainer, a server or an installer failed
 
+    RowRejected              one row of many; never ends a command
+    ├── MarkupError          its markup is not what it should be (`sft.markup`)
+    └── ImageProblem         its image cannot be used (`sft.images`)
+
 Exit codes: 0 fine, 1 problems found, 2 usage, 3 engine or server failed, 130 stopped with Ctrl-C.
 """
 
@@ -34,8 +38,23 @@ class SftError(Exception):
         return "\n".join(lines)
 
 
+class RowRejected(Exception):
+    """One row, label or file of many that is left out with a reason; whoever reads the others counts it and goes on.
+
+    `code` is a reason code of `sft.reasons`, `place` says where in the row ("row 2, column 3", "offset 17"), `hint`
+    what to do about it.
+    """
+
+    def __init__(self, code: str, message: str, *, place: str = "", hint: str = "") -> None:
+        super().__init__(f"{place}: {message}" if place else message)
+        self.code = code
+        self.message = message
+        self.place = place
+        self.hint = hint
+
+
 class ProblemsFound(SftError):
-    """The data or the model was read, and something in it must be mended first."""
+    """The data or the model was read, and something in it must be fixed first."""
 
     exit_code = EXIT_PROBLEMS
 

@@ -30,8 +30,8 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 
 
 def plain(text: str) -> str:
-    """Without characters that move the cursor, ring, or turn the direction of writing: texts may come from a
-    stranger's file or server.
+    """Without characters that move the cursor, ring, or turn the direction of writing: texts may come from an
+    untrusted file or server.
     """
     return text if text.isprintable() else _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
 
@@ -168,7 +168,7 @@ def lost(results: dict[str, Any]) -> None:
         say(f"{results['turns_not_scored']} later turns are not scored: only the first answer of a sample is asked for")
 
 
-def sums(rows: list[tuple[str, str, str]], *, to: Console = err) -> None:
+def show_breakdown(rows: list[tuple[str, str, str]], *, to: Console = err) -> None:
     """Derived numbers with their factors, one a line."""
     for name, text, result in rows:
         to.print(

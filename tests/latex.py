@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from sft.metrics.cdm.typeset import Box, _metrics, _Reader
+from sft.metrics.cdm.typeset import InkBox, _DviReader, _metrics
 
 PAGE = r"""\documentclass{article}
 \usepackage{amsmath,amssymb}
@@ -31,7 +31,7 @@ def require_latex() -> None:
     assert done.returncode == 0, f"these tests need LaTeX\n{done.stderr}"
 
 
-class _Drawn(_Reader):
+class _Drawn(_DviReader):
     """Reads a DVI file for all that is drawn, sign or not."""
 
     def page(self) -> None:
@@ -39,11 +39,11 @@ class _Drawn(_Reader):
         super().page()
         self.drawn = {**getattr(self, "drawn", {}), list(self.pages)[-1]: self.ink_of_page}
 
-    def letter(self, page: dict[int, Box], code: int) -> int:
+    def letter(self, page: dict[int, InkBox], code: int) -> int:
         self.ink_of_page.append((self.current, code, self.state.h, self.state.v))
         return super().letter(page, code)
 
-    def rule(self, page: dict[int, Box]) -> int:
+    def rule(self, page: dict[int, InkBox]) -> int:
         height, width = (
             int.from_bytes(self.data[self.at + start : self.at + start + 4], "big", signed=True) for start in (0, 4)
         )

@@ -138,8 +138,8 @@ def test_other_data_is_an_error_in_words(tmp_path: Path) -> None:
         with pytest.raises(
             UsageError,
             match=(
-                rf"different data: sample 3: its {'truth' if field == 'ref' else field} is 'other' in tuned and .* in"
-                r" base"
+                rf"different data: sample 3: its {'reference' if field == 'ref' else field} is 'other' in tuned"
+                r" and .* in base"
             ),
         ):
             of(changed)
@@ -384,7 +384,7 @@ def test_bare_answers_are_told_how_they_become_a_run(tmp_path: Path) -> None:
     paths = runs(tmp_path, count=4)
     paths[1].write_text('{"id": 1, "pred": "a"}\n', "utf-8")
     with pytest.raises(
-        ProblemsFound, match=r"no truth beside them[\s\S]*python eval/evaluate.py --pred .*tuned.jsonl --data"
+        ProblemsFound, match=r"no reference beside them[\s\S]*python eval/evaluate.py --pred .*tuned.jsonl --data"
     ):
         of(paths)
 
@@ -455,7 +455,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
     done = invoke(f"base={base}", f"tuned={tuned}")
     assert done.exit_code == 1 and "INCOMPLETE" in done.stdout and "39 answered + 1 lost" in done.stdout
     done = invoke(str(base))
-    assert isinstance(done.exception, UsageError) and "is no run" in str(done.exception)
+    assert isinstance(done.exception, UsageError) and "is not a run" in str(done.exception)
     change(base, 2, ref="other")
     assert invoke(f"base={base}", f"tuned={tuned}").exception.exit_code == 2  # type: ignore[union-attr]
     done = invoke(f"base={tmp_path / 'no.jsonl'}")

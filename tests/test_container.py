@@ -15,6 +15,7 @@ from dockerfile_parse import DockerfileParser
 from sft.errors import UsageError
 from sft.runtime.container import (
     Access,
+    ContainerAccess,
     Gpu,
     build_command,
     choose_cuda,
@@ -72,7 +73,9 @@ def run(command: list[str] | None = None, **changes: Any) -> list[str]:
         "cuda": "12.6",
         **changes,
     }
-    return run_command(options.pop("cuda"), command or ["erniekit", "train", "/data/runs/a/train.yaml"], **options)
+    access = ContainerAccess(**{key: options.pop(key) for key in ("gpus", "network", "user") if key in options})
+    command = command or ["erniekit", "train", "/data/runs/a/train.yaml"]
+    return run_command(options.pop("cuda"), command, access=access, **options)
 
 
 def test_run_command() -> None:
@@ -154,11 +157,11 @@ def test_calling_user_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"mounts": [(Path('/data/a"b'), "ro"), (Path("/data"), "rw")]}, "quote"),
         ({"mounts": [(Path("data"), "rw")]}, "absolute"),
         ({"workdir": Path("runs/a")}, "absolute"),
-        ({"workdir": Path("/elsewhere")}, "no writable mount"),
-        ({"workdir": Path("/data/model")}, "no writable mount"),
+        ({"workdir": Path("/elsewhere")}, "not inside a writable mount"),
+        ({"workdir": Path("/data/model")}, "not inside a writable mount"),
         ({"gpus": "first"}, "gpus is 'first'"),
         ({"gpus": "0,"}, "gpus is '0,'"),
-        ({"name": "-rm"}, "container name"),
+        ({"name": "-rm"}, "Docker container"),
         ({"env": {"A=B": "1"}}, "not the name of a variable"),
     ],
 )
@@ -411,7 +414,7 @@ def test_serve_command_with_links_and_other_hosts() -> None:
     [
         ({"model_dir": Path("m")}, "absolute"),
         ({"model_dir": Path("/m/a,b")}, "comma"),
-        ({"name": "-x"}, "container name"),
+        ({"name": "-x"}, "Docker container"),
     ],
 )
 def test_serve_command_refuses(changes: dict[str, Any], message: str) -> None:

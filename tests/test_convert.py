@@ -24,11 +24,12 @@ from tiny_format import TINY
 
 from sft import formats
 from sft.cli.convert import convert as verb
-from sft.convert.driver import Result, convert, manifest_path, options_of, rejects_path
+from sft.convert.driver import Result, convert
+from sft.convert.request import manifest_path, options_of, rejects_path
 from sft.convert.worker import ConvertRequest
 from sft.errors import EngineError, ProblemsFound, SftError, UsageError
 from sft.files import atomic, manifest, staging
-from sft.formats.base import Options
+from sft.formats.base import SourceOptions
 from sft.images.reader import EXIF_ORIENTATION, probe
 from sft.runtime.runner import Runner
 from sft.types import Task
@@ -108,7 +109,14 @@ def test_an_item_becomes_a_row_with_its_source(tiny: Converts, tmp_path: Path) -
             "source": "labels.txt:2",
         },
     ]
-    assert result.manifest["counts"] == {"in": 2, "out": 2, "rejected": 0, "reasons": {}, "images": {"in_place": 2}}
+    assert result.manifest["counts"] == {
+        "in": 2,
+        "out": 2,
+        "rejected": 0,
+        "reasons": {},
+        "images": {"in_place": 2},
+        "warnings": {},
+    }
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         ".out.jsonl.images",
         "a.png",
@@ -274,7 +282,7 @@ def test_pieces_of_an_unfinished_run_are_used(tiny: Converts, tmp_path: Path) ->
 def test_pieces_of_other_options_are_not_used(tiny: Converts, tmp_path: Path) -> None:
     tiny(*MIXED * 3)
     folder = staging.folder_of(tmp_path / "out.jsonl")
-    with staging.Work(tmp_path / "out.jsonl", "another fingerprint") as other:
+    with staging.StagingFolder(tmp_path / "out.jsonl", "another fingerprint") as other:
         atomic.write(other.path("00000000.rows"), b"{}\n")
         atomic.write(other.path("00000000.done"), b'{"seen":1,"out":1,"sizes":[3,0]}')
     result = tiny(model="1.5")
@@ -289,7 +297,7 @@ def test_an_empty_piece_of_a_crashed_machine_is_made_again(tiny: Converts, tmp_p
         json.loads(manifest_path(tmp_path / "out.jsonl").read_text())["fingerprint"],
     )
     assert mark is not None
-    with staging.Work(tmp_path / "out.jsonl", mark["fingerprint"]) as place:
+    with staging.StagingFolder(tmp_path / "out.jsonl", mark["fingerprint"]) as place:
         atomic.write(place.path("00000000.rows"), b"")
         atomic.write(place.path("00000000.done"), b'{"seen":5,"out":4,"reasons":{"source.syntax":1},"sizes":[900,100]}')
         atomic.write(place.path("00000001.done"), b"\0\0\0")
@@ -297,7 +305,7 @@ def test_an_empty_piece_of_a_crashed_machine_is_made_again(tiny: Converts, tmp_p
 
 
 def test_two_commands_cannot_write_the_same_file(tiny: Converts, tmp_path: Path) -> None:
-    with staging.Work(tmp_path / "out.jsonl", "x"), pytest.raises(UsageError, match="another process"):
+    with staging.StagingFolder(tmp_path / "out.jsonl", "x"), pytest.raises(UsageError, match="another process"):
         tiny(*MIXED)
     assert tiny().manifest["counts"]["out"] == 5
 
@@ -516,9 +524,9 @@ def test_whatever_a_row_holds_nothing_vanishes(
         ({"out": Path("out.json")}, "must end in .jsonl"),
         ({"source": Path("nope.txt")}, "cannot read"),
         ({"model": "9"}, "no model version"),
-        ({"options": Options(images=Path("nope"))}, "no such folder"),
-        ({"options": Options(task=Task.CHART)}, "no labels for the task chart"),
-        ({"options": Options(task=Task.SPOTTING)}, "no prompt for the task"),
+        ({"options": SourceOptions(images=Path("nope"))}, "no such folder"),
+        ({"options": SourceOptions(task=Task.CHART)}, "no labels for the task chart"),
+        ({"options": SourceOptions(task=Task.SPOTTING)}, "no prompt for the task"),
     ],
 )
 def test_an_order_that_makes_no_sense_is_refused(
@@ -551,7 +559,7 @@ def test_the_output_may_lie_in_the_folder_that_is_converted(tmp_path: Path) -> N
 
 
 def test_columns_are_checked() -> None:
-    assert options_of(TINY, {"image": "file"}, markup="html") == Options(columns={"image": "file"}, markup="html")
+    assert options_of(TINY, {"image": "file"}, markup="html") == SourceOptions(columns={"image": "file"}, markup="html")
     with pytest.raises(UsageError, match="imge") as caught:
         options_of(TINY, {"imge": "file"})
     assert caught.value.hint and "did you mean image" in caught.value.hint
@@ -712,13 +720,13 @@ def test_labels_are_cleaned_and_placeholders_rejected_in_every_format(tmp_path: 
     source, write = WRITERS[name]
     write(tmp_path / source, names)
     columns = {"image": "1", "text": "2"} if name == "tsv" else {}
-    convert(ConvertRequest(name, tmp_path / source, tmp_path / "out.jsonl", Options(columns=columns)), ONE)
+    convert(ConvertRequest(name, tmp_path / source, tmp_path / "out.jsonl", SourceOptions(columns=columns)), ONE)
     written = [row["text_info"][1]["text"] for row in rows_of(tmp_path / "out.jsonl")]
     lossless = name in ("messages", "erniekit")  # nothing is mended there; `sft validate --fix` does it
     assert written == ([LABELS[0], LABELS[1], LABELS[4]] if lossless else WRITTEN)
     assert [code for _, code in codes(tmp_path / "out.jsonl")] == ["source.ignored"] * 2
     stored = list((tmp_path / "out_images").rglob("*.png")) if (tmp_path / "out_images").exists() else []
-    assert len(stored) in (0, len(WRITTEN))  # nothing is drawn for a row that is not written
+    assert len(stored) in (0, len(WRITTEN))  # nothing can be generated for a row that is not written
     if lossless:
         assert fix(tmp_path / "out.jsonl", tmp_path / "out.jsonl")
         assert [row["text_info"][1]["text"] for row in rows_of(tmp_path / "out.jsonl")] == WRITTEN

@@ -16,8 +16,9 @@ from PIL import Image
 
 from sft import formats
 from sft.cli.convert import convert as verb
-from sft.convert.driver import NothingUsable, Result, convert, manifest_path, options_of, rejects_path
-from sft.convert.prepare_image import Eye
+from sft.convert.driver import NothingUsable, Result, convert
+from sft.convert.prepare_image import ImagePreparer
+from sft.convert.request import manifest_path, options_of, rejects_path
 from sft.convert.worker import ConvertRequest
 from sft.errors import UsageError
 from sft.files import atomic, manifest, snapshot
@@ -134,7 +135,7 @@ def test_pieces_of_a_killed_run_whose_image_has_changed_are_not_used(boxes: Path
     from sft.files import staging
 
     out = tmp_path / "out.jsonl"
-    piece = worker.Piece(
+    piece = worker.NumberedUnit(
         ConvertRequest("ppocrlabel", boxes, out),
         staging.folder_of(out),
         0,
@@ -150,20 +151,20 @@ def test_pieces_of_a_killed_run_whose_image_has_changed_are_not_used(boxes: Path
 def test_a_list_of_images_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
     for content in (b"no gzip", b""):
         (tmp_path / "list").write_bytes(content)
-        assert snapshot.changed(tmp_path / "list", tmp_path) == ([] if not content else None)
-    assert snapshot.changed(tmp_path / "none", tmp_path) is None
+        assert snapshot.changed_files(tmp_path / "list", tmp_path) == ([] if not content else None)
+    assert snapshot.changed_files(tmp_path / "none", tmp_path) is None
 
 
 def test_listed_images_are_found_by_their_path_from_out(tmp_path: Path) -> None:
     (tmp_path / "list").parent.mkdir(exist_ok=True)
-    listed = snapshot.Seen(tmp_path)
+    listed = snapshot.ImageSnapshot(tmp_path)
     for name in ("a b.png", "größe\n.png", "x/y.png"):
         listed.note(picture(tmp_path / "a.png").rename(tmp_path / name) if "/" not in name else tmp_path / name)
     (tmp_path / "list").write_bytes(listed.packed())
-    assert snapshot.changed(tmp_path / "list", tmp_path) == []
+    assert snapshot.changed_files(tmp_path / "list", tmp_path) == []
     picture(tmp_path / "x" / "y.png")
     (tmp_path / "a b.png").unlink()
-    assert snapshot.changed(tmp_path / "list", tmp_path) == ["a b.png", "x/y.png"]
+    assert snapshot.changed_files(tmp_path / "list", tmp_path) == ["a b.png", "x/y.png"]
 
 
 def test_rows_of_ours_go_through_other_folders_without_loss(tmp_path: Path) -> None:
@@ -189,7 +190,7 @@ def test_a_foreign_file_is_not_overwritten(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     source, out = labels(tmp_path, "a.png\tx\n"), tmp_path / "out.jsonl"
     out.write_text("mine\n")
-    with pytest.raises(UsageError, match="does not speak for it") as caught:
+    with pytest.raises(UsageError, match="does not describe it") as caught:
         run("paddleocr-rec", source, out)
     assert "--fresh" in str(caught.value) and out.read_text() == "mine\n" and not list(tmp_path.glob(".out*"))
     assert run("paddleocr-rec", source, out, fresh=True).manifest["counts"]["out"] == 1
@@ -306,8 +307,8 @@ def test_an_image_that_may_not_be_read_is_not_missing(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr("sft.convert.prepare_image._glance", lambda _: None)
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(ImageProblem, match="may not be read") as caught:
-        Eye().look(Picture(path=path))
+    with pytest.raises(ImageProblem, match="cannot be read") as caught:
+        ImagePreparer().prepare(Picture(path=path))
     assert caught.value.code == "image.unreadable"
     with pytest.raises(UsageError) as said, atomic.open_input(path):
         pass
@@ -354,6 +355,7 @@ def test_json_of_a_conversion_without_rows(tmp_path: Path) -> None:
         "rejected": 1,
         "reasons": {"image.missing": 1},
         "images": {},
+        "warnings": {},
     } and list(account["outputs"]) == ["out.rejects.jsonl"]
     assert not manifest_path(tmp_path / "out.jsonl").exists()
 
@@ -450,7 +452,7 @@ def test_a_manifest_of_something_else_is_not_overwritten(tmp_path: Path) -> None
     picture(tmp_path / "1.png")
     source = labels(tmp_path, "1.png\tx\n")
     (tmp_path / "out.manifest.json").write_text('{"mine": 1}')
-    with pytest.raises(UsageError, match="no manifest of the workbench"):
+    with pytest.raises(UsageError, match="not a manifest of the workbench"):
         run("paddleocr-rec", source, tmp_path / "out.jsonl")
     assert (tmp_path / "out.manifest.json").read_text() == '{"mine": 1}'
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sft.cli.convert import convert
+from sft.errors import RowRejected
 from sft.formats import get
-from sft.formats.base import Item, Options
+from sft.formats.base import Item, SourceOptions
 from sft.formats.shared.markups import MARKUPS, MEANING
 from sft.formats.shared.targets import make
 from sft.markup import chart
-from sft.markup.errors import MarkupError
 from sft.types import Task
 
 LABELS = {
@@ -156,7 +156,7 @@ SOURCES: list[tuple[str, Source]] = [
 
 def targets(name: str, source: Path, **given: Any) -> list[str]:
     """The targets of a source; a reject fails."""
-    options = Options(task=Task.FORMULA, **given)
+    options = SourceOptions(task=Task.FORMULA, **given)
     found = [read for unit in get(name).units(source, options) for read in get(name).read(unit, options)]
     return [read.target if isinstance(read, Item) else str(read) for read in found]
 
@@ -196,7 +196,7 @@ def test_formats_agree_on_any_formula(tmp_path: Path, labels: list[str]) -> None
     def made(label: str) -> str:
         try:
             return make(Task.FORMULA, label)
-        except MarkupError as error:
+        except RowRejected as error:
             return error.code
 
     labels = [f"y {label}" for label in labels]
@@ -207,7 +207,7 @@ def test_formats_agree_on_any_formula(tmp_path: Path, labels: list[str]) -> None
         ("csv", csv),
         ("paddleocr-rec", paddleocr_rec),
     ):
-        options = Options(task=Task.FORMULA)
+        options = SourceOptions(task=Task.FORMULA)
         source = write(tmp_path, labels)
         found = [read for unit in get(name).units(source, options) for read in get(name).read(unit, options)]
         assert [read.target if isinstance(read, Item) else getattr(read, "code", "") for read in found] == [

@@ -271,7 +271,7 @@ def test_a_killed_curve_goes_on(machine: Machine, monkeypatch: pytest.MonkeyPatc
     assert (
         isinstance(done.exception, EngineError)
         and "answers are missing" in done.exception.message
-        and "goes on" in str(done.exception.hint)
+        and "to resume" in str(done.exception.hint)
     )
     assert machine.served == [20, 40] and machine.asked == ROWS + 7
     machine.dies_after = None
@@ -369,8 +369,8 @@ def test_what_sft_run_has_scored_is_not_scored_again(machine: Machine) -> None:
     work = curve.prepare(curve.CurveRequest(machine.run, base=True))
     bar = SimpleNamespace(one=lambda _=None: None)
     for name, point in (
-        ("before", checkpoints.Point(0, "base", None)),
-        ("after", checkpoints.Point(80, "final", machine.run / "checkpoints")),
+        ("before", checkpoints.CurveModel(0, "base", None)),
+        ("after", checkpoints.CurveModel(80, "final", machine.run / "checkpoints")),
     ):
         curve.score(work, point, bar)  # type: ignore[arg-type]
         shutil.copytree(machine.run / "curve" / f"step-{point.step}", machine.run / "scores" / name)
@@ -420,6 +420,31 @@ def test_a_limit_is_the_same_rows_at_each_step(machine: Machine) -> None:
         (machine.run / "bad.jsonl").write_text(text + "\n")
         with pytest.raises(ProblemsFound, match="bad.jsonl:1"):
             checkpoints.limited(machine.run / "bad.jsonl", out / "bad.jsonl", 1, 1)
+
+
+def test_both_verbs_read_the_same_steps_from_names(tmp_path: Path) -> None:
+    """What `sft curve FOLDER` takes for a step, the reports of `sft compare` take for the same step."""
+    wanted = {
+        "base": 0,
+        "300": 300,
+        "s400": 400,
+        "step 500": 500,
+        "checkpoint-600": 600,
+        "mine-checkpoint-700": 700,
+        "global_step_800": 800,
+        "v2": None,
+        "run7": None,
+        "bengali-2": None,
+        "footstep-3": None,
+    }
+    for name in wanted:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "predictions.jsonl").write_bytes(b"")
+    curve_steps = {path.name: step for _, step, path in checkpoints.evaluated(tmp_path)}
+    answer = Prediction(1, "1.png", "OCR:", "abcd", "abcx")
+    report_steps = gather([(name, [answer]) for name in wanted]).steps
+    assert curve_steps == {name: step for name, step in wanted.items() if step is not None}
+    assert dict(zip(wanted, report_steps, strict=True)) == wanted
 
 
 def test_other_data_and_suites_have_folders_of_their_own(machine: Machine) -> None:
@@ -509,7 +534,7 @@ def test_two_at_once(machine: Machine) -> None:
     with (machine.run / "curve" / "lock").open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         done = invoke(machine.run)
-    assert getattr(done.exception, "exit_code", 0) == 2 and "another sft works" in str(done.exception)
+    assert getattr(done.exception, "exit_code", 0) == 2 and "another sft process" in str(done.exception)
     with (machine.run / "lock").open("a") as stream:  # a training run is no hindrance
         fcntl.flock(stream, fcntl.LOCK_EX)
         assert invoke(machine.run, "--checkpoints", "60").exit_code == 0
@@ -649,7 +674,7 @@ def test_rows_are_not_changed_under_a_curve_that_is_at_work(machine: Machine) ->
     before = rows.read_bytes()
     with (rows.parent / "lock").open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        assert "another sft works" in str(invoke(machine.run, "--limit", 10, "--seed", 2).exception)
+        assert "another sft process" in str(invoke(machine.run, "--limit", 10, "--seed", 2).exception)
     assert rows.read_bytes() == before
     assert (
         invoke(machine.run, "--limit", 10, "--seed", 2, "--checkpoints", "60").exit_code == 0
@@ -717,7 +742,7 @@ def test_sft_run_leaves_the_points_of_a_curve_alone(machine: Machine) -> None:
     for name in ("before", "after"):
         write_predictions(machine.run / "scores" / name / "predictions.jsonl", preds)
     machine.finish(80)
-    outcome = run_module.Outcome(Run(machine.run), [], before={"x": 1}, after={"x": 1})
+    outcome = run_module.RunOutcome(Run(machine.run), [], before={"x": 1}, after={"x": 1})
     settled: Any = SimpleNamespace(
         config=SimpleNamespace(model="0.9B", engine="paddleformers"),
         version=SimpleNamespace(served_name="m"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -147,7 +148,8 @@ def test_a_broken_card(text: str) -> None:
 
 def hold_out(path: Path, folder: Path, *, seed: int) -> tuple[Path, Path, int]:
     """(train, test, test rows)"""
-    train, test, count = holdout.hold_out(surveyed(path), folder, seed=seed)
+    held = holdout.hold_out(surveyed(path), folder, seed=seed)
+    train, test, count = held.train, held.test, held.rows
     fresh = surveyed(train.path)
     assert (train.sha256, train.count, train.fingerprint) == (fresh.sha256, fresh.count, locate.fingerprint(train.path))
     assert images_by_line(train) == images_by_line(fresh)
@@ -201,6 +203,30 @@ def test_a_group_that_is_nearly_everything_is_not_held_out(here: Path) -> None:
     path = rows(here / "all.jsonl", *[("a.png",)] * 50, ("b.png",), ("b.png",))
     for seed in range(4):
         assert hold_out(path, here / "out", seed=seed)[2] == 2
+
+
+def test_pages_are_held_out_whole_and_rows_keep_their_keys(here: Path) -> None:
+    """The rule of `sft split`: lines of one page never stand on both sides, though each has an image of its own."""
+    path = rows(here / "all.jsonl", *((f"images/{number}.png",) for number in range(120)))
+    values = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    for number, value in enumerate(values):
+        value["meta"] = {"group": f"page-{number // 6}", "split": "train"}
+        value["source"] = f"labels.txt:{number}"
+    path.write_text("".join(json.dumps(value) + "\n" for value in values), "utf-8")
+    held = holdout.hold_out(surveyed(path), here / "out", seed=1)
+    train, test = (
+        [json.loads(line) for line in file.read_text("utf-8").splitlines()] for file in (held.train.path, held.test)
+    )
+    assert (held.rows, held.groups, held.few) == (6, 1, True)
+    assert {value["meta"]["group"] for value in test} == {test[0]["meta"]["group"]}
+    assert not {value["meta"]["group"] for value in train} & {value["meta"]["group"] for value in test}
+    assert sorted(value["source"] for value in train + test) == sorted(value["source"] for value in values)
+    for value in values:
+        value["meta"]["group"] = "one book"
+    path.write_text("".join(json.dumps(value) + "\n" for value in values), "utf-8")
+    with pytest.raises(ProblemsFound, match="of one document") as caught:
+        holdout.hold_out(surveyed(path), here / "none", seed=1)
+    assert "--group none" in str(caught.value.hint)
 
 
 def test_hold_out_needs_two_images(here: Path) -> None:

@@ -142,7 +142,7 @@ def test_sigkill_of_the_trainer_leaves_a_state_to_resume_from(place: Path) -> No
         _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 3, said
     assert said.startswith("REHEARSAL"), "the first line says what this is"
-    assert "was killed (SIGKILL" in said and "goes on from step" in said and "Traceback" not in said
+    assert "was killed (SIGKILL" in said and "resume from step" in said and "Traceback" not in said
     state = read_json(run_folder(place) / "state.json")
     assert state["status"] == "failed" and state["exit_code"] == 137 and state["checkpoint"] == max(steps(place)) >= 30
     assert not processes(str(run_folder(place)))
@@ -157,7 +157,7 @@ def test_ctrl_c_stops_everything_and_can_be_resumed(place: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said
-    assert f"resuming from step {before}" in said and "the same command goes on" in said
+    assert f"resuming from step {before}" in said and "run the same command to resume" in said
     state = read_json(run_folder(place) / "state.json")
     assert state["status"] == "interrupted" and state["checkpoint"] > before and state["resumed_from"] == before
     assert not processes(str(run_folder(place)))
@@ -311,7 +311,7 @@ def test_second_command_on_the_same_run_is_told(place: Path) -> None:
     with (run_folder(place) / "lock").open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         done = sft(place, "run", "three", *FLAGS)
-    assert done.returncode == 2 and "another sft works on this run" in done.stderr
+    assert done.returncode == 2 and "another sft process is working on this run" in done.stderr
 
 
 def test_changed_image_is_another_run(place: Path) -> None:

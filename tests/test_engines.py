@@ -23,7 +23,7 @@ from sft.training.config import RunConfig
 from sft.training.engines.base import (
     Checkpoint,
     Engine,
-    Job,
+    TrainingJob,
     absolute_images,
     check_keys,
     complete_checkpoints,
@@ -52,7 +52,7 @@ TURNS = Sample(
 )
 
 
-def job(**changes: Any) -> Job:
+def job(**changes: Any) -> TrainingJob:
     version = versions.MODELS[changes.pop("model_version", "0.9B")]
     config = RunConfig(engine=changes.pop("engine", "erniekit"), model_version=version.name, **changes)  # type: ignore[arg-type]
     plan = make_plan(
@@ -64,7 +64,7 @@ def job(**changes: Any) -> Job:
         learning_rate=config.learning_rate,
         limit=config.max_steps,
     )
-    return Job(
+    return TrainingJob(
         Path("/runs/mine"),
         BASE / "train.jsonl",
         Path("/models/PaddleOCR-VL"),
@@ -89,7 +89,7 @@ def test_blessing_is_off_in_ci() -> None:
     assert not (os.environ.get(BLESS) and os.environ.get("CI")), "scripts/bless would make every golden test pass"
 
 
-JOBS: dict[str, tuple[Engine, Job]] = {
+JOBS: dict[str, tuple[Engine, TrainingJob]] = {
     "erniekit-train.yaml": (ErnieKit(), job()),
     "paddleformers-gpu-train.yaml": (PaddleFormers(), job(engine="paddleformers", model_version="1.5")),
     "paddleformers-cpu-train.yaml": (
@@ -305,7 +305,7 @@ def test_to_yaml() -> None:
     assert [type(value) for value in read.values()] == [type(value) for value in values.values()]
     assert list(read) == list(values)
     for lost in (math.nan, (1, 2)):
-        with pytest.raises(ProblemsFound, match="does not survive YAML"):
+        with pytest.raises(ProblemsFound, match="cannot be written as YAML"):
             to_yaml({"a": lost})
 
 

@@ -109,9 +109,9 @@ def test_no_fitting_python(place: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_named_interpreter_wins(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SFT_TRAINER_PYTHON", sys.executable)
-    assert environments.ensure("trainer") == environments.Ready(sys.executable)
+    assert environments.ensure("trainer") == environments.ReadyEnvironment(sys.executable)
     monkeypatch.setenv("SFT_TRAINER_PYTHON", "/no/such/python")
-    with pytest.raises(UsageError, match="names no interpreter"):
+    with pytest.raises(UsageError, match="is not a Python interpreter"):
         environments.ensure("trainer")
 
 

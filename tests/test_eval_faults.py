@@ -161,7 +161,7 @@ def test_a_server_that_stays_dead_loses_nothing(data: Path, undisturbed: str, tm
     assert code == 3 and SAMPLES - 40 < missing < SAMPLES, said
     assert (
         f"{missing} of {SAMPLES} answers are missing: no server has answered for 0.5 s" in said
-        and "run the same command again" in said
+        and "run the same command to resume" in said
     )
     assert not found["complete"] and [(reason["code"], reason["count"]) for reason in found["lost"]] == [
         ("answer.not_asked", missing)

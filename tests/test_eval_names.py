@@ -37,7 +37,7 @@ def test_results_lie_under_the_name_of_the_run_or_of_the_data(
     ]
     for name in ("../away", "/tmp/x", ".hidden", "a\nb"):
         done = evaluate(bengali_data, served, "--name", name)
-        assert refused(done, "is no name")
+        assert refused(done, "is not a valid name")
 
 
 def test_a_folder_with_only_a_test_file(served: Served, bengali_data: Path, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_truncated_weights_are_refused(tmp_path: Path, base_model: Path) -> None
 
 def test_existing_directory_is_not_touched(tmp_path: Path, base_model: Path) -> None:
     (tmp_path / "out").mkdir()
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         exporter.export(
             trained(tmp_path / "weights", TENSORS), base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={}
         )

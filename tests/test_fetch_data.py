@@ -146,6 +146,15 @@ def test_rows_become_local(card: dict[str, Any], tmp_path: Path) -> None:
     assert b"image_width" not in (tmp_path / "train.jsonl").read_bytes()
 
 
+def test_jpeg_2000_is_called_as_convert_calls_it(card: dict[str, Any], server: Server, tmp_path: Path) -> None:
+    """`.jp2`, the ending that readers of folders of images know."""
+    server.files["/images/t.png"] = picture(9, "JPEG2000")
+    fetch(card, tmp_path)
+    [(_, sample)] = read_samples(tmp_path / "test.jsonl")
+    path = sample.image_info[0].image_url
+    assert Path(path).suffix == ".jp2" and (tmp_path / path).is_file()
+
+
 def test_counts_add_up(card: dict[str, Any], tmp_path: Path) -> None:
     manifest = fetch(card, tmp_path)
     assert manifest == json.loads((tmp_path / "manifest.json").read_text("utf-8"))

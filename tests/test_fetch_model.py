@@ -174,6 +174,18 @@ def test_identify_without_inference_yml(tmp_path: Path, version: ModelVersion) -
     assert identify(directory) == (None if version.name == "1.6" else version)
 
 
+@pytest.mark.parametrize("low, high", [("min_pixels", "max_pixels"), ("shortest_edge", "longest_edge")])
+def test_limits_under_size_are_compared_with_the_record(model: Path, low: str, high: str) -> None:
+    version = MODELS["0.9B"]
+    path = model / "preprocessor_config.json"
+    path.write_text(json.dumps({"size": {low: version.min_pixels, high: version.max_pixels}}), "utf-8")
+    assert check_model(model, version) == []
+    path.write_text(json.dumps({"size": {low: version.min_pixels, high: 1_003_520}}), "utf-8")
+    assert check_model(model, version) == [
+        "preprocessor_config.json has max_pixels 1003520, 0.9B has 2822400",
+    ]
+
+
 def test_identify_what_is_none_of_them(tmp_path: Path, model: Path) -> None:
     assert identify(tmp_path / "nothing") is None
     (model / "inference.yml").write_text("Global:\n  model_name: Other-VL\n", "utf-8")
@@ -360,7 +372,7 @@ def test_without_a_network_the_ways_out_are_named(
     with pytest.raises(EngineError) as caught:
         present_or_fetch(version, out)
     hint = caught.value.hint or ""
-    assert "the same command goes on where it stopped" in hint
+    assert "run the same command to resume" in hint
     name, command = version.hub_id.rpartition("/")[2], f"-o '{out}'"
     assert f"`sft fetch-model {name} --from modelscope {command}`" in hint
     assert not (out / RECORD).exists()

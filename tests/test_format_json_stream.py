@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sft.formats.shared import json_stream
 from sft.formats.shared import json_stream as json_decode
-from sft.formats.shared.json_stream import MAX_DEPTH, Fault, decode, object_units
+from sft.formats.shared.json_stream import MAX_DEPTH, JsonFault, decode, object_units
 
 LEAVES = st.none() | st.integers(-9, 9) | st.text('ab"\\[]{}é\n', max_size=6)
 VALUES = st.recursive(
@@ -30,7 +30,7 @@ def elements(path: Path, content: bytes, prefix: str = "item") -> list[Any]:
 
 
 def good(found: list[Any]) -> list[Any]:
-    return [value for value in found if not isinstance(value, Fault)]
+    return [value for value in found if not isinstance(value, JsonFault)]
 
 
 # depth
@@ -53,8 +53,8 @@ def test_depth_is_bounded_to_the_bracket(opening: str, more: str) -> None:
     for count, fault in ((levels - 1, False), (levels, True)):
         raw = ("[" + "[]," * 200 + opening * count + (more or "1") + closing * count + "]").encode()
         found = decode(raw)
-        assert isinstance(found, Fault) is fault, (count, found)
-        if isinstance(found, Fault):
+        assert isinstance(found, JsonFault) is fault, (count, found)
+        if isinstance(found, JsonFault):
             assert found.code == "source.too_large"
 
 
@@ -62,7 +62,7 @@ def test_depth_is_bounded_to_the_bracket(opening: str, more: str) -> None:
 @pytest.mark.parametrize("form", ["[", '{"a":', "]", '["]"', "[1,"])
 def test_depth_that_no_parser_stands(count: int, form: str) -> None:
     found = decode((form * count).encode())
-    assert isinstance(found, Fault)
+    assert isinstance(found, JsonFault)
     assert found.code == ("source.syntax" if form == "]" else "source.too_large")
 
 
@@ -89,7 +89,7 @@ def test_large_values_are_scanned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_decode, "_bracket_depth", noted)
     assert decode(b"[" + b"[]," * 150 + b"0]") == [*[[]] * 150, 0]
     assert len(scanned) == 1
-    assert isinstance(decode(b"[" * 101 + b"]" * 101), Fault)
+    assert isinstance(decode(b"[" * 101 + b"]" * 101), JsonFault)
 
 
 # a bracket too many
@@ -134,7 +134,7 @@ def test_a_bracket_too_few_costs_one_line(tmp_path: Path, broken: str, indent: s
     text = f"[{end}" + f",{end}".join(indent + line for line in lines) + f"{end}]{end}"
     found = elements(tmp_path / "a.json", (text if prefix == "item" else f'{{"x": {text}}}').encode(), prefix)
     assert good(found) == [{"n": 1}, {"n": [{"m": 2}]}, {"n": {"m": [3]}}, {"n": 4}]
-    assert [value.code for value in found if isinstance(value, Fault)] == ["source.syntax"] * 2
+    assert [value.code for value in found if isinstance(value, JsonFault)] == ["source.syntax"] * 2
 
 
 @settings(
@@ -167,8 +167,8 @@ def test_where_lines_do_not_tell_the_loss_is_said(tmp_path: Path) -> None:
     rest = ", ".join('{"n": 1}' for _ in range(1000))
     first, fault = elements(tmp_path / "a.json", f'[{{"n": 0}}, {{"a": [1, {rest}]'.encode())
     assert first == {"n": 0}
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, JsonFault)
     assert f"{len(rest) + 11:,} bytes behind the last whole element are lost" in fault.message
     *_, fault = elements(tmp_path / "a.json", f'[{{"n": 0}}]\n{rest}'.encode())
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, JsonFault)
     assert f"{len(rest):,} bytes are lost" in fault.message

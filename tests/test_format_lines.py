@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sft import formats
-from sft.formats import Item, Options, Reject
+from sft.formats import Item, Reject, SourceOptions
 from sft.formats.shared import hocr_text, xml_safe
 from sft.markup import join_words
 from sft.markup.text import clean, clusters
@@ -71,7 +71,7 @@ def line_of(content: str, program: str = "") -> str:
     """What `hocr_text` reads in a line with this content; in the last, where this ends it and begins another."""
     line = f"<span class='ocr_line' title='bbox 0 0 9 9'>{content}</span>"
     document = xml_safe.parse_html(f"<html><body><div class='ocr_page'>{line}</div></body></html>".encode())
-    assert not isinstance(document, xml_safe.Fault)
+    assert not isinstance(document, xml_safe.XmlFault)
     (found,) = hocr_text.of_class(document.root, {"ocr_page"})
     reader = hocr_text.HocrPage(found, program)
     *_, last = reader.lines()
@@ -116,7 +116,7 @@ def items(name: str, path: Path, content: str = "") -> list[Item]:
     if content:
         path.write_text(content, "utf-8")
     found = formats.get(name)
-    reads = [read for unit in found.units(path, Options()) for read in found.read(unit, Options())]
+    reads = [read for unit in found.units(path, SourceOptions()) for read in found.read(unit, SourceOptions())]
     assert not [read for read in reads if isinstance(read, Reject)]
     return [read for read in reads if isinstance(read, Item)]
 

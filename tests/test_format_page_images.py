@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft import formats
-from sft.formats import Item, Options, Picture, Reject
+from sft.errors import RowRejected
+from sft.formats import Item, Picture, Reject, SourceOptions
 from sft.formats.shared import page_images
-from sft.markup import MarkupError
 
 PAGES = {
     "page-xml": (
@@ -52,7 +52,7 @@ def book(root: Path, document: str, image: str, name: str = "page-xml") -> Path:
 
 def pairs(source: Path, name: str = "page-xml", **given: Any) -> dict[str, Path | str | None]:
     """Text of a document → its picture, or why there is none; a picture that is not there is None."""
-    found, options = formats.get(name), Options(**given)
+    found, options = formats.get(name), SourceOptions(**given)
     paired: dict[str, Path | str | None] = {}
     for unit in found.units(source, options):
         for read in found.read(unit, options):
@@ -192,8 +192,8 @@ REFUSED = [
 
 @pytest.mark.parametrize(("name", "code", "said"), REFUSED)
 def test_what_is_refused_says_why(name: str, code: str, said: str, tmp_path: Path) -> None:
-    with pytest.raises(MarkupError, match=said) as error:
-        page_images.image_beside(name, tmp_path / "labels" / "x.xml", tmp_path, Options())
+    with pytest.raises(RowRejected, match=said) as error:
+        page_images.image_beside(name, tmp_path / "labels" / "x.xml", tmp_path, SourceOptions())
     assert error.value.code == code
 
 
@@ -202,7 +202,7 @@ def test_only_files_are_pictures(tmp_path: Path) -> None:
     (tmp_path / "a.png").mkdir()
     os.mkfifo(tmp_path / "b.png")
     for name in ("a.png", "b.png", "/dev/zero", "/proc/self/fd", "../../../../../../dev/null"):
-        found = page_images.image_beside(name, tmp_path / "x.xml", tmp_path, Options())
+        found = page_images.image_beside(name, tmp_path / "x.xml", tmp_path, SourceOptions())
         assert found.path and not found.path.is_file(), name
 
 
@@ -211,10 +211,10 @@ def test_only_files_are_pictures(tmp_path: Path) -> None:
 def test_any_path(name: str, images: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
     root = tmp_path_factory.getbasetemp() / "any"
     tree(root, "labels/a", "labels/b/a", "pictures/a", "a.png")
-    options = Options(images=root / "pictures" if images else None)
+    options = SourceOptions(images=root / "pictures" if images else None)
     try:
         found = page_images.image_beside(name, root / "labels" / "b" / "x.xml", root / "labels", options)
-    except MarkupError as error:
+    except RowRejected as error:
         assert error.code in ("source.outside", "source.address", "image.missing") and str(error)
         return
     assert isinstance(found, Picture) and found.path is not None and "\0" not in str(found.path)

@@ -12,23 +12,22 @@ import pytest
 from PIL import Image
 
 from sft import formats
-from sft.errors import UsageError
-from sft.formats.base import Item, Options, Picture, Read, Reject
+from sft.errors import RowRejected, UsageError
+from sft.formats.base import Item, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import page_images, regions
-from sft.markup.errors import MarkupError
 from sft.types import Task
 
 
-def convert(name: str, source: Path, **given: Any) -> list[Read]:
-    found, options = formats.get(name), Options(**given)
+def convert(name: str, source: Path, **given: Any) -> list[ReadItem]:
+    found, options = formats.get(name), SourceOptions(**given)
     return [read for unit in found.units(source, options) for read in found.read(unit, options)]
 
 
-def items(reads: list[Read]) -> list[Item]:
+def items(reads: list[ReadItem]) -> list[Item]:
     return [read for read in reads if isinstance(read, Item)]
 
 
-def rejects(reads: list[Read]) -> list[tuple[str, str]]:
+def rejects(reads: list[ReadItem]) -> list[tuple[str, str]]:
     return [(read.where, read.code) for read in reads if isinstance(read, Reject)]
 
 
@@ -77,14 +76,14 @@ def test_polygons_without_an_inside(points: regions.Quad) -> None:
     if len(points) == 4 and len(set(points)) == 2:
         assert regions.polygon(points) == ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0))  # a diagonal is a box
         return
-    with pytest.raises(MarkupError) as error:
+    with pytest.raises(RowRejected) as error:
         regions.polygon(points)
     assert error.value.code == "source.geometry"
 
 
 @pytest.mark.parametrize("value", [None, True, "", "1e999", "nan", 1e7, 10**400, [1], "0x10"])
 def test_numbers_that_are_no_pixels(value: Any) -> None:
-    with pytest.raises(MarkupError, match="not a number of pixels"):
+    with pytest.raises(RowRejected, match="not a number of pixels"):
         regions.number(value)
 
 
@@ -92,7 +91,7 @@ def test_pages_of_another_size_and_shape(tmp_path: Path) -> None:
     small, turned = Picture(path=image(tmp_path / "a.png")), Picture(path=image(tmp_path / "b.jpg", 50, 100, exif=6))
     assert regions.scale(small, 400, 200) == (0.25, 0.25) and regions.scale(turned, 400, 200) == (0.25, 0.25)
     assert regions.scale(small, 0, 0) == (1, 1) and regions.scale(Picture(path=tmp_path / "none.png"), 5, 9) == (1, 1)
-    with pytest.raises(MarkupError, match="not the same shape"):
+    with pytest.raises(RowRejected, match="not the same shape"):
         regions.scale(small, 200, 400)
 
 
@@ -101,7 +100,7 @@ def test_images_are_found_by_what_is_left_of_their_name(tmp_path: Path) -> None:
     above, beside = image(tmp_path / "scan.jpg"), image(tmp_path / "page" / "0001.png")
 
     def found(name: str, **given: Any) -> Path | None:
-        return page_images.image_beside(name, document, tmp_path, Options(**given)).path
+        return page_images.image_beside(name, document, tmp_path, SourceOptions(**given)).path
 
     assert (
         found("scan.jpg")
@@ -114,7 +113,7 @@ def test_images_are_found_by_what_is_left_of_their_name(tmp_path: Path) -> None:
     assert found("") == found("0001.tif") == beside
     assert found("missing.png", images=tmp_path / "elsewhere") == tmp_path / "elsewhere" / "missing.png"
     assert (
-        page_images.image_beside("https://example.org/a.png", document, tmp_path, Options()).url
+        page_images.image_beside("https://example.org/a.png", document, tmp_path, SourceOptions()).url
         == "https://example.org/a.png"
     )
     for name, code in [
@@ -123,7 +122,7 @@ def test_images_are_found_by_what_is_left_of_their_name(tmp_path: Path) -> None:
         ("..", "source.outside"),
         ("a\0.png", "source.outside"),
     ]:
-        with pytest.raises(MarkupError) as error:
+        with pytest.raises(RowRejected) as error:
             found(name, images=tmp_path / "empty")
         assert error.value.code == code
 
@@ -166,7 +165,7 @@ RECT = row("rectangle", x=10, y=20, width=30, height=40, rotation=0)
 TEXT = row("textarea", text=["abc"])
 
 
-def studio(folder: Path, *tasks: Any, **given: Any) -> list[Read]:
+def studio(folder: Path, *tasks: Any, **given: Any) -> list[ReadItem]:
     return convert("label-studio", put(folder / "export.json", json.dumps(tasks)), **given)
 
 

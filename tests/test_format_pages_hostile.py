@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sft import formats
 from sft.errors import UsageError
-from sft.formats.base import Item, Options, Reject
+from sft.formats.base import Item, Reject, SourceOptions
 from sft.formats.shared import json_stream, xml_safe
 from sft.reasons import REASONS
 
@@ -79,7 +79,7 @@ def run(name: str, folder: Path, content: bytes) -> tuple[list[Item], list[Rejec
     """
     path = folder / f"source{SUFFIX[name]}"
     path.write_bytes(content)
-    found, options = formats.get(name), Options()
+    found, options = formats.get(name), SourceOptions()
     reads = [read for unit in found.units(path, options) for read in found.read(unit, options)]
     rejected = [read for read in reads if isinstance(read, Reject)]
     assert all(one.where and one.code in REASONS and one.message and len(one.raw) <= 200 for one in rejected)
@@ -422,7 +422,7 @@ def lmdb_set(folder: Path, values: dict[str, bytes]) -> Path:
 
 def lmdb_reads(folder: Path) -> list[Any]:
     found = formats.get("lmdb")
-    return [read for unit in found.units(folder, Options()) for read in found.read(unit, Options())]
+    return [read for unit in found.units(folder, SourceOptions()) for read in found.read(unit, SourceOptions())]
 
 
 def test_lmdb_is_only_read(tmp_path: Path) -> None:

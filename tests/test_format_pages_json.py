@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sft.errors import UsageError
 from sft.formats.base import Reject
 from sft.formats.shared import json_stream
-from sft.formats.shared.json_stream import Fault, document, object_units, unit_objects
+from sft.formats.shared.json_stream import JsonFault, document, object_units, unit_objects
 
 
 def elements(path: Path, prefix: str = "item") -> list[Any]:
@@ -25,7 +25,7 @@ def elements(path: Path, prefix: str = "item") -> list[Any]:
 
 
 def codes(values: list[Any]) -> list[Any]:
-    return [value.code if isinstance(value, Fault) else value for value in values]
+    return [value.code if isinstance(value, JsonFault) else value for value in values]
 
 
 def put(folder: Path, content: bytes) -> Path:
@@ -59,7 +59,9 @@ def put(folder: Path, content: bytes) -> Path:
 )
 def test_elements(content: bytes, expected: list[Any] | None, tmp_path: Path) -> None:
     found = elements(put(tmp_path, content))
-    assert codes(found) == expected if expected is not None else not any(isinstance(value, Fault) for value in found)
+    assert (
+        codes(found) == expected if expected is not None else not any(isinstance(value, JsonFault) for value in found)
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\0\0\0", b'{"items": 3}'])
@@ -116,7 +118,7 @@ def test_documents(tmp_path: Path) -> None:
         (b"[" * 300 + b"]" * 300, "source.too_large"),
     ]:
         found = document(put(tmp_path, content))
-        assert isinstance(found, Fault) and found.code == code
+        assert isinstance(found, JsonFault) and found.code == code
     assert document(put(tmp_path, b"[1, 2, 3]"), max_bytes=5).code == "source.too_large"
 
 
@@ -164,4 +166,4 @@ def test_one_broken_element_costs_one(
     parts = [json.dumps(row).encode() for row in rows]
     parts.insert(min(where, len(parts)), b'{"a": ' + junk + b" ]}")
     found = elements(put(tmp_path_factory.getbasetemp(), b"[" + b",\n".join(parts) + b"]"))
-    assert [value for value in found if not isinstance(value, Fault)] == rows
+    assert [value for value in found if not isinstance(value, JsonFault)] == rows

@@ -15,23 +15,22 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files.text_input import what_it_is
 from sft.formats import base, get
-from sft.formats.base import Item, Options, Read, Reject
+from sft.formats.base import Item, ReadItem, Reject, SourceOptions
 from sft.formats.shared import delimited_text, rows
-from sft.markup.errors import MarkupError
 from sft.types import Task
 
 
-def stream(name: str, source: Path, **options: Any) -> Iterator[Read]:
-    chosen = Options(**options)
+def stream(name: str, source: Path, **options: Any) -> Iterator[ReadItem]:
+    chosen = SourceOptions(**options)
     found = get(name)
     for unit in found.units(source, chosen):
         yield from found.read(unit, chosen)
 
 
-def reads(name: str, source: Path, **options: Any) -> list[Read]:
+def reads(name: str, source: Path, **options: Any) -> list[ReadItem]:
     return list(stream(name, source, **options))
 
 
@@ -41,19 +40,19 @@ def put(path: Path, content: str | bytes = b"") -> Path:
     return path
 
 
-def short(found: list[Read]) -> list[str]:
+def short(found: list[ReadItem]) -> list[str]:
     """Targets and reason codes, in order."""
     return [
         read.target if isinstance(read, Item) else read.code if isinstance(read, Reject) else "row" for read in found
     ]
 
 
-def items(found: list[Read]) -> list[Item]:
+def items(found: list[ReadItem]) -> list[Item]:
     assert all(isinstance(read, Item) for read in found), found
     return [read for read in found if isinstance(read, Item)]
 
 
-def paths(found: list[Read], root: Path) -> list[str]:
+def paths(found: list[ReadItem], root: Path) -> list[str]:
     return [
         read.picture.path.relative_to(root).as_posix() for read in found if isinstance(read, Item) and read.picture.path
     ]
@@ -136,14 +135,14 @@ def test_plain_paths_may_lead_anywhere(tmp_path: Path) -> None:
 
 
 def test_a_name_with_a_nul_byte_is_no_path(tmp_path: Path) -> None:
-    with pytest.raises(MarkupError) as caught:
+    with pytest.raises(RowRejected) as caught:
         rows.picture("a\0.jpg", tmp_path)
     assert caught.value.code == "source.outside"
 
 
 def test_published_sets_keep_their_images_below_their_folder(tmp_path: Path) -> None:
     for bad in ("../a.jpg", f"{tmp_path}x/a.jpg", "x/../../a.jpg"):
-        with pytest.raises(MarkupError, match="leads out") as caught:
+        with pytest.raises(RowRejected, match="leads out") as caught:
             rows.picture(bad, tmp_path, below=True)
         assert caught.value.code == "source.outside"
     assert rows.picture(f"{tmp_path}/a.jpg", tmp_path, below=True).path == tmp_path / "a.jpg"
@@ -428,7 +427,7 @@ def test_pairs_stay_together_over_units(tmp_path: Path) -> None:
     for number in range(150):
         put(tmp_path / f"{number:03}.png")
         put(tmp_path / f"{number:03}.gt.txt", str(number))
-    assert len(list(get("gt-pairs").units(tmp_path, Options()))) == 5
+    assert len(list(get("gt-pairs").units(tmp_path, SourceOptions()))) == 5
     assert sorted(short(reads("gt-pairs", tmp_path)), key=int) == [str(number) for number in range(150)]
 
 
@@ -445,7 +444,7 @@ def test_pairs_need_a_folder_with_something_in_it(tmp_path: Path, name: str) -> 
 QUAD = "377,117,463,117,465,130,378,130"
 
 
-def page(tmp_path: Path, content: str | bytes, image: str = "img_1.jpg", text: str = "gt_img_1.txt") -> list[Read]:
+def page(tmp_path: Path, content: str | bytes, image: str = "img_1.jpg", text: str = "gt_img_1.txt") -> list[ReadItem]:
     put(tmp_path / image)
     put(tmp_path / text, content)
     return reads("icdar", tmp_path)

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from sft.convert.driver import convert
 from sft.convert.worker import ConvertRequest
+from sft.errors import RowRejected
 from sft.formats import get
-from sft.formats.base import HubRow, Item, Options, Read, Reject
+from sft.formats.base import HubRow, Item, ReadItem, Reject, SourceOptions
 from sft.formats.messages import usual
 from sft.formats.shared.conversations import from_messages, same, to_messages
-from sft.markup.errors import MarkupError
 from sft.runtime.runner import Runner
 from sft.types import Task
 
@@ -32,8 +32,8 @@ HUB: dict[str, Any] = {
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(90)).decode()
 
 
-def reads(name: str, path: Path, **options: Any) -> list[Read]:
-    chosen = Options(**options)
+def reads(name: str, path: Path, **options: Any) -> list[ReadItem]:
+    chosen = SourceOptions(**options)
     found = get(name)
     return [read for unit in found.units(path, chosen) for read in found.read(unit, chosen)]
 
@@ -44,7 +44,7 @@ def jsonl(path: Path, *rows: Any) -> Path:
 
 
 def code_of(row: dict[str, Any]) -> str:
-    with pytest.raises(MarkupError) as caught:
+    with pytest.raises(RowRejected) as caught:
         from_messages(usual(row))
     return str(caught.value.code)
 
@@ -171,7 +171,7 @@ def test_nonsense_has_a_reason(row: dict[str, Any]) -> None:
     for function in (from_messages, to_messages):
         try:
             function(row)
-        except MarkupError as error:
+        except RowRejected as error:
             assert error.code in ("source.shape", "source.inexpressible", "trainer.no_image")
 
 
@@ -299,7 +299,7 @@ def test_what_is_kept(change: dict[str, Any]) -> None:
     ],
 )
 def test_what_messages_have_no_place_for(hub: dict[str, Any]) -> None:
-    with pytest.raises(MarkupError) as caught:
+    with pytest.raises(RowRejected) as caught:
         to_messages(hub)
     assert caught.value.code == "source.inexpressible"
 

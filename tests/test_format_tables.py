@@ -15,12 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.formats import get
-from sft.formats.base import HubRow, Item, Note, Options, Read, Reject
+from sft.formats.base import HubRow, Item, Note, ReadItem, Reject, SourceOptions
 from sft.formats.otsl_parquet import target
 from sft.formats.pubtabnet import build, content
-from sft.markup.errors import MarkupError
 from sft.markup.html import parse_html
 from sft.types import Task
 
@@ -36,13 +35,13 @@ def spanning(**spans: int) -> list[str]:
 
 
 def read_all(name: str, source: Path, **options: Any) -> list[Item | HubRow | Reject]:
-    asked = Options(**options)
+    asked = SourceOptions(**options)
     source_format = get(name)
     every = (found for unit in source_format.units(source, asked) for found in source_format.read(unit, asked))
     return [found for found in every if not isinstance(found, Note)]
 
 
-def codes(found: Sequence[Read]) -> list[str]:
+def codes(found: Sequence[ReadItem]) -> list[str]:
     return [each.code if isinstance(each, Reject) else "" for each in found]
 
 
@@ -294,7 +293,7 @@ def test_what_is_put_in_comes_out(texts: list[str]) -> None:
 def test_any_structure_is_a_table_or_a_reason(structure: list[str], count: int) -> None:
     try:
         html = build(structure, [["x"]] * count)
-    except MarkupError as error:
+    except RowRejected as error:
         assert error.code == "target.html"
     else:
         assert html.count("x") == count
@@ -305,7 +304,7 @@ def test_tags_of_cells() -> None:
         content(["<sup>", "2", "</sup>", "<strike>", "x", "</strike>", "<br/>", "<", "b", ">"], 1)
         == "<sup>2</sup><s>x</s><br>&lt;b&gt;"
     )
-    with pytest.raises(MarkupError, match="cell 3"):
+    with pytest.raises(RowRejected, match="cell 3"):
         content(["<iframe>"], 3)
 
 
@@ -388,7 +387,7 @@ def test_otsl_and_cells_become_a_target(value: dict[str, Any], expected: str) ->
     ],
 )
 def test_what_is_no_table_is_refused(value: dict[str, Any], code: str) -> None:
-    with pytest.raises(MarkupError) as caught:
+    with pytest.raises(RowRejected) as caught:
         target(value)
     assert caught.value.code == code
 

@@ -11,23 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.formats import get
-from sft.formats.base import HubRow, Item, Note, Options, Read, Reject
+from sft.formats.base import HubRow, Item, Note, ReadItem, Reject, SourceOptions
 from sft.formats.chartqa import MAX_TABLE_BYTES, chart_target, csv_rows
 from sft.formats.plotqa import rows
-from sft.markup.errors import MarkupError
 from sft.types import Task
 
 
 def read_all(name: str, source: Path, **options: Any) -> list[Item | HubRow | Reject]:
-    asked = Options(**options)
+    asked = SourceOptions(**options)
     source_format = get(name)
     every = (found for unit in source_format.units(source, asked) for found in source_format.read(unit, asked))
     return [found for found in every if not isinstance(found, Note)]
 
 
-def codes(found: Sequence[Read]) -> list[str]:
+def codes(found: Sequence[ReadItem]) -> list[str]:
     return [each.code if isinstance(each, Reject) else "" for each in found]
 
 
@@ -41,6 +40,10 @@ def folder(root: Path, tables: dict[str, bytes], pictures: str = "png", data: st
 
 
 GOOD = b"Year,A\n2019,1\n"
+
+
+def test_cells_with_other_delimiters_are_whole() -> None:
+    assert chart_target([["Year;A", "B;C"], ["2019;1", "3;4"]]) == "Year;A | B;C\n2019;1 | 3;4"
 
 
 def test_a_table_becomes_a_chart(tmp_path: Path) -> None:
@@ -190,7 +193,7 @@ cells = (
 def test_every_cell_is_in_its_place(table: list[list[str]]) -> None:
     try:
         target = chart_target(table)
-    except MarkupError as error:
+    except RowRejected as error:
         assert error.code.startswith(("target.", "source.", "language.")), error
     else:
         assert [len(line.split(" | ")) for line in target.split("\n")] == [len(table[0])] * len(table)
@@ -201,7 +204,7 @@ def test_every_cell_is_in_its_place(table: list[list[str]]) -> None:
 def test_any_bytes_are_rows_or_a_reason(content: bytes) -> None:
     try:
         table = csv_rows(content)
-    except MarkupError as error:
+    except RowRejected as error:
         assert error.code in {"source.encoding", "source.syntax"}
     else:
         assert all(isinstance(cell, str) for row in table for cell in row)
@@ -296,7 +299,7 @@ def test_numbers_are_written_as_people_write_them(value: object, text: str) -> N
     ],
 )
 def test_a_bad_plot_is_refused(broken: dict[str, Any]) -> None:
-    with pytest.raises(MarkupError) as caught:
+    with pytest.raises(RowRejected) as caught:
         rows(broken)
     assert caught.value.code in {"source.shape", "target.chart"}
 

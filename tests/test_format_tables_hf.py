@@ -13,12 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sft.errors import EngineError, SftError, UsageError
+from sft.errors import EngineError, RowRejected, SftError, UsageError
 from sft.formats import get
-from sft.formats.base import Item, Options, Read, Reject
+from sft.formats.base import Item, ReadItem, Reject, SourceOptions
 from sft.formats.hf_values import value_at
 from sft.formats.shared import hub_files, parquet
-from sft.markup.errors import MarkupError
 from sft.types import Task
 
 datasets: Any = importlib.import_module("datasets")  # the library, not the folder of this repository
@@ -26,17 +25,17 @@ PNG = b"\x89PNG\r\n\x1a\n-pixels"
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-def read_all(source: Path, **options: Any) -> list[Read]:
-    asked = Options(**options)
+def read_all(source: Path, **options: Any) -> list[ReadItem]:
+    asked = SourceOptions(**options)
     source_format = get("hf")
     return [found for unit in source_format.units(source, asked) for found in source_format.read(unit, asked)]
 
 
-def codes(found: list[Read]) -> list[str]:
+def codes(found: list[ReadItem]) -> list[str]:
     return [each.code if isinstance(each, Reject) else "" for each in found]
 
 
-def items(found: list[Read]) -> list[Item]:
+def items(found: list[ReadItem]) -> list[Item]:
     assert all(isinstance(each, Item) for each in found), found
     return [each for each in found if isinstance(each, Item)]
 
@@ -71,7 +70,7 @@ def write(
 
 def test_parquet_row_groups_are_units(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", rows(5), group=2)
-    units = list(get("hf").units(path, Options()))
+    units = list(get("hf").units(path, SourceOptions()))
     assert len(units) == 3
     found = items(read_all(path))
     assert [item.where for item in found] == [f"a.parquet:{number}" for number in range(1, 6)]
@@ -204,7 +203,7 @@ def test_mapped_columns_reach_into_structs_and_json(tmp_path: Path) -> None:
     assert isinstance(found[0], Item)
     assert (found[0].target, found[0].group, found[0].prompt) == ("T", "7", "Read the title")
     assert value_at({"a.b": 1, "a": {"b": 2}}, "a.b") == 1, "a column that is called so comes first"
-    with pytest.raises(MarkupError):
+    with pytest.raises(RowRejected):
         value_at({"a": {"b": 2}}, "a.c")
 
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from sft.errors import UsageError
 from sft.formats import get
-from sft.formats.base import Item, Options, Read, Reject
+from sft.formats.base import Item, ReadItem, Reject, SourceOptions
 from sft.formats.shared import datasets_library, hub_configs, webdataset, webdataset_names
 from sft.types import Task
 
@@ -56,13 +56,13 @@ def files_left_open(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
     assert not list(cache.iterdir())
 
 
-def read_all(source: Path, **options: Any) -> list[Read]:
-    asked = Options(**options)
+def read_all(source: Path, **options: Any) -> list[ReadItem]:
+    asked = SourceOptions(**options)
     found = get("hf")
     return [read for unit in found.units(source, asked) for read in found.read(unit, asked)]
 
 
-def shown(found: list[Read]) -> list[tuple[str, str]]:
+def shown(found: list[ReadItem]) -> list[tuple[str, str]]:
     """(where, label or code) of each."""
     return [
         (each.where, each.target if isinstance(each, Item) else each.code)
@@ -159,7 +159,7 @@ def test_parquet_of_one_configuration_is_read_by_row_group(tmp_path: Path) -> No
     assert shown(read_all(source, split="b/train")) == [
         (f"b/train-00000.parquet:{row + 1}", f"b{row}") for row in range(3)
     ]
-    assert len(list(get("hf").units(source, Options(split="b/")))) == 2
+    assert len(list(get("hf").units(source, SourceOptions(split="b/")))) == 2
 
 
 def test_a_file_in_two_splits_is_read_once(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_csv_of_the_library_keeps_labels_as_they_are_written(tmp_path: Path, opt
         f"- config_name: x\n  {options}\n  data_files: a.csv",
         a_csv=content.encode("utf-16" if "16" in options else "utf-8"),
     )
-    (unit,) = get("hf").units(source, Options())
+    (unit,) = get("hf").units(source, SourceOptions())
     assert isinstance(unit.payload[1], datasets_library.Streamed)
     assert shown(read_all(source)) == [("a.csv:1", "007"), ("a.csv:2", "NA"), ("a.csv:3", "target.empty")]
 
@@ -495,7 +495,7 @@ def test_units_of_shards(tmp_path: Path) -> None:
             for field, content in (("png", PNG), ("txt", str(row).encode()))
         ],
     )
-    assert len(list(get("hf").units(tmp_path, Options()))) == 3
+    assert len(list(get("hf").units(tmp_path, SourceOptions()))) == 3
     assert [label for _, label in shown(read_all(tmp_path))] == [str(row) for row in range(150)]
 
 

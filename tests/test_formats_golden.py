@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from sft import formats
-from sft.convert.driver import Result, convert, options_of, rejects_path
+from sft.convert.driver import Result, convert
+from sft.convert.request import options_of, rejects_path
 from sft.convert.worker import ConvertRequest
 from sft.files import jsonl
 from sft.reasons import REASONS

@@ -152,6 +152,7 @@ def command(case: Case, folder: Path) -> None:
     assert {path.name for path in out.parent.iterdir()} <= {
         "out.jsonl",
         "out.rejects.jsonl",
+        "out.warnings.jsonl",
         "out.manifest.json",
         "out_images",
         ".out.jsonl.images",

@@ -16,7 +16,7 @@ from PIL import Image
 from sft.errors import ProblemsFound
 from sft.files import atomic, jsonl
 from sft.images import reader
-from sft.images.headers import fingerprint_of, peek
+from sft.images.headers import fingerprint_of, peek, peek_bytes
 from sft.images.reader import ImageProblem, probe
 from sft.models import versions
 from sft.models.resize import image_tokens, smart_resize
@@ -158,7 +158,9 @@ def test_the_first_bytes_say_what_pillow_says(tmp_path: Path, suffix: str, mode:
         assert found is None or (found.header == expected and found.whole and found.size == path.stat().st_size)
         fast += found is not None
         whole = path.read_bytes()
+        assert peek_bytes(whole) == found
         path.write_bytes(whole[:-40])
+        assert peek_bytes(whole[:-40]) == peek(str(path))
         if suffix in ("png", "jpg", "webp", "gif") or (suffix, mode) == (
             "bmp",
             "RGB",
@@ -184,6 +186,7 @@ def test_text_in_a_png_is_no_reason_to_doubt(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.png"
         Image.new("L", (41, 30)).save(path, pnginfo=info)
         assert (peek(str(path)) is not None) is (key == "Software")
+        assert peek_bytes(path.read_bytes()) == peek(str(path))
         assert probe(path).exif_orientation == (6 if key.startswith("XML") else 1)
 
 

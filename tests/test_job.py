@@ -27,8 +27,8 @@ def settle(
     config_file: Path | None = None,
     rehearsal: bool | None = None,
     **flags: object,
-) -> settings.Settled:
-    return settings.settle(settings.Request(flags, config_file, rehearsal), machine, samples)
+) -> settings.ResolvedSettings:
+    return settings.resolve_settings(settings.Request(flags, config_file, rehearsal), machine, samples)
 
 
 def test_without_a_gpu_it_is_a_rehearsal() -> None:
@@ -49,7 +49,7 @@ def test_with_a_gpu_the_version_decides_the_engine() -> None:
     [
         (NONE, {"engine": "erniekit"}, "NVIDIA GPUs only"),
         (NONE, {"model": "0.9B"}, "cannot be trained on a CPU"),
-        (NONE, {"gpus": 4}, "4 GPUs are asked for, and this is a rehearsal"),
+        (NONE, {"gpus": 4}, "4 GPUs are asked for, but this is a rehearsal"),
         (GPU, {"gpus": 8}, "8 GPUs are asked for, this machine has 1"),
     ],
 )
@@ -89,14 +89,14 @@ def test_template_of_another_version_is_refused_before_training(
     request = settings.Request({"model": str(base_model)})
     assert (
         base_model_module.model_dir(
-            settings.settle(request, NONE, 12), request, surveyed(bengali_data), say=lambda _: None
+            settings.resolve_settings(request, NONE, 12), request, surveyed(bengali_data), say=lambda _: None
         )
         == base_model
     )
     (base_model / "chat_template.jinja").write_text(prompts.chat_template(versions.MODELS["1.5"]))
     with pytest.raises(ProblemsFound, match=r"chat_template\.jinja"):
         base_model_module.model_dir(
-            settings.settle(request, NONE, 12), request, surveyed(bengali_data), say=lambda _: None
+            settings.resolve_settings(request, NONE, 12), request, surveyed(bengali_data), say=lambda _: None
         )
 
 

@@ -11,12 +11,12 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from waiting import PATIENCE
 
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.files import atomic, jsonl
+from sft.files import atomic, jsonl, units
 from sft.types import Image, Sample, Text
 
 SAMPLE = jsonl.ocr_sample("a.png", "OCR:", "৪৫টি")
@@ -85,6 +85,23 @@ def test_bounded_lines(lines: list[bytes], ended: bool) -> None:
             out.write(line)
     assert found == [(number, line[:11], len(line) > 10) for number, line in enumerate(wanted, 1)]
     assert out.getvalue() == content
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from([b"", b"a", b"bcd", b"x" * 9, b"y" * 10, b"z" * 25]), max_size=12), st.booleans())
+@pytest.mark.parametrize("per", [1, 3, 8, 64])
+def test_a_file_is_cut_where_lines_end(per: int, lines: list[bytes], ended: bool) -> None:
+    """Whatever the stretches: all bytes once, and the same lines as a reader of lines finds, long ones cut off."""
+    content = b"\n".join(lines) + (b"\n" if ended else b"")
+    cuts = list(units.stretches(io.BytesIO(content), 0, len(content), per))
+    assert b"".join(content[start:end] for start, end in cuts) == content
+    assert all(content[start:end].endswith(b"\n") for start, end in cuts[:-1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sft.files.jsonl.MAX_LINE_BYTES", 10)
+        found = []
+        for chunk, too_long in units.whole_lines(io.BytesIO(content), 0, len(content), per):
+            found += [(chunk, True)] if too_long else [(line, False) for line in io.BytesIO(chunk)]
+        assert found == [(line, long) for _, line, long in jsonl.bounded_lines(io.BytesIO(content))]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

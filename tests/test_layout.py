@@ -17,7 +17,7 @@ from waiting import PATIENCE
 from sft.lazy import origins_in
 
 ROOT = Path(__file__).parent.parent
-GROUND = {"types", "errors", "lazy"}
+GROUND = {"types", "errors", "lazy", "arrays"}
 LOW = {"markup", "images", "files", "ui", "reasons"}
 MIDDLE = {"metrics", "runtime", "schema"}
 ROWS = {"validate", "inference", "formats", "synth"}
@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
     "lazy": set(),
+    "arrays": set(),
     "reasons": GROUND,
     "ui": GROUND,
     "files": GROUND,

@@ -14,7 +14,7 @@ from sft.cli import VERBS
 from sft.models import versions
 from sft.runtime import environments
 from sft.training import config
-from sft.training.plan import make_plan, sums
+from sft.training.plan import breakdown, make_plan
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "datasets").glob("*/README.md")])
@@ -44,7 +44,7 @@ def test_links_and_verbs_of_a_page_exist(page: Path) -> None:
 
 def test_plan_in_the_readme_is_what_plan_prints() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
-    for name, sum_, result in sums(make_plan(samples=29605, epochs=2, gpus=1, batch=8, accum=8)):
+    for name, sum_, result in breakdown(make_plan(samples=29605, epochs=2, gpus=1, batch=8, accum=8)):
         assert f"{name:<20} {sum_} = {result}" in text
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sft.markup import latex, latex_unseen
 from sft.markup.errors import MarkupError
 from sft.markup.latex_unseen import without_unseen
-from sft.validate.row import check_answer
+from sft.validate.answer_checks import check_answer
 
 SEEN = [
     ("E=mc^2\\label{eq:mass}", "E=mc^2"),

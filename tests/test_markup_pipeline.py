@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from sft.markup import pipeline
 from sft.types import Task
+from sft.validate.answer_checks import check_answer
 from sft.validate.fast.markup import doubtful_tables
-from sft.validate.row import check_answer
 
 Cut = Callable[..., str]
 

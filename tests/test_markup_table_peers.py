@@ -177,7 +177,7 @@ def test_where_paddlex_crashes(otsl: str) -> None:
     with pytest.raises(IndexError):
         PADDLEX(otsl)
     grid = parse_otsl(otsl, lenient=True)
-    assert any("without text" in warning for warning in grid.warnings)
+    assert any("without text" in warning.message for warning in grid.warnings)
     assert grid.to_html().startswith("<table>")
 
 

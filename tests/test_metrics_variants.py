@@ -14,7 +14,7 @@ from rapidfuzz.distance import Levenshtein
 from sft.markup.text import clusters
 from sft.metrics import text as metrics
 from sft.metrics.text import (
-    Batch,
+    EditBatch,
     Edits,
     cer,
     cer_batch,
@@ -115,7 +115,7 @@ def test_a_batch_is_its_samples(pairs: list[tuple[str, str]]) -> None:
         (wer_batch, wer, metrics.word_edits),
         (ned_batch, ned, metrics.ned_edits),
     ):
-        found: Batch = batch(refs=refs, preds=preds)
+        found: EditBatch = batch(refs=refs, preds=preds)
         rates = [single(ref=ref, pred=pred) for ref, pred in pairs]
         assert found.rates.tolist() == rates
         assert found.mean == pytest.approx(sum(rates) / max(len(rates), 1))

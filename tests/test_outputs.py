@@ -149,7 +149,7 @@ def test_the_whole_job_reports_base_and_tuned(bengali_data: Path, tmp_path: Path
     ):
         write_predictions(tmp_path / "run" / "scores" / name / "predictions.jsonl", found)
     (tmp_path / "run" / "manifest.json").write_text('{"max_steps": 40, "weights": "w"}')
-    outcome = loop.Outcome(Run(tmp_path / "run"), [("train", 3.0)], before={"x": 1}, after={"x": 1})
+    outcome = loop.RunOutcome(Run(tmp_path / "run"), [("train", 3.0)], before={"x": 1}, after={"x": 1})
     settled: Any = SimpleNamespace(
         config=SimpleNamespace(model="0.9B", engine="paddleformers"),
         version=SimpleNamespace(served_name="m"),

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from waiting import PATIENCE
 
+from sft.report.data import gather
 from sft.report.html import write_report
 from sft.types import Prediction
 
@@ -154,7 +155,7 @@ def page(tmp_path: Path) -> Callable[[int], Path]:
         write_report(
             tmp_path / "report.html",
             title="t " + ATTACK,
-            runs=[("base", before), (f"tuned {ATTACK}", after)],
+            data=gather([("base", before), (f"tuned {ATTACK}", after)], base=tmp_path),
             base=tmp_path,
             notes=[(ATTACK, ATTACK)],
         )
@@ -298,7 +299,7 @@ def test_what_nobody_can_see_is_shown(chromium: str, tmp_path: Path) -> None:
         Prediction(1, "none.png", "OCR:", "a\u202eb c", "a\u202eb\u200b c"),
         Prediction(2, "none.png", "Table Recognition:", "<fcel>a\u200bb<nl>", "<fcel>ab<nl>"),
     ]
-    write_report(tmp_path / "report.html", title="t", runs=[("x", preds)], base=tmp_path)
+    write_report(tmp_path / "report.html", title="t", data=gather([("x", preds)], base=tmp_path), base=tmp_path)
     act = """
       const shown = name => [...document.querySelectorAll("#detail " + name)].map(node => node.textContent);
       pick("sort", "number"); await wait(); seen.codes = shown(".code"); seen.ins = shown("ins");

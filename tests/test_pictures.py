@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from sft.convert.prepare_image import Eye, Look
+from sft.convert.prepare_image import ImagePreparer, PreparedImage
 from sft.formats.base import Picture
 from sft.images.crops import crop
 from sft.images.reader import EXIF_ORIENTATION, MAX_FILE_BYTES, ImageProblem
@@ -35,8 +35,8 @@ def packed(image: Image.Image, kind: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def look(data: bytes, *, deep: bool = False, **more: Any) -> Look:
-    return Eye(deep=deep).look(Picture(data=data, **more))
+def look(data: bytes, *, deep: bool = False, **more: Any) -> PreparedImage:
+    return ImagePreparer(deep=deep).prepare(Picture(data=data, **more))
 
 
 def refused(data: bytes, *, deep: bool = False, **more: Any) -> str:
@@ -200,7 +200,7 @@ def test_what_cannot_be_used_is_refused_with_a_code(data: bytes, code: str) -> N
 def test_files_that_are_none(tmp_path: Path) -> None:
     def code(path: Path) -> str:
         with pytest.raises(ImageProblem) as caught:
-            Eye().look(Picture(path=path))
+            ImagePreparer().prepare(Picture(path=path))
         return caught.value.code
 
     assert (
@@ -217,7 +217,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         stream.truncate(MAX_FILE_BYTES + 1)
     assert code(tmp_path / "huge.png") == "image.too_large"
     with pytest.raises(ImageProblem, match="no image"):
-        Eye().look(Picture())
+        ImagePreparer().prepare(Picture())
 
 
 # crops
@@ -256,6 +256,34 @@ def test_a_crop_is_the_one_paddleocr_cuts(quad: Any, grey: bool) -> None:
 def test_an_upright_box_is_cut_out_to_the_pixel() -> None:
     page = pattern()
     assert np.array_equal(crop(page, ((10, 5), (50, 5), (50, 30), (10, 30))), page[5:30, 10:50])
+
+
+@given(
+    st.integers(1, 70),
+    st.integers(1, 50),
+    st.booleans(),
+    st.data(),
+)
+def test_a_straight_box_is_copied_as_the_transform_would_copy_it(
+    width: int, height: int, grey: bool, data: st.DataObject
+) -> None:
+    page = np.random.default_rng(width * 100 + height).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    page = page[:, :, 0].copy() if grey else page
+    left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    right, bottom = data.draw(st.integers(left + 1, width)), data.draw(st.integers(top + 1, height))
+    quad = ((left, top), (right, top), (right, bottom), (left, bottom))
+    cut = crop(page, quad)
+    assert np.array_equal(cut, paddleocr(page, quad)) and cut.flags.c_contiguous
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 13), (1, 900, 3), (48, 1, 3), (31, 64, 3)])
+def test_pixels_that_are_stored_are_the_pixels_that_are_read(shape: tuple[int, ...]) -> None:
+    from sft.convert.image_store import _png
+
+    pixels = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
+    with Image.open(io.BytesIO(_png(pixels))) as image:
+        assert image.mode == ("L" if len(shape) == 2 else "RGB")
+        assert np.array_equal(np.asarray(image), pixels)
 
 
 def test_more_than_four_points_are_cut_as_their_smallest_rectangle() -> None:
@@ -353,15 +381,15 @@ def test_a_page_is_decoded_once_for_all_its_boxes(tmp_path: Path, monkeypatch: p
         return really(*args, **more)
 
     monkeypatch.setattr(Image, "open", counting)
-    eye = Eye()
+    eye = ImagePreparer()
     for picture in (Picture(path=path), Picture(data=KEPT["jpg"])):
         opened.clear()
         for left in range(10):
-            eye.look(
+            eye.prepare(
                 Picture(path=picture.path, data=picture.data, quad=((left, 0), (left + 9, 0), (left + 9, 9), (left, 9)))
             )
         assert len(opened) == 1
-    before = eye.look(Picture(path=path, quad=((0, 0), (9, 0), (9, 9), (0, 9)))).pixels
+    before = eye.prepare(Picture(path=path, quad=((0, 0), (9, 0), (9, 9), (0, 9)))).pixels
     path.write_bytes(packed(ImageOps.invert(RGB), "PNG"))
-    after = eye.look(Picture(path=path, quad=((0, 0), (9, 0), (9, 9), (0, 9)))).pixels
+    after = eye.prepare(Picture(path=path, quad=((0, 0), (9, 0), (9, 9), (0, 9)))).pixels
     assert before is not None and after is not None and not np.array_equal(before, after)

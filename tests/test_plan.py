@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sft.cli import sft
 from sft.errors import UsageError
 from sft.training.config import BASE_LEARNING_RATE
-from sft.training.plan import Plan, as_dict, fit_batch, keep_update, make_plan, scale_rate, sums
+from sft.training.plan import Plan, as_dict, breakdown, fit_batch, keep_update, make_plan, scale_rate
 
 EXAMPLE: dict[str, Any] = {"samples": 29605, "epochs": 2, "gpus": 1, "batch": 8, "accum": 8}
 small = st.integers(1, 64)
@@ -60,7 +60,7 @@ def test_limit() -> None:
     assert (plan.max_steps, plan.wanted_steps, plan.warmup_steps) == (100, 926, 1)
     assert plan.epochs_seen == pytest.approx(6400 / 29605)
     assert make_plan(**EXAMPLE, limit=5000).max_steps == 926
-    assert any("min(926, 100)" in how and "0.22 times instead of 2" in how for _, how, _ in sums(plan))
+    assert any("min(926, 100)" in how and "0.22 times instead of 2" in how for _, how, _ in breakdown(plan))
 
 
 @given(st.integers(1, 8), st.integers(1, 24), st.integers(1, 24), st.integers(1, 16))
@@ -161,7 +161,7 @@ def test_fit_batch(samples: int, gpus: int, batch: int, accum: int) -> None:
 
 
 def test_sums_hold_factors_and_results() -> None:
-    rows = {name: (how, result) for name, how, result in sums(make_plan(**EXAMPLE))}
+    rows = {name: (how, result) for name, how, result in breakdown(make_plan(**EXAMPLE))}
     assert rows["samples per update"] == ("G·B·A = 1·8·8", "64")
     assert rows["max_steps"] == ("ceil(D·E / (G·B·A)) = ceil(29605·2 / 64) = ceil(925.16)", "926")
     assert rows["warmup_steps"] == ("ceil(1 % · 926) = ceil(9.26)", "10")

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from sft.convert.prepare_image import Eye
+from sft.convert.prepare_image import ImagePreparer
 from sft.formats.base import Picture
 from sft.images import headers, reader
 from sft.images.reader import ImageProblem, orientation, probe
@@ -79,7 +79,7 @@ def agree(path: Path, content: bytes, expected: int) -> None:
     path.write_bytes(content)
     assert probe(path).exif_orientation == expected
     for picture in (Picture(path=path), Picture(data=content)):
-        assert (Eye().look(picture).pixels is None) is (expected == 1)
+        assert (ImagePreparer().prepare(picture).pixels is None) is (expected == 1)
 
 
 @pytest.mark.parametrize("name", TURNING)
@@ -117,7 +117,7 @@ def test_a_png_without_it_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", load)
     for content in (png(), png(parts=40), png(chunk("eXIf", TIFF)), png(behind=chunk("tEXt", b"date\0today"))):
-        assert Eye().look(Picture(data=content)) if b"eXIf" not in content else found(content) == 6
+        assert ImagePreparer().prepare(Picture(data=content)) if b"eXIf" not in content else found(content) == 6
 
 
 def test_where_it_stands_after_decoding_is_remembered() -> None:
@@ -143,7 +143,7 @@ def test_truncated_files_are_refused(tmp_path: Path, keep: int, behind: bytes) -
     (tmp_path / "a.png").write_bytes(content[:-keep])
     assert found(content[:-keep]) in (1, 6)
     with pytest.raises(ImageProblem) as caught:
-        Eye(deep=True).look(Picture(path=tmp_path / "a.png"))
+        ImagePreparer(deep=True).prepare(Picture(path=tmp_path / "a.png"))
     assert caught.value.code in ("image.truncated", "image.unreadable")
 
 
@@ -158,7 +158,7 @@ def test_hostile_lengths(tmp_path: Path, length: int) -> None:
         (tmp_path / "a.png").write_bytes(content)
         for deep in (False, True):
             try:
-                Eye(deep=deep).look(Picture(path=tmp_path / "a.png"))
+                ImagePreparer(deep=deep).prepare(Picture(path=tmp_path / "a.png"))
                 probe(tmp_path / "a.png", decode=deep)
             except ImageProblem as problem:
                 assert problem.code in ("image.truncated", "image.unreadable")

@@ -22,7 +22,7 @@ from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.files.jsonl import ocr_sample
 from sft.inference import predict as module
 from sft.inference.client import Endpoint, Sampling
-from sft.inference.predict import predict, read_predictions, resolve, write_predictions
+from sft.inference.predict import Waits, predict, read_predictions, resolve, write_predictions
 from sft.types import Image as ImageInfo
 from sft.types import Prediction, Sample, Text
 
@@ -75,7 +75,7 @@ def samples(tmp_path: Path) -> list[tuple[int, Sample]]:
 def run(
     fake: Fake, samples: list[tuple[int, Sample]], base: Path, endpoint: Endpoint = SERVER, **options: object
 ) -> list[Prediction]:
-    return predict(samples, base, endpoint, SAMPLING, transport=fake.transport, backoff=0, **options)  # type: ignore[arg-type]
+    return predict(samples, base, endpoint, SAMPLING, transport=fake.transport, waits=Waits(backoff=0), **options)  # type: ignore[arg-type]
 
 
 def test_the_request_and_the_answer(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_stalled_request_is_lost_and_the_rest_are_not(samples: list[tuple[int,
             return httpx.Response(200, json=MODELS) if request.method == "GET" else chat("ok")
 
         preds = predict(
-            samples, tmp_path, SERVER, SAMPLING, timeout=limit, backoff=0, transport=httpx.MockTransport(handle)
+            samples, tmp_path, SERVER, SAMPLING, waits=Waits(limit, backoff=0), transport=httpx.MockTransport(handle)
         )
         assert [pred.error for pred in preds] == ["", f"no answer within {limit:g} s", "", "", ""]
         assert len(calls) == 2
@@ -250,7 +250,7 @@ def test_a_server_that_dies_is_not_waited_for_sample_by_sample(
         (line, replace(samples[0][1], text_info=(Text(f"{line}", "mask"), Text("x", "no_mask"))))
         for line in range(1, 201)
     ]
-    preds = predict(many, tmp_path, SERVER, SAMPLING, patience=0.1, transport=httpx.MockTransport(handle))
+    preds = predict(many, tmp_path, SERVER, SAMPLING, waits=Waits(patience=0.1), transport=httpx.MockTransport(handle))
     assert [pred.id for pred in preds] == list(range(1, 201))
     assert {(pred.reason, pred.error) for pred in preds} == {
         ("answer.not_asked", "not tried: no server has answered for 0.1 s")
@@ -272,7 +272,7 @@ def test_a_server_that_looks_alive_and_drops_everything(tmp_path: Path, samples:
         (line, replace(samples[0][1], text_info=(Text(f"{line}", "mask"), Text("x", "no_mask"))))
         for line in range(1, 201)
     ]
-    preds = predict(many, tmp_path, SERVER, SAMPLING, patience=0.1, transport=httpx.MockTransport(handle))
+    preds = predict(many, tmp_path, SERVER, SAMPLING, waits=Waits(patience=0.1), transport=httpx.MockTransport(handle))
     assert len(preds) == 200 and all(pred.error and not pred.pred for pred in preds)
     assert calls <= 100
 
@@ -380,7 +380,12 @@ def test_the_pipeline_service(samples: list[tuple[int, Sample]], tmp_path: Path)
     ]
     endpoint = Endpoint("http://server:8080/layout-parsing", kind="pipeline")
     preds = predict(
-        three, tmp_path, endpoint, Sampling(64, max_pixels=1_003_520), backoff=0, transport=httpx.MockTransport(handle)
+        three,
+        tmp_path,
+        endpoint,
+        Sampling(64, max_pixels=1_003_520),
+        waits=Waits(backoff=0),
+        transport=httpx.MockTransport(handle),
     )
     assert [(pred.pred, pred.reason) for pred in preds] == [("২৩\nx", ""), ("", "answer.http"), ("", "answer.prompt")]
     asked = next(body for body in bodies if body["promptLabel"] == "ocr")

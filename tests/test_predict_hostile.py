@@ -29,7 +29,7 @@ from sft.files.jsonl import ocr_sample, write_samples
 from sft.inference import client, endpoints, predict
 from sft.inference.answer_cache import AnswerCache, prepare
 from sft.inference.client import Answer, Endpoint, LostError, Sampling, complaint, exchange, http_client, shown
-from sft.inference.endpoints import survey
+from sft.inference.endpoints import probe_servers
 
 ROOT = Path(__file__).parent.parent
 MODELS = b'{"data": [{"id": "m", "root": "/m", "max_model_len": 4096}]}'
@@ -107,7 +107,7 @@ def test_a_reply_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
             fetched(url)
         assert lost.value.code == "answer.too_large"
         with pytest.raises(EngineError, match="no server answers"):
-            survey([Endpoint(url)])
+            probe_servers([Endpoint(url)])
 
 
 def test_a_packed_reply_is_not_unpacked() -> None:
@@ -117,7 +117,7 @@ def test_a_packed_reply_is_not_unpacked() -> None:
             fetched(url)
         assert lost.value.code == "answer.json"
         with pytest.raises(EngineError, match="packed"):
-            survey([Endpoint(url)])
+            probe_servers([Endpoint(url)])
 
 
 @pytest.mark.parametrize("slow", ["/v1/models", "/version", "/tokenize"])
@@ -135,7 +135,7 @@ def test_a_drip_does_not_hold_the_start_up(slow: str, monkeypatch: pytest.Monkey
     def check(limit: float) -> None:
         monkeypatch.setattr(endpoints, "CONNECT_TIMEOUT", limit)
         try:
-            (server,) = survey([Endpoint(url)]).servers
+            (server,) = probe_servers([Endpoint(url)]).servers
         except EngineError as error:
             assert slow == "/v1/models" and f"nothing within {limit:g} s" in str(error)
         else:
@@ -176,8 +176,8 @@ def listing(models: bytes, version: bytes = b"{}") -> httpx.MockTransport:
 )
 def test_a_list_of_models_that_is_none(models: bytes) -> None:
     with pytest.raises(EngineError, match="lists no model"):
-        survey([Endpoint("http://h")], transport=listing(models))
-    assert survey([Endpoint("http://h", "mine")], transport=listing(models)).endpoint.model == "mine"
+        probe_servers([Endpoint("http://h")], transport=listing(models))
+    assert probe_servers([Endpoint("http://h", "mine")], transport=listing(models)).endpoint.model == "mine"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_list_of_models_that_is_none(models: bytes) -> None:
     ],
 )
 def test_a_version_that_is_none(version: bytes, told: str) -> None:
-    assert survey([Endpoint("http://h")], transport=listing(MODELS, version)).servers[0].version == told
+    assert probe_servers([Endpoint("http://h")], transport=listing(MODELS, version)).servers[0].version == told
 
 
 def test_words_of_a_server_cannot_move_the_cursor() -> None:
@@ -223,7 +223,7 @@ def test_addresses_that_hold_secrets(url: str, words: str) -> None:
 
 def test_a_password_in_an_address_is_not_told() -> None:
     with pytest.raises(EngineError) as fault:
-        survey([Endpoint("http://me:secret@127.0.0.1:1/v1/")])
+        probe_servers([Endpoint("http://me:secret@127.0.0.1:1/v1/")])
     assert "secret" not in str(fault.value) and "http://127.0.0.1:1/v1/models" in str(fault.value)
 
 
@@ -243,7 +243,7 @@ def asked(
 
     transport = httpx.MockTransport(answer)
     rows = [(number, ocr_sample("a.png", prompt, "abc")) for number, prompt in enumerate(prompts, 1)]
-    served = survey([Endpoint("http://h")], transport=transport)
+    served = probe_servers([Endpoint("http://h")], transport=transport)
     return predict.ask(
         prepare(rows, folder, Sampling(8)), served, predict.options(1, PATIENCE, 0.0, 0.0), transport=transport
     )
@@ -408,7 +408,7 @@ def test_a_server_that_wants_to_be_left_alone_for_a_day_is_not_waited_for(after:
     rows = [(number, ocr_sample("a.png", f"prompt {number}", "abc")) for number in range(1, 201)]
     found = predict.ask(
         prepare(rows, picture, Sampling(8)),
-        survey([Endpoint("http://h")], transport=transport),
+        probe_servers([Endpoint("http://h")], transport=transport),
         predict.options(4, PATIENCE, 1.0),
         transport=transport,
     )

@@ -17,8 +17,8 @@ from sft.evaluation.results import Template, template_of
 from sft.files.jsonl import ocr_sample
 from sft.inference.answer_cache import AnswerCache, content_hash, prepare
 from sft.inference.client import LOST, TIMEOUT, Answer, Endpoint, LostError, Sampling, complaint, decoded
-from sft.inference.concurrency import MOST, START, Limit
-from sft.inference.endpoints import survey
+from sft.inference.concurrency import MOST, START, AdaptiveConcurrency
+from sft.inference.endpoints import probe_servers
 from sft.inference.scheduler import TRIES
 
 SAMPLING = Sampling(64)
@@ -108,9 +108,9 @@ def test_the_key_is_of_everything_that_decides(tmp_path: Path) -> None:
     assert "none.png" in missing[0].fault and not missing[1].fault
 
 
-def simulated(capacity: int, *, refuses: bool = False, rounds: int = 4000) -> Limit:
+def simulated(capacity: int, *, refuses: bool = False, rounds: int = 4000) -> AdaptiveConcurrency:
     """Answers of a server that works on `capacity` requests at full speed; beyond, it is slower, or has no room."""
-    limit = Limit()
+    limit = AdaptiveConcurrency()
     for step in range(rounds):
         flying = limit.allowed
         if refuses and flying > capacity:
@@ -129,11 +129,11 @@ def test_the_limit_finds_what_a_server_bears(capacity: int) -> None:
 
 def test_a_strong_server_gets_all_that_is_allowed() -> None:
     assert simulated(10_000, rounds=20_000).allowed == MOST
-    assert Limit(most=3).allowed == 3
+    assert AdaptiveConcurrency(most=3).allowed == 3
 
 
 def test_requests_sent_before_a_cut_cut_once() -> None:
-    limit = Limit(start=64)
+    limit = AdaptiveConcurrency(start=64)
     for _ in range(64):
         limit.overloaded(sent=1.0, now=2.0)
     assert limit.allowed == 32
@@ -141,7 +141,7 @@ def test_requests_sent_before_a_cut_cut_once() -> None:
 
 @given(st.lists(st.one_of(st.none(), st.floats(0.001, 1000)), max_size=200))
 def test_the_limit_stays_within_its_bounds(events: list[float | None]) -> None:
-    limit = Limit(most=50)
+    limit = AdaptiveConcurrency(most=50)
     for moment, event in enumerate(events):
         if event is None:
             limit.overloaded(sent=moment, now=moment)
@@ -163,7 +163,7 @@ def told(
 
 def test_the_fingerprint_is_of_what_stays() -> None:
     def mark(model: dict[str, object], url: str = "http://far", **pages: object) -> str:
-        return survey([Endpoint(url)], transport=told({"data": [model]}, **pages)).fingerprint
+        return probe_servers([Endpoint(url)], transport=told({"data": [model]}, **pages)).fingerprint
 
     base = {"id": "m", "root": "/models/m", "created": 1, "permission": [{"id": "p1"}]}
     assert mark(base) == mark({**base, "created": 2, "permission": [{"id": "p2"}]}) == mark(base, "http://elsewhere")
@@ -182,7 +182,7 @@ def test_the_fingerprint_is_of_what_stays() -> None:
 
 def test_a_template_that_is_not_told_is_known_by_what_comes_of_it() -> None:
     def found(tokenize: object) -> tuple[str, Template]:
-        served = survey(
+        served = probe_servers(
             [Endpoint("http://far")],
             transport=told({"data": [{"id": "m"}]}, version={"version": "0.11.0"}, tokenize=tokenize),
         )
@@ -198,7 +198,7 @@ def test_a_template_that_is_not_told_is_known_by_what_comes_of_it() -> None:
 
 def test_a_model_directory_here_is_hashed(base_model: Path) -> None:
     def found(url: str) -> tuple[str, str]:
-        served = survey([Endpoint(url)], transport=told({"data": [{"id": "m", "root": str(base_model)}]}))
+        served = probe_servers([Endpoint(url)], transport=told({"data": [{"id": "m", "root": str(base_model)}]}))
         return served.fingerprint, served.known_by
 
     before = found("http://127.0.0.1:1")
@@ -208,7 +208,7 @@ def test_a_model_directory_here_is_hashed(base_model: Path) -> None:
 
 
 def test_servers_name_their_version_and_template() -> None:
-    llama = survey(
+    llama = probe_servers(
         [Endpoint("http://h")],
         transport=told(
             {"data": [{"id": "m", "meta": {"n_params": 5}}]},
@@ -220,7 +220,7 @@ def test_servers_name_their_version_and_template() -> None:
         "{{ x }}",
     ) and "n_params" in llama.servers[0].record
     assert llama.heard(SAMPLING).skip_special_tokens is None  # ignored there: nothing may say that it held
-    vllm = survey(
+    vllm = probe_servers(
         [Endpoint("http://h")],
         transport=told({"data": [{"id": "m", "max_model_len": 4096}]}, version={"version": "0.11.0"}),
     )

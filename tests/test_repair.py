@@ -188,6 +188,8 @@ def row(answer: str, prompt: str = "OCR:") -> bytes:
         ("cafe\u0301", "café", ["language.unicode_form"]),
         ("\ufa19戸 e\u0301", "\ufa19戸 é", ["language.unicode_form"]),
         ("so\u00adft\u200b\ufeff", "soft", ["language.invisible"]),
+        ("ge\u00admein\u00ad\nsam\u00ad \u200b", "gemein-\nsam-", ["language.invisible"]),
+        ("in-\u00ad\nto", "in-\nto", ["language.invisible"]),
         ("\ufe91\ufef4\ufe96 123", "بيت 123", ["language.presentation_forms"]),
         ("\ufe96\ufef4\ufe91", "\ufe96\ufef4\ufe91", []),  # in the order of the screen
         ("น\u0e4d\u0e49\u0e32 \u0e40\u0e40ม่", "น้ำ แม่", ["language.spelling"]),
@@ -259,8 +261,8 @@ SIGNS = "aé e\u0301\u0338|\n \u00a0\u2009\u3000\u200b\u200d\ufe91\ufef4بكیي
     st.sampled_from([*Task]),
 )
 def test_mending_ends_and_leaves_nothing_that_it_names(text: str, task: Task) -> None:
-    once, codes = labels.mend(text, task)
-    assert labels.mend(once, task) == (once, [])
+    once, codes = labels.repair(text, task)
+    assert labels.repair(once, task) == (once, [])
     assert (once == text) == (not codes)
     assert bool(once.strip()) == bool(text.strip())
     left = {problem.code for problem in labels.check_characters(once, task, "", 1)}

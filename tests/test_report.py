@@ -23,7 +23,7 @@ from PIL import Image
 
 from sft.errors import EngineError, UsageError
 from sft.evaluation.conditions import table
-from sft.evaluation.gates import Outcome
+from sft.evaluation.gates import GateResult
 from sft.markup.text import clusters
 from sft.metrics.text import normalise
 from sft.report import html, thumbnails
@@ -58,7 +58,8 @@ def base(tmp_path: Path) -> Path:
 
 def write(base: Path, *runs: list[Prediction], **options: object) -> str:
     named = list(zip(["before", "after"][-len(runs) :], runs, strict=True))
-    given: dict[str, Any] = {"title": "t", "runs": named, "base": base, "notes": [("model", "m")], **options}
+    given: dict[str, Any] = {"title": "t", "base": base, "notes": [("model", "m")], "runs": named, **options}
+    given["data"] = gather(given.pop("runs"), base=base)
     write_report(base / "out" / "report.html", **given)
     return (base / "out" / "report.html").read_text()
 
@@ -173,7 +174,7 @@ def test_nothing_gets_out(
     write_report(
         base / "page.html",
         title=name,
-        runs=[(name, before), (name + "+", after)],
+        data=gather([(name, before), (name + "+", after)], base=base),
         base=base,
         notes=[(name, name)],
         timings=[(name, 1.0)],
@@ -439,7 +440,7 @@ def test_p_and_interval_that_do_not_agree_are_explained(base: Path) -> None:
 
 
 def test_broken_gates_come_first_and_are_red(base: Path) -> None:
-    gates = [Outcome("cer", "before", True, 0.1, "fine"), Outcome("lost", "before", False, 2.0, "2 lost")]
+    gates = [GateResult("cer", "before", True, 0.1, "fine"), GateResult("lost", "before", False, 2.0, "2 lost")]
     page = write(base, [make(1, "abcd")], gates=gates)
     assert (
         0 < page.index('<p class="broken" role="alert"><b>1 of 2 gates broken:</b>') < page.index('<div class="cards')
@@ -537,7 +538,5 @@ def test_runs_must_match(base: Path) -> None:
         write(base, [make(1, "a")], runs=[])
     with pytest.raises(EngineError, match="all 1 requests are lost"):
         write(base, [make(1, "", error="x")])
-    with pytest.raises(UsageError, match="not those of its data"):
-        write(base, [make(1, "a")], data=gather([("x", [make(1, "a")])]))
     page = write(base, [make(1, "abcd"), make(2, "abcd")], [make(1, "abcd")])
     assert island(page)["samples"][-1]["a"][1] is None and "not asked for the same samples" in page

@@ -14,11 +14,11 @@ import pytest
 
 from sft.errors import UsageError
 from sft.evaluation.conditions import Condition
-from sft.evaluation.gates import Outcome
+from sft.evaluation.gates import GateResult
 from sft.markup.grid import Grid
 from sft.metrics.text import cer
 from sft.report import exports, plots
-from sft.report.data import Data, gather, ordered
+from sft.report.data import ReportData, gather, ordered
 from sft.report.exports import write_csv, write_junit, write_markdown, write_tensorboard
 from sft.report.plots import scale
 from sft.report.table_diff import compare
@@ -26,8 +26,8 @@ from sft.types import Prediction
 
 ATTACK = "a|b\n<img src=x> [x](http://e.org) @you `c` =1+1 \x00"
 GATES = (
-    Outcome("cer", "tuned", True, 0.01, "0.0100, at most 0.05"),
-    Outcome("lost " + ATTACK, "tuned", False, 3.0, "3, at most 0 " + ATTACK),
+    GateResult("cer", "tuned", True, 0.01, "0.0100, at most 0.05"),
+    GateResult("lost " + ATTACK, "tuned", False, 3.0, "3, at most 0 " + ATTACK),
 )
 
 
@@ -45,7 +45,7 @@ def preds(wrong: int, *, lost: int = 0) -> list[Prediction]:
     ]
 
 
-def two(*, lost: int = 0) -> Data:
+def two(*, lost: int = 0) -> ReportData:
     return gather([("base", preds(60)), (f"tuned {ATTACK}", preds(20, lost=lost))])
 
 

@@ -72,11 +72,8 @@ def test_tasks_sets_and_losses() -> None:
     found = results.build(
         PREDS,
         data=DATA,
-        endpoint=Asked("http://h", "m"),
-        sampling=Sampling(9),
-        sets=sets,
-        set_of={line: "one" if line < 4 else "two" for line in range(1, 8)},
-        suite="s",
+        asking=results.Asking(Asked("http://h", "m"), Sampling(9)),
+        suite=results.SuiteSets("s", sets, {line: "one" if line < 4 else "two" for line in range(1, 8)}),
     )
     assert (found.complete, found.counts, found.name, found.suite) == (False, results.Counts(7, 4, 3), "m", "s")
     assert {name: (part.counts.all, part.counts.scored) for name, part in found.tasks.items()} == {
@@ -114,13 +111,14 @@ def test_conditions_are_there_and_secrets_are_not() -> None:
         results.build(
             PREDS,
             data=DATA,
-            endpoint=results.asked(served),
-            sampling=Sampling(9, seed=4),
-            server=results.versions(served),
-            seeds={"sampling": 4},
-            pixels=results.pixels_of(Sampling(9, max_pixels=900), None),
-            template=results.template_of(None, Server(Endpoint("http://far"), chat_template="{{ x }}")),
-            created=created,
+            asking=results.Asking(
+                results.asked(served),
+                Sampling(9, seed=4),
+                results.pixels_of(Sampling(9, max_pixels=900), None),
+                results.template_of(None, Server(Endpoint("http://far"), chat_template="{{ x }}")),
+                results.versions(served),
+            ),
+            course=results.RunRecord(seeds={"sampling": 4}, created=created),
         )
     )
     assert (found["created"], found["workbench"], found["server"]) == (
@@ -182,9 +180,9 @@ def test_the_commit(tmp_path: Path) -> None:
 
 def test_nothing_to_score() -> None:
     with pytest.raises(ProblemsFound):
-        results.build([], data=DATA, endpoint=Asked("http://h", "m"), sampling=None)
+        results.build([], data=DATA, asking=results.Asking(Asked("http://h", "m")))
     with pytest.raises(EngineError, match="all 1 requests are lost"):
-        results.build(PREDS[2:3], data=DATA, endpoint=Asked("http://h", "m"), sampling=None)
+        results.build(PREDS[2:3], data=DATA, asking=results.Asking(Asked("http://h", "m")))
 
 
 def test_times() -> None:

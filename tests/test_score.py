@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sft.errors import EngineError, ProblemsFound, SftError
-from sft.evaluation.scores import Scores, score
+from sft.evaluation.scores import RunScores, score
 from sft.types import Prediction
 
 
@@ -25,7 +25,7 @@ def test_every_number() -> None:
             pred("zz", "", error="503"),
         ]
     )
-    assert scores == Scores(
+    assert scores == RunScores(
         n=4,
         lost=1,
         cer=6 / 13,

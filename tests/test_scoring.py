@@ -39,7 +39,7 @@ def test_answers_are_asked_for_once(served: Served, bengali_data: Path, tmp_path
         and len(done) == 24
         and again["timing"] == {**first["timing"], "asked": 0, "kept": 12}
     )
-    assert any("12 answers are known from before" in line and "--fresh" in line for line in said)
+    assert any("12 answers are reused from before" in line and "--fresh" in line for line in said)
     assert {key: value for key, value in again.items() if key not in ("timing", "created")} == {
         key: value for key, value in first.items() if key not in ("timing", "created")
     }

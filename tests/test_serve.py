@@ -190,7 +190,7 @@ def test_version_of(base_model: Path, tmp_path: Path) -> None:
     assert serve.version_of(base_model) is VERSION
     with pytest.raises(UsageError, match="no such model directory"):
         serve.version_of(tmp_path / "none")
-    with pytest.raises(ProblemsFound, match="no exported model"):
+    with pytest.raises(ProblemsFound, match="not an exported model"):
         serve.version_of(tmp_path)
     (base_model / "inference.yml").write_text("!!python/object/apply:os.system ['true']")
     with pytest.raises(ProblemsFound, match="does not say which model"):

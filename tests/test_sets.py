@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft.cli import sft as command
-from sft.datasets.curate import dedupe_set, mix_sets, split_set
+from sft.datasets.curate import SplitRules, dedupe_set, mix_sets, split_set
 from sft.datasets.dedupe import CONTRADICTION, DUPLICATE, KEEP, verdicts
 from sft.datasets.index import IMAGE, ROW, Index, Keys, short_hash
-from sft.datasets.mix import Source, draw, quotas, shares
+from sft.datasets.mix import MixInput, draw, quotas, shares
 from sft.datasets.split import components, deal, held_by_publisher
 from sft.errors import ProblemsFound, UsageError
 from sft.images.perceptual_hash import LIMIT, dhash, near_pairs
@@ -130,7 +130,9 @@ def test_split_keeps_look_alikes_together(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / "i" / f"{number}.jpg"), cv2.resize(pixels, (200, 150)))
         rows += [row(url, f"same {number}"), row(f"i/{number}.jpg", f"same {number}")]
     data = write(tmp_path / "all.jsonl", rows)
-    outcome = split_set(data, tmp_path / "near", parts=[("test", 10)], keys=Keys(), near=True, runner=ONE)
+    outcome = split_set(
+        data, tmp_path / "near", parts=[("test", 10)], keys=Keys(), rules=SplitRules(near=True), runner=ONE
+    )
     assert outcome.manifest["groups"] == 20
     assert all(count == 2 for count in Counter(answers(tmp_path / "near" / "test.jsonl")).values())
     assert split_set(data, tmp_path / "far", parts=[("test", 10)], keys=Keys(), runner=ONE).manifest["groups"] == 40
@@ -190,7 +192,7 @@ def test_published_splits_are_kept(data: Path, tmp_path: Path, spelt: str, part:
     ] == 10
     assert {item["meta"]["split"] for item in read(tmp_path / "o" / "train.jsonl")} == {"train"}
     alike = split_set(
-        path, tmp_path / "a", parts=parts, keys=Keys(("meta.group",)), published=False, runner=ONE
+        path, tmp_path / "a", parts=parts, keys=Keys(("meta.group",)), rules=SplitRules(published=False), runner=ONE
     ).manifest
     assert alike["counts"]["files"] == {"train.jsonl": 32, "val.jsonl": 4, "test.jsonl": 4} and "published" not in alike
 
@@ -426,7 +428,7 @@ def test_mix_draws_what_was_asked(tmp_path: Path) -> None:
             for n in range(size)
         ]
         files[name] = write(tmp_path / f"{name}.jsonl", rows)
-    sources = [Source("big"), Source("small", 2.0), Source("base", 0.25, replay=True)]
+    sources = [MixInput("big"), MixInput("small", 2.0), MixInput("base", 0.25, replay=True)]
     outcome = mix_sets(
         sources, list(files.values()), tmp_path / "sub" / "train.jsonl", rows=100, balance="equal", runner=ONE
     )
@@ -458,16 +460,16 @@ def test_mix_draws_what_was_asked(tmp_path: Path) -> None:
 
 
 def test_shares() -> None:
-    two = [Source("a"), Source("b")]
+    two = [MixInput("a"), MixInput("b")]
     assert shares(two, [900, 100]) == [0.9, 0.1]
     assert shares(two, [900, 100], balance="equal") == [0.5, 0.5]
-    assert shares([*two, Source("r", 0.2, replay=True)], [900, 100, 50], balance="sqrt") == pytest.approx(
+    assert shares([*two, MixInput("r", 0.2, replay=True)], [900, 100, 50], balance="sqrt") == pytest.approx(
         [0.6, 0.2, 0.2]
     )
     with pytest.raises(UsageError, match="leave nothing"):
-        shares([Source("a"), Source("r", 1.0, replay=True)], [1, 1])
+        shares([MixInput("a"), MixInput("r", 1.0, replay=True)], [1, 1])
     with pytest.raises(UsageError, match="no rows"):
-        shares([Source("a")], [0])
+        shares([MixInput("a")], [0])
 
 
 @given(st.lists(st.floats(0.01, 1), min_size=1, max_size=6), st.integers(1, 1000))
@@ -547,7 +549,7 @@ def test_the_source_is_not_overwritten(data: Path) -> None:
     with pytest.raises(UsageError, match="overwrite its source"):
         dedupe_set(data, data, runner=ONE)
     with pytest.raises(UsageError, match="overwrite its source"):
-        mix_sets([Source("a")], [data], data, runner=ONE)
+        mix_sets([MixInput("a")], [data], data, runner=ONE)
     train = data.with_name("train.jsonl")
     train.write_bytes(before)
     with pytest.raises(UsageError, match="overwrite its source"):

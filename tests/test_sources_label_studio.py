@@ -13,19 +13,19 @@ from PIL import Image
 
 from sft.errors import UsageError
 from sft.formats import get
-from sft.formats.base import Item, Options, Read, Reject
+from sft.formats.base import Item, ReadItem, Reject, SourceOptions
 
 BOX = {"x": 5, "y": 10, "width": 40, "height": 20, "rotation": 0}
 SIDES = {"original_width": 600, "original_height": 200}
 QUAD = ((30.0, 20.0), (270.0, 20.0), (270.0, 60.0), (30.0, 60.0))
 
 
-def reads(source: Path, **options: Any) -> list[Read]:
-    chosen, found = Options(**options), get("label-studio")
+def reads(source: Path, **options: Any) -> list[ReadItem]:
+    chosen, found = SourceOptions(**options), get("label-studio")
     return [read for unit in found.units(source, chosen) for read in found.read(unit, chosen)]
 
 
-def shown(found: list[Read], root: Path) -> list[tuple[str, str]]:
+def shown(found: list[ReadItem], root: Path) -> list[tuple[str, str]]:
     """(text, image), or (code, message), in order."""
     out = []
     for read in found:

@@ -21,7 +21,7 @@ from PIL import Image
 from sft.cli import sft as command
 from sft.errors import UsageError
 from sft.formats import get
-from sft.formats.base import HubRow, Item, Options, Read, Reject, split_name
+from sft.formats.base import HubRow, Item, ReadItem, Reject, SourceOptions, split_name
 from sft.formats.shared import webdataset
 from sft.formats.shared.webdataset_names import Account
 from sft.types import Task
@@ -33,12 +33,12 @@ def png(shade: int = 250) -> bytes:
     return stream.getvalue()
 
 
-def reads(name: str, source: Path, **options: Any) -> list[Read]:
-    chosen, found = Options(**options), get(name)
+def reads(name: str, source: Path, **options: Any) -> list[ReadItem]:
+    chosen, found = SourceOptions(**options), get(name)
     return [read for unit in found.units(source, chosen) for read in found.read(unit, chosen)]
 
 
-def short(found: list[Read]) -> list[Any]:
+def short(found: list[ReadItem]) -> list[Any]:
     """Targets, reason codes, and the texts of whole rows, in order."""
     out: list[Any] = []
     for read in found:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sft.evaluation.statistics import FEW, MOST, Floats, Interval, Kind, Method, holm, intervals, sign_flip
+from sft.arrays import Floats
+from sft.evaluation.statistics import FEW, MOST, EstimateKind, Interval, Method, holm, intervals, sign_flip
 
 RUNS = 1500  # repetitions, side by side as columns; the coverage found is off by 0.6 % (one standard error)
 N = 200
@@ -52,7 +53,7 @@ def test_other_methods_fall_short_on_skewed_errors() -> None:
 
 
 @pytest.mark.parametrize(("kind", "share"), [("share", 0.5), ("share", 0.9), ("bounded", 0.5), ("bounded", 0.8)])
-def test_means_are_covered(kind: Kind, share: float) -> None:
+def test_means_are_covered(kind: EstimateKind, share: float) -> None:
     rng = np.random.default_rng(13)
     hit = rng.random((N, RUNS)) < share
     scores, truth = (
@@ -236,7 +237,7 @@ def test_what_cannot_be_known() -> None:
     st.sampled_from(["bounded", "rate", "difference"]),
 )
 @settings(max_examples=60, deadline=None)
-def test_limits_are_limits(scores: Floats, kind: Kind) -> None:
+def test_limits_are_limits(scores: Floats, kind: EstimateKind) -> None:
     for item, column in zip(intervals(scores, kinds=kind, draws=100), scores.T, strict=True):
         assert item.value == pytest.approx(column.mean())
         assert item.low <= item.value + 1e-9 and item.high >= item.value - 1e-9

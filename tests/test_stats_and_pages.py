@@ -168,7 +168,7 @@ def test_verbs(data: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty.jsonl"
     empty.write_text("{\n")
     refused = run.invoke(command, ["view", str(empty)])
-    assert isinstance(refused.exception, UsageError) and "no row that could be shown" in str(refused.exception)
+    assert isinstance(refused.exception, UsageError) and "no row that can be shown" in str(refused.exception)
     for words in (["view", str(data), "-o", str(data)], ["stats", str(data), "--html", str(data)]):
         over = run.invoke(command, words)
         assert isinstance(over.exception, UsageError) and "a page is an .html file" in str(over.exception)

@@ -16,7 +16,8 @@ from PIL import Image
 from tiny_format import TINY
 
 from sft.convert import image_store
-from sft.convert.driver import Result, convert, rejects_path
+from sft.convert.driver import Result, convert
+from sft.convert.request import rejects_path
 from sft.convert.worker import ConvertRequest
 from sft.files import download, staging
 from sft.runtime.runner import Runner

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # What is not below its limit yet, as it was when somebody last looked: it may only get less.
-NO_MORE_THAN = {"twin_names": 45, "wide_functions": 17, "complex_functions": 5, "long_files": 3, "long_lines": 34}
+NO_MORE_THAN = {"long_lines": 34}
 
 
 def checked(*words: str) -> None:

@@ -68,7 +68,7 @@ def test_each_script_is_shaped_by_its_own_rules_in_one_line() -> None:
     assert {glyph.font for glyph in mixed.glyphs} == set(FONTS)
 
 
-def painted(line: layout.Line, em: float = 64) -> np.typing.NDArray[np.float32]:
+def painted(line: layout.ShapedLine, em: float = 64) -> np.typing.NDArray[np.float32]:
     canvas = np.zeros((120, 120), np.float32)
     layout.paint(canvas, line, x=20, baseline=80, em=em)
     return canvas
@@ -162,10 +162,10 @@ def test_rules_stand_between_cells_and_not_inside_spans() -> None:
     """In a grid, the row of pixels through the middle of a cell meets one dark rule at each of its sides."""
     from sft.synth.table_drawing import picture
 
-    box = table_plan.Box
+    box = table_plan.PlannedCell
     boxes = (box(0, 0, 1, 2, "", True, "left"), box(1, 0, 1, 1, "", False, "left"), box(1, 1, 1, 1, "", False, "left"))
     for seed in range(10):
-        image, _ = picture(table_plan.Plan(2, 2, 1, "grid", boxes), random.Random(seed), FONTS)
+        image, _ = picture(table_plan.TablePlan(2, 2, 1, "grid", boxes), random.Random(seed), FONTS)
         grey = np.abs(image.astype(float).mean(axis=2) - image[0, 0].mean())
         runs = [
             int((np.diff(np.concatenate([[0], (grey[row] > 90).astype(int)])) == 1).sum())

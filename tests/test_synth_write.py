@@ -132,7 +132,7 @@ def test_what_is_there_is_not_drawn_again_and_other_options_replace_it(
 def test_somebody_elses_images_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "x_images").mkdir()
     (tmp_path / "x_images" / "holiday.png").write_bytes(b"mine")
-    with pytest.raises(UsageError, match="nothing says that `sft synth` drew it"):
+    with pytest.raises(UsageError, match="nothing says that `sft synth` made it"):
         synth(SynthRequest("text", 2), tmp_path / "x.jsonl")
     assert (tmp_path / "x_images" / "holiday.png").read_bytes() == b"mine"
 

@@ -15,7 +15,7 @@ from sft.types import Task
 
 OTSL = "<fcel>a<fcel>b<nl><fcel>1<ecel><nl>"
 FINISHED = {
-    Task.TABLE: "otsl",
+    Task.TABLE: "training",
     Task.CHART: "training",
 }  # how a finished target is written, where "auto" could be misled by what it says
 CHART = "  | 22Q3\n电商 | 85"

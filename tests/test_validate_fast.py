@@ -342,7 +342,7 @@ def test_where(size: int, places: set[int]) -> None:
     )
 )
 def test_characters(texts: list[str]) -> None:
-    from sft.validate.row import check_answer, check_text
+    from sft.validate.answer_checks import check_answer, check_text
 
     found = doubtful(texts)
     for at, text in enumerate(texts):
@@ -381,7 +381,7 @@ TOKENS = st.sampled_from(
 @settings(max_examples=1500, deadline=None, derandomize=True)
 @given(st.lists(st.lists(TOKENS, max_size=9).map("".join), min_size=1, max_size=5))
 def test_tables(texts: list[str]) -> None:
-    from sft.validate.row import check_answer
+    from sft.validate.answer_checks import check_answer
 
     by_character = doubtful(texts)  # of blanks and marks
     for at, (text, doubt) in enumerate(zip(texts, doubtful_tables(texts), strict=True)):
@@ -471,7 +471,7 @@ def test_repetitions(parts: list[str], times: int) -> None:
     )
 )
 def test_charts(texts: list[str]) -> None:
-    from sft.validate.row import check_answer
+    from sft.validate.answer_checks import check_answer
 
     texts = [text.strip() for text in texts]
     by_character = doubtful(texts)  # of blanks, and of pipes at the beginning of a line

@@ -19,7 +19,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_folder_with_nothing_in_it_goes_away(tmp_path: Path) -> None:
-    with staging.Work(tmp_path / "new" / "out.jsonl", "a") as place:
+    with staging.StagingFolder(tmp_path / "new" / "out.jsonl", "a") as place:
         assert not place.resumed and names(place.folder) == ["fingerprint", "lock"]
     assert not place.folder.exists()
 
@@ -33,12 +33,12 @@ def test_pieces_stay_for_the_same_fingerprint_only(tmp_path: Path) -> None:
         ("b", True, False),
         ("b", False, True),
     ):
-        with staging.Work(out, mark, fresh=fresh) as place:
+        with staging.StagingFolder(out, mark, fresh=fresh) as place:
             assert place.resumed == kept
             assert place.path("0.rows").exists() == kept
             atomic.write(place.path("0.rows"), b"x\n")
             (place.path("sub") / "sub").mkdir(parents=True, exist_ok=True)
-    with staging.Work(out, "b") as place:
+    with staging.StagingFolder(out, "b") as place:
         place.move("0.rows", out)
         place.clear()
     assert out.read_bytes() == b"x\n" and names(tmp_path) == ["out.jsonl"]
@@ -48,19 +48,19 @@ def test_the_lock_is_that_of_a_living_process(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     program = (
         "import sys, time\nfrom pathlib import Path\nfrom sft.files import staging\nwith"
-        f" staging.Work(Path({str(out)!r}), 'a'):\n    print('in', flush=True)\n    time.sleep(600)"
+        f" staging.StagingFolder(Path({str(out)!r}), 'a'):\n    print('in', flush=True)\n    time.sleep(600)"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent
     )
     assert other.stdout is not None and other.stdout.readline() == "in\n"
     with pytest.raises(UsageError, match="another process") as caught:
-        staging.Work(out, "a").__enter__()
+        staging.StagingFolder(out, "a").__enter__()
     assert caught.value.where == str(out)
     other.kill()
     other.wait()
     other.stdout.close()
-    with staging.Work(out, "a") as place:
+    with staging.StagingFolder(out, "a") as place:
         assert not place.resumed
 
 
@@ -78,6 +78,10 @@ def test_a_piece_is_whole_or_not_there(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == b"two" and names(tmp_path) == ["a"]
     with pytest.raises(EngineError, match="writing failed"):
         atomic.write(tmp_path / "none" / "a", b"x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(EngineError, match="writing failed"):
+        atomic.write(tmp_path / "folder", b"x")  # cannot be renamed over it
+    assert names(tmp_path) == ["a", "folder"]
 
 
 def test_parts_are_joined_and_their_lines_counted(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ def test_what_ships_reads_as_before() -> None:
     ("text", "said"),
     [
         ("a: &x 1\nb: *x", "alias"),
-        ("a: 1\na: 2", "'a' stands there twice"),
-        ("a: {b: 1, c: 2, b: 3}", "'b' stands there twice"),
+        ("a: 1\na: 2", "duplicate key 'a'"),
+        ("a: {b: 1, c: 2, b: 3}", "duplicate key 'b'"),
         ("&a [*a]", "alias"),
     ],
 )

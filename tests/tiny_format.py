@@ -16,13 +16,13 @@ from waiting import wait_for
 from sft.errors import UsageError
 from sft.files.atomic import open_input
 from sft.files.units import Span, Unit, unit_lines
-from sft.formats.base import Format, HubRow, Item, Options, Picture, Read, Reject
+from sft.formats.base import Format, HubRow, Item, Picture, ReadItem, Reject, SourceOptions
 from sft.types import Task
 
 ROWS_PER_UNIT = 5
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Five lines each, so that small sources have many units."""
     start = 0
     lines = source.read_bytes().splitlines(keepends=True)
@@ -32,7 +32,7 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
         start += size
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     note(unit)
     for number, line, _ in unit_lines(unit):
         where = f"{unit.name}:{number}"

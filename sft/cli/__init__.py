@@ -21,7 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "fetch": ("datasets", "download a public data set, images made local"),
     "draw": ("datasets", "draw the sample of a data set"),
     "convert": ("convert", "labels of any format become samples"),
-    "synth": ("synth", "draw text, tables, formulas or charts with known truth"),
+    "synth": ("synth", "generate text, tables, formulas or charts with known labels"),
     "validate": ("validate", "check a JSONL file, row by row"),
     "stats": ("inspect", "what a data set is made of, as a table and a page"),
     "view": ("inspect", "look at rows, drawn as what they mean"),
@@ -36,6 +36,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "fetch-model": ("models", "download a released model and check it"),
     "serve": ("serve", "serve a model directory with vLLM"),
     "eval": ("evaluate", "score the answers of a running server"),
+    "review": ("review", "find labels that are probably wrong, and take corrections back"),
     "compare": ("compare", "which run is better, by how much, how sure, and what was forgotten"),
     "curve": ("curve", "score every checkpoint of a run, and say which one to take"),
     "env": ("setup", "make the trainer's or the server's environment"),
@@ -105,7 +106,7 @@ def main() -> None:
         report_error(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):  # click turns Ctrl-C into Abort
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print("stopped; run the same command to resume", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()

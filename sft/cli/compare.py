@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sft import ui
-from sft.cli.options import json_option, metric_option, model_option, print_json
+from sft.cli.options import as_record, json_option, metric_option, model_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
 
 if TYPE_CHECKING:
-    from sft.evaluation import Compared, Comparison, Line, Outcome
+    from sft.evaluation import ComparedRuns, Comparison, GateResult, ScoreLine
 
 _ARROWS = {True: "↑", False: "↓", None: " "}  # where better is
 SHOWN = 3  # slices that are named without --slices
 SETS = 12  # sets that are shown without --slices
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """The options of `sft compare`, as its help describes them."""
+
+    runs: tuple[str, ...]
+    data: Path | None
+    gate: Path | None
+    all_slices: bool
+    out: Path | None
+    metrics: tuple[str, ...]
+    seed: int
+    workers: int
+    model_name: str
+    as_json: bool
 
 
 @click.command()
@@ -27,14 +44,14 @@ SETS = 12  # sets that are shown without --slices
     type=click.Path(path_type=Path),
     metavar="JSONL",
     help=(
-        "The file that was asked about: gives sources, documents and image sizes [default: what results.json of the"
+        "The data file of the runs: gives sources, documents and image sizes [default: what results.json of the"
         " runs names, if unchanged]."
     ),
 )
 @click.option(
-    "--gate", type=click.Path(path_type=Path), metavar="YAML", help="Limits to keep; exit code 1 where one is not."
+    "--gate", type=click.Path(path_type=Path), metavar="YAML", help="A file of limits; exit code 1 if one is broken."
 )
-@click.option("--slices", "all_slices", is_flag=True, help="Every slice, not only the tasks.")
+@click.option("--slices", "all_slices", is_flag=True, help="Show every slice, not only the tasks.")
 @click.option(
     "-o",
     "--out",
@@ -43,24 +60,14 @@ SETS = 12  # sets that are shown without --slices
     help="Write compare.json, report.html, report.md, metrics.csv and junit.xml there.",
 )
 @metric_option
-@click.option("--seed", type=int, default=1, show_default=True, help="Of the intervals and tests.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the intervals and tests.")
 @click.option(
     "--workers", type=click.IntRange(min=0), default=0, metavar="N", help="Processes [default: one per core]."
 )
 @model_option
 @json_option
-def compare(
-    runs: tuple[str, ...],
-    data: Path | None,
-    gate: Path | None,
-    all_slices: bool,
-    out: Path | None,
-    metrics: tuple[str, ...],
-    seed: int,
-    workers: int,
-    model_name: str,
-    as_json: bool,
-) -> None:
+@as_record(CompareOptions)
+def compare(chosen: CompareOptions) -> None:
     """Compare runs over the same samples: paired, with intervals, and every task of the base model looked at.
 
     PREDICTIONS is the predictions.jsonl of `sft eval`, or its folder; the first run is the base. Three runs or more
@@ -80,34 +87,34 @@ def compare(
     from sft.evaluation import compare_runs, judge, load_gates, require
     from sft.runtime import Runner
 
-    require(metrics)
-    gates = load_gates(gate) if gate else {}
-    given = [_run(text) for text in runs]
+    require(chosen.metrics)
+    gates = load_gates(chosen.gate) if chosen.gate else {}
+    given = [_run(text) for text in chosen.runs]
     with ui.Follow("scoring", sum(_rows(path) for _, path in given)) as bar:
         compared = compare_runs(
             given,
-            data=data,
-            version=models.get(model_name),
-            seed=seed,
-            runner=Runner(workers=workers),
+            data=chosen.data,
+            version=models.get(chosen.model_name),
+            seed=chosen.seed,
+            runner=Runner(workers=chosen.workers),
             progress=bar.update,
-            extras=metrics,
+            extras=chosen.metrics,
         )
     found = compared.found
     outcomes = judge(gates, found)
     content: dict[str, Any] = to_builtins(found) | {"gates": to_builtins(outcomes)}
-    if out:
-        write(out, compared, content, outcomes, seed)
-    if as_json:
+    if chosen.out:
+        write(chosen.out, compared, content, outcomes, chosen.seed)
+    if chosen.as_json:
         print_json(content)
     else:
-        show(found, all_slices=all_slices)
-    show_gates(outcomes, to_stderr=as_json)
+        show(found, all_slices=chosen.all_slices)
+    show_gates(outcomes, to_stderr=chosen.as_json)
     if not found.complete or not all(outcome.passed for outcome in outcomes):
         sys.exit(EXIT_PROBLEMS)
 
 
-def write(out: Path, compared: Compared, content: dict[str, Any], outcomes: list[Outcome], seed: int) -> None:
+def write(out: Path, compared: ComparedRuns, content: dict[str, Any], outcomes: list[GateResult], seed: int) -> None:
     """compare.json and the reports; where runs are named after training steps, their curve for TensorBoard too."""
     from sft import report
     from sft.files import write_json
@@ -146,7 +153,7 @@ def _run(text: str) -> tuple[str, Path]:
     name, mark, path = text.partition("=")
     if not mark or not name or not path:
         raise UsageError(
-            f"{text!r} is no run", hint=f"give it a name: base={text}" if not mark else "write NAME=PREDICTIONS"
+            f"{text!r} is not a run", hint=f"give it a name: base={text}" if not mark else "write NAME=PREDICTIONS"
         )
     return name, Path(path)
 
@@ -173,7 +180,7 @@ def show(found: Comparison, *, all_slices: bool) -> None:
             markup=False,
         )
     for note in found.notes:
-        ui.out.print(f"CAREFUL: {note}", markup=False)
+        ui.out.print(f"caution: {note}", markup=False)
     if found.forgetting:
         columns = ["run", "task", "score", "n", "base", "now", "drop [95 %]", "p_holm", "verdict"]
         ui.table(
@@ -216,7 +223,7 @@ def show(found: Comparison, *, all_slices: bool) -> None:
         )
 
 
-def _worth_a_line(line: Line, found: Comparison) -> bool:
+def _worth_a_line(line: ScoreLine, found: Comparison) -> bool:
     """Not slices, not what is 0 in every run, and health by task only where it moved or there is one task."""
     from sft.evaluation import HEALTH, OPEN
 
@@ -257,7 +264,7 @@ def _forgotten(row: Any) -> list[str]:
     ]
 
 
-def _lines(title: str, found: Comparison, lines: list[Line]) -> None:
+def _lines(title: str, found: Comparison, lines: list[ScoreLine]) -> None:
     if not lines:
         return
     runs = [run.name for run in found.runs]
@@ -277,7 +284,7 @@ def _lines(title: str, found: Comparison, lines: list[Line]) -> None:
         ui.out.print("? no upper limit can be estimated: one runaway says nothing of how many there are", markup=False)
 
 
-def _cells(line: Line) -> list[str]:
+def _cells(line: ScoreLine) -> list[str]:
     name = {"all": "all", "task": line.name}.get(
         line.scope,
         f"{line.scope}={line.name}",
@@ -306,7 +313,7 @@ def _p(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def show_gates(outcomes: list[Outcome], *, to_stderr: bool) -> None:
+def show_gates(outcomes: list[GateResult], *, to_stderr: bool) -> None:
     """One line per limit: pass or FAIL, the number and the reason."""
     for outcome in outcomes:
         (ui.err if to_stderr else ui.out).print(

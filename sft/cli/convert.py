@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from sft import formats, models, ui
-from sft.cli.options import json_option, model_option, print_json
+from sft.cli.options import as_record, json_option, model_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
 from sft.formats import MEANING, Format
 from sft.runtime import Runner
@@ -21,6 +22,35 @@ if TYPE_CHECKING:
 MARKUPS = ("auto", *MEANING)
 
 
+@dataclass(frozen=True)
+class ConvertOptions:
+    """The options of `sft convert`, as its help describes them."""
+
+    name: str | None
+    source: Path | None
+    out: Path | None
+    listing: bool
+    model_name: str
+    prompt: str
+    task: str | None
+    columns: tuple[str, ...]
+    markup: str
+    delimiter: str
+    images: Path | None
+    split: str
+    quotes: str
+    turn: bool
+    to: Literal["erniekit", "messages"]
+    copy: bool
+    deep: bool
+    strict: bool
+    fresh: bool
+    workers: int
+    runner: str
+    address: str
+    as_json: bool
+
+
 @click.command()
 @click.argument("name", metavar="FORMAT", required=False)
 @click.argument("source", type=click.Path(path_type=Path), required=False)
@@ -29,13 +59,13 @@ MARKUPS = ("auto", *MEANING)
     "--out",
     type=click.Path(path_type=Path),
     metavar="OUT.jsonl",
-    help="The samples; what was rejected, the account and new images go beside it.",
+    help="The samples; rejects, manifest and new images are written beside it.",
 )
-@click.option("--list", "listing", is_flag=True, help="Show the formats, or one of them with an example row, and end.")
+@click.option("--list", "listing", is_flag=True, help="Show the formats, or one of them with an example row, and exit.")
 @click.option(
     "--task",
     type=click.Choice([task.value for task in Task]),
-    help="What the images are read as [default: the format's own].",
+    help="Task of the images [default: the format's own].",
 )
 @model_option
 @click.option(
@@ -49,16 +79,22 @@ MARKUPS = ("auto", *MEANING)
     "columns",
     multiple=True,
     metavar="NAME=COLUMN",
-    help="Which column is what, for formats with named columns; may be given again.",
+    help="Which column holds what, for formats with named columns; can be repeated.",
 )
 @click.option(
     "--markup", type=click.Choice(MARKUPS), default="auto", show_default=True, help="How the labels are written."
 )
 @click.option(
+    "--delimiter",
+    default="",
+    metavar="CHAR",
+    help="Delimiter of the cells of labels that are CSV: a comma, ';', 'tab' or '|' [default: detected].",
+)
+@click.option(
     "--images",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Image paths count from here [default: as the format says].",
+    help="Folder that image paths are relative to [default: as the format says].",
 )
 @click.option(
     "--split",
@@ -71,7 +107,7 @@ MARKUPS = ("auto", *MEANING)
     type=click.Choice(["auto", "csv", "none"]),
     default="auto",
     show_default=True,
-    help="Of CSV and TSV: csv takes quotes off that enclose a field, none keeps them as text.",
+    help="For CSV and TSV: csv removes quotes around a field, none keeps them as text.",
 )
 @click.option(
     "--turn",
@@ -86,15 +122,17 @@ MARKUPS = ("auto", *MEANING)
     help="Rows of ERNIEKit, or of PaddleFormers, ms-swift and LLaMA-Factory.",
 )
 @click.option(
-    "--copy", is_flag=True, help="Copy images that could stay where they are, too: OUT's folder can then be moved."
+    "--copy", is_flag=True, help="Also copy images that could stay where they are, so that OUT's folder can be moved."
 )
-@click.option("--deep", is_flag=True, help="Decode every image; without, header and end of the file must be sound.")
+@click.option(
+    "--deep", is_flag=True, help="Decode every image; by default only header and end of the file are checked."
+)
 @click.option(
     "--strict",
     is_flag=True,
-    help="Exit with 1 where any row was rejected, except those that their author marked as not to be used.",
+    help="Exit with 1 if any row was rejected, except those that their author marked as not to be used.",
 )
-@click.option("--fresh", is_flag=True, help="Convert again, and overwrite whatever is there.")
+@click.option("--fresh", is_flag=True, help="Convert again, and overwrite what exists.")
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
@@ -107,27 +145,17 @@ MARKUPS = ("auto", *MEANING)
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="ray: on a cluster whose nodes share the file system.",
+    help="ray: run on a cluster whose nodes share the file system.",
 )
 @click.option(
-    "--address", default="", metavar="HOST:PORT", help="Of a running Ray cluster [default: one is started here]."
+    "--address",
+    default="",
+    metavar="HOST:PORT",
+    help="Address of a running Ray cluster [default: one is started here].",
 )
 @json_option
-def convert(
-    name: str | None,
-    source: Path | None,
-    out: Path | None,
-    listing: bool,
-    model_name: str,
-    prompt: str,
-    strict: bool,
-    fresh: bool,
-    workers: int,
-    runner: str,
-    address: str,
-    as_json: bool,
-    **given: Any,
-) -> None:
+@as_record(ConvertOptions)
+def convert(chosen: ConvertOptions) -> None:
     """Convert SOURCE, a file or folder in one of the known formats, into samples that train.
 
     Every row of the source becomes a sample or a line of OUT.rejects.jsonl with the reason; OUT.manifest.json keeps the
@@ -152,50 +180,58 @@ def convert(
       sft convert csv prices.csv -o tables.jsonl --task table --map image=file --map text=html --markup html
       sft convert erniekit train.jsonl -o chat.jsonl --to messages
     """
-    if listing:
-        _list(name, as_json)
+    name = chosen.name
+    if chosen.listing:
+        _list(name, chosen.as_json)
         return
-    if name is None or source is None or out is None:
-        missing = "FORMAT" if name is None else "SOURCE" if source is None else "-o OUT.jsonl"
+    if name is None or chosen.source is None or chosen.out is None:
+        missing = "FORMAT" if name is None else "SOURCE" if chosen.source is None else "-o OUT.jsonl"
         raise click.UsageError(f"Missing {missing}. `sft convert --list` shows the formats.")
-    if address and runner != "ray":
+    if chosen.address and chosen.runner != "ray":
         raise UsageError("--address goes with --runner ray")
     from sft.convert import ConvertRequest, options_of
 
     source_format = formats.get(name)
-    task = Task(given["task"]) if given["task"] else None
+    task = Task(chosen.task) if chosen.task else None
+    said = {name: getattr(chosen, name) for name in ("markup", "images", "split", "turn", "quotes")}
     options = options_of(
-        source_format,
-        _columns(given["columns"]),
-        task=task,
-        markup=given["markup"],
-        images=given["images"],
-        split=given["split"],
-        turn=given["turn"],
-        quotes=given["quotes"],
+        source_format, _columns(chosen.columns), task=task, delimiter=_delimiter(chosen.delimiter), **said
     )
     order = ConvertRequest(
         name,
-        source,
-        out,
+        chosen.source,
+        chosen.out,
         options,
-        model=model_name,
-        prompt=prompt,
-        to=given["to"],
-        copy=given["copy"],
-        deep=given["deep"],
+        model=chosen.model_name,
+        prompt=chosen.prompt,
+        to=chosen.to,
+        copy=chosen.copy,
+        deep=chosen.deep,
     )
-    _warn(prompt, models.get(model_name))
+    _warn(chosen.prompt, models.get(chosen.model_name))
     result = _run(
         order,
-        Runner("ray" if runner == "ray" else "local", workers, address),
-        fresh=fresh,
-        as_json=as_json,
+        Runner("ray" if chosen.runner == "ray" else "local", chosen.workers, chosen.address),
+        fresh=chosen.fresh,
+        as_json=chosen.as_json,
     )
-    _report(result, out, own_prompt=bool(prompt), as_json=as_json)
+    _report(result, chosen.out, own_prompt=bool(chosen.prompt), as_json=chosen.as_json)
     reasons = result.manifest["counts"]["reasons"]
-    if strict and any(code != "source.ignored" for code in reasons):
+    if chosen.strict and any(code != "source.ignored" for code in reasons):
         sys.exit(EXIT_PROBLEMS)
+
+
+def _delimiter(text: str) -> str:
+    """One character, or its name."""
+    found = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}.get(
+        text.lower(),
+        text,
+    )
+    if len(found) > 1 or found in ('"', "\n", "\r"):
+        raise UsageError(
+            f"--delimiter takes one character, found {text!r}", hint="for example: --delimiter ';' or --delimiter tab"
+        )
+    return found
 
 
 def _run(order: ConvertRequest, runner: Runner, *, fresh: bool, as_json: bool) -> Result:
@@ -220,8 +256,8 @@ def _run(order: ConvertRequest, runner: Runner, *, fresh: bool, as_json: bool) -
 def _warn(prompt: str, version: models.ModelVersion) -> None:
     if prompt and prompt.strip() not in version.prompts.values():
         ui.say(
-            f"warning: {prompt!r} is none of {version.served_name}'s prompts; the PaddleOCR pipeline will not send it,"
-            " only a client of your own can"
+            f"warning: {prompt!r} is not one of {version.served_name}'s prompts; the PaddleOCR pipeline will not"
+            " send it, only your own client can"
         )
 
 
@@ -250,7 +286,9 @@ def _report(result: Result, out: Path, *, own_prompt: bool, as_json: bool) -> No
             f" {out}` shows them, --prompt replaces them"
         )
     if result.later:
-        ui.say(f"{result.later} rows wait for images whose hosts did not answer; the same command tries them again")
+        ui.say(
+            f"{result.later} rows wait for images whose hosts did not answer; run the same command to try them again"
+        )
     if as_json:
         print_json(result.manifest)
         return

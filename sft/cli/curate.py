@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +10,39 @@ import click
 from click.core import ParameterSource
 
 from sft import ui
-from sft.cli.options import json_option, print_json
+from sft.cli.options import as_record, json_option, print_json
 from sft.errors import UsageError
 from sft.runtime import Runner
 
-seed_option = click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same bytes.")
+seed_option = click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same bytes.")
 workers_option = click.option(
     "--workers", type=click.IntRange(min=0), default=0, metavar="N", help="Processes [default: one per core]."
 )
 runner_option = click.option(
-    "--runner", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where the shards run."
+    "--runner", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where the work is done."
 )
 address_option = click.option(
-    "--address", default="", metavar="HOST:PORT", help="Of a Ray cluster; started here where it is left out."
+    "--address", default="", metavar="HOST:PORT", help="Address of a Ray cluster [default: one is started here]."
 )
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """The options of `sft split`, as its help describes them."""
+
+    data: Path
+    out: Path
+    test: float
+    val: float
+    groups: tuple[str, ...]
+    strata: tuple[str, ...]
+    near: bool
+    ignore_published: bool
+    seed: int
+    workers: int
+    runner: str
+    address: str
+    as_json: bool
 
 
 @click.command()
@@ -36,7 +56,11 @@ address_option = click.option(
     help="Folder for train.jsonl, test.jsonl and val.jsonl.",
 )
 @click.option(
-    "--test", type=float, default=0.05, show_default=True, help="Rows to hold out: a share, or a number from 1 on."
+    "--test",
+    type=float,
+    default=0.05,
+    show_default=True,
+    help="Rows to hold out: a share below 1, or a number of rows.",
 )
 @click.option("--val", type=float, default=0.0, show_default=True, help="Rows for a second held-out part.")
 @click.option(
@@ -46,7 +70,7 @@ address_option = click.option(
     default=("meta.group",),
     show_default=True,
     metavar="KEY",
-    help="Rows of one value stay together, such as a document; none: only those of one image.",
+    help="Keep rows with the same value of this key together, such as a document; none: only rows of one image.",
 )
 @click.option(
     "--stratify",
@@ -55,15 +79,14 @@ address_option = click.option(
     default=("task",),
     show_default=True,
     metavar="KEY",
-    help="task, script, length, or a key of the rows: alike in all parts.",
+    help="task, script, length, or a key of the rows: with the same distribution in all parts.",
 )
-@click.option("--near", is_flag=True, help="Keep images that look the same together, too; decodes every image.")
+@click.option("--near", is_flag=True, help="Also keep images that look the same together; decodes every image.")
 @click.option(
     "--ignore-published",
     is_flag=True,
     help=(
-        "Deal out rows of a published val or test split (meta.split) as all others [default: they are never trained"
-        " on]."
+        "Treat rows of a published val or test split (meta.split) like all others [default: they are never trained on]."
     ),
 )
 @seed_option
@@ -71,21 +94,8 @@ address_option = click.option(
 @runner_option
 @address_option
 @json_option
-def split(
-    data: Path,
-    out: Path,
-    test: float,
-    val: float,
-    groups: tuple[str, ...],
-    strata: tuple[str, ...],
-    near: bool,
-    ignore_published: bool,
-    seed: int,
-    workers: int,
-    runner: str,
-    address: str,
-    as_json: bool,
-) -> None:
+@as_record(SplitOptions)
+def split(chosen: SplitOptions) -> None:
     """Hold rows out, leak-free: rows that share an image or a document are never on both sides.
 
     \b
@@ -94,10 +104,11 @@ def split(
       sft split all.jsonl -o mine --test 500 --val 500 --stratify task --stratify script
       sft split all.jsonl -o mine --group source.book
     """
-    from sft.datasets import Keys
+    groups = chosen.groups
+    from sft.datasets import Keys, SplitRules, few_groups_warning
     from sft.datasets import split_set as run
 
-    parts = [(name, size) for name, size in (("val", val), ("test", test)) if size]
+    parts = [(name, size) for name, size in (("val", chosen.val), ("test", chosen.test)) if size]
     if any(size < 0 or (size >= 1 and size != int(size)) for _, size in parts) or not parts:
         raise UsageError(
             "--test and --val take a share between 0 and 1, or a whole number of rows", hint="--test 0.05 or --test 200"
@@ -106,25 +117,26 @@ def split(
     context = click.get_current_context()
     given = [
         key
-        for name, keys in (("groups", groups), ("strata", strata))
+        for name, keys in (("groups", groups), ("strata", chosen.strata))
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT
         for key in keys
     ]
-    with ui.Follow(f"reading {data.name}", _size(data), unit=" bytes") as bar:
+    with ui.Follow(f"reading {chosen.data.name}", _size(chosen.data), unit=" bytes") as bar:
         outcome = run(
-            data,
-            out,
+            chosen.data,
+            chosen.out,
             parts=parts,
-            keys=Keys(groups, strata, tuple(given)),
-            near=near,
-            published=not ignore_published,
-            seed=seed,
-            runner=_runner(workers, runner, address),
+            keys=Keys(groups, chosen.strata, tuple(given)),
+            rules=SplitRules(chosen.near, published=not chosen.ignore_published),
+            seed=chosen.seed,
+            runner=_runner(chosen.workers, chosen.runner, chosen.address),
             progress=bar.update,
         )
-    _tell(outcome.manifest, outcome.fresh, out, as_json)
-    if not as_json:
+    _tell(outcome.manifest, outcome.fresh, chosen.out, chosen.as_json)
+    if not chosen.as_json:
         _tell_published(outcome.manifest)
+        for part, count in outcome.manifest.get("few_groups", {}).items():
+            ui.say(f"warning: {part}: {few_groups_warning(count)}")
         names = outcome.manifest["parts"]
         ui.table(
             "",
@@ -141,7 +153,7 @@ def split(
     "replays",
     multiple=True,
     metavar="FILE=SHARE",
-    help="Rows of other tasks, as a share of the output: against forgetting. Drawn evenly over their tasks.",
+    help="Rows of other tasks, as a share of the output, against forgetting; sampled evenly over their tasks.",
 )
 @click.option(
     "--balance",
@@ -172,14 +184,14 @@ def mix(
       sft mix bengali.jsonl --replay base-tasks.jsonl=0.2 -o train.jsonl
       sft mix de.jsonl fi.jsonl sv.jsonl --balance sqrt -o train.jsonl
     """
-    from sft.datasets import Source
+    from sft.datasets import MixInput
     from sft.datasets import mix_sets as run
 
     given = [(*_weighed(text, 1.0), False) for text in sources] + [(*_weighed(text, None), True) for text in replays]
     files = [Path(name) for name, _, _ in given]
     with ui.Follow("reading", sum(_size(path) for path in files), unit=" bytes") as bar:
         outcome = run(
-            [Source(*item) for item in given],
+            [MixInput(*item) for item in given],
             files,
             out,
             rows=rows,
@@ -200,17 +212,17 @@ def mix(
         for row in outcome.manifest["sources"]:
             if row["left_out"]:
                 ui.say(
-                    f"{row['left_out']} rows of {row['source']} are not drawn: its share is {row['share']:.1%} of"
-                    f" {counts['out']} rows; a larger --rows or weight draws more"
+                    f"{row['left_out']} rows of {row['source']} are left out: its share is {row['share']:.1%} of"
+                    f" {counts['out']} rows; a larger --rows or weight takes more"
                 )
 
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The file without duplicates.")
-@click.option("--keep-first", is_flag=True, help="Of one image with two answers, keep the first [default: none].")
+@click.option("--keep-first", is_flag=True, help="Where one image has two answers, keep the first [default: none].")
 @click.option(
-    "--near", is_flag=True, help="Take out images that look the same and say the same, too; decodes every image."
+    "--near", is_flag=True, help="Also remove images that look the same and say the same; decodes every image."
 )
 @workers_option
 @runner_option
@@ -249,7 +261,7 @@ def _tell_published(found: dict[str, Any]) -> None:
         else ""
     )
     ui.say(
-        f"rows that a published split holds out are not trained on: {rows}{along}; --ignore-published deals them out"
+        f"rows of a published val or test split are not trained on: {rows}{along}; --ignore-published deals them out"
         " like all others"
     )
 
@@ -267,7 +279,7 @@ def _weighed(text: str, default: float | None) -> tuple[str, float]:
     name, mark, number = text.rpartition("=")
     if not mark or Path(text).is_file():
         if default is None:
-            raise UsageError(f"{text!r} has no share", hint=f"--replay {text}=0.2")
+            raise UsageError(f"{text!r} has no share after =", hint=f"--replay {text}=0.2")
         return text, default
     try:
         weight = float(number)
@@ -285,7 +297,7 @@ def _tell(found: dict[str, Any], fresh: bool, out: Path, as_json: bool) -> None:
         print_json(found)
         return
     if not fresh:
-        ui.say(f"{out}: all there already, nothing to do")
+        ui.say(f"{out}: everything exists already, nothing to do")
     counts = found["counts"]
     for reason, count in counts["reasons"].items():
         ui.say(f"rejected: {count} x {reason}")

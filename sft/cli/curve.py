@@ -14,7 +14,7 @@ from sft.cli.options import json_option, metric_option, model_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
 
 if TYPE_CHECKING:
-    from sft.workflows import Change, Course, Curve, CurveRequest
+    from sft.workflows import Course, CurveRequest, CurveResult, PairedDifference
 
 OF_RUNS = (
     "checkpoints",
@@ -34,7 +34,7 @@ SUITES = Path("runs/eval/suites")  # where `sft eval` makes them ready
     "--data",
     "name",
     metavar="DATA|SUITE",
-    help="What to score on, as of `sft eval` [default: the run's own held-out rows].",
+    help="What to score on, as for `sft eval` [default: the run's own held-out rows].",
 )
 @click.option(
     "--checkpoints",
@@ -43,28 +43,30 @@ SUITES = Path("runs/eval/suites")  # where `sft eval` makes them ready
     metavar="200,400|all|every:N",
     help="Steps; every:N counts back from the last.",
 )
-@click.option("--base", is_flag=True, help="Score the base model too, as step 0, where `sft run` has not done so.")
+@click.option("--base", is_flag=True, help="Also score the base model, as step 0, if `sft run` has not done so.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="Score so many rows only, the same ones at each step."
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Score only this many rows, the same ones at each step."
 )
 @click.option(
-    "--max-tokens", type=click.IntRange(min=1), metavar="N", help="Longest answer [default: as `sft run` asks]."
+    "--max-tokens", type=click.IntRange(min=1), metavar="N", help="Longest answer in tokens [default: as in `sft run`]."
 )
 @click.option(
     "--device",
     type=click.Choice(["cpu", "gpu"]),
-    help="Of the server [default: where the run was trained, if that is here].",
+    help="Device of the server [default: the one the run was trained on, if it is here].",
 )
 @click.option(
     "--gpu-memory",
     type=click.FloatRange(min=0, min_open=True, max=1),
     default=0.8,
     show_default=True,
-    help="Share of the card that vLLM takes.",
+    help="Share of the GPU's memory that vLLM takes.",
 )
 @metric_option
 @click.option("--watch", is_flag=True, help="While the run trains: score each checkpoint as it comes, until the end.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of the rows of --limit, of intervals and tests.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Seed of the rows of --limit, of intervals and tests."
+)
 @click.option(
     "-o",
     "--out",
@@ -152,7 +154,7 @@ def _ordered(order: CurveRequest, name: str | None) -> CurveRequest:
     )
 
 
-def show(found: Curve) -> None:
+def show(found: CurveResult) -> None:
     """A table per task, and which step to take."""
     for run in found.found.runs:
         if run.lost:
@@ -216,5 +218,5 @@ def _course(course: Course, chosen: int | None) -> None:
     )
 
 
-def _moved(change: Change | None) -> str:
+def _moved(change: PairedDifference | None) -> str:
     return "" if change is None else f"{change.value:+.4f} [{change.low:+.4f}, {change.high:+.4f}]"

@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from sft import serving, ui
-from sft.cli.options import json_option, metric_option, print_json
+from sft.cli.options import TEXT_SCORES, json_option, metric_option, print_json
 from sft.datasets import locate as datasets
 from sft.errors import EXIT_PROBLEMS, EngineError, UsageError
 from sft.files import open_input
-from sft.inference import Kind, client, scheduler
+from sft.inference import EndpointKind, client, scheduler
 from sft.workflows import EvalRequest, run_evaluation, suites
 
 EVALUATIONS = Path("runs/eval")
@@ -32,16 +32,13 @@ NOT_IN_NAMES = re.compile(r"[^\w.-]+")
     default=(f"http://127.0.0.1:{serving.DEFAULT_PORT}",),
     show_default=True,
     metavar="URL[,URL…]",
-    help="Where servers answer; several share the work.",
+    help="Address of the server; several share the work.",
 )
 @click.option(
     "--name",
     "run_name",
     metavar="NAME",
-    help=(
-        "What this run is called, e.g. base; results go to runs/eval/NAME unless -o says otherwise [default: as the"
-        " data]."
-    ),
+    help=("Name of this run, e.g. base; results go to runs/eval/NAME unless -o is given [default: as the data]."),
 )
 @click.option("--model", metavar="NAME", help="Served name [default: the server's own].")
 @click.option(
@@ -56,13 +53,13 @@ NOT_IN_NAMES = re.compile(r"[^\w.-]+")
     metavar="KEY",
     envvar="SFT_API_KEY",
     show_envvar=True,
-    help="Of the server; better in the environment than on the command line.",
+    help="API key of the server; safer in the environment than on the command line.",
 )
 @click.option(
     "--concurrency",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Most requests in flight per server [default: as many as it bears].",
+    help="Most requests in flight per server [default: as many as it can take].",
 )
 @click.option(
     "--timeout",
@@ -70,7 +67,7 @@ NOT_IN_NAMES = re.compile(r"[^\w.-]+")
     default=client.TIMEOUT,
     show_default=True,
     metavar="S",
-    help="Seconds for one answer.",
+    help="Timeout of one answer in seconds.",
 )
 @click.option(
     "--patience",
@@ -78,33 +75,39 @@ NOT_IN_NAMES = re.compile(r"[^\w.-]+")
     default=scheduler.PATIENCE,
     show_default=True,
     metavar="S",
-    help="Seconds without any server before giving up.",
+    help="Give up after this many seconds without any server.",
 )
 @click.option(
     "--max-tokens",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Longest answer [default: half of the server's context, at most 4096].",
+    help="Longest answer in tokens [default: half of the server's context, at most 4096].",
 )
 @click.option(
     "--temperature",
     type=click.FloatRange(min=0),
     metavar="T",
-    help="0 is greedy and repeatable [default: 0, or the suite's].",
+    help="Sampling temperature; 0 is greedy and repeatable [default: 0, or the suite's].",
 )
 @click.option(
-    "--min-pixels", type=click.IntRange(min=784), metavar="N", help="Sent with each request [default: the server's]."
+    "--min-pixels",
+    type=click.IntRange(min=784),
+    metavar="N",
+    help="Seed sent with each request [default: the server's].",
 )
 @click.option(
-    "--max-pixels", type=click.IntRange(min=784), metavar="N", help="Sent with each request [default: the server's]."
+    "--max-pixels",
+    type=click.IntRange(min=784),
+    metavar="N",
+    help="Seed sent with each request [default: the server's].",
 )
 @click.option(
     "--fresh",
     is_flag=True,
-    help="Forget the answers of earlier runs, and overwrite results of another model or other data.",
+    help="Ignore the answers of earlier runs, and overwrite results of another model or other data.",
 )
 @metric_option
-@click.option("--no-report", is_flag=True, help="Only predictions.jsonl and results.json.")
+@click.option("--no-report", is_flag=True, help="Write only predictions.jsonl and results.json.")
 @click.option(
     "-o",
     "--out",
@@ -119,7 +122,7 @@ def eval(
     run_name: str | None,
     out: Path | None,
     as_json: bool,
-    endpoint: Kind,
+    endpoint: EndpointKind,
     no_report: bool,
     **options: Any,
 ) -> None:
@@ -129,7 +132,7 @@ def eval(
     beside the training curves of the run that the model was exported from, if it is on this machine.
 
     DATA is a JSONL file; or a folder or a name under datasets/, whose test.jsonl is scored. SUITE is a YAML file, or a
-    name under eval/. Answers are kept as they come: the same command goes on where it stopped. Exit code 1: some
+    name under eval/. Answers are kept as they come: run the same command to resume. Exit code 1: some
     answers are missing; 3: the servers were gone.
 
     \b
@@ -139,7 +142,9 @@ def eval(
       sft eval mine/test.jsonl --name tuned --no-report
     """
     if run_name and not NAME.fullmatch(run_name):
-        raise UsageError(f"--name {run_name!r} is no name", hint="letters, digits and . _ - ; -o names another folder")
+        raise UsageError(
+            f"--name {run_name!r} is not a valid name", hint="letters, digits and . _ - ; -o names another folder"
+        )
     out = out or EVALUATIONS / (
         run_name
         or NOT_IN_NAMES.sub("-", Path(name).stem if Path(name).suffix else Path(name).name).strip("-.")
@@ -179,13 +184,13 @@ def eval(
         missing = f"{results['counts']['lost']} of {results['counts']['in']} answers are missing"
         raise EngineError(
             f"{missing}: {results['stopped']}",
-            hint="nothing is lost: start the server and run the same command again, it goes on from here",
+            hint="nothing is lost: start the server and run the same command to resume",
         )
     if not results["complete"]:
         sys.exit(EXIT_PROBLEMS)
 
 
-def suite_to_score(name: str, out: Path) -> suites.Ready | None:
+def suite_to_score(name: str, out: Path) -> suites.ReadySuite | None:
     """The suite that SUITE=… means, with its data made ready beside `out`; None where DATA is meant."""
     path = suites.find(name)
     if path is None:
@@ -213,7 +218,7 @@ def rows_to_score(name: str) -> Path:
     found = datasets.find(name, say=ui.say)
     given = Path(name).is_file()
     path = Path(name) if given else found.test or found.train
-    ui.say(f"scoring {path}" + ("" if given or found.test else "; there is no test.jsonl beside it"))
+    ui.say(f"scoring {path}" + ("" if given or found.test else "; it has no test.jsonl beside it"))
     return path
 
 
@@ -233,22 +238,15 @@ HEADLINES = (
 def show(results: dict[str, Any], written: Path) -> None:
     """The scores as a table; those that were asked for by name, too."""
     from sft.evaluation import EXTRAS
+    from sft.report import name_of
 
     scores = results["scores"]
     counts = results["counts"]
     title = f"{counts['in']} samples = {counts['scored']} scored + {counts['lost']} lost"
     parts = results.get("sets") or results.get("tasks") or {}
     if set(parts) <= {"ocr"}:
-        labels = (
-            ("cer", "CER"),
-            ("wer", "WER"),
-            ("ned", "NED"),
-            ("exact", "exact match"),
-            ("empty", "empty"),
-            ("truncated", "cut off"),
-            *((name, name) for name in EXTRAS if name in scores),
-        )
-        rows = [[label, f"{scores[key]:.4f}"] for key, label in labels]
+        rows = [[name_of(name), f"{scores[name]:.4f}"] for name in TEXT_SCORES]
+        rows += [[name, f"{scores[name]:.4f}"] for name in EXTRAS if name in scores]  # as they were asked for
         ui.table(title, ["", "score"], rows)
     else:
         names = [name for name in (*HEADLINES, *EXTRAS) if any(name in part["scores"] for part in parts.values())]

@@ -46,10 +46,10 @@ def _file(name: Path) -> Path:
     "--html",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write a page with histograms and rows drawn at random, too.",
+    help="Also write a page with histograms and random rows.",
 )
 @click.option("--rows", type=click.IntRange(min=0), default=60, show_default=True, help="Rows in the page.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Which rows.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the rows shown.")
 @json_option
 def stats(
     name: Path, model_name: str, base: Path | None, html: Path | None, rows: int, seed: int, as_json: bool
@@ -83,7 +83,7 @@ def stats(
 def _show(found: Stats) -> None:
     ui.out.print(
         f"{found.path}: {found.rows:,} rows"
-        + (f", {found.unreadable:,} more are no samples" if found.unreadable else ""),
+        + (f", {found.unreadable:,} more are not samples" if found.unreadable else ""),
         markup=False,
     )
     if found.no_image:
@@ -121,11 +121,11 @@ def _show(found: Stats) -> None:
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="The page [default: DATA.view.html]."
 )
-@click.option("--rows", type=click.IntRange(min=1), default=40, show_default=True, help="Rows drawn at random.")
+@click.option("--rows", type=click.IntRange(min=1), default=40, show_default=True, help="Number of random rows.")
 @click.option(
     "--suspicious", type=click.IntRange(min=0), default=40, show_default=True, help="Rows with findings, errors first."
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Which rows.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the rows shown.")
 @click.option("--open/--no-open", "show", default=False, show_default=True, help="Open it in a browser.")
 def view(name: Path, model_name: str, out: Path | None, rows: int, suspicious: int, seed: int, show: bool) -> None:
     """Look at rows: drawn at random, and those that `sft validate` found something in. Tables as tables, formulas as
@@ -135,7 +135,7 @@ def view(name: Path, model_name: str, out: Path | None, rows: int, suspicious: i
     Example:
       sft view train.jsonl --open
     """
-    from sft.report import Card, card, write_view
+    from sft.report import RowCard, card, write_view
     from sft.validate import Context, validate
 
     path = _file(name)
@@ -160,10 +160,8 @@ def view(name: Path, model_name: str, out: Path | None, rows: int, suspicious: i
         picked = gather(path, version, pick=rows, seed=seed, progress=bar.update).picked
     named = _lines(path, lines)
     if not picked and not named:
-        raise UsageError(
-            "no row that could be shown", where=str(path), hint=f"`sft validate {path}` says what is wrong"
-        )
-    cards: list[Card] = [card(line, sample, path.parent, findings[line]) for line, sample in named]
+        raise UsageError("no row that can be shown", where=str(path), hint=f"`sft validate {path}` says what is wrong")
+    cards: list[RowCard] = [card(line, sample, path.parent, findings[line]) for line, sample in named]
     cards += [
         card(line, sample, path.parent, findings.get(line, ())) for line, sample in picked if line not in set(lines)
     ]

@@ -16,7 +16,7 @@ from sft.runtime import environments
 @click.command("tiny-model")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
-    "--data", "name", default="bengali", show_default=True, metavar="DATA", help="Its texts train the tokenizer."
+    "--data", "name", default="bengali", show_default=True, metavar="DATA", help="Data whose texts train the tokenizer."
 )
 @click.option("--seed", type=int, default=23, show_default=True)
 @model_option

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +19,23 @@ if TYPE_CHECKING:
 else:
     _ParamType = click.ParamType  # which older versions of click do not subscript
 
+TEXT_SCORES = ("cer", "wer", "ned", "exact", "truncated", "empty")  # of a set that is text only, on the terminal
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
+Chosen = TypeVar("Chosen")
+
+
+def as_record(kind: Callable[..., Chosen]) -> Callable[[Callable[[Chosen], R]], Callable[..., R]]:
+    """The options of a verb as one record: click passes each by its name, and the verb takes `kind` of them all."""
+
+    def decorate(verb: Callable[[Chosen], R]) -> Callable[..., R]:
+        @wraps(verb)
+        def call(**options: Any) -> R:
+            return verb(kind(**options))
+
+        return call
+
+    return decorate
 
 
 class ExtraScore(_ParamType):
@@ -35,7 +52,7 @@ class ExtraScore(_ParamType):
         from sft.evaluation import EXTRAS, SCORES
 
         if value in SCORES and value not in EXTRAS:
-            self.fail(f"{value} is measured in any case; these are measured on request: {', '.join(EXTRAS)}")
+            self.fail(f"{value} is always measured; these are measured on request: {', '.join(EXTRAS)}")
         if value not in EXTRAS:
             close = get_close_matches(value, EXTRAS, n=1)
             self.fail(
@@ -78,35 +95,35 @@ def run_options(function: F) -> F:
             click.option("--engine", metavar="NAME", help="erniekit or paddleformers."),
             click.option("--model", metavar="NAME|DIR", help="0.9B, 1.5, 1.6, tiny, or a model directory."),
             click.option(
-                "--model-version", metavar="NAME", help="What a model directory is, where it does not say so itself."
+                "--model-version", metavar="NAME", help="Version of a model directory that does not name its version."
             ),
-            click.option("--epochs", type=float, metavar="E", help="How often each sample is seen."),
+            click.option("--epochs", type=float, metavar="E", help="How many times each sample is seen."),
             click.option("--gpus", type=int, metavar="G", help="GPUs of this machine."),
             click.option("--batch", type=int, metavar="B", help="Samples per micro-step."),
             click.option("--accum", type=int, metavar="A", help="Micro-steps per update."),
             click.option("--lr", "learning_rate", type=float, metavar="RATE", help="Peak learning rate."),
             click.option("--max-steps", type=int, metavar="N", help="Upper limit of updates."),
             click.option("--save-steps", type=int, metavar="N", help="Steps between checkpoints."),
-            click.option("--max-seq-len", type=int, metavar="TOKENS", help="Longest sample."),
-            click.option("--seed", type=int, metavar="N", help="Of drawn weights and of the trainer."),
+            click.option("--max-seq-len", type=int, metavar="TOKENS", help="Longest sample in tokens."),
+            click.option("--seed", type=int, metavar="N", help="Seed of random weights and of the trainer."),
             click.option(
                 "--config",
                 "config_file",
                 type=click.Path(path_type=Path),
                 metavar="FILE",
-                help="A YAML of settings, see configs/train/.",
+                help="A YAML file of settings, see configs/train/.",
             ),
             click.option(
                 "--rehearsal/--no-rehearsal",
                 default=None,
-                help="Train a tiny model on the CPU [default: where there is no NVIDIA GPU].",
+                help="Train a tiny model on the CPU [default: if there is no NVIDIA GPU].",
             ),
             click.option(
                 "--runs",
                 type=click.Path(path_type=Path),
                 default=Path("runs"),
                 show_default=True,
-                help="Folder of the run folders.",
+                help="Folder for the run folders.",
             ),
             click.option(
                 "--models",

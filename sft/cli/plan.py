@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import click
 
 from sft import ui
-from sft.cli.options import json_option, print_json
+from sft.cli.options import as_record, json_option, print_json
 from sft.training import BASE_LEARNING_RATE, Plan
 from sft.training import plan as planning
 
 
+@dataclass(frozen=True)
+class PlanOptions:
+    """The options of `sft plan`, as its help describes them."""
+
+    samples: int
+    epochs: float
+    gpus: int
+    batch: int
+    accum: int
+    lr: float
+    max_steps: int | None
+    to_gpus: int | None
+    as_json: bool
+
+
 @click.command()
 @click.option("--samples", "-D", type=int, required=True, metavar="D", help="Training samples.")
-@click.option("--epochs", "-E", type=float, default=2, show_default=True, metavar="E", help="How often each is seen.")
+@click.option(
+    "--epochs", "-E", type=float, default=2, show_default=True, metavar="E", help="How many times each sample is seen."
+)
 @click.option("--gpus", "-G", type=int, default=1, show_default=True, metavar="G")
 @click.option(
     "--batch",
@@ -28,17 +47,8 @@ from sft.training import plan as planning
 @click.option("--max-steps", type=int, metavar="N", help="Upper limit of updates.")
 @click.option("--to-gpus", type=int, metavar="N", help="Show the two ways to another number of GPUs.")
 @json_option
-def plan(
-    samples: int,
-    epochs: float,
-    gpus: int,
-    batch: int,
-    accum: int,
-    lr: float,
-    max_steps: int | None,
-    to_gpus: int | None,
-    as_json: bool,
-) -> None:
+@as_record(PlanOptions)
+def plan(chosen: PlanOptions) -> None:
     """From D, E, G, B and A to steps, warm-up, learning rate and save interval; the sums are shown.
 
     \b
@@ -47,11 +57,17 @@ def plan(
       sft plan --samples 29605 --to-gpus 4
     """
     made = planning.make_plan(
-        samples=samples, epochs=epochs, gpus=gpus, batch=batch, accum=accum, learning_rate=lr, limit=max_steps
+        samples=chosen.samples,
+        epochs=chosen.epochs,
+        gpus=chosen.gpus,
+        batch=chosen.batch,
+        accum=chosen.accum,
+        learning_rate=chosen.lr,
+        limit=chosen.max_steps,
     )
-    same = planning.keep_update(made, to_gpus) if to_gpus is not None else []
-    scaled = planning.scale_rate(made, to_gpus) if to_gpus is not None else None
-    if as_json:
+    same = planning.keep_update(made, chosen.to_gpus) if chosen.to_gpus is not None else []
+    scaled = planning.scale_rate(made, chosen.to_gpus) if chosen.to_gpus is not None else None
+    if chosen.as_json:
         ways = (
             {"keep_update": [planning.as_dict(way) for way in same], "scale_rate": planning.as_dict(scaled)}
             if scaled
@@ -60,10 +76,10 @@ def plan(
         print_json({**planning.as_dict(made), **ways})
         return
     ui.out.print(
-        f"D={samples} E={epochs:g} G={gpus} B={batch} A={accum}",
+        f"D={chosen.samples} E={chosen.epochs:g} G={chosen.gpus} B={chosen.batch} A={chosen.accum}",
         style="bold",
     )
-    ui.sums(planning.sums(made), to=ui.out)
+    ui.show_breakdown(planning.breakdown(made), to=ui.out)
     if scaled:
         _ways(made, same, scaled)
 

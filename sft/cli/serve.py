@@ -22,7 +22,9 @@ from sft.runtime import Machine, environments
 @click.command()
 @click.argument("model_dir", type=click.Path(path_type=Path))
 @click.option("--port", type=click.IntRange(1, 65535), default=serving.DEFAULT_PORT, show_default=True)
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 answers other machines too.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 also serves other machines."
+)
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), help="[default: gpu where there is one]")
 @click.option("--max-model-len", type=click.IntRange(min=1), metavar="TOKENS")
 @click.option(
@@ -30,14 +32,14 @@ from sft.runtime import Machine, environments
     type=click.FloatRange(min=0, min_open=True, max=1),
     default=0.8,
     show_default=True,
-    help="Share of the card that vLLM takes.",
+    help="Share of the GPU's memory that vLLM takes.",
 )
 @click.option(
     "--trust-remote-code",
     is_flag=True,
     help="Run the Python files of the model directory. Only for directories you trust.",
 )
-@click.option("--dry-run", is_flag=True, help="Print the server's command and end.")
+@click.option("--dry-run", is_flag=True, help="Print the server's command and exit.")
 def serve(
     model_dir: Path,
     port: int,

@@ -35,7 +35,7 @@ def env(name: str) -> None:
 
 @click.command()
 @click.option("--cuda", type=click.Choice(["12.6", "12.9"]), help="[default: by the GPU; 12.9 for Blackwell]")
-@click.option("--dry-run", is_flag=True, help="Print Docker's command and end.")
+@click.option("--dry-run", is_flag=True, help="Print Docker's command and exit.")
 def image(cuda: container.Cuda | None, dry_run: bool) -> None:
     """Build the training container with ERNIEKit for this machine's GPU.
 
@@ -50,7 +50,7 @@ def image(cuda: container.Cuda | None, dry_run: bool) -> None:
         return
     if not container.find_docker():
         raise EngineError(
-            "no Docker engine answers here", hint="start Docker, or see what would run: `sft image --dry-run`"
+            "no Docker engine is running here", hint="start Docker, or see what would run: `sft image --dry-run`"
         )
     trainer.build_image(
         chosen,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from sft import models, ui
-from sft.cli.options import json_option, model_option, print_json
+from sft.cli.options import as_record, json_option, model_option, print_json
 
 TASKS = {
     "text": "text",
@@ -21,6 +22,23 @@ TASKS = {
     "chart": "chart",
     "charts": "chart",
 }
+
+
+@dataclass(frozen=True)
+class SynthOptions:
+    """The options of `sft synth`, as its help describes them."""
+
+    task: str
+    count: int
+    out: Path
+    fonts: tuple[str, ...]
+    texts: Path | None
+    seed: int
+    degrade: str
+    latex: bool
+    workers: int
+    model_name: str
+    as_json: bool
 
 
 @click.command()
@@ -39,15 +57,15 @@ TASKS = {
     "fonts",
     multiple=True,
     metavar="F.ttf",
-    help="A font file, bengali, or a DejaVu name; more than once for several [default: DejaVu].",
+    help="A font file, bengali, or a DejaVu name; can be repeated [default: DejaVu].",
 )
 @click.option(
     "--texts",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="What to draw: one text a line, or JSONL. For formula: LaTeX.",
+    help="Texts to render: one per line, or JSONL. For formula: LaTeX.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="The same seed draws the same bytes.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same bytes.")
 @click.option(
     "--degrade",
     type=click.Choice(["none", "light", "medium", "strong"]),
@@ -55,26 +73,15 @@ TASKS = {
     show_default=True,
     help="Blur, noise, skew, JPEG, shadows, low resolution, uneven light.",
 )
-@click.option("--latex", is_flag=True, help="Draw formulas with the LaTeX that is installed (latex and dvipng).")
+@click.option("--latex", is_flag=True, help="Render formulas with the installed LaTeX (latex and dvipng).")
 @click.option(
     "--workers", type=click.IntRange(min=0), default=0, show_default="all cores", metavar="N", help="Processes."
 )
 @model_option
 @json_option
-def synth(
-    task: str,
-    count: int,
-    out: Path,
-    fonts: tuple[str, ...],
-    texts: Path | None,
-    seed: int,
-    degrade: str,
-    latex: bool,
-    workers: int,
-    model_name: str,
-    as_json: bool,
-) -> None:
-    """Draw N samples with known truth. TASK: text, paragraph, table, formula or chart.
+@as_record(SynthOptions)
+def synth(chosen: SynthOptions) -> None:
+    """Generate N samples with known labels. TASK: text, paragraph, table, formula or chart.
 
     A run that was cut off goes on where it stopped, with the same bytes.
 
@@ -87,28 +94,28 @@ def synth(
     from sft.synth import synth as draw
 
     order = SynthRequest(
-        TASKS[task],
-        count,
-        fonts,
-        texts,
-        seed,
-        degrade,
-        models.get(model_name).name,
-        latex,
-        workers,
+        TASKS[chosen.task],
+        chosen.count,
+        chosen.fonts,
+        chosen.texts,
+        chosen.seed,
+        chosen.degrade,
+        models.get(chosen.model_name).name,
+        chosen.latex,
+        chosen.workers,
     )
     started = time.monotonic()
-    with ui.Follow(f"drawing {TASKS[task]}", count) as bar:
-        manifest = draw(order, out, on_progress=bar.update)
+    with ui.Follow(f"generating {TASKS[chosen.task]}", chosen.count) as bar:
+        manifest = draw(order, chosen.out, on_progress=bar.update)
     counts = manifest["counts"]
     reasons = "".join(f", {code} x {number}" for code, number in counts["reasons"].items())
     ui.say(
-        f"{counts['in']} asked for = {counts['out']} drawn + {counts['rejected']} rejected{reasons};"
-        f" {count / max(time.monotonic() - started, 0.001):.0f} a second; {manifest_path(out)}"
+        f"{counts['in']} asked for = {counts['out']} written + {counts['rejected']} rejected{reasons};"
+        f" {chosen.count / max(time.monotonic() - started, 0.001):.0f} a second; {manifest_path(chosen.out)}"
     )
     if skipped := manifest.get("texts", {}).get("skipped"):
         ui.say("texts left out: " + ", ".join(f"{code} x {number}" for code, number in skipped.items()))
-    if as_json:
+    if chosen.as_json:
         print_json(manifest)
     else:
-        click.echo(out)
+        click.echo(chosen.out)

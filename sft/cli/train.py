@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from sft import models, serving, ui
-from sft.cli.options import json_option, print_json, request, run_options
+from sft.cli.options import TEXT_SCORES, json_option, print_json, request, run_options
 from sft.datasets import locate
 from sft.errors import EXIT_PROBLEMS
 from sft.files import read_samples
@@ -17,7 +17,7 @@ from sft.runtime import Machine, container, process
 from sft.training import config, run_export, settings
 from sft.training import run_folder as runs
 from sft.training import trainer as training
-from sft.workflows import Outcome, run_loop, summary, train_only
+from sft.workflows import RunOutcome, run_loop, summary, train_only
 
 
 @click.command()
@@ -26,7 +26,7 @@ from sft.workflows import Outcome, run_loop, summary, train_only
     "--test",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Held-out rows [default: test.jsonl beside the data, or a part that is set aside].",
+    help="Held-out rows [default: test.jsonl beside the data, or rows that are set aside].",
 )
 @click.option("--port", type=int, metavar="N", help="Port of the server [default: a free one].")
 @click.option("--setup-seconds", type=float, default=0.0, hidden=True)
@@ -50,22 +50,23 @@ def run(name: str, test: Path | None, port: int | None, setup_seconds: float, as
         sys.exit(EXIT_PROBLEMS)
 
 
-def _show(outcome: Outcome) -> None:
+def _show(outcome: RunOutcome) -> None:
     """The two tables of the end, and where everything is."""
+    from sft.evaluation import SCORES
+    from sft.report import name_of
+
     if outcome.before and outcome.after:
         old = outcome.before["scores"]
         new = outcome.after["scores"]
-        names = [
-            ("cer", "CER", False),
-            ("wer", "WER", False),
-            ("ned", "NED", False),
-            ("exact", "exact match", True),
-            ("truncated", "cut off", False),
-            ("empty", "empty", False),
-        ]
         rows = [
-            [label, f"{old[key]:.4f}", f"{new[key]:.4f}", f"{new[key] - old[key]:+.4f}", "higher" if up else "lower"]
-            for key, label, up in names
+            [
+                name_of(name),
+                f"{old[name]:.4f}",
+                f"{new[name]:.4f}",
+                f"{new[name] - old[name]:+.4f}",
+                "higher" if SCORES[name].higher_is_better else "lower",
+            ]
+            for name in TEXT_SCORES
         ]
         counts = outcome.after["counts"]
         ui.table(
@@ -146,7 +147,7 @@ def _dry_run(asked: settings.Request, machine: Machine, path: Path, as_json: boo
             asked.runs,
             asked.models,
         )
-    settled = settings.settle(asked, machine, samples)
+    settled = settings.resolve_settings(asked, machine, samples)
     plan = settings.plan_for(settled, samples)
     given = Path(settled.config.model)
     known = models.find(settled.config.model)

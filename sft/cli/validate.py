@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from sft import models, ui
-from sft.cli.options import json_option, list_problems, model_option, print_json
+from sft.cli.options import as_record, json_option, list_problems, model_option, print_json
 from sft.datasets import locate
 from sft.errors import EXIT_PROBLEMS, UsageError
 from sft.models import Budget, pixel_limits
@@ -24,6 +24,28 @@ if TYPE_CHECKING:
     from sft.validate import Entries, Rejects, Report
 
 PATH = click.Path(path_type=Path)
+
+
+@dataclass(frozen=True)
+class ValidateOptions:
+    """The options of `sft validate`, as its help describes them."""
+
+    files: tuple[Path, ...]
+    model_name: str
+    base: Path | None
+    max_seq_len: int
+    deep: bool
+    no_images: bool
+    against: tuple[Path, ...]
+    rejects: Path | None
+    workers: int
+    runner: str
+    address: str
+    fix: bool
+    out: Path | None
+    limit: int
+    codes: bool
+    as_json: bool
 
 
 @click.command()
@@ -41,13 +63,13 @@ PATH = click.Path(path_type=Path)
     show_default=True,
     help="Decode every pixel of every image, and compare images by how they look.",
 )
-@click.option("--no-images", is_flag=True, help="Open no image file at all.")
+@click.option("--no-images", is_flag=True, help="Do not open any image file.")
 @click.option(
     "--against",
     type=PATH,
     multiple=True,
     metavar="FILE",
-    help="A test set: none of its images may be in FILES. Can be given again.",
+    help="A test set: none of its images may be in FILES. Can be repeated.",
 )
 @click.option("--rejects", type=PATH, metavar="FILE", help="Write every row with an error there, with its reasons.")
 @click.option("--workers", type=click.IntRange(0), default=0, metavar="N", help="Processes [default: one per core].")
@@ -56,30 +78,16 @@ PATH = click.Path(path_type=Path)
 )
 @click.option("--address", default="", metavar="ADDRESS", help="Of a Ray cluster [default: one is started here].")
 @click.option(
-    "--fix", is_flag=True, help="Mend what can be mended without guessing: BOM, blank lines, CRLF, key order."
+    "--fix",
+    is_flag=True,
+    help="Fix what needs no guessing: BOM, blank lines, CRLF, key order, white space and spelling of answers.",
 )
 @click.option("-o", "--out", type=PATH, help="With --fix: write here instead of in place.")
-@click.option("--limit", type=int, default=20, show_default=True, help="Findings to print.")
-@click.option("--codes", is_flag=True, help="List all reason codes and end.")
+@click.option("--limit", type=int, default=20, show_default=True, help="Number of findings to print.")
+@click.option("--codes", is_flag=True, help="List all reason codes and exit.")
 @json_option
-def validate(
-    files: tuple[Path, ...],
-    model_name: str,
-    base: Path | None,
-    max_seq_len: int,
-    deep: bool,
-    no_images: bool,
-    against: tuple[Path, ...],
-    rejects: Path | None,
-    workers: int,
-    runner: str,
-    address: str,
-    fix: bool,
-    out: Path | None,
-    limit: int,
-    codes: bool,
-    as_json: bool,
-) -> None:
+@as_record(ValidateOptions)
+def validate(chosen: ValidateOptions) -> None:
     """Check JSONL files row by row, and each as a set. Exit code 0: fit to train; 1: errors were found.
 
     Of every image the first and the last bytes are read, which finds files that are missing, cut off, too thin or too
@@ -91,40 +99,42 @@ def validate(
       sft validate train.jsonl --against test.jsonl --rejects bad.jsonl
       sft validate windows.jsonl --fix -o clean.jsonl
     """
-    if codes:
+    if chosen.codes:
         ui.table(
             "Reason codes",
             ["code", "severity", "meaning"],
             [[code, severity, text] for code, (severity, text) in REASONS.items()],
         )
         return
-    if not files:
+    if not chosen.files:
         raise click.UsageError("Missing argument 'FILES...'.")
-    _refuse(files, deep, no_images, rejects, fix, out)
-    paths = [_find(given) for given in files]
-    if fix:
-        paths = [_mend(path, out) for path in paths]
-    budget = Budget(base / "tokenizer.json", *pixel_limits(base), max_seq_len) if base else None
+    _refuse(chosen.files, chosen.deep, chosen.no_images, chosen.rejects, chosen.fix, chosen.out)
+    paths = [_find(given) for given in chosen.files]
+    if chosen.fix:
+        paths = [_mend(path, chosen.out) for path in paths]
+    budget = (
+        Budget(chosen.base / "tokenizer.json", *pixel_limits(chosen.base), chosen.max_seq_len) if chosen.base else None
+    )
     like = Context(
         Path(),
-        models.get(model_name),
-        deep,
+        models.get(chosen.model_name),
+        chosen.deep,
         budget,
-        not no_images,
-        deep,
+        not chosen.no_images,
+        chosen.deep,
     )
     reports = _check(
         paths,
         like,
-        _runner(runner, workers, address),
-        [_find(given) for given in against],
-        rejects,
+        _runner(chosen.runner, chosen.workers, chosen.address),
+        [_find(given) for given in chosen.against],
+        chosen.rejects,
     )
-    if as_json:
+    if chosen.as_json:
         print_json([_as_dict(found) for found in reports])
     else:
         for found in reports:
-            _show(found, limit)
+            _show(found, chosen.limit)
     if any(found.errors for found in reports):
         sys.exit(EXIT_PROBLEMS)
 
@@ -158,14 +168,14 @@ def _mend(path: Path, out: Path | None) -> Path:
 
     if out and out.resolve().parent != path.resolve().parent:
         raise UsageError(
-            "image paths count from the folder of the file",
+            "image paths are relative to the folder of the file",
             where=str(out),
-            hint=f"write the mended file beside the old one: {path.with_name(out.name)}",
+            hint=f"write the fixed file beside the old one: {path.with_name(out.name)}",
         )
-    mended = fix(path, out or path)
+    fixed = fix(path, out or path)
     ui.say(
         f"{out or path}: "
-        + (", ".join(f"{code} x {count}" for code, count in sorted(mended.items())) or "nothing to mend")
+        + (", ".join(f"{code} x {count}" for code, count in sorted(fixed.items())) or "nothing to fix")
     )
     return out or path
 

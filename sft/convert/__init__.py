@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from sft.lazy import names_of
 
 if TYPE_CHECKING:
-    from sft.convert.driver import HUB_NAMES, NothingUsable, Result, convert, options_of, rejects_path
+    from sft.convert.driver import NothingUsable, Result, convert
+    from sft.convert.request import HUB_NAMES, options_of, rejects_path
     from sft.convert.worker import ConvertRequest
 else:
     __getattr__ = names_of(__name__)

@@ -2,9 +2,13 @@
 
     train.jsonl            the samples, in the order of the source
     train.rejects.jsonl    {"where": "labels.txt:7", "code": "image.missing", "message": …, "raw": …}; absent where
-    there are none train.manifest.json    inputs, options, counts, hashes (`sft.files.manifest`); written last
-    train_images/          images that could not stay where they were (`sft.convert.image_store`) .train.jsonl.images
-    the images that were looked at (`sft.files.snapshot`): the same command notices when one has changed
+                           are none
+    train.warnings.jsonl   {"where": …, "code": "table.ragged", "message": …} of rows that were fixed; absent where
+                           there are none
+    train.manifest.json    inputs, options, counts, hashes (`sft.files.manifest`); written last
+    train_images/          images that could not stay where they were (`sft.convert.image_store`)
+    .train.jsonl.images    the images that were looked at (`sft.files.snapshot`): the same command notices when one has
+                           changed
     .train.jsonl.work/     finished pieces of an unfinished run (`sft.files.staging`); removed at the end
 
 The units of the source are listed in order, converted by `sft.runtime.parallel` on any number of cores or machines, and
@@ -23,13 +27,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sft import formats, models
-from sft.convert import wording
+from sft import formats
+from sft.convert import warnings, wording
+from sft.convert.request import as_options, checked, manifest_path, rejects_path
 from sft.convert.tally import Tally, read_tally
-from sft.convert.worker import ConvertRequest, Piece, convert_unit, forget
+from sft.convert.worker import ConvertRequest, NumberedUnit, convert_unit, forget
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.files import Unit, atomic, manifest, open_input, snapshot, staging, write_json
-from sft.formats import Format, Options
+from sft.files import Unit, atomic, manifest, snapshot, staging, write_json
+from sft.formats import Format
 from sft.runtime import Runner, parallel
 
 
@@ -58,14 +63,8 @@ def not_read(read: Collection[Path], aside: Collection[Path]) -> list[str]:
     return sorted(found)
 
 
-HUB_NAMES = ("hf",)  # formats whose source may be the name of a data set instead of a path
 NOT_OURS = "README", "LICENSE"  # beginnings of names that hold no labels
-SPLITS_IN_FILES = (
-    "pubtabnet",
-    "otsl-parquet",
-)  # formats in which one file may hold several splits, or its name says which
-QUOTED = ("csv", "tsv", "hf", "im2latex")  # formats that read CSV or TSV
-OnProgress = Callable[[int, int], None]  # units done, units in all
+OnUnitDone = Callable[[int, int], None]  # units done, units in all
 
 
 class NothingUsable(ProblemsFound):
@@ -91,22 +90,12 @@ class Result:
     outputs: tuple[Path, ...] = field(default=())
 
 
-def rejects_path(out: Path) -> Path:
-    """Where the rejected rows of `out` are written."""
-    return out.with_name(f"{out.stem}.rejects.jsonl")
-
-
-def manifest_path(out: Path) -> Path:
-    """Where the account of `out` is written."""
-    return out.with_name(f"{out.stem}.manifest.json")
-
-
 def convert(
     order: ConvertRequest,
     runner: Runner,
     *,
     fresh: bool = False,
-    progress: OnProgress | None = None,
+    progress: OnUnitDone | None = None,
     source_format: Format | None = None,
 ) -> Result:
     """Carry out an order; `fresh` forgets what earlier runs left, `source_format` is one that is not in the table.
@@ -116,18 +105,18 @@ def convert(
     worker; the same call goes on from there.
     """
     known = source_format or formats.get(order.format)
-    order = _checked(order, known)
+    order = checked(order, known)
     out = order.out
     inputs = [
         manifest.describe(path, out.parent, skip=_ours(out))
         for path in (order.source, order.options.images)
         if path is not None
     ]
-    options = _options(order)
+    options = as_options(order)
     mark = manifest.fingerprint("convert", inputs, options)
     if not fresh:
         manifest.refuse_foreign(out, manifest_path(out), hint="give another -o, or --fresh to overwrite it")
-    with staging.Work(out, mark, fresh=fresh) as place:
+    with staging.StagingFolder(out, mark, fresh=fresh) as place:
         if not fresh and not place.resumed and (found := _finished(out, mark)):
             return Result(found, reused=True, outputs=_outputs(out, found))
         _forget_failures(place)
@@ -135,8 +124,10 @@ def convert(
         units = _list_units(known, order, read)
         inputs = _with_neighbours(inputs, order, read)
 
-        def pieces(missing: list[int]) -> Iterator[Piece]:
-            return (Piece(order, place.folder, index, _unpacked(units[index]), source_format) for index in missing)
+        def pieces(missing: list[int]) -> Iterator[NumberedUnit]:
+            return (
+                NumberedUnit(order, place.folder, index, _unpacked(units[index]), source_format) for index in missing
+            )
 
         tally = _run(
             len(units),
@@ -154,105 +145,12 @@ def convert(
         )
 
 
-def _checked(order: ConvertRequest, source_format: Format) -> ConvertRequest:
-    """The order with absolute paths; UsageError for what cannot be."""
-    if order.out.suffix != ".jsonl":
-        raise UsageError("the output must end in .jsonl", where=str(order.out), hint="the trainers read nothing else")
-    out = Path(os.path.abspath(order.out))
-    source = order.source
-    options = order.options
-    if source.exists() or order.format not in HUB_NAMES:
-        if not source.exists():
-            with open_input(source):  # raises, with the names beside it
-                pass
-        source = Path(os.path.abspath(source))
-        if source.is_file() and any(
-            path.exists() and path.samefile(source) for path in (out, rejects_path(out), manifest_path(out))
-        ):
-            raise UsageError("the output would overwrite its source", where=str(source), hint="give another -o")
-        out = _spelled_below(source, out)
-    if options.images is not None:
-        if not options.images.is_dir():
-            raise UsageError(
-                "no such folder",
-                where=str(options.images),
-                hint="--images names the folder that image paths count from",
-            )
-        options = replace(
-            options,
-            images=Path(os.path.abspath(options.images)),
-        )
-    if options.task is not None and options.task not in source_format.tasks:
-        known = ", ".join(task.value for task in source_format.tasks)
-        raise UsageError(
-            f"{order.format} holds no labels for the task {options.task.value}", hint=f"it can be: {known}"
-        )
-    if options.quotes != "auto" and source_format.name not in QUOTED:
-        raise UsageError(
-            f"--quotes {options.quotes}: {source_format.name} reads no CSV or TSV",
-            hint=f"it goes with {', '.join(QUOTED)}",
-        )
-    if options.split and not source_format.splits:
-        raise UsageError(
-            f"--split {options.split}: the format {source_format.name} has no splits",
-            hint="name the file that you mean as SOURCE",
-        )
-    if options.split and source.is_file() and source_format.name not in SPLITS_IN_FILES:
-        raise UsageError(
-            f"--split {options.split} chooses among the files of a folder",
-            where=str(source),
-            hint="leave --split out, or give the folder",
-        )
-    version = models.get(order.model)
-    task = options.task or source_format.tasks[0]
-    if not order.prompt and task not in version.prompts:
-        raise UsageError(
-            f"{version.served_name} has no prompt for the task {task.value}",
-            hint="choose another --model, or give --prompt",
-        )
-    return replace(
-        order, source=source, out=out, options=replace(options, columns=dict(options.columns)), model=version.name
-    )
-
-
-def _spelled_below(source: Path, out: Path) -> Path:
-    """`out`, spelled as a path below the folder `source` where it is in it by way of a link: what is ours is known by
-    its path.
-    """
-    real = Path(os.path.realpath(source))
-    parent = Path(os.path.realpath(out.parent))
-    return (
-        source / parent.relative_to(real) / out.name
-        if source.is_dir() and (parent == real or real in parent.parents)
-        else out
-    )
-
-
-def _options(order: ConvertRequest) -> dict[str, Any]:
-    """Everything but the inputs that decides the output, as the manifest shows it."""
-    options = order.options
-    return {
-        "format": order.format,
-        "task": options.task.value if options.task else None,
-        "model": order.model,
-        "prompt": order.prompt,
-        "columns": dict(sorted(options.columns.items())),
-        "markup": options.markup,
-        "images": os.path.relpath(options.images, order.out.parent) if options.images else None,
-        "split": options.split,
-        "turn": options.turn,
-        "quotes": options.quotes,
-        "to": order.to,
-        "copy": order.copy,
-        "deep": order.deep,
-    }
-
-
 def _ours(out: Path) -> tuple[Path, ...]:
     """What converting into the source's own folder adds to it."""
     return (
         out,
         rejects_path(out),
+        warnings.warnings_path(out),
         manifest_path(out),
         staging.folder_of(out),
         out.with_name(f"{out.stem}_images"),
@@ -265,7 +163,7 @@ def _finished(out: Path, mark: str) -> dict[str, Any] | None:
     changed.
     """
     found = manifest.finished(manifest_path(out), mark)
-    changed = snapshot.changed(snapshot.list_path(out), out.parent) if found else None
+    changed = snapshot.changed_files(snapshot.list_path(out), out.parent) if found else None
     if changed:
         snapshot.forget_changed(
             out,
@@ -325,7 +223,7 @@ def _unpacked(packed: bytes) -> Unit:
     return unit
 
 
-def _forget_failures(place: staging.Work) -> None:
+def _forget_failures(place: staging.StagingFolder) -> None:
     """Images that could not be had in an earlier run are asked for again."""
     forget()
     for failure in place.path("fetched").glob("*.failed"):
@@ -334,10 +232,10 @@ def _forget_failures(place: staging.Work) -> None:
 
 def _run(
     count: int,
-    pieces: Callable[[list[int]], Iterator[Piece]],
-    place: staging.Work,
+    pieces: Callable[[list[int]], Iterator[NumberedUnit]],
+    place: staging.StagingFolder,
     runner: Runner,
-    progress: OnProgress,
+    progress: OnUnitDone,
 ) -> Tally:
     """Convert what is not converted yet; returns the sum of all tallies."""
     total = Tally()
@@ -363,7 +261,7 @@ def _run(
 
 
 def _assemble(
-    place: staging.Work,
+    place: staging.StagingFolder,
     count: int,
     tally: Tally,
     order: ConvertRequest,
@@ -375,7 +273,11 @@ def _assemble(
     stems = [place.folder / f"{index:08}" for index in range(count)]
     rejected = sum(tally.reasons.values())
     written = {}
-    for name, ending, expected in (("joined.rows", ".rows", tally.out), ("joined.rejects", ".rejects", rejected)):
+    for name, ending, expected in (
+        ("joined.rows", ".rows", tally.out),
+        ("joined.rejects", ".rejects", rejected),
+        ("joined.warnings", ".warnings", tally.said),
+    ):
         written[name] = atomic.join(
             place.path(name), (path for stem in stems if (path := stem.with_suffix(ending)).exists())
         )
@@ -388,37 +290,29 @@ def _assemble(
                 where=str(place.folder),
                 hint="remove this folder and run the same command again",
             )
-    if rejected:
-        place.move("joined.rejects", rejects)
-    else:
-        rejects.unlink(missing_ok=True)
+    places = {"joined.rejects": rejects, "joined.warnings": warnings.warnings_path(out)}
+    beside_it = [path for name, path in places.items() if place.move_lines(name, path, written[name])]
     mark, inputs, options = described
+    by_name = {"reasons": tally.reasons, "images": tally.images, "warnings": tally.warned}
     counts = {
         "in": tally.seen,
         "out": tally.out,
         "rejected": rejected,
-        "reasons": dict(sorted(tally.reasons.items())),
-        "images": dict(sorted(tally.images.items())),
+        **{name: dict(sorted(found.items())) for name, found in by_name.items()},
     }
     more = {
-        "warnings": wording.warnings(inputs, tally),
+        "warnings": [*wording.warnings(inputs, tally), *warnings.sentences(out, tally)],
         "notes": wording.notes(tally),
         "custom_prompts": tally.prompts,
     }
     if not tally.out:
         account = manifest.make(
-            "convert",
-            mark,
-            inputs,
-            options,
-            counts,
-            {rejects.name: manifest.output(rejects)} if rejected else {},
-            **more,
+            "convert", mark, inputs, options, counts, {path.name: manifest.output(path) for path in beside_it}, **more
         )
         _give_up(place, tally, order, account)
     outputs = {
         out.name: manifest.output(place.path("joined.rows")),
-        **({rejects.name: manifest.output(rejects)} if rejected else {}),
+        **{path.name: manifest.output(path) for path in beside_it},
     }
     place.move("joined.rows", out)
     atomic.join(
@@ -443,7 +337,7 @@ def _assemble(
     )
 
 
-def _leave(place: staging.Work, stems: list[Path], tally: Tally) -> None:
+def _leave(place: staging.StagingFolder, stems: list[Path], tally: Tally) -> None:
     """Nothing is left, unless images may come another time: then the finished pieces without such rows wait
     for that.
     """
@@ -456,7 +350,7 @@ def _leave(place: staging.Work, stems: list[Path], tally: Tally) -> None:
             stem.with_suffix(".done").unlink()
 
 
-def _give_up(place: staging.Work, tally: Tally, order: ConvertRequest, account: dict[str, Any]) -> None:
+def _give_up(place: staging.StagingFolder, tally: Tally, order: ConvertRequest, account: dict[str, Any]) -> None:
     reasons = ", ".join(f"{code} {count}" for code, count in sorted(tally.reasons.items(), key=lambda pair: -pair[1]))
     place.clear()
     if not tally.seen and order.options.split:
@@ -487,18 +381,3 @@ def _give_up(place: staging.Work, tally: Tally, order: ConvertRequest, account: 
 
 def _outputs(out: Path, account: dict[str, Any]) -> tuple[Path, ...]:
     return tuple(out.parent / name for name in account["outputs"])
-
-
-def options_of(source_format: Format, columns: dict[str, str], **given: Any) -> Options:
-    """Options with the columns checked against what the format knows."""
-    from difflib import get_close_matches
-
-    for name in columns:
-        if name not in source_format.columns:
-            close = get_close_matches(name, source_format.columns, n=1)
-            known = ", ".join(source_format.columns) or "none"
-            raise UsageError(
-                f"{source_format.name} knows no column {name!r}",
-                hint=(f"did you mean {close[0]} ? " if close else "") + f"--map takes: {known}",
-            )
-    return Options(columns=columns, **given)

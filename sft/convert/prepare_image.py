@@ -26,7 +26,17 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image as Pillow
 
 from sft.formats import Picture
-from sft.images import FORMATS, MAX_FILE_BYTES, MAX_IMAGE_PIXELS, ImageProblem, crop, orientation, peek
+from sft.images import (
+    FORMATS,
+    MAX_FILE_BYTES,
+    MAX_IMAGE_PIXELS,
+    ImageProblem,
+    crop,
+    ending_of,
+    orientation,
+    peek,
+    peek_bytes,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +46,6 @@ if TYPE_CHECKING:
 
 TURN_FROM = 1.5  # height / width from which a crop is turned by 90°, of PaddleOCR
 TAIL = 4096  # bytes at the end of a file that are looked at
-EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif", "JPEG2000": "jp2"}  # the others are called like their format
 DEEP_MODES = ("I", "F", "LAB")  # beside I;16 in its spellings
 PLAIN_MODES = ("1", "L", "RGB", "CMYK", "YCbCr")  # that need no second look
 ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
@@ -53,7 +62,7 @@ UPRIGHT = {
 
 
 @dataclass(frozen=True)
-class Look:
+class PreparedImage:
     """What became of a picture. `pixels` None: the file, or the bytes, can stay as they are. Sizes are in pixels."""
 
     width: int
@@ -62,7 +71,7 @@ class Look:
     pixels: Pixels | None = None
 
 
-class Eye:
+class ImagePreparer:
     """Looks at pictures, and keeps the last page it decoded: boxes of one page follow one another.
 
     `deep`: decode every picture, also those whose header and end look sound.
@@ -73,10 +82,10 @@ class Eye:
         self._key: object = None
         self._page: Pixels | None = None
 
-    def look(self, picture: Picture) -> Look:
+    def prepare(self, picture: Picture) -> PreparedImage:
         """Check a picture with `path` or `data`; `ImageProblem` with an image.* code, or source.geometry for a box."""
         if not picture.quad:
-            found = None if self._deep or picture.path is None else _glance(str(picture.path))
+            found = None if self._deep else _glance(picture)
             if found is None:
                 with _stream(picture) as stream:
                     found = _whole(stream, self._deep)
@@ -89,7 +98,7 @@ class Eye:
             import numpy as np
 
             page = np.ascontiguousarray(np.rot90(page))
-        return Look(
+        return PreparedImage(
             page.shape[1],
             page.shape[0],
             "png",
@@ -110,9 +119,12 @@ class Eye:
         return self._page
 
 
-def _glance(path: str) -> Look | None:
+def _glance(picture: Picture) -> PreparedImage | None:
     """The verdict on a plain, whole file by its two ends alone; None where Pillow has to look."""
-    seen = peek(path)
+    if picture.data is not None:
+        seen = peek_bytes(picture.data)
+    else:
+        seen = peek(str(picture.path)) if picture.path is not None else None
     if seen is None or not seen.whole or seen.size > MAX_FILE_BYTES:
         return None
     header = seen.header
@@ -122,10 +134,10 @@ def _glance(path: str) -> Look | None:
         or not 0 < header.width * header.height <= MAX_IMAGE_PIXELS
     ):
         return None
-    return Look(
+    return PreparedImage(
         header.width,
         header.height,
-        EXTENSIONS.get(header.format, header.format.lower()),
+        ending_of(header.format),
     )
 
 
@@ -152,7 +164,7 @@ def _stream(picture: Picture) -> IO[bytes]:
         return picture.path.open("rb")
     except PermissionError as error:
         raise ImageProblem(
-            "image.unreadable", f"{picture.path} may not be read ({error.strerror}); give yourself the right to"
+            "image.unreadable", f"{picture.path} cannot be read ({error.strerror}); check its permissions"
         ) from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageProblem("image.missing", f"no file {picture.path}") from error
@@ -198,13 +210,10 @@ def _verify(stream: IO[bytes]) -> None:
         raise ImageProblem("image.truncated", f"is damaged ({error})") from error
 
 
-def _whole(stream: IO[bytes], deep: bool) -> Look:
-    """A picture that is used as a whole: as it is, or mended."""
+def _whole(stream: IO[bytes], deep: bool) -> PreparedImage:
+    """A picture that is used as a whole: as it is, or fixed."""
     with _open(stream) as image:
-        extension = EXTENSIONS.get(
-            image.format or "",
-            (image.format or "").lower(),
-        )
+        extension = ending_of(image.format or "")
         width, height = image.size
         see_through = image.mode in ALPHA_MODES or (image.mode == "P" and "transparency" in image.info)
         change = orientation(image) != 1 or image.mode.startswith("I;16") or image.mode in DEEP_MODES
@@ -214,13 +223,13 @@ def _whole(stream: IO[bytes], deep: bool) -> Look:
             _verify(stream)
         if change or (see_through and _alpha_minimum(image) < 255):
             pixels = _upright(image)
-            return Look(
+            return PreparedImage(
                 pixels.shape[1],
                 pixels.shape[0],
                 "png",
                 pixels,
             )
-        return Look(width, height, extension)
+        return PreparedImage(width, height, extension)
 
 
 def _ends_well(image: Pillow.Image, stream: IO[bytes]) -> bool:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from sft.files import changed
+from sft.files import changed_files
 
-PIECES = (".rows", ".rejects", ".images")  # files of a finished unit, beside .done
+PIECES = (".rows", ".rejects", ".warnings", ".images")  # files of a finished unit, beside .done
 
 
 @dataclass
@@ -24,6 +24,8 @@ class Tally:
     images: dict[str, int] = field(default_factory=dict)
     prompts: int = 0  # rows with a prompt that the model version does not know
     later: int = 0
+    warned: dict[str, int] = field(default_factory=dict)  # rows that were written with a warning, by its code
+    said: int = 0  # warnings, of which a row may have several
     splits: dict[str, int] = field(
         default_factory=dict
     )  # rows of each split of a published set, as `meta.split` names it
@@ -31,18 +33,20 @@ class Tally:
     alike: dict[str, int] = field(
         default_factory=dict
     )  # what labels look like that are taken as plain text, such as HTML tables
-    sizes: list[int] = field(default_factory=list)  # bytes of rows, rejects and the list of images
+    sizes: list[int] = field(default_factory=list)  # bytes of rows, rejects, warnings and the list of images
 
     def add(self, other: Tally) -> None:
         """Sum up."""
         self.seen += other.seen
         self.out += other.out
         pairs = [
-            (getattr(self, name), getattr(other, name)) for name in ("reasons", "images", "alike", "splits", "notes")
+            (getattr(self, name), getattr(other, name))
+            for name in ("reasons", "images", "alike", "warned", "splits", "notes")
         ]
         for mine, theirs in pairs:
             for key, count in theirs.items():
                 mine[key] = mine.get(key, 0) + count
+        self.said += other.said
         self.prompts += other.prompts
         self.later += other.later
 
@@ -61,7 +65,7 @@ def read_tally(stem: Path, base: Path | None = None) -> Tally | None:
         return None
     if sizes != tally.sizes:  # a crash of the machine can leave empty files
         return None
-    return None if base and sizes[-1] and changed(stem.with_suffix(PIECES[-1]), base) != [] else tally
+    return None if base and sizes[-1] and changed_files(stem.with_suffix(PIECES[-1]), base) != [] else tally
 
 
 def count(counts: dict[str, int], key: str) -> None:

@@ -15,15 +15,15 @@ import msgspec
 from sft import formats, models
 from sft.convert.image_store import NotFetched, Placed, Store, forget_folders
 from sft.convert.tally import PIECES, Tally, count
-from sft.errors import SftError
-from sft.files import NotText, Seen, Unit, atomic
-from sft.formats import Format, HubRow, Item, Note, Options, Picture, Read, Reject
+from sft.convert.warnings import RAW, reject_line, warning_lines
+from sft.errors import RowRejected, SftError
+from sft.files import ImageSnapshot, NotText, Unit, atomic
+from sft.formats import Format, HubRow, Item, Note, Picture, ReadItem, Reject, SourceOptions
 from sft.images import ImageProblem
-from sft.markup import PLACEHOLDERS, MarkupError
+from sft.markup import PLACEHOLDERS
 from sft.types import Task
 
 KEEP_THEIR_KEYS = ("erniekit", "messages")  # formats that are read without loss: nothing is added to their rows
-RAW = 2000  # characters of a rejected piece that are kept
 BATCH, BATCH_BYTES = 64, 32 * 1024 * 1024  # rows read ahead, so that remote images are fetched side by side
 To = Literal["erniekit", "messages"]
 # of a whole label: an HTML table, OTSL, one formula in its delimiters
@@ -46,7 +46,7 @@ class ConvertRequest:
     format: str
     source: Path
     out: Path
-    options: Options = field(default_factory=Options)
+    options: SourceOptions = field(default_factory=SourceOptions)
     model: str = models.DEFAULT_MODEL
     prompt: str = ""
     to: To = "erniekit"
@@ -56,7 +56,7 @@ class ConvertRequest:
 
 
 @dataclass(frozen=True)
-class Piece:
+class NumberedUnit:
     """A unit with its number, and where its files go."""
 
     order: ConvertRequest
@@ -71,7 +71,7 @@ class Piece:
         return self.folder / f"{self.index:08}"
 
 
-def convert_unit(piece: Piece) -> Tally:
+def convert_unit(piece: NumberedUnit) -> Tally:
     """Read one unit and write its files; the tally comes last, so its existence means: finished."""
     order = piece.order
     source = piece.source or formats.get(order.format)
@@ -80,7 +80,8 @@ def convert_unit(piece: Piece) -> Tally:
     tally = Tally()
     rows = []
     rejects = []
-    seen = Seen(order.out.parent)
+    warnings = []
+    seen = ImageSnapshot(order.out.parent)
     count(tally.notes, piece.unit.note)
     for read in _ahead(_reads(source, piece.unit, order.options), store):
         if isinstance(read, Note):
@@ -103,13 +104,16 @@ def convert_unit(piece: Piece) -> Tally:
         )
         if isinstance(row, Reject):
             tally.reasons[row.code] = tally.reasons.get(row.code, 0) + 1
-            rejects.append(_reject_line(row))
+            rejects.append(reject_line(row))
         else:
             tally.out += 1
             rows.append(row)
+            if isinstance(read, Item) and read.warnings:
+                warnings.append(warning_lines(read, tally))
     contents = [
         b"".join(rows),
         b"".join(rejects),
+        b"".join(warnings),
         seen.packed(),
     ]
     tally.sizes = [len(content) for content in contents]
@@ -125,7 +129,7 @@ def convert_unit(piece: Piece) -> Tally:
     return tally
 
 
-def _in_split(read: Item | HubRow, piece: Piece) -> Item | HubRow:
+def _in_split(read: Item | HubRow, piece: NumberedUnit) -> Item | HubRow:
     """With the split of its unit, where it has none of its own.
 
     Where the user chose one split, rows need no name for it.
@@ -161,11 +165,11 @@ def _store(order: ConvertRequest, folder: Path) -> Store:
     return stores[key]
 
 
-def _reads(source: Format, unit: Unit, options: Options) -> Iterator[Read]:
+def _reads(source: Format, unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """What the format reads; input that breaks it costs the rest of its unit and is accounted for."""
     try:
         yield from source.read(unit, options)
-    except SftError as error:  # one file that cannot be opened, or is none of text, is not the whole source
+    except SftError as error:  # one file that cannot be opened, or is not one of text, is not the whole source
         if not isinstance(error.__cause__, OSError) and not isinstance(error, NotText):
             raise
         yield Reject(
@@ -179,9 +183,9 @@ def _reads(source: Format, unit: Unit, options: Options) -> Iterator[Read]:
         )
 
 
-def _ahead(reads: Iterator[Read], store: Store) -> Iterator[Read]:
+def _ahead(reads: Iterator[ReadItem], store: Store) -> Iterator[ReadItem]:
     """The same, a little later: the remote images of a batch are fetched together."""
-    batch: list[Read] = []
+    batch: list[ReadItem] = []
     urls: list[str] = []
     size = 0
     for read in reads:
@@ -200,27 +204,34 @@ def _ahead(reads: Iterator[Read], store: Store) -> Iterator[Read]:
     yield from batch
 
 
-def _pictures(read: Read) -> tuple[Picture, ...]:
+def _pictures(read: ReadItem) -> tuple[Picture, ...]:
     if isinstance(read, Item):
         return (read.picture,)
     return read.pictures if isinstance(read, HubRow) else ()
 
 
-def _files(read: Read) -> Iterator[Path]:
+def _files(read: ReadItem) -> Iterator[Path]:
     """The image files that decide what becomes of a row, be they there or not."""
     if isinstance(read, Reject):
         yield from [read.missing] if read.missing else []
+    elif isinstance(read, Item):
+        yield from read.files
     for picture in _pictures(read):
         yield from [picture.path, *picture.others] if picture.path else []
 
 
 def _row(
-    read: Item | HubRow, order: ConvertRequest, version: models.ModelVersion, store: Store, tally: Tally, seen: Seen
+    read: Item | HubRow,
+    order: ConvertRequest,
+    version: models.ModelVersion,
+    store: Store,
+    tally: Tally,
+    seen: ImageSnapshot,
 ) -> bytes | Reject:
     """The finished line of a row."""
     try:
         if placeholder := _placeholder(read):
-            said = f"{placeholder} stands for a text that nobody has read"
+            said = f"{placeholder} is a placeholder for a text that was not read"
             return Reject(read.where, "source.ignored", said, _raw(read))
         row, places = (
             _from_item(read, order, version, store) if isinstance(read, Item) else _from_hub(read, order, store)
@@ -248,7 +259,7 @@ def _row(
             f"{problem}{_hint(read, problem)}",
             _raw(read),
         )
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             read.where,
             error.code,
@@ -256,7 +267,9 @@ def _row(
             _raw(read),
         )
     except UnicodeEncodeError:
-        return Reject(read.where, "source.encoding", "a text holds half of a character (a lone surrogate)", _raw(read))
+        return Reject(
+            read.where, "source.encoding", "a text contains half of a character (a lone surrogate)", _raw(read)
+        )
     except (TypeError, ValueError, KeyError, RecursionError, AttributeError, IndexError) as error:
         return Reject(
             read.where, "source.shape", f"cannot be written as a row ({type(error).__name__}: {error})", _raw(read)
@@ -380,13 +393,3 @@ def looks_like(item: Item) -> str:
     if found is None:  # LaTeX without delimiters; beside some, it is a formula inside a text
         return "formulas" if _COMMAND.search(item.target) and not _DELIMITER.search(item.target) else ""
     return "HTML tables" if found[1] else "OTSL tables" if found[2] else "formulas"
-
-
-def _reject_line(reject: Reject) -> bytes:
-    texts = {
-        "where": reject.where,
-        "code": reject.code,
-        "message": reject.message[:RAW],
-        "raw": reject.raw[:RAW],
-    }
-    return msgspec.json.encode({key: text.encode("utf-8", "replace").decode() for key, text in texts.items()}) + b"\n"

@@ -9,11 +9,12 @@ from sft.lazy import names_of
 if TYPE_CHECKING:
     from sft.datasets import holdout, locate
     from sft.datasets.card import load_card
-    from sft.datasets.curate import dedupe_set, mix_sets, split_set
+    from sft.datasets.curate import SplitRules, dedupe_set, mix_sets, split_set
     from sft.datasets.fetch import account, fetch_dataset
     from sft.datasets.index import Keys
     from sft.datasets.locate import fingerprint
-    from sft.datasets.mix import Source
+    from sft.datasets.mix import MixInput
+    from sft.datasets.split import few_groups_warning
     from sft.datasets.stats import MEASURES, QUANTILES, Stats, gather
 else:
     __getattr__ = names_of(__name__)
@@ -22,11 +23,13 @@ __all__ = [
     "MEASURES",
     "QUANTILES",
     "Keys",
-    "Source",
+    "MixInput",
+    "SplitRules",
     "Stats",
     "account",
     "dedupe_set",
     "fetch_dataset",
+    "few_groups_warning",
     "fingerprint",
     "gather",
     "holdout",

@@ -17,14 +17,14 @@ from sft.types import Task
 
 MAX_CARD_BYTES = 1024**2
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # becomes part of a file name
+DataSetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # becomes part of a file name
 
 
-class _Record(BaseModel):
+class _CardRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class FileRule(_Record):
+class FileRule(_CardRecord):
     """One published JSONL file. `rows` is what the publisher says, `sha256` what it must be, where known."""
 
     url: str
@@ -32,7 +32,7 @@ class FileRule(_Record):
     sha256: str | None = None
 
 
-class SampleRule(_Record):
+class SampleRule(_CardRecord):
     """How many rows the workbench draws itself where the published files are not wanted, and from which seed."""
 
     seed: int = Field(ge=0)
@@ -40,14 +40,14 @@ class SampleRule(_Record):
     test: int = Field(ge=1)
 
 
-class Card(_Record):
+class Card(_CardRecord):
     """`datasets/<name>/dataset.yaml`."""
 
-    name: Name
+    name: DataSetName
     task: Task
     language: str
     licence: str
-    files: dict[Name, FileRule] = Field(min_length=1)
+    files: dict[DataSetName, FileRule] = Field(min_length=1)
     sample: SampleRule | None = None
     note: str = ""
 
@@ -69,4 +69,4 @@ def load_card(card: Path | Mapping[str, Any]) -> Card:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc'])) or 'the card'}: {fault['msg'].lower()}" for fault in error.errors()
         )
-        raise UsageError(faults, where=where, hint="datasets/bengali/dataset.yaml is a card that works") from error
+        raise UsageError(faults, where=where, hint="datasets/bengali/dataset.yaml is a valid card") from error

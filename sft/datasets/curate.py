@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sft.arrays import Ints
 from sft.datasets import dedupe as duplicates
 from sft.datasets import mix as mixing
 from sft.datasets import split as splitting
@@ -26,13 +26,12 @@ from sft.errors import EngineError, ProblemsFound, SftError, UsageError
 from sft.files import atomic, manifest, read_json, snapshot, staging
 from sft.runtime import Runner
 
-Progress = Callable[[float], object]
-Ints = npt.NDArray[np.int64]
+OnProgress = Callable[[float], object]
 RAW_BYTES = 4096  # of a rejected row in the file of rejects
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CurateResult:
     """What a verb did. `fresh` False: everything was there already, nothing was done."""
 
     manifest: dict[str, Any]
@@ -71,7 +70,7 @@ class Decided:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _OutputPaths:
     """Where a verb writes: a folder, and the stem of its manifest and rejects."""
 
     folder: Path
@@ -91,34 +90,44 @@ class _Place:
         return f"{self.stem}.rejects.jsonl"
 
 
+@dataclass(frozen=True)
+class SplitRules:
+    """near: images that look the same stay together. published: rows that a published split holds out (`meta.split`)
+    are held out here, too.
+    """
+
+    near: bool = False
+    published: bool = True
+
+
 def split_set(
     data: Path,
     folder: Path,
     *,
     parts: Sequence[tuple[str, float]],
     keys: Keys,
-    near: bool = False,
-    published: bool = True,
+    rules: SplitRules | None = None,
     seed: int = 1,
     runner: Runner | None = None,
-    progress: Progress = lambda _: None,
-) -> Outcome:
+    progress: OnProgress = lambda _: None,
+) -> CurateResult:
     """Write `folder`/train.jsonl and one file per held-out part; a part is a share (below 1) or a number of rows.
 
-    `published`: rows that a published split holds out (`meta.split`) are held out here, too. UsageError: sizes that
+    UsageError: sizes that
     leave no training rows. ProblemsFound: a part came out empty, since its groups are too large.
     """
+    rules = rules or SplitRules()
     options = {
         "parts": list(parts),
         "group": keys.group,
         "stratify": keys.strata,
-        "near": near,
+        "near": rules.near,
         "seed": seed,
-        "published": published,
+        "published": rules.published,
     }
     held_out = [name for name, _ in parts]
 
-    def decide(index: Index, folder_of_work: staging.Work) -> Decided:
+    def decide(index: Index, folder_of_work: staging.StagingFolder) -> Decided:
         _check_keys(index, keys, data)
         sizes = [max(1, round(size * len(index.rows))) if size < 1 else int(size) for _, size in parts]
         if sum(sizes) >= len(index.rows):
@@ -126,9 +135,9 @@ def split_set(
             raise UsageError(said, where=str(data), hint="leave rows to train on")
         groups = splitting.components(
             index,
-            alike=alike(index, folder_of_work, runner or Runner()) if near else (),
+            alike=alike(index, folder_of_work, runner or Runner()) if rules.near else (),
         )
-        fixed = splitting.held_by_publisher(index, held_out) if published else np.zeros(len(index.rows), np.int64)
+        fixed = splitting.held_by_publisher(index, held_out) if rules.published else np.zeros(len(index.rows), np.int64)
         part_of = splitting.deal(index, groups, sizes, seed=seed, fixed=fixed)
         empty = [at for at, size in enumerate(sizes) if size and not (part_of == at + 1).any()]
         if empty:
@@ -143,7 +152,7 @@ def split_set(
         if part_of.all():
             said = "every row belongs to a published split that is held out, or shares an image or a document with one"
             raise ProblemsFound(
-                said, where=str(data), hint="add its training rows; --ignore-published deals all rows out alike"
+                said, where=str(data), hint="add its training rows; --ignore-published treats all rows alike"
             )
         names = ["train", *held_out]
         more = {
@@ -151,6 +160,8 @@ def split_set(
             "strata": splitting.strata_table(index, part_of, len(names)),
             "parts": names,
         }
+        if few := splitting.few_groups(groups, part_of, held_out):
+            more["few_groups"] = few
         if fixed.any():
             more["published"] = _published(index, fixed, part_of)
         return Decided(
@@ -158,9 +169,9 @@ def split_set(
             more=more,
         )
 
-    place = _Place(folder, "split")
+    place = _OutputPaths(folder, "split")
     targets = [f"{name}.jsonl" for name in ("train", *held_out)]
-    return _verb(
+    task = _CurateTask(
         "split",
         [data],
         place,
@@ -168,9 +179,8 @@ def split_set(
         options,
         keys,
         decide,
-        runner,
-        progress,
     )
+    return _verb(task, runner, progress)
 
 
 def _published(index: Index, fixed: Ints, part_of: Ints) -> dict[str, int]:
@@ -194,14 +204,14 @@ def dedupe_set(
     keep_first: bool = False,
     near: bool = False,
     runner: Runner | None = None,
-    progress: Progress = lambda _: None,
-) -> Outcome:
+    progress: OnProgress = lambda _: None,
+) -> CurateResult:
     """Write `out` without rows that repeat or contradict others; `near`: nor rows whose image looks the same, with the
     same texts.
     """
     options = {"keep_first": keep_first, "near": near, "out": out.name}
 
-    def decide(index: Index, folder_of_work: staging.Work) -> Decided:
+    def decide(index: Index, folder_of_work: staging.StagingFolder) -> Decided:
         verdict, other = duplicates.verdicts(index, keep_first=keep_first)
         if near:
             for left, right in alike(index, folder_of_work, runner or Runner()):
@@ -213,21 +223,20 @@ def dedupe_set(
             other,
         )
 
-    return _verb(
+    task = _CurateTask(
         "dedupe",
         [data],
-        _Place(out.parent, out.stem),
+        _OutputPaths(out.parent, out.stem),
         [out.name],
         options,
         Keys(),
         decide,
-        runner,
-        progress,
     )
+    return _verb(task, runner, progress)
 
 
 def mix_sets(
-    sources: Sequence[mixing.Source],
+    sources: Sequence[mixing.MixInput],
     files: Sequence[Path],
     out: Path,
     *,
@@ -235,8 +244,8 @@ def mix_sets(
     balance: str = "weights",
     seed: int = 1,
     runner: Runner | None = None,
-    progress: Progress = lambda _: None,
-) -> Outcome:
+    progress: OnProgress = lambda _: None,
+) -> CurateResult:
     """Write `out`, drawn from `files` by their weights; `rows` of it, or as many as went in."""
     keys = Keys(strata=("task",))
     options = {
@@ -247,7 +256,7 @@ def mix_sets(
         "out": out.name,
     }
 
-    def decide(index: Index, _: staging.Work) -> Decided:
+    def decide(index: Index, _: staging.StagingFolder) -> Decided:
         sizes = [int((index.rows["file"] == number).sum()) for number in range(len(files))]
         parts = mixing.shares(sources, sizes, balance=balance)
         wanted = mixing.quotas(
@@ -278,68 +287,69 @@ def mix_sets(
             counts={"distinct": distinct, "repeated": len(order) - distinct, "left_out": len(index.rows) - distinct},
         )
 
-    return _verb(
+    task = _CurateTask(
         "mix",
         list(files),
-        _Place(out.parent, out.stem),
+        _OutputPaths(out.parent, out.stem),
         [out.name],
         options,
         keys,
         decide,
-        runner,
-        progress,
     )
+    return _verb(task, runner, progress)
 
 
-Decide = Callable[[Index, staging.Work], Decided]
+Decide = Callable[[Index, staging.StagingFolder], Decided]
 
 
-def _verb(
-    name: str,
-    files: list[Path],
-    place: _Place,
-    targets: list[str],
-    options: dict[str, Any],
-    keys: Keys,
-    decide: Decide,
-    runner: Runner | None,
-    progress: Progress,
-) -> Outcome:
-    inputs = [manifest.describe(path, place.folder) for path in files]
-    for path, found in zip(files, inputs, strict=True):
+@dataclass(frozen=True)
+class _CurateTask:
+    """What a verb does: its name, its input files, where and what it writes, and the options that decide the result."""
+
+    name: str
+    files: list[Path]
+    place: _OutputPaths
+    targets: list[str]
+    options: dict[str, Any]
+    keys: Keys
+    decide: Decide
+
+
+def _verb(task: _CurateTask, runner: Runner | None, progress: OnProgress) -> CurateResult:
+    place, targets = task.place, task.targets
+    inputs = [manifest.describe(path, place.folder) for path in task.files]
+    for path, found in zip(task.files, inputs, strict=True):
         if found.get("kind") != "file":
             raise UsageError("no such file", where=str(path), hint="give a JSONL file")
         if path.resolve() in {
             (place.folder / target).resolve() for target in (*targets, place.rejects, place.manifest.name)
         }:
             raise UsageError("the output would overwrite its source", where=str(path), hint="give another -o")
-    mark = manifest.fingerprint(name, inputs, options)
+    mark = manifest.fingerprint(task.name, inputs, task.options)
     done = manifest.finished(place.manifest, mark)
-    if done is not None and snapshot.changed(place.images, place.folder) == []:
+    if done is not None and snapshot.changed_files(place.images, place.folder) == []:
         _sweep(place, mark)
-        return Outcome(done, fresh=False, strata=done.get("strata", []))
+        return CurateResult(done, fresh=False, strata=done.get("strata", []))
     for target in targets:
         manifest.refuse_foreign(place.folder / target, place.manifest)
     _refuse_stale(place, targets)
-    with staging.Work(place.folder / place.stem, mark) as folder:
+    with staging.StagingFolder(place.folder / place.stem, mark) as folder:
         try:
-            found = _carry_out(
-                name, files, place, (mark, inputs, options), keys, decide, folder, runner or Runner(), progress
-            )
+            found = _carry_out(task, folder, (mark, inputs), runner or Runner(), progress)
         except (ProblemsFound, UsageError):  # nothing that another run of the same command could go on with
             folder.clear()
             raise
-    return Outcome(found, fresh=True, strata=found.get("strata", []))
+    return CurateResult(found, fresh=True, strata=found.get("strata", []))
 
 
-def _sweep(place: _Place, mark: str) -> None:
+def _sweep(place: _OutputPaths, mark: str) -> None:
     """Remove the work folder of a run that was killed between its manifest and its end."""
     if staging.folder_of(place.folder / place.stem).is_dir():
-        with staging.Work(place.folder / place.stem, mark) as folder:
+        with staging.StagingFolder(place.folder / place.stem, mark) as folder:
             folder.clear()
 
 
-def _refuse_stale(place: _Place, targets: Sequence[str]) -> None:
+def _refuse_stale(place: _OutputPaths, targets: Sequence[str]) -> None:
     """UsageError where a part of an earlier cut would stay beside the new ones: its rows may be among those to train
     on.
     """
@@ -360,23 +370,24 @@ def _refuse_stale(place: _Place, targets: Sequence[str]) -> None:
 
 
 def _carry_out(
-    name: str,
-    files: list[Path],
-    place: _Place,
-    described: tuple[str, list[dict[str, Any]], dict[str, Any]],
-    keys: Keys,
-    decide: Callable[[Index, staging.Work], Decided],
-    folder: staging.Work,
+    task: _CurateTask,
+    folder: staging.StagingFolder,
+    described: tuple[str, list[dict[str, Any]]],
     runner: Runner,
-    progress: Progress,
+    progress: OnProgress,
 ) -> dict[str, Any]:
-    """Index, decide, write, and put everything in place, the manifest last; returns the manifest."""
-    index = build(files, folder, keys, runner, progress=progress)
+    """Index, decide, write, and put everything in place, the manifest last; returns the manifest. described: the
+    fingerprint and the inputs as the manifest has them.
+    """
+    place = task.place
+    index = build(task.files, folder, task.keys, runner, progress=progress)
     if not len(index.rows):
         raise ProblemsFound(
-            "no usable row", where=", ".join(map(str, files)), hint=f"`sft validate {files[0]}` says what is wrong"
+            "no usable row",
+            where=", ".join(map(str, task.files)),
+            hint=f"`sft validate {task.files[0]}` says what is wrong",
         )
-    decided = decide(index, folder)
+    decided = task.decide(index, folder)
     written = _write(index, folder, place, decided)
     counts = _counts(index, decided, written)
     stated = {target: manifest.output(folder.path(target)) for target in (*decided.outputs, place.rejects)}
@@ -385,9 +396,11 @@ def _carry_out(
         folder.move(target, place.folder / target)
     atomic.join(folder.path("joined.images"), index.looked_at)
     folder.move("joined.images", place.images)
-    mark, inputs, options = described
+    mark, inputs = described
     text = json.dumps(
-        manifest.make(name, mark, inputs, options, counts, stated, **decided.more), ensure_ascii=False, indent=2
+        manifest.make(task.name, mark, inputs, task.options, counts, stated, **decided.more),
+        ensure_ascii=False,
+        indent=2,
     )
     atomic.write(
         folder.path(place.manifest.name),
@@ -399,7 +412,7 @@ def _carry_out(
     return found
 
 
-def _write(index: Index, folder: staging.Work, place: _Place, decided: Decided) -> dict[str, int]:
+def _write(index: Index, folder: staging.StagingFolder, place: _OutputPaths, decided: Decided) -> dict[str, int]:
     written = {}
     for target, rows in decided.outputs.items():
         with atomic.piece(folder.path(target)) as stream:

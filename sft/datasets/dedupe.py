@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sft.arrays import Ints
 from sft.datasets.index import Index
 
-Ints = npt.NDArray[np.int64]
 KEEP, DUPLICATE, CONTRADICTION, NEAR = 0, 1, 2, 3
 REASON = {  # verdict → reason code, and what is said with the place of the other row
     DUPLICATE: ("set.duplicate", "the same images and texts as {}"),

@@ -41,15 +41,14 @@ from sft.files import (
     write_json,
     write_samples,
 )
-from sft.images import ImageProblem, probe
+from sft.images import ImageProblem, ending_of, probe
 from sft.types import Sample
 
 MAX_JSONL_BYTES = 4 * 1024**3
 MAX_IMAGE_BYTES = 32 * 1024**2
 GIVE_UP_AFTER = 20  # images in a row without any answer: the network is gone, and that is no property of the rows
-EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}  # the others are called like their format
 
-OnProgress = Callable[[str, int, "int | None"], None]  # what is fetched, how much so far, how much in all
+OnFetched = Callable[[str, int, "int | None"], None]  # what is fetched, how much so far, how much in all
 
 
 def fetch_dataset(
@@ -58,7 +57,7 @@ def fetch_dataset(
     *,
     workers: int = 8,
     allow_private: bool = False,
-    on_progress: OnProgress | None = None,
+    on_progress: OnFetched | None = None,
 ) -> dict[str, Any]:
     """Bring a data set to `out`, up to `workers` images at a time; returns its manifest.
 
@@ -71,7 +70,7 @@ def fetch_dataset(
     done = _finished(rules, out)
     if done is not None:
         return done
-    tell: OnProgress = on_progress or (lambda what, count, total: None)
+    tell: OnFetched = on_progress or (lambda what, count, total: None)
     try:
         manifest = _bring(rules, out, workers, allow_private, tell)
         write_json(out / "manifest.json", manifest)
@@ -96,7 +95,7 @@ def account(manifest: Mapping[str, Any], card: Card, out: Path) -> tuple[list[st
     return lines, whole
 
 
-def _bring(card: Card, out: Path, workers: int, allow_private: bool, tell: OnProgress) -> dict[str, Any]:
+def _bring(card: Card, out: Path, workers: int, allow_private: bool, tell: OnFetched) -> dict[str, Any]:
     with make_client(allow_private) as client:
         sources = {name: _fetch_source(card, name, out, client, allow_private, tell) for name in card.files}
         urls = list(
@@ -143,9 +142,7 @@ def _finished(card: Card, out: Path) -> dict[str, Any] | None:
     return None
 
 
-def _fetch_source(
-    card: Card, name: str, out: Path, client: httpx.Client, allow_private: bool, tell: OnProgress
-) -> Path:
+def _fetch_source(card: Card, name: str, out: Path, client: httpx.Client, allow_private: bool, tell: OnFetched) -> Path:
     """The JSONL of one split, fetched unless it is there."""
     rule = card.files[name]
     source = out / "source" / f"{name}-{hashlib.sha256(rule.url.encode()).hexdigest()[:8]}.jsonl"
@@ -165,7 +162,7 @@ def _fetch_source(
         drawn = f"the drawn sample needs no network: `make train DATA={card.name}` uses it"
         hint = drawn if card.sample else "fetch it where there is a network, and copy the folder"
         raise EngineError(
-            f"the {name} file of {card.name} is not to be had: {error.message}", where=rule.url, hint=hint
+            f"the {name} file of {card.name} cannot be downloaded: {error.message}", where=rule.url, hint=hint
         ) from error
     return source
 
@@ -182,7 +179,7 @@ def _image_urls(source: Path) -> Iterator[str]:
 
 
 def _fetch_images(
-    urls: list[str], out: Path, client: httpx.Client, workers: int, allow_private: bool, tell: OnProgress
+    urls: list[str], out: Path, client: httpx.Client, workers: int, allow_private: bool, tell: OnFetched
 ) -> tuple[dict[str, str], dict[str, str]]:
     """(address → local file, address → why there is none). The index grows as images arrive."""
     index = out / "images" / "index.jsonl"
@@ -205,7 +202,7 @@ def _fetch_images(
                 if silent == GIVE_UP_AFTER:
                     raise EngineError(
                         f"no answer for {silent} images in a row; {problem}",
-                        hint="the same command goes on where it stopped",
+                        hint="run the same command to resume",
                     ) from problem
                 if problem:
                     failed[url] = problem.message if isinstance(problem, SftError) else str(problem)
@@ -241,7 +238,7 @@ def _fetch_image(url: str, out: Path, client: httpx.Client, allow_private: bool)
     try:
         kind = probe(incoming, decode=True).format
         size = incoming.stat().st_size
-        target = out / "images" / digest[:2] / f"{digest}.{EXTENSIONS.get(kind, kind.lower())}"
+        target = out / "images" / digest[:2] / f"{digest}.{ending_of(kind)}"
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(incoming, target)
     except OSError as error:

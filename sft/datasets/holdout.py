@@ -1,59 +1,87 @@
-"""Rows that are held out of training where nobody says which: by image, so that none stands on both sides."""
+"""Rows that are held out of training where nobody says which: by the groups of `sft split`, so that no page, document
+or image stands on both sides.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sft.errors import ProblemsFound
-from sft.files import RealPaths, atomic_write, encode
-from sft.types import Sample
+from sft.arrays import Ints
+from sft.datasets.index import group_of
+from sft.datasets.split import FEWEST_GROUPS, GROUP_KEYS, connected, neighbours, of_one_group
+from sft.errors import ProblemsFound, RowRejected
+from sft.files import RealPaths, atomic_write
 from sft.validate import Survey
 
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 200  # of the rows of a file that comes without a test set
-Rows = npt.NDArray[np.bool_]  # one for each row
-Numbers = npt.NDArray[np.int64]
+RowMask = npt.NDArray[np.bool_]  # one for each row
 
 
-def hold_out(data: Survey, folder: Path, *, seed: int) -> tuple[Survey, Path, int]:
-    """Split a file without a test set: by image content, so that no image is on both sides. Returns (what is known of
-    the training file, test, test rows).
+@dataclass(frozen=True)
+class HeldOut:
+    """What is known of the training file; the test file, its rows, and of how many groups they are."""
 
-    In = train + test. Images are named by absolute paths, since the new files stand elsewhere.
+    train: Survey
+    test: Path
+    rows: int
+    groups: int
+
+    @property
+    def few(self) -> bool:
+        """Whether scores of the test file come with intervals that are not to be trusted."""
+        return self.groups < FEWEST_GROUPS
+
+
+def hold_out(data: Survey, folder: Path, *, seed: int) -> HeldOut:
+    """Split a file without a test set by the groups of `sft split`: no page or document that the rows name, and no
+    image content, is on both sides.
+
+    In = train + test. Rows keep all their keys; images are named by absolute paths, since the new files stand
+    elsewhere.
     """
-    held = _held(data, seed)
+    group_of = _groups(data)
+    held = _held(data, group_of, seed)
     train = folder / "train.hub.jsonl"
     test = folder / "test.hub.jsonl"
     with atomic_write(train) as kept, atomic_write(test) as out:
         digest = hashlib.sha256()
-        for row, sample in _absolute(data):
-            text = encode(sample) + b"\n"
+        for row, value in _absolute(data):
+            text = msgspec.json.encode(value) + b"\n"
             if held[row]:
                 out.write(text)
             else:
                 kept.write(text)
                 digest.update(text)
-    return data.part(train, digest.hexdigest(), ~held), test, int(np.count_nonzero(held))
+    return HeldOut(
+        data.part(train, digest.hexdigest(), ~held),
+        test,
+        int(np.count_nonzero(held)),
+        len(np.unique(group_of[held])),
+    )
 
 
-def _held(data: Survey, seed: int) -> Rows:
+def _held(data: Survey, group_of: Ints, seed: int) -> RowMask:
     """Which rows are held out: whole groups, in an order that the seed decides, as long as they fit."""
-    names, group_of = _groups(data)
     groups, sizes = np.unique(group_of, return_counts=True)
     if len(groups) < 2:
         raise ProblemsFound(
-            "all rows show the same image, none can be held out",
+            "all rows show the same image, or are of one document (meta.group), and none can be held out",
             where=str(data.path),
-            hint="add different images, or give TEST=file.jsonl",
+            hint="add rows of other documents, or give TEST=file.jsonl; `sft split --group none` splits within a"
+            " document, and scores come out too good",
         )
     wanted = max(1, min(HELD_OUT_MOST, round(data.count * HELD_OUT_SHARE)))
     size_of = dict(zip(groups.tolist(), sizes.tolist(), strict=True))
+    names = np.unique(data.files.digests)
     held: list[int] = []
     count = 0
     for group in sorted(size_of, key=lambda group: hashlib.sha256(f"{seed}/{_name(names, group)}".encode()).digest()):
@@ -68,37 +96,33 @@ def _name(digests: npt.NDArray[Any], number: int) -> str:
     return digests[number : number + 1].tobytes().hex()  # whole: numpy drops zeros at the end of one
 
 
-def _absolute(data: Survey) -> Iterator[tuple[int, Sample]]:
-    """(row from 0, sample with the real paths of its images)."""
+def _absolute(data: Survey) -> Iterator[tuple[int, Any]]:
+    """(row from 0, the whole row with the real paths of its images)."""
     real = RealPaths()
-    for line, sample, _ in data.rows():
-        images = tuple(
-            replace(image, image_url=real.of(data.path.parent / image.image_url)) for image in sample.image_info
-        )
-        yield line - 1, Sample(sample.text_info, images)
+    for line, value in data.raw_rows():
+        for image in value["image_info"]:
+            image["image_url"] = real.of(data.path.parent / image["image_url"])
+        yield line - 1, value
 
 
-def _groups(data: Survey) -> tuple[npt.NDArray[Any], Numbers]:
-    """(digests in order, for each row the number of the digest that names its group): rows that share an image,
-    directly or through other rows, are one group, named by the least digest of its images.
-    """
-    digests, content = np.unique(data.files.digests, return_inverse=True)
-    images = content[data.places["image"]]
-    lines = data.places["line"]
-    first = np.flatnonzero(np.diff(lines, prepend=0))  # where a row begins
-    parent = np.arange(len(digests)).tolist()
+def _groups(data: Survey) -> Ints:
+    """For each row the number of the least digest among the images of its group, by which the group is named."""
+    content = np.unique(data.files.digests, return_inverse=True)[1][data.places["image"]]
+    rows = data.places["line"].astype(np.int64) - 1
+    documents = np.fromiter(_documents(data), np.uint64, data.count)
+    groups = connected(data.count, chain(neighbours((content,), rows), of_one_group(documents)))
+    least = np.full(data.count, len(data.files.digests))
+    np.minimum.at(least, groups[rows], content)
+    return least[groups]
 
-    def root(image: int) -> int:
-        while parent[image] != image:
-            image = parent[image] = parent[parent[image]]
-        return image
 
-    further = np.flatnonzero(np.diff(lines, prepend=0) == 0)  # images behind the first of their row
-    for left, right in zip(images[further - 1].tolist(), images[further].tolist(), strict=True):
-        one, other = root(left), root(right)
-        parent[max(one, other)] = min(one, other)
-    roots = np.fromiter(map(root, range(len(parent))), np.int64, len(parent))
-    return digests, roots[images[first]]
+def _documents(data: Survey) -> Iterator[int]:
+    """What every row names as its page or document, as a number."""
+    for line, value in data.raw_rows():
+        try:
+            yield group_of(value, GROUP_KEYS)
+        except RowRejected as problem:
+            raise ProblemsFound(str(problem), where=f"{data.path}:{line}", hint="write a text or a number") from problem
 
 
 def shared_images(train: Survey, test: Survey) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,8 +21,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sft.errors import ProblemsFound, UsageError
-from sft.files import CHUNK, MAX_LINE_BYTES, Seen, Unit, atomic, bounded_lines, line_units, open_input, staging
+from sft.errors import ProblemsFound, RowRejected, UsageError
+from sft.files import CHUNK, MAX_LINE_BYTES, ImageSnapshot, Unit, atomic, bounded_lines, line_units, open_input, staging
 from sft.formats import split_name
 from sft.images import ImageProblem, probe
 from sft.markup import canonical, scripts
@@ -75,7 +75,7 @@ class Keys:
 
 
 @dataclass(frozen=True)
-class Job:
+class ShardJob:
     """One shard: a stretch of one file, and where its piece goes."""
 
     unit: Unit
@@ -100,7 +100,7 @@ class Index:
 
 def build(
     files: list[Path],
-    folder: staging.Work,
+    folder: staging.StagingFolder,
     keys: Keys,
     runner: Runner,
     *,
@@ -110,7 +110,7 @@ def build(
     if len(files) > 0xFFFF:
         raise UsageError(f"{len(files)} files, at most {0xFFFF} at once", hint="join some of them first")
     jobs = (
-        Job(unit, number, folder.path(f"{number:05}-{unit.payload.start:012}.index"), keys)
+        ShardJob(unit, number, folder.path(f"{number:05}-{unit.payload.start:012}.index"), keys)
         for number, path in enumerate(files)
         for unit in line_units(path)
     )
@@ -157,7 +157,7 @@ def _joined(files: tuple[Path, ...], pieces: list[Path]) -> Index:
     )
 
 
-def index_shard(job: Job) -> tuple[int, Path]:
+def index_shard(job: ShardJob) -> tuple[int, Path]:
     """Index one shard and leave its piece; (bytes of the shard, the piece). A piece that is there already is kept."""
     size = job.unit.payload.end - job.unit.payload.start
     rejects = job.piece.with_suffix(".rejects")
@@ -191,14 +191,14 @@ def index_shard(job: Job) -> tuple[int, Path]:
 class _Shard:
     """The rows of one shard as they are read."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: ShardJob) -> None:
         self.job = job
         self.rows: list[tuple[Any, ...]] = []
         self.images: list[tuple[Any, ...]] = []
         self.names: dict[str, str] = {}
         self.rejected: dict[str, int] = {}
         self.seen: set[str] = set()
-        self.looked_at = Seen(job.piece.parent.parent)  # the work folder stands beside the outputs
+        self.looked_at = ImageSnapshot(job.piece.parent.parent)  # the work folder stands beside the outputs
 
     def read(self) -> Iterator[dict[str, Any]]:
         """Take every row in; what is none comes out as a reject."""
@@ -211,13 +211,13 @@ class _Shard:
                     text = text.removeprefix(BOM_UTF8)  # of the file, not of its first row
                 try:
                     if too_long:
-                        raise ImageProblem("source.too_large", f"a line of more than {MAX_LINE_BYTES:,} bytes")
+                        raise RowRejected("source.too_large", f"a line of more than {MAX_LINE_BYTES:,} bytes")
                     self._take(
                         text.rstrip(b"\r\n"),
                         span.line + number - 1,
                         end - len(text),
                     )
-                except ImageProblem as problem:
+                except RowRejected as problem:
                     self.rejected[problem.code] = self.rejected.get(problem.code, 0) + 1
                     where = f"{self.job.unit.name}:{span.line + number - 1}"
                     yield {
@@ -235,12 +235,11 @@ class _Shard:
             sample = msgspec.convert(raw, Sample)
             answers = [item.text for item in sample.text_info if item.tag == "no_mask"]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise ImageProblem("structure.object", f"not a sample: {error}") from error
+            raise RowRejected("structure.object", f"not a sample: {error}") from error
         hashes = [self._hash(self.job.unit.path.parent / image.image_url) for image in sample.image_info]
         keys = self.job.keys
         if keys.asked and len(self.seen) < MAX_KEYS:
             self.seen.update(_dotted(raw))
-        group = "\0".join(str(value) for key in keys.group if (value := look_up(raw, key)) is not None)
         stratum = " · ".join(_stratum(key, raw, sample, answers) for key in keys.strata)
         number = short_hash(stratum)
         self.names[str(number)] = stratum
@@ -263,7 +262,7 @@ class _Shard:
                 images,
                 texts,
                 asked,
-                short_hash(group) if group else NO_GROUP,
+                group_of(raw, keys.group),
                 number,
                 _held(raw),
                 untidy,
@@ -318,11 +317,17 @@ def _two(digest: bytes) -> tuple[int, int]:
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
 
 
+def group_of(raw: Any, keys: Sequence[str]) -> int:
+    """64 bit of the document, page or whatever else these keys of a row name; NO_GROUP where it has none of them."""
+    group = "\0".join(str(value) for key in keys if (value := look_up(raw, key)) is not None)
+    return short_hash(group) if group else NO_GROUP
+
+
 def look_up(raw: Any, key: str) -> Any:
     """The value of a dotted key such as `meta.group`; None where it is missing, or null: rows without a document are
     not of one.
 
-    ImageProblem for a value that is nested too deeply to be compared.
+    RowRejected for a value that is nested too deeply to be compared.
     """
     for step in key.split("."):
         if not isinstance(raw, dict) or step not in raw:
@@ -331,7 +336,7 @@ def look_up(raw: Any, key: str) -> Any:
     try:
         return raw if raw is None or isinstance(raw, (str, int, float, bool)) else json.dumps(raw, sort_keys=True)
     except RecursionError as error:
-        raise ImageProblem("structure.object", f"{key} is nested too deeply") from error
+        raise RowRejected("structure.object", f"{key} is nested too deeply") from error
 
 
 def _held(raw: Any) -> int:

@@ -11,17 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from sft.arrays import Ints
 from sft.datasets.index import Index
 from sft.errors import UsageError
 
-Ints = npt.NDArray[np.int64]
 BALANCES = ("weights", "sqrt", "equal")
 
 
 @dataclass(frozen=True)
-class Source:
+class MixInput:
     """One input: its weight relative to the others, or, for a replay, its share of the whole output."""
 
     name: str
@@ -29,13 +28,13 @@ class Source:
     replay: bool = False
 
 
-def shares(sources: Sequence[Source], sizes: Sequence[int], *, balance: str = "weights") -> list[float]:
+def shares(sources: Sequence[MixInput], sizes: Sequence[int], *, balance: str = "weights") -> list[float]:
     """The share of every source in the output; they add up to 1.
 
     weights: weight x rows, so that weight 1 everywhere is plain joining. sqrt: weight x √rows, each row drawn with
     1/√N, so that small sources are heard. equal: weight alone. Replays take their share first.
 
-    >>> shares([Source("a"), Source("b")], [900, 100], balance="sqrt")
+    >>> shares([MixInput("a"), MixInput("b")], [900, 100], balance="sqrt")
     [0.75, 0.25]
     """
     replayed = sum(source.weight for source in sources if source.replay)

@@ -21,20 +21,20 @@ _decoder = msgspec.json.Decoder(Sample)
 
 
 @dataclass(frozen=True)
-class Batch:
+class HashBatch:
     """Images to look at, and where the hashes go."""
 
     images: tuple[Path, ...]
     piece: Path
 
 
-def alike(index: Index, folder: staging.Work, runner: Runner) -> list[tuple[int, int]]:
+def alike(index: Index, folder: staging.StagingFolder, runner: Runner) -> list[tuple[int, int]]:
     """Pairs of rows (left < right) with the same texts and first images that look the same, though they are different
     files.
     """
     groups = _same_texts(index)
     rows = np.concatenate([np.empty(0, np.int64), *groups]).tolist()
-    pieces = list(run(look, _batches(index, rows, folder), runner))
+    pieces = list(run(hash_batch, _batches(index, rows, folder), runner))
     hashes = dict(
         zip(
             rows,
@@ -60,20 +60,20 @@ def _same_texts(index: Index) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]
     return [part for part in np.split(order, cuts) if len(part) > 1]
 
 
-def _batches(index: Index, rows: list[int], folder: staging.Work) -> Iterator[Batch]:
+def _batches(index: Index, rows: list[int], folder: staging.StagingFolder) -> Iterator[HashBatch]:
     with open_rows(index) as files:
         for begin in range(0, len(rows), BATCH):
             images = []
             for row in rows[begin : begin + BATCH]:
                 sample = _decoder.decode(read_line(index, row, files))
                 images.append(index.files[int(index.rows["file"][row])].parent / sample.image_info[0].image_url)
-            yield Batch(
+            yield HashBatch(
                 tuple(images),
                 folder.path(f"{begin:012}.looks"),
             )
 
 
-def look(batch: Batch) -> Path:
+def hash_batch(batch: HashBatch) -> Path:
     """Hash the images of one batch and leave the hashes; a piece that is there already is kept."""
     if not batch.piece.is_file():
         try:

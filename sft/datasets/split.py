@@ -7,58 +7,77 @@ out, in an order that the seed decides, to the part that still lacks most of wha
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sft.arrays import AnyArray, Ints
 from sft.datasets.index import NO_GROUP, Index
 
-Ints = npt.NDArray[np.int64]
+GROUP_KEYS = ("meta.group",)  # where rows say which document or page they are of, unless the user names other keys
+FEWEST_GROUPS = 50  # held-out pages or documents, below which intervals of scores are wide and not to be trusted
 
 
-def components(index: Index, *, alike: Sequence[tuple[int, int]] = ()) -> Ints:
+def components(index: Index, *, alike: Iterable[tuple[int, int]] = ()) -> Ints:
     """For every row the number of its group (the lowest row in it).
 
     `alike`: further pairs of rows that belong together.
     """
-    parent = np.arange(len(index.rows), dtype=np.int64)
+    images = index.images
+    by_image = neighbours((images["image"][:, 1], images["image"][:, 0]), images["row"])
+    return connected(len(index.rows), chain(by_image, of_one_group(index.rows["group"]), alike))
+
+
+def of_one_group(groups: AnyArray) -> Iterator[tuple[int, int]]:
+    """Pairs of rows that have the same group, one for each row; rows of NO_GROUP have none."""
+    return neighbours((groups,), np.arange(len(groups)), groups != NO_GROUP)
+
+
+def neighbours(
+    values: tuple[AnyArray, ...], rows: AnyArray, wanted: npt.NDArray[np.bool_] | None = None
+) -> Iterator[tuple[int, int]]:
+    """Pairs (row, next row) that share a value, where row `rows[i]` has the value `values[0][i], values[1][i]…`; only
+    those that are `wanted`.
+    """
+    order = np.lexsort((rows, *values))
+    same = np.logical_and.reduce([value[order][1:] == value[order][:-1] for value in values])
+    if wanted is not None:
+        same &= wanted[order][1:]
+    ordered = rows[order]
+    return zip(ordered[:-1][same].tolist(), ordered[1:][same].tolist(), strict=True)
+
+
+def connected(count: int, links: Iterable[tuple[int, int]]) -> Ints:
+    """For each of `count` rows the lowest row that links lead to, directly or through other rows."""
+    parent = list(range(count))
 
     def root(row: int) -> int:
         while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = int(parent[row])
+            parent[row] = row = parent[parent[row]]
         return row
 
-    def join(left: int, right: int) -> None:
-        a = root(left)
-        b = root(right)
-        parent[max(a, b)] = min(a, b)
+    for left, right in links:
+        one, other = root(left), root(right)
+        parent[max(one, other)] = min(one, other)
+    return np.array([root(row) for row in range(count)], dtype=np.int64)
 
-    images = index.images
-    order = np.lexsort((images["row"], images["image"][:, 1], images["image"][:, 0]))
-    same = (images["image"][order][1:] == images["image"][order][:-1]).all(axis=1)
-    for at in np.flatnonzero(same):
-        join(
-            int(images["row"][order[at]]),
-            int(images["row"][order[at + 1]]),
-        )
-    groups = index.rows["group"]
-    order = np.lexsort((np.arange(len(groups)), groups))
-    same = (groups[order][1:] == groups[order][:-1]) & (groups[order][1:] != NO_GROUP)
-    for at in np.flatnonzero(same):
-        join(
-            int(order[at]),
-            int(order[at + 1]),
-        )
-    for left, right in alike:
-        join(left, right)
-    return np.array(
-        [root(row) for row in range(len(parent))],
-        dtype=np.int64,
+
+def few_groups_warning(count: int) -> str:
+    """What a user is told about a held-out part of `count` groups."""
+    return (
+        f"groups (pages, documents or images) held out: {count}. With fewer than {FEWEST_GROUPS} the intervals of its"
+        " scores cannot be relied on: hold out more rows, or add documents"
     )
+
+
+def few_groups(groups: Ints, part_of: Ints, parts: Sequence[str]) -> dict[str, int]:
+    """Held-out part → its groups, where they are fewer than FEWEST_GROUPS. `parts`: the held-out ones, from 1."""
+    counts = {part: len(np.unique(groups[part_of == number])) for number, part in enumerate(parts, 1)}
+    return {part: count for part, count in counts.items() if 0 < count < FEWEST_GROUPS}
 
 
 def deal(index: Index, groups: Ints, sizes: Sequence[int], *, seed: int, fixed: Ints | None = None) -> Ints:

@@ -36,7 +36,7 @@ QUANTILES = (("least", 0.0), ("5 %", 0.05), ("median", 0.5), ("95 %", 0.95), ("m
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Distribution:
     """One measure over all rows: count, mean, quantiles by name, and a histogram (counts, edges) up to the 99th
     percentile.
     """
@@ -66,7 +66,7 @@ class Stats:
     values: dict[str, array[float]] = field(default_factory=lambda: {name: array("f") for name in MEASURES})
     picked: list[tuple[int, Sample]] = field(default_factory=list)
 
-    def numbers(self, name: str) -> Numbers | None:
+    def numbers(self, name: str) -> Distribution | None:
         """The summary of one measure; None where no row had it."""
         values = np.frombuffer(self.values[name], np.float32) if self.values[name] else np.empty(0, np.float32)
         if not len(values):
@@ -74,7 +74,7 @@ class Stats:
         high = float(np.quantile(values, 0.99))
         counts, edges = np.histogram(np.minimum(values, high), bins=BINS)
         quantiles = {label: float(np.quantile(values, q)) for label, q in QUANTILES}
-        return Numbers(
+        return Distribution(
             len(values),
             float(values.mean(dtype=np.float64)),
             quantiles,

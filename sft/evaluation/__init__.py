@@ -8,14 +8,15 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.evaluation import conditions, results
-    from sft.evaluation.compare import OPEN, PREDICTIONS, Compared, Comparison, Line, compare_runs, verdict_of
+    from sft.evaluation.compare import OPEN, PREDICTIONS, ComparedRuns, Comparison, ScoreLine, compare_runs, verdict_of
     from sft.evaluation.conditions import Condition
-    from sft.evaluation.estimates import ALPHA, HEADLINES, Measured, Table, corrected, measure
-    from sft.evaluation.gates import Outcome, judge, load_gates
+    from sft.evaluation.estimates import ALPHA, HEADLINES, EstimateTable, Measured, corrected, measure
+    from sft.evaluation.gates import GateResult, judge, load_gates
     from sft.evaluation.results import Pairs
     from sft.evaluation.scores import EXTRAS, HEADLINE, HEALTH, OTHER, SCORES, Pair, pairs_of, require, score, task_of
     from sft.evaluation.slices import DIMENSIONS, FEWEST, facts, read_rows
-    from sft.evaluation.statistics import FEW, Interval, Kind, intervals
+    from sft.evaluation.statistics import FEW, EstimateKind, Interval, intervals
+    from sft.evaluation.steps import is_beginning, step_of, steps_of
 else:
     __getattr__ = names_of(__name__)
 
@@ -32,22 +33,23 @@ __all__ = [
     "OTHER",
     "PREDICTIONS",
     "SCORES",
-    "Compared",
+    "ComparedRuns",
     "Comparison",
     "Condition",
+    "EstimateKind",
+    "EstimateTable",
+    "GateResult",
     "Interval",
-    "Kind",
-    "Line",
     "Measured",
-    "Outcome",
     "Pair",
     "Pairs",
-    "Table",
+    "ScoreLine",
     "compare_runs",
     "conditions",
     "corrected",
     "facts",
     "intervals",
+    "is_beginning",
     "judge",
     "load_gates",
     "measure",
@@ -56,6 +58,8 @@ __all__ = [
     "require",
     "results",
     "score",
+    "step_of",
+    "steps_of",
     "task_of",
     "verdict_of",
 ]

@@ -1,7 +1,8 @@
 """Two or more runs over the same samples: which is better, by how much, how sure, and what was forgotten.
 
-Samples are paired by their number, image and truth. Scores are over the samples that every run has an answer to; a lost
-answer is no zero, it makes the comparison incomplete. The first run is the base that all others are held against.
+Samples are paired by their number, image and reference. Scores are over the samples that every run has an answer to;
+a lost answer is no zero, it makes the comparison incomplete. The first run is the base that all others are held
+against.
 
 Every line has the scores of all runs with 95 % intervals, and for each further run the paired difference with its
 interval, the p of a sign-flip test, and p_holm, which takes into account how many lines of its scope were looked at.
@@ -29,9 +30,9 @@ import msgspec
 from sft.errors import ProblemsFound, UsageError
 from sft.evaluation import conditions, estimates
 from sft.evaluation.conditions import Condition
-from sft.evaluation.estimates import Table
+from sft.evaluation.estimates import EstimateTable
 from sft.evaluation.scores import HEADLINE, SCORES, Pair, SampleScore, pairs_of
-from sft.evaluation.slices import Facts, Row, facts, members, read_rows
+from sft.evaluation.slices import DataRow, Facts, facts, members, read_rows
 from sft.files import open_input, sha256
 from sft.inference import read_predictions
 from sft.metrics import text
@@ -53,17 +54,17 @@ def read(path: Path) -> list[Prediction]:
             row = msgspec.json.decode(line)
             if isinstance(row, dict) and {"id", "pred"} <= row.keys() and not {"ref", "prompt", "image"} <= row.keys():
                 hint = (
-                    "answers without their truths are scored first, and the folder of that compared:\npython"
+                    "answers without their references are scored first, and the folder of that compared:\npython"
                     f" eval/evaluate.py --pred {path} --data THEIR.jsonl -o scores/{path.stem}"
                 )
                 raise ProblemsFound(
-                    "these predictions have no truth beside them", where=str(path), hint=hint
+                    "these predictions have no reference beside them", where=str(path), hint=hint
                 ) from fault
         raise
 
 
 def by_number(path: Path, preds: Sequence[Prediction]) -> dict[int, Prediction]:
-    """Number → prediction; ProblemsFound where one stands twice."""
+    """Number → prediction; ProblemsFound if an id is a duplicate."""
     found: dict[int, Prediction] = {}
     for line, pred in enumerate(preds, 1):
         if pred.id in found:
@@ -77,7 +78,7 @@ def by_number(path: Path, preds: Sequence[Prediction]) -> dict[int, Prediction]:
 
 
 def paired(
-    names: Sequence[str], table: Sequence[dict[int, Prediction]], rows: dict[int, Row], data: Path | None
+    names: Sequence[str], table: Sequence[dict[int, Prediction]], rows: dict[int, DataRow], data: Path | None
 ) -> list[int]:
     """The numbers of all samples; UsageError where one number stands for different samples."""
     first: dict[int, tuple[str, str, str, str]] = {}
@@ -96,7 +97,7 @@ def paired(
             )
             for what, here, there in (
                 ("image", pred.image, image),
-                ("truth", pred.ref.strip(), ref),
+                ("reference", pred.ref.strip(), ref),
                 ("prompt", pred.prompt.strip(), prompt),
             ):
                 if here != there:
@@ -164,7 +165,7 @@ class Delta:
 
 
 @dataclass(frozen=True)
-class Line:
+class ScoreLine:
     """One score over one part of the samples.
 
     scope: "all" (of scores that several tasks have), "task" or a dimension of slices ("script"); name: which task or
@@ -219,7 +220,7 @@ class Comparison:
     samples: int
     n: int
     runs: tuple[RunInfo, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[ScoreLine, ...]
     forgetting: tuple[Forgetting, ...]
     tasks_without_data: tuple[str, ...]
     notes: tuple[str, ...]
@@ -229,7 +230,7 @@ class Comparison:
     settings: dict[str, str | float] = field(default_factory=dict)
     format: str = FORMAT
 
-    def line(self, scope: str, name: str, metric: str) -> Line | None:
+    def line(self, scope: str, name: str, metric: str) -> ScoreLine | None:
         """The one with these names."""
         return next(
             (line for line in self.lines if (line.scope, line.name, line.metric) == (scope, name, metric)), None
@@ -237,7 +238,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedRuns:
     """A comparison and what it was made from, so that a report need not read or score anything again.
 
     runs: (name, predictions); pairs: of each; labels: sample → dimension → slice, of those that all have answers to.
@@ -263,7 +264,7 @@ def compare_runs(
     runner: Runner | None = None,
     progress: Callable[[int], object] = lambda _: None,
     extras: Collection[str] = (),
-) -> Compared:
+) -> ComparedRuns:
     """Compare runs: (name, predictions.jsonl or the folder that holds it), the base first; one run alone gives its
     scores.
 
@@ -319,7 +320,7 @@ def compare_runs(
     groups = (
         [fact.group or f"\0{place}" for place, fact in enumerate(known)] if any(fact.group for fact in known) else None
     )
-    lines = _lines(names, Table(scored, groups, seed), known)
+    lines = _lines(names, EstimateTable(scored, groups, seed), known)
     forgotten = _forgetting(lines, names[1:], version)
     found = Comparison(
         complete=not any(info.lost for info in infos),
@@ -338,7 +339,7 @@ def compare_runs(
         data={"path": str(data), "sha256": sha256(data)} if data else None,
         settings=estimates.settings(seed) | {"normalisation": text.RAW},
     )
-    return Compared(
+    return ComparedRuns(
         found,
         tuple(zip(names, preds, strict=True)),
         pairs,
@@ -357,14 +358,14 @@ def _info(name: str, path: Path, answers: dict[int, Prediction], numbers: Sequen
     )
 
 
-def _facts(preds: Sequence[Prediction], rows: dict[int, Row], data: Path | None) -> list[Facts]:
+def _facts(preds: Sequence[Prediction], rows: dict[int, DataRow], data: Path | None) -> list[Facts]:
     base = data.parent if data else None
     return [
         facts(prompt=pred.prompt, ref=pred.ref, image=pred.image, row=rows.get(pred.id), base=base) for pred in preds
     ]
 
 
-def _lines(names: Sequence[str], table: Table, known: Sequence[Facts]) -> tuple[Line, ...]:
+def _lines(names: Sequence[str], table: EstimateTable, known: Sequence[Facts]) -> tuple[ScoreLine, ...]:
     parts: dict[tuple[str, str], list[int]] = {}
     for place, fact in enumerate(known):
         parts.setdefault(("task", fact.task), []).append(place)
@@ -372,7 +373,7 @@ def _lines(names: Sequence[str], table: Table, known: Sequence[Facts]) -> tuple[
     sliced: dict[str, dict[tuple[str, str], list[int]]] = {}
     for key, places in members(known).items():
         sliced.setdefault(key[0], {})[key] = places
-    lines: list[Line] = []
+    lines: list[ScoreLine] = []
     for part in (everything, parts, *sliced.values()):
         found = [
             (scope, name, item) for (scope, name), places in part.items() for item in estimates.measure(table, places)
@@ -388,7 +389,7 @@ def _lines(names: Sequence[str], table: Table, known: Sequence[Facts]) -> tuple[
     return tuple(lines)
 
 
-def _line(names: Sequence[str], scope: str, name: str, item: estimates.Measured, ps: Sequence[float]) -> Line:
+def _line(names: Sequence[str], scope: str, name: str, item: estimates.Measured, ps: Sequence[float]) -> ScoreLine:
     higher = SCORES[item.metric].higher_is_better
     scores = tuple(
         Score(run, x.value, x.low, x.high if x.high < float("inf") else None)
@@ -399,7 +400,7 @@ def _line(names: Sequence[str], scope: str, name: str, item: estimates.Measured,
         for run, x, p, p_holm, won in zip(names[1:], item.deltas, item.ps, ps, item.won, strict=True)
     )
     all_of = (*item.scores, *item.deltas)
-    return Line(
+    return ScoreLine(
         scope,
         name,
         item.metric,
@@ -424,7 +425,7 @@ def verdict_of(low: float, high: float, p_holm: float, *, few: bool, higher: boo
     return "worse, few samples" if few else "worse"
 
 
-def _forgetting(lines: Sequence[Line], runs: Sequence[str], version: ModelVersion) -> tuple[Forgetting, ...]:
+def _forgetting(lines: Sequence[ScoreLine], runs: Sequence[str], version: ModelVersion) -> tuple[Forgetting, ...]:
     """Every task of the base model, and every other one that has data, in every further run."""
     tasks = dict.fromkeys(
         [task.value for task in version.prompts] + [line.name for line in lines if line.scope == "task"]

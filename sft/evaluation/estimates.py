@@ -8,20 +8,25 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from sft.arrays import Floats
 from sft.evaluation import statistics
-from sft.evaluation.scores import HEADLINE, SCORES, Kind, Pair
+from sft.evaluation.scores import HEADLINE, SCORES, Pair, ScoreKind
 from sft.evaluation.statistics import Interval, holm, intervals, sign_flip
 
 ALPHA = 0.05
 HEADLINES = frozenset(HEADLINE.values())
-Floats = npt.NDArray[np.float64]
-_KINDS: dict[Kind, statistics.Kind] = {
+_KINDS: dict[ScoreKind, statistics.EstimateKind] = {
     "share": "share_difference",
     "bounded": "bounded_difference",
     "rate": "difference",
     "number": "difference",
 }
-_OF: dict[Kind, statistics.Kind] = {"share": "share", "bounded": "bounded", "rate": "rate", "number": "amount"}
+_OF: dict[ScoreKind, statistics.EstimateKind] = {
+    "share": "share",
+    "bounded": "bounded",
+    "rate": "rate",
+    "number": "amount",
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Measured:
 
 
 @dataclass
-class Table:
+class EstimateTable:
     """The pairs of every run and sample as arrays; what is measured over the same samples is measured once.
 
     runs: per run the pairs of its samples, all in one order. groups: a key per sample; None: all independent.
@@ -49,7 +54,7 @@ class Table:
     groups: Sequence[str] | None
     seed: int
     above: dict[str, Floats] = field(init=False)  # metric → (samples, runs)
-    below: dict[str, Floats] = field(init=False)  # metric → (samples,): a truth's length is the same in all runs
+    below: dict[str, Floats] = field(init=False)  # metric → (samples,): a reference's length is the same in all runs
     there: dict[str, npt.NDArray[np.bool_]] = field(init=False)  # metric → (samples,)
     known: dict[bytes, dict[str, Measured]] = field(init=False, default_factory=dict)
 
@@ -68,7 +73,7 @@ class Table:
                     self.there[name][place] = True
 
 
-def measure(table: Table, places: Sequence[int]) -> list[Measured]:
+def measure(table: EstimateTable, places: Sequence[int]) -> list[Measured]:
     """Every metric that at least one of these samples has, in the order of SCORES."""
     at = np.array(places, np.int64)
     together: dict[bytes, list[str]] = {}
@@ -86,7 +91,7 @@ def measure(table: Table, places: Sequence[int]) -> list[Measured]:
     return [found[name] for name in table.there if name in found]
 
 
-def _measure(table: Table, at: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, Measured]:
+def _measure(table: EstimateTable, at: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, Measured]:
     """All metrics that exactly these samples have, from one set of draws."""
     runs = len(table.runs)
     scores = np.concatenate(
@@ -105,7 +110,7 @@ def _measure(table: Table, at: npt.NDArray[np.int64], names: Sequence[str]) -> d
         [np.repeat(lengths, runs, axis=1), np.repeat(lengths, runs - 1, axis=1)],
         axis=1,
     )
-    kinds: list[statistics.Kind] = [_OF[SCORES[name].kind] for name in names for _ in range(runs)]
+    kinds: list[statistics.EstimateKind] = [_OF[SCORES[name].kind] for name in names for _ in range(runs)]
     kinds += [_KINDS[SCORES[name].kind] for name in names for _ in range(runs - 1)]
     groups = [table.groups[place] for place in at] if table.groups else None
     sure = intervals(

@@ -16,13 +16,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sft.errors import ProblemsFound, UsageError
-from sft.evaluation.compare import Comparison, Line
+from sft.evaluation.compare import Comparison, ScoreLine
 from sft.evaluation.scores import HAS, HEADLINE, SCORES
 from sft.evaluation.slices import DIMENSIONS
 from sft.evaluation.statistics import FEW
@@ -72,7 +72,7 @@ _SPECIAL: dict[str, type[ForgettingGate] | type[LostGate]] = {"forgetting": Forg
 
 
 @dataclass(frozen=True)
-class Outcome:
+class GateResult:
     """One limit held against one number. `value` None: there are no data."""
 
     gate: str
@@ -235,13 +235,13 @@ def parse_key(key: str) -> tuple[str, str, str]:
     return ("task", part, metric) if part else ("all", "", metric)
 
 
-def judge(gates: dict[str, Gate], found: Comparison) -> list[Outcome]:
+def judge(gates: dict[str, Gate], found: Comparison) -> list[GateResult]:
     """Every limit of every gate against every run that it is for, in the order of the file."""
-    outcomes: list[Outcome] = []
+    outcomes: list[GateResult] = []
     for key, gate in gates.items():
         if isinstance(gate, LostGate):
             outcomes += [
-                Outcome(key, run.name, run.lost <= gate.max, run.lost, f"{run.lost} lost, at most {gate.max}")
+                GateResult(key, run.name, run.lost <= gate.max, run.lost, f"{run.lost} lost, at most {gate.max}")
                 for run in found.runs
             ]
         elif isinstance(gate, ForgettingGate):
@@ -251,11 +251,11 @@ def judge(gates: dict[str, Gate], found: Comparison) -> list[Outcome]:
     return outcomes
 
 
-def _metric(key: str, gate: MetricGate, found: Comparison) -> Iterator[Outcome]:
+def _metric(key: str, gate: MetricGate, found: Comparison) -> Iterator[GateResult]:
     judged = [run.name for run in found.runs[1:]] or [found.runs[0].name]
     line = _line(key, found)
     if line is None:
-        yield from (Outcome(key, run, False, None, f"no data: {_missing(key, found)}") for run in judged)
+        yield from (GateResult(key, run, False, None, f"no data: {_missing(key, found)}") for run in judged)
         return
     few = _few(line)
     scores = {score.run: score for score in line.scores}
@@ -267,35 +267,30 @@ def _metric(key: str, gate: MetricGate, found: Comparison) -> Iterator[Outcome]:
             yield _held(
                 key,
                 run,
-                score.value,
-                (score.low, high),
+                _Estimate(score.value, score.low, high, few),
                 "at most",
                 gate.max,
                 gate.confident,
-                few=few,
             )
         if gate.min is not None:
             yield _held(
                 key,
                 run,
-                score.value,
-                (score.low, high),
+                _Estimate(score.value, score.low, high, few),
                 "at least",
                 gate.min,
                 gate.confident,
-                few=few,
             )
         for limit, word in ((gate.max_delta, "at most"), (gate.min_delta, "at least")):
             if limit is not None and run not in deltas:
-                yield Outcome(key, run, False, None, "no data: a difference needs a second run")
+                yield GateResult(key, run, False, None, "no data: a difference needs a second run")
             elif limit is not None:
                 delta = deltas[run]
-                yield _held(
-                    f"{key} delta", run, delta.value, (delta.low, delta.high), word, limit, gate.confident, few=few
-                )
+                change = _Estimate(delta.value, delta.low, delta.high, few)
+                yield _held(f"{key} delta", run, change, word, limit, gate.confident)
 
 
-def _line(key: str, found: Comparison) -> Line | None:
+def _line(key: str, found: Comparison) -> ScoreLine | None:
     """The line of a key. A metric without a task is over all samples that have it, which may be those of one task."""
     scope, name, metric = parse_key(key)
     line = found.line(scope, name, metric)
@@ -325,11 +320,11 @@ def _missing(key: str, found: Comparison) -> str:
     )
 
 
-def _forgetting(key: str, gate: ForgettingGate, found: Comparison) -> Iterator[Outcome]:
+def _forgetting(key: str, gate: ForgettingGate, found: Comparison) -> Iterator[GateResult]:
     rows = [row for row in found.forgetting if gate.tasks is None or row.task in gate.tasks]
     missing: Sequence[str] = [task for task in gate.tasks or () if task not in {row.task for row in rows}]
     for task in missing:
-        yield Outcome(
+        yield GateResult(
             f"{key} {task}",
             found.runs[-1].name,
             False,
@@ -337,45 +332,51 @@ def _forgetting(key: str, gate: ForgettingGate, found: Comparison) -> Iterator[O
             "no data for this task",
         )
     if not found.forgetting:
-        yield Outcome(key, found.runs[0].name, False, None, "no data: forgetting needs a second run")
+        yield GateResult(key, found.runs[0].name, False, None, "no data: forgetting needs a second run")
     for row in rows:
         name = f"{key} {row.task}.{row.metric}"
         if row.drop is None or row.drop_low is None or row.drop_high is None:
-            yield Outcome(name, row.run, False, None, "no data for this task")
+            yield GateResult(name, row.run, False, None, "no data for this task")
         else:
             yield _held(
                 name,
                 row.run,
-                row.drop,
-                (row.drop_low, row.drop_high),
+                _Estimate(row.drop, row.drop_low, row.drop_high, _few(found.line("task", row.task, row.metric))),
                 "at most",
                 gate.max_drop,
                 gate.confident,
                 what="drop ",
-                few=_few(found.line("task", row.task, row.metric)),
             )
 
 
-def _few(line: Line | None) -> int:
+def _few(line: ScoreLine | None) -> int:
     """How many independent samples a line has where they are too few for its interval; 0 where they are enough."""
     return line.independent if line and line.few else 0
+
+
+class _Estimate(NamedTuple):
+    """A figure with its limits. few: how many independent samples, where they are too few for the limits; else 0."""
+
+    value: float
+    low: float
+    high: float
+    few: int
 
 
 def _held(
     gate: str,
     run: str,
-    value: float,
-    limits: tuple[float, float],
+    estimate: _Estimate,
     word: str,
     limit: float,
     confident: bool,
     *,
-    few: int,
     what: str = "",
-) -> Outcome:
-    far = (limits[1] if word == "at most" else limits[0]) if confident else value
+) -> GateResult:
+    far = (estimate.high if word == "at most" else estimate.low) if confident else estimate.value
+    few = estimate.few
     passed = (far <= limit if word == "at most" else far >= limit) and not (confident and few)
-    shown = f"{what}{value:.4f} [{limits[0]:.4f}, {limits[1]:.4f}]"
+    shown = f"{what}{estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"
     asked = (
         (
             " for the whole interval"
@@ -384,10 +385,10 @@ def _held(
         if confident
         else ""
     )
-    return Outcome(
+    return GateResult(
         gate,
         run,
         passed,
-        value,
+        estimate.value,
         f"{shown}, {word} {limit:g}{asked}",
     )

@@ -13,7 +13,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from statistics import quantiles
@@ -30,8 +30,8 @@ from sft.metrics import METRICS, text
 from sft.models import pixel_limits
 from sft.types import Prediction
 
-Format = Literal["sft.results/1"]
-FORMAT: Format = "sft.results/1"
+ResultsFormat = Literal["sft.results/1"]
+FORMAT: ResultsFormat = "sft.results/1"
 Pairs = tuple[list[dict[str, Pair] | None], dict[str, str]]  # of each sample; task → why it cannot be scored here
 GIT_SECONDS = 60.0  # only a file system that hangs takes as long
 
@@ -154,7 +154,7 @@ class Results(msgspec.Struct):
     `scores`: all samples read as text, whatever their task; `tasks`: each by its own measure.
     """
 
-    format: Format
+    format: ResultsFormat
     name: str
     suite: str
     complete: bool
@@ -196,52 +196,75 @@ def schema() -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Asking:
+    """Who was asked, and how. sampling: None where the predictions were made elsewhere."""
+
+    endpoint: Asked
+    sampling: Sampling | None = None
+    pixels: Pixels = field(default_factory=lambda: Pixels(None, None, "server"))
+    template: Template = field(default_factory=lambda: Template("", ""))
+    server: str = ""
+
+
+@dataclass(frozen=True)
+class SuiteSets:
+    """A suite. sets: what is known of each of its sets, whose scores `build` fills in; set_of: line → set."""
+
+    name: str = ""
+    sets: Mapping[str, SetPart] = field(default_factory=dict)
+    set_of: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """How the run went. stopped: why it ended before all samples were asked; seeds: of sampling and of generated sets;
+    created: when, now by default.
+    """
+
+    name: str = ""
+    stopped: str = ""
+    timing: Timing | None = None
+    turns_not_scored: int = 0
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    created: datetime | None = None
+
+
 def build(
     preds: Sequence[Prediction],
     *,
     data: Data,
-    endpoint: Asked,
-    sampling: Sampling | None,
-    pixels: Pixels | None = None,
-    template: Template | None = None,
-    server: str = "",
-    name: str = "",
-    suite: str = "",
-    sets: Mapping[str, SetPart] | None = None,
-    set_of: Mapping[int, str] | None = None,
-    stopped: str = "",
-    timing: Timing | None = None,
-    turns_not_scored: int = 0,
-    seeds: Mapping[str, int] | None = None,
+    asking: Asking,
+    suite: SuiteSets | None = None,
+    course: RunRecord | None = None,
     conditions: Mapping[str, Any] | None = None,
-    created: datetime | None = None,
     pairs: Pairs | None = None,
 ) -> Results:
-    """Score and describe. set_of: line → set; sets: what is known of each, whose scores are filled in here. pairs: of
-    `scored`, if the caller has them.
+    """Score and describe. conditions: what decides the scores beside the model; pairs: of `scored`, if the caller has
+    them.
 
     ProblemsFound: no predictions. EngineError: all of them are lost.
     """
+    suite, course = suite or SuiteSets(), course or RunRecord()
     known, unscored = pairs or scored(preds)
     overall = score(preds, known)
     numbers = asdict(overall)
     n = numbers.pop("n")
     lost = numbers.pop("lost")
     rows = list(zip(preds, known, strict=True))
-    by_set = set_of or {}
-    parts = dict(sets or {})
+    parts = dict(suite.sets)
     for label, part in parts.items():
         found = _part(
-            [row for row in rows if by_set.get(row[0].id) == label],
+            [row for row in rows if suite.set_of.get(row[0].id) == label],
             unscored,
             part.rule.get("metrics") or (),
         )
         part.counts, part.scores, part.unscored = found.counts, found.scores, found.unscored
-    moment = (created or datetime.now(timezone.utc)).astimezone(timezone.utc)
+    moment = (course.created or datetime.now(timezone.utc)).astimezone(timezone.utc)
     return Results(
         format=FORMAT,
-        name=name or endpoint.model,
-        suite=suite,
+        name=course.name or asking.endpoint.model,
+        suite=suite.name,
         complete=overall.complete,
         counts=Counts(n + lost, n, lost),
         scores=numbers,
@@ -252,23 +275,25 @@ def build(
         sets=parts,
         lost=_lost(preds),
         lost_because=Counter(pred.error for pred in preds if pred.error).most_common(3),
-        turns_not_scored=turns_not_scored,
-        stopped=stopped,
+        turns_not_scored=course.turns_not_scored,
+        stopped=course.stopped,
         metrics=_metrics(),
         normalisation=text.RAW,
         sampling=(
-            {key: value for key, value in asdict(sampling).items() if not key.endswith("_pixels")} if sampling else {}
+            {key: value for key, value in asdict(asking.sampling).items() if not key.endswith("_pixels")}
+            if asking.sampling
+            else {}
         ),
-        pixels=pixels or Pixels(None, None, "server"),
-        template=template or Template("", ""),
-        endpoint=endpoint,
-        server=server,
+        pixels=asking.pixels,
+        template=asking.template,
+        endpoint=asking.endpoint,
+        server=asking.server,
         data=data,
         workbench=__version__,
         git=git(Path.cwd()),
         workbench_git=git(Path(__file__).parent),
-        seeds=dict(seeds or {}),
-        timing=timing,
+        seeds=dict(course.seeds),
+        timing=course.timing,
         created=moment.isoformat(timespec="seconds"),
         conditions=dict(conditions or {}),
     )

@@ -19,7 +19,7 @@ from typing import Literal
 
 from sft.errors import EngineError, ProblemsFound, SftError, UsageError
 from sft.metrics import METRICS, cdm, cells, formula, function, health, read_chart, read_table, text
-from sft.models import TASK_OF as PROMPTS
+from sft.models import TASK_OF
 from sft.runtime import Runner, run
 from sft.types import Prediction, Task
 
@@ -109,9 +109,8 @@ def cdm_pairs(refs: list[str], preds: list[str]) -> list[dict[str, Pair]]:
 
 
 Pair = tuple[float, float]
-Kind = Literal["share", "bounded", "rate", "number"]
+ScoreKind = Literal["share", "bounded", "rate", "number"]
 OTHER = "other"  # the task of a prompt that no model version has; scored as text
-TASK_OF = {prompt: task.value for prompt, task in PROMPTS.items()}
 MAX_PAIRS = (
     64_000_000  # cells of the truth × cells of the answer, 512 MB; beyond, an answer is a runaway and its TEDS 0
 )
@@ -132,7 +131,7 @@ class SampleScore:
 
     name: str
     version: str
-    kind: Kind
+    kind: ScoreKind
     higher_is_better: bool | None
     definition: str
     metrics: tuple[str, ...] = ()
@@ -140,7 +139,7 @@ class SampleScore:
 
 
 def _of(
-    name: str, kind: Kind, *metrics: str, definition: str = "", own: str = "", higher: bool | None = None
+    name: str, kind: ScoreKind, *metrics: str, definition: str = "", own: str = "", higher: bool | None = None
 ) -> SampleScore:
     """From the records in METRICS: version, direction and, of a single one, the definition; `higher` of a score that
     is the opposite of its record.
@@ -254,7 +253,8 @@ HAS = {  # task → the scores that its answers can have, those last that have t
 
 def task_of(prompt: str) -> str:
     """The task that a prompt asks for in any model version ("ocr"); "other" for a prompt of the user's own."""
-    return TASK_OF.get(prompt.strip(), OTHER)
+    task = TASK_OF.get(prompt.strip())
+    return task.value if task else OTHER
 
 
 def score_one(task: str, ref: str, pred: str, *, finish_reason: str = "stop") -> dict[str, float]:
@@ -415,7 +415,7 @@ ANSWERED = ("answer.http", "answer.json", "answer.schema", "answer.choices")  # 
 
 
 @dataclass(frozen=True)
-class Scores:
+class RunScores:
     """One run in numbers. All but `n` and `lost` are over the `n` scored samples; rates and shares are 1.0-based, not
     percent.
     """
@@ -437,7 +437,7 @@ class Scores:
         return self.lost == 0
 
 
-def score(preds: Sequence[Prediction], pairs: Sequence[Mapping[str, Pair] | None] | None = None) -> Scores:
+def score(preds: Sequence[Prediction], pairs: Sequence[Mapping[str, Pair] | None] | None = None) -> RunScores:
     """Scores over the predictions that have an answer, both texts brought through `normalise` first.
 
     pairs: what `sample_scores.pairs_of` gave for them, if the caller has it. ProblemsFound: there are no predictions at
@@ -454,7 +454,7 @@ def score(preds: Sequence[Prediction], pairs: Sequence[Mapping[str, Pair] | None
     whole = totals(rows)
     rates = [above / max(below, 1.0) for above, below in (row["cer"] for row in rows)]
     names = ("cer", "wer", "ned", "exact", "empty", "truncated", "length_ratio")
-    return Scores(
+    return RunScores(
         n=len(rows),
         lost=len(preds) - len(rows),
         cer_mean=sum(rates) / len(rows),

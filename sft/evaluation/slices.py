@@ -30,7 +30,7 @@ _ITS_PLACE = re.compile(
 DIMENSIONS = ("source", "script", "length", "size", "group")
 MOST = 50  # slices of one dimension, the largest ones
 FEWEST = 10  # samples of a slice
-LENGTHS = {  # code points of the truth: where the buckets begin
+LENGTHS = {  # code points of the reference: where the buckets begin
     "ocr": (0, 11, 31, 101, 301),
     "table": (0, 201, 501, 1001, 3001),
     "formula": (0, 31, 101, 301),
@@ -56,7 +56,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Row:
+class DataRow:
     """A row of the data file: the sample, and what its `meta` says."""
 
     sample: Sample
@@ -64,7 +64,7 @@ class Row:
     group: str = ""
 
 
-def read_rows(path: Path) -> dict[int, Row]:
+def read_rows(path: Path) -> dict[int, DataRow]:
     """Line number → row of a data file. ProblemsFound with the line where it is none."""
     rows = {}
     with open_input(path) as stream:
@@ -78,7 +78,7 @@ def read_rows(path: Path) -> dict[int, Row]:
                 raise ProblemsFound(
                     f"not a sample: {error}", where=f"{path}:{number}", hint=f"run `sft validate {path}`"
                 ) from error
-            rows[number] = Row(
+            rows[number] = DataRow(
                 sample,
                 _ITS_PLACE.sub("", _said(raw, SOURCE_KEYS)),
                 _said(raw, ("group",)),
@@ -99,12 +99,12 @@ def _said(raw: dict[str, Any], keys: Sequence[str]) -> str:
     return ""
 
 
-def facts(*, prompt: str, ref: str, image: str, row: Row | None = None, base: Path | None = None) -> Facts:
+def facts(*, prompt: str, ref: str, image: str, row: DataRow | None = None, base: Path | None = None) -> Facts:
     """Of one sample. row: of the data file, for source and group. base: folder that images count from, for their size.
 
-    The source is what `meta` says, else the folder of the image. The script is that of most letters of the truth, tags
-    and tokens left out; where there are only digits, that of the digits if they are a script's own (২৩: Bengali, 23: no
-    letters).
+    The source is what `meta` says, else the folder of the image. The script is that of most letters of the reference,
+    tags and tokens left out; where there are only digits, that of the digits if they are a script's own (২৩: Bengali,
+    23: no letters).
     """
     task = task_of(prompt)
     found = {

@@ -24,12 +24,32 @@ if TYPE_CHECKING:
         write_json,
     )
     from sft.files.download import Unreachable, fetch_file, make_client
-    from sft.files.jsonl import MAX_LINE_BYTES, bounded_lines, decode, encode, ocr_sample, read_samples, write_samples
+    from sft.files.jsonl import (
+        MAX_LINE_BYTES,
+        bounded_lines,
+        decode,
+        decode_any,
+        encode,
+        ocr_sample,
+        read_samples,
+        write_samples,
+    )
     from sft.files.real_paths import RealPaths
-    from sft.files.snapshot import Seen, changed
-    from sft.files.staging import Work, folder_of
+    from sft.files.snapshot import ImageSnapshot, changed_files
+    from sft.files.staging import StagingFolder, folder_of
     from sft.files.text_input import NotText, open_text, to_utf8, what_it_is
-    from sft.files.units import UNIT_BYTES, UNIT_FILES, Span, Unit, file_units, line_units, unit_lines
+    from sft.files.units import (
+        UNIT_BYTES,
+        UNIT_FILES,
+        Span,
+        Unit,
+        file_units,
+        line_units,
+        page_bytes,
+        stretches,
+        unit_lines,
+        whole_lines,
+    )
 else:
     __getattr__ = names_of(__name__)
 
@@ -38,19 +58,20 @@ __all__ = [
     "MAX_LINE_BYTES",
     "UNIT_BYTES",
     "UNIT_FILES",
+    "ImageSnapshot",
     "NotText",
     "RealPaths",
-    "Seen",
     "Span",
+    "StagingFolder",
     "Unit",
     "Unreachable",
-    "Work",
     "atomic",
     "atomic_write",
     "bounded_lines",
-    "changed",
+    "changed_files",
     "data_fingerprint",
     "decode",
+    "decode_any",
     "disk_error",
     "encode",
     "fetch_file",
@@ -63,6 +84,7 @@ __all__ = [
     "ocr_sample",
     "open_input",
     "open_text",
+    "page_bytes",
     "piece",
     "plain_yaml",
     "read_bounded",
@@ -72,9 +94,11 @@ __all__ = [
     "sha256",
     "snapshot",
     "staging",
+    "stretches",
     "to_utf8",
     "unit_lines",
     "what_it_is",
+    "whole_lines",
     "write",
     "write_json",
     "write_samples",

@@ -107,11 +107,11 @@ def write_json(path: Path, value: Any) -> None:
     """Pretty JSON, written whole or not at all."""
     try:
         text = json.dumps(value, ensure_ascii=False, indent=2).encode()
-    except (RecursionError, UnicodeEncodeError) as error:  # what a stranger's table may hold
+    except (RecursionError, UnicodeEncodeError) as error:  # what an untrusted table may hold
         raise ProblemsFound(
             f"this cannot be written as JSON: {error}",
             where=str(path),
-            hint="the table it comes from is nested too deeply or holds half of a character",
+            hint="its source is nested too deeply or contains half of a character",
         ) from error
     with atomic_write(path) as stream:
         stream.write(text + b"\n")
@@ -127,7 +127,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_bounded(path: Path, *, max_bytes: int) -> bytes:
-    """A small file of a stranger's model directory; ProblemsFound where it is none, no regular file, or larger."""
+    """A small file of an untrusted model directory; ProblemsFound where it is none, not a regular file, or larger."""
     try:
         with open_input(path) as stream:
             content = stream.read(max_bytes + 1)
@@ -139,13 +139,13 @@ def read_bounded(path: Path, *, max_bytes: int) -> bytes:
         raise ProblemsFound(
             f"more than {max_bytes:,} bytes",
             where=str(path),
-            hint="this is not the file it should be; get the model directory again",
+            hint="this is not the expected file; download the model directory again",
         )
     return content
 
 
 def read_table(path: Path, *, max_bytes: int = MAX_TABLE_BYTES) -> dict[str, Any]:
-    """A JSON object of a stranger's model directory; ProblemsFound where it is anything else."""
+    """A JSON object of an untrusted model directory; ProblemsFound where it is anything else."""
     try:
         value = json.loads(read_bounded(path, max_bytes=max_bytes))
     except (ValueError, RecursionError) as error:
@@ -190,10 +190,20 @@ def piece(path: Path, *, scratch: Path | None = None) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
 
 
-def write(path: Path, content: bytes, *, scratch: Path | None = None) -> None:
-    """A small file, whole or not at all."""
-    with piece(path, scratch=scratch) as stream:
-        stream.write(content)
+def write(path: Path | str, content: bytes, *, scratch: Path | None = None) -> None:
+    """A small file, whole or not at all; as `piece`, with as few calls of the system as it takes."""
+    folder, name = os.path.split(path)
+    temporary = f"{scratch or folder or '.'}/{name}.{uuid.uuid4().hex}.tmp"
+    try:
+        with open(temporary, "wb") as stream:
+            stream.write(content)
+        os.replace(temporary, path)
+    except BaseException as error:  # after an interrupt, too, nothing is left behind
+        with suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise disk_error(error, Path(path)) from error
+        raise
 
 
 def join(target: Path, parts: Iterable[Path]) -> int:

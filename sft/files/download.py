@@ -33,7 +33,7 @@ RETRY_STATUS = frozenset({408, 425, 429})  # "later", beside every 5xx
 UNICAST = ipaddress.ip_network("2000::/3")  # all that is routed between networks
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
-OnProgress = Callable[[int, "int | None"], None]  # bytes so far, bytes in all where the server says so
+OnBytes = Callable[[int, "int | None"], None]  # bytes so far, bytes in all where the server says so
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -150,7 +150,7 @@ def fetch_file(
     *,
     client: httpx.Client,
     max_bytes: int,
-    on_progress: OnProgress | None = None,
+    on_progress: OnBytes | None = None,
     sha256: str | None = None,
     allow_private: bool = False,
 ) -> str:
@@ -182,7 +182,7 @@ def fetch_file(
 
 
 def _with_retries(
-    url: str, part: Path, client: httpx.Client, max_bytes: int, on_progress: OnProgress | None, allow_private: bool
+    url: str, part: Path, client: httpx.Client, max_bytes: int, on_progress: OnBytes | None, allow_private: bool
 ) -> None:
     for pause in (*BACKOFF, None):
         try:
@@ -200,11 +200,11 @@ def _with_retries(
 def _no_answer(url: str, error: Exception) -> Unreachable:
     reason = str(error) or type(error).__name__
     message = f"no complete answer from {httpx.URL(url).host} after {len(BACKOFF) + 1} attempts ({reason})"
-    return Unreachable(message, where=url[:200], hint="check the connection; the same command goes on where it stopped")
+    return Unreachable(message, where=url[:200], hint="check the connection; run the same command to resume")
 
 
 def _attempt(
-    url: str, part: Path, client: httpx.Client, max_bytes: int, on_progress: OnProgress | None, allow_private: bool
+    url: str, part: Path, client: httpx.Client, max_bytes: int, on_progress: OnBytes | None, allow_private: bool
 ) -> None:
     """One request and its redirects; raises _Again or httpx.TransportError where another attempt makes sense."""
     have, headers = _resume_headers(part)
@@ -239,7 +239,7 @@ def _resume_headers(part: Path) -> tuple[int, dict[str, str]]:
     return have, headers
 
 
-def _receive(response: httpx.Response, part: Path, have: int, max_bytes: int, on_progress: OnProgress | None) -> None:
+def _receive(response: httpx.Response, part: Path, have: int, max_bytes: int, on_progress: OnBytes | None) -> None:
     if response.status_code == 416:  # nothing after what is there: either it is whole, or it is not this file
         if response.headers.get("content-range", "").rpartition("/")[2] == str(have):
             return

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import msgspec
 
@@ -25,6 +27,24 @@ def decode(line: bytes) -> Sample:
 def encode(sample: Sample) -> bytes:
     """One `Sample` → its JSONL row, UTF-8, without the newline."""
     return msgspec.json.encode(sample)
+
+
+def decode_any(text: bytes) -> tuple[Any, list[str]]:
+    """(any JSON value, the keys that stand more than once in one object): JSON readers keep the last value of such a
+    key and say nothing. Raises `ValueError` for what is no JSON, `RecursionError` for what is nested too deeply.
+
+    >>> decode_any(b'{"a": 1, "b": {"c": 2, "c": 3}}')
+    ({'a': 1, 'b': {'c': 3}}, ['c'])
+    """
+    duplicates: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) < len(pairs):
+            duplicates.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        return value
+
+    return json.loads(text, object_pairs_hook=look), duplicates
 
 
 def ocr_sample(image_url: str, prompt: str, ref: str) -> Sample:

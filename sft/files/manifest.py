@@ -50,7 +50,7 @@ def describe(path: Path, base: Path, *, skip: Collection[Path] = ()) -> dict[str
         raise UsageError(
             f"cannot read this ({error.strerror or error})",
             where=str(path),
-            hint="you need the right to read it, and to look into its folder",
+            hint="you need permission to read it, and to list its folder",
         ) from error
     return {"path": str(path), "kind": "name"}
 
@@ -124,18 +124,18 @@ def finished(path: Path, mark: str) -> dict[str, Any] | None:
 
 
 def refuse_foreign(out: Path, account: Path, *, hint: str = "give another name, or remove the file") -> None:
-    """UsageError where `out` is there and is none of ours: the manifest at `account` does not name it, nor was a run of
+    """UsageError if `out` exists and is not one of ours: the manifest at `account` does not name it, nor was a run of
     ours killed over it.
 
     Nor is a file at `account` overwritten that is the manifest of something else.
 
-    To be called before the work folder is made (`sft.files.staging.Work`), with the paths that it and the manifest
-    have.
+    To be called before the work folder is made (`sft.files.staging.StagingFolder`), with the paths that it and
+    the manifest have.
     """
     if not os.path.lexists(out):
         if _is_foreign(account):
             raise UsageError(
-                "this file is there already, and is no manifest of the workbench; it would be overwritten",
+                "this file already exists and is not a manifest of the workbench; it would be overwritten",
                 where=str(account),
                 hint=hint,
             )
@@ -147,7 +147,7 @@ def refuse_foreign(out: Path, account: Path, *, hint: str = "give another name, 
         if out.name in read_json(account)["outputs"]:
             return
     raise UsageError(
-        f"this file is there already, and {account.name} does not speak for it",
+        f"this file already exists, and {account.name} does not describe it",
         where=str(out),
         hint=hint,
     )

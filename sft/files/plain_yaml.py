@@ -1,6 +1,6 @@
 """YAML as people write it by hand: the safe types, no aliases, no key twice.
 
-A few lines of aliases stand for gigabytes; of a key that stands twice YAML readers keep the last one and say nothing.
+A few lines of aliases stand for gigabytes; of duplicate keys YAML readers silently keep the last.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ class _PlainLoader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    raise yaml.MarkedYAMLError(
-                        problem=f"the key {key.value[:80]!r} stands there twice", problem_mark=key.start_mark
-                    )
+                    raise yaml.MarkedYAMLError(problem=f"duplicate key {key.value[:80]!r}", problem_mark=key.start_mark)
                 seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 

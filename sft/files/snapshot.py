@@ -27,7 +27,7 @@ def list_path(out: Path) -> Path:
     return out.with_name(f".{out.name}.images")
 
 
-def state(path: str | bytes) -> tuple[int, int]:
+def file_state(path: str | bytes) -> tuple[int, int]:
     """(bytes, time of the last change in ns) of a file; (-1, 0) where there is none."""
     try:
         found = os.stat(path)
@@ -36,7 +36,7 @@ def state(path: str | bytes) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-class Seen:
+class ImageSnapshot:
     """The images of one piece of the work, each noted once, before it is read; paths count from `base`."""
 
     def __init__(self, base: Path) -> None:
@@ -47,13 +47,13 @@ class Seen:
     def note(self, path: Path) -> None:
         """A file of the source."""
         if (name := str(path)) not in self._records:
-            self._records[name] = state(name)
+            self._records[name] = file_state(name)
 
     def note_stored(self, url: str) -> None:
         """A file that was stored beside OUT, by its path from there."""
         name = os.path.join(self._base, url)
         if name not in self._records:
-            self._records[name] = (state(name)[0], 0)
+            self._records[name] = (file_state(name)[0], 0)
 
     def packed(self) -> bytes:
         """The records, in the order of the source; b"" for none."""
@@ -76,7 +76,7 @@ class Seen:
         return self._ways[folder] + last
 
 
-def changed(listing: Path, base: Path) -> list[str] | None:
+def changed_files(listing: Path, base: Path) -> list[str] | None:
     """The files of a list that are no longer as they were, at most those before the list breaks off; None where it
     cannot be read.
     """
@@ -85,7 +85,7 @@ def changed(listing: Path, base: Path) -> list[str] | None:
     try:
         for record in _records(listing):
             size, when, path = record.split(b" ", 2)
-            now = state(root + path)
+            now = file_state(root + path)
             if now[0] != int(size) or (int(when) and now[1] != int(when)):
                 found.append(os.fsdecode(path))
     except (OSError, EOFError, ValueError, zlib.error):

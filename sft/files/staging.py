@@ -31,7 +31,7 @@ def folder_of(out: Path) -> Path:
     return out.with_name(f".{out.name}.work")
 
 
-class Work:
+class StagingFolder:
     """A context manager around the work folder of one output; entering takes the lock and drops pieces of another
     fingerprint.
 
@@ -44,7 +44,7 @@ class Work:
         self._fingerprint, self._fresh = fingerprint, fresh
         self._lock = -1
 
-    def __enter__(self) -> Work:
+    def __enter__(self) -> StagingFolder:
         try:
             self._lock = _take(self.folder / "lock", self.out)
             self._prepare()
@@ -87,6 +87,16 @@ class Work:
             os.replace(self.folder / name, target)
         except OSError as error:
             raise disk_error(error, target) from error
+
+    def move_lines(self, name: str, out: Path, lines: int) -> bool:
+        """`move` of a file of `lines` lines; where it has none, what is left at `out` of an earlier run goes. True if
+        there is a file now.
+        """
+        if lines:
+            self.move(name, out)
+        else:
+            out.unlink(missing_ok=True)
+        return lines > 0
 
     def clear(self) -> None:
         """The output is complete: remove the folder, while the lock is held."""

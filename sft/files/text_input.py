@@ -24,7 +24,7 @@ ZIP = b"PK\x03\x04"
 ZIP_HEAD = 64 << 10  # bytes of a zip file in which the names of its first members stand
 # what stands in the head of a zip file → what it is, and what to do with it
 IN_ZIP: dict[bytes, tuple[str, str]] = {
-    b"xl/": ("an Excel workbook", "save the sheet as CSV UTF-8"),
+    b"xl/": ("an Excel workbook", "`sft convert xlsx` reads it"),
     b"opendocument.spreadsheet": ("an OpenDocument spreadsheet", "save the sheet as CSV in UTF-8"),
     b"word/": ("a Word document", "save it as plain text in UTF-8"),
     b"[Content_Types].xml": ("an Office document", "save it as CSV or plain text in UTF-8"),
@@ -109,7 +109,7 @@ def to_utf8(content: bytes) -> bytes:
 
 
 def _recoded(raw: bytes, codec: str) -> bytes:
-    """UTF-16 as UTF-8. Half a character becomes bytes that are no UTF-8, so that its line is refused and not mended."""
+    """UTF-16 as UTF-8. Half a character becomes bytes that are no UTF-8, so that its line is refused and not fixed."""
     try:
         return raw.decode(codec).encode()
     except UnicodeError:

@@ -11,22 +11,23 @@ from sft.formats.base import Format
 from sft.lazy import names_of
 
 if TYPE_CHECKING:
-    from sft.formats.base import Format, HubRow, Item, Note, Options, Picture, Read, Reject, split_name
-    from sft.formats.shared import IMAGE_SUFFIXES, MEANING, to_messages
+    from sft.formats.base import Format, HubRow, Item, Note, Picture, ReadItem, Reject, SourceOptions, split_name
+    from sft.formats.shared import IMAGE_SUFFIXES, MARKUPS, MEANING, to_messages
 else:
     __getattr__ = names_of(__name__)
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "MARKUPS",
     "MEANING",
     "Format",
     "HubRow",
     "Item",
     "Note",
-    "Options",
     "Picture",
-    "Read",
+    "ReadItem",
     "Reject",
+    "SourceOptions",
     "split_name",
     "to_messages",
 ]
@@ -42,6 +43,7 @@ FORMATS: dict[str, str] = {
     "hf": "hf",
     "csv": "delimited",
     "tsv": "delimited",
+    "xlsx": "xlsx",
     "gt-pairs": "gt_pairs",
     "label-studio": "label_studio",
     "omnidocbench": "omnidocbench",
@@ -97,6 +99,9 @@ ALIASES = {
     "easyocr": "csv",
     "trdg": "csv",
     "crohme": "hme100k",
+    "excel": "xlsx",
+    "xls": "xlsx",
+    "xlsm": "xlsx",
 }
 
 

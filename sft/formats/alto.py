@@ -26,10 +26,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sft.errors import RowRejected
 from sft.files import Unit
-from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import page_images, regions, rows, xml_safe
-from sft.markup import HYPHENS, SOFT_HYPHEN, MarkupError, join_words, program_of
+from sft.markup import HYPHENS, SOFT_HYPHEN, join_words, program_of
 from sft.types import Task
 
 if TYPE_CHECKING:
@@ -39,12 +40,12 @@ UNITS = ("pixel", "mm10", "inch1200")
 HEIGHT_OF_LETTERS = 1.25  # heights of a line's box; so much is Tesseract's x_size, which ALTO lacks, in the median
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Pages: the file, or every .xml or .alto below a folder."""
     yield from regions.xml_units(source, (".xml", ".alto"), options)
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """One item per line."""
     for source in unit.payload:
         name = regions.relative(source.path, unit.path)
@@ -60,10 +61,10 @@ def _items(
     source: page_images.PageDocument,
     name: str,
     root: Path,
-    options: Options,
+    options: SourceOptions,
     pages: list[_Element],
     document: xml_safe.Document,
-) -> Iterator[Read]:
+) -> Iterator[ReadItem]:
     for page in pages[1:]:
         yield Reject(
             f"{name}#{page.get('ID', '')}", "source.inexpressible", "another page of the same image", hint_of(page)
@@ -73,7 +74,7 @@ def _items(
             _file_name(document.root), source.path, root, options, contested=source.contested
         )
         factors = _factors(document.root, pages[0], picture)
-    except MarkupError as error:
+    except RowRejected as error:
         yield Reject(name, error.code, str(error))
         return
     program = _program(document.root)
@@ -108,14 +109,14 @@ def _file_name(root: _Element) -> str:
 def _factors(root: _Element, page: _Element, picture: Picture) -> tuple[float, float]:
     unit = _first(root, "MeasurementUnit") or "pixel"
     if unit not in UNITS:
-        raise MarkupError(
+        raise RowRejected(
             "source.shape",
             f"MeasurementUnit is {unit[:40]!r}, expected {', '.join(UNITS)}",
         )
     width, height = (regions.number(page.get(key, "0"), key) for key in ("WIDTH", "HEIGHT"))
     if unit != "pixel" and not (width > 0 and height > 0 and regions.size_of(picture)):
         missing = "the page has no WIDTH and HEIGHT" if not (width > 0 and height > 0) else "the image cannot be read"
-        raise MarkupError("source.geometry", f"positions are in {unit}, and {missing}")
+        raise RowRejected("source.geometry", f"positions are in {unit}, and {missing}")
     return regions.scale(picture, width, height)
 
 
@@ -125,13 +126,13 @@ def _item(
     picture: Picture,
     factors: tuple[float, float],
     group: str,
-    options: Options,
+    options: SourceOptions,
     program: str,
-) -> Read:
+) -> ReadItem:
     text = _text(line, program)
     try:
         quad = regions.scaled(_outline(line), factors)
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             where,
             error.code,
@@ -184,7 +185,7 @@ def _gaps(line: _Element, boxes: list[_Element]) -> list[float | None]:
             size = HEIGHT_OF_LETTERS * regions.number(line.get("HEIGHT"), "HEIGHT")
             (start, _, _, _), (_, _, end, _) = _sides(right), _sides(left)
             gaps.append((start - end) / size if size > 0 else None)
-        except MarkupError:
+        except RowRejected:
             gaps.append(None)
     return gaps
 
@@ -198,7 +199,7 @@ def _outline(line: _Element) -> regions.Quad:
         return regions.box(*_sides(line))
     sides = [_sides(child) for child in line.iterchildren("{*}String") if child.get("WIDTH") is not None]
     if not sides:
-        raise MarkupError("source.geometry", "neither the line nor its strings have a place")
+        raise RowRejected("source.geometry", "neither the line nor its strings have a place")
     lefts, tops, rights, bottoms = zip(*sides, strict=True)
     return regions.box(
         min(lefts),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sft.files import Unit
+from sft.markup import MarkupWarning
 from sft.types import Task
 
 UNIT_OBJECTS = 256  # objects of one large JSON document in one unit
@@ -48,7 +49,8 @@ class Item:
 
     `where` names the place in the source, relative to it: "labels.txt:12", "page.xml#line_3". `group` is the document
     or page that the sample was cut from, which a split must not tear apart. `prompt`: "" means the model's own for the
-    task. `split`: the part of a published set that it belongs to, as its authors call it ("train", "test").
+    task. `split`: the part of a published set that it belongs to, as its authors call it ("train", "test"). `warnings`:
+    what the reader of the label fixed or dropped. `files`: further ones that the label was read from.
     """
 
     where: str
@@ -57,6 +59,8 @@ class Item:
     task: Task
     group: str = ""
     prompt: str = ""
+    warnings: tuple[MarkupWarning, ...] = ()
+    files: tuple[Path, ...] = ()
     split: str = ""
 
 
@@ -100,21 +104,23 @@ class Note:
     where: str = ""
 
 
-Read = Item | HubRow | Reject | Note
+ReadItem = Item | HubRow | Reject | Note
 
 
 @dataclass(frozen=True)
-class Options:
+class SourceOptions:
     """What the user said about the source. `columns`: {"image": …, "text": …} for formats with named columns.
 
-    `markup`: how labels are written, "auto" or a key of `sft.formats.shared.markups.MEANING`. `images`: the folder that
-    image paths count from, where the format's own rule does not hold. `quotes`: of CSV and TSV: "csv" where they
-    enclose fields, "none" where they are text, "auto" to find out.
+    `markup`: how labels are written, "auto" or a key of `sft.formats.shared.markups.MEANING`. `delimiter`: of cells in
+    labels that are CSV, "" to find out. `images`: the folder that image paths count from, where the format's own rule
+    does not hold. `quotes`: of CSV and TSV: "csv" where they enclose fields, "none" where they are text, "auto" to find
+    out.
     """
 
     task: Task | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     markup: str = "auto"
+    delimiter: str = ""
     images: Path | None = None
     split: str = ""
     turn: bool = False
@@ -130,8 +136,8 @@ class Format:
     origin: str
     example: str
     tasks: tuple[Task, ...]  # what its labels can be; the first is the default
-    units: Callable[[Path, Options], Iterator[Unit]]
-    read: Callable[[Unit, Options], Iterator[Read]]
+    units: Callable[[Path, SourceOptions], Iterator[Unit]]
+    read: Callable[[Unit, SourceOptions], Iterator[ReadItem]]
     columns: tuple[str, ...] = ()  # names that --map knows
     splits: str = ""  # what --split may say, in words; "" where there are no splits
 

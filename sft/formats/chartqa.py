@@ -25,9 +25,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import Unit, file_units, read_bounded, to_utf8
-from sft.formats.base import Format, Item, Options, Picture, Read, Reject, inside, split_name
+from sft.formats.base import Format, Item, Picture, ReadItem, Reject, SourceOptions, inside, split_name
 from sft.formats.shared import json_stream, make
 from sft.markup import MarkupError
 from sft.types import Task
@@ -41,7 +41,7 @@ MAX_TABLE_BYTES = 4 << 20  # of one CSV file; the largest of ChartQA has 20 kB
 MAX_DEPTH = 6  # folders below SOURCE
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Units of some dozens of CSV files, or of some hundred questions."""
     if source.is_dir():
         tables = [
@@ -92,7 +92,7 @@ def _table_folders(source: Path, split: str) -> list[Path]:
     return sorted(found)
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """Items and rejects of one unit."""
     if unit.path.is_dir():
         for path in unit.payload:
@@ -106,16 +106,16 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         yield found if isinstance(found, Reject) else _question(*found, unit.path.parent, options)
 
 
-def _table(path: Path, where: str, options: Options) -> Item | Reject:
+def _table(path: Path, where: str, options: SourceOptions) -> Item | Reject:
     content = b""
     try:
         try:
             content = read_bounded(path, max_bytes=MAX_TABLE_BYTES)
         except Exception as error:  # unreadable, no file, or too large
             code = "source.too_large" if path.is_file() and path.stat().st_size > MAX_TABLE_BYTES else "source.shape"
-            raise MarkupError(code, str(error).splitlines()[0]) from error
+            raise RowRejected(code, str(error).splitlines()[0]) from error
         target = chart_target(_blank_nan(csv_rows(content)))
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             where,
             error.code,
@@ -132,7 +132,7 @@ def _table(path: Path, where: str, options: Options) -> Item | Reject:
     )
 
 
-def _image(table: Path, options: Options) -> Path:
+def _image(table: Path, options: SourceOptions) -> Path:
     """The picture of a table: the same name in the folder beside its own, with the first suffix that exists."""
     folders = (
         [options.images]
@@ -147,7 +147,7 @@ def _image(table: Path, options: Options) -> Path:
 
 
 def csv_rows(content: bytes) -> list[list[str]]:
-    """Rows of a CSV file; lines without any cell are dropped. Raises MarkupError with source.encoding or source.syntax.
+    """Rows of a CSV file; lines without any cell are dropped. Raises RowRejected with source.encoding or source.syntax.
 
     >>> csv_rows(b'Year,"Users, total"\\n2019,"1,234"\\n')
     [['Year', 'Users, total'], ['2019', '1,234']]
@@ -155,13 +155,13 @@ def csv_rows(content: bytes) -> list[list[str]]:
     try:
         text = to_utf8(content).decode()
     except UnicodeDecodeError as error:
-        raise MarkupError("source.encoding", f"not UTF-8: {error.reason} at byte {error.start}") from error
+        raise RowRejected("source.encoding", f"not UTF-8: {error.reason} at byte {error.start}") from error
     if "\0" in text:
-        raise MarkupError("source.syntax", "a NUL character in a CSV file")
+        raise RowRejected("source.syntax", "a NUL character in a CSV file")
     try:
         return [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
     except csv.Error as error:
-        raise MarkupError("source.syntax", f"not CSV: {error}") from error
+        raise RowRejected("source.syntax", f"not CSV: {error}") from error
 
 
 def _blank_nan(rows: list[list[str]]) -> list[list[str]]:
@@ -175,7 +175,7 @@ def _blank_nan(rows: list[list[str]]) -> list[list[str]]:
 def chart_target(rows: list[list[str]]) -> str:
     """The target of a chart from its header and rows; white space inside a cell is one space.
 
-    Raises MarkupError: target.chart for rows of different length or none at all, source.inexpressible for a `|` in a
+    Raises RowRejected: target.chart for rows of different length or none at all, source.inexpressible for a `|` in a
     cell.
     """
     if len(rows) < 2:
@@ -187,7 +187,7 @@ def chart_target(rows: list[list[str]]) -> str:
             )
         for cell in row:
             if "|" in cell:
-                raise MarkupError(
+                raise RowRejected(
                     "source.inexpressible",
                     f"{cell[:60]!r} holds a |, which separates cells in a chart",
                     place=f"row {number}",
@@ -196,10 +196,10 @@ def chart_target(rows: list[list[str]]) -> str:
     csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(
         [" ".join(cell.split()) for cell in row] for row in rows
     )
-    return make(Task.CHART, out.getvalue(), markup="csv")
+    return make(Task.CHART, out.getvalue(), markup="csv", delimiter=",")
 
 
-def _question(where: str, row: dict[str, Any], folder: Path, options: Options) -> Item | Reject:
+def _question(where: str, row: dict[str, Any], folder: Path, options: SourceOptions) -> Item | Reject:
     name = row.get("imgname")
     query = row.get("query")
     label = row.get("label")
@@ -217,7 +217,7 @@ def _question(where: str, row: dict[str, Any], folder: Path, options: Options) -
         )
     try:
         target = make(Task.OCR, str(label), markup="text")
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             where,
             error.code,

@@ -17,17 +17,20 @@ be another, if its header says so. Whether quotes enclose fields is decided by t
 (`sft.formats.shared.delimited_dialect`) or said with
 --quotes; enclosed fields may hold line ends. A record with fewer or more fields than the header is rejected, except
 EasyOCR's, whose words may hold commas without quotes, as its own loader reads them. Paths count from the file's folder.
+A workbook (.xlsx) in the place of a file is read as Excel shows its first sheet, and a label that names one, where
+tables are wanted, is the table in it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import UNIT_BYTES, Unit, bounded_lines, line_units, open_text
-from sft.formats.base import UNIT_OBJECTS, Format, Item, Options, Read, Reject
+from sft.formats.base import UNIT_OBJECTS, Format, Item, ReadItem, Reject, SourceOptions, inside
 from sft.formats.shared import (
     BOM,
     IMAGE_SUFFIXES,
@@ -39,9 +42,10 @@ from sft.formats.shared import (
     records,
     source_file,
     text_lines,
+    workbook_records,
 )
 from sft.formats.shared import delimited_dialect as dialect
-from sft.markup import MarkupError
+from sft.markup import parse_xlsx
 from sft.types import Task
 
 COLUMNS = ("image", "text", "prompt", "task", "group")
@@ -79,24 +83,28 @@ USUAL = {
     "task": ("task",),
     "group": ("group",),
 }
+WORKBOOKS = (".xlsx", ".xlsm")
 FILES = ("metadata.csv", "labels.csv", "train.csv"), ("metadata.tsv", "labels.tsv", "train.tsv")
 HEADER = "save the file as UTF-8, with the names of the columns in its first line"
 _TRDG = re.compile(rf"\S+(?:{'|'.join(re.escape(suffix) for suffix in IMAGE_SUFFIXES)}) ", re.IGNORECASE)
 
 
-def units(source: Path, options: Options, delimiter: str) -> Iterator[Unit]:
-    """Units of some hundred records; the payload is (columns, header, records and rejects)."""
+def units(source: Path, options: SourceOptions, delimiter: str) -> Iterator[Unit]:
+    """Units of a CSV or TSV file, or of a workbook in its place."""
     path = source_file(
         source,
         FILES[delimiter == "\t"],
         "tsv" if delimiter == "\t" else "csv",
     )
+    if path.suffix.lower() in WORKBOOKS:
+        yield from record_units(path, workbook_records(path, path.name), options)
+        return
     head = first_line(path)
     if path.suffix.lower() == ".txt" and _TRDG.match(head):
         yield from line_units(path)
         return
     delimiter = dialect.separator(head, delimiter)
-    named = not (options.columns and all(column.isdecimal() for column in options.columns.values()))
+    named = named_columns(options)
     first = tuple(field.strip() for field in dialect.header_fields(head, delimiter))
     columns = _columns(first if named else (), options.columns, path)
     width = len(first) if named else max(columns.values()) + 1
@@ -109,17 +117,26 @@ def units(source: Path, options: Options, delimiter: str) -> Iterator[Unit]:
         header=first if named else (),
     )
     found = records(path, path.name, delimiter, quoted=quoted)
+    yield from record_units(path, found, options, note)
+
+
+def record_units(
+    path: Path, found: Iterator[Record | Reject], options: SourceOptions, note: str = ""
+) -> Iterator[Unit]:
+    """Units of some hundred of the records of a file; the payload is (columns, header, records and rejects)."""
     header: tuple[str, ...] = ()
-    if named:
-        record = next(found)
+    if named_columns(options):
+        record = next(found, None)
+        if record is None:
+            raise UsageError("the file is empty", where=str(path), hint="the first row names the columns")
         if isinstance(record, Reject):
             raise UsageError(
                 f"the header cannot be read: {record.message}",
                 where=str(path),
-                hint=HEADER,
+                hint="the first row names the columns" if path.suffix.lower() in WORKBOOKS else HEADER,
             )
         header = tuple(field.strip() for field in record.fields)
-        columns = _columns(header, options.columns, path)
+    columns = _columns(header, options.columns, path)
     batch: list[Record | Reject] = []
     size = 0
     for record in found:
@@ -144,6 +161,11 @@ def units(source: Path, options: Options, delimiter: str) -> Iterator[Unit]:
         )
 
 
+def named_columns(options: SourceOptions) -> bool:
+    """Whether the first record names the columns: not where --map gives numbers."""
+    return not (options.columns and all(column.isdecimal() for column in options.columns.values()))
+
+
 def first_line(path: Path) -> str:
     """The first line that is not blank; UsageError where there is none, or it is no text."""
     with open_text(path) as stream:
@@ -164,7 +186,7 @@ def first_line(path: Path) -> str:
 
 
 def quoting(
-    path: Path, delimiter: str, options: Options, *, image: int, width: int, header: tuple[str, ...]
+    path: Path, delimiter: str, options: SourceOptions, *, image: int, width: int, header: tuple[str, ...]
 ) -> tuple[bool, str]:
     """(whether quotes enclose the fields of this file, that as a sentence where there are any); `header` is () for
     none.
@@ -219,7 +241,7 @@ def _columns(header: tuple[str, ...], given: Mapping[str, str], path: Path) -> d
     return columns
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """An Item or a Reject for every record."""
     root = options.images or unit.path.parent
     if not isinstance(unit.payload, tuple):
@@ -231,8 +253,8 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 
 def _item(
-    unit: Unit, columns: dict[str, int], header: tuple[str, ...], record: Record, options: Options, root: Path
-) -> Read:
+    unit: Unit, columns: dict[str, int], header: tuple[str, ...], record: Record, options: SourceOptions, root: Path
+) -> ReadItem:
     where = f"{unit.name}:{record.line}"
     fields = record.fields
     if header == dialect.EASYOCR and len(fields) > 2:
@@ -248,32 +270,62 @@ def _item(
     try:
         task = _task(values.get("task", "").strip(), options)
         image = picture(values["image"].strip(), root, turn=options.turn)
-    except MarkupError as error:
+        workbook = (
+            _workbook(values["text"], root)
+            if task is Task.TABLE and values["text"].strip().lower().endswith(WORKBOOKS)
+            else None
+        )
+        label = values["text"] if workbook is None else parse_xlsx(workbook)
+    except RowRejected as error:
         return Reject(where, error.code, str(error), record.raw)
-    return item(
+    found = item(
         where,
         record.raw,
-        values["text"],
+        label,
         image,
         options,
         task=task,
         group=values.get("group", ""),
         prompt=values.get("prompt", "").strip(),
     )
+    if not isinstance(found, Item):
+        return found
+    return replace(
+        found,
+        warnings=(*record.warnings, *found.warnings),
+        files=() if workbook is None else (workbook,),
+    )
 
 
-def _task(value: str, options: Options) -> Task:
+def _workbook(name: str, root: Path) -> Path:
+    """The workbook that a label names; it lies where the images do."""
+    path = inside(root, name.strip().replace("\\", "/"))
+    if path is None:
+        raise RowRejected(
+            "source.outside",
+            f"{name.strip()[:RAW]!r} leads out of {root}",
+        )
+    if not path.is_file():
+        raise RowRejected(
+            "source.shape",
+            f"there is no workbook {name.strip()[:RAW]!r}",
+            hint="paths of workbooks are relative to the same folder as those of images",
+        )
+    return path
+
+
+def _task(value: str, options: SourceOptions) -> Task:
     if not value:
         return options.task or Task.OCR
     try:
         return Task({"text": "ocr"}.get(value.lower(), value.lower()))
     except ValueError as error:
-        raise MarkupError(
+        raise RowRejected(
             "source.shape", f"no task {value[:RAW]!r}; known: {', '.join(task.value for task in Task)}"
         ) from error
 
 
-def _trdg(unit: Unit, options: Options, root: Path) -> Iterator[Item | Read]:
+def _trdg(unit: Unit, options: SourceOptions, root: Path) -> Iterator[Item | ReadItem]:
     for found in text_lines(unit):
         if isinstance(found, Reject):
             yield found
@@ -285,7 +337,7 @@ def _trdg(unit: Unit, options: Options, root: Path) -> Iterator[Item | Read]:
             continue
         try:
             image = picture(name, root, turn=options.turn)
-        except MarkupError as error:
+        except RowRejected as error:
             yield Reject(
                 where,
                 error.code,
@@ -303,12 +355,12 @@ def _trdg(unit: Unit, options: Options, root: Path) -> Iterator[Item | Read]:
         )
 
 
-def csv_units(source: Path, options: Options) -> Iterator[Unit]:
+def csv_units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Units of a CSV file."""
     yield from units(source, options, ",")
 
 
-def tsv_units(source: Path, options: Options) -> Iterator[Unit]:
+def tsv_units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Units of a TSV file."""
     yield from units(source, options, "\t")
 

@@ -15,7 +15,7 @@ A table (docling-core, `test/data/doc`, shortened; the schema is that of `doclin
 - The image is that of the page (`image.uri`: inline, or a file beside the document), else that of the table or picture
   itself, else, for documents of one page, a file with the document's name. Without any: image.missing.
 - Boxes count from the top left or the bottom left, in units of the page; the image has its own scale.
-- Texts are OCR samples, `formula` is a formula (a formula that nobody read has an empty text, and is rejected). List
+- Texts are OCR samples, `formula` is a formula (one that was not recognised has an empty text, and is rejected). List
   items
   keep their marker where `orig` has it. A text on several pages or columns is divided by its `charspan`.
 - Pictures with chart data (table, bars, slices, lines) are charts; others have nothing to be read, and are rejected
@@ -32,15 +32,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from sft.errors import RowRejected
 from sft.files import Unit
-from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import json_stream, page_images, regions
 from sft.markup import Cell, Grid, MarkupError, join_words
 from sft.types import Task
 
 MAX_CELLS = 100_000  # of one table
 MAX_REFERENCES = 1000  # followed for one cell; they might run in a circle
-Label = tuple[Task, str, str, Any]  # task, label, how it is written, place on the page
+Label = tuple[Task, str | Grid, str, Any]  # task, label, how it is written, place on the page
 
 
 def task_of(kind: str, item: Mapping[str, Any]) -> Task:
@@ -51,11 +52,12 @@ def task_of(kind: str, item: Mapping[str, Any]) -> Task:
 
 
 def labels_of(kind: str, item: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[Label]:
-    """One label per place of an item; MarkupError where it has none. `document` is where cells find what they refer
+    """One label per place of an item; RowRejected where it has none. `document` is where cells find what they refer
     to.
     """
     if kind == "tables":
-        yield Task.TABLE, Grid.from_cells(*_cells(item.get("data"), document)).to_otsl(), "otsl", _only_place(item)
+        rows, columns, table_cells = _cells(item.get("data"), document)
+        yield Task.TABLE, Grid.from_sparse(table_cells, rows, columns), "auto", _only_place(item)
     elif kind == "pictures":
         yield Task.CHART, _chart(item, document), "csv", _only_place(item)
     elif kind == "texts":
@@ -64,7 +66,7 @@ def labels_of(kind: str, item: Mapping[str, Any], document: Mapping[str, Any]) -
         graph = item.get("graph")
         cells = graph.get("cells") if isinstance(graph, dict) else None
         if not isinstance(cells, list):
-            raise MarkupError("source.shape", "no cells in this form")
+            raise RowRejected("source.shape", "no cells in this form")
         for cell in cells:
             if isinstance(cell, dict) and cell.get("prov") and not cell.get("item_ref"):
                 yield Task.OCR, _string(cell, "text"), "text", cell["prov"]
@@ -78,8 +80,8 @@ def _places(item: Mapping[str, Any]) -> list[Any]:
 def _only_place(item: Mapping[str, Any]) -> Any:
     places = _places(item)
     if len(places) > 1:
-        raise MarkupError(
-            "source.inexpressible", f"it stands in {len(places)} places, and nothing says which part stands where"
+        raise RowRejected(
+            "source.inexpressible", f"it stands in {len(places)} places, and nothing says which part is where"
         )
     return places[0] if places else None
 
@@ -87,7 +89,7 @@ def _only_place(item: Mapping[str, Any]) -> Any:
 def _string(item: Mapping[str, Any], key: str) -> str:
     value = item.get(key, "")
     if not isinstance(value, str):
-        raise MarkupError("source.shape", f"{key} is not a text")
+        raise RowRejected("source.shape", f"{key} is not a text")
     return value
 
 
@@ -96,10 +98,10 @@ def _text(item: Mapping[str, Any]) -> Iterator[Label]:
     text = _string(item, "text")
     original = _string(item, "orig")
     if item.get("content_layer") == "invisible":
-        raise MarkupError("source.ignored", "an invisible text")
+        raise RowRejected("source.ignored", "an invisible text")
     if task is Task.FORMULA:
         if not text.strip():
-            raise MarkupError("target.empty", "a formula that nobody read")
+            raise MarkupError("target.empty", "a formula that was not recognised")
         yield task, text, "latex", _only_place(item)
         return
     if item.get("label") == "list_item" and text.strip() and original.rstrip().endswith(text.rstrip()):
@@ -118,11 +120,11 @@ def _text(item: Mapping[str, Any]) -> Iterator[Label]:
             or not all(type(value) is int for value in span)
             or not end <= span[0] <= span[1] <= len(whole)
         ):
-            raise MarkupError(
+            raise RowRejected(
                 "source.inexpressible", f"a text in {len(places)} places whose charspans do not divide it"
             )
         if whole[end : span[0]].strip():
-            raise MarkupError("source.inexpressible", "a text with a part that stands nowhere")
+            raise RowRejected("source.inexpressible", "a text with a part that is nowhere on the page")
         end = span[1]
         yield task, whole[span[0] : span[1]].strip(), "text", place
 
@@ -130,24 +132,22 @@ def _text(item: Mapping[str, Any]) -> Iterator[Label]:
 def _cells(data: Any, document: Mapping[str, Any]) -> tuple[int, int, list[tuple[int, int, Cell]]]:
     cells = data.get("table_cells") if isinstance(data, dict) else None
     if not isinstance(cells, list):
-        raise MarkupError("source.shape", "a table without table_cells")
+        raise RowRejected("source.shape", "a table without table_cells")
     found = [(*_position(cell), _cell(cell, document)) for cell in cells]
-    rows = _whole(data, "num_rows")
-    columns = _whole(data, "num_cols")
     rows = max(
         [
-            rows,
-            *(row + cell.rowspan for row, _, cell in found),
+            _whole(data, "num_rows"),
+            *(row + 1 for row, _, _ in found),
         ]
     )
     columns = max(
         [
-            columns,
-            *(column + cell.colspan for _, column, cell in found),
+            _whole(data, "num_cols"),
+            *(column + 1 for _, column, _ in found),
         ]
     )
     if rows * columns > MAX_CELLS:
-        raise MarkupError("source.too_large", f"a table of {rows} x {columns} cells")
+        raise RowRejected("source.too_large", f"a table of {rows} x {columns} cells")
     if not found:
         raise MarkupError("target.empty", "a table without cells")
     return rows, columns, found
@@ -155,7 +155,7 @@ def _cells(data: Any, document: Mapping[str, Any]) -> tuple[int, int, list[tuple
 
 def _position(cell: Any) -> tuple[int, int]:
     if not isinstance(cell, dict):
-        raise MarkupError("source.shape", "a cell that is not an object")
+        raise RowRejected("source.shape", "a cell that is not an object")
     return _whole(cell, "start_row_offset_idx", None), _whole(cell, "start_col_offset_idx", None)
 
 
@@ -165,8 +165,20 @@ def _cell(cell: Mapping[str, Any], document: Mapping[str, Any]) -> Cell:
     if not text.strip() and cell.get("ref"):
         text = join_words([part for part in _referred(cell["ref"], document) if part.strip()])
     return Cell(
-        " ".join(text.split("\n")), max(1, _whole(cell, "row_span", 1)), max(1, _whole(cell, "col_span", 1)), header
+        text,
+        _span(cell, "row"),
+        _span(cell, "col"),
+        header,
     )
+
+
+def _span(cell: Mapping[str, Any], kind: str) -> int:
+    """Rows or columns of a cell: from its first to its last one, which is what docling itself goes by, or else as
+    stated.
+    """
+    start = _whole(cell, f"start_{kind}_offset_idx")
+    end = _whole(cell, f"end_{kind}_offset_idx")
+    return end - start if end > start else max(1, _whole(cell, f"{kind}_span", 1))
 
 
 def _referred(reference: Any, document: Mapping[str, Any]) -> Iterator[str]:
@@ -176,14 +188,14 @@ def _referred(reference: Any, document: Mapping[str, Any]) -> Iterator[str]:
     while waiting:
         seen += 1
         if seen > MAX_REFERENCES:
-            raise MarkupError("source.shape", "a cell refers to very many things, or to itself")
+            raise RowRejected("source.shape", "a cell refers to too many items, or to itself")
         name = waiting.pop()
         parts = str(name.get("$ref")).split("/") if isinstance(name, dict) else []
         items = document.get(parts[1]) if len(parts) == 3 else None
         index = int(parts[2]) if len(parts) == 3 and parts[2].isdecimal() and len(parts[2]) < 10 else -1
         item = items[index] if isinstance(items, list) and 0 <= index < len(items) else None
         if not isinstance(item, dict):
-            raise MarkupError("source.shape", f"a cell refers to {str(name)[:60]}, which is not there")
+            raise RowRejected("source.shape", f"a cell refers to {str(name)[:60]}, which does not exist")
         if parts[1] == "texts":
             yield _string(item, "text")
         children = item.get("children")
@@ -193,7 +205,7 @@ def _referred(reference: Any, document: Mapping[str, Any]) -> Iterator[str]:
 def _whole(item: Mapping[str, Any], key: str, default: int | None = 0) -> int:
     value = item.get(key, default)
     if type(value) is not int or not 0 <= value <= MAX_CELLS:
-        raise MarkupError(
+        raise RowRejected(
             "source.shape",
             f"{key} is {str(value)[:20]!r}",
         )
@@ -228,14 +240,14 @@ def _chart(item: Mapping[str, Any], document: Mapping[str, Any]) -> str:
         if kind == "line_chart_data":
             return _csv(_lines(note))
         if kind in ("stacked_bar_chart_data", "scatter_chart_data"):
-            raise MarkupError("source.inexpressible", f"{kind} has no form as one table")
-    raise MarkupError("source.ignored", "a picture without chart data")
+            raise RowRejected("source.inexpressible", f"{kind} cannot be expressed as one table")
+    raise RowRejected("source.ignored", "a picture without chart data")
 
 
 def _list(note: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     value = note.get(key)
     if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
-        raise MarkupError("source.shape", f"{key} is not a list of objects")
+        raise RowRejected("source.shape", f"{key} is not a list of objects")
     return value
 
 
@@ -244,7 +256,7 @@ def _plain(data: Any, document: Mapping[str, Any]) -> list[list[str]]:
     table = [[""] * columns for _ in range(rows)]
     for row, column, cell in cells:
         if cell.rowspan > 1 or cell.colspan > 1:
-            raise MarkupError("source.inexpressible", "a chart whose table has cells over several columns or rows")
+            raise RowRejected("source.inexpressible", "a chart whose table has cells over several columns or rows")
         table[row][column] = cell.text
     return table
 
@@ -258,11 +270,11 @@ def _lines(note: Mapping[str, Any]) -> list[list[Any]]:
         if not isinstance(values, list) or not all(
             isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], (int, float, str)) for pair in values
         ):
-            raise MarkupError("source.shape", "the values of a line are not pairs")
+            raise RowRejected("source.shape", "the values of a line are not pairs")
         for x, y in values:
             table.setdefault(x, {})[index] = y
     if len(table) * len(lines) > MAX_CELLS:
-        raise MarkupError(
+        raise RowRejected(
             "source.too_large",
             f"a chart of {len(table)} x {len(lines)} values",
         )
@@ -280,9 +292,9 @@ def _csv(table: list[list[Any]]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     for row in table:
         if not all(isinstance(value, (str, int, float)) or value is None for value in row):
-            raise MarkupError("source.shape", "a label or value of the chart is neither text nor number")
+            raise RowRejected("source.shape", "a label or value of the chart is neither text nor number")
         if not all(math.isfinite(value) for value in row if isinstance(value, float)):
-            raise MarkupError("source.shape", "a value of the chart is not a number")
+            raise RowRejected("source.shape", "a value of the chart is not a number")
         writer.writerow(
             [
                 int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
@@ -295,18 +307,18 @@ def _csv(table: list[list[Any]]) -> str:
 LISTS = ("texts", "tables", "pictures", "key_value_items", "form_items")
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Documents: the file, or every .json below a folder."""
     root, paths = regions.files(source, (".json",))
     yield from page_images.units(paths, root, options, per=1)
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """One item per text, table, chart and form field."""
     for source in unit.payload:
         name = regions.relative(source.path, unit.path)
         document = json_stream.document(source.path)
-        if isinstance(document, json_stream.Fault):
+        if isinstance(document, json_stream.JsonFault):
             yield Reject(name, document.code, document.message, document.raw)
         elif not isinstance(document, dict) or not any(isinstance(document.get(key), list) for key in LISTS):
             yield Reject(
@@ -320,8 +332,8 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 
 def _document(
-    document: Mapping[str, Any], source: page_images.PageDocument, name: str, root: Path, options: Options
-) -> Iterator[Read]:
+    document: Mapping[str, Any], source: page_images.PageDocument, name: str, root: Path, options: SourceOptions
+) -> Iterator[ReadItem]:
     pages = _Pages(document, source, root, options)
     for kind in LISTS:
         items = document.get(kind) or []
@@ -350,12 +362,12 @@ def _item(
     document: Mapping[str, Any],
     pages: _Pages,
     name: str,
-    options: Options,
-) -> Iterator[Read]:
+    options: SourceOptions,
+) -> Iterator[ReadItem]:
     raw = json_stream.raw({key: item.get(key) for key in ("label", "prov", "text", "data") if key in item})
     try:
         labels = list(labels_of(kind, item, document))
-    except MarkupError as error:
+    except RowRejected as error:
         if options.task in (None, task_of(kind, item)):
             yield Reject(where, error.code, str(error), raw)
         return
@@ -368,7 +380,7 @@ def _item(
                 place,
                 item if kind in ("tables", "pictures") else {},
             )
-        except MarkupError as error:
+        except RowRejected as error:
             yield Reject(here, error.code, str(error), raw)
             continue
         yield regions.item(
@@ -386,7 +398,7 @@ class _Pages:
     """The images of one document."""
 
     def __init__(
-        self, document: Mapping[str, Any], source: page_images.PageDocument, root: Path, options: Options
+        self, document: Mapping[str, Any], source: page_images.PageDocument, root: Path, options: SourceOptions
     ) -> None:
         pages = document.get("pages")
         self.pages: dict[str, Any] = pages if isinstance(pages, dict) else {}
@@ -398,11 +410,11 @@ class _Pages:
         if not isinstance(place, dict) or not isinstance(place.get("bbox"), dict):
             if own := self._image(item):
                 return own
-            raise MarkupError("source.geometry", "no place on a page (prov)")
+            raise RowRejected("source.geometry", "no place on a page (prov)")
         number = str(place.get("page_no"))
         page = self.pages.get(number)
         if not isinstance(page, dict):
-            raise MarkupError("source.shape", f"there is no page {number[:20]}")
+            raise RowRejected("source.shape", f"there is no page {number[:20]}")
         height = regions.number(
             (page.get("size") or {}).get("height") if isinstance(page.get("size"), dict) else None,
             "the height of the page",
@@ -410,7 +422,7 @@ class _Pages:
         if number not in self.known:
             try:
                 self.known[number] = self._page(page)
-            except MarkupError:
+            except RowRejected:
                 if own := self._image(item):
                     return own
                 raise
@@ -431,7 +443,7 @@ class _Pages:
             picture = self._beside(f"{self.source.path.stem}.png")
             picture = picture if regions.size_of(picture) else None
         if picture is None:
-            raise MarkupError(
+            raise RowRejected(
                 "image.missing", "the page has no image", hint="export the document with images of its pages"
             )
         size = page["size"]
@@ -441,7 +453,7 @@ class _Pages:
             return picture, regions.scale(picture, width, height, "the page")
         said = page["image"].get("size")
         if not isinstance(said, dict) or not (width > 0 and height > 0):
-            raise MarkupError("source.geometry", "the size of the page or of its image is not known")
+            raise RowRejected("source.geometry", "the size of the page or of its image is not known")
         return picture, (regions.number(said.get("width")) / width, regions.number(said.get("height")) / height)
 
     def _image(self, owner: Mapping[str, Any]) -> Picture | None:

@@ -1,5 +1,5 @@
 """ERNIEKit's own rows, the hub: JSON lines, or one JSON array in a .json file; every key and value is kept, nothing is
-mended.
+fixed.
 
 A row as in `docs/paddleocr_vl_sft.md` of PaddlePaddle/ERNIE (release/v1.4):
 
@@ -10,7 +10,7 @@ A row as in `docs/paddleocr_vl_sft.md` of PaddlePaddle/ERNIE (release/v1.4):
 ERNIEKit's loader also takes `{"query", "response", "images", "history"}` with `<image>` marks and turns it into the
 rows above; so does this one. A row whose structure the published schema (`sft/schema/sample.schema.json`) refuses is
 rejected with the schema's reason; what else is wrong with a row, `sft validate` says. Relative paths count from the
-file's folder, as the trainer has it; absolute paths are taken as they are. In a .json array a key that stands twice
+file's folder, as the trainer has it; absolute paths are taken as they are. In a .json array a duplicate key
 keeps its last value, as in the trainer; in JSON lines it is rejected.
 """
 
@@ -21,21 +21,21 @@ from pathlib import Path
 
 import msgspec
 
+from sft.errors import RowRejected
 from sft.files import Unit
-from sft.formats.base import Format, HubRow, Options, Read, Reject
+from sft.formats.base import Format, HubRow, ReadItem, Reject, SourceOptions
 from sft.formats.messages import hub_row
 from sft.formats.shared import Json, json_rows, json_stream, json_units, picture
-from sft.markup import MarkupError
 from sft.schema import explain_structure
 from sft.types import Sample, Task
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Lines, or objects of an array."""
     yield from json_units(source)
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """A HubRow or a Reject for every row."""
     root = options.images or unit.path.parent
     for found in json_rows(unit, unique_keys=True):
@@ -59,7 +59,7 @@ def _row(where: str, row: Json, root: Path) -> HubRow | Reject:
         problems = explain_structure(row, 0)
         code, message = (problems[0].code, problems[0].message) if problems else ("structure.object", str(error))
         return Reject(where, code, message, json_stream.raw(row))
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             where,
             error.code,

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from sft.errors import UsageError
 from sft.files import UNIT_FILES, Unit, open_input, to_utf8, what_it_is
-from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import IMAGE_SUFFIXES, RAW, item, likely_encoding
 from sft.types import Task
 
@@ -43,7 +43,7 @@ MAX_TEXT_BYTES = 1 << 20  # of one label
 NO_NAMES = ("readme.md",)  # of files that are no labels
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Units of some pairs each; the payload is a tuple of the paths of all their files, pair by pair."""
     if not source.is_dir():
         hint = "name the folder itself"
@@ -108,14 +108,14 @@ def _rank(name: str) -> tuple[int, str]:
     return _copy(name), name
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """An Item for every pair, a Reject for every file without its other half."""
     for folder, paths in groupby(unit.payload, key=lambda path: path.parent):
         for stem, names in sorted(_grouped(path.name for path in paths).items()):
             yield from _group(unit.path, folder, stem, names, options)
 
 
-def _group(root: Path, folder: Path, stem: str, names: list[str], options: Options) -> Iterator[Read]:
+def _group(root: Path, folder: Path, stem: str, names: list[str], options: SourceOptions) -> Iterator[ReadItem]:
     """What becomes of the files of one stem; labels come before pictures, pictures before copies."""
     labels = [name for name in names if _copy(name) < 1]
     images = names[len(labels) :]
@@ -167,7 +167,7 @@ def _where(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-def _pair(where: str, path: Path, image: Path, options: Options) -> Read:
+def _pair(where: str, path: Path, image: Path, options: SourceOptions) -> ReadItem:
     ending = _label_ending(path.name)
     task = Task.TABLE if ending in TABLES else options.task or Task.OCR
     if options.task not in (None, task):

@@ -27,10 +27,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import MAX_LINE_BYTES, Unit
 from sft.formats import hf_chat
-from sft.formats.base import Format, HubRow, Item, Options, Read, Reject
+from sft.formats.base import Format, HubRow, Item, ReadItem, Reject, SourceOptions
 from sft.formats.delimited import first_line, quoting
 from sft.formats.hf_values import json_value, value_at
 from sft.formats.shared import (
@@ -46,7 +46,7 @@ from sft.formats.shared import (
     webdataset,
 )
 from sft.formats.shared import delimited_dialect as dialect
-from sft.markup import MarkupError
+from sft.markup import MarkupError, MarkupWarning
 from sft.types import Task
 
 COLUMNS = ("image", "text", "group", "prompt")
@@ -81,7 +81,7 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Table:
+class HubTable:
     """A CSV file that is read here: its header, what separates the cells, and whether quotes enclose them."""
 
     header: tuple[str, ...]
@@ -89,7 +89,7 @@ class Table:
     quoted: bool
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Row groups of Parquet files, parts of JSON lines and tar files; Arrow, CSV and what the library reads as a
     whole: each with its columns.
     """
@@ -97,7 +97,7 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
         yield from _file_units(file, options)
 
 
-def _file_units(file: DataFile, options: Options) -> Iterator[Unit]:
+def _file_units(file: DataFile, options: SourceOptions) -> Iterator[Unit]:
     name = file.name
     path = file.path
     suffix = path.suffix.lower()
@@ -130,7 +130,7 @@ def _file_units(file: DataFile, options: Options) -> Iterator[Unit]:
             Unit(
                 path,
                 name,
-                Table(header, separator, quoted),
+                HubTable(header, separator, quoted),
                 note=note,
             )
         ]
@@ -189,7 +189,7 @@ def _csv_header(path: Path, usual: str) -> tuple[tuple[str, ...], str]:
     return dialect.header_fields(head, separator), separator
 
 
-def choose(names: list[str], images: list[str], options: Options, where: str) -> Columns:
+def choose(names: list[str], images: list[str], options: SourceOptions, where: str) -> Columns:
     """Which of the columns `names` are what; `images`: those that hold images by their type. UsageError names them
     all.
     """
@@ -257,17 +257,17 @@ def _one_text(names: list[str], task: Task | None, every: list[str], where: str)
     )
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """Items and rejects of one unit."""
     columns, payload = unit.payload
     inner = Unit(unit.path, unit.name, payload)
-    if isinstance(payload, parquet.Rows):
+    if isinstance(payload, parquet.ParquetRows):
         found: Iterator[tuple[str, dict[str, Any]] | Reject] = parquet.rows(inner)
     elif isinstance(payload, webdataset.Samples):
         found = webdataset.rows(inner)
     elif isinstance(payload, datasets_library.Streamed):
         found = datasets_library.rows(inner)
-    elif isinstance(payload, Table):
+    elif isinstance(payload, HubTable):
         found = _csv_objects(inner)
     else:
         found = json_rows(inner)
@@ -296,20 +296,24 @@ def _csv_objects(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
 
 
 def _item(
-    where: str, row: Mapping[str, Any], columns: Columns, folder: Path, options: Options
+    where: str, row: Mapping[str, Any], columns: Columns, folder: Path, options: SourceOptions
 ) -> Item | HubRow | Reject:
+    warnings: list[MarkupWarning] = []
     try:
         image = value_at(row, columns.image)
         if columns.text.lower() in hf_chat.NAMES and hf_chat.is_chat(turns := value_at(row, columns.text)):
             return _chat(where, row, turns, image, columns, folder, options)
         picture = parquet.picture(image, folder, options)
+        label = _label(value_at(row, columns.text), columns.text)
         target = make(
             columns.task,
-            _label(value_at(row, columns.text), columns.text),
+            label,
             markup=columns.markup,
+            delimiter=options.delimiter,
+            warnings=warnings,
         )
         group, prompt = (_word(value_at(row, name)) if name else "" for name in (columns.group, columns.prompt))
-    except MarkupError as error:
+    except RowRejected as error:
         rest = {key: value for key, value in row.items() if key != columns.image}
         return Reject(
             where,
@@ -317,11 +321,19 @@ def _item(
             str(error),
             json_stream.raw(rest),
         )
-    return Item(where, picture, target, columns.task, group, prompt)
+    return Item(
+        where,
+        picture,
+        target,
+        columns.task,
+        group,
+        prompt,
+        tuple(warnings),
+    )
 
 
 def _chat(
-    where: str, row: Mapping[str, Any], turns: Any, image: Any, columns: Columns, folder: Path, options: Options
+    where: str, row: Mapping[str, Any], turns: Any, image: Any, columns: Columns, folder: Path, options: SourceOptions
 ) -> Item | HubRow:
     pictures = [parquet.picture(one, folder, options) for one in (image if isinstance(image, list) else [image])]
     found = hf_chat.read(
@@ -342,7 +354,7 @@ def _chat(
 
 
 def _label(value: Any, column: str) -> str:
-    """The label as a text: a string, a list of one, or Donut's JSON. Raises MarkupError."""
+    """The label as a text: a string, a list of one, or Donut's JSON. Raises RowRejected."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if column == "ground_truth" and isinstance(value, (str, Mapping)):
@@ -352,23 +364,23 @@ def _label(value: Any, column: str) -> str:
                 inner = inner.get(step) if isinstance(inner, Mapping) else None
             value = inner
             if not isinstance(value, str):
-                raise MarkupError(
+                raise RowRejected(
                     "source.inexpressible",
                     "ground_truth holds fields, not a text; name one with --map text=ground_truth.gt_parse.FIELD",
                 )
     if value is None:
         raise MarkupError("target.empty", "no label")
     if not isinstance(value, str):
-        raise MarkupError("source.shape", f"the label is not a text, but {type(value).__name__}")
+        raise RowRejected("source.shape", f"the label is not a text, but {type(value).__name__}")
     if len(value) > MAX_LINE_BYTES // 4:
-        raise MarkupError("source.too_large", f"a label of {len(value):,} characters")
+        raise RowRejected("source.too_large", f"a label of {len(value):,} characters")
     return value
 
 
 def _word(value: Any) -> str:
     if value is None or isinstance(value, (str, int)):
         return "" if value is None else str(value)
-    raise MarkupError("source.shape", f"expected a text, found {type(value).__name__}")
+    raise RowRejected("source.shape", f"expected a text, found {type(value).__name__}")
 
 
 FORMATS: dict[str, Format] = {

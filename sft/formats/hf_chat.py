@@ -14,9 +14,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sft.formats.base import HubRow, Item, Options, Picture
-from sft.formats.shared import MARK, Json, json_stream, make, misshapen, parse, prompt_tasks
-from sft.markup import MarkupError
+from sft.errors import RowRejected
+from sft.formats.base import HubRow, Item, Picture, SourceOptions
+from sft.formats.shared import MARK, Json, json_stream, make, misshapen, parse
+from sft.markup import MarkupError, MarkupWarning
+from sft.models import TASK_OF
 from sft.types import Task
 
 NAMES = ("texts", "messages", "conversations")
@@ -39,14 +41,14 @@ def read(
     where: str,
     turns: Sequence[Mapping[str, Any]],
     pictures: Sequence[Picture],
-    options: Options,
+    options: SourceOptions,
     *,
     task: Task,
     markup: str,
 ) -> Item | HubRow:
     """The sample of a conversation.
 
-    `task`, `markup`: of a label whose prompt says nothing. MarkupError where it is none.
+    `task`, `markup`: of a label whose prompt says nothing. RowRejected where it is none.
     """
     row: Json = {
         "messages": _messages(turns),
@@ -57,7 +59,7 @@ def read(
     texts = hub["text_info"]
     if [text["tag"] for text in texts] != ["mask", "no_mask"] or len(ordered) > 1:
         if not all(text["text"].strip() for text in texts):
-            raise MarkupError(
+            raise RowRejected(
                 "source.inexpressible", "a conversation of several turns or images, one of whose texts is empty"
             )
         return HubRow(where, {"image_info": hub["image_info"], "text_info": texts}, ordered)
@@ -65,12 +67,15 @@ def read(
     answer = texts[1]["text"]
     if not answer.strip():
         raise MarkupError("target.empty", "no label")
-    known = options.task or (prompt_tasks().get(prompt) if prompt else task)
+    known = options.task or (TASK_OF.get(prompt) if prompt else task)
     asked = known or Task.OCR
+    warnings: list[MarkupWarning] = []
     target = make(
         asked,
         answer,
         markup=markup if asked is task else options.markup,
+        delimiter=options.delimiter,
+        warnings=warnings,
     )
     return Item(
         where,
@@ -78,6 +83,7 @@ def read(
         target,
         asked,
         prompt="" if known else prompt,
+        warnings=tuple(warnings),
     )
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sft.errors import RowRejected
 from sft.formats.shared import json_stream
-from sft.markup import MarkupError
 
 
 def value_at(row: Mapping[str, Any], path: str) -> Any:
     """The value of a column, or of a place inside it ("ground_truth.gt_parse.text_sequence"), through structs and JSON
     strings.
 
-    Raises MarkupError with source.shape where there is no such place.
+    Raises RowRejected with source.shape where there is no such place.
     """
     if path in row:
         return row[path]
@@ -26,7 +26,7 @@ def value_at(row: Mapping[str, Any], path: str) -> Any:
             if step.isdecimal():
                 continue
         if not isinstance(value, Mapping) or step not in value:
-            raise MarkupError("source.shape", f"no {step!r} in this row")
+            raise RowRejected("source.shape", f"no {step!r} in this row")
         value = value[step]
     return value
 
@@ -37,14 +37,14 @@ def _entry(values: list[Any], step: str) -> Any:
         return values[int(step)]
     if len(values) == 1 and not step.isdecimal():
         return values[0]
-    raise MarkupError(
+    raise RowRejected(
         "source.shape", f"{len(values)} entries in a list: which one is {step!r} of? A number (from 0) says so"
     )
 
 
 def json_value(text: str) -> Any:
-    """What a JSON string holds; MarkupError where it holds none."""
+    """What a JSON string holds; RowRejected where it holds none."""
     value = json_stream.decode(text.encode("utf-8", "surrogatepass"))
-    if isinstance(value, json_stream.Fault):
-        raise MarkupError(value.code, value.message)
+    if isinstance(value, json_stream.JsonFault):
+        raise RowRejected(value.code, value.message)
     return value

@@ -6,7 +6,7 @@
     18_em_0\\ty ^ { 4 } + y + 1 = 0
 
 Images are looked for in `train_images/` (for `train_labels.txt`), `img/`, `images/` and beside the labels, or under
-`--images`. A name without suffix is tried with .bmp, .png and .jpg. InkML holds strokes and no image; draw it first.
+`--images`. A name without suffix is tried with .bmp, .png and .jpg. InkML contains strokes and no image; draw it first.
 """
 
 from __future__ import annotations
@@ -14,25 +14,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import Unit, line_units
-from sft.formats.base import Format, Options, Read, Reject
+from sft.formats.base import Format, ReadItem, Reject, SourceOptions
 from sft.formats.shared import RAW, item, picture, source_file, text_lines, with_suffix
-from sft.markup import MarkupError
 from sft.types import Task
 
 SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg")
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Lines of the label file; in a folder `SPLIT_labels.txt` or `caption.txt`."""
     if source.suffix.lower() == ".inkml" or (
         source.is_dir() and not next(source.glob("*.txt"), None) and next(source.glob("*.inkml"), None)
     ):
         raise UsageError(
-            "InkML holds strokes and no image",
+            "InkML contains strokes and no image",
             where=str(source),
-            hint="draw the strokes first, and give the list of names and LaTeX",
+            hint="render the strokes first, and give the list of names and LaTeX",
         )
     yield from line_units(
         source_file(
@@ -43,7 +42,7 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
     )
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """An Item or a Reject for every line."""
     folder = options.images or _images(unit.path)
     for found in text_lines(unit):
@@ -63,7 +62,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
                 below=True,
                 turn=options.turn,
             )
-        except MarkupError as error:
+        except RowRejected as error:
             yield Reject(
                 where,
                 error.code,

@@ -19,10 +19,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sft.errors import RowRejected
 from sft.files import Unit
-from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import hocr_text, page_images, regions, rows, xml_safe
-from sft.markup import MarkupError, program_of
+from sft.markup import program_of
 from sft.types import Task
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
 _IMAGE = re.compile(r"""(?:^|;)\s*image\s+(?:"([^"]*)"|'([^']*)'|([^;"']+))""")
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Documents: the file, or every .hocr, .html, .htm or .xhtml below a folder."""
     root, paths = regions.files(source, (".hocr", ".html", ".htm", ".xhtml"))
     yield from page_images.units(paths, root, options)
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """One item per line."""
     for document in unit.payload:
         yield from _file(
@@ -48,9 +49,9 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         )
 
 
-def _file(source: page_images.PageDocument, name: str, root: Path, options: Options) -> Iterator[Read]:
+def _file(source: page_images.PageDocument, name: str, root: Path, options: SourceOptions) -> Iterator[ReadItem]:
     document = xml_safe.read_html(source.path)
-    if isinstance(document, xml_safe.Fault):
+    if isinstance(document, xml_safe.XmlFault):
         yield Reject(name, document.code, document.message)
         return
     seen: set[Path | str] = set()
@@ -68,10 +69,10 @@ def _file(source: page_images.PageDocument, name: str, root: Path, options: Opti
                 contested=source.contested,
             )
             if (key := picture.path or picture.url) in seen:
-                raise MarkupError("source.inexpressible", "another page of the same image")
+                raise RowRejected("source.inexpressible", "another page of the same image")
             seen.add(key)
             factors = _factors(page, picture)
-        except MarkupError as error:
+        except RowRejected as error:
             yield Reject(
                 where,
                 error.code,
@@ -117,15 +118,15 @@ def _item(
     picture: Picture,
     factors: tuple[float, float],
     group: str,
-    options: Options,
-) -> Read:
+    options: SourceOptions,
+) -> ReadItem:
     try:
         text = page.text(line)
         sides = hocr_text.box_of(line)
         if sides is None:
-            raise MarkupError("source.geometry", "no bbox in the title")
+            raise RowRejected("source.geometry", "no bbox in the title")
         quad = regions.scaled(regions.box(*sides), factors)
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             where,
             error.code,

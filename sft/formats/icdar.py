@@ -26,12 +26,11 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import MAX_LINE_BYTES, UNIT_FILES, Span, Unit, line_units, open_text, unit_lines
-from sft.formats.base import Format, Note, Options, Picture, Read, Reject
+from sft.formats.base import Format, Note, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.icdar_page import SCRIPTS, Layout, fits, layout, split
 from sft.formats.shared import BOM, IMAGE_SUFFIXES, RAW, begin, decode_line, item, picture
-from sft.markup import MarkupError
 from sft.types import Task
 
 IGNORED = ("###", "*")
@@ -41,7 +40,7 @@ _BOX = re.compile(_SEPARATOR.join([r"(-?\d{1,9})"] * 4) + rf'{_SEPARATOR}(?:[01]
 _SCRIPT = re.compile(rf"({'|'.join(SCRIPTS)}),")
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Lines of a list of cropped words; files of words, with a tuple of (its name, the image or "") as payload."""
     if not source.is_dir():
         with open_text(source):  # says so where there is none
@@ -83,9 +82,7 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
         raise UsageError(
             "no ground truth here",
             where=str(source),
-            hint=(
-                "expected gt_img_1.txt and the like, files with the names of their images, or a gt.txt of cropped words"
-            ),
+            hint=("expected files such as gt_img_1.txt, files named as their images, or a gt.txt of cropped words"),
         )
 
 
@@ -105,7 +102,7 @@ def _named(line: str) -> tuple[str, str] | None:
     return (name, rest.strip()) if comma and name.lower().endswith(IMAGE_SUFFIXES) else None
 
 
-def _image(path: Path, options: Options, listed: dict[Path, dict[str, list[str]]]) -> str:
+def _image(path: Path, options: SourceOptions, listed: dict[Path, dict[str, list[str]]]) -> str:
     """The image of a file of words; "" where there is none, or more than one."""
     stems = dict.fromkeys((path.stem.removeprefix("gt_"), path.stem))
     if options.images:
@@ -139,7 +136,7 @@ def _one(folder: Path, stems: dict[str, None], listed: dict[Path, dict[str, list
     return ""
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """An Item or a Reject for every line."""
     if isinstance(unit.payload, Span):
         for where, line in _list_lines(unit):
@@ -190,7 +187,7 @@ def _list_lines(unit: Unit) -> Iterator[tuple[str, str | Reject]]:
             yield where, decode_line(where, line.removeprefix(BOM))
 
 
-def _cropped(where: str, line: str, root: Path, options: Options) -> Read:
+def _cropped(where: str, line: str, root: Path, options: SourceOptions) -> ReadItem:
     found = _named(line)
     if found is None:
         return Reject(where, "source.shape", 'expected `word_1.png, "text"`', line[:RAW])
@@ -199,10 +196,10 @@ def _cropped(where: str, line: str, root: Path, options: Options) -> Read:
         text = text[script.end() :]
     text = _unquoted(text)
     if text in IGNORED:
-        return Reject(where, "source.ignored", f"{text!r}: a word that nobody could read", line[:RAW])
+        return Reject(where, "source.ignored", f"{text!r}: a word marked as unreadable", line[:RAW])
     try:
         image = picture(name, root, below=True, turn=options.turn)
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             where,
             error.code,
@@ -240,8 +237,8 @@ def _lines(path: Path, name: str) -> list[tuple[str, str | Reject]] | Reject:
 
 
 def _page(
-    path: Path, name: str, image: str, options: Options, neighbours: Callable[[], Layout | None]
-) -> Iterator[Read]:
+    path: Path, name: str, image: str, options: SourceOptions, neighbours: Callable[[], Layout | None]
+) -> Iterator[ReadItem]:
     rows = _lines(path, name)
     if isinstance(rows, Reject):
         yield rows
@@ -271,7 +268,7 @@ def _page(
             )
 
 
-def _word(where: str, line: str, image: Path, group: str, found: Layout, options: Options) -> Read:
+def _word(where: str, line: str, image: Path, group: str, found: Layout, options: SourceOptions) -> ReadItem:
     if parts := split(line, found.numbers):
         corners = tuple(
             zip(
@@ -292,7 +289,7 @@ def _word(where: str, line: str, image: Path, group: str, found: Layout, options
         said = 'expected `x1,y1,…,x4,y4,text` or `left, top, right, bottom, "text"`'
         return Reject(where, "source.shape", said, line[:RAW])
     if text.strip() in IGNORED:
-        said = f"{text.strip()!r}: a word that nobody could read"
+        said = f"{text.strip()!r}: a word marked as unreadable"
         return Reject(where, "source.ignored", said, line[:RAW])
     if (area := _area(corners)) <= 0:
         said = (

@@ -22,12 +22,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import Unit, line_units, open_input
 from sft.formats import delimited
-from sft.formats.base import UNIT_OBJECTS, Format, Options, Read, Reject
+from sft.formats.base import UNIT_OBJECTS, Format, ReadItem, Reject, SourceOptions
 from sft.formats.shared import RAW, begin, decode_line, item, picture, source_file, text_lines
-from sft.markup import MarkupError
 from sft.types import Task
 
 FORMULAS = ("im2latex_formulas.norm.lst", "formulas.norm.lst", "im2latex_formulas.lst", "formulas.lst")
@@ -38,7 +37,7 @@ MAX_FORMULA_BYTES = 1 << 20
 CHUNK = 1 << 20
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Units of some lines of a list; the payload is a tuple of (where, line, bytes of its formula, or None) and
     Rejects.
     """
@@ -67,7 +66,7 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
         yield Unit(path, path.name, tuple(batch))
 
 
-def _list(source: Path, options: Options) -> Path:
+def _list(source: Path, options: SourceOptions) -> Path:
     splits = [options.split] if options.split else list(SPLITS)
     names = [
         name.format(split)
@@ -131,7 +130,7 @@ def _formula(stream: IO[bytes], starts: array[int], line: str) -> bytes | None:
     return stream.read(min(ends - begins, MAX_FORMULA_BYTES + 1))
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """An Item or a Reject for every line of a list, or record of a CSV."""
     folder = options.images or next(
         (unit.path.parent / name for name in PICTURES if (unit.path.parent / name).is_dir()), unit.path.parent
@@ -148,7 +147,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             yield _item(where, line, raw, folder, formula)
 
 
-def _item(where: str, line: str, raw: bytes | None, folder: Path, options: Options) -> Read:
+def _item(where: str, line: str, raw: bytes | None, folder: Path, options: SourceOptions) -> ReadItem:
     found = _numbers(line)
     if found is None:
         return Reject(where, "source.shape", "expected `NUMBER IMAGE TYPE` or `IMAGE NUMBER`", line[:RAW])
@@ -171,7 +170,7 @@ def _item(where: str, line: str, raw: bytes | None, folder: Path, options: Optio
         return text
     try:
         image = picture(found[0], folder, below=True, turn=options.turn)
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             where,
             error.code,

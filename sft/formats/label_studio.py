@@ -42,10 +42,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import NotText, Unit
 from sft.formats import label_studio_images as images
-from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import json_stream, regions, rows
 from sft.markup import MarkupError
 from sft.types import Task
@@ -60,7 +60,7 @@ SHAPES = (
 _NUMBERED = re.compile(rf"({'|'.join(SHAPES)})(\D?\d+)?")
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Tasks of the export; of every .json and .jsonl file of a folder, and of files without an ending that
     hold JSON.
     """
@@ -79,7 +79,7 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
             yield Unit(
                 path,
                 name,
-                ((0, json_stream.Fault("source.refused", error.message)),),
+                ((0, json_stream.JsonFault("source.refused", error.message)),),
             )
 
 
@@ -93,7 +93,7 @@ def _is_label_file(path: Path) -> bool:
         return stream.read(64).removeprefix(rows.BOM).lstrip()[:1] in (b"{", b"[")
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """One item per region with a text, or per image with one."""
     for found in rows.json_rows(unit):
         if isinstance(found, Reject):
@@ -104,10 +104,10 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             task = _as_task(row)
             data = task.get("data", task)
             if not isinstance(data, dict):
-                raise MarkupError("source.shape", "data is not an object")
+                raise RowRejected("source.shape", "data is not an object")
             image = data[images.image_key(data, options)]
             found_regions = list(_regions(task, options))
-        except MarkupError as error:
+        except RowRejected as error:
             yield Reject(
                 where,
                 error.code,
@@ -131,11 +131,11 @@ def _as_task(row: Mapping[str, Any]) -> Mapping[str, Any]:
     task = row.get("task")
     if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
         hint = "export the project as JSON, which has tasks and annotations together"
-        raise MarkupError("source.shape", "an annotation without the data of its task", hint=hint)
+        raise RowRejected("source.shape", "an annotation without the data of its task", hint=hint)
     return {**task, "annotations": [annotation]}
 
 
-def _regions(task: Mapping[str, Any], options: Options) -> Iterator[dict[str, Any]]:
+def _regions(task: Mapping[str, Any], options: SourceOptions) -> Iterator[dict[str, Any]]:
     """{"id", "text", "shape" (a dict with the percentages), "turned"} of every region; the image as a whole has no
     shape.
     """
@@ -144,14 +144,14 @@ def _regions(task: Mapping[str, Any], options: Options) -> Iterator[dict[str, An
         return
     annotations = task.get("annotations", task.get("completions"))
     if not isinstance(annotations, list):
-        raise MarkupError("source.shape", "annotations is not a list")
+        raise RowRejected("source.shape", "annotations is not a list")
     usable = [
         one
         for one in annotations
         if isinstance(one, dict) and not one.get("was_cancelled") and isinstance(one.get("result"), list)
     ]
     if not usable:
-        raise MarkupError(
+        raise RowRejected(
             "source.ignored", "no annotation" if not annotations else "every annotation was cancelled (skipped)"
         )
     chosen = next(
@@ -165,10 +165,10 @@ def _regions(task: Mapping[str, Any], options: Options) -> Iterator[dict[str, An
             _join(found.setdefault(identity, {"id": identity}), row, options)
     yield from (region for region in found.values() if region.keys() - {"id", "page", "to_name"})
     if not found:
-        raise MarkupError("source.ignored", "an annotation without a region")
+        raise RowRejected("source.ignored", "an annotation without a region")
 
 
-def _join(region: dict[str, Any], row: Mapping[str, Any], options: Options) -> None:
+def _join(region: dict[str, Any], row: Mapping[str, Any], options: SourceOptions) -> None:
     """Put one row of `result` to what is known of its region."""
     value = row.get("value")
     kind = str(row.get("type", ""))
@@ -217,23 +217,25 @@ def _minimal(task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if not isinstance(texts, list) or len(texts) != len(shapes):
             count = len(texts) if isinstance(texts, list) else "no"
             said = f"{len(shapes)} regions and {count} texts: which belongs to which?"
-            raise MarkupError("source.shape", said, hint="export as JSON instead of JSON_MIN")
+            raise RowRejected("source.shape", said, hint="export as JSON instead of JSON_MIN")
         for shape, one in zip(shapes, texts, strict=True):
             page = {"page": shape["item_index"]} if isinstance(shape, dict) and "item_index" in shape else {}
             yield {"text": one, "shape": shape, "to_name": ending, **page}
 
 
-def _item(where: str, region: Mapping[str, Any], image: Any, paged: bool, unit: Unit, options: Options) -> Read:
+def _item(
+    where: str, region: Mapping[str, Any], image: Any, paged: bool, unit: Unit, options: SourceOptions
+) -> ReadItem:
     raw = json_stream.raw(dict(region))
     try:
         if "problem" in region:
-            raise MarkupError(*region["problem"])
+            raise RowRejected(*region["problem"])
         text = region.get("text", region.get("note"))
         lines = [text] if isinstance(text, str) else text
         if lines is None:
             raise MarkupError("target.empty", "a region without a text")
         if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
-            raise MarkupError("source.shape", "the text is neither a text nor a list of texts")
+            raise RowRejected("source.shape", "the text is neither a text nor a list of texts")
         address = images.address_of(image, region, paged=paged)
         picture = replace(
             images.picture(address, unit.path.parent, options),
@@ -245,7 +247,7 @@ def _item(where: str, region: Mapping[str, Any], image: Any, paged: bool, unit: 
                 picture,
                 _quad(region["shape"], region.get("turned", 0), picture),
             )
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(where, error.code, str(error), raw)
     return rows.item(
         where,
@@ -258,7 +260,7 @@ def _item(where: str, region: Mapping[str, Any], image: Any, paged: bool, unit: 
     )
 
 
-def _group(image: Path, unit: Unit, options: Options) -> str:
+def _group(image: Path, unit: Unit, options: SourceOptions) -> str:
     """The path of a page, from the folder of images or of the source: the same from whichever file it is named."""
     home = options.images or unit.path.parents[len(Path(unit.name).parts) - 1]
     path = os.path.normpath(image)
@@ -268,9 +270,9 @@ def _group(image: Path, unit: Unit, options: Options) -> str:
 def _quad(shape: Any, turned: Any, picture: Picture) -> regions.Quad:
     """Percent of the image → pixels."""
     if not isinstance(shape, dict):
-        raise MarkupError("source.shape", "a region without a value")
+        raise RowRejected("source.shape", "a region without a value")
     if turned not in (0, 360, None):
-        raise MarkupError("source.inexpressible", f"the image was turned by {str(turned)[:20]}° in the editor")
+        raise RowRejected("source.inexpressible", f"the image was turned by {str(turned)[:20]}° in the editor")
     sides = shape.get("original_width"), shape.get("original_height")
     width, height = (
         regions.number(side, "a side of the image")

@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from sft.formats.base import Options, Picture, inside
+from sft.errors import RowRejected
+from sft.formats.base import Picture, SourceOptions, inside
 from sft.formats.shared import json_stream, rows
-from sft.markup import MarkupError
 
 KEYS = ("ocr", "image", "img", "image_url", "captioning", "url", "file", "path", "pages", "images")
 INNER = ("url", "image", "src", "path")  # keys of one page, where pages are objects
 _LAST_NUMBER = re.compile(r"(\d{1,6})\D*\Z")
 
 
-def image_key(data: Mapping[str, Any], options: Options) -> str:
-    """The key of a task's data that holds its image, or its list of pages; MarkupError (source.shape) where nobody can
+def image_key(data: Mapping[str, Any], options: SourceOptions) -> str:
+    """The key of a task's data that holds its image, or its list of pages; RowRejected (source.shape) where nobody can
     tell.
     """
     wanted = options.columns.get("image")
     if wanted:
         if wanted not in data:
-            raise MarkupError(
+            raise RowRejected(
                 "source.shape",
                 f"no key {wanted!r}; there are {', '.join(map(str, data))[:100]}",
             )
@@ -36,7 +36,7 @@ def image_key(data: Mapping[str, Any], options: Options) -> str:
     named = [key for key, value in data.items() if _is_image(value) or any(map(_is_image, _addresses(value)))]
     if len(named) != 1:
         said = f"which key holds the image? there are {', '.join(map(str, data))[:100]}"
-        raise MarkupError("source.shape", said, hint="--map image=KEY")
+        raise RowRejected("source.shape", said, hint="--map image=KEY")
     return named[0]
 
 
@@ -67,22 +67,22 @@ def address_of(value: Any, region: Mapping[str, Any], *, paged: bool) -> Any:
 
     `region["page"]` is the `item_index` of its row, `region["to_name"]` the tag that it was drawn on: page_0 and
     page_1, where pages were laid out with the Repeater tag. `paged`: some region of the task says its page, so that one
-    that says none is on the first. Raises MarkupError (source.shape).
+    that says none is on the first. Raises RowRejected (source.shape).
     """
     if not isinstance(value, list):
         return value
     pages = _addresses(value)
     if not pages:
-        raise MarkupError("source.shape", f"expected the addresses of pages, found {json_stream.raw(value)[:60]}")
+        raise RowRejected("source.shape", f"expected the addresses of pages, found {json_stream.raw(value)[:60]}")
     page = region.get("page")
     if not is_index(page):
         tag = _LAST_NUMBER.search(str(region.get("to_name") or ""))
         page = int(tag[1]) if tag and len(pages) > 1 else 0 if paged or len(pages) == 1 else None
     if page is None:
         said = f"on which of {len(pages)} pages? the region has no item_index"
-        raise MarkupError("source.shape", said, hint="export as JSON; JSON_MIN does not keep the pages of regions")
+        raise RowRejected("source.shape", said, hint="export as JSON; JSON_MIN does not keep the pages of regions")
     if not 0 <= page < len(pages):
-        raise MarkupError("source.shape", f"page {page}, counted from 0, of {len(pages)}")
+        raise RowRejected("source.shape", f"page {page}, counted from 0, of {len(pages)}")
     return pages[page]
 
 
@@ -91,10 +91,10 @@ def is_index(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def picture(name: Any, root: Path, options: Options) -> Picture:
-    """The image at an address; MarkupError with source.shape, source.address or source.outside."""
+def picture(name: Any, root: Path, options: SourceOptions) -> Picture:
+    """The image at an address; RowRejected with source.shape, source.address or source.outside."""
     if not isinstance(name, str) or not name:
-        raise MarkupError("source.shape", f"expected the address of an image, found {json_stream.raw(name)[:40]}")
+        raise RowRejected("source.shape", f"expected the address of an image, found {json_stream.raw(name)[:40]}")
     base = options.images or root
     if name.startswith("file://"):
         name = unquote(name[len("file://") :])
@@ -103,11 +103,11 @@ def picture(name: Any, root: Path, options: Options) -> Picture:
         return rows.picture(name, base)
     if "://" in name or "/resolve/" in name:
         hint = "download the images, and name their folder with --images"
-        raise MarkupError("source.address", f"{name[:100]!r} is not fetched", hint=hint)
+        raise RowRejected("source.address", f"{name[:100]!r} is not fetched", hint=hint)
     return _served(name, base, options) if name.startswith("/data/") else rows.picture(name, base)
 
 
-def _served(name: str, base: Path, options: Options) -> Picture:
+def _served(name: str, base: Path, options: SourceOptions) -> Picture:
     """The file behind an address that Label Studio itself serves: an upload, or a file of a local storage."""
     path, _, query = name.partition("?")
     local = unquote(path).removeprefix("/data/")
@@ -121,7 +121,7 @@ def _served(name: str, base: Path, options: Options) -> Picture:
     spellings = dict.fromkeys((written, local.removeprefix("upload/"), *rows.ends_of(local), f"images/{last}"))
     found = [below for spelling in spellings if (below := inside(base, spelling.lstrip("/")))]
     if not found or ".." in local.split("/"):
-        raise MarkupError("source.outside", f"{name[:100]!r} leads out of the source")
+        raise RowRejected("source.outside", f"{name[:100]!r} leads out of the source")
     there = next(
         (below for below in found if os.path.isfile(below)),
         None,

@@ -19,8 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sft.errors import RowRejected
 from sft.files import Unit
-from sft.formats.base import Format, HubRow, Options, Read, Reject
+from sft.formats.base import Format, HubRow, ReadItem, Reject, SourceOptions
 from sft.formats.shared import (
     MARK,
     Json,
@@ -31,9 +32,8 @@ from sft.formats.shared import (
     json_units,
     misshapen,
     picture,
-    prompt_tasks,
 )
-from sft.markup import MarkupError
+from sft.models import TASK_OF
 from sft.types import Task
 
 _TAGS = {
@@ -47,12 +47,12 @@ _TAGS = {
 _OTHERS = ("system", "function_call", "observation", "tool", "function")
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Objects of an array, or lines."""
     yield from json_units(source)
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """An Item, a HubRow or a Reject for every row."""
     for found in json_rows(unit, unique_keys=True):
         if isinstance(found, Reject):
@@ -66,7 +66,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
                 options,
                 options.images or unit.path.parent,
             )
-        except MarkupError as error:
+        except RowRejected as error:
             yield Reject(
                 where,
                 error.code,
@@ -75,11 +75,11 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             )
 
 
-def _read(where: str, row: Json, options: Options, root: Path) -> Read:
+def _read(where: str, row: Json, options: SourceOptions, root: Path) -> ReadItem:
     texts, indices = _turns(row)
     pictures = tuple(picture(name, root) for name in _images(row))
     if not pictures:
-        raise MarkupError("trainer.no_image", "no image")
+        raise RowRejected("trainer.no_image", "no image")
     if not indices:  # no mark at all: in front of the first prompt, as ms-swift has it
         indices = [number for number, text in enumerate(texts) if text["tag"] == "mask"][:1] * len(pictures)
     if len(pictures) != len(indices):
@@ -87,7 +87,7 @@ def _read(where: str, row: Json, options: Options, root: Path) -> Read:
     tags = [text["tag"] for text in texts]
     if tags == ["mask", "no_mask"] and len(pictures) == 1:
         prompt = texts[0]["text"]
-        task = options.task or prompt_tasks().get(prompt)
+        task = options.task or TASK_OF.get(prompt)
         return item(
             where,
             json_stream.raw(row),
@@ -121,7 +121,7 @@ def _turns(row: Json) -> tuple[list[Json], list[int]]:
     turns = row.get("conversations")
     if not isinstance(turns, list) or not turns:
         keys = ", ".join(sorted(row))[: json_stream.RAW]
-        raise MarkupError(
+        raise RowRejected(
             "source.shape",
             f"no conversations; keys: {keys}",
             hint="rows with messages are the format messages" if "messages" in row else "",

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sft.errors import UsageError
 from sft.files import Unit
-from sft.formats.base import UNIT_OBJECTS, Format, Options, Picture, Read, Reject
+from sft.formats.base import UNIT_OBJECTS, Format, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import lmdb_file, rows
 from sft.images import MAX_FILE_BYTES
 from sft.types import Task
@@ -28,7 +28,7 @@ MAX_LABEL_BYTES = 1 << 20
 _PICKLE = re.compile(rb"\x80[\x02-\x05].*\.\Z", re.DOTALL)
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Ranges of numbers of every set, in the order of the folders' names."""
     sets = _sets(source)
     for path in sets:
@@ -90,7 +90,7 @@ def _count(base: lmdb_file.Base) -> tuple[int, tuple[str, str] | None]:
     return count, None
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """One item per number."""
     if isinstance(unit.payload, tuple):
         yield Reject(unit.name, *unit.payload)
@@ -105,7 +105,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             )
 
 
-def _item(where: str, number: int, base: lmdb_file.Base, options: Options) -> Read:
+def _item(where: str, number: int, base: lmdb_file.Base, options: SourceOptions) -> ReadItem:
     try:
         image = base.get(f"image-{number:09d}".encode(), max_bytes=MAX_FILE_BYTES)
         label = base.get(f"label-{number:09d}".encode(), max_bytes=MAX_LABEL_BYTES)

@@ -25,8 +25,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sft.errors import RowRejected
 from sft.files import Unit
-from sft.formats.base import Format, HubRow, Options, Picture, Read, Reject
+from sft.formats.base import Format, HubRow, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import (
     Inline,
     Json,
@@ -39,19 +40,18 @@ from sft.formats.shared import (
     picture,
     to_messages,
 )
-from sft.markup import MarkupError
 from sft.types import Task
 
 __all__ = ["FORMATS", "hub_row", "to_messages", "usual"]
 _SHAPES = ({"conversation"}, {"query", "response", "history"}, {"instruction", "input", "output"})
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Lines, or objects of an array."""
     yield from json_units(source)
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """A HubRow or a Reject for every row."""
     for found in json_rows(unit, unique_keys=True):
         yield (
@@ -73,7 +73,7 @@ def hub_row(where: str, row: Json, root: Path) -> HubRow | Reject:
             hub,
             tuple(_picture(image, root) for image in images),
         )
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             where,
             error.code,
@@ -87,7 +87,7 @@ def _picture(image: str | Inline, root: Path) -> Picture:
 
 
 def usual(row: Json) -> Json:
-    """The row with `messages`, whatever shape it has; MarkupError (source.shape) where it has none that is known."""
+    """The row with `messages`, whatever shape it has; RowRejected (source.shape) where it has none that is known."""
     if "messages" in row:
         return row
     if "conversation" in row:
@@ -120,7 +120,7 @@ def usual(row: Json) -> Json:
             ),
             "",
         )
-        raise MarkupError(
+        raise RowRejected(
             "source.shape",
             f"no messages; keys: {', '.join(sorted(row))[: json_stream.RAW]}",
             hint=hint,

@@ -26,8 +26,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from sft.errors import RowRejected
 from sft.files import Unit
-from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import json_stream, page_images, regions
 from sft.markup import MarkupError, latex
 from sft.types import Task
@@ -37,14 +38,14 @@ FORMULAS = {"equation_isolated", "equation", "interline_equation", "equation_blo
 WITHOUT_TEXT = {"figure", "image", "abandon", "need_mask", "organic_chemical_formula_mask", "algorithm_mask"}
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Pages of the JSON file; of every JSON file of a folder."""
     root, paths = regions.files(source, (".json",))
     for path in paths:
         yield from json_stream.object_units(path, name=regions.relative(path, root))
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """One item per block."""
     for found in json_stream.unit_objects(unit):
         if isinstance(found, Reject):
@@ -54,12 +55,12 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         blocks = page.get("layout_dets", page.get("blocks"))
         try:
             if not isinstance(blocks, list):
-                raise MarkupError("source.shape", "neither layout_dets nor blocks in this page")
+                raise RowRejected("source.shape", "neither layout_dets nor blocks in this page")
             name, width, height = _page(page)
             picture = page_images.image_beside(
                 name, unit.path, unit.path.parent, options, folders=("images",), one_page=False
             )
-        except MarkupError as error:
+        except RowRejected as error:
             yield Reject(
                 where,
                 error.code,
@@ -86,36 +87,36 @@ def _page(page: Mapping[str, Any]) -> tuple[str, float, float]:
     """(image, width, height); a size of 0 is unknown."""
     info = page.get("page_info", page)
     if not isinstance(info, dict):
-        raise MarkupError("source.shape", "page_info is not an object")
+        raise RowRejected("source.shape", "page_info is not an object")
     name = info.get("image_path", info.get("image"))
     if not isinstance(name, str) or not name:
-        raise MarkupError("source.shape", "no image_path")
+        raise RowRejected("source.shape", "no image_path")
     sizes = [info.get(key, 0) for key in ("width", "height")]
     return name, regions.number(sizes[0], "the width"), regions.number(sizes[1], "the height")
 
 
 def _item(
-    where: str, block: Any, name: str, picture: Picture, size: tuple[float, float], options: Options
-) -> Read | None:
+    where: str, block: Any, name: str, picture: Picture, size: tuple[float, float], options: SourceOptions
+) -> ReadItem | None:
     raw = json_stream.raw(block)
     try:
         if not isinstance(block, dict) or not isinstance(
             kind := block.get("category_type", block.get("type")),
             str,
         ):
-            raise MarkupError("source.shape", "a block without a category")
+            raise RowRejected("source.shape", "a block without a category")
         task = Task.TABLE if kind in TABLES else Task.FORMULA if kind in FORMULAS else Task.OCR
         if options.task not in (None, task):
             return None
         if block.get("ignore") is True or kind in WITHOUT_TEXT or kind.endswith("_mask"):
-            raise MarkupError(
+            raise RowRejected(
                 "source.ignored",
                 "marked as ignored" if block.get("ignore") is True else f"{kind} has no text to be read",
             )
         label, markup = _label(block, task)
         quad = _quad(block, size)
         factors = regions.scale(picture, *size)
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(where, error.code, str(error), raw)
     return regions.item(
         where, raw, label, regions.crop(picture, regions.scaled(quad, factors)), task=task, group=name, markup=markup
@@ -132,14 +133,14 @@ def _label(block: Mapping[str, Any], task: Task) -> tuple[str, str]:
         )
         if not isinstance(html, str) or not html.strip():
             if block.get("latex") or content:
-                raise MarkupError("source.inexpressible", "a table in LaTeX alone", hint="give it in HTML")
+                raise RowRejected("source.inexpressible", "a table in LaTeX alone", hint="give it in HTML")
             raise MarkupError("target.empty", "a table without html")
         return html, "html"
     label = block.get("latex", content) if task is Task.FORMULA else block.get("text", content)
     if label is None:
         raise MarkupError("target.empty", "no latex" if task is Task.FORMULA else "no text")
     if not isinstance(label, str):
-        raise MarkupError("source.shape", f"the label is not a text, but {type(label).__name__}")
+        raise RowRejected("source.shape", f"the label is not a text, but {type(label).__name__}")
     return (label, "latex") if task is Task.FORMULA else (latex.inline_to_paren(label), "text")
 
 
@@ -148,11 +149,11 @@ def _quad(block: Mapping[str, Any], size: tuple[float, float]) -> regions.Quad:
         return regions.polygon(regions.pairs(block["poly"]), ordered=True)
     values = block.get("bbox")
     if not isinstance(values, list) or len(values) != 4:
-        raise MarkupError("source.geometry", "neither poly nor bbox")
+        raise RowRejected("source.geometry", "neither poly nor bbox")
     left, top, right, bottom = (regions.number(value) for value in values)
     if max(left, top, right, bottom) <= 1:
         if not all(size):
-            raise MarkupError("source.geometry", "a box in fractions of a page whose size is not known")
+            raise RowRejected("source.geometry", "a box in fractions of a page whose size is not known")
         left = left * size[0]
         top = top * size[1]
         right = right * size[0]

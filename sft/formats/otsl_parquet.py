@@ -22,9 +22,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import Unit
-from sft.formats.base import Format, Item, Options, Read, Reject, split_name
+from sft.formats.base import Format, Item, ReadItem, Reject, SourceOptions, split_name
 from sft.formats.pubtabnet import MAX_CELLS, build, content
 from sft.formats.shared import json_stream, make, parquet
 from sft.markup import MarkupError, parse_html, parse_otsl
@@ -36,7 +36,7 @@ OWNERS = ("fcel", "ecel", "ched", "rhed", "srow")  # tokens that begin a cell; t
 TOKENS = (*OWNERS, "lcel", "ucel", "xcel", "nl")
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """The row groups of a Parquet file, or of every one below a folder."""
     files = [(source.name, source)]
     if source.is_dir():
@@ -66,7 +66,7 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
             yield replace(unit, split=split_name(name) if source.is_dir() else "")
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """Items and rejects of one row group."""
     for found in parquet.rows(unit):
         if isinstance(found, Reject):
@@ -76,7 +76,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         try:
             picture = parquet.picture(row["image"], unit.path.parent, options)
             yield Item(where, picture, target(row), Task.TABLE)
-        except MarkupError as error:
+        except RowRejected as error:
             yield Reject(
                 where,
                 error.code,
@@ -86,11 +86,11 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 
 def target(row: dict[str, Any]) -> str:
-    """The OTSL of one row. Raises MarkupError."""
+    """The OTSL of one row. Raises RowRejected."""
     names = row["otsl"]
     html = row.get("html")
     if not isinstance(names, list) or not names:
-        raise MarkupError("source.shape", "otsl is not a list of tokens")
+        raise RowRejected("source.shape", "otsl is not a list of tokens")
     unknown = next((name for name in names if name not in TOKENS), None)
     if unknown is not None:
         raise MarkupError("target.otsl", f"unknown token {str(unknown)[:40]!r}")
@@ -98,7 +98,7 @@ def target(row: dict[str, Any]) -> str:
         [name for name in names if name in OWNERS],
         _cells(row["cells"]),
     )
-    written = make(Task.TABLE, _otsl(names, cells), markup="otsl")
+    written = make(Task.TABLE, _otsl(names, cells), markup="training")
     if html:
         _compare(html, cells, written)
     return written
@@ -126,9 +126,9 @@ def _cells(value: Any) -> list[list[str]]:
     if not isinstance(cells, list) or not all(
         isinstance(cell, dict) and isinstance(cell.get("tokens"), list) for cell in cells
     ):
-        raise MarkupError("source.shape", "cells are not a list of {tokens, bbox}")
+        raise RowRejected("source.shape", "cells are not a list of {tokens, bbox}")
     if len(cells) > MAX_CELLS:
-        raise MarkupError(
+        raise RowRejected(
             "source.too_large",
             f"{len(cells):,} cells in one table, at most {MAX_CELLS:,} are read",
         )
@@ -158,10 +158,10 @@ def _texts(cells: list[list[str]]) -> list[str]:
 
 def _compare(html: Any, cells: list[list[str]], written: str) -> None:
     if not isinstance(html, list):
-        raise MarkupError("source.shape", "html is not a list of tokens")
+        raise RowRejected("source.shape", "html is not a list of tokens")
     try:
         other = make(Task.TABLE, build(html, cells), markup="html")
-    except MarkupError as error:
+    except RowRejected as error:
         raise MarkupError("target.otsl", f"html cannot be compared with otsl: {error}") from error
     if other != written:
         raise MarkupError("target.otsl", "html and otsl are different tables; one of the two is wrong")

@@ -17,21 +17,21 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from sft.errors import RowRejected
 from sft.files import Unit, line_units
-from sft.formats.base import Format, Options, Read, Reject
+from sft.formats.base import Format, ReadItem, Reject, SourceOptions
 from sft.formats.shared import RAW, item, json_stream, picture, source_file, text_lines
-from sft.markup import MarkupError
 from sft.types import Task
 
 FILES = ("rec_gt.txt", "rec_gt_train.txt", "train.txt", "label.txt", "gt.txt")
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Lines of the label file, or of the one label file in a folder."""
     yield from line_units(source_file(source, FILES, "paddleocr-rec"))
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """An Item for every image of a line, or a Reject."""
     root = options.images or unit.path.parent
     for found in text_lines(unit):
@@ -41,7 +41,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             yield from _line(*found, root, options)
 
 
-def _line(where: str, line: str, root: Path, options: Options) -> Iterator[Read]:
+def _line(where: str, line: str, root: Path, options: SourceOptions) -> Iterator[ReadItem]:
     names, tab, label = line.partition("\t")
     if not tab or "\t" in label:
         yield Reject(
@@ -64,7 +64,7 @@ def _line(where: str, line: str, root: Path, options: Options) -> Iterator[Read]
         place = where if len(several) == 1 else f"{where}#{number}"
         try:
             image = picture(name, root, turn=options.turn)
-        except MarkupError as error:
+        except RowRejected as error:
             yield Reject(
                 place,
                 error.code,

@@ -26,10 +26,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sft.errors import RowRejected
 from sft.files import Unit
-from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import page_images, regions, rows, xml_safe
-from sft.markup import Cell, Grid, MarkupError, join_words
+from sft.markup import Cell, Grid, join_words
 from sft.types import Task
 
 if TYPE_CHECKING:
@@ -40,12 +41,12 @@ NO_INDEX = 10**9  # behind all that have one
 Joined = frozenset[tuple[str, str]]  # ids of words without a blank between them
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Pages: the file, or every .xml below a folder."""
     yield from regions.xml_units(source, (".xml",), options)
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """One item per line, one per table."""
     for source in unit.payload:
         name = regions.relative(source.path, unit.path)
@@ -61,10 +62,10 @@ def _items(
     source: page_images.PageDocument,
     name: str,
     root: Path,
-    options: Options,
+    options: SourceOptions,
     pages: list[_Element],
     document: xml_safe.Document,
-) -> Iterator[Read]:
+) -> Iterator[ReadItem]:
     page = pages[0]
     try:
         picture = page_images.image_beside(
@@ -72,7 +73,7 @@ def _items(
         )
         width, height = (regions.number(page.get(key, "0"), key) for key in ("imageWidth", "imageHeight"))
         factors = regions.scale(picture, width, height)
-    except MarkupError as error:
+    except RowRejected as error:
         yield Reject(name, error.code, str(error))
         return
     joined = _joined(page)
@@ -103,30 +104,39 @@ def _item(
     picture: Picture,
     factors: tuple[float, float],
     group: str,
-    options: Options,
+    options: SourceOptions,
     joined: Joined,
-) -> Read | None:
-    label = ""
+) -> ReadItem | None:
+    label: str | Grid = ""
     try:
         if task is Task.TABLE:
             cells = list(_cells(element))
             if not cells:
                 return None  # a region that nobody cut into cells; its lines are lines
-            label = _otsl(cells)
+            label = _grid(cells)
         else:
             label = _text(element, joined)
         quad = regions.scaled(_outline(element), factors)
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             where,
             error.code,
             str(error),
-            label[: rows.RAW],
+            _raw(label),
         )
-    markup = "otsl" if task is Task.TABLE else "auto"
     return regions.item(
-        where, label, label, regions.crop(picture, quad), task=options.task or task, group=group, markup=markup
+        where,
+        _raw(label),
+        label,
+        regions.crop(picture, quad),
+        task=options.task or task,
+        group=group,
     )
+
+
+def _raw(label: str | Grid) -> str:
+    """The beginning of a label, as a Reject shows it."""
+    return (label if isinstance(label, str) else " | ".join(cell.text for _, _, cell in label.cells))[: rows.RAW]
 
 
 def _is_alone(region: _Element) -> bool:
@@ -139,7 +149,7 @@ def _is_alone(region: _Element) -> bool:
 def _outline(element: _Element) -> regions.Quad:
     coords = next(element.iterchildren("{*}Coords"), None)
     if coords is None:
-        raise MarkupError("source.geometry", "no <Coords>")
+        raise RowRejected("source.geometry", "no <Coords>")
     if coords.get("points"):
         return regions.polygon(regions.points_of(coords.get("points", "")))
     return regions.polygon(
@@ -223,16 +233,16 @@ def _whole(element: _Element, name: str, default: int | None = None) -> int:
         "" if default is None else str(default),
     )
     if not value.isdecimal() or len(value) > 4:
-        raise MarkupError("source.shape", f"{name} of a table cell is {value[:20]!r}")
+        raise RowRejected("source.shape", f"{name} of a table cell is {value[:20]!r}")
     return max(int(value), default or 0)
 
 
-def _otsl(cells: list[tuple[int, int, Cell]]) -> str:
-    height = max(row + cell.rowspan for row, _, cell in cells)
-    width = max(column + cell.colspan for _, column, cell in cells)
+def _grid(cells: list[tuple[int, int, Cell]]) -> Grid:
+    height = max(row + 1 for row, _, _ in cells)
+    width = max(column + 1 for _, column, _ in cells)
     if height * width > MAX_CELLS:
-        raise MarkupError("source.too_large", f"a table of {height} x {width} cells")
-    return Grid.from_cells(height, width, cells).to_otsl()
+        raise RowRejected("source.too_large", f"a table of {height} x {width} cells")
+    return Grid.from_sparse(cells)
 
 
 FORMATS = {

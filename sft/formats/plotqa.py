@@ -23,9 +23,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import Unit
-from sft.formats.base import Format, Item, Options, Picture, Read, Reject, split_name
+from sft.formats.base import Format, Item, Picture, ReadItem, Reject, SourceOptions, split_name
 from sft.formats.chartqa import chart_target
 from sft.formats.shared import json_stream
 from sft.markup import MarkupError
@@ -36,7 +36,7 @@ MAX_DIGITS = 40  # of a number written out
 NAMES = ("annotations.json",)
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """The objects of `annotations.json`, or of each one in a folder of splits."""
     for name, path in _files(source, options.split):
         for unit in json_stream.object_units(path, "item", name):
@@ -87,12 +87,12 @@ def _files(source: Path, split: str) -> list[tuple[str, Path]]:
         raise UsageError(
             f"no annotations.json here{f' for the split {split}' if split else ''}",
             where=str(source),
-            hint="expected annotations.json, or train/annotations.json and the like",
+            hint="expected annotations.json, or annotations.json in train/ or another split",
         )
     return found
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """Items and rejects of one unit."""
     folder = options.images or unit.path.parent / "png"
     for found in json_stream.unit_objects(unit):
@@ -103,14 +103,14 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         try:
             index = plot.get("image_index")
             if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < 10**12:
-                raise MarkupError("source.shape", "image_index is not a number")
+                raise RowRejected("source.shape", "image_index is not a number")
             yield Item(
                 where,
                 Picture(path=folder / f"{index}.png"),
                 chart_target(rows(plot)),
                 Task.CHART,
             )
-        except MarkupError as error:
+        except RowRejected as error:
             yield Reject(
                 where,
                 error.code,
@@ -120,16 +120,16 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
 
 
 def rows(plot: dict[str, Any]) -> list[list[str]]:
-    """Header and rows of the table behind one plot. Raises MarkupError with source.shape or target.chart."""
+    """Header and rows of the table behind one plot. Raises RowRejected with source.shape or target.chart."""
     kind = plot.get("type")
     models = plot.get("models")
     if kind not in TYPES:
-        raise MarkupError(
+        raise RowRejected(
             "source.shape",
-            f"type {str(kind)[:40]!r} is none of {', '.join(TYPES)}",
+            f"type {str(kind)[:40]!r} is not one of {', '.join(TYPES)}",
         )
     if not isinstance(models, list) or not models or not all(isinstance(model, dict) for model in models):
-        raise MarkupError("source.shape", "models are not a list of objects")
+        raise RowRejected("source.shape", "models are not a list of objects")
     of_category, of_value = ("y", "x") if kind == "hbar_categorical" else ("x", "y")
     axis = _axis(plot, f"{of_category}_axis")
     series = [[_cell(value) for value in _list(model, of_value)] for model in models]
@@ -151,14 +151,14 @@ def _axis(plot: dict[str, Any], name: str) -> dict[str, Any]:
     info = plot.get("general_figure_info")
     axis = info.get(name) if isinstance(info, dict) else None
     if not isinstance(axis, dict):
-        raise MarkupError("source.shape", f"no general_figure_info.{name}")
+        raise RowRejected("source.shape", f"no general_figure_info.{name}")
     return axis
 
 
 def _list(model: dict[str, Any], key: str) -> list[Any]:
     value = model.get(key)
     if not isinstance(value, list):
-        raise MarkupError("source.shape", f"{key} of a model is not a list")
+        raise RowRejected("source.shape", f"{key} of a model is not a list")
     return value
 
 
@@ -183,7 +183,7 @@ def _labels(axis: dict[str, Any], places: list[str]) -> list[str]:
 def _name(model: dict[str, Any]) -> str:
     name = model.get("name", model.get("label"))
     if not isinstance(name, str):
-        raise MarkupError("source.shape", "a model without a name")
+        raise RowRejected("source.shape", "a model without a name")
     return name
 
 
@@ -193,7 +193,7 @@ def _text(label: Any) -> str:
     if text is None:
         return ""
     if not isinstance(text, str):
-        raise MarkupError("source.shape", "the label of an axis is not a text")
+        raise RowRejected("source.shape", "the label of an axis is not a text")
     return text
 
 
@@ -202,14 +202,14 @@ def _cell(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise MarkupError("source.shape", f"expected a number or a text, found {type(value).__name__}")
+        raise RowRejected("source.shape", f"expected a number or a text, found {type(value).__name__}")
     if isinstance(value, int):
         if abs(value) >= 10**MAX_DIGITS:
             raise MarkupError("target.chart", "a number of too many digits")
         return str(value)
     number = Decimal(repr(value))
     if not number.is_finite() or abs(number.adjusted()) > MAX_DIGITS:
-        raise MarkupError("target.chart", f"{value!r} is no number to be read off a chart")
+        raise MarkupError("target.chart", f"{value!r} is not a number that can be read off a chart")
     text = f"{number:f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else text

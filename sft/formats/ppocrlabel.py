@@ -24,18 +24,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sft.errors import UsageError
-from sft.files import Unit, line_units
-from sft.formats.base import Format, Options, Picture, Read, Reject, inside
+from sft.errors import RowRejected, UsageError
+from sft.files import Unit, line_units, page_bytes
+from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions, inside
 from sft.formats.shared import json_stream, regions, rows
-from sft.markup import MarkupError
 from sft.types import Task
 
 IGNORED = {"###", "*"}
 UNTYPED = {"TEMPORARY", "待识别"}
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Lines of Label.txt, or of the file named."""
     path = source
     if source.is_dir():
@@ -48,10 +47,10 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
                 else "name the folder that was opened in PPOCRLabel"
             )
             raise UsageError("no Label.txt in this folder", where=str(source), hint=hint)
-    yield from line_units(path)
+    yield from line_units(path, per=page_bytes(path))
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """One item per box."""
     for found in rows.text_lines(unit):
         if isinstance(found, Reject):
@@ -62,13 +61,13 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
         boxes = json_stream.decode(labels.encode()) if tab else None
         try:
             if not tab:
-                raise MarkupError("source.shape", "no tab between image and boxes")
-            if isinstance(boxes, json_stream.Fault):
-                raise MarkupError(boxes.code, boxes.message)
+                raise RowRejected("source.shape", "no tab between image and boxes")
+            if isinstance(boxes, json_stream.JsonFault):
+                raise RowRejected(boxes.code, boxes.message)
             if not isinstance(boxes, list):
-                raise MarkupError("source.shape", f"the boxes are not a list, but {type(boxes).__name__}")
+                raise RowRejected("source.shape", f"the boxes are not a list, but {type(boxes).__name__}")
             picture = _picture(name, unit.path.parent, options)
-        except MarkupError as error:
+        except RowRejected as error:
             yield Reject(
                 where,
                 error.code,
@@ -86,7 +85,7 @@ def read(unit: Unit, options: Options) -> Iterator[Read]:
             )
 
 
-def _picture(name: str, folder: Path, options: Options) -> Picture:
+def _picture(name: str, folder: Path, options: SourceOptions) -> Picture:
     """The first part of the path is the opened folder, which may have another name by now; an absolute path is of
     another machine.
     """
@@ -100,7 +99,7 @@ def _picture(name: str, folder: Path, options: Options) -> Picture:
         if os.path.isfile(path):
             return Picture(path=path, turn=options.turn)
     if not found or ".." in name.split("/"):
-        raise MarkupError("source.outside", f"{name[:100]!r} leads out of the source")
+        raise RowRejected("source.outside", f"{name[:100]!r} leads out of the source")
     return Picture(
         path=found[-1],
         turn=options.turn,
@@ -108,24 +107,24 @@ def _picture(name: str, folder: Path, options: Options) -> Picture:
     )
 
 
-def _item(where: str, box: Any, name: str, picture: Picture, options: Options) -> Read:
+def _item(where: str, box: Any, name: str, picture: Picture, options: SourceOptions) -> ReadItem:
     raw = json_stream.raw(box)
     try:
         if not isinstance(box, dict) or not isinstance(box.get("transcription"), str):
-            raise MarkupError("source.shape", "a box without a transcription")
+            raise RowRejected("source.shape", "a box without a transcription")
         text = box["transcription"]
         if box.get("difficult") is True or text in IGNORED:
-            raise MarkupError(
+            raise RowRejected(
                 "source.ignored",
-                "marked as difficult" if text not in IGNORED else f"{text} stands for a text that cannot be read",
+                "marked as difficult" if text not in IGNORED else f"{text} marks a text that cannot be read",
             )
         if text in UNTYPED:
-            raise MarkupError("source.ignored", f"{text} is what PPOCRLabel writes until somebody types the text")
+            raise RowRejected("source.ignored", f"{text} is PPOCRLabel's placeholder for a text that was not typed yet")
         points = box.get("points")
         if not isinstance(points, list):
-            raise MarkupError("source.shape", "a box without points")
+            raise RowRejected("source.shape", "a box without points")
         quad = regions.polygon(regions.pairs(points), ordered=True)
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(where, error.code, str(error), raw)
     return rows.item(
         where, raw, text, regions.crop(picture, quad), options, task=options.task or Task.OCR, group=name.strip()

@@ -10,8 +10,8 @@ A row of the published file (`examples/PubTabNet_Examples.json`, shortened; vers
 
 The README calls the list `cell`, the files call it `cells`; both are read. A cell that spans is written in pieces:
 `<td`, ` colspan="2"`, `>`, `</td>`. The content of the cells is put before each `</td>` in order; a character stands
-for itself (`<` is a less-than sign), the tokens `<b>`, `<i>`, `<sup>`, `<sub>` and their like are tags. A blank cell
-has no tokens, and no `bbox`. Read as well:
+for itself (`<` is a less-than sign), the tokens `<b>`, `<i>`, `<sup>`, `<sub>` and their like are tags, and one like
+`&lt;` is the character that HTML means by it. A blank cell has no tokens, and no `bbox`. Read as well:
 
 - `gt.txt` of PPOCRLabel's table mode: no thead and tbody, polygons for boxes, and the table again as HTML in `gt`,
   which
@@ -35,11 +35,11 @@ from typing import Any
 
 import msgspec
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import MAX_LINE_BYTES, Unit, line_units, unit_lines
-from sft.formats.base import Format, Item, Options, Picture, Read, Reject, inside
+from sft.formats.base import Format, Item, Picture, ReadItem, Reject, SourceOptions, inside
 from sft.formats.shared import BOM, begin, is_output, is_windows, json_rows, json_stream, make, windows_picture
-from sft.markup import MarkupError
+from sft.markup import MarkupError, MarkupWarning, without_references
 from sft.types import Task
 
 MAX_CELLS = 100_000  # of one table; the largest published one has about 2,000
@@ -63,6 +63,7 @@ INLINE = {
     "tt": "tt",
     "code": "code",
 }
+_REFERENCE = re.compile(r"&[#A-Za-z][A-Za-z0-9]*;")
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*) ?/?>")
 _STRUCTURE = re.compile(
     r"""<(/?)(html|body|table|thead|tbody|tfoot|tr|td|th)((?: +(?:colspan|rowspan) *= *["']?[0-9]{1,9}["']?)*) *>""",
@@ -70,7 +71,7 @@ _STRUCTURE = re.compile(
 )
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Lines of a label file, or of every .jsonl of a folder; the objects of a .json document."""
     for path in _label_files(source):
         name = path.relative_to(source).as_posix() if source.is_dir() else path.name
@@ -96,7 +97,7 @@ def _label_files(source: Path) -> list[Path]:
     return found
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """Items and rejects of one unit; rows of another split than `options.split` are passed over."""
     for found in json_rows(unit) if isinstance(unit.payload, tuple) else _lines(unit):
         if isinstance(found, Reject):
@@ -131,7 +132,7 @@ def _lines(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
             value = json_stream.decode(text)
         if isinstance(value, dict):
             yield where, value
-        elif isinstance(value, json_stream.Fault):
+        elif isinstance(value, json_stream.JsonFault):
             yield Reject(where, value.code, value.message, value.raw)
         else:
             yield Reject(
@@ -142,11 +143,12 @@ def _lines(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
             )
 
 
-def _item(where: str, row: dict[str, Any], folder: Path, options: Options) -> Item | Reject:
+def _item(where: str, row: dict[str, Any], folder: Path, options: SourceOptions) -> Item | Reject:
+    warnings: list[MarkupWarning] = []
     try:
         picture = _picture(row, folder, options)
-        target = make(Task.TABLE, _html(row), markup="html")
-    except MarkupError as error:
+        target = make(Task.TABLE, _html(row), markup="html", warnings=warnings)
+    except RowRejected as error:
         return Reject(
             where,
             error.code,
@@ -159,17 +161,18 @@ def _item(where: str, row: dict[str, Any], folder: Path, options: Options) -> It
         picture,
         target,
         Task.TABLE,
+        warnings=tuple(warnings),
         split=split if isinstance(split, str) else "",
     )
 
 
-def _picture(row: Mapping[str, Any], folder: Path, options: Options) -> Picture:
+def _picture(row: Mapping[str, Any], folder: Path, options: SourceOptions) -> Picture:
     name = row.get("filename")
     if not isinstance(name, str) or not name:
-        raise MarkupError("source.shape", "no filename")
+        raise RowRejected("source.shape", "no filename")
     if name.lower().endswith(".pdf"):
-        raise MarkupError(
-            "image.unreadable", f"{name} is a page of a PDF, and holds no pixels", hint="render the pages first"
+        raise RowRejected(
+            "image.unreadable", f"{name} is a page of a PDF, and has no pixels", hint="render the pages first"
         )
     root = options.images or folder
     split = row.get("split")
@@ -180,7 +183,7 @@ def _picture(row: Mapping[str, Any], folder: Path, options: Options) -> Picture:
             [root, *(root / part for part in (*inner, "images"))],
         )
     if inside(root, name) is None:
-        raise MarkupError("source.outside", f"{name!r} leads out of the source")
+        raise RowRejected("source.outside", f"{name!r} leads out of the source")
     places = (
         [f"{split}/{name}", name, f"images/{split}/{name}", f"images/{name}"]
         if isinstance(split, str) and split
@@ -206,7 +209,7 @@ def _html(row: Mapping[str, Any]) -> str:
     if html is None and isinstance(row.get("gt"), str):
         return str(row["gt"])
     if not isinstance(html, dict):
-        raise MarkupError(
+        raise RowRejected(
             "source.shape",
             "no table: the test split of PubTabNet was published without" if html is None else "html is not an object",
         )
@@ -214,7 +217,7 @@ def _html(row: Mapping[str, Any]) -> str:
     cells = html.get("cells", html.get("cell"))
     tokens = structure.get("tokens") if isinstance(structure, dict) else None
     if not isinstance(tokens, list) or not isinstance(cells, list):
-        raise MarkupError("source.shape", "html.structure.tokens or html.cells is missing, or is not a list")
+        raise RowRejected("source.shape", "html.structure.tokens or html.cells is missing, or is not a list")
     return build(
         tokens,
         [cell.get("tokens", []) if isinstance(cell, dict) else None for cell in cells],
@@ -224,16 +227,16 @@ def _html(row: Mapping[str, Any]) -> str:
 def build(structure: list[Any], cells: list[Any]) -> str:
     """HTML of one table from its structure tokens and the tokens of each cell.
 
-    Raises MarkupError: source.shape for what is no list of strings, target.html for a structure that is no table or
+    Raises RowRejected: source.shape for what is no list of strings, target.html for a structure that is no table or
     does not fit the cells, source.too_large.
 
     >>> build(["<tr>", "<td", ' colspan="2"', ">", "</td>", "</tr>"], [["<b>", "a", "</b>", "<", "5"]])
     '<table><tr><td colspan="2"><b>a</b>&lt;5</td></tr></table>'
     """
     if not all(isinstance(token, str) for token in structure):
-        raise MarkupError("source.shape", "a structure token is not a string")
+        raise RowRejected("source.shape", "a structure token is not a string")
     if len(cells) > MAX_CELLS or len(structure) > 20 * MAX_CELLS:
-        raise MarkupError(
+        raise RowRejected(
             "source.too_large",
             f"{len(cells):,} cells in one table, at most {MAX_CELLS:,} are read",
         )
@@ -270,7 +273,7 @@ def _nothing_between(text: str) -> None:
 
 
 def content(tokens: Any, number: int) -> str:
-    """HTML of what stands in one cell; `number` (from 1) names it in an error. Raises MarkupError."""
+    """HTML of what stands in one cell; `number` (from 1) names it in an error. Raises RowRejected."""
     try:
         joined = (
             "".join(tokens) if isinstance(tokens, (str, list, tuple)) else None
@@ -278,16 +281,20 @@ def content(tokens: Any, number: int) -> str:
     except TypeError:
         joined = None
     if joined is None:
-        raise MarkupError("source.shape", "tokens are not a list of strings", place=f"cell {number}")
-    if "<" not in joined:  # no tag among them, as in most cells
+        raise RowRejected("source.shape", "tokens are not a list of strings", place=f"cell {number}")
+    if isinstance(tokens, str):
+        return escape(without_references(joined), quote=False)
+    if "<" not in joined and not (
+        "&" in joined and _REFERENCE.search(joined)
+    ):  # neither tag nor reference among them, as in most cells
         return escape(joined, quote=False)
     return "".join([escape(token, quote=False) if len(token) == 1 else _token(token, number) for token in tokens])
 
 
 def _token(token: str, number: int) -> str:
     match = _TAG.fullmatch(token)
-    if match is None:
-        return escape(token, quote=False)
+    if match is None:  # several characters together are HTML, as the code beside PubTabNet shows it
+        return escape(without_references(token), quote=False)
     name = INLINE.get(match[2].lower())
     if name is None:
         raise MarkupError(

@@ -18,14 +18,14 @@ from pathlib import Path
 
 from sft.errors import UsageError
 from sft.files import MAX_LINE_BYTES, Unit, line_units, unit_lines
-from sft.formats.base import Format, Options, Picture, Read, Reject
+from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import BOM, begin, decode_line, item, source_file
 from sft.types import Task
 
 DIGITS = 7
 
 
-def units(source: Path, options: Options) -> Iterator[Unit]:
+def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     """Lines of the formula file; in a folder `SPLIT.txt`, else `train.txt`."""
     path = source_file(source, (f"{options.split or 'train'}.txt",), "unimer")
     if not (folder := options.images or _images(path)).is_dir():
@@ -33,7 +33,7 @@ def units(source: Path, options: Options) -> Iterator[Unit]:
     yield from line_units(path)
 
 
-def read(unit: Unit, options: Options) -> Iterator[Read]:
+def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """An Item or a Reject for every line that holds a formula or has an image."""
     folder = options.images or _images(unit.path)
     for number, line, too_long in unit_lines(unit):

@@ -8,13 +8,14 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.images.crops import Pixels, crop
-    from sft.images.headers import fingerprint_of, peek
-    from sft.images.perceptual_hash import dhash, near_pairs
+    from sft.images.headers import fingerprint_of, peek, peek_bytes
+    from sft.images.perceptual_hash import LIMIT, band_of, bands, dhash, near_pairs, popcount
     from sft.images.reader import (
         FORMATS,
         MAX_FILE_BYTES,
         MAX_IMAGE_PIXELS,
         ImageProblem,
+        ending_of,
         orientation,
         probe,
         read_once,
@@ -25,16 +26,22 @@ else:
 
 __all__ = [
     "FORMATS",
+    "LIMIT",
     "MAX_FILE_BYTES",
     "MAX_IMAGE_PIXELS",
     "ImageProblem",
     "Pixels",
+    "band_of",
+    "bands",
     "crop",
     "dhash",
+    "ending_of",
     "fingerprint_of",
     "near_pairs",
     "orientation",
     "peek",
+    "peek_bytes",
+    "popcount",
     "probe",
     "read_once",
     "stamp",

@@ -71,26 +71,44 @@ def peek(path: str) -> Peek | None:
     if ends is None:
         return None
     size, head, tail = ends
+    return _peek(
+        size,
+        head,
+        tail,
+        longer=lambda: (_ends(path, LONGER_HEAD) or (0, b"", b""))[1],
+        turned_late=lambda behind: _turned_late(path, size, behind),
+    )
+
+
+def peek_bytes(content: bytes) -> Peek | None:
+    """As `peek`, of a file that is in memory."""
+    return _peek(
+        len(content),
+        content[:HEAD_BYTES],
+        content[-TAIL_BYTES:],
+        longer=lambda: content[:LONGER_HEAD],
+        turned_late=lambda behind: orientation_behind_pixels(
+            lambda start, count: content[start : start + count], len(content), behind, behind=True
+        ),
+    )
+
+
+def _peek(
+    size: int, head: bytes, tail: bytes, *, longer: Callable[[], bytes], turned_late: Callable[[int], bool]
+) -> Peek | None:
     if head.startswith(_PNG):
         header, behind = _png(head)
-        if header is not None and _turned_late(path, size, behind):
+        if header is not None and turned_late(behind):
             return None
     elif head.startswith(b"\xff\xd8\xff"):
         header = _jpeg(head)
-        if header is None and size > HEAD_BYTES and not _has_exif(head) and (longer := _ends(path, LONGER_HEAD)):
-            header = _jpeg(longer[1])
+        if header is None and size > HEAD_BYTES and not _has_exif(head):
+            header = _jpeg(longer())
     else:
         header = _other(head)
-    return (
-        None
-        if header is None
-        else Peek(
-            header,
-            size,
-            _is_whole(size, head, tail),
-            fingerprint(size, head, tail),
-        )
-    )
+    if header is None:
+        return None
+    return Peek(header, size, _is_whole(size, head, tail), fingerprint(size, head, tail))
 
 
 def is_whole(path: str) -> bool:

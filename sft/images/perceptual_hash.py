@@ -7,6 +7,7 @@ together with what the images say: compare images of the same text, or pages.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,29 @@ def dhash(path: Path) -> int:
     )
 
 
+def bands(limit: int = LIMIT) -> list[tuple[int, int]]:
+    """`limit` + 1 stretches of bits (low, high) of a hash: two hashes that differ in `limit` bits are equal in one."""
+    edges = [64 * number // (limit + 1) for number in range(limit + 2)]
+    return list(pairwise(edges))
+
+
+def band_of(hashes: Hashes, band: tuple[int, int]) -> Hashes:
+    """The bits of one stretch."""
+    low, high = band
+    return hashes >> np.uint64(low) & np.uint64((1 << high - low) - 1)
+
+
+def popcount(values: Hashes) -> npt.NDArray[np.uint8]:
+    """Bits that are set in each of some values."""
+    counted: npt.NDArray[np.uint8]
+    if hasattr(np, "bitwise_count"):
+        counted = np.bitwise_count(values)
+    else:  # numpy below 2.0
+        table = np.array([value.bit_count() for value in range(256)], np.uint8)
+        counted = table[np.ascontiguousarray(values)[..., None].view(np.uint8)].sum(axis=-1, dtype=np.uint8)
+    return counted
+
+
 def near_pairs(hashes: Hashes, *, limit: int = LIMIT) -> list[tuple[int, int]]:
     """Pairs (i < j) that differ in at most `limit` bits. Equal hashes are paired in a chain, not each with each.
 
@@ -48,13 +72,8 @@ def near_pairs(hashes: Hashes, *, limit: int = LIMIT) -> list[tuple[int, int]]:
     """
     unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     found = {(int(first[at]), row) for row, at in enumerate(inverse.tolist()) if first[at] != row}
-    edges = np.linspace(0, 64, limit + 2).astype(int)
-    for low, high in zip(
-        edges[:-1],
-        edges[1:],
-        strict=True,
-    ):
-        stretch = (unique >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
+    for band in bands(limit):
+        stretch = band_of(unique, band)
         order = np.argsort(stretch, kind="stable")
         cuts = np.flatnonzero(np.diff(stretch[order])) + 1
         for part in np.split(order, cuts):
@@ -87,25 +106,8 @@ def _close(
         left = part[begin : begin + BLOCK]
         for other in range(begin, len(part), BLOCK):
             right = part[other : other + BLOCK]
-            bits = (
-                np.bitwise_count(unique[left][:, None] ^ unique[right][None, :])
-                if hasattr(np, "bitwise_count")
-                else _bits(unique[left][:, None] ^ unique[right][None, :])
-            )
+            bits = popcount(unique[left][:, None] ^ unique[right][None, :])
             for a, b in np.argwhere(bits <= limit):
                 if left[a] != right[b]:
                     pairs.append((int(first[left[a]]), int(first[right[b]])))
     return pairs
-
-
-def _bits(values: Hashes) -> npt.NDArray[np.uint8]:
-    """Bits that are set, for numpy below 2.0."""
-    table = np.array(
-        [value.bit_count() for value in range(256)],
-        np.uint8,
-    )
-    counted: npt.NDArray[np.uint8] = table[values[..., None].view(np.uint8)].sum(
-        axis=-1,
-        dtype=np.uint8,
-    )
-    return counted

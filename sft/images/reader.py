@@ -14,6 +14,7 @@ from typing import IO
 
 from PIL import Image as Pillow
 
+from sft.errors import RowRejected
 from sft.files import CHUNK
 from sft.images.headers import HEAD_BYTES, TAIL_BYTES, fingerprint, is_whole, orientation_behind_pixels, peek
 from sft.types import ImageHeader
@@ -26,17 +27,23 @@ IN_MEMORY = 16 * 1024 * 1024  # bytes; a larger file is read twice instead of be
 EXIF_ORIENTATION = 0x0112
 # What is opened at all. Pillow knows more, among them PostScript, for which it starts another program.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
+ENDINGS = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif", "JPEG2000": "jp2"}  # the others are called like their format
 
 # Pillow's warnings say nothing that a finding does not say; filters cannot be changed inside threads, so once, here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-class ImageProblem(Exception):
-    """Why a file cannot be used; `code` is the reason code."""
+class ImageProblem(RowRejected):
+    """Why an image file cannot be used; `code` is the reason code."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+
+def ending_of(kind: str) -> str:
+    """What the name of a file of this format (of Pillow's names) ends with, without the dot.
+
+    >>> ending_of("JPEG2000"), ending_of("PNG")
+    ('jp2', 'png')
+    """
+    return ENDINGS.get(kind, kind.lower())
 
 
 def probe(path: Path, *, decode: bool = False) -> ImageHeader:

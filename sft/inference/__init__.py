@@ -8,9 +8,9 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.inference import client, predict, scheduler
-    from sft.inference.answer_cache import AnswerCache, Prepared, content_hash, prepare
-    from sft.inference.client import LOST, Kind, Sampling, shown
-    from sft.inference.endpoints import Served, Server, survey
+    from sft.inference.answer_cache import AnswerCache, PreparedSample, content_hash, prepare
+    from sft.inference.client import LOST, EndpointKind, Sampling, shown
+    from sft.inference.endpoints import Served, Server, probe_servers
     from sft.inference.predict import read_predictions
     from sft.inference.protocols import data_uri
 else:
@@ -19,8 +19,8 @@ else:
 __all__ = [
     "LOST",
     "AnswerCache",
-    "Kind",
-    "Prepared",
+    "EndpointKind",
+    "PreparedSample",
     "Sampling",
     "Served",
     "Server",
@@ -29,8 +29,8 @@ __all__ = [
     "data_uri",
     "predict",
     "prepare",
+    "probe_servers",
     "read_predictions",
     "scheduler",
     "shown",
-    "survey",
 ]

@@ -35,7 +35,7 @@ _HEAD, _CHECK = b'{"check":"', 8  # and eight hex digits
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedSample:
     """A sample and what is asked for it. `images`: SHA-256 of each image's bytes; `fault`: why they cannot be read."""
 
     line: int
@@ -54,7 +54,7 @@ class Prepared:
 
 def prepare(
     samples: Sequence[tuple[int, Sample]], base: Path, sampling: Sampling | Callable[[int], Sampling]
-) -> list[Prepared]:
+) -> list[PreparedSample]:
     """Look at every image and hash it; `sampling` for all, or by line. What cannot be read has a `fault`, nothing is
     raised.
     """
@@ -62,7 +62,7 @@ def prepare(
     hashes: dict[Path, str] = {}
     for line, sample in samples:
         chosen = sampling if isinstance(sampling, Sampling) else sampling(line)
-        item = Prepared(
+        item = PreparedSample(
             line,
             sample,
             Question(tuple(base / image.image_url for image in sample.prompt_images), sample.prompt, chosen),
@@ -86,8 +86,8 @@ def prepare(
     return found
 
 
-def content_hash(prepared: Sequence[Prepared]) -> str:
-    """SHA-256 (hex) of the rows in order: prompts, truths and the bytes of the images, wherever these lie."""
+def content_hash(prepared: Sequence[PreparedSample]) -> str:
+    """SHA-256 (hex) of the rows in order: prompts, references and the bytes of the images, wherever these lie."""
     digest = hashlib.sha256()
     for item in prepared:
         digest.update(

@@ -44,7 +44,7 @@ LOST: dict[str, str] = {
     "answer.not_asked": "the servers were gone before its turn came",
     "answer.absent": "the file of predictions has no row for it",
 }
-Kind = Literal["chat", "pipeline"]
+EndpointKind = Literal["chat", "pipeline"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Endpoint:
     url: str
     model: str | None = None
     api_key: str | None = field(default=None, repr=False)  # kept out of logs and tracebacks
-    kind: Kind = "chat"
+    kind: EndpointKind = "chat"
 
     @property
     def root(self) -> str:
@@ -125,7 +125,7 @@ class Sampling:
     def __post_init__(self) -> None:
         for name in ("temperature", "top_p", "repetition_penalty"):
             if not isfinite(getattr(self, name) or 0.0):  # JSON has no such number: the server would take its own
-                raise UsageError(f"{name} {getattr(self, name)} is no number that a server can be told")
+                raise UsageError(f"{name} {getattr(self, name)} is not a number that a server accepts")
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ def complaint(content: bytes) -> str:
 
 
 def shown(text: str) -> str:
-    """A stranger's words for a terminal or a page: one line of at most SHOWN characters, none of which moves a cursor,
+    """Untrusted words for a terminal or a page: one line of at most SHOWN characters, none of which moves a cursor,
     rings, or turns the writing round.
     """
     return "".join(

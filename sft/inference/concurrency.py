@@ -20,7 +20,7 @@ SHORT = 40  # characters; reading the image takes as long as writing so many, ro
 
 
 @dataclass
-class Limit:
+class AdaptiveConcurrency:
     """`start`: requests at first, `most`: the upper bound. Times are seconds of any one clock."""
 
     start: int = START

@@ -24,7 +24,7 @@ import msgspec
 from sft import models
 from sft.errors import EngineError, SftError, UsageError
 from sft.inference.client import CONNECT_TIMEOUT, Endpoint, LostError, Sampling, exchange, http_client, shown
-from sft.inference.protocols import WIRES
+from sft.inference.protocols import PROTOCOLS
 
 START = "`sft serve MODEL_DIR` starts one; `curl {url}/models` shows whether it answers"
 LLAMA_CPP = "llama.cpp"
@@ -76,7 +76,7 @@ class Served:
         return replace(sampling, skip_special_tokens=None) if deaf or self.endpoint.kind == "pipeline" else sampling
 
 
-def survey(
+def probe_servers(
     endpoints: Sequence[Endpoint], *, transport: httpx.AsyncBaseTransport | None = None, model_hash: str = ""
 ) -> Served:
     """Ask all servers what they serve. model_hash: of the model directory, where the caller knows it.
@@ -84,7 +84,7 @@ def survey(
     EngineError: none answers. UsageError: one does not serve that name, or two serve different models.
     """
     if not endpoints:
-        raise UsageError("no address of a server", hint="write it as http://host:port")
+        raise UsageError("no server address given", hint="write it as http://host:port")
     results = asyncio.run(_survey(endpoints, transport))
     servers = [found for found in results if isinstance(found, Server)]
     faults = {
@@ -133,7 +133,7 @@ async def _survey(
     async def one(endpoint: Endpoint) -> Server | EngineError:
         try:
             async with http_client(endpoint, transport) as client:
-                found = await asyncio.wait_for(look(client, endpoint), 2 * CONNECT_TIMEOUT)
+                found = await asyncio.wait_for(probe_server(client, endpoint), 2 * CONNECT_TIMEOUT)
                 return replace(found, **await _more(client, found.endpoint.model)) if endpoint.kind == "chat" else found
         except EngineError as error:
             return error
@@ -147,7 +147,7 @@ async def _survey(
     return list(await asyncio.gather(*(one(endpoint) for endpoint in endpoints)))
 
 
-async def look(client: httpx.AsyncClient, endpoint: Endpoint) -> Server:
+async def probe_server(client: httpx.AsyncClient, endpoint: Endpoint) -> Server:
     """What a server tells now. EngineError: it does not answer or has no model; UsageError: not the one asked for."""
     hint = (
         START.format(url=replace(endpoint, url=endpoint.public).base)
@@ -156,7 +156,7 @@ async def look(client: httpx.AsyncClient, endpoint: Endpoint) -> Server:
     )
     try:
         status, _, content = await asyncio.wait_for(
-            exchange(client, "GET", WIRES[endpoint.kind].alive), CONNECT_TIMEOUT
+            exchange(client, "GET", PROTOCOLS[endpoint.kind].alive), CONNECT_TIMEOUT
         )
     except asyncio.TimeoutError as error:
         raise EngineError(
@@ -166,7 +166,7 @@ async def look(client: httpx.AsyncClient, endpoint: Endpoint) -> Server:
         raise EngineError(f"no server answers: {error!r}", where=endpoint.public, hint=hint) from error
     if status in (401, 403):
         raise EngineError(
-            f"the server wants another API key ({status})",
+            f"the server requires another API key ({status})",
             where=endpoint.public,
             hint="give the key it was started with: --api-key or SFT_API_KEY",
         )
@@ -174,7 +174,7 @@ async def look(client: httpx.AsyncClient, endpoint: Endpoint) -> Server:
         raise EngineError(f"the server is not ready ({status})", where=endpoint.public, hint=hint)
     if endpoint.kind == "pipeline":
         if status != httpx.codes.OK:
-            raise EngineError(f"this is no pipeline: {status} for /health", where=endpoint.public, hint=hint)
+            raise EngineError(f"this is not a pipeline: {status} for /health", where=endpoint.public, hint=hint)
         return Server(
             replace(endpoint, model=endpoint.model or PIPELINE), record=json.dumps({"id": endpoint.model or PIPELINE})
         )

@@ -18,12 +18,12 @@ import msgspec
 
 from sft.errors import ProblemsFound, UsageError
 from sft.files import atomic_write, open_input
-from sft.inference.answer_cache import AnswerCache, Prepared, prepare
+from sft.inference.answer_cache import AnswerCache, PreparedSample, prepare
 from sft.inference.client import TIMEOUT, Answer, Endpoint, Sampling
 from sft.inference.concurrency import MOST, START
-from sft.inference.endpoints import Served, survey
+from sft.inference.endpoints import Served, probe_servers
 from sft.inference.protocols import data_uri
-from sft.inference.scheduler import BACKOFF, PATIENCE, Lost, Options, Pool
+from sft.inference.scheduler import BACKOFF, PATIENCE, Lost, RequestScheduler, SchedulerOptions
 from sft.types import Prediction, Sample
 
 __all__ = [
@@ -66,7 +66,16 @@ def resolve(endpoint: Endpoint, *, transport: httpx.AsyncBaseTransport | None = 
 
     EngineError: no server there, or it lists nothing and no name was given. UsageError: it does not serve that name.
     """
-    return survey([endpoint], transport=transport).endpoint
+    return probe_servers([endpoint], transport=transport).endpoint
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Seconds: for one answer, before the second try, and without any server before giving up."""
+
+    timeout: float = TIMEOUT
+    backoff: float = BACKOFF
+    patience: float = PATIENCE
 
 
 def predict(
@@ -77,24 +86,23 @@ def predict(
     concurrency: int | None = None,
     on_done: Callable[[Prediction], None] | None = None,
     *,
-    timeout: float = TIMEOUT,
-    backoff: float = BACKOFF,
-    patience: float = PATIENCE,
+    waits: Waits | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> list[Prediction]:
     """One prediction per (line, sample), in input order; `on_done` hears of each as it comes, in any order.
 
-    base: folder that the images' paths count from. concurrency: most requests in flight per server. timeout, backoff,
-    patience: seconds.
+    base: folder that the images' paths count from. concurrency: most requests in flight per server. waits: how long is
+    waited for what.
     transport: `httpx.MockTransport` in tests.
     EngineError: no server there; ProblemsFound: a sample without an answer to compare with; UsageError: a bad number or
     name.
     """
     require_answers(samples)
-    chosen = options(concurrency, timeout, patience, backoff)
+    waits = waits or Waits()
+    chosen = options(concurrency, waits.timeout, waits.patience, waits.backoff)
     if sampling.max_tokens < 1:
         raise UsageError(f"max_tokens {sampling.max_tokens} must be above 0")
-    served = survey(
+    served = probe_servers(
         [endpoint] if isinstance(endpoint, Endpoint) else endpoint,
         transport=transport,
     )
@@ -107,7 +115,7 @@ def predict(
     ).preds
 
 
-def options(concurrency: int | None, timeout: float, patience: float, backoff: float = BACKOFF) -> Options:
+def options(concurrency: int | None, timeout: float, patience: float, backoff: float = BACKOFF) -> SchedulerOptions:
     """How the pool works, checked. concurrency None: as many as a server bears."""
     if (
         (concurrency is not None and concurrency < 1)
@@ -117,7 +125,7 @@ def options(concurrency: int | None, timeout: float, patience: float, backoff: f
         raise UsageError(
             f"concurrency {concurrency} and timeout {timeout:g} must be above 0, patience {patience:g} not below"
         )
-    return Options(
+    return SchedulerOptions(
         START,
         MOST if concurrency is None else concurrency,
         timeout,
@@ -127,7 +135,7 @@ def options(concurrency: int | None, timeout: float, patience: float, backoff: f
 
 
 def require_answers(samples: Sequence[tuple[int, Sample]]) -> None:
-    """ProblemsFound with the line of a sample that has no truth to compare with."""
+    """ProblemsFound with the line of a sample that has no reference to compare with."""
     for line, sample in samples:
         if all(text.tag != "no_mask" for text in sample.text_info):
             raise ProblemsFound(
@@ -138,9 +146,9 @@ def require_answers(samples: Sequence[tuple[int, Sample]]) -> None:
 
 
 def ask(
-    prepared: Sequence[Prepared],
+    prepared: Sequence[PreparedSample],
     served: Served,
-    chosen: Options,
+    chosen: SchedulerOptions,
     *,
     cache: AnswerCache | None = None,
     on_done: Callable[[Prediction], None] | None = None,
@@ -179,7 +187,7 @@ def ask(
         for index in places[keys[number]]:
             settle(index, what)
 
-    pool = Pool(served.servers, chosen, tell, transport)
+    pool = RequestScheduler(served.servers, chosen, tell, transport)
     questions = [(number, prepared[places[key][0]].question) for number, key in enumerate(keys) if key not in known]
     if questions:
         asyncio.run(pool.run(questions))
@@ -192,7 +200,7 @@ def ask(
     )
 
 
-def _prediction(item: Prepared, what: Answer | Lost) -> Prediction:
+def _prediction(item: PreparedSample, what: Answer | Lost) -> Prediction:
     sample = item.sample
     pred = Prediction(
         id=item.line,

@@ -9,7 +9,7 @@ chat, the OpenAI-style API that vLLM, llama.cpp, SGLang and PaddleOCR's genai_se
         "OCR:"}]}]}
 
 pipeline, PaddleX's layout-parsing service (paddlex 3.7.2, `inference/serving/schemas/paddleocr_vl.py`), asked for one
-element without layout detection. It sends the model's own prompt for a task and mends what the model says (tables
+element without layout detection. It sends the model's own prompt for a task and fixes what the model says (tables
 become HTML, long repetitions are cut), so its answers are the pipeline's, not the model's:
 
     POST http://host:port/layout-parsing
@@ -36,7 +36,7 @@ from typing import Any
 import msgspec
 
 from sft.images import probe
-from sft.inference.client import Answer, Kind, LostError, Sampling, decoded, shown
+from sft.inference.client import Answer, EndpointKind, LostError, Sampling, decoded, shown
 from sft.models import TASK_OF
 
 MIME = {  # formats that are read → what a server is told; a phone's MPO starts with a plain JPEG
@@ -67,7 +67,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Wire:
+class RequestProtocol:
     """One kind of server. `alive`: a page that a living server answers; `body` raises what `data_uri` raises, and
     LostError.
     """
@@ -141,7 +141,7 @@ def _chat_answer(content: bytes) -> Answer:
     said = choices[0].message
     reason = choices[0].finish_reason or ""
     if reason in BROKEN_OFF:
-        raise LostError("answer.http", f"the server broke the answer off (finish_reason {reason})")
+        raise LostError("answer.http", f"the server cut the answer off (finish_reason {reason})")
     if not said.content and (said.reasoning_content or said.reasoning):
         raise LostError(
             "answer.choices", "the server took the answer for reasoning: start it without a reasoning parser"
@@ -241,7 +241,7 @@ def _page_text(page: _Page) -> str:
     return page.markdown.text if blocks is None else "\n".join(block.block_content for block in blocks)
 
 
-WIRES: dict[Kind, Wire] = {
-    "chat": Wire("v1/chat/completions", "v1/models", _chat_body, _chat_answer),
-    "pipeline": Wire("layout-parsing", "health", _pipeline_body, _pipeline_answer),
+PROTOCOLS: dict[EndpointKind, RequestProtocol] = {
+    "chat": RequestProtocol("v1/chat/completions", "v1/models", _chat_body, _chat_answer),
+    "pipeline": RequestProtocol("layout-parsing", "health", _pipeline_body, _pipeline_answer),
 }

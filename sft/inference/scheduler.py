@@ -27,9 +27,9 @@ import httpx
 from sft.errors import SftError
 from sft.images import ImageProblem
 from sft.inference.client import CONNECT_TIMEOUT, MAX_WAIT, Answer, LostError, http_client, post
-from sft.inference.concurrency import Limit
-from sft.inference.endpoints import Server, look
-from sft.inference.protocols import WIRES, Question
+from sft.inference.concurrency import AdaptiveConcurrency
+from sft.inference.endpoints import Server, probe_server
+from sft.inference.protocols import PROTOCOLS, Question
 
 TRIES = {
     "answer.busy": 6,
@@ -50,7 +50,7 @@ PROBE_FIRST, PROBE_LONGEST = 0.05, 2.0  # seconds between two looks whether a se
 
 
 @dataclass(frozen=True)
-class Options:
+class SchedulerOptions:
     """timeout: seconds for one request; backoff: before the second try; patience: with all servers gone."""
 
     start: int
@@ -77,12 +77,12 @@ class _Job:
 
 
 @dataclass
-class _Station:
+class _ServerState:
     """One server as the pool sees it; `rests_until`: by the clock, after it asked to be left alone."""
 
     server: Server
     client: httpx.AsyncClient
-    limit: Limit
+    limit: AdaptiveConcurrency
     flying: int = 0
     up: bool = True
     rests_until: float = 0.0
@@ -93,11 +93,11 @@ class _Station:
 
 
 @dataclass
-class Pool:
+class RequestScheduler:
     """One pass. `tell(index, answer or loss, address)` is called once for each question, in any order."""
 
     servers: Sequence[Server]
-    options: Options
+    options: SchedulerOptions
     tell: Callable[[int, Answer | Lost, str], None]
     transport: httpx.AsyncBaseTransport | None = None
     retries: int = 0
@@ -105,7 +105,7 @@ class Pool:
     _ready: deque[_Job] = field(default_factory=deque)
     _later: list[tuple[float, int, _Job]] = field(default_factory=list)
     _suspects: deque[_Job] = field(default_factory=deque)
-    _stations: list[_Station] = field(default_factory=list)
+    _stations: list[_ServerState] = field(default_factory=list)
     _tasks: set[asyncio.Future[None]] = field(default_factory=set)
     _watchers: set[asyncio.Future[None]] = field(default_factory=set)
     _in_a_row: int = 0
@@ -121,10 +121,10 @@ class Pool:
             for server in self.servers:
                 client = await stack.enter_async_context(http_client(server.endpoint, self.transport))
                 self._stations.append(
-                    _Station(
+                    _ServerState(
                         server,
                         client,
-                        Limit(self.options.start, self.options.most),
+                        AdaptiveConcurrency(self.options.start, self.options.most),
                     )
                 )
             try:
@@ -193,7 +193,7 @@ class Pool:
         if gone is not None and self._down_since is not None and time.monotonic() >= gone:
             self.stopped = f"no server has answered for {self.options.patience:g} s"
 
-    async def _ask(self, job: _Job, station: _Station) -> None:
+    async def _ask(self, job: _Job, station: _ServerState) -> None:
         """One request, and what follows from how it went."""
         sent = time.monotonic()
         full = station.flying >= station.limit.allowed
@@ -216,9 +216,9 @@ class Pool:
             station.flying -= 1
             self._alone = False
 
-    async def _request(self, job: _Job, station: _Station) -> Answer:
+    async def _request(self, job: _Job, station: _ServerState) -> Answer:
         endpoint = station.server.endpoint
-        wire = WIRES[endpoint.kind]
+        wire = PROTOCOLS[endpoint.kind]
         body = await asyncio.to_thread(
             wire.body,
             job.question,
@@ -239,14 +239,14 @@ class Pool:
             time.perf_counter() - sent,
         )
 
-    def _done(self, job: _Job, what: Answer | Lost, station: _Station) -> None:
+    def _done(self, job: _Job, what: Answer | Lost, station: _ServerState) -> None:
         self.tell(
             job.index,
             what,
             station.server.endpoint.public,
         )
 
-    def _failed(self, job: _Job, lost: LostError, station: _Station, sent: float) -> None:
+    def _failed(self, job: _Job, lost: LostError, station: _ServerState, sent: float) -> None:
         """Try again where that can help, else it is lost."""
         now = time.monotonic()
         if lost.gone:
@@ -280,7 +280,7 @@ class Pool:
         if self._in_a_row >= HOPELESS:
             self.stopped = f"{self._in_a_row} questions in a row were lost, the last one because: {lost}"
 
-    def _cut(self, job: _Job, lost: LostError, station: _Station) -> None:
+    def _cut(self, job: _Job, lost: LostError, station: _ServerState) -> None:
         """The connection is gone, and with it perhaps the server."""
         self._victims.add(job.index)
         if station.up:
@@ -314,7 +314,7 @@ class Pool:
         for station in self._stations if not self.stopped else ():
             with suppress(SftError, httpx.HTTPError, asyncio.TimeoutError):
                 found = await asyncio.wait_for(
-                    look(station.client, station.server.endpoint),
+                    probe_server(station.client, station.server.endpoint),
                     CONNECT_TIMEOUT,
                 )
                 if found.record != station.server.record:
@@ -323,7 +323,7 @@ class Pool:
                         " of the answers; ask again with --fresh"
                     )
 
-    async def _watch(self, station: _Station) -> None:
+    async def _watch(self, station: _ServerState) -> None:
         """Look whether a server is back, ever more rarely, until it is; with another model it must not go on."""
         pause = min(
             PROBE_FIRST * 2 ** min(self._downs, 3),
@@ -335,7 +335,7 @@ class Pool:
             pause = min(pause * 1.5, PROBE_LONGEST)
             with suppress(SftError, httpx.HTTPError, asyncio.TimeoutError):
                 found = await asyncio.wait_for(
-                    look(station.client, station.server.endpoint),
+                    probe_server(station.client, station.server.endpoint),
                     CONNECT_TIMEOUT,
                 )
                 if found.record != station.server.record:

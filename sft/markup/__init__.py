@@ -10,13 +10,16 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.markup import arabic, chart, latex, latex_tokens, spelling, table, text
-    from sft.markup.errors import MarkupError
+    from sft.markup.cell_text import without_references
+    from sft.markup.csv_tables import delimiter_of
+    from sft.markup.errors import MarkupError, MarkupWarning
     from sft.markup.grid import Cell, Grid, settled
     from sft.markup.html import parse_html
     from sft.markup.latex_scoring import SYNONYMS, normalise_scoring
     from sft.markup.latex_tokens import strip_delimiters, tokens, without_row_skips
     from sft.markup.latex_unseen import unseen
-    from sft.markup.markdown_csv import is_ruler, parse_markdown, split_markdown
+    from sft.markup.markdown import parse_markdown
+    from sft.markup.markdown_cells import is_ruler, split_markdown
     from sft.markup.otsl import parse_otsl
     from sft.markup.pipeline import MIN_LENGTH, MIN_LENGTH_TABLE, dollars_deleted, min_length, repetition_cut
     from sft.markup.spelling import canonical
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     )
     from sft.markup.unicode_scripts import NEEDS_MARKS, RATIO, SHORTEST, has_marks, script_of
     from sft.markup.words import HYPHENS, SOFT_HYPHEN, ink_hyphens, join_words, program_of
+    from sft.markup.xlsx import open_sheets, parse_xlsx, sheet_rows
 else:
     __getattr__ = names_of(__name__)
 
@@ -53,12 +57,14 @@ __all__ = [
     "Cell",
     "Grid",
     "MarkupError",
+    "MarkupWarning",
     "arabic",
     "canonical",
     "chart",
     "clusters",
     "composed",
     "controls",
+    "delimiter_of",
     "dollars_deleted",
     "has_marks",
     "ink_hyphens",
@@ -74,14 +80,17 @@ __all__ = [
     "nfc",
     "normalise_scoring",
     "odd_blanks",
+    "open_sheets",
     "parse_html",
     "parse_markdown",
     "parse_otsl",
+    "parse_xlsx",
     "program_of",
     "repetition_cut",
     "script_of",
     "scripts",
     "settled",
+    "sheet_rows",
     "spelling",
     "split_markdown",
     "strip_delimiters",
@@ -91,5 +100,6 @@ __all__ = [
     "tokens",
     "unseen",
     "without_invisible",
+    "without_references",
     "without_row_skips",
 ]

@@ -175,7 +175,7 @@ def persian_letters(text: str) -> str:
     if text.isascii() or not _ONLY_PERSIAN.search(text) or not _ARABIC.search(text) or other_orthography(text):
         return text
 
-    def mend(word: re.Match[str]) -> str:
+    def fix(word: re.Match[str]) -> str:
         if not _ONLY_PERSIAN.search(word[0]):
             return word[0]
         return _ARABIC.sub(
@@ -183,4 +183,4 @@ def persian_letters(text: str) -> str:
             word[0],
         )
 
-    return _WORD.sub(mend, text)
+    return _WORD.sub(fix, text)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 from sft.markup.latex import inline_to_paren
+from sft.markup.text import BLANK_CLASS
 from sft.markup.unicode_scripts import UNSPACED_CLASS
 
-_SPACES = re.compile(r"[ \t\n\r\f]+")  # HTML's white space: NBSP and U+3000 inside a text stay as they are
+WIDE_BLANK = re.compile(f"[{BLANK_CLASS}]")
+WIDE_BLANKS = "".join(filter(WIDE_BLANK.match, map(chr, range(0x80, 0x3000))))
+_SPACES = re.compile(r"[ \t\n\r\f]+")
 _BREAK_WITHOUT_BLANK = re.compile(f"(?<=[{UNSPACED_CLASS}])[ \\t\\r\\f]*\\n[ \\t\\n\\r\\f]*(?=[{UNSPACED_CLASS}])")
+_REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _DISPLAY = re.compile(r"(?<![\\$])\$\$(?!\$)([^$]*[\\^_{}][^$]*)\$\$(?!\$)")
 
 # What leaves no ink: white space of any kind, joiners, zero-width spaces, direction marks, soft hyphen, byte order
@@ -44,13 +49,15 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` with every run of white space as one space, or as nothing where it breaks a line between two
-    characters of scripts without blanks (Han, kana, Thai …).
+    """`text` with every run of white space as one plain blank, or as nothing where it breaks a line between two
+    characters of scripts without blanks (Han, kana, Thai …). U+3000 stays.
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\n" in text and not text.isascii():
         text = _BREAK_WITHOUT_BLANK.sub("", text)
+    if not text.isascii():
+        text = WIDE_BLANK.sub(" ", text)
     return visible(_SPACES.sub(" ", text))
 
 
@@ -66,6 +73,25 @@ def formulas(text: str) -> str:
             text,
         )
     return text if "$$" in text else inline_to_paren(text)
+
+
+def cell_text(text: str) -> str:
+    """What a cell holds, as it is trained: one line, plain blanks, nothing invisible around it, formulas as `\\( …
+    \\)`. Idempotent.
+    """
+    return formulas(one_line(text))
+
+
+def without_references(text: str) -> str:
+    """`text` with whole character references (`&amp;`, `&#8211;`) as what they stand for, once."""
+    return (
+        _REFERENCE.sub(
+            lambda found: html.unescape(found[0]),
+            text,
+        )
+        if "&" in text
+        else text
+    )
 
 
 _MINUS = r"(?:[-+\u2212\u2013\u00b1]|&minus;|&#8722;|&plusmn;)?"

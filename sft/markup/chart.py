@@ -18,7 +18,7 @@ from collections.abc import Callable
 from sft.markup.errors import MarkupError
 from sft.markup.text import clean_characters, plain_blanks
 
-Rows = list[list[str]]
+ChartRows = list[list[str]]
 MAX_LENGTH = 1 << 20  # characters of one chart; answers end at some 20 000
 
 _RULER = re.compile(r"\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?")
@@ -29,7 +29,7 @@ _ESCAPED_PIPE = "\\|"
 _HIDDEN = "\ue000"  # private use: stands for an escaped pipe while a row is cut
 
 
-def parse_rows(text: str, style: str = "auto") -> Rows:
+def parse_rows(text: str, style: str = "auto") -> ChartRows:
     """The rows of a chart written in `style` (a key of STYLES) or, with "auto", in the one that `style_of` finds.
 
     Rows come as they are, ragged ones too: `to_target` and `check` complain. Raises MarkupError: `target.empty` for
@@ -68,14 +68,14 @@ def is_markdown(text: str) -> bool:
     )
 
 
-def from_training(text: str) -> Rows:
+def from_training(text: str) -> ChartRows:
     """Rows of the training style, with or without the blanks of a blank corner."""
     return [[_cell(part) for part in line.split("|")] for line in text.split("\n") if line.strip()]
 
 
-def from_markdown(text: str) -> Rows:
+def from_markdown(text: str) -> ChartRows:
     """Rows of a Markdown table: outer pipes and the ruler are dropped, `\\|` is a pipe."""
-    rows: Rows = []
+    rows: ChartRows = []
     for number, line in enumerate(line.strip() for line in text.split("\n") if line.strip()):
         if number == 1 and "-" in line and _RULER.fullmatch(line):
             continue
@@ -86,7 +86,7 @@ def from_markdown(text: str) -> Rows:
     return rows
 
 
-def from_csv(text: str, *, delimiter: str = ",") -> Rows:
+def from_csv(text: str, *, delimiter: str = ",") -> ChartRows:
     """Rows of CSV with the quoting of RFC 4180; blank rows and columns that are blank to the right are dropped."""
     try:
         rows = [
@@ -101,18 +101,18 @@ def from_csv(text: str, *, delimiter: str = ",") -> Rows:
     return rows
 
 
-def from_tsv(text: str) -> Rows:
+def from_tsv(text: str) -> ChartRows:
     """Rows by line, cells by tab, no quoting."""
     return [[_cell(cell) for cell in line.split("\t")] for line in text.splitlines() if line.strip()]
 
 
-def from_deplot(text: str) -> Rows:
+def from_deplot(text: str) -> ChartRows:
     """Rows of DePlot's output; its `TITLE` row is dropped, for the training style has no title."""
     rows = [[_cell(part) for part in line.split("|")] for line in _DEPLOT_END.split(text) if line.strip()]
     return rows[1:] if rows and rows[0][0].upper() == "TITLE" else rows
 
 
-def from_unichart(text: str) -> Rows:
+def from_unichart(text: str) -> ChartRows:
     """Rows of UniChart's output. A piece between two ` & ` without a ` | ` begins the label after it ("R & D | 5")."""
     pieces: list[str] = []
     waiting: list[str] = []
@@ -128,12 +128,12 @@ def from_unichart(text: str) -> Rows:
     return [[_cell(part) for part in piece.split("|")] for piece in pieces if piece.strip()]
 
 
-def from_structchart(text: str) -> Rows:
+def from_structchart(text: str) -> ChartRows:
     """Rows by a literal `\\n`, cells by a literal `\\t`: a backslash and a letter."""
     return [[_cell(cell) for cell in line.split("\\t")] for line in text.split("\\n") if line.strip()]
 
 
-STYLES: dict[str, Callable[[str], Rows]] = {
+STYLES: dict[str, Callable[[str], ChartRows]] = {
     "training": from_training,
     "markdown": from_markdown,
     "csv": from_csv,
@@ -150,7 +150,7 @@ def _cell(text: str) -> str:
     return plain_blanks(text).strip()
 
 
-def _checked(rows: Rows, *, forbidden: tuple[str, ...] = ("|",)) -> Rows:
+def _checked(rows: ChartRows, *, forbidden: tuple[str, ...] = ("|",)) -> ChartRows:
     """Cleaned rows of one width, without blank ones; MarkupError `target.empty`, `target.chart` or
     `source.inexpressible` otherwise.
     """
@@ -171,13 +171,13 @@ def _checked(rows: Rows, *, forbidden: tuple[str, ...] = ("|",)) -> Rows:
             if sign := next((sign for sign in forbidden if sign in cell), ""):
                 raise MarkupError(
                     "source.inexpressible",
-                    f"{sign!r} inside a label, where it would part cells",
+                    f"{sign!r} inside a label, where it would separate cells",
                     place=f"row {number}, column {column}",
                 )
     return rows
 
 
-def to_target(rows: Rows) -> str:
+def to_target(rows: ChartRows) -> str:
     """Rows in the training style, numbers as they are written. Wholly blank rows are dropped.
 
     Raises MarkupError: `target.empty` without a row, `target.chart` for one column or rows of different length,
@@ -186,7 +186,7 @@ def to_target(rows: Rows) -> str:
     return "\n".join([" | ".join([row[0] or " ", *row[1:]]) for row in _checked(rows)])
 
 
-def to_markdown(rows: Rows) -> str:
+def to_markdown(rows: ChartRows) -> str:
     """A Markdown table with outer pipes and a ruler; a `|` in a cell is written `\\|`."""
     rows = [[cell.replace("|", _ESCAPED_PIPE) for cell in row] for row in _checked(rows, forbidden=(_ESCAPED_PIPE,))]
     lines = [f"| {' | '.join(row)} |" for row in rows]
@@ -199,20 +199,20 @@ def to_markdown(rows: Rows) -> str:
     )
 
 
-def to_csv(rows: Rows) -> str:
+def to_csv(rows: ChartRows) -> str:
     """CSV with quotes where they are needed and \\n as line end."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(_checked(rows, forbidden=()))
     return out.getvalue()
 
 
-def to_deplot(rows: Rows, title: str = "") -> str:
+def to_deplot(rows: ChartRows, title: str = "") -> str:
     """DePlot's linearisation: `TITLE | title <0x0A> Year | A <0x0A> 2010 | 5`."""
     lines = [" | ".join(row) for row in _checked(rows, forbidden=("|", _NEWLINE))]
     return f" {_NEWLINE} ".join([f"TITLE | {_cell(title)}".rstrip(), *lines])
 
 
-def to_unichart(rows: Rows) -> str:
+def to_unichart(rows: ChartRows) -> str:
     """UniChart's linearisation: cells by ` | `, rows by ` & `."""
     return " & ".join(" | ".join(row) for row in _checked(rows, forbidden=("|", "&")))
 

@@ -13,17 +13,18 @@ import csv
 import html
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sft.markup.cell_text import visible
-from sft.markup.errors import MarkupError
+from sft.markup.cell_text import cell_text, visible, without_references
+from sft.markup.errors import NAMED, MarkupError, MarkupWarning
 
 SLOTS = 1_000_000  # of one table: rows × columns; what is larger is a mistake or an attack
+_UNTIDY = ("&", "$", "  ", "| ", " |")
 LITERAL = re.compile(r"<(?:[felux]cel|nl)>")
 Spans = Literal["error", "blank", "repeat"]
-Rows = tuple[tuple["str | None", ...], ...]
+GridRows = tuple[tuple["str | None", ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +45,17 @@ class Grid:
     cells of more than one slot: (row, column) → (row span, column span). Build one with `from_cells` or `from_rows`.
     """
 
-    rows: Rows
+    rows: GridRows
     spans: Mapping[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
     headers: frozenset[tuple[int, int]] = frozenset()
-    warnings: tuple[str, ...] = field(default=(), compare=False)
+    warnings: tuple[MarkupWarning, ...] = field(default=(), compare=False)
 
     @classmethod
-    def from_rows(cls, rows: Iterable[Sequence[str]], *, header: bool = False, warnings: Sequence[str] = ()) -> Grid:
-        """A table without spans: short rows are filled with blank cells. `header`: the first row is a heading.
+    def from_rows(
+        cls, rows: Iterable[Sequence[str]], *, header: bool = False, warnings: Sequence[MarkupWarning] = ()
+    ) -> Grid:
+        """A table without spans: short rows are filled with blank cells, with a warning. `header`: the first row is a
+        heading.
 
         Raises: MarkupError `source.too_large` over a million slots.
         """
@@ -59,16 +63,17 @@ class Grid:
         width = max(map(len, lists), default=0)
         check_size(len(lists), width, "source.too_large")
         filled = tuple(tuple(row) + ("",) * (width - len(row)) for row in lists)
+        headers = frozenset((0, column) for column in range(width)) if header and filled else frozenset()
         return cls(
             filled,
             {},
-            frozenset((0, column) for column in range(width)) if header and filled else frozenset(),
-            tuple(warnings),
+            headers,
+            (*warnings, *ragged(map(len, lists), width))[:NAMED],
         )
 
     @classmethod
     def from_cells(
-        cls, rows: int, columns: int, cells: Iterable[tuple[int, int, Cell]], *, warnings: Sequence[str] = ()
+        cls, rows: int, columns: int, cells: Iterable[tuple[int, int, Cell]], *, warnings: Sequence[MarkupWarning] = ()
     ) -> Grid:
         """A table of `rows` × `columns` from the cells and where each begins (row, column; from 0); slots that none
         covers are blank.
@@ -89,7 +94,7 @@ class Grid:
             if height < 1 or width < 1 or row < 0 or column < 0 or row + height > rows or column + width > columns:
                 raise MarkupError(
                     "source.shape",
-                    f"a cell of {height} × {width} slots does not lie in a table of {rows} × {columns}",
+                    f"a cell of {height} × {width} slots is not inside a table of {rows} × {columns}",
                     place=place,
                 )
             for line in range(row, row + height):
@@ -108,6 +113,66 @@ class Grid:
             spans,
             frozenset(headers),
             tuple(warnings),
+        )
+
+    @classmethod
+    def from_sparse(cls, cells: Sequence[tuple[int, int, Cell]], rows: int = 0, columns: int = 0) -> Grid:
+        """As `from_cells`, for sources that say no more than where cells begin and how far they reach; the texts as
+        `tidied` has them.
+
+        rows, columns: the size that the source states, if it does. No row or column comes into being because a cell
+        reaches into
+        it: a cell that does is cut, with a warning.
+        Raises: as `from_cells`.
+        """
+        rows = max(
+            [
+                rows,
+                *(row + 1 for row, _, _ in cells),
+            ]
+        )
+        columns = max(
+            [
+                columns,
+                *(column + 1 for _, column, _ in cells),
+            ]
+        )
+        placed, warnings = [], []
+        for row, column, cell in cells:
+            height = min(cell.rowspan, rows - row)
+            width = min(cell.colspan, columns - column)
+            if (height, width) != (cell.rowspan, cell.colspan):
+                said = (
+                    f"row {row + 1}, column {column + 1}: a cell of {cell.rowspan} × {cell.colspan} slots is cut to"
+                    f" {height} × {width}; no other reaches further"
+                )
+                warnings.append(MarkupWarning("table.span", said))
+            placed.append((row, column, Cell(cell.text, height, width, cell.header)))
+        return cls.from_cells(rows, columns, placed, warnings=warnings).tidied()
+
+    def tidied(self) -> Grid:
+        """The table as it is trained, where a source has plain texts in its cells: see `cell_text`; character
+        references are read, with a warning.
+        """
+        if _is_tidy("|".join([text for row in self.rows for text in row if text])):
+            return self
+        warnings = list(self.warnings)
+        rows = []
+        for number, row in enumerate(self.rows, 1):
+            read = [text and without_references(text) for text in row]
+            warnings += [
+                MarkupWarning(
+                    "table.reference", f"row {number}, column {column}: {before[:60]!r} is read as {after[:60]!r}"
+                )
+                for column, (before, after) in enumerate(zip(row, read, strict=True), 1)
+                if before and after and before != after
+            ]
+            rows.append(tuple(text and cell_text(text) for text in read))
+        return Grid(
+            tuple(rows),
+            self.spans,
+            self.headers,
+            tuple(warnings[:NAMED]),
         )
 
     @property
@@ -199,6 +264,7 @@ class Grid:
 
         Raises: MarkupError `source.inexpressible` if cells span and `spans` is "error", or if a text has line breaks.
         """
+        from sft.markup.markdown_cells import write_markdown
 
         return write_markdown(self.filled(spans))
 
@@ -210,6 +276,22 @@ class Grid:
         return write_csv(self.filled(spans), delimiter)
 
 
+def _is_tidy(joined: str) -> bool:
+    """Whether the texts between these pipes surely stay as they are where a table is made tidy."""
+    if not (joined.isascii() and joined.isprintable()) or joined[:1] == " " or joined[-1:] == " ":
+        return False
+    return not any(map(joined.__contains__, _UNTIDY))
+
+
+def ragged(lengths: Iterable[int], width: int) -> Iterator[MarkupWarning]:
+    """A warning for every row that is shorter than the table; `lengths`: slots of each row as it was written."""
+    for number, length in enumerate(lengths, 1):
+        if length < width:
+            yield MarkupWarning(
+                "table.ragged", f"row {number}: {length} of {width} slots; the rest is filled with blank cells"
+            )
+
+
 def check_size(rows: int, columns: int, code: str) -> None:
     """Raises MarkupError `code` if a table of that size is too large to be one."""
     if rows * columns > SLOTS or max(rows, columns) > SLOTS:
@@ -219,7 +301,7 @@ def check_size(rows: int, columns: int, code: str) -> None:
         )
 
 
-def check_literal(rows: Rows) -> bool:
+def check_literal(rows: GridRows) -> bool:
     """True if a text that is not "" may have nothing to be seen in it.
 
     Raises MarkupError `target.otsl` if a text holds one of the six tokens.
@@ -310,38 +392,6 @@ def settled(grid: Grid) -> Grid:
         grid.headers,
         grid.warnings,
     )
-
-
-_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-
-
-def write_markdown(rows: list[list[str]]) -> str:
-    """Rows as Markdown, the first one as the heading.
-
-    "" if there are none. Raises: MarkupError `source.inexpressible` for a line break.
-    """
-    if not rows:
-        return ""
-    lines = []
-    for number, row in enumerate(rows):
-        cells = []
-        for column, text in enumerate(row):
-            if "\n" in text or "\r" in text:
-                raise MarkupError(
-                    "source.inexpressible", "a line break in a cell", place=f"row {number + 1}, column {column + 1}"
-                )
-            if "&" in text and html.unescape(text) != text:
-                text = text.replace("&", "&amp;")
-            cells.append(
-                _BREAK.sub(lambda found: "&lt;" + found[0][1:], text).replace("|", "\\|")
-                if "<" in text
-                else text.replace("|", "\\|")
-            )
-        # a space at the end keeps a backslash away from the pipe
-        lines.append("| " + " | ".join(cells) + " |\n")
-        if not number:
-            lines.append("|" + " --- |" * len(row) + "\n")
-    return "".join(lines)
 
 
 def write_csv(rows: list[list[str]], delimiter: str) -> str:

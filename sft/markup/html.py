@@ -2,22 +2,23 @@
 
 Slots that are taken push cells to the right; a row span ends with its row group; `rowspan="0"` reaches that end; a
 column span of 0 or garbage is 1; `<tfoot>` comes last; short rows are filled; a row without cells stays if a cell from
-above reaches into it. Captions, comments, scripts, columns and pictures are dropped; character references are read
-once. Choices: `<br>` and block elements are one space (none between Han, kana, Thai …), `$…$` around TeX is `\\( …
-\\)`, MathML is its alttext, a table inside a cell is its texts, where cells overlap the first has the slot, and columns
-that only one overlong cell reaches are cut.
+above reaches into it. What a browser hides is no text (`html_hidden`); captions, comments, scripts, columns and
+pictures are dropped; character references are read once. Choices: `<br>` and block elements are one space (none between
+Han, kana, Thai …), `$…$` around TeX is `\\( … \\)`, MathML is its alttext, a table inside a cell is its texts, where
+cells overlap the first has the slot, and columns that only one overlong cell reaches are cut.
 """
 
 from __future__ import annotations
 
-from sft.markup.errors import MarkupError
-from sft.markup.grid import SLOTS, Grid, check_size
+from sft.markup.errors import NAMED, MarkupError, MarkupWarning
+from sft.markup.grid import SLOTS, Grid, check_size, ragged
 from sft.markup.html_fast import LONGEST, fast_grid, fast_otsl
-from sft.markup.html_tokenizer import Piece, Source, SubSup, read_cells
+from sft.markup.html_hidden import without_hidden
+from sft.markup.html_tokenizer import HtmlCell, HtmlTable, SubSup, read_cells
 
 
 def parse_html(text: str, *, sub_sup: SubSup = "plain") -> Grid:
-    """The first table of `text`. What was dropped or mended is in `warnings`.
+    """The first table of `text`. What was dropped or fixed is in `warnings`.
 
     sub_sup: `H<sub>2</sub>O` as `H2O` ("plain"; but `10<sup>5</sup>` as `\\( 10^{5} \\)`, see `sft.markup.cell_text`)
     or `H\\( _{2} \\)O` ("latex").
@@ -28,30 +29,36 @@ def parse_html(text: str, *, sub_sup: SubSup = "plain") -> Grid:
     return read_html(text, sub_sup=sub_sup) if grid is None else grid
 
 
-def html_to_otsl(text: str, *, sub_sup: SubSup = "plain") -> str:
-    """`parse_html(text, sub_sup=sub_sup).to_otsl()`, several times faster for ordinary tables.
+def html_to_otsl(text: str, *, sub_sup: SubSup = "plain", warnings: list[MarkupWarning] | None = None) -> str:
+    """`parse_html(text, sub_sup=sub_sup).to_otsl()`, several times faster for ordinary tables. Raises: as these do.
 
-    Raises: as these do; warnings are not given.
+    warnings: gets what was dropped or fixed, which is nothing in an ordinary table.
     """
     otsl = fast_otsl(text, sub_sup=sub_sup)
-    return read_html(text, sub_sup=sub_sup).to_otsl() if otsl is None else otsl
+    if otsl is not None:
+        return otsl
+    grid = read_html(text, sub_sup=sub_sup)
+    if warnings is not None:
+        warnings += grid.warnings
+    return grid.to_otsl()
 
 
 def read_html(text: str, *, sub_sup: SubSup = "plain") -> Grid:
     """`parse_html` for every kind of table, without its short cut: its definition."""
     if len(text) > LONGEST:
         raise MarkupError("source.too_large", f"{len(text)} characters of HTML; at most {LONGEST} are read")
-    return _Placer(read_cells(text, sub_sup=sub_sup)).grid()
+    return _Placer(read_cells(without_hidden(text), sub_sup=sub_sup)).grid()
 
 
 class _Placer:
     """Puts the cells of each row into the slots that are free, row group by row group."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: HtmlTable) -> None:
         self.source = source
         self.rows: list[list[str | None]] = []
         self.spans: dict[tuple[int, int], tuple[int, int]] = {}
         self.headers: set[tuple[int, int]] = set()
+        self.written: list[int] = []  # slots of each row that a cell has
         self.slots = 0
 
     def grid(self) -> Grid:
@@ -60,17 +67,20 @@ class _Placer:
         self.trim()
         width = max(map(len, self.rows))
         check_size(len(self.rows), width, "source.too_large")
+        warnings = [
+            *self.source.warnings,
+            *ragged(self.written, width),
+        ]
         for row in self.rows:
-            if len(row) < width:
-                row += [""] * (width - len(row))
+            row += [""] * (width - len(row))
         return Grid(
             tuple(map(tuple, self.rows)),
             self.spans,
             frozenset(self.headers),
-            tuple(self.source.warnings),
+            tuple(warnings[:NAMED]),
         )
 
-    def group(self, group: list[list[Piece]]) -> None:
+    def group(self, group: list[list[HtmlCell]]) -> None:
         down: dict[int, int] = {}  # column → rows that a cell from above still covers there
         for index, pieces in enumerate(group):
             if not pieces and not down:
@@ -81,7 +91,7 @@ class _Placer:
                 raise MarkupError("source.too_large", f"a table of more than {SLOTS} slots")
             self.rows.append(row)
 
-    def place(self, pieces: list[Piece], down: dict[int, int], left: int) -> list[str | None]:
+    def place(self, pieces: list[HtmlCell], down: dict[int, int], left: int) -> list[str | None]:
         """One row; `left`: rows of the group from here on. Counts `down`."""
         number = len(self.rows)
         above = down.copy()
@@ -96,16 +106,7 @@ class _Placer:
             column = len(row)
             height = min(height or left, left)
             if width > 1 and above:
-                free = next(
-                    (offset for offset in range(1, width) if column + offset in above),
-                    width,
-                )
-                if free < width:
-                    self.source.warn(
-                        f"row {number + 1}, column {column + 1}: the cell overlaps one from above; its column span is"
-                        f" {free} instead of {width}"
-                    )
-                    width = free
+                width = self.free_width(number, column, width, above)
             row.append(text)
             if width > 1:
                 row += [None] * (width - 1)
@@ -124,10 +125,26 @@ class _Placer:
                 self.spans[number, column] = (height, width)
             if heading:
                 self.headers.add((number, column))
+        written = len(row)
         if above:
             last = max(above)
             row += [None if column in above else "" for column in range(len(row), last + 1)]
+        self.written.append(len(row) if "" not in row[written:] else written)
         return row
+
+    def free_width(self, number: int, column: int, width: int, above: dict[int, int]) -> int:
+        """The columns that a cell can have beside those that cells from above have; a warning where they are fewer."""
+        free = next(
+            (offset for offset in range(1, width) if column + offset in above),
+            width,
+        )
+        if free < width:
+            place = f"row {number + 1}, column {column + 1}"
+            self.source.warn(
+                "table.overlap",
+                f"{place}: the cell overlaps one from above; its column span is {free} instead of {width}",
+            )
+        return free
 
     def trim(self) -> None:
         """Cuts what only one overlong cell reaches (a title with colspan="100"), or only titles: no row shows those
@@ -151,9 +168,10 @@ class _Placer:
             row, column, width = last[number]
             end = max(short, column + 1)
             if width > 1 and end < len(self.rows[number]):
+                place = f"row {row + 1}, column {column + 1}"
                 self.source.warn(
-                    f"row {row + 1}, column {column + 1}: the column span is cut from {width} to {end - column}, no"
-                    " other row reaches further"
+                    "table.span",
+                    f"{place}: the column span is cut from {width} to {end - column}, no other row reaches further",
                 )
                 del self.rows[number][end:]
                 height = self.spans.get((row, column), (1, 1))[0]

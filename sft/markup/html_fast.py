@@ -13,22 +13,29 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar
 
-from sft.markup.cell_text import keep_numbers
+from sft.markup.cell_text import WIDE_BLANK, WIDE_BLANKS, keep_numbers
 from sft.markup.grid import SLOTS, Grid
 from sft.markup.html_tokenizer import SubSup, spans_of
+from sft.markup.html_tokens import HIDING_SCRIPT, may_hide
 from sft.markup.unicode_scripts import UNSPACED_CLASS
 
 ATTRIBUTES = re.compile(r"""(?: [^\s"'<>/=&]+(?:=(?:"[^"<>&]*"|'[^'<>&]*'|[^\s"'<>=&`]+))?)* ?""")
 HEADING = "\x01"  # stands as an attribute in what was a <th>, and in front of the rows of a <thead>
 _UNDER = ("", "<ucel>", "<ucel><xcel>", "<ucel><xcel><xcel>")
 
-Span = tuple[int, int, int]  # from above: column, rows left, columns
+CarriedCell = tuple[int, int, int]  # from above: column, rows left, columns
 
 
 @lru_cache(maxsize=4096)
 def spans(attributes: str) -> tuple[int, int] | None:
-    """(row span, column span); None for attributes that a regular expression should not judge."""
-    return spans_of(attributes) if len(attributes) < 1000 and ATTRIBUTES.fullmatch(" " + attributes) else None
+    """(row span, column span); None for attributes that a regular expression should not judge, or that may hide the
+    cell.
+    """
+    return (
+        spans_of(attributes)
+        if len(attributes) < 1000 and ATTRIBUTES.fullmatch(" " + attributes) and not may_hide(attributes)
+        else None
+    )
 
 
 def otsl_lines(group: str, width: int) -> tuple[int, int, str] | None:
@@ -45,7 +52,7 @@ def otsl_lines(group: str, width: int) -> tuple[int, int, str] | None:
     out = []
     tags = 2 * len(rows)
     left = len(rows)
-    above: list[Span] = []
+    above: list[CarriedCell] = []
     for row in rows:
         if not above and "</td><td " not in row and row[:1] == ">":
             line = row.replace("</td><td>", "<fcel>")
@@ -67,19 +74,17 @@ def otsl_lines(group: str, width: int) -> tuple[int, int, str] | None:
     return width, tags, "<nl>".join(out)
 
 
-def otsl_line(row: str, above: list[Span], left: int) -> tuple[str, int, int, list[Span]] | None:
+def otsl_line(row: str, above: list[CarriedCell], left: int) -> tuple[str, int, int, list[CarriedCell]] | None:
     """OTSL, cells, columns and spans for the row below, of a row with spans or under one; `left`: rows of the group
     from this one on.
     """
-    pieces: list[str | None] = [*row[1:].split("</td><td "), None]
-    cells: list[str] = []
-    if row[:1] == ">":
-        cells = pieces.pop(0).split("</td><td>")  # type: ignore[union-attr]
-    elif row[:1] != " ":
+    if row[:1] not in (">", " "):
         return None
+    pieces: list[str | None] = [*row[1:].split("</td><td "), None]
+    cells: list[str] = pieces.pop(0).split("</td><td>") if row[0] == ">" else []  # type: ignore[union-attr]
     shift = index = 0  # columns beyond the cells so far; spans from above that are placed
     front = ""
-    below: list[Span] = []
+    below: list[CarriedCell] = []
     for piece in pieces:  # each begins with the attributes of a cell; the last one is the end of the row
         column = len(cells) + shift
         while index < len(above) and above[index][0] <= column:
@@ -128,7 +133,7 @@ class GridRows:
         tags = 2 * len(rows)
         left = len(rows)
         width = len(self.rows[0]) if self.rows else 0
-        above: list[Span] | None = []
+        above: list[CarriedCell] | None = []
         for row in rows:
             if not above and row[:1] == ">" and "</td><td " not in row:
                 line: list[str | None] = row[1:].split("</td><td>")  # type: ignore[assignment]
@@ -149,7 +154,7 @@ class GridRows:
             self.rows.append(line)
         return tags
 
-    def place(self, row: str, above: list[Span], left: int, line: list[str | None]) -> list[Span] | None:
+    def place(self, row: str, above: list[CarriedCell], left: int, line: list[str | None]) -> list[CarriedCell] | None:
         """Fills the `line` of a row with spans or under one; the spans for the row below, None if it is not
         ordinary.
         """
@@ -162,7 +167,7 @@ class GridRows:
         else:
             return None
         number = len(self.rows)
-        below: list[Span] = []
+        below: list[CarriedCell] = []
         waiting = [*above, (SLOTS + 1, 0, 0)]  # the last one is never reached
         index = _under(line, waiting, 0, below)
         for piece in pieces:
@@ -192,7 +197,7 @@ class GridRows:
         return below if index == len(above) else None  # None: a gap
 
 
-def _under(line: list[str | None], waiting: list[Span], index: int, below: list[Span]) -> int:
+def _under(line: list[str | None], waiting: list[CarriedCell], index: int, below: list[CarriedCell]) -> int:
     """Puts the spans from above, from the one at `index` on, into the line where they belong; the first that
     is left.
     """
@@ -246,12 +251,9 @@ def _tried(text: str, sub_sup: SubSup, convert: Callable[[list[str], int], T | N
     """What `convert` makes of the row groups of the table as it is, evened out, or without inline tags."""
     text = text.strip()
     opened = text.find(">") + 1
-    if (
-        text[:6] != "<table"
-        or text[-8:] != "</table>"
-        or len(text) > LONGEST
-        or (opened > 7 and not ATTRIBUTES.fullmatch(text, 6, opened - 1))
-    ):
+    if text[:6] != "<table" or text[-8:] != "</table>" or len(text) > LONGEST:
+        return None
+    if opened > 7 and (not ATTRIBUTES.fullmatch(text, 6, opened - 1) or may_hide(text[6:opened])):
         return None
     body: str | None = text[opened:-8]
     tags = _tags_of_tidy(text)
@@ -273,6 +275,7 @@ def _tried(text: str, sub_sup: SubSup, convert: Callable[[list[str], int], T | N
         and body
         and sub_sup == "plain"
         and (_INLINE.search(body) or _BREAK.search(body))
+        and not HIDING_SCRIPT.search(body)
         and not ("&" in body and _SPLIT_REFERENCE.search(body))
     ):
         body = _even(
@@ -372,18 +375,27 @@ def _even(body: str, heading: str) -> str | None:
         )
     if "&nbsp;" in body:
         body = body.replace(">&nbsp;<", "><").replace("&nbsp;", "\xa0")
-    if not body.isascii() and _BREAK_WITHOUT_BLANK.search(body):
-        return None
+    if not body.isascii():
+        if _BREAK_WITHOUT_BLANK.search(body):
+            return None
+        if any(map(body.__contains__, WIDE_BLANKS)):
+            body = WIDE_BLANK.sub(" ", body)
     body = _SPACES.sub(" ", body).replace("> ", ">").replace(" <", "<")
-    return _ROW.sub("<tr>", body) if "<tr " in body else body
+    if "<tr " not in body:
+        return body
+    return None if any(map(may_hide, set(_ROW.findall(body)))) else _ROW.sub("<tr>", body)
 
 
 def _needs_care(otsl: str) -> bool:
-    """True if a text may begin or end with what is not seen, or hold a formula between dollar signs."""
+    """True if a text may begin or end with what is not seen, or hold a formula between dollar signs or what only looks
+    like a blank.
+    """
     if otsl.isascii():
         if "\x0b" in otsl or "\x1c" in otsl or "\x1d" in otsl or "\x1e" in otsl or "\x1f" in otsl:
             return True
-    elif (not otsl.isprintable() or "\u2800" in otsl or "\u3164" in otsl or "\uffa0" in otsl) and _EDGE.search(otsl):
+    elif (not otsl.isprintable() or "\u2800" in otsl or "\u3164" in otsl or "\uffa0" in otsl) and (
+        _EDGE.search(otsl) or WIDE_BLANK.search(otsl)
+    ):
         return True
     return "$" in otsl and _DOLLARS.search(otsl) is not None
 

@@ -1,7 +1,7 @@
 """HTML → the cells of its first table, row by row, as a browser would nest them.
 
 A tokeniser of its own rather than lxml: libxml2 puts `<td><b>A<td>B` into one cell, differs between versions in how it
-mends broken markup, limits depth, and rejects some texts. This one follows the HTML standard for tokens and for what
+fixes broken markup, limits depth, and rejects some texts. This one follows the HTML standard for tokens and for what
 ends a cell, a row or a row group; it needs one pass, no recursion, and gives the same for every version.
 """
 
@@ -13,21 +13,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sft.markup.cell_text import formulas, keep_numbers, one_line, visible
-from sft.markup.errors import MarkupError
+from sft.markup.errors import NAMED, MarkupError, MarkupWarning
+from sft.markup.html_tokens import ATTRIBUTE, TOKEN, attributes_of
+from sft.markup.mathml import LONGEST as LONGEST_FORMULA
+from sft.markup.mathml import UnreadableMath, bare_tex, mathml_to_latex
 
 SubSup = Literal["plain", "latex"]
 
-# Inside a tag, quotes count only behind "=". Each branch can end at the end of the text, so that nothing is tried
-# twice.
-_ATTRIBUTES = r"""([^>=]*(?:=\s*(?:"[^"]*(?:"|\Z)|'[^']*(?:'|\Z)|(?![\s"']))[^>=]*)*)"""
-_RAW = "script|style|title|template|iframe|noembed|noframes|xmp|svg|textarea|select|object|video|audio|canvas"
-_TOKEN = re.compile(
-    rf"""([^<]+)|<(?:({_RAW})(?=[\s/>]){_ATTRIBUTES}(?:(?<=/)>|>.*?(?:</\2(?=[\s/>])[^>]*(?:>|\Z)|\Z)|\Z)|(/?)([a-z][^\s/>]*){_ATTRIBUTES}(>|\Z)|!--(?:-?>|.*?(?:--!?>|\Z))|[!?/][^>]*(?:>|\Z))|(<)""",
-    re.DOTALL | re.IGNORECASE,
-)
 _TABLE = re.compile(r"<table[\s/>]", re.IGNORECASE)
 _NUMBER = re.compile(r"[ \t\n\r\f]*\+?([0-9]{1,9})")
-_ATTRIBUTE = re.compile(r"""([^\s"'>/=]+)[ \t\n\r\f]*=[ \t\n\r\f]*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
 _BREAKS = frozenset(
     [
         "address",
@@ -87,36 +81,40 @@ _BREAKS = frozenset(
     ]
 )
 _TEX_SPECIAL = re.compile(r"(?<!\\)([%&#$_])")
-_WARNINGS = 100
+_FORMULA_IMAGE = re.compile(r"mwe-math-fallback-image|(?:\A|\s)tex(?:\s|\Z)")
+_MATH_END = re.compile(r"</math\s*>", re.IGNORECASE)
+_NO_MATH = re.compile(r"[0-9]+(?:[.,][0-9]+)*|")  # a number needs no formula around it
+_FENCE = re.compile(r"\s*(?:```|~~~)\w*\s*")
 
-Piece = tuple[str, int, int, bool]  # text, row span (0: to the end of the group), column span, heading
+HtmlCell = tuple[str, int, int, bool]  # text, row span (0: to the end of the group), column span, heading
 
 
 @dataclass(slots=True)
-class Source:
+class HtmlTable:
     """What the first table of a document holds: row groups in the order they are shown, and what was dropped."""
 
-    groups: list[list[list[Piece]]] = field(default_factory=list)
-    feet: list[list[list[Piece]]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    groups: list[list[list[HtmlCell]]] = field(default_factory=list)
+    feet: list[list[list[HtmlCell]]] = field(default_factory=list)
+    warnings: list[MarkupWarning] = field(default_factory=list)
 
-    def warn(self, message: str) -> None:
-        """Notes what was dropped or mended, once in a row."""
-        if message not in self.warnings[-1:] and len(self.warnings) < _WARNINGS:
-            self.warnings.append(message)
+    def warn(self, code: str, message: str) -> None:
+        """Notes what was dropped or fixed, once in a row."""
+        warning = MarkupWarning(code, message)
+        if warning not in self.warnings[-1:] and len(self.warnings) < NAMED:
+            self.warnings.append(warning)
 
 
-def read_cells(text: str, *, sub_sup: SubSup = "plain") -> Source:
+def read_cells(text: str, *, sub_sup: SubSup = "plain") -> HtmlTable:
     """The first table of `text` that has a cell; rows without a `<table>` around them are taken as one.
 
     Raises: MarkupError `target.html` if there is no cell, or a tag does not end.
     """
     if sub_sup == "plain":
         text = keep_numbers(text)
-    reader = _Reader(sub_sup, wrapped=_TABLE.search(text) is not None)
+    reader = _TableReader(sub_sup, wrapped=_TABLE.search(text) is not None)
     source = reader.read(text)
     if not source.groups and reader.wrapped:  # the only <table> may stand in a comment
-        reader = _Reader(sub_sup, wrapped=False)
+        reader = _TableReader(sub_sup, wrapped=False)
         bare = reader.read(text)
         source = bare if reader.cells and not reader.saw_table else source
     if not any(row for group in source.groups for row in group):
@@ -129,7 +127,7 @@ def read_cells(text: str, *, sub_sup: SubSup = "plain") -> Source:
 def spans_of(attributes: str) -> tuple[int, int]:
     """(row span, column span) by the rules of the HTML standard: 0 rows is "to the end of the group", garbage is 1."""
     found: dict[str, int] = {}
-    for name, double, single, bare in _ATTRIBUTE.findall(attributes):
+    for name, double, single, bare in ATTRIBUTE.findall(attributes):
         key = name.lower()
         if key in ("rowspan", "colspan"):
             number = _NUMBER.match(html.unescape(double or single or bare))
@@ -140,33 +138,42 @@ def spans_of(attributes: str) -> tuple[int, int]:
     return min(found.get("rowspan", 1), 65534), min(found.get("colspan", 1) or 1, 1000)
 
 
-class _Reader:
+class _TableReader:
     """One pass over the tokens of a document."""
 
     def __init__(self, sub_sup: SubSup, *, wrapped: bool) -> None:
         self.wrapped, self.latex = wrapped, sub_sup == "latex"
         self.depth = 0 if wrapped else 1  # tables that are open
-        self.source = Source()
-        self.group: list[list[Piece]] | None = None
+        self.source = HtmlTable()
+        self.group: list[list[HtmlCell]] | None = None
         self.kind = ""  # of the open row group
-        self.row: list[Piece] | None = None
+        self.row: list[HtmlCell] | None = None
         self.cell: list[str] | None = None  # the texts of the open cell
         self.opened = ""  # its name and attributes
         self.scripts = 0  # open <sub> and <sup>
         self.math: list[str] | None = None  # [alttext, texts…] of an open <math>
+        self.math_source = ""  # the document from its start tag on
         self.note = False  # inside a TeX annotation of it
         self.caption = False
         self.cells = 0
         self.saw_table = False
 
-    def read(self, text: str) -> Source:
-        for found in _TOKEN.finditer(text):
+    def read(self, text: str) -> HtmlTable:
+        for found in TOKEN.finditer(text):
             chunk, _, _, slash, name, attributes, end, literal = found.groups()
             if chunk or literal:
                 if self.cell is not None:
                     self.text(chunk or literal)
-                elif self.depth == 1 and not self.caption and (shown := visible(html.unescape(chunk or literal))):
-                    self.source.warn(f"text outside of the cells is dropped: {shown[:40]!r}")
+                elif (shown := visible(html.unescape(chunk or literal))) and not _FENCE.fullmatch(chunk or literal):
+                    kind, code = (
+                        ("the caption", "table.caption")
+                        if self.caption
+                        else ("text outside of the cells", "table.outside")
+                    )
+                    self.source.warn(
+                        code,
+                        f"{kind} is dropped: {shown[:40]!r}",
+                    )
             elif name:
                 if not end and self.depth:
                     raise MarkupError(
@@ -178,6 +185,8 @@ class _Reader:
                 elif slash:
                     self.end(lower)
                 else:
+                    if lower == "math" and self.math is None:
+                        self.math_source = text[found.start() : found.start() + LONGEST_FORMULA]
                     self.start(lower, attributes)
                 if self.depth < 0:
                     break
@@ -190,7 +199,7 @@ class _Reader:
         if name == "table" and not slash:
             self.saw_table = True
             if self.cells:
-                self.source.warn("more than one table: only the first is read")
+                self.source.warn("table.second", "more than one table: only the first is read")
                 self.depth = -1
             else:
                 self.depth = 1
@@ -223,16 +232,14 @@ class _Reader:
             return
         if name == "table":
             self.depth += 1
-            self.source.warn("a table inside a cell: its texts are joined")
+            self.source.warn("table.nested", "a table inside a cell: its texts are joined")
         if name in _BREAKS:
             self.cell.append("\n")
         elif name == "math" and self.math is None:
             if not attributes.endswith("/"):
-                alt = {
-                    key.lower(): double or single or bare
-                    for key, double, single, bare in _ATTRIBUTE.findall(attributes)
-                }.get("alttext", "")
-                self.math = [html.unescape(alt)]
+                self.math = [attributes_of(attributes).get("alttext", "")]
+        elif name == "img" and self.math is None:
+            self.image(attributes)
         elif name in ("annotation", "annotation-xml") and self.math:
             self.note = "tex" in attributes.lower() and not self.math[0]
             if not self.note:
@@ -240,6 +247,12 @@ class _Reader:
         elif self.latex and name in ("sub", "sup") and self.math is None:
             self.cell.append(("" if self.scripts else "\\( ") + ("_{" if name == "sub" else "^{"))
             self.scripts += 1
+
+    def image(self, attributes: str) -> None:
+        """A picture is no text, unless it is MediaWiki's of a formula, whose `alt` is its TeX."""
+        values = attributes_of(attributes) if "alt" in attributes else {}
+        if self.cell is not None and values.get("alt") and _FORMULA_IMAGE.search(values.get("class", "")):
+            self.cell.append(f"\\( {bare_tex(values['alt'])} \\)")
 
     def structure(self, name: str, attributes: str) -> bool:
         """The tags of a table itself. True if that is all they are."""
@@ -262,14 +275,14 @@ class _Reader:
             self.saw_table = True
             if self.cells:
                 self.close("table")
-                self.source.warn("more than one table: only the first is read")
+                self.source.warn("table.second", "more than one table: only the first is read")
                 self.depth = -1
         else:
             return False
         return True
 
-    def start_group(self, kind: str) -> list[list[Piece]]:
-        group: list[list[Piece]] = []
+    def start_group(self, kind: str) -> list[list[HtmlCell]]:
+        group: list[list[HtmlCell]] = []
         self.group, self.kind = group, kind
         (self.source.feet if kind == "tfoot" else self.source.groups).append(group)
         return group
@@ -301,10 +314,13 @@ class _Reader:
         elif name == "caption":
             self.caption = False
             return
-        if self.cell is None:
-            return
+        if self.cell is not None:
+            self.end_inside(name, self.cell)
+
+    def end_inside(self, name: str, cell: list[str]) -> None:
+        """The end of an element that is no part of the table's own structure."""
         if name in _BREAKS:
-            self.cell.append("\n")
+            cell.append("\n")
         elif name == "math":
             self.finish_math()
         elif name in ("annotation", "annotation-xml") and self.math:
@@ -312,17 +328,32 @@ class _Reader:
             self.math.append("\0")
         elif name in ("sub", "sup") and self.scripts:
             self.scripts -= 1
-            self.cell.append("}" if self.scripts else "} \\)")
+            cell.append("}" if self.scripts else "} \\)")
 
     def finish_math(self) -> None:
-        """`<math>` as its alttext, or its TeX annotation, or its texts (without annotations) if it has neither."""
+        """`<math>` as its alttext, or its TeX annotation, or what its elements say; where that is not known, its
+        texts, with a warning.
+        """
         if self.math is None or self.cell is None:
             return
-        tex = self.math[0].strip().strip("$").strip()
-        shown = "".join("".join(self.math[1:]).split("\0")[::2])
-        self.cell.append(f"\\( {tex} \\)" if tex else "".join(shown.split()))
+        tex = bare_tex(self.math[0])
         if not tex:
-            self.source.warn("MathML without TeX beside it: only its characters are kept")
+            end = _MATH_END.search(self.math_source)
+            try:
+                tex = mathml_to_latex(self.math_source[: end.end()]) if end else ""
+            except UnreadableMath as error:
+                self.source.warn(
+                    "table.math",
+                    f"MathML without TeX beside it, in which {str(error)[:80]} cannot be read: only its characters are"
+                    " kept",
+                )
+        if not tex:
+            shown = "".join("".join(self.math[1:]).split("\0")[::2])
+            self.cell.append("".join(shown.split()))
+        elif _NO_MATH.fullmatch(tex):
+            self.cell.append(tex)
+        else:
+            self.cell.append(f"\\( {tex} \\)")
         self.math, self.note = None, False
 
     def finish_cell(self) -> None:

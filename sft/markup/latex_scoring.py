@@ -107,7 +107,7 @@ def _tree(words: list[str]) -> list[Item] | None:
     return stack[0]
 
 
-class _Reader:
+class _GroupReader:
     """The items of one group, with looks taken out and groups that mean nothing opened."""
 
     def __init__(self, items: list[Item]) -> None:
@@ -168,7 +168,7 @@ def _written(items: list[Item]) -> list[str]:
     """The tokens of a group: scripts gathered behind what they belong to, `_` first, braces around more than one token
     only.
     """
-    reader = _Reader(items)
+    reader = _GroupReader(items)
     found: list[str] = []
     while reader.base() is not None:
         below: list[str] = []

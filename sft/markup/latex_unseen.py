@@ -30,7 +30,7 @@ _SPACE = re.compile(r"\s*")
 _NAME_LAST = re.compile(r"\\[A-Za-z]+\Z")
 _LONGEST_NAME = 40  # letters of a command
 
-Span = tuple[int, int, bool]  # what is taken out, and whether a mark of TeX's went with it
+Cut = tuple[int, int, bool]  # what is taken out, and whether a mark of TeX's went with it
 
 
 def without_unseen(formula: str) -> str:
@@ -73,17 +73,17 @@ def without_marks(formula: str) -> str:
     return _cut(formula, _marks(formula))
 
 
-def _comments(formula: str) -> list[Span]:
+def _comments(formula: str) -> list[Cut]:
     if "%" not in formula:
         return []
     return [(*found.span(), False) for found in _COMMENT.finditer(formula) if found["comment"]]
 
 
-def _marks(formula: str) -> list[Span]:
+def _marks(formula: str) -> list[Cut]:
     if not _WORTH_A_LOOK.search(formula):
         return []
     closing = closings(formula)
-    spans: list[Span] = []
+    spans: list[Cut] = []
     done = 0
     for found in _MARK.finditer(formula):
         name = found["name"]
@@ -114,7 +114,7 @@ def _after_space(formula: str, place: int) -> int:
     return found.end() if found else place
 
 
-def _cut(formula: str, spans: list[Span]) -> str:
+def _cut(formula: str, spans: list[Cut]) -> str:
     """`formula` without `spans`, and with what keeps its parts from running into each other."""
     if not spans:
         return formula
@@ -129,8 +129,8 @@ def _cut(formula: str, spans: list[Span]) -> str:
     return "".join([*parts, formula[done:]])
 
 
-def _merged(spans: list[Span]) -> list[Span]:
-    merged: list[Span] = []
+def _merged(spans: list[Cut]) -> list[Cut]:
+    merged: list[Cut] = []
     for start, end, written in spans:
         if merged and merged[-1][1] == start:
             merged[-1] = merged[-1][0], end, written or merged[-1][2]

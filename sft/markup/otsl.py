@@ -11,7 +11,7 @@ import re
 from typing import Literal
 
 from sft.markup.cell_text import visible
-from sft.markup.errors import MarkupError
+from sft.markup.errors import MarkupError, MarkupWarning
 from sft.markup.grid import Grid, check_size
 from sft.markup.otsl_lenient import parse_lenient
 
@@ -87,13 +87,13 @@ def _slots(text: str) -> tuple[Slots, Places, Places, Places] | None:
     return rows, *places
 
 
-def _slots_slowly(text: str) -> tuple[Slots, Places, Places, Places, tuple[str, ...]]:
+def _slots_slowly(text: str) -> tuple[Slots, Places, Places, Places, tuple[MarkupWarning, ...]]:
     """As `_slots`, token by token: for errors that name their place, and for white space around tokens, which is let
     pass.
     """
     rows: Slots = [[]]
     places: dict[str, Places] = {"lcel": set(), "ucel": set(), "xcel": set()}
-    warnings: list[str] = []
+    warnings: list[MarkupWarning] = []
     pieces = _TOKEN.split(text)
     if pieces[0].strip():
         raise _error(0, 0, f"text before the first token: {_shown(pieces[0])}", docling=True)
@@ -120,10 +120,11 @@ def _slots_slowly(text: str) -> tuple[Slots, Places, Places, Places, tuple[str, 
         if name == "fcel":
             if not visible(content):
                 content = ""
-                warnings.append(
+                said = (
                     f"row {row + 1}, column {column + 1}: <fcel> without text, read as a blank cell; it is written"
                     " <ecel>, since the pipeline takes the next token for the text"
                 )
+                warnings.append(MarkupWarning("table.blank", said))
         elif content:
             raise _error(
                 row,
@@ -135,6 +136,12 @@ def _slots_slowly(text: str) -> tuple[Slots, Places, Places, Places, tuple[str, 
         rows[-1].append(content)
     if rows.pop():
         raise _error(len(rows), 0, "the row does not end with <nl>")
+    _check_widths(rows)
+    return rows, places["lcel"], places["ucel"], places["xcel"], tuple(warnings)
+
+
+def _check_widths(rows: Slots) -> None:
+    """MarkupError where there is no row, or one that is not as wide as the first."""
     if not rows:
         raise _error(0, 0, "no cells")
     for r, slots in enumerate(rows):
@@ -143,10 +150,9 @@ def _slots_slowly(text: str) -> tuple[Slots, Places, Places, Places, tuple[str, 
                 r, min(len(slots), len(rows[0])), f"the row has {len(slots)} slots, the first row has {len(rows[0])}"
             )
     check_size(len(rows), len(rows[0]), "source.too_large")
-    return rows, places["lcel"], places["ucel"], places["xcel"], tuple(warnings)
 
 
-def _grid(rows: Slots, lefts: Places, ups: Places, crosses: Places, warnings: tuple[str, ...] = ()) -> Grid:
+def _grid(rows: Slots, lefts: Places, ups: Places, crosses: Places, warnings: tuple[MarkupWarning, ...] = ()) -> Grid:
     """The grid of rows of one width.
 
     Raises: MarkupError where a continuation continues nothing, or a span is no rectangle.

@@ -11,15 +11,14 @@ from __future__ import annotations
 import re
 
 from sft.markup.cell_text import visible
-from sft.markup.errors import MarkupError
+from sft.markup.errors import NAMED, MarkupError, MarkupWarning
 from sft.markup.grid import SLOTS, Grid, check_size, covered
 
 _TOKEN = re.compile(r"(<(?:[felux]cel|nl)>)")
 _TOKENS = frozenset(["<fcel>", "<ecel>", "<lcel>", "<ucel>", "<xcel>", "<nl>"])
 _RIGHT, _DOWN = ("<lcel>", "<xcel>"), ("<ucel>", "<xcel>")
-_WARNINGS = 100  # named; further ones are counted
 
-Row = list[tuple[str, str]]  # token and the text behind it
+TokenRow = list[tuple[str, str]]  # token and the text behind it
 
 
 def parse_lenient(text: str) -> Grid:
@@ -60,7 +59,7 @@ def parse_lenient(text: str) -> Grid:
     return Grid(grid.rows, spans, frozenset(), _limited(notes))
 
 
-def _note_odd_spans(grid: Grid, rows: list[Row], notes: list[str]) -> None:
+def _note_odd_spans(grid: Grid, rows: list[TokenRow], notes: list[str]) -> None:
     """Names spans that overlap, or are written otherwise than `<lcel>`, `<ucel>` and `<xcel>` say, and texts that are
     not seen.
     """
@@ -76,7 +75,7 @@ def _note_odd_spans(grid: Grid, rows: list[Row], notes: list[str]) -> None:
                 notes.append(f"row {r + 1}, column {c + 1}: {token} where {tokens[r, c]} belongs")
 
 
-def _squared(text: str, notes: list[str]) -> list[Row]:
+def _squared(text: str, notes: list[str]) -> list[TokenRow]:
     """The rows as (token, text), all of one width."""
     if "<nl>" not in text:
         pieces = _TOKEN.split(text)
@@ -92,7 +91,7 @@ def _squared(text: str, notes: list[str]) -> list[Row]:
             notes.append("row 1: text before the first token; all texts are lost")
             row = [(token, "") for token, _ in row]
         return [row] if row else []
-    rows: list[Row] = []
+    rows: list[TokenRow] = []
     lines = text.split("<nl>")
     if lines[-1]:
         notes.append(f"row {len(lines)}: the last <nl> is missing")
@@ -115,7 +114,7 @@ def _squared(text: str, notes: list[str]) -> list[Row]:
     return _fitted(rows, notes)
 
 
-def _fitted(rows: list[Row], notes: list[str]) -> list[Row]:
+def _fitted(rows: list[TokenRow], notes: list[str]) -> list[TokenRow]:
     """Every row cut or filled to the width that changes least: the lower median of the lengths, but no `<fcel>` is
     cut.
     """
@@ -137,7 +136,7 @@ def _fitted(rows: list[Row], notes: list[str]) -> list[Row]:
     return rows
 
 
-def _cells(rows: list[Row], notes: list[str]) -> list[tuple[int, int, str, int, int]]:
+def _cells(rows: list[TokenRow], notes: list[str]) -> list[tuple[int, int, str, int, int]]:
     """(row, column, text, row span, column span) of each cell, by the run of continuations right of and below it."""
     tokens = [[token for token, _ in row] for row in rows]
     stream: list[str] = []  # tokens and texts in turn, in which the pipeline looks one or two places ahead
@@ -175,14 +174,21 @@ def _owners(cells: list[tuple[int, int, str, int, int]], rows: int, columns: int
     """Which cell has each slot (-1: none); a later cell takes what it covers from an earlier one."""
     owners = [[-1] * columns for _ in range(rows)]
     if sum(height * width for _, _, _, height, width in cells) > 4 * SLOTS:
-        raise MarkupError("source.too_large", f"spans over more than {4 * SLOTS} slots")
+        raise MarkupError("source.too_large", f"spans more than {4 * SLOTS} slots")
     for index, (r, c, _, height, width) in enumerate(cells):
         for line in owners[r : r + height]:
             line[c : c + width] = [index] * width
     return owners
 
 
-def _limited(notes: list[str]) -> tuple[str, ...]:
-    return tuple(
-        notes if len(notes) <= _WARNINGS else [*notes[:_WARNINGS], f"and {len(notes) - _WARNINGS} more repairs"]
+def _limited(notes: list[str]) -> tuple[MarkupWarning, ...]:
+    """The repairs as warnings; beyond the first NAMED they are counted."""
+    said = (
+        notes
+        if len(notes) <= NAMED
+        else [
+            *notes[:NAMED],
+            f"and {len(notes) - NAMED} more repairs",
+        ]
     )
+    return tuple(MarkupWarning("target.otsl", note) for note in said)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
@@ -67,6 +68,9 @@ _SIGNS = (
 )
 
 
+RINGS = frozenset(signs.ring for signs in _SIGNS)
+
+
 @cache
 def _rules() -> tuple[tuple[re.Pattern[str], str], ...]:
     """(what is looked for, what it becomes), in the order in which they are applied."""
@@ -87,15 +91,22 @@ def telltales() -> tuple[frozenset[str], frozenset[str]]:
         pairs |= {tone + vowel for tone in signs.tones for vowel in signs.above}
         pairs |= {signs.am + tone for tone in signs.tones}
     joiner = "\u200d"
-    return frozenset({joiner, *(signs.ring for signs in _SIGNS)}), frozenset(
-        pair for pair in pairs if joiner not in pair
-    )
+    return frozenset({joiner, *RINGS}), frozenset(pair for pair in pairs if joiner not in pair)
 
 
-_SEQUENCE = re.compile("|".join(sorted(SEQUENCES, key=len, reverse=True)))
+def _one_of(sequences: Iterable[str]) -> str:
+    """A pattern for any of some sequences, by their first character."""
+    by_first: dict[str, list[str]] = {}
+    for sequence in sorted(sequences, key=len, reverse=True):
+        by_first.setdefault(sequence[0], []).append(sequence[1:])
+    return "|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in by_first.items())
+
+
+_SEQUENCE = re.compile(_one_of(SEQUENCES))
 _RUN = re.compile("|".join(f"{sign}{{2,}}" for sign in TWICE))
-_WORTH_A_LOOK = re.compile(  # one character of every rule
-    f"[{''.join(sorted({sequence[-1] for sequence in SEQUENCES}))}{''.join(TWICE)}\u0e48-\u0e4d\u0ec8-\u0ecd]"
+_SPLIT_AM = re.compile("|".join(f"{ring}[{tones}]?{aa}" for ring, aa, _, tones, _ in _SIGNS))
+_RULED = re.compile(  # one character of every rule
+    f"[{''.join(TWICE)}{''.join(signs.ring + signs.am + signs.tones for signs in _SIGNS)}]"
 )
 _ROUNDS = 4  # what one rule leaves may be for another: अ, ा, े
 
@@ -106,15 +117,13 @@ def respelt(text: str) -> str:
     >>> respelt("นํ้า เเม่ अाम")
     'น้ำ แม่ आम'
     """
-    if text.isascii() or not _WORTH_A_LOOK.search(text):
+    if text.isascii():
         return text
+    ruled = _RULED.search(text) is not None
     for _ in range(_ROUNDS):
         before = text
-        text = _SEQUENCE.sub(
-            lambda found: SEQUENCES[found[0]],
-            text,
-        )
-        for pattern, right in _rules():
+        text = _SEQUENCE.sub(lambda found: SEQUENCES[found[0]], text)
+        for pattern, right in _rules() if ruled else ():
             text = pattern.sub(right, text)
         if text == before:
             break
@@ -123,15 +132,22 @@ def respelt(text: str) -> str:
 
 def misspelt(text: str) -> str | None:
     """The first sequence of `text` that looks like another one ("U+0E40 U+0E40 for U+0E41"); None if there is none."""
-    if text.isascii() or not _WORTH_A_LOOK.search(text):
+    if text.isascii():
         return None
     if found := _SEQUENCE.search(text):
         return _named(found[0], SEQUENCES[found[0]])
+    if not _RULED.search(text):
+        return None
     for pattern, right in _rules():
         if found := pattern.search(text):
             return _named(found[0], found.expand(right))
     found = _RUN.search(text)
     return _named(found[0][:3], "") if found else None
+
+
+def split_am(text: str) -> bool:
+    """Does `text` have a sara am of Thai or Lao in two parts, ring and aa, with or without a tone between?"""
+    return _SPLIT_AM.search(text) is not None
 
 
 def _named(wrong: str, right: str) -> str:
@@ -147,22 +163,28 @@ _NEVER_ALONE = (  # marks that say how another character is drawn, and leave no 
     *range(0x180B, 0x1810),
     0x34F,
 )
+_TOKENS = ("cel>", "<nl>")  # how tokens of OTSL end
 
 
 @cache
-def _stray() -> re.Pattern[str]:
-    """A mark at the beginning, behind white space, or behind a token of OTSL; built when first asked for."""
+def _stray() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """(a mark, white space or the end of a token with a mark behind it); built when first asked for."""
     codes = [code for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M"]
     marks = character_class([code for code in codes if code not in _NEVER_ALONE])
-    return re.compile(f"[{marks}](?:(?<!\\S\\S)|(?<=<[felux]cel>.)|(?<=<nl>.))")
+    return re.compile(f"[{marks}]"), re.compile(f"[\\s>]([{marks}])")
 
 
 def stray_mark(text: str) -> str | None:
     """The first combining mark of `text` that has no letter before it in its line, word or table cell ("U+0E34")."""
     if text.isascii():
         return None
-    found = _stray().search(text)
-    return f"U+{ord(found[0]):04X}" if found else None
+    mark, behind = _stray()
+    if found := mark.match(text):
+        return f"U+{ord(found[0]):04X}"
+    for found in behind.finditer(text):
+        if found[0][0] != ">" or text.endswith(_TOKENS, 0, found.start() + 1):
+            return f"U+{ord(found[1]):04X}"
+    return None
 
 
 def canonical(text: str) -> str:

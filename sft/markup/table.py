@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from sft.markup.csv_tables import parse_csv
 from sft.markup.grid import Cell, Grid
 from sft.markup.html import html_to_otsl, parse_html
-from sft.markup.markdown_csv import parse_csv, parse_markdown
+from sft.markup.markdown import parse_markdown
 from sft.markup.otsl import parse_otsl
 from sft.markup.xlsx import parse_xlsx
 

@@ -82,7 +82,7 @@ def clean_characters(text: str) -> str:
     `controls`.
     """
     if text.isascii():
-        return _LINE_ENDS.sub("\n", text)
+        return text if text.isprintable() else _LINE_ENDS.sub("\n", text)
     return composed(without_invisible(_LINE_ENDS.sub("\n", text)))
 
 
@@ -116,7 +116,7 @@ def plain_blanks(text: str, *, cells: bool = False) -> str:
     >>> plain_blanks("1\\u00a0000\\t\\u2009kg  net")
     '1 000 kg net'
     """
-    if text.isascii() and "\t" not in text and "  " not in text:
+    if "  " not in text and not _ODD_BLANK.search(text):
         return text
     return (_INNER_BLANKS if cells else _BLANKS).sub(" ", text)
 
@@ -124,6 +124,8 @@ def plain_blanks(text: str, *, cells: bool = False) -> str:
 def tidy_blanks(text: str, *, cells: bool = False) -> str:
     """`plain_blanks`, and no blank at the end of a line inside the text."""
     text = plain_blanks(text, cells=cells)
+    if " \n" not in text:
+        return text
     return _INNER_BLANKS_AT_LINE_END.sub("", text) if cells else text.replace(" \n", "\n")
 
 
@@ -140,7 +142,7 @@ def odd_blanks(text: str, *, cells: bool = False) -> str | None:
 def nfc(text: str) -> str:
     """Unicode form NFC, in linear time: for metrics, to which two canonical spellings of one character are the same.
 
-    unicodedata sorts the marks on a letter by insertion: 40,000 on one letter of a stranger's text take it a second,
+    unicodedata sorts the marks on a letter by insertion: 40,000 on one letter of an untrusted text take it a second,
     400,000 minutes. Here long runs come sorted already, which by definition changes nothing.
     """
     if len(text) > LONG and not text.isascii():
@@ -196,7 +198,7 @@ def controls(text: str) -> str | None:
     """The control characters, lone surrogates and non-characters of `text` ("U+0000, U+0085"); None if there are none.
     \\n and \\t are fine.
     """
-    return _named(_CONTROL.findall(text)) if _CONTROL.search(text) else None
+    return None if text.isprintable() or not _CONTROL.search(text) else _named(_CONTROL.findall(text))
 
 
 def invisible(text: str) -> str | None:

@@ -1,68 +1,121 @@
-"""Excel sheets → grid: the shown values as far as the cell's number format is a simple one, and merged ranges as spans.
+"""Excel sheets → grid: what Excel shows. Hidden rows, columns and sheets are left out, merged ranges are spans, numbers
+stand as formatted.
 
-openpyxl reads the values, row by row and only what is stored. It sees merged ranges only when it builds the whole
-sheet, and then makes an object for every slot of a range, which a file of 5 kB can make 17 billion: the ranges are read
-here.
+openpyxl reads the values, row by row and only what is stored. It sees merged ranges and what is hidden only when it
+builds the whole sheet, and then makes an object for every slot of a range, which a file of 5 kB can make 17 billion:
+`xlsx_layout` reads those. Each cell that Excel may show otherwise than it stands here has a warning: a formula without
+a stored value, a number format that is not known or that each system shows its own way, a number that is wider than its
+column.
 """
 
 from __future__ import annotations
 
 import datetime
+import html
 import re
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sft.errors import UsageError
-from sft.markup.cell_text import formulas, one_line
-from sft.markup.errors import MarkupError
+from sft.markup.cell_text import cell_text
+from sft.markup.errors import NAMED, MarkupError, MarkupWarning
 from sft.markup.grid import SLOTS, Cell, Grid, check_size
+from sft.markup.html import read_html
+from sft.markup.number_format import BUILT_IN, EAST_ASIAN, shown_number, shown_text
+from sft.markup.xlsx_layout import SheetLayout, read_layout
 
 UNPACKED = 256 * 1024 * 1024  # bytes of all parts of a file together
 PARTS = 5000
-_RANGE = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7}):\$?([A-Z]{1,3})\$?([0-9]{1,7})")
-_FORMAT = re.compile(r"(#,##)?0(?:\.(0{1,15}))?(%)?(?:_\)|_-)?")
+SUFFIXES = (".xlsx", ".xlsm")
+_SCRIPTS = {"superscript": "sup", "subscript": "sub"}
 _REFUSED = (b"<!DOCTYPE", b"<!ENTITY")
+_ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")  # a character as Excel writes it that XML has no place for
 
 
 def parse_xlsx(path: Path | str, sheet: str | None = None) -> Grid:
-    """The filled part of a sheet (the first one that has any, or the one named). Formulas count as the values stored
-    with them.
+    """The filled part of a sheet as Excel shows it: the first one that is not hidden and has any, or the one named.
 
     Raises: MarkupError `source.syntax` if it is no Excel file, or has no such sheet, or nothing in it;
     `source.too_large`; `source.refused` for one with a document type. UsageError without openpyxl.
     """
+    with open_sheets(Path(path), sheet) as sheets:
+        for _, read in sheets:
+            grid = read()
+            if grid is not None:
+                return grid
+    raise MarkupError("source.syntax", "nothing in the sheet" if sheet else "nothing in any sheet that is not hidden")
+
+
+@contextmanager
+def open_sheets(file: Path, sheet: str | None = None) -> Iterator[list[tuple[str, Callable[[], Grid | None]]]]:
+    """Name and reader of every sheet that is not hidden, or of the one called `sheet`; a reader gives None for an
+    empty sheet. Raises: as `parse_xlsx`.
+    """
+    with _open_book(file) as book:
+        names = [one.title for one in book.worksheets]
+        if sheet is not None and sheet not in names:
+            raise MarkupError(
+                "source.syntax",
+                f"no sheet {sheet!r}",
+                hint=f"there are: {', '.join(names[:20])}",
+            )
+        wanted = [
+            one for one in book.worksheets if one.title == sheet or (sheet is None and one.sheet_state == "visible")
+        ]
+        yield [(one.title, partial(read_sheet, one, file, book)) for one in wanted]
+
+
+def sheet_rows(file: Path) -> Iterator[tuple[int, list[str], list[MarkupWarning]]]:
+    """(number, texts, warnings) of every row of the first sheet that is not hidden and has any: a list, in which merged
+    ranges do not count.
+
+    Line ends and blanks in a text stay. Raises: as `parse_xlsx`.
+    """
+    with _open_book(file) as book:
+        for sheet in book.worksheets:
+            layout = read_layout(file, sheet._worksheet_path)
+            found = False
+            for number, row in _rows(sheet) if sheet.sheet_state == "visible" else ():
+                if layout.is_hidden_row(number):
+                    continue
+                warnings: list[MarkupWarning] = []
+                shown_cells = [cell for cell in row if getattr(cell, "column", 0) not in layout.hidden_columns]
+                texts = [_shown(cell, layout, book, warnings) if cell.value is not None else "" for cell in shown_cells]
+                found = True
+                yield number, texts, warnings + layout.missing(number)
+            if found:
+                return
+
+
+@contextmanager
+def _open_book(file: Path) -> Iterator[Any]:
+    """The workbook; whatever a damaged file makes openpyxl raise is a MarkupError."""
     try:
         import openpyxl
     except ImportError:
-        raise UsageError("reading Excel sheets takes openpyxl", hint="pip install 'paddleocr-vl-sft[data]'") from None
+        raise UsageError("reading Excel sheets needs openpyxl", hint="pip install 'paddleocr-vl-sft[data]'") from None
     import warnings
 
-    file = Path(path)
     check_parts(file)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # extensions and styles that openpyxl does not know
         try:
-            book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False, rich_text=True)
             try:
-                names = [one.title for one in book.worksheets]
-                if sheet is not None and sheet not in names:
-                    raise MarkupError(
-                        "source.syntax", f"no sheet {sheet!r}", hint=f"there are: {', '.join(names[:20])}"
-                    )
-                for one in book.worksheets:
-                    if sheet in (None, one.title) and (grid := read_sheet(one, file)) is not None:
-                        return grid
+                yield book
             finally:
                 book.close()
-        except (MarkupError, OSError, MemoryError):
+        except (MarkupError, UsageError, OSError, MemoryError):
             raise
-        except Exception as error:  # a damaged file makes openpyxl raise nearly anything
+        except Exception as error:
             raise MarkupError(
                 "source.syntax", f"not a readable Excel file: {type(error).__name__}: {str(error)[:200]}"
             ) from None
-    raise MarkupError("source.syntax", "nothing in the sheet" if sheet else "nothing in any sheet")
 
 
 def check_parts(file: Path) -> None:
@@ -96,134 +149,196 @@ def check_parts(file: Path) -> None:
         raise MarkupError("source.syntax", f"not an Excel file (.xlsx): {error}") from None
 
 
-def read_sheet(sheet: Any, file: Path) -> Grid | None:
-    """The filled part of a sheet; None if nothing is in it."""
+def _rows(sheet: Any) -> Iterator[tuple[int, list[Any]]]:
+    """(number, cells) of every row with something in it."""
     sheet.reset_dimensions()  # it may claim 17 billion slots
-    filled: dict[tuple[int, int], str] = {}
     seen = 0
     for row in sheet.iter_rows():
         seen += len(row) + 1
         if seen > 4 * SLOTS:
             raise MarkupError("source.too_large", f"a sheet of more than {SLOTS} slots")
+        if number := next(
+            (cell.row for cell in row if cell.value is not None),
+            0,
+        ):
+            yield number, list(row)
+
+
+def read_sheet(sheet: Any, file: Path, book: Any) -> Grid | None:
+    """The filled part of a sheet; None if nothing is to be seen in it."""
+    layout = read_layout(file, sheet._worksheet_path)
+    warnings: list[MarkupWarning] = []
+    filled: dict[tuple[int, int], str] = {}
+    for number, row in _rows(sheet):
         for cell in row:
-            if cell.value is not None and (text := shown(cell.value, cell.number_format)):
-                filled[cell.row, cell.column] = text
-    if not filled:
-        return None
+            if cell.value is None:
+                continue
+            place = layout.seen_at(number, cell.column)
+            if place and (text := cell_text(_shown(cell, layout, book, warnings))):
+                filled.setdefault(place, text)
+    warnings += layout.missing()
+    return _grid(filled, layout, warnings) if filled else None
+
+
+def _grid(filled: dict[tuple[int, int], str], layout: SheetLayout, warnings: list[MarkupWarning]) -> Grid:
+    """The table of the texts at (row, column) of the sheet."""
     top = min(row for row, _ in filled)
     left = min(column for _, column in filled)
-    height = max(row for row, _ in filled) - top + 1
-    width = max(column for _, column in filled) - left + 1
-    check_size(height, width, "source.too_large")
-    ranges, notes = merged(file, sheet)
-    cells = {(row - top, column - left): Cell(text) for (row, column), text in filled.items()}
+    bottom = max(row for row, _ in filled)
+    right = max(column for _, column in filled)
+    check_size(
+        bottom - top + 1,
+        right - left + 1,
+        "source.too_large",
+    )
+    rows = {
+        number: index
+        for index, number in enumerate(number for number in range(top, bottom + 1) if not layout.is_hidden_row(number))
+    }
+    columns = {
+        number: index
+        for index, number in enumerate(
+            number for number in range(left, right + 1) if number not in layout.hidden_columns
+        )
+    }
+    cells = {(rows[row], columns[column]): Cell(text) for (row, column), text in filled.items()}
     slots = 0
-    for place, span in ranges.items():
-        row = place[0] - top
-        column = place[1] - left
-        if 0 <= row < height and 0 <= column < width:
-            tall = min(span[0], height - row)
-            wide = min(span[1], width - column)
-            cells[row, column] = Cell(
-                cells[row, column].text if (row, column) in cells else "",
-                tall,
-                wide,
-            )
-            slots += tall * wide
-            if slots > 4 * SLOTS:
-                raise MarkupError("source.too_large", f"merged ranges over more than {4 * SLOTS} slots")
+    for (row, column), (height, width) in layout.merged.items():
+        inside_rows = [rows[number] for number in range(max(row, top), min(row + height, bottom + 1)) if number in rows]
+        inside_columns = [
+            columns[number] for number in range(max(column, left), min(column + width, right + 1)) if number in columns
+        ]
+        if (
+            not inside_rows
+            or not inside_columns
+            or (row < top and not layout.is_hidden_row(row))
+            or (column < left and column not in layout.hidden_columns)
+        ):
+            continue
+        place = (inside_rows[0], inside_columns[0])
+        tall = len(inside_rows)
+        wide = len(inside_columns)
+        slots += tall * wide
+        if slots > 4 * SLOTS:
+            raise MarkupError("source.too_large", f"merged ranges over more than {4 * SLOTS} slots")
+        cells[place] = Cell(
+            cells[place].text if place in cells else "",
+            tall,
+            wide,
+        )
     return Grid.from_cells(
-        height,
-        width,
-        [(row, column, cell) for (row, column), cell in sorted(apart(cells, notes).items())],
-        warnings=notes[:100],
+        len(rows),
+        len(columns),
+        [(*place, cell) for place, cell in sorted(apart(cells, warnings).items())],
+        warnings=warnings[:NAMED],
     )
 
 
-def apart(cells: dict[tuple[int, int], Cell], notes: list[str]) -> dict[tuple[int, int], Cell]:
+def apart(cells: dict[tuple[int, int], Cell], warnings: list[MarkupWarning]) -> dict[tuple[int, int], Cell]:
     """The cells without those that a merged range covers: Excel does not show them."""
     taken: set[tuple[int, int]] = set()
     kept = {}
     for (row, column), cell in sorted(cells.items()):
         slots = [(r, c) for r in range(row, row + cell.rowspan) for c in range(column, column + cell.colspan)]
+        place = f"row {row + 1}, column {column + 1}"
         if taken.isdisjoint(slots):
             kept[row, column] = cell
             if len(slots) > 1:
                 taken.update(slots)
         elif (row, column) in taken:
             if cell.text or len(slots) > 1:
-                notes.append(
-                    f"row {row + 1}, column {column + 1}: hidden under a merged range, dropped: {cell.text[:40]!r}"
+                warnings.append(
+                    MarkupWarning("table.overlap", f"{place}: hidden under a merged range, dropped: {cell.text[:40]!r}")
                 )
         else:
-            notes.append(f"row {row + 1}, column {column + 1}: the merged range overlaps another; not merged")
+            warnings.append(MarkupWarning("table.overlap", f"{place}: the merged range overlaps another; not merged"))
             kept[row, column] = Cell(cell.text)
     return kept
 
 
-def merged(file: Path, sheet: Any) -> tuple[dict[tuple[int, int], tuple[int, int]], list[str]]:
-    """(row, column) from 1 → (rows, columns) of the merged ranges of a sheet, and a note for each formula without a
-    stored value.
-    """
-    from lxml import etree
-    from openpyxl.utils import column_index_from_string
-
-    found: dict[tuple[int, int], tuple[int, int]] = {}
-    notes: list[str] = []
-    with zipfile.ZipFile(file) as packed, packed.open(sheet._worksheet_path.lstrip("/")) as part:
-        for _, element in etree.iterparse(
-            part,
-            events=("end",),
-            tag=("{*}mergeCell", "{*}c", "{*}row"),
-            resolve_entities=False,
-            no_network=True,
-            load_dtd=False,
-        ):
-            name = etree.QName(element).localname
-            if name == "c":
-                inner = {etree.QName(child).localname: child.text for child in element}
-                if "f" in inner and not inner.get("v"):
-                    notes.append(f"cell {element.get('r', '?')[:10]}: a formula without a stored value; blank")
-                continue  # its row is cleared as a whole
-            if name == "mergeCell" and (area := _RANGE.fullmatch(element.get("ref", ""))):
-                left = column_index_from_string(area[1])
-                right = column_index_from_string(area[3])
-                top = int(area[2])
-                bottom = int(area[4])
-                found.setdefault(
-                    (top, left),
-                    (max(bottom - top, 0) + 1, max(right - left, 0) + 1),
-                )
-            if len(found) > SLOTS or len(notes) > SLOTS:
-                raise MarkupError("source.too_large", f"more than {SLOTS} merged ranges or formulas")
-            element.clear()
-            parent = element.getparent()
-            while parent is not None and element.getprevious() is not None:
-                del parent[0]
-    return found, notes
+def _shown(cell: Any, layout: SheetLayout, book: Any, warnings: list[MarkupWarning]) -> str:
+    """What a cell shows; adds a warning where Excel may show something else."""
+    value = layout.runs.get(
+        (cell.row, cell.column),
+        cell.value,
+    )
+    style = getattr(
+        cell, "style_array", None
+    )  # the number of a format tells more than the text that openpyxl has for it
+    built_in = BUILT_IN.get(style.numFmtId) if style is not None else None
+    text, is_number, doubt = shown(value, built_in or cell.number_format or "General", epoch=book.epoch)
+    if is_number and style is not None and style.numFmtId in EAST_ASIAN:
+        doubt = "each language of East Asia shows this date or time its own way"
+    if is_number and layout.hides_zeros and cell.value == 0:
+        return ""
+    if doubt:
+        warnings.append(
+            MarkupWarning("table.number_format", f"cell {cell.coordinate}: {doubt}; shown as {text.strip()[:40]!r}")
+        )
+    width = layout.widths.get(cell.column)
+    if is_number and width is not None and (size := _size(text)) > width:
+        warnings.append(
+            MarkupWarning(
+                "table.narrow",
+                f"cell {cell.coordinate}: {text.strip()[:40]!r} is {size:g} digits wide, its column {width:g}",
+            )
+        )
+    return text
 
 
-def shown(value: Any, number_format: str | None) -> str:
-    """A stored value as Excel shows it, for plain text, numbers with simple formats, dates (as ISO) and
-    truth values.
+def _size(text: str) -> float:
+    """The width of a number in digits; points and blanks are half as wide."""
+    return sum(0.5 if sign in ".,:;-' " else 1 for sign in text.strip())
+
+
+def shown(value: Any, number_format: str, *, epoch: datetime.datetime | None = None) -> tuple[str, bool, str]:
+    """(what Excel shows of a stored value, is it a number, why it may show something else); `epoch`: from which the
+    workbook counts days.
     """
     if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
+        return "TRUE" if value else "FALSE", False, ""
+    if isinstance(
+        value,
+        (datetime.date, datetime.time, datetime.timedelta),
+    ):
+        value = _serial(value, epoch)
     if isinstance(value, (int, float)):
-        return number(value, number_format or "General")
-    if isinstance(value, datetime.datetime):
-        return (
-            value.date().isoformat() if value.time() == datetime.time() else value.isoformat(sep=" ", timespec="auto")
+        found = shown_number(
+            value,
+            number_format,
+            epoch1904=epoch is not None and epoch.year == 1904,
         )
-    if isinstance(value, (datetime.date, datetime.time)):
-        return value.isoformat()
-    return formulas(one_line(str(value)))
+        return found.text, True, found.doubt
+    return shown_text(_text(value), number_format), False, ""
 
 
-def number(value: float, number_format: str) -> str:
-    """`1234.5` under `#,##0.00` → `1,234.50`; formats of other kinds count as General: up to 15 digits."""
-    style = _FORMAT.fullmatch(number_format)
-    if style and abs(value) < 1e15:
-        places = len(style[2] or "")
-        return f"{value * (100 if style[3] else 1):{',' if style[1] else ''}.{places}f}{style[3] or ''}"
-    return str(value) if isinstance(value, int) else f"{value:.15g}"
+def _serial(value: datetime.date | datetime.time | datetime.timedelta, epoch: datetime.datetime | None) -> float:
+    """A date as the number of days that Excel stores."""
+    from openpyxl.utils.datetime import WINDOWS_EPOCH, to_excel
+
+    return float(to_excel(value, epoch or WINDOWS_EPOCH))  # type: ignore[no-untyped-call]
+
+
+def _text(value: Any) -> str:
+    """A text; raised and lowered digits of it as in HTML (see `sft.markup.cell_text`)."""
+    if not isinstance(value, list):
+        text = str(value)
+        return (
+            _ESCAPE.sub(
+                lambda found: chr(int(found[1], 16)),
+                text,
+            )
+            if "_x" in text
+            else text
+        )
+    runs = [
+        run if isinstance(run, tuple) else (str(run), getattr(getattr(run, "font", None), "vertAlign", None))
+        for run in value
+    ]
+    if not any(kind in _SCRIPTS for _, kind in runs):
+        return "".join([_text(text) for text, _ in runs])
+    pieces = [(html.escape(_text(text), quote=False), _SCRIPTS.get(kind or "")) for text, kind in runs]
+    joined = "".join([f"<{tag}>{text}</{tag}>" if tag else text for text, tag in pieces])
+    return " ".join(
+        text for row in read_html(f"<table><tr><td>{joined}</td></tr></table>").rows for text in row if text
+    )

@@ -64,7 +64,7 @@ def read_table(text: str) -> TableAnswer:
     table.
 
     More than MAX_LENGTH characters are cut off. Strict OTSL: as `parse_otsl` wants a training target. Strict HTML: one
-    <table> and nothing beside it, tags in pairs, nothing mended. Strict Markdown: every line belongs to the table, all
+    <table> and nothing beside it, tags in pairs, nothing fixed. Strict Markdown: every line belongs to the table, all
     rows as wide as its ruler.
     """
     cut = len(text) > MAX_LENGTH

@@ -16,10 +16,10 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-import numpy.typing as npt
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 
+from sft.arrays import Floats
 from sft.markup import Grid, MarkupError
 from sft.metrics import chart, scrm, table
 from sft.metrics.answers import ChartAnswer, TableAnswer, read_chart, read_table
@@ -46,7 +46,6 @@ __all__ = [
 
 THETA = 0.5  # of the normalised edit distance; a text further away is another text
 MAX_PAIRS = 16_000_000  # cells against cells; larger tables are compared row by row as they stand
-Floats = npt.NDArray[np.float64]
 
 
 def _grid(answer: str | Grid) -> Grid:

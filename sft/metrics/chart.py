@@ -24,12 +24,12 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 
-Rows = Sequence[Sequence[str]]
-Floats = npt.NDArray[np.float64]
+from sft.arrays import Floats
+
+TextRows = Sequence[Sequence[str]]
 TEXT_THETA, NUMBER_THETA = 0.5, 0.1
 TITLE = "title"
 
@@ -42,7 +42,7 @@ class Rms(NamedTuple):
     f1: float
 
 
-def rms(*, ref: str | Rows, pred: str | Rows, as_published: bool = False) -> Rms:
+def rms(*, ref: str | TextRows, pred: str | TextRows, as_published: bool = False) -> Rms:
     """RMS of one chart. Text is split as DePlot does: lines, cells at exactly ` | `, an optional first line `title |
     …`.
 
@@ -59,12 +59,12 @@ def rms(*, ref: str | Rows, pred: str | Rows, as_published: bool = False) -> Rms
     )
 
 
-def rms_f1(*, ref: str | Rows, pred: str | Rows) -> float:
+def rms_f1(*, ref: str | TextRows, pred: str | TextRows) -> float:
     """F1 of `rms`."""
     return rms(ref=ref, pred=pred).f1
 
 
-def rnss(*, ref: str | Rows, pred: str | Rows) -> float:
+def rnss(*, ref: str | TextRows, pred: str | TextRows) -> float:
     """How well the numbers of both charts can be paired, wherever they stand; 0 to 1. No numbers on both sides: 1.
 
     >>> rnss(ref="baz | foo | 0.4", pred="0.5 | foo | 0.6")
@@ -86,10 +86,10 @@ def rnss(*, ref: str | Rows, pred: str | Rows) -> float:
     return float(1 - costs[rows, columns].sum() / max(len(wanted), len(found)))
 
 
-Cells = tuple["str | None", "list[tuple[str, ...]]"]
+KeyedCells = tuple["str | None", "list[tuple[str, ...]]"]
 
 
-def _cells(text: str | Rows) -> Cells:
+def _cells(text: str | TextRows) -> KeyedCells:
     """(title, rows), lower-case, cells without outer white space."""
     if not isinstance(text, str):
         return None, [tuple(cell.strip().lower() for cell in row) for row in text]
@@ -98,7 +98,7 @@ def _cells(text: str | Rows) -> Cells:
     return title, [tuple(cell.strip() for cell in line.split(" | ")) for line in lines]
 
 
-def _mappings(cells: Cells, *, transposed: bool) -> list[tuple[str, str]]:
+def _mappings(cells: KeyedCells, *, transposed: bool) -> list[tuple[str, str]]:
     title, rows = cells
     if transposed:
         rows = list(zip_longest(*rows, fillvalue=""))
@@ -174,7 +174,7 @@ def _number(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _numbers(text: str | Rows) -> Floats:
+def _numbers(text: str | TextRows) -> Floats:
     numbers = (_number(cell) for row in _cells(text)[1] for cell in row)
     return np.array(
         [number for number in numbers if number is not None],

@@ -29,6 +29,7 @@ import numpy.typing as npt
 from rapidfuzz.distance import LCSseq
 from rapidfuzz.process import cdist
 
+from sft.arrays import Floats
 from sft.markup import Grid, settled
 from sft.metrics.answers import read_table
 
@@ -37,9 +38,8 @@ MAX_PAIRS = 64_000_000
 MAX_LINES = 16_000_000  # the same for rows against rows and columns against columns, which are held in memory
 BLOCK = 1_000_000  # numbers that are swept at once
 MAX_LETTERS = 400_000_000_000  # the same for the letters of different texts; some seconds
-Floats = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]  # of the slots: which label each has
-Box = tuple[int, int, int, int]
+LabelCodes = npt.NDArray[np.int64]  # of the slots: which label each has
+CellBox = tuple[int, int, int, int]
 
 
 def grits_top(*, ref: str | Grid, pred: str | Grid) -> float:
@@ -89,11 +89,11 @@ def _comparable(left: Grid, right: Grid) -> bool:
     return 0 < rows * columns <= MAX_PAIRS and max(rows, columns) <= MAX_LINES
 
 
-def _boxes(grid: Grid) -> tuple[list[Box], Codes]:
+def _boxes(grid: Grid) -> tuple[list[CellBox], LabelCodes]:
     """Where the cell of each slot begins and ends, left, up, right and down of the slot: the different boxes, and
     which one each slot has.
     """
-    known: dict[Box, int] = {(0, 0, 1, 1): 0}
+    known: dict[CellBox, int] = {(0, 0, 1, 1): 0}
     codes = np.zeros(grid.shape, np.int64)
     for (row, column), (height, width) in grid.spans.items():
         for down in range(height):
@@ -104,7 +104,7 @@ def _boxes(grid: Grid) -> tuple[list[Box], Codes]:
     return list(known), codes
 
 
-def _texts(grid: Grid) -> tuple[list[str], Codes]:
+def _texts(grid: Grid) -> tuple[list[str], LabelCodes]:
     """The different texts, and which one the cell of each slot has."""
     known: dict[str, int] = {}
     codes = np.array(
@@ -116,7 +116,7 @@ def _texts(grid: Grid) -> tuple[list[str], Codes]:
     return list(known), codes
 
 
-def _overlap(left: list[Box], right: list[Box]) -> Floats:
+def _overlap(left: list[CellBox], right: list[CellBox]) -> Floats:
     """Intersection / union of each box with each other; all of them cover the slot they are seen from."""
     a = np.array(left, np.int64)[:, None]
     b = np.array(right, np.int64)[None]
@@ -133,7 +133,7 @@ def _overlap(left: list[Box], right: list[Box]) -> Floats:
     return overlap
 
 
-def _score(alike: Floats, left: Codes, right: Codes) -> float:
+def _score(alike: Floats, left: LabelCodes, right: LabelCodes) -> float:
     """2 · what the aligned slots have in common / slots of both. alike: by the labels of both."""
     rows, other_rows = _aligned(_rewards(alike, left, right))
     columns, other_columns = _aligned(_rewards(alike, left.T, right.T))
@@ -141,7 +141,7 @@ def _score(alike: Floats, left: Codes, right: Codes) -> float:
     return float(2 * common / (left.size + right.size))
 
 
-def _rewards(alike: Floats, left: Codes, right: Codes) -> Floats:
+def _rewards(alike: Floats, left: LabelCodes, right: LabelCodes) -> Floats:
     """What the slots of each row of `left` and each of `right` have in common at most, aligned in order; many pairs of
     rows at once.
     """

@@ -18,7 +18,7 @@ from sft.types import Task
 
 UNITS = 4  # times that the end of a text must stand there to be a repetition
 SHORTEST = 20  # code points of a repetition
-MARGIN = 50  # code points that a runaway is longer than the truth, at least
+MARGIN = 50  # code points that a runaway is longer than the reference, at least
 LONGEST = 50_000  # code points at the end of an answer that are searched for a repetition; no model writes more
 _PLACE = re.compile(r"<\|LOC_\d+\|>")
 
@@ -81,7 +81,8 @@ def repeated_end(text: str) -> int:
 
 
 def repetition(*, pred: str) -> float:
-    """The share of `pred` that is one unit over and over at its end, 0 to 1; see `repeated_end`. Truths can have it:
+    """The share of `pred` that is one unit over and over at its end, 0 to 1; see `repeated_end`. References can have
+    it:
     dot leaders, columns of N/A.
     """
     return min(

@@ -10,7 +10,7 @@ is matches / (triples of both - matches); a chart's score at a tolerance is the 
 | slight    | 2                                | 5 % of the true one  |
 | high      | 5                                | 10 % of the true one |
 
-The published code (UniModal4Reasoning/ChartVLM eval/metric/SCRM.py @781d457) has faults, mended here:
+The published code (UniModal4Reasoning/ChartVLM eval/metric/SCRM.py @781d457) has faults, fixed here:
 
 - `negative`: it divides by the signed label, so that any number matches a negative one (100 for -5 is an exact match);
   here by its size;
@@ -39,7 +39,7 @@ from rapidfuzz.process import cdist
 
 from sft.errors import UsageError
 
-Rows = Sequence[Sequence[str]]
+TextRows = Sequence[Sequence[str]]
 Tolerance = Literal["strict", "slight", "high"]
 TOLERANCES: dict[Tolerance, tuple[int, float]] = {"strict": (0, 0.0), "slight": (2, 0.05), "high": (5, 0.1)}
 THRESHOLDS = tuple(Fraction(percent, 100) for percent in range(50, 100, 5))
@@ -71,7 +71,7 @@ class _Triples(NamedTuple):
         )
 
 
-def scrm(*, ref: Rows, pred: Rows) -> Scrm:
+def scrm(*, ref: TextRows, pred: TextRows) -> Scrm:
     """All four figures of one chart; rows of cells, the first row and the first column are headings.
 
     Both without triples: 1 everywhere; one without: 0. Raises: UsageError where scipy is missing.
@@ -87,12 +87,12 @@ def scrm(*, ref: Rows, pred: Rows) -> Scrm:
     )
 
 
-def similarity(*, ref: Rows, pred: Rows, tolerance: Tolerance = "strict") -> float:
+def similarity(*, ref: TextRows, pred: TextRows, tolerance: Tolerance = "strict") -> float:
     """Matched triples / (triples of both - matched), 0 to 1."""
     return float(_similarity(_triples(ref), _triples(pred), tolerance))
 
 
-def precision(*, ref: Rows, pred: Rows, tolerance: Tolerance = "slight") -> float:
+def precision(*, ref: TextRows, pred: TextRows, tolerance: Tolerance = "slight") -> float:
     """The share of the thresholds 0.50 … 0.95 that `similarity` reaches."""
     return _precision(_similarity(_triples(ref), _triples(pred), tolerance))
 
@@ -101,7 +101,7 @@ def _precision(similar: Fraction) -> float:
     return sum(similar >= threshold for threshold in THRESHOLDS) / len(THRESHOLDS)
 
 
-def _triples(rows: Rows) -> _Triples:
+def _triples(rows: TextRows) -> _Triples:
     """The set of triples, in order; a cell without a heading has none."""
     found: dict[tuple[str, float | str], None] = {}
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
@@ -145,7 +145,7 @@ def _similarity(wanted: _Triples, found: _Triples, tolerance: Tolerance) -> Frac
 
 
 def _matched(wanted: _Triples, found: _Triples, edits: int, share: float) -> int:
-    """The most pairs within the tolerance in which no triple stands twice."""
+    """The most pairs within the tolerance in which no triple is used twice."""
     try:
         from scipy.sparse import csr_array
         from scipy.sparse.csgraph import maximum_bipartite_matching

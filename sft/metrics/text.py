@@ -250,7 +250,7 @@ def replacements(*, pred: str) -> float:
     return float(pred.count(REPLACEMENT))
 
 
-class Batch:
+class EditBatch:
     """Edits of many samples: `distances`, `lengths` that they are held against, and `rates`; what was not given is
     counted when first asked for.
     """
@@ -314,15 +314,15 @@ def distances(*, refs: Sequence[Sequence[str]], preds: Sequence[Sequence[str]], 
     return found
 
 
-def cer_batch(*, refs: Sequence[str], preds: Sequence[str], workers: int = 1) -> Batch:
+def cer_batch(*, refs: Sequence[str], preds: Sequence[str], workers: int = 1) -> EditBatch:
     """`cer` of many samples."""
-    return Batch(
+    return EditBatch(
         lambda: map(len, refs),
         distances=distances(refs=refs, preds=preds, workers=workers),
     )
 
 
-def wer_batch(*, refs: Sequence[str], preds: Sequence[str]) -> Batch:
+def wer_batch(*, refs: Sequence[str], preds: Sequence[str]) -> EditBatch:
     """`wer` of many samples.
 
     One thread: most of the time goes into splitting, pair by pair, since keeping all the words would take twice as
@@ -336,13 +336,13 @@ def wer_batch(*, refs: Sequence[str], preds: Sequence[str]) -> Batch:
         words = _words(ref)
         counts.append(len(words))
         found.append(Levenshtein.distance(words, _words(pred)))
-    return Batch(
+    return EditBatch(
         lambda: counts,
         distances=np.array(found, np.int64),
     )
 
 
-def ned_batch(*, refs: Sequence[str], preds: Sequence[str], workers: int = 1) -> Batch:
+def ned_batch(*, refs: Sequence[str], preds: Sequence[str], workers: int = 1) -> EditBatch:
     """`ned` of many samples."""
     import numpy as np
     from rapidfuzz.process import cpdist
@@ -355,7 +355,7 @@ def ned_batch(*, refs: Sequence[str], preds: Sequence[str], workers: int = 1) ->
         )
 
     if _hint(refs):  # which is in edits
-        return Batch(longer, distances=distances(refs=refs, preds=preds, workers=workers))
-    return Batch(
+        return EditBatch(longer, distances=distances(refs=refs, preds=preds, workers=workers))
+    return EditBatch(
         longer, rates=cpdist(refs, preds, scorer=Levenshtein.normalized_distance, dtype=np.float64, workers=workers)
     )

@@ -19,12 +19,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cdist
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.intp]
+from sft.arrays import Floats, Indices
+
 CHUNK = 1 << 18  # numbers of a temporary array: what stays in a core's cache
 
 
@@ -85,13 +84,13 @@ class _Side:
         heights = _heights(tree.first)
         highest = max(heights[:-1], default=0)
         array = np.array(heights[:-1], dtype=np.intp)
-        self.levels: list[Ints] = (
+        self.levels: list[Indices] = (
             [np.flatnonzero(array == height) for height in range(highest + 1)] if len(array) else []
         )
         # leftmost leaf → the highest node that begins there
         self.starts = {first: node for node, first in enumerate(tree.first) if first != node}
 
-    def cuts(self, nodes: Ints) -> Ints:
+    def cuts(self, nodes: Indices) -> Indices:
         """Where each subtree begins and where it has ended, in turn, for `reduceat`; the root, which is none, comes
         later.
         """
@@ -100,7 +99,7 @@ class _Side:
             axis=1,
         ).ravel()
 
-    def is_leaf(self, nodes: Ints) -> bool:
+    def is_leaf(self, nodes: Indices) -> bool:
         return bool(self.first[nodes[0]] == nodes[0])
 
 
@@ -146,7 +145,7 @@ def _renames(left: Tree, right: Tree) -> Floats:
     return result
 
 
-def _leaf_against_tree(gain: Floats, a: _Side, b: _Side, i_nodes: Ints, j_nodes: Ints) -> None:
+def _leaf_against_tree(gain: Floats, a: _Side, b: _Side, i_nodes: Indices, j_nodes: Indices) -> None:
     """A leaf is matched with its best node of the tree; before, `gain` of leaf and root holds what renaming the root
     saves.
     """
@@ -156,7 +155,7 @@ def _leaf_against_tree(gain: Floats, a: _Side, b: _Side, i_nodes: Ints, j_nodes:
         gain[np.ix_(i_nodes, j_nodes)] = np.maximum.reduceat(gain, a.cuts(i_nodes), axis=0)[::2, j_nodes]
 
 
-def _flat_pairs(gain: Floats, a: _Side, b: _Side, i_nodes: Ints, j_nodes: Ints) -> None:
+def _flat_pairs(gain: Floats, a: _Side, b: _Side, i_nodes: Indices, j_nodes: Indices) -> None:
     """All pairs of trees whose children are leaves, such as rows of a table.
 
     Children are padded to one number; what stands in the padding does not matter, a result is read before it.
@@ -182,7 +181,7 @@ def _flat_pairs(gain: Floats, a: _Side, b: _Side, i_nodes: Ints, j_nodes: Ints) 
             )
 
 
-def _flat_forests(gain: Floats, a: _Side, b: _Side, i_nodes: Ints, j_nodes: Ints, columns: Ints) -> Floats:
+def _flat_forests(gain: Floats, a: _Side, b: _Side, i_nodes: Indices, j_nodes: Indices, columns: Indices) -> Floats:
     """forest(i, j), shape (len(i_nodes), len(j_nodes))."""
     firsts = a.first[i_nodes]
     widths = i_nodes - a.first[i_nodes]
@@ -219,7 +218,7 @@ def _flat_forests(gain: Floats, a: _Side, b: _Side, i_nodes: Ints, j_nodes: Ints
     return result
 
 
-def _tree_pairs(gain: Floats, a: _Side, b: _Side, i_nodes: Ints, j_nodes: Ints) -> None:
+def _tree_pairs(gain: Floats, a: _Side, b: _Side, i_nodes: Indices, j_nodes: Indices) -> None:
     for i in i_nodes:
         for j in j_nodes:
             rename = gain[i, j]

@@ -91,7 +91,7 @@ def export(
     in both cases nothing is left under `out`.
     """
     if out.exists():
-        raise UsageError("this path exists already", where=str(out), hint="give a new directory, or remove the old one")
+        raise UsageError("this path already exists", where=str(out), hint="give a new directory, or remove the old one")
     try:
         temporary = new_folder_beside(out)
     except OSError as error:
@@ -133,7 +133,9 @@ def _copy_base(base: Path, folder: Path) -> None:
     missing = [name for name in FROM_BASE if not (base / name).is_file()]
     if missing:
         raise ProblemsFound(
-            f"the base model lacks {', '.join(missing)}", where=str(base), hint="`sft fetch-model` gets a complete one"
+            f"the base model lacks {', '.join(missing)}",
+            where=str(base),
+            hint="`sft fetch-model` downloads a complete one",
         )
     for pattern in (*FROM_BASE, *FROM_BASE_IF_THERE, *remote_code.code_files(base)):
         for path in base.glob(pattern):
@@ -143,7 +145,7 @@ def _copy_base(base: Path, folder: Path) -> None:
                 raise ProblemsFound(
                     "a pipe or a device, not a file",
                     where=str(path),
-                    hint="remove it; `sft fetch-model` gets a complete directory",
+                    hint="remove it; `sft fetch-model` downloads a complete directory",
                 )
 
 

@@ -26,10 +26,10 @@ from sft.models.versions import ModelVersion
 RECORD = ".sft-model.json"
 CHANGED = ".changed"  # folder for files that are no longer what the record says
 
-Source = Literal["huggingface", "modelscope"]
+Hub = Literal["huggingface", "modelscope"]
 
 
-def fetch_model(name: str, out: Path, source: Source = "huggingface", revision: str | None = None) -> Path:
+def fetch_model(name: str, out: Path, source: Hub = "huggingface", revision: str | None = None) -> Path:
     """Download the model version `name` to `out` and prove it; returns `out`. A download that was stopped is continued.
 
     A directory whose record names this model and revision (any, where none is asked for) and whose files have the
@@ -45,7 +45,7 @@ def fetch_model(name: str, out: Path, source: Source = "huggingface", revision: 
     return _fetch(version, out, source, revision)
 
 
-def present_or_fetch(version: ModelVersion, out: Path, source: Source = "huggingface") -> Path:
+def present_or_fetch(version: ModelVersion, out: Path, source: Hub = "huggingface") -> Path:
     """The model in `out`, from whichever hub it came: taken as it is where it is as it was recorded, else fetched;
     proved either way.
 
@@ -97,7 +97,7 @@ def _same(path: Path, recorded: Mapping[str, Any]) -> bool:
     return bool(path.stat().st_size == recorded["bytes"] and sha256(path) == recorded["sha256"])
 
 
-def _fetch(version: ModelVersion, out: Path, source: Source, revision: str | None) -> Path:
+def _fetch(version: ModelVersion, out: Path, source: Hub, revision: str | None) -> Path:
     """Ask the hub, prove what came, record it."""
     fetch, branch = SOURCES[source]
     asked = revision or branch or version.revision
@@ -172,7 +172,7 @@ SOURCES: dict[str, tuple[Callable[[str, Path, str], str], str]] = {
 }
 
 
-def _other_hub(hub_id: str, out: Path, source: Source) -> str:
+def _other_hub(hub_id: str, out: Path, source: Hub) -> str:
     """A command that is right whatever verb was fetching."""
     return (
         f"`sft fetch-model {hub_id.rpartition('/')[2]} --from {source} -o {shlex.quote(str(out))}` asks the other hub"
@@ -182,6 +182,6 @@ def _other_hub(hub_id: str, out: Path, source: Source) -> str:
 def _hub_error(hub_id: str, revision: str, error: Exception, hint: str) -> EngineError:
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
     return EngineError(
-        f"{hub_id} at {revision} is not to be had: {first_line}",
-        hint=f"the same command goes on where it stopped; {hint}",
+        f"{hub_id} at {revision} cannot be downloaded: {first_line}",
+        hint=f"run the same command to resume; {hint}",
     )

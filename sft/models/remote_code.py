@@ -26,7 +26,7 @@ MAX_CODE_BYTES = 1024**2  # a module above this is not one
 ELSEWHERE = "--"  # "owner/name--module.Class": code of another repository, nothing to copy
 _REFERENCE = re.compile(r"([A-Za-z_]\w*)\.([A-Za-z_]\w*)", re.ASCII)
 _IMPORT = re.compile(r"^[ \t]*from[ \t]+\.([A-Za-z_]\w*)[ \t]+import\b", re.ASCII | re.MULTILINE)
-SHOWN = 100  # characters of what a stranger wrote in a message
+SHOWN = 100  # characters of untrusted text in a message
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, str]]:

@@ -38,7 +38,7 @@ def _header(path: Path) -> dict[str, Any]:
     """As `safetensors_header`; ValueError says what is wrong with the content."""
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):  # a pipe would wait for ever
-        raise ValueError("no regular file")
+        raise ValueError("not a regular file")
     size = about.st_size
     with path.open("rb") as stream:
         prefix = stream.read(8)

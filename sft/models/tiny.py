@@ -75,7 +75,7 @@ def make_tiny_model(
 ) -> Path:
     """Write a complete model directory whose tokenizer is trained on the texts of `samples`. Whole or not at all."""
     if out.exists():
-        raise UsageError("this path exists already", where=str(out), hint="give a new directory")
+        raise UsageError("this path already exists", where=str(out), hint="give a new directory")
     temporary = new_folder_beside(out)
     try:
         ids = train_tokenizer((text for sample in samples for text in (sample.ref, sample.prompt)), temporary)

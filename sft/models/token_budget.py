@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sft.errors import ProblemsFound
 from sft.files import read_table
@@ -44,7 +44,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
         raise ProblemsFound(
             f"not a tokenizer ({error})",
             where=str(path),
-            hint="the model directory is incomplete or broken; fetch it again",
+            hint="the model directory is incomplete or damaged; download it again",
         ) from error
 
 
@@ -88,17 +88,26 @@ def sequence_tokens(sample: Sample, texts: int, sizes: Sequence[tuple[int, int]]
 
 
 def pixel_limits(model_dir: Path) -> tuple[int, int]:
-    """(min_pixels, max_pixels) of a model directory, whichever of the two layouts its preprocessor_config.json has."""
+    """(min_pixels, max_pixels) of a model directory, whichever of the layouts its preprocessor_config.json has."""
     path = model_dir / "preprocessor_config.json"
-    config = read_table(path)
-    size = config.get("size")
-    size = size if isinstance(size, dict) else {}
-    low = config.get("min_pixels") or size.get("min_pixels") or size.get("shortest_edge")
-    high = config.get("max_pixels") or size.get("max_pixels") or size.get("longest_edge")
+    low, high = limits_in(read_table(path))
     if type(low) is not int or type(high) is not int or not 0 < low <= high:
         raise ProblemsFound(
             f"no usable pixel limits: min_pixels {low!r}, max_pixels {high!r}",
             where=str(path),
             hint="fetch the model directory again",
         )
+    return low, high
+
+
+def limits_in(config: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What a preprocessor_config.json says of (min_pixels, max_pixels), None where it says nothing.
+
+    Releases keep the limits at the top; newer files under "size", as min_pixels and max_pixels or as shortest_edge and
+    longest_edge, which are pixels too and no edges.
+    """
+    size = config.get("size")
+    size = size if isinstance(size, dict) else {}
+    low = config.get("min_pixels") or size.get("min_pixels") or size.get("shortest_edge")
+    high = config.get("max_pixels") or size.get("max_pixels") or size.get("longest_edge")
     return low, high

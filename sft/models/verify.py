@@ -24,7 +24,7 @@ from sft.errors import ProblemsFound
 from sft.files import read_bounded, read_table, sha256
 from sft.models import prompts, remote_code, versions
 from sft.models.safetensors import safetensors_header, tensor_table
-from sft.models.token_budget import load_tokenizer, pixel_limits
+from sft.models.token_budget import limits_in, load_tokenizer, pixel_limits
 from sft.models.versions import ModelVersion
 
 WEIGHTS = "model.safetensors"
@@ -38,13 +38,13 @@ FROM_BASE_IF_THERE = (
     "LICENSE*",
 )
 MAX_TEMPLATE_BYTES = 64 * 1024
-TEMPLATE_SECONDS = 5  # of the processor, for a stranger's template; an honest one takes a millisecond
+TEMPLATE_SECONDS = 5  # of the processor, for an untrusted template; an honest one takes a millisecond
 TEMPLATE_PATIENCE = (
     300.0  # seconds on the clock, for a machine that does much else: a template cannot wait for anything
 )
 TEMPLATE_MEMORY = 1 << 30  # bytes that its process may have beyond what it starts with
 RENDER = "from sft.models.verify import render_guarded; render_guarded()"
-SHOWN = 300  # characters of what a stranger wrote in a message
+SHOWN = 300  # characters of untrusted text in a message
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -56,7 +56,7 @@ def weight_files(folder: Path) -> list[Path]:
             raise ProblemsFound(
                 "its weight_map does not say which file has which tensor",
                 where=str(index),
-                hint="the directory is incomplete or broken; get it again",
+                hint="the directory is incomplete or damaged; download it again",
             )
         files = [folder / Path(name).name for name in sorted(set(places.values()))]
     else:
@@ -68,7 +68,7 @@ def weight_files(folder: Path) -> list[Path]:
         raise ProblemsFound(
             f"no weights: {', '.join(missing[:5]) or WEIGHTS} is not there",
             where=str(folder),
-            hint="the run did not end, or the directory is incomplete",
+            hint="the run did not finish, or the directory is incomplete",
         )
     return files
 
@@ -129,7 +129,7 @@ def _render_apart(template: str, messages: list[dict[str, Any]]) -> str:
     if done.returncode == -signal.SIGXCPU:
         raise subprocess.TimeoutExpired(done.args, TEMPLATE_SECONDS)
     if done.returncode:
-        raise ValueError(f"it breaks Python, exit code {done.returncode}")
+        raise ValueError(f"Python crashed on it, exit code {done.returncode}")
     answer: dict[str, str] = json.loads(done.stdout)
     if "fault" in answer:
         raise ValueError(answer["fault"])
@@ -158,7 +158,7 @@ def render_guarded() -> None:
         )
     try:
         answer = {"text": render(template, messages)[:MAX_TEMPLATE_BYTES]}
-    except Exception as error:  # a stranger's template may raise anything
+    except Exception as error:  # an untrusted template may raise anything
         answer = {"fault": f"{type(error).__name__}: {error}"[:SHOWN]}
     json.dump(answer, sys.stdout)
 
@@ -166,7 +166,7 @@ def render_guarded() -> None:
 def render(template: str, messages: list[dict[str, Any]]) -> str:
     """Render a chat template as vLLM and Transformers do, in a sandbox.
 
-    It may take for ever: a stranger's is rendered by `prove`.
+    It may take for ever: an untrusted one is rendered by `prove`.
     """
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
@@ -312,11 +312,7 @@ def _pixel_limits(directory: Path) -> tuple[int | None, int | None]:
     settings = _read(directory / "preprocessor_config.json")
     if not isinstance(settings, dict):
         return None, None
-    nested = settings.get("size")
-    values = (
-        {**nested, **settings} if isinstance(nested, dict) else settings
-    )  # newer files keep the limits under "size"
-    low, high = (value if isinstance(value := values.get(key), int) else None for key in ("min_pixels", "max_pixels"))
+    low, high = (value if isinstance(value, int) else None for value in limits_in(settings))
     return low, high
 
 

@@ -1,7 +1,7 @@
 """Answers as what they mean: OTSL as a table, LaTeX as a formula (MathML), chart rows as a table, text as text.
 
-What is rendered was written by strangers or by a model. Tables are built here from cells, formulas are MathML of which
-only known elements are kept; whatever does not parse is shown as text, with the reason.
+What is rendered is untrusted: from files or from a model. Tables are built here from cells, formulas are MathML of
+which only known elements are kept; whatever does not parse is shown as text, with the reason.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def formula_html(text: str, *, display: str = "block") -> Markup:
 
     inner = latex_tokens.strip_delimiters(text)
     if len(inner) > MAX_FORMULA:
-        raise MarkupError("target.latex", f"more than {MAX_FORMULA:,} characters are not drawn")
+        raise MarkupError("target.latex", f"more than {MAX_FORMULA:,} characters are not shown")
     try:
         root = etree.fromstring(
             convert(inner, display=display).encode("utf-8", "replace"),
@@ -152,7 +152,7 @@ def formula_html(text: str, *, display: str = "block") -> Markup:
     except Exception as error:  # the converter raises whatever it stumbles over
         raise MarkupError(
             "target.latex",
-            f"not drawn ({type(error).__name__}: {str(error)[:80]})",
+            f"not rendered ({type(error).__name__}: {str(error)[:80]})",
         ) from error
     return Markup(etree.tostring(_kept(root), encoding="unicode"))  # noqa: S704  (known elements, and text that the parser has read)
 

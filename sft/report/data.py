@@ -1,9 +1,9 @@
 """What every report is made from: the samples with all runs' answers and scores side by side, and the figures over
 them.
 
-`gather` puts the runs together and scores them, unless the caller has the scores already; `Data.summary` holds a figure
-with its interval per task, score and run, and per slice. HTML, Markdown, CSV, TensorBoard and JUnit are written from
-the same `Data`.
+`gather` puts the runs together and scores them, unless the caller has the scores already; `ReportData.summary` holds
+a figure with its interval per task, score and run, and per slice. HTML, Markdown, CSV, TensorBoard and JUnit are
+written from the same `ReportData`.
 """
 
 from __future__ import annotations
@@ -27,42 +27,39 @@ from sft.evaluation import (
     OPEN,
     OTHER,
     SCORES,
+    EstimateKind,
+    EstimateTable,
     Interval,
-    Kind,
     Measured,
     Pair,
-    Table,
     corrected,
     facts,
     intervals,
     measure,
     pairs_of,
     score,
+    steps_of,
     task_of,
     verdict_of,
 )
 from sft.metrics import worst_share
 from sft.types import Prediction, Task
 
-Scores = Mapping[str, Pair]
+PairByScore = Mapping[str, Pair]
 Runs = Sequence[tuple[str, Sequence[Prediction]]]
 TASKS = (*(task.value for task in Task), OTHER)
-_STEP = re.compile(
-    r"(?:^s?|(?:step|checkpoint|ckpt|iter)[-_ ]?)([0-9]{1,12})$", re.IGNORECASE
-)  # 200, s200, step 200, mine-checkpoint-200
-_BEGINNINGS = ("base", "before")  # names of the run that training starts from: step 0 of a curve
 
 
 @dataclass(frozen=True)
-class Answer:
+class ScoredAnswer:
     """One run's answer to one sample and its scores as (numerator, denominator); no scores where it is lost."""
 
     pred: Prediction
-    scores: Scores | None
+    scores: PairByScore | None
 
 
 @dataclass(frozen=True)
-class Sample:
+class ReportSample:
     """One sample with a place for every run; None where the run was not asked. `labels`: dimension → slice."""
 
     id: int
@@ -71,7 +68,7 @@ class Sample:
     task: str
     ref: str
     labels: Mapping[str, str]
-    answers: tuple[Answer | None, ...]
+    answers: tuple[ScoredAnswer | None, ...]
 
     def value(self, run: int, name: str) -> float | None:
         """One score of one run's answer, None where there is none."""
@@ -106,7 +103,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Change:
+class RunDifference:
     """A run against the first, over the samples of a task or of one slice of them. won: samples it is better on, worse
     on, and neither.
 
@@ -149,7 +146,7 @@ class Summary:
     """All figures; `worst`: (run, task) → where the error is."""
 
     figures: tuple[Figure, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[RunDifference, ...]
     worst: Mapping[tuple[int, str], Carried]
 
     @cached_property
@@ -161,16 +158,16 @@ class Summary:
         return self._table.get((run, task, name, dimension, label))
 
     @cached_property
-    def _moved(self) -> dict[tuple[int, str, str, str, str], Change]:
+    def _moved(self) -> dict[tuple[int, str, str, str, str], RunDifference]:
         return {(item.run, item.task, item.score, item.dimension, item.label): item for item in self.changes}
 
-    def change(self, run: int, task: str, name: str, dimension: str = "", label: str = "") -> Change | None:
+    def change(self, run: int, task: str, name: str, dimension: str = "", label: str = "") -> RunDifference | None:
         """One change, None for the first run."""
         return self._moved.get((run, task, name, dimension, label))
 
 
 @dataclass(frozen=True)
-class Data:
+class ReportData:
     """Runs put side by side.
 
     `samples` in the order of the data; `steps`: of training, per run, None where a run is no checkpoint.
@@ -178,7 +175,7 @@ class Data:
 
     names: tuple[str, ...]
     steps: tuple[int | None, ...]
-    samples: tuple[Sample, ...]
+    samples: tuple[ReportSample, ...]
     notes: tuple[str, ...] = ()
     seed: int = 1
 
@@ -206,10 +203,10 @@ class Data:
 
         return summarise(self)
 
-    def worst_first(self, run: int = -1) -> list[Sample]:
+    def worst_first(self, run: int = -1) -> list[ReportSample]:
         """Highest error of a run first, what it has no answer to at the end."""
 
-        def key(sample: Sample) -> tuple[bool, float, int]:
+        def key(sample: ReportSample) -> tuple[bool, float, int]:
             error = sample.error(run)
             return error is None, -(error or 0.0), sample.id
 
@@ -220,11 +217,11 @@ def gather(
     runs: Runs,
     *,
     base: Path | None = None,
-    pairs: Sequence[Sequence[Scores | None]] | None = None,
+    pairs: Sequence[Sequence[PairByScore | None]] | None = None,
     labels: Mapping[int, Mapping[str, str]] | None = None,
     steps: Mapping[str, int] | None = None,
     seed: int = 1,
-) -> Data:
+) -> ReportData:
     """Put runs side by side, by the ids of their predictions.
 
     runs: (name, predictions), the first is what the last is compared with. pairs: `sample_scores.pairs_of` of each run,
@@ -243,7 +240,7 @@ def gather(
     if pairs is None:
         pairs, notes = _scored(runs)
     answers = [
-        {pred.id: Answer(pred, scores) for pred, scores in zip(preds, found, strict=True)}
+        {pred.id: ScoredAnswer(pred, scores) for pred, scores in zip(preds, found, strict=True)}
         for (_, preds), found in zip(runs, pairs, strict=True)
     ]
     text_only = bool(notes)
@@ -258,10 +255,12 @@ def gather(
             else facts(prompt=pred.prompt, ref=pred.ref, image=pred.image, base=base).slices
         )
         samples.append(
-            Sample(number, pred.image, pred.prompt, task, pred.ref, found, tuple(run.get(number) for run in answers))
+            ReportSample(
+                number, pred.image, pred.prompt, task, pred.ref, found, tuple(run.get(number) for run in answers)
+            )
         )
     names = tuple(name for name, _ in runs)
-    return Data(
+    return ReportData(
         names,
         _steps(names, steps),
         tuple(samples),
@@ -298,12 +297,7 @@ def _scored(runs: Runs) -> tuple[list[list[dict[str, Pair] | None]], tuple[str, 
 def _steps(names: Sequence[str], given: Mapping[str, int] | None) -> tuple[int | None, ...]:
     if given is not None:
         return tuple(given.get(name) for name in names)
-    found = [int(match[1]) if (match := _STEP.search(name)) else None for name in names]
-    known = any(step is not None for step in found)
-    return tuple(
-        0 if known and step is None and name.lower() in _BEGINNINGS else step
-        for name, step in zip(names, found, strict=True)
-    )
+    return steps_of(names)
 
 
 MAX_LABELS = 12  # of one dimension, the most frequent ones
@@ -311,7 +305,7 @@ SLICE_DRAWS = 500  # of the bootstrap; a plot's line needs no third digit
 SETS = "source"  # the dimension whose slices are compared as well: a suite's sets
 
 
-def summarise(data: Data) -> Summary:
+def summarise(data: ReportData) -> Summary:
     """All figures of all runs, over the samples that every run has an answer to."""
     figures: list[Figure] = []
     whole: list[tuple[str, str, str, Measured]] = []  # task, dimension, slice
@@ -347,7 +341,7 @@ def summarise(data: Data) -> Summary:
     )
 
 
-def _measured(data: Data, samples: Sequence[Sample], only: str = "") -> list[Measured]:
+def _measured(data: ReportData, samples: Sequence[ReportSample], only: str = "") -> list[Measured]:
     """Every score of these samples, or one."""
     scored = [
         [
@@ -358,12 +352,12 @@ def _measured(data: Data, samples: Sequence[Sample], only: str = "") -> list[Mea
         for run in range(len(data.names))
     ]
     return measure(
-        Table(scored, _groups(samples), data.seed),
+        EstimateTable(scored, _groups(samples), data.seed),
         range(len(samples)),
     )
 
 
-def _changes(rows: Sequence[tuple[str, str, str, Measured]]) -> list[Change]:
+def _changes(rows: Sequence[tuple[str, str, str, Measured]]) -> list[RunDifference]:
     """The changes of one family of lines, as `compare` tells them."""
     found = []
     for (task, dimension, label, item), ps in zip(
@@ -386,7 +380,7 @@ def _changes(rows: Sequence[tuple[str, str, str, Measured]]) -> list[Change]:
                 "" if said in OPEN or said.startswith("changed") else said.partition(",")[0]
             )  # a length is neither better nor worse
             found.append(
-                Change(
+                RunDifference(
                     column,
                     task,
                     item.metric,
@@ -403,7 +397,7 @@ def _changes(rows: Sequence[tuple[str, str, str, Measured]]) -> list[Change]:
     return found
 
 
-def _carried(samples: Sequence[Sample], run: int, name: str) -> Carried:
+def _carried(samples: Sequence[ReportSample], run: int, name: str) -> Carried:
     """Where the error of the score that stands for a task is: as it counts in the score of all, a long text for more
     than a short one.
     """
@@ -421,13 +415,13 @@ def _carried(samples: Sequence[Sample], run: int, name: str) -> Carried:
     )
 
 
-def _groups(samples: Sequence[Sample]) -> list[str] | None:
+def _groups(samples: Sequence[ReportSample]) -> list[str] | None:
     """Rows of one document are not independent. As in `compare`, so that both tell the same."""
     groups = [sample.labels.get("group") or f"\0{place}" for place, sample in enumerate(samples)]
     return groups if len(set(groups)) < len(groups) else None
 
 
-def slices(samples: Sequence[Sample]) -> list[tuple[str, str, list[Sample]]]:
+def slices(samples: Sequence[ReportSample]) -> list[tuple[str, str, list[ReportSample]]]:
     """(dimension, slice, its samples), slices of some size only; a dimension of one slice tells nothing. Numbers in
     order, words by frequency.
     """
@@ -460,14 +454,14 @@ def ordered(labels: list[str]) -> list[str]:
     )
 
 
-def _slice(samples: Sequence[Sample], task: str, dimension: str, label: str, seed: int) -> list[Figure]:
+def _slice(samples: Sequence[ReportSample], task: str, dimension: str, label: str, seed: int) -> list[Figure]:
     """The score that stands for the task, of every run."""
     name = HEADLINE[task]
     pairs = np.array(
         [[answer.scores[name] for answer in sample.answers if answer and answer.scores] for sample in samples],
         np.float64,
     )
-    kind: Kind = "bounded" if SCORES[name].kind == "bounded" else "rate"
+    kind: EstimateKind = "bounded" if SCORES[name].kind == "bounded" else "rate"
     found = intervals(
         pairs[:, :, 0],
         pairs[:, :, 1],

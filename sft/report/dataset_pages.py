@@ -17,7 +17,7 @@ from sft.types import Problem, Sample
 
 
 @dataclass(frozen=True)
-class Card:
+class RowCard:
     """One row of the data set in a page."""
 
     line: int
@@ -31,13 +31,13 @@ class Card:
     problems: tuple[Problem, ...]
 
 
-def card(line: int, sample: Sample, base: Path, problems: Sequence[Problem] = ()) -> Card:
+def card(line: int, sample: Sample, base: Path, problems: Sequence[Problem] = ()) -> RowCard:
     """A row as it is shown."""
     images = sample.prompt_images or sample.image_info
     shown_image, note = picture(base / images[0].image_url)
     shown = answers.answer(TASK_OF.get(sample.prompt), sample.ref)
     more = f"; {len(images) - 1} more images" if len(images) > 1 else ""
-    return Card(
+    return RowCard(
         line,
         shown_image,
         note,
@@ -72,7 +72,7 @@ def write_stats(path: Path, stats: Stats) -> None:
         )
 
 
-def write_view(path: Path, title: str, cards: Sequence[Card], notes: Sequence[str]) -> None:
+def write_view(path: Path, title: str, cards: Sequence[RowCard], notes: Sequence[str]) -> None:
     """Rows as a page."""
     with atomic_write(path) as stream:
         stream.write(

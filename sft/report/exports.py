@@ -12,11 +12,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from sft.errors import UsageError
-from sft.evaluation import HEADLINE, SCORES, Condition, Outcome
+from sft.evaluation import HEADLINE, SCORES, Condition, GateResult
 from sft.files import atomic_write, disk_error
 from sft.metrics import text as text_metrics
 from sft.report import wording as words
-from sft.report.data import SETS, Change, Data, Figure, Sample
+from sft.report.data import SETS, Figure, ReportData, ReportSample, RunDifference
 from sft.report.findings import findings
 from sft.report.samples import REASONS
 
@@ -54,10 +54,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for a fo
 
 def write_markdown(
     path: Path,
-    data: Data,
+    data: ReportData,
     *,
     title: str,
-    gates: Sequence[Outcome] = (),
+    gates: Sequence[GateResult] = (),
     worst: int = WORST,
     conditions: Sequence[Condition] = (),
     notes: Sequence[tuple[str, str]] = (),
@@ -146,7 +146,7 @@ def write_markdown(
         stream.write("\n".join(lines).encode("utf-8", "replace"))
 
 
-def _scores(data: Data, task: str, name: str, dimension: str = "", part: str = "") -> list[str]:
+def _scores(data: ReportData, task: str, name: str, dimension: str = "", part: str = "") -> list[str]:
     found = [data.summary.figure(run, task, name, dimension, part) for run in range(len(data.names))]
     if not any(found) or (name in REASONS and not any(item and item.interval.value for item in found)):
         return []  # nobody has to read that nothing was empty
@@ -168,14 +168,14 @@ def _scores(data: Data, task: str, name: str, dimension: str = "", part: str = "
     ]
 
 
-def _moved(change: Change) -> str:
+def _moved(change: RunDifference) -> str:
     limits = f"({words.between(change.score, change.interval)}; {words.p_value(change.p_holm).replace('<', '&lt;')})"
     return f"{words.change(change.score, change.interval.value)} {limits}" + (
         f" **{change.words}**" if change.verdict else ""
     )
 
 
-def _worst(data: Data, count: int) -> list[str]:
+def _worst(data: ReportData, count: int) -> list[str]:
     """A table of the samples with the highest error, those that are right left out."""
     wrong = [sample for sample in data.worst_first() if sample.error(-1)][:count]
     if not wrong:
@@ -196,11 +196,11 @@ def _worst(data: Data, count: int) -> list[str]:
     return [
         f"## The worst {len(rows)}" + (f" of {_inline(data.names[-1])}" if len(data.names) > 1 else ""),
         "",
-        *_table(["sample", "task", "score", "image", "truth", "answer"], rows),
+        *_table(["sample", "task", "score", "image", "reference", "answer"], rows),
     ]
 
 
-def _headline(sample: Sample) -> str:
+def _headline(sample: ReportSample) -> str:
     name = HEADLINE[sample.task]
     return f"{words.name_of(name)} {words.value(name, sample.value(-1, name) or 0.0)}"
 
@@ -215,7 +215,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _inline(text: str) -> str:
-    """A stranger's text as Markdown text: no markup, no links, no mentions, one line."""
+    """Untrusted text as Markdown text: no markup, no links, no mentions, one line."""
     line = " ".join(text.split())
     return re.sub(r"([\\`*_{}\[\]()#+!|<>~&@$])", lambda found: f"&#{ord(found[1])};", line).replace(
         "://",
@@ -224,7 +224,7 @@ def _inline(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """A stranger's text as code in a table cell, cut."""
+    """Untrusted text as code in a table cell, cut."""
     line = " ".join(text.split())
     line = line if len(line) <= SHOWN else line[:SHOWN] + "…"
     if not line:
@@ -240,7 +240,7 @@ def _code(text: str) -> str:
     )
 
 
-def write_csv(path: Path, data: Data) -> None:
+def write_csv(path: Path, data: ReportData) -> None:
     """`metrics.csv`: a row per run, task, slice and score; the change columns hold the change to the first run.
     Fractions, not percent.
     """
@@ -309,7 +309,7 @@ def _cell(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def write_junit(path: Path, data: Data, *, title: str, gates: Sequence[Outcome] = ()) -> None:
+def write_junit(path: Path, data: ReportData, *, title: str, gates: Sequence[GateResult] = ()) -> None:
     """`junit.xml`: a case per gate, failed where it is broken; one per run, failed where answers are lost; the scores
     as properties.
     """
@@ -364,7 +364,7 @@ def write_junit(path: Path, data: Data, *, title: str, gates: Sequence[Outcome] 
         stream.write(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
 
 
-def _properties(data: Data) -> Iterator[tuple[str, Figure]]:
+def _properties(data: ReportData) -> Iterator[tuple[str, Figure]]:
     for item in data.summary.figures:
         if not item.dimension:
             yield f"{data.names[item.run]}/{item.task}/{item.score}", item
@@ -378,8 +378,8 @@ def _xml(text: str) -> str:
 EVENTS = "events.out.tfevents.*"
 
 
-def write_tensorboard(folder: Path, data: Data) -> int:
-    """Write the scores of every run that has a training step (`Data.steps`); gives how many scalars there are.
+def write_tensorboard(folder: Path, data: ReportData) -> int:
+    """Write the scores of every run that has a training step (`ReportData.steps`); gives how many scalars there are.
 
     folder: of these scores alone, such as RUN/tensorboard/eval; what an earlier call wrote there is replaced. Tags:
     `eval_ocr/cer`, and `eval_ocr/cer_low`, `eval_ocr/cer_high` for its interval. UsageError: TensorBoard is missing, or

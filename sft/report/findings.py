@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from sft.evaluation import ALPHA, HEADLINE, SCORES
 from sft.report import wording as words
-from sft.report.data import Change, Data, Figure
+from sft.report.data import Figure, ReportData, RunDifference
 
 ONE = 0.3  # of the error; what one sample carries is a finding from here on
 MOVES = 0.02  # that it must move the score by
@@ -23,8 +23,8 @@ SICK_WORDS = {
     "wrong_format": "are not in the format of their task",
 }
 SLICES = 3  # worst slices that are named
-Kind = Literal["worse", "better", "few", "look"]
-ORDER: tuple[Kind, ...] = ("worse", "better", "few", "look")
+FindingKind = Literal["worse", "better", "few", "look"]
+ORDER: tuple[FindingKind, ...] = ("worse", "better", "few", "look")
 
 
 class Finding(NamedTuple):
@@ -32,12 +32,12 @@ class Finding(NamedTuple):
     are believed.
     """
 
-    kind: Kind
+    kind: FindingKind
     title: str
     text: str
 
 
-def findings(data: Data) -> list[Finding]:
+def findings(data: ReportData) -> list[Finding]:
     """The most important first; of single runs as well."""
     found = [
         item
@@ -53,7 +53,7 @@ def findings(data: Data) -> list[Finding]:
     return sorted(found, key=lambda item: ORDER.index(item.kind))
 
 
-def moved(data: Data) -> bool:
+def moved(data: ReportData) -> bool:
     """Whether the score that stands for a task has changed in any run."""
     return any(
         change.verdict
@@ -62,11 +62,11 @@ def moved(data: Data) -> bool:
     )
 
 
-def _who(data: Data, run: int, *, always: bool = False) -> str:
+def _who(data: ReportData, run: int, *, always: bool = False) -> str:
     return f"{data.names[run]}, " if len(data.names) > (1 if always else 2) else ""
 
 
-def _change(data: Data, change: Change) -> Iterator[Finding]:
+def _change(data: ReportData, change: RunDifference) -> Iterator[Finding]:
     before, after = (data.summary.figure(run, change.task, change.score) for run in (0, change.run))
     if before is None or after is None:
         return
@@ -95,7 +95,7 @@ def _change(data: Data, change: Change) -> Iterator[Finding]:
         yield Finding("look", "no verdict", f"{text}; {why}")
 
 
-def _carried(data: Data, run: int, task: str) -> Iterator[Finding]:
+def _carried(data: ReportData, run: int, task: str) -> Iterator[Finding]:
     name = HEADLINE[task]
     found = data.summary.worst.get((run, task))
     figure = data.summary.figure(run, task, name)
@@ -112,7 +112,7 @@ def _carried(data: Data, run: int, task: str) -> Iterator[Finding]:
         )
 
 
-def _sick(data: Data, run: int, task: str) -> Iterator[Finding]:
+def _sick(data: ReportData, run: int, task: str) -> Iterator[Finding]:
     for name in SICK_SCORES:
         figure = data.summary.figure(run, task, name)
         if figure and figure.interval.value >= SICK:
@@ -125,7 +125,7 @@ def _sick(data: Data, run: int, task: str) -> Iterator[Finding]:
             )
 
 
-def _slices(data: Data, task: str) -> Iterator[Finding]:
+def _slices(data: ReportData, task: str) -> Iterator[Finding]:
     """Slices of the last run that are worse than the whole beyond their interval."""
     run = len(data.names) - 1
     name = HEADLINE[task]

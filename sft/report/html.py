@@ -1,7 +1,7 @@
 """One HTML page that shows how good a model is, how sure that is, and where it is wrong; and the functions of the other
 reports.
 
-The page is one file that asks the network for nothing. What stands in it was written by strangers and by a model: the
+The page is one file that asks the network for nothing. What stands in it is untrusted: from files and from a model: the
 template escapes it, the samples are JSON that the page's script turns into text nodes only, and a content security
 policy lets no other script run. `sft.report.data.gather` puts the runs together once for all kinds of report.
 """
@@ -20,19 +20,17 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from sft.errors import UsageError
-from sft.evaluation import HEADLINE, SCORES, Condition, Outcome
+from sft.evaluation import HEADLINE, HEALTH, SCORES, Condition, GateResult
 from sft.evaluation import conditions as told
 from sft.files import atomic_write
 from sft.metrics import text as text_metrics
 from sft.report import plots, samples
 from sft.report import wording as words
-from sft.report.data import SETS, Change, Data, gather
+from sft.report.data import SETS, ReportData, RunDifference
 from sft.report.exports import WARNING, write_csv, write_junit, write_markdown
 from sft.report.findings import findings, moved
 from sft.report.text_diff import Confusions
 from sft.report.thumbnails import Pictures
-from sft.types import Prediction
 
 FONT = Path(__file__).parent.parent / "synth" / "fonts" / "NotoSansBengali-Regular.ttf"
 FAMILY = "Bengali of this page"
@@ -95,26 +93,19 @@ def write_report(
     path: Path,
     *,
     title: str,
-    runs: Sequence[tuple[str, Sequence[Prediction]]] = (),
+    data: ReportData,
     base: Path,
     notes: Sequence[tuple[str, str]] = (),
     timings: Sequence[tuple[str, float]] = (),
-    data: Data | None = None,
-    gates: Sequence[Outcome] = (),
+    gates: Sequence[GateResult] = (),
     conditions: Sequence[Condition] = (),
 ) -> None:
     """Write the page, whole or not at all.
 
-    runs: (name, predictions) in the order of the columns; samples are sorted by the last. base: folder that the images'
-    paths count from. notes: (key, value); those called "note" are warnings. conditions: of
+    data: the runs in the order of the columns; samples are sorted by the last. base: folder that the images' paths
+    count from. notes: (key, value); those called "note" are warnings. conditions: of
     `sft.evaluation.conditions.table`. timings: (stage, seconds).
-    data: what `gather` made of the runs, if the caller has it.
-    UsageError: no runs, or runs over different data. EngineError: a run in which every request is lost.
     """
-    if data is None:
-        data = gather(runs, base=base)
-    elif runs and tuple(name for name, _ in runs) != data.names:
-        raise UsageError("the runs of a report are not those of its data")
     content, pictures, confusions = samples.collect(data, base, path)
     from sft.report import answers
 
@@ -178,13 +169,13 @@ def write_report(
 
 def write_all(
     folder: Path,
-    data: Data,
+    data: ReportData,
     *,
     title: str,
     base: Path,
     notes: Sequence[tuple[str, str]] = (),
     timings: Sequence[tuple[str, float]] = (),
-    gates: Sequence[Outcome] = (),
+    gates: Sequence[GateResult] = (),
     conditions: Sequence[Condition] | None = None,
 ) -> None:
     """report.html, report.md, metrics.csv and junit.xml into `folder`, all from the same figures; arguments and errors
@@ -228,7 +219,7 @@ def _hash(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _warnings(data: Data) -> list[str]:
+def _warnings(data: ReportData) -> list[str]:
     found = list(data.notes)
     partial = [f"“{name}”" for run, name in enumerate(data.names) if data.counts(run)[1]]
     if partial:
@@ -243,7 +234,7 @@ def _warnings(data: Data) -> list[str]:
     return found
 
 
-def _task(data: Data, task: str) -> dict[str, Any]:
+def _task(data: ReportData, task: str) -> dict[str, Any]:
     """The table of one task."""
     rows = [row for name in SCORES if (row := _row(data, task, name))]
     shares = [data.summary.worst.get((run, task)) for run in range(len(data.names))]
@@ -269,7 +260,7 @@ def _task(data: Data, task: str) -> dict[str, Any]:
     }
 
 
-def _sets(data: Data) -> list[dict[str, Any]]:
+def _sets(data: ReportData) -> list[dict[str, Any]]:
     """The score that stands for its task, of every set; none where there is one set."""
     keys = dict.fromkeys(
         (item.label, item.task, item.score, item.n) for item in data.summary.figures if item.dimension == SETS
@@ -281,13 +272,13 @@ def _sets(data: Data) -> list[dict[str, Any]]:
     ]
 
 
-def _meanings(data: Data) -> list[tuple[str, str]]:
+def _meanings(data: ReportData) -> list[tuple[str, str]]:
     """(score, what it is) of all scores in the page."""
     used = {item.score for item in data.summary.figures}
     return [(words.with_arrow(name), item.definition) for name, item in SCORES.items() if name in used]
 
 
-def _row(data: Data, task: str, name: str, dimension: str = "", label: str = "") -> dict[str, Any] | None:
+def _row(data: ReportData, task: str, name: str, dimension: str = "", label: str = "") -> dict[str, Any] | None:
     found = [data.summary.figure(run, task, name, dimension, label) for run in range(len(data.names))]
     if not any(found):
         return None
@@ -310,12 +301,12 @@ def _row(data: Data, task: str, name: str, dimension: str = "", label: str = "")
         "cells": cells,
         "change": moved[-1] if len(found) == PAIR else None,
         "few": few,
-        "health": name in words.HEALTH,
+        "health": name in HEALTH,
         "headline": name == HEADLINE[task],
     }
 
 
-def _moved(change: Change) -> dict[str, str]:
+def _moved(change: RunDifference) -> dict[str, str]:
     """A change in words."""
     won = f"{change.won[0]:,} : {change.won[1]:,}" if SCORES[change.score].higher_is_better is not None else ""
     said = [

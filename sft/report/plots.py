@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sft.evaluation import HEADLINE, SCORES, Interval
 from sft.report import wording as words
-from sft.report.data import Data, Figure, ordered
+from sft.report.data import Figure, ReportData, ordered
 
 WIDTH, HEIGHT = 420, 220  # of a learning curve, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 30  # of which is margin
@@ -35,7 +35,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Line:
+class SliceLine:
     """One slice."""
 
     label: str
@@ -51,11 +51,11 @@ class Panel:
     score: str
     dimension: str
     ends: tuple[str, str]
-    lines: tuple[Line, ...]
+    lines: tuple[SliceLine, ...]
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """One checkpoint on a curve; y of the figure and of its limits."""
 
     x: float
@@ -66,12 +66,12 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Curve:
+class CurvePlot:
     """One task's score over the checkpoints: points from left to right, ticks (place, text) of both axes."""
 
     task: str
     score: str
-    points: tuple[Point, ...]
+    points: tuple[CurvePoint, ...]
     across: tuple[tuple[float, str], ...]
     up: tuple[tuple[float, str], ...]
 
@@ -119,7 +119,7 @@ def _clipped(value: float, low: float, high: float) -> float:
     )
 
 
-def panels(data: Data) -> list[Panel]:
+def panels(data: ReportData) -> list[Panel]:
     """Every task's dimensions."""
     found = []
     for task in data.tasks:
@@ -155,7 +155,7 @@ def _shown(items: Sequence[Interval]) -> list[float]:
     return [limit for limit in found if limit < most] or found
 
 
-def _line(label: str, figures: Sequence[Figure], low: float, high: float) -> Line:
+def _line(label: str, figures: Sequence[Figure], low: float, high: float) -> SliceLine:
     marks = []
     for item in figures:
         limits = (item.interval.value, item.interval.low, item.interval.high)
@@ -173,12 +173,12 @@ def _line(label: str, figures: Sequence[Figure], low: float, high: float) -> Lin
                 cuts,
             )
         )
-    return Line(
+    return SliceLine(
         label.removesuffix(f", {figures[0].task}") or "none", figures[0].n, tuple(marks)
     )  # a panel is of one task
 
 
-def curves(data: Data) -> list[Curve]:
+def curves(data: ReportData) -> list[CurvePlot]:
     """Every task's score over the checkpoints; none for fewer than three runs. By step where all have one, else in the
     order of the runs.
     """
@@ -190,7 +190,7 @@ def curves(data: Data) -> list[Curve]:
     return [curve for task in data.tasks if (curve := _curve(data, task, places, by_step=by_step))]
 
 
-def _curve(data: Data, task: str, places: Sequence[tuple[int, int]], *, by_step: bool) -> Curve | None:
+def _curve(data: ReportData, task: str, places: Sequence[tuple[int, int]], *, by_step: bool) -> CurvePlot | None:
     name = HEADLINE[task]
     found = [(place, run, item.interval) for place, run in places if (item := data.summary.figure(run, task, name))]
     if len(found) < FEWEST_RUNS:
@@ -210,7 +210,7 @@ def _curve(data: Data, task: str, places: Sequence[tuple[int, int]], *, by_step:
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - _clipped(value, low, high))
 
     points = tuple(
-        Point(
+        CurvePoint(
             across(place),
             up(item.value),
             up(item.low),
@@ -226,7 +226,7 @@ def _curve(data: Data, task: str, places: Sequence[tuple[int, int]], *, by_step:
         (up(low + index * step), ("≥" if cut and index == ticks else "") + _tick(name, low + index * step))
         for index in range(ticks + 1)
     )
-    return Curve(
+    return CurvePlot(
         words.task_name(task),
         words.name_of(name),
         points,

@@ -1,10 +1,10 @@
 """The samples of a page as data: what the sample browser of `report.html.jinja` draws from, one at a time.
 
 One JSON object; its keys are short because there are thousands of each. A sample: i id, k task, n image, p prompt, t
-truth, l code points of the truth, h how many of them are not shown, s slices, u picture, w why there is none, f address
-of the file, g grid of the truth, m formula of the truth, a answers. An answer: e error, v scores, d edits that make it
-from the truth, l its code points, h how many are not shown, r reasons (bits), x why it is lost, g and m as above, q
-what the grid leaves out. Null: not asked.
+reference, l code points of the reference, h how many of them are not shown, s slices, u picture, w why there is none,
+f address of the file, g grid of the reference, m formula of the reference, a answers. An answer: e error, v scores, d
+edits that make it from the reference, l its code points, h how many are not shown, r reasons (bits), x why it is
+lost, g and m as above, q what the grid leaves out. Null: not asked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sft.evaluation import HEADLINE, SCORES
 from sft.markup import MarkupError
 from sft.metrics import text as text_metrics
 from sft.report import table_diff
-from sft.report.data import Answer, Data, Sample
+from sft.report.data import ReportData, ReportSample, ScoredAnswer
 from sft.report.text_diff import Confusions, edits
 from sft.report.thumbnails import Pictures, pictures
 from sft.report.wording import dimension_name, name_of, task_name
@@ -43,7 +43,7 @@ class Page:
     `confusions`: per run, of its text answers that are no runaways.
     """
 
-    data: Data
+    data: ReportData
     confusions: list[Confusions]
     prompts: dict[str, int] = field(default_factory=dict)
     formulas: dict[str, int] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Page:
         return MAX_SHOWN if self.texts < TEXTS else SHORT
 
 
-def collect(data: Data, base: Path, path: Path) -> tuple[dict[str, Any], Pictures, list[Confusions]]:
+def collect(data: ReportData, base: Path, path: Path) -> tuple[dict[str, Any], Pictures, list[Confusions]]:
     """The data of the page at `path`, its pictures, and what is confused in each run."""
     ranked = data.worst_first()
     shown = ranked[:MAX_SAMPLES]
@@ -133,7 +133,7 @@ def clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _sample(page: Page, sample: Sample, task: int, names: Sequence[str], images: Pictures) -> dict[str, Any]:
+def _sample(page: Page, sample: ReportSample, task: int, names: Sequence[str], images: Pictures) -> dict[str, Any]:
     ref = clean(text_metrics.normalise(sample.ref))
     cut = ref[: page.room]
     page.texts += len(cut)
@@ -160,8 +160,8 @@ def _sample(page: Page, sample: Sample, task: int, names: Sequence[str], images:
     return row
 
 
-def _compare(page: Page, row: dict[str, Any], grid: Any, sample: Sample) -> None:
-    """Grids of the answers; the marks in the truth are those of the last run."""
+def _compare(page: Page, row: dict[str, Any], grid: Any, sample: ReportSample) -> None:
+    """Grids of the answers; the marks in the reference are those of the last run."""
     for answer, shown in zip(sample.answers, row["a"], strict=True):
         found = (
             table_diff.read(sample.task, clean(text_metrics.normalise(answer.pred.pred)))
@@ -180,7 +180,7 @@ def _compare(page: Page, row: dict[str, Any], grid: Any, sample: Sample) -> None
 
 
 def _answer(
-    page: Page, sample: Sample, run: int, answer: Answer | None, ref: str, names: Sequence[str]
+    page: Page, sample: ReportSample, run: int, answer: ScoredAnswer | None, ref: str, names: Sequence[str]
 ) -> dict[str, Any] | None:
     if answer is None:
         return None

@@ -1,8 +1,8 @@
-"""Tables and charts as grids for the page, with the cells marked that differ from the truth.
+"""Tables and charts as grids for the page, with the cells marked that differ from the reference.
 
-A grid is a list of rows of cells; a cell is [text, row span, column span, mark, text of the truth]. mark: 0 as in the
-truth, 1 another text or span, 2 not in the truth; in the truth itself 1 is a cell that the answer has otherwise or not
-at all.
+A grid is a list of rows of cells; a cell is [text, row span, column span, mark, text of the reference]. mark: 0 as in
+the reference, 1 another text or span, 2 not in the reference; in the reference itself 1 is a cell that the answer has
+otherwise or not at all.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from sft.metrics import read_chart, read_table
 MAX_CELLS = 2000  # of one grid that is drawn
 SAME, OTHER, ADDED = 0, 1, 2
 PAIRED = 0.01  # what two rows are worth that have nothing in common: less than any equal cell, more than none
-Cells = list[list[list[object]]]
+MarkedCells = list[list[list[object]]]
 
 
 @dataclass(frozen=True)
-class Compared:
-    """A truth and an answer as marked grids; `note` counts what the answer's grid cannot show."""
+class TableDiff:
+    """A reference and an answer as marked grids; `note` counts what the answer's grid cannot show."""
 
-    ref: Cells
-    pred: Cells
+    ref: MarkedCells
+    pred: MarkedCells
     note: str
 
 
@@ -44,12 +44,12 @@ def read(task: str, text: str) -> Grid | None:
     return grid if 0 < rows * columns <= MAX_CELLS else None
 
 
-def plain(grid: Grid) -> Cells:
+def plain(grid: Grid) -> MarkedCells:
     """A grid without marks."""
     return _cells(grid, {})
 
 
-def compare(ref: Grid, pred: Grid) -> Compared:
+def compare(ref: Grid, pred: Grid) -> TableDiff:
     """Both grids with the differing cells marked; rows and columns are aligned in order, so that one too few costs its
     own cells only.
     """
@@ -86,7 +86,7 @@ def compare(ref: Grid, pred: Grid) -> Compared:
     right |= {
         (row, column): (ADDED, "") for row in range(pred.shape[0]) if row not in seen for column in range(pred.shape[1])
     }
-    return Compared(
+    return TableDiff(
         _cells(ref, left),
         _cells(pred, right),
         _note(
@@ -101,11 +101,11 @@ def _note(rows: int, columns: int) -> str:
     return f"missing: {' and '.join(parts)}" if parts else ""
 
 
-def _cells(grid: Grid, marks: dict[tuple[int, int], tuple[int, str]]) -> Cells:
-    lines: Cells = [[] for _ in grid.rows]
+def _cells(grid: Grid, marks: dict[tuple[int, int], tuple[int, str]]) -> MarkedCells:
+    lines: MarkedCells = [[] for _ in grid.rows]
     for row, column, cell in grid.cells:
-        mark, truth = marks.get((row, column), (SAME, ""))
-        item: list[object] = [cell.text, cell.rowspan, cell.colspan, mark, truth]
+        mark, reference = marks.get((row, column), (SAME, ""))
+        item: list[object] = [cell.text, cell.rowspan, cell.colspan, mark, reference]
         while len(item) > 1 and item[-1] == (1 if len(item) in (2, 3) else 0 if len(item) == 4 else ""):
             item.pop()  # what is as usual is left out: a page has many cells
         lines[row].append(item)

@@ -1,4 +1,4 @@
-"""What differs between a truth and an answer: edits between letters as they are drawn, and which letters are
+"""What differs between a reference and an answer: edits between letters as they are drawn, and which letters are
 confused.
 """
 
@@ -12,12 +12,12 @@ from rapidfuzz.distance import Levenshtein, Opcodes
 
 from sft.markup import clusters
 
-Edit = tuple[int, int, str]  # begin in the truth and how much of it is replaced, both in code points; by what
+Edit = tuple[int, int, str]  # begin in the reference and how much of it is replaced, both in code points; by what
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A stretch of a diff. kind: same, del (in the truth only) or ins (in the answer only)."""
+class DiffPiece:
+    """A stretch of a diff. kind: same, del (in the reference only) or ins (in the answer only)."""
 
     kind: str
     text: str
@@ -27,7 +27,7 @@ class Piece:
 class Confusions:
     """How often a letter was read as another, left out, or added."""
 
-    substituted: Counter[tuple[str, str]] = field(default_factory=Counter)  # (truth, answer)
+    substituted: Counter[tuple[str, str]] = field(default_factory=Counter)  # (reference, answer)
     deleted: Counter[str] = field(default_factory=Counter)
     inserted: Counter[str] = field(default_factory=Counter)
 
@@ -37,17 +37,17 @@ class Confusions:
         return self.substituted.total() + self.deleted.total() + self.inserted.total()
 
 
-def diff(ref: str, pred: str) -> Iterator[Piece]:
-    """The edits that turn the truth into the answer, between clusters, so that no mark is torn from its letter."""
+def diff(ref: str, pred: str) -> Iterator[DiffPiece]:
+    """The edits that turn the reference into the answer, between clusters, so that no mark is torn from its letter."""
     place = 0
     for begin, length, text in edits(ref, pred):
         if begin > place:
-            yield Piece("same", ref[place:begin])
+            yield DiffPiece("same", ref[place:begin])
         gone = ref[begin : begin + length]
-        yield from (Piece(kind, part.replace("\n", "↵\n")) for kind, part in (("del", gone), ("ins", text)) if part)
+        yield from (DiffPiece(kind, part.replace("\n", "↵\n")) for kind, part in (("del", gone), ("ins", text)) if part)
         place = begin + length
     if place < len(ref):
-        yield Piece("same", ref[place:])
+        yield DiffPiece("same", ref[place:])
 
 
 def edits(ref: str, pred: str, confusions: Confusions | None = None) -> list[Edit]:

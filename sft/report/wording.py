@@ -24,7 +24,7 @@ NAMES = {
     "truncated": "Cut off at max_tokens",
     "runaway": "Runaway (repetition)",
     "wrong_format": "Wrong format",
-    "length_ratio": "Length / truth",
+    "length_ratio": "Length / reference",
     "cer_graphemes": "CER of graphemes",
     "cer_lines": "CER, lines in any order",
     "cer_unspaced": "CER without spaces",
@@ -48,11 +48,10 @@ TASKS = {
     "seal": "Seals",
     "other": "Other prompts",
 }
-DIMENSIONS = {"length": "length of the truth", "size": "size of the image", "group": "document"}
+DIMENSIONS = {"length": "length of the reference", "size": "size of the image", "group": "document"}
 ARROWS = {True: "↑", False: "↓", None: ""}  # where better is
 MANY = 10.0  # from 1000 % on, what stands behind the point tells nothing
 FINE = 0.02  # an interval narrower than this is written with two decimals
-HEALTH = ("empty", "truncated", "runaway", "wrong_format", "length_ratio")
 
 
 def name_of(score: str) -> str:
@@ -139,5 +138,5 @@ def star(interval: Interval) -> str:
 
 
 def dimension_name(dimension: str) -> str:
-    """ "length" → "length of the truth"."""
+    """ "length" → "length of the reference"."""
     return DIMENSIONS.get(dimension, dimension)

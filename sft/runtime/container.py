@@ -80,6 +80,21 @@ def build_command(repo_root: Path, cuda: Cuda) -> list[str]:
     ]
 
 
+@dataclass(frozen=True)
+class ContainerAccess:
+    """What of the machine a container may use.
+
+    `gpus` is "all", "none" or indices like "0,2". The network is docker's bridge: nothing inside is reachable from
+    outside, and the trainers of one machine meet on localhost. "none" would do for one GPU, but leaves the container
+    without an entry for its own host name, and with loopback as the only interface NCCL can bind to. "host" is for
+    several machines. `user`: the calling one by default.
+    """
+
+    gpus: str = "all"
+    network: Literal["bridge", "host"] = "bridge"
+    user: tuple[int, int] | None = None
+
+
 def run_command(
     cuda: Cuda,
     command: Sequence[str],
@@ -88,22 +103,16 @@ def run_command(
     mounts: Sequence[tuple[Path, Access]],
     env: Mapping[str, str],
     name: str,
-    gpus: str = "all",
-    network: Literal["bridge", "host"] = "bridge",
-    user: tuple[int, int] | None = None,
+    access: ContainerAccess | None = None,
 ) -> list[str]:
     """`docker run` of `command` in the trainer's image, as the calling user, whose files the outputs become.
-
-    `gpus` is "all", "none" or indices like "0,2". The network is docker's bridge: nothing inside is reachable from
-    outside, and the trainers of one machine meet on localhost. "none" would do for one GPU, but leaves the container
-    without an entry for its own host name, and with loopback as the only interface NCCL can bind to. "host" is for
-    several machines.
 
     UsageError for a path or name that docker would misread, and for a `workdir` outside of every writable mount: what
     a trainer wrote there would be lost with the container.
     """
     _check(workdir, mounts, env, name)
-    uid, gid = user or (os.getuid(), os.getgid())
+    access = access or ContainerAccess()
+    uid, gid = access.user or (os.getuid(), os.getgid())
     argv = [
         "docker",
         "run",
@@ -111,18 +120,15 @@ def run_command(
         "--init",
         "--name",
         name,
-        *_gpu_option(gpus),
+        *_gpu_option(access.gpus),
         f"--shm-size={SHM_SIZE}",
-        f"--network={network}",
+        f"--network={access.network}",
     ]
     argv += ["--user", f"{uid}:{gid}", "--workdir", str(workdir)]
-    for (
-        path,
-        access,
-    ) in mounts:  # --mount, not --volume: a folder that is missing is an error, not a new folder owned by root
+    for path, right in mounts:  # --mount, not --volume: a missing folder is an error, not a new folder owned by root
         argv += [
             "--mount",
-            f"type=bind,source={path},target={path}" + (",readonly" if access == "ro" else ""),
+            f"type=bind,source={path},target={path}" + (",readonly" if right == "ro" else ""),
         ]
     for key, value in {**ENVIRONMENT, **env}.items():
         argv += ["--env", f"{key}={value}"]
@@ -270,7 +276,7 @@ def _check(workdir: Path, mounts: Sequence[tuple[Path, Access]], env: Mapping[st
     writable = [path for path, access in mounts if access == "rw"]
     if not any(workdir == path or path in workdir.parents for path in writable):
         raise UsageError(
-            "the working directory lies in no writable mount",
+            "the working directory is not inside a writable mount",
             where=str(workdir),
             hint="mount it, or a folder above it, as rw",
         )
@@ -282,7 +288,7 @@ def _check(workdir: Path, mounts: Sequence[tuple[Path, Access]], env: Mapping[st
 def _check_name(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]+", name):
         raise UsageError(
-            f"docker takes no container name {name!r}", hint="letters, digits, _ . - and at least two of them"
+            f"not a valid name of a Docker container: {name!r}", hint="letters, digits, _ . - and at least two of them"
         )
 
 

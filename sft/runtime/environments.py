@@ -58,7 +58,7 @@ ENVIRONMENTS: dict[str, Environment] = {
 
 
 @dataclass(frozen=True)
-class Ready:
+class ReadyEnvironment:
     """An environment that can be used; `seconds` is what making it took just now, 0 if it was there."""
 
     python: str
@@ -97,7 +97,7 @@ def is_ready(name: str) -> bool:
     return bool(os.environ.get(PYTHON_OVERRIDE[name])) or stamp(name).get("pins") == pin_hash(ENVIRONMENTS[name])
 
 
-def ensure(name: str) -> Ready:
+def ensure(name: str) -> ReadyEnvironment:
     """The interpreter of an environment, made first if need be.
 
     EngineError where it cannot be made, with pip's last lines.
@@ -105,16 +105,16 @@ def ensure(name: str) -> Ready:
     override = os.environ.get(PYTHON_OVERRIDE[name])
     if override:
         if not shutil.which(override):
-            raise UsageError(f"{PYTHON_OVERRIDE[name]} names no interpreter: {override}")
-        return Ready(override)
+            raise UsageError(f"{PYTHON_OVERRIDE[name]} is not a Python interpreter: {override}")
+        return ReadyEnvironment(override)
     place = home(name)
     python = str(place / "bin" / "python")
     with _lock(place) as lock:
         if is_ready(name):
-            return Ready(python)
+            return ReadyEnvironment(python)
         started = time.monotonic()
         _make(ENVIRONMENTS[name], place, lock)
-        return Ready(python, time.monotonic() - started)
+        return ReadyEnvironment(python, time.monotonic() - started)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from sft.errors import EngineError
-from sft.runtime.runner import AHEAD, Outcome, Runner, guarded
+from sft.runtime.runner import AHEAD, Runner, UnitOutcome, guarded
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -84,7 +84,7 @@ class _Pool:
     width: int
     workers: list[_Worker] = field(default_factory=list)
     idle: list[_Worker] = field(default_factory=list)
-    early: dict[int, Outcome] = field(default_factory=dict)
+    early: dict[int, UnitOutcome] = field(default_factory=dict)
     given: int = 0
     taken: int = 0
     more: bool = True
@@ -166,5 +166,5 @@ def _killed(code: int | None) -> EngineError:
     name = f"signal {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
     return EngineError(
         f"a worker process was killed ({name})",
-        hint="out of memory? the same command goes on from here; --workers 1 needs the least",
+        hint="out of memory? run the same command to resume; --workers 1 needs the least memory",
     )

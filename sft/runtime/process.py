@@ -229,6 +229,6 @@ def run_json(
         raise EngineError(
             f"{what} failed with exit code {done.returncode}:\n  {last}",
             where=str(log),
-            hint="the log has the whole story",
+            hint="see the log for details",
         )
     return done.stdout.decode("utf-8", "replace").splitlines()

@@ -88,8 +88,7 @@ def _connect(ray: Any, runner: Runner) -> None:
         where = runner.address or "this machine"
         hint = "`ray status --address HOST:PORT` must answer; Ray and Python must be of the same version everywhere"
         raise EngineError(
-            f"no Ray cluster to be had on {where}:"
-            f" {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            f"no Ray cluster answers at {where}: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
             hint=hint,
         ) from error
 
@@ -123,7 +122,7 @@ def _result(ray: Any, reference: Any) -> Any:
         ) from problem
     except ray.exceptions.RayError as problem:
         raise EngineError(
-            f"the cluster lost a shard: {str(problem).splitlines()[0]}", hint="the same command goes on from here"
+            f"the cluster lost a shard: {str(problem).splitlines()[0]}", hint="run the same command to resume"
         ) from problem
     if error is not None:
         raise error

@@ -12,7 +12,7 @@ from sft.errors import SftError, UsageError
 
 AHEAD = 4  # shards per worker that are handed out beyond the first result that is missing
 RAY_RETRIES = 20  # of a shard whose node or process died; then something else is wrong
-Outcome = tuple[Any, BaseException | None]
+UnitOutcome = tuple[Any, BaseException | None]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Runner:
         return self.workers or len(os.sched_getaffinity(0))
 
 
-def guarded(function: Callable[[Any], Any], shard: Any) -> Outcome:
+def guarded(function: Callable[[Any], Any], shard: Any) -> UnitOutcome:
     """(result, None) or (None, error), the error in a form that survives the way between processes."""
     try:
         return function(shard), None

@@ -267,7 +267,7 @@ def _failure(what: str, log: Path) -> EngineError:
     return EngineError(
         f"{what}; its last lines:\n  {lines}",
         where=str(log),
-        hint="the log has the whole story",
+        hint="see the log for details",
     )
 
 
@@ -309,7 +309,7 @@ def warm_up(url: str, version: models.ModelVersion, model_dir: Path) -> None:
     try:
         served = answer.json()["usage"]["prompt_tokens"]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise EngineError(f"what answers at {url} is not vLLM: {answer.text[:300]}") from error
+        raise EngineError(f"the server at {url} is not vLLM: {answer.text[:300]}") from error
     if served != trained:
         raise EngineError(
             f"the server's prompt has {served} tokens, the trained one {trained}: the answers would be worse than the"
@@ -341,7 +341,7 @@ def version_of(model_dir: Path) -> models.ModelVersion:
     path = model_dir / "inference.yml"
     if not os.path.lexists(path):
         raise ProblemsFound(
-            "no inference.yml here: this is no exported model",
+            "no inference.yml here: this is not an exported model",
             where=str(model_dir),
             hint="`sft export RUN -o DIR` writes one; a run has it under runs/NAME/model",
         )

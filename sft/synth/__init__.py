@@ -1,4 +1,4 @@
-"""Draws samples with known truth."""
+"""Generates samples with known labels."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class RenderedSample:
     """A clean picture and what it says.
 
     `em`: the size of its smallest letters in pixels, by which degradation is bounded.
@@ -43,7 +43,7 @@ class Drawn:
     em: float
 
 
-Drawer = Callable[[random.Random, Setting], Drawn]
+Drawer = Callable[[random.Random, Setting], RenderedSample]
 
 
 class Unfit(Exception):

@@ -1,4 +1,4 @@
-"""Draws the Bengali sample: numbers, amounts in taka and counts, as short printed lines with their truth.
+"""Draws the Bengali sample: numbers, amounts in taka and counts, as short printed lines with their reference.
 
     {"image_info": [{"image_url": "images/train-00000.png", "matched_text_index": 0}],
      "text_info": [{"text": "OCR:", "tag": "mask"}, {"text": "৪৫টি", "tag": "no_mask"}]}

@@ -47,7 +47,7 @@ MARKERS, DASHES = ("o", "s", "^", "D", "v"), ("-", "--", "-.", ":")
 
 
 @dataclass(frozen=True)
-class Look:
+class ChartStyle:
     """The random part of a chart's looks."""
 
     fonts: tuple[Path, ...]
@@ -61,11 +61,11 @@ class Look:
     hatch: bool
 
     @staticmethod
-    def random(rng: random.Random, fonts: tuple[Path, ...]) -> Look:
+    def random(rng: random.Random, fonts: tuple[Path, ...]) -> ChartStyle:
         """The looks of one chart."""
         palette = list(rng.choice(PALETTES))
         turn = rng.randrange(len(palette))
-        return Look(
+        return ChartStyle(
             fonts,
             size=rng.uniform(9, 13),
             width=rng.uniform(4.5, 8),
@@ -78,7 +78,7 @@ class Look:
         )
 
 
-def draw(chart: Chart, look: Look) -> Pixels | None:
+def draw(chart: Chart, look: ChartStyle) -> Pixels | None:
     """The picture, or None where texts overlap or do not fit."""
     try:
         from matplotlib import rc_context
@@ -87,7 +87,7 @@ def draw(chart: Chart, look: Look) -> Pixels | None:
         from matplotlib.font_manager import fontManager
     except ImportError as error:
         raise UsageError(
-            "charts are drawn by matplotlib, which is not installed", hint="pip install 'paddleocr-vl-sft[synth]'"
+            "rendering charts needs matplotlib, which is not installed", hint="pip install 'paddleocr-vl-sft[synth]'"
         ) from error
     families = []
     for font in look.fonts:
@@ -134,7 +134,7 @@ def draw(chart: Chart, look: Look) -> Pixels | None:
                 warning
             ):  # the fonts were asked before: matplotlib took another file of the same family
                 raise UsageError(
-                    f"matplotlib does not draw with {', '.join(font.name for font in look.fonts)}: {warning}",
+                    f"matplotlib cannot render with {', '.join(font.name for font in look.fonts)}: {warning}",
                     hint="give another --font",
                 ) from warning
             return None
@@ -179,7 +179,7 @@ def _apart(figure: Any, canvas: Any, slanted: Any = ()) -> bool:
     return True
 
 
-def _values_axis(axes: Any, chart: Chart, look: Look, *, vertical: bool, top: float) -> None:
+def _values_axis(axes: Any, chart: Chart, look: ChartStyle, *, vertical: bool, top: float) -> None:
     """Ticks with their numbers; where no values are printed, a grid line at every step."""
     from matplotlib.ticker import FixedLocator, FuncFormatter
 
@@ -208,7 +208,7 @@ def _values_axis(axes: Any, chart: Chart, look: Look, *, vertical: bool, top: fl
         axes.spines[["top", "right"]].set_visible(False)
 
 
-def _names_of_series(axes: Any, chart: Chart, look: Look, *, vertical: bool = True) -> None:
+def _names_of_series(axes: Any, chart: Chart, look: ChartStyle, *, vertical: bool = True) -> None:
     if len(chart.series) == 1 and chart.named_by == "axis":
         (axes.set_ylabel if vertical else axes.set_xlabel)(chart.series[0])
     elif len(chart.series) > 1 or chart.named_by == "legend":
@@ -221,7 +221,7 @@ def _names_of_series(axes: Any, chart: Chart, look: Look, *, vertical: bool = Tr
         )
 
 
-def _bars(axes: Any, chart: Chart, look: Look) -> None:
+def _bars(axes: Any, chart: Chart, look: ChartStyle) -> None:
     """Upright bars, side by side for several series."""
     width = 0.8 / len(chart.series)
     for number, (name, values) in enumerate(zip(chart.series, chart.values, strict=True)):
@@ -255,7 +255,7 @@ def _bars(axes: Any, chart: Chart, look: Look) -> None:
     _names_of_series(axes, chart, look)
 
 
-def _horizontal(axes: Any, chart: Chart, look: Look) -> None:
+def _horizontal(axes: Any, chart: Chart, look: ChartStyle) -> None:
     """Bars to the right; the first label on top, as it is read."""
     height = 0.8 / len(chart.series)
     for number, (name, values) in enumerate(zip(chart.series, chart.values, strict=True)):
@@ -289,7 +289,7 @@ def _horizontal(axes: Any, chart: Chart, look: Look) -> None:
     _names_of_series(axes, chart, look, vertical=False)
 
 
-def _stacked(axes: Any, chart: Chart, look: Look) -> None:
+def _stacked(axes: Any, chart: Chart, look: ChartStyle) -> None:
     """Bars on bars, each with its number inside."""
     base = [0.0] * len(chart.labels)
     for number, (name, values) in enumerate(zip(chart.series, chart.values, strict=True)):
@@ -314,7 +314,7 @@ def _stacked(axes: Any, chart: Chart, look: Look) -> None:
     _names_of_series(axes, chart, look)
 
 
-def _lines(axes: Any, chart: Chart, look: Look) -> None:
+def _lines(axes: Any, chart: Chart, look: ChartStyle) -> None:
     """One line or several, with a mark at every value."""
     for number, (name, values) in enumerate(zip(chart.series, chart.values, strict=True)):
         axes.plot(
@@ -355,7 +355,7 @@ def _lines(axes: Any, chart: Chart, look: Look) -> None:
     _names_of_series(axes, chart, look)
 
 
-def _pie(axes: Any, chart: Chart, look: Look) -> None:
+def _pie(axes: Any, chart: Chart, look: ChartStyle) -> None:
     """Slices with their numbers; the labels beside them or in a legend."""
     values = chart.values[0]
     beside = look.legend != "beside"
@@ -393,7 +393,7 @@ def _on(colour: str) -> str:
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "white"
 
 
-PAINTERS: dict[str, Callable[[Any, Chart, Look], None]] = {
+PAINTERS: dict[str, Callable[[Any, Chart, ChartStyle], None]] = {
     "bars": _bars,
     "grouped": _bars,
     "stacked": _stacked,

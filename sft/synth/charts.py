@@ -12,8 +12,8 @@ from dataclasses import replace
 from sft.errors import UsageError
 from sft.markup import chart as chart_markup
 from sft.synth import chart_drawing, font_files, layout, words
-from sft.synth.base import Drawn, Setting, Unfit
-from sft.synth.chart_drawing import Look
+from sft.synth.base import RenderedSample, Setting, Unfit
+from sft.synth.chart_drawing import ChartStyle
 from sft.synth.chart_plan import Chart, Scale
 
 KINDS = ("bars", "bars", "grouped", "grouped", "stacked", "horizontal", "line", "line", "lines", "lines", "pie", "pie")
@@ -23,7 +23,7 @@ TRIES = 10  # plans
 MAX_LABEL = 40  # characters
 
 
-def draw_chart(rng: random.Random, setting: Setting) -> Drawn:
+def draw_chart(rng: random.Random, setting: Setting) -> RenderedSample:
     """One chart. Raises `Unfit` where given texts are too long for any size of it."""
     for _ in range(TRIES):
         drawn = _try(rng, setting)
@@ -32,11 +32,11 @@ def draw_chart(rng: random.Random, setting: Setting) -> Drawn:
     raise Unfit("source.inexpressible", "the labels are too long for a chart without texts that overlap")
 
 
-def _try(rng: random.Random, setting: Setting) -> Drawn | None:
+def _try(rng: random.Random, setting: Setting) -> RenderedSample | None:
     """One plan, drawn larger and larger until no texts overlap; None where they still do."""
     chart = plan(rng, setting)
     _require_shaping("".join((chart.title, *chart.labels, *chart.series)))
-    look = Look.random(
+    look = ChartStyle.random(
         rng,
         font_files.order(setting.fonts, "".join((chart.title, *chart.labels, *chart.series)), rng.randrange(1 << 16)),
     )
@@ -45,7 +45,7 @@ def _try(rng: random.Random, setting: Setting) -> Drawn | None:
             chart, replace(look, width=look.width * growth, height=look.height * (1 + (growth - 1) * 0.6))
         )
         if image is not None:
-            return Drawn(
+            return RenderedSample(
                 image,
                 chart_markup.to_target(chart.rows()),
                 look.size * chart_drawing.POINT,

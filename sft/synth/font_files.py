@@ -36,7 +36,7 @@ def matplotlib_fonts() -> Path:
         import matplotlib
     except ImportError as error:
         raise UsageError(
-            "the fonts for Latin text come with matplotlib, which is not installed",
+            "the fonts for Latin text are part of matplotlib, which is not installed",
             hint="pip install 'paddleocr-vl-sft[synth]', or give a --font",
         ) from error
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
@@ -80,7 +80,7 @@ def face(path: Path) -> Any:
         )
     opened = hb.Face(blob)
     if not opened.glyph_count or not opened.unicodes:
-        raise UsageError("this is not a font: it holds no glyphs", where=str(path), hint="give a .ttf or .otf file")
+        raise UsageError("this is not a font: it has no glyphs", where=str(path), hint="give a .ttf or .otf file")
     return hb.Font(opened)
 
 

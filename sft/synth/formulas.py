@@ -19,7 +19,7 @@ from sft.errors import UsageError
 from sft.markup import MarkupError
 from sft.markup import latex as latex_markup
 from sft.synth import latex_drawing
-from sft.synth.base import SMALLEST_SIDE, Coverage, Drawn, Pixels, Setting, Unfit, colours, print_on
+from sft.synth.base import SMALLEST_SIDE, Coverage, Pixels, RenderedSample, Setting, Unfit, colours, print_on
 
 EM = (30.0, 60.0)  # pixels
 MAX_SIDE = 2400  # pixels
@@ -192,7 +192,7 @@ def _parser() -> Any:
         from matplotlib.mathtext import MathTextParser
     except ImportError as error:
         raise UsageError(
-            "formulas are drawn by matplotlib, which is not installed", hint="pip install 'paddleocr-vl-sft[synth]'"
+            "rendering formulas needs matplotlib, which is not installed", hint="pip install 'paddleocr-vl-sft[synth]'"
         ) from error
     return MathTextParser("agg")
 
@@ -218,7 +218,7 @@ def mathtext(latex: str, em: float, font_set: str = "cm") -> Coverage:
         ) from error
     ink = np.asarray(raster.image, dtype=np.float32) / np.float32(255)
     if not ink.size or not ink.any():
-        raise Unfit("target.latex", "nothing is drawn for this formula")
+        raise Unfit("target.latex", "nothing can be generated for this formula")
     return ink
 
 
@@ -235,7 +235,7 @@ def bare(text: str) -> str:
     return text
 
 
-def draw_formula(rng: random.Random, setting: Setting) -> Drawn:
+def draw_formula(rng: random.Random, setting: Setting) -> RenderedSample:
     """One formula: the user's own LaTeX, or one from the grammar; `trimmed` cuts its margins after degradation."""
     latex = bare(setting.texts[0]) if setting.texts else _made_up(rng, setting.latex)
     if len(latex) > MAX_LATEX:
@@ -262,7 +262,7 @@ def draw_formula(rng: random.Random, setting: Setting) -> Drawn:
     colour, paper = colours(rng)
     if sum(paper) < sum(colour):  # the pipeline trims by darkness: print is dark on light
         colour, paper = paper, colour
-    return Drawn(
+    return RenderedSample(
         print_on(paper, colour, np.pad(ink, round(em * 0.4))),
         target,
         em * SCRIPTS,

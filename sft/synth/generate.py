@@ -27,7 +27,7 @@ import numpy as np
 
 from sft import models
 from sft.errors import UsageError
-from sft.files import Work, disk_error, folder_of, manifest, piece, sha256, write, write_json
+from sft.files import StagingFolder, disk_error, folder_of, manifest, piece, sha256, write, write_json
 from sft.models import MAX_ASPECT
 from sft.runtime import Runner, run
 from sft.synth import charts, degrade, font_files, formulas, latex_drawing, tables, text, words
@@ -106,7 +106,7 @@ def synth(
         on_progress(order.count)
         return known
     _refuse_foreign(out, images)
-    with Work(
+    with StagingFolder(
         out, manifest.fingerprint("synth", inputs, {**options, "n": None})
     ) as work:  # parts of fewer samples are good for more
         if not work.resumed:
@@ -140,7 +140,7 @@ def synth(
     return account
 
 
-def _assemble(order: SynthRequest, out: Path, work: Work) -> dict[str, Any]:
+def _assemble(order: SynthRequest, out: Path, work: StagingFolder) -> dict[str, Any]:
     """Join the parts to `out` and, where there are any, the rejects beside it; returns the counts."""
     counts: Counter[str] = Counter()
     with piece(work.path("joined")) as rows, piece(work.path("rejects")) as rejects:
@@ -189,11 +189,11 @@ def _images(folder: Path) -> dict[str, Any]:
 def _check(order: SynthRequest, out: Path) -> None:
     if order.task not in TASKS:
         raise UsageError(
-            f"nothing is drawn for {order.task!r}",
+            f"nothing can be generated for {order.task!r}",
             hint=f"one of {', '.join(TASKS)}",
         )
     if order.count < 1:
-        raise UsageError(f"{order.count} samples", hint="-n takes a number from 1")
+        raise UsageError(f"{order.count} samples", hint="-n takes a number of at least 1")
     if order.degrade not in degrade.LEVELS:
         raise UsageError(
             f"no level of degradation called {order.degrade!r}", hint=f"one of {', '.join(degrade.LEVELS)}"
@@ -254,7 +254,7 @@ def _refuse_foreign(out: Path, images: Path) -> None:
         ours = ours or (isinstance(account, dict) and account.get("verb") == "synth")
     if not ours and images.exists() and not (images.is_dir() and not any(images.iterdir())):
         raise UsageError(
-            "this is there already, and nothing says that `sft synth` drew it",
+            "this already exists, and nothing says that `sft synth` made it",
             where=str(images),
             hint="give another -o, or remove it",
         )

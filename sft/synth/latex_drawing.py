@@ -62,7 +62,7 @@ def require() -> None:
     if missing:
         raise EngineError(
             f"--latex needs {' and '.join(missing)}, which cannot be found",
-            hint="apt install texlive-latex-base dvipng, or leave --latex out: matplotlib draws formulas too",
+            hint="apt install texlive-latex-base dvipng, or leave --latex out: matplotlib renders formulas too",
         )
 
 
@@ -79,7 +79,7 @@ def render(latex: str, em: float) -> Coverage:
             if ".sty' not found" in reason:  # so it would be with every formula
                 raise EngineError(
                     f"LaTeX lacks a package{reason}",
-                    hint="apt install texlive-latex-base, or leave --latex out: matplotlib draws formulas too",
+                    hint="apt install texlive-latex-base, or leave --latex out: matplotlib renders formulas too",
                 )
             raise Unfit("target.latex", f"LaTeX cannot draw this{reason}")
         done = _call(
@@ -130,7 +130,7 @@ def _call(command: list[str], folder: Path) -> subprocess.CompletedProcess[bytes
     except OSError as error:
         raise EngineError(
             f"{command[0]} cannot be started ({error.strerror})",
-            hint="leave --latex out: matplotlib draws formulas too",
+            hint="leave --latex out: matplotlib renders formulas too",
         ) from error
     if done.returncode == -signal.SIGXCPU:
         raise Unfit("target.latex", f"{command[0]} did not finish this formula in {SECONDS} s")

@@ -1,7 +1,8 @@
 """One line of text, of any mixture of scripts and directions → placed glyphs → ink.
 
 Levels come from the Unicode bidirectional algorithm (python-bidi), runs of one level, script and font are shaped by
-HarfBuzz, and OpenCV fills the outlines by their winding. All lengths of a `Line` are in parts of an em, y upwards.
+HarfBuzz, and OpenCV fills the outlines by their winding. All lengths of a `ShapedLine` are in parts of an
+em, y upwards.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Glyph:
 
 
 @dataclass(frozen=True)
-class Line:
+class ShapedLine:
     """A shaped line. `left`, `right`, `top` and `bottom` bound its ink, `ascent` and `descent` (positive) are the
     fonts' own.
     """
@@ -176,7 +177,7 @@ def _runs(text: str, fonts: Sequence[Path], base: int) -> list[_Run]:
     return runs
 
 
-def shape(text: str, fonts: Sequence[Path], *, base: int | None = None, space: float = 0.0) -> Line:
+def shape(text: str, fonts: Sequence[Path], *, base: int | None = None, space: float = 0.0) -> ShapedLine:
     """Shape one line with the first font that has each character; `space` is added to every space between words.
 
     Raises UsageError naming character and font where no font has it, `Unfit` for a mark without its letter.
@@ -192,7 +193,7 @@ def shape(text: str, fonts: Sequence[Path], *, base: int | None = None, space: f
 
 
 @lru_cache(4096)
-def _shape(text: str, fonts: tuple[Path, ...], base: int, space: float) -> Line:
+def _shape(text: str, fonts: tuple[Path, ...], base: int, space: float) -> ShapedLine:
     glyphs: list[Glyph] = []
     pen = ascent = descent = 0.0
     for run in _runs(text, fonts, base):
@@ -201,7 +202,7 @@ def _shape(text: str, fonts: tuple[Path, ...], base: int, space: float) -> Line:
         descent = max(descent, down)
         pen = _shape_run(text, run, pen, space, glyphs)
     boxes = [(glyph, *_box(glyph.font, glyph.number)) for glyph in glyphs if outlines(glyph.font, glyph.number)]
-    return Line(
+    return ShapedLine(
         tuple(glyphs),
         pen,
         ascent,
@@ -287,7 +288,7 @@ def _box(font: Path, number: int) -> tuple[float, float, float, float]:
     return float(left), float(right), float(bottom), float(top)
 
 
-def paint(canvas: Coverage, line: Line, *, x: float, baseline: float, em: float) -> None:
+def paint(canvas: Coverage, line: ShapedLine, *, x: float, baseline: float, em: float) -> None:
     """Add a line's ink to a picture. `x` is the pen's start and `baseline` counts from the top, both in pixels."""
     left = math.floor(x + line.left * em) - 1
     top = math.floor(baseline - line.top * em) - 1

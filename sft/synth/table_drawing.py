@@ -12,8 +12,8 @@ import numpy as np
 
 from sft.synth import font_files, formulas, layout, text
 from sft.synth.base import SMALLEST_SIDE, Colour, Coverage, Pixels, Unfit, colours, grey, print_on
-from sft.synth.layout import Line
-from sft.synth.table_plan import Box, Plan
+from sft.synth.layout import ShapedLine
+from sft.synth.table_plan import PlannedCell, TablePlan
 
 EM = (18.0, 30.0)  # pixels
 MAX_SIDE = 3600  # pixels of a table
@@ -23,14 +23,14 @@ MAX_SIDE = 3600  # pixels of a table
 class Content:
     """What stands in a cell: rows of text, or the ink of a formula. Sizes in pixels."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[ShapedLine, ...]
     ink: Coverage | None
     width: float
     height: float
 
 
 @dataclass(frozen=True)
-class Look:
+class TableStyle:
     """The random part of a table's looks; lengths in pixels."""
 
     em: float
@@ -43,7 +43,7 @@ class Look:
     bold: tuple[Path, ...]  # of the header
 
 
-def picture(plan: Plan, rng: random.Random, fonts: Sequence[Path]) -> tuple[Pixels, float]:
+def picture(plan: TablePlan, rng: random.Random, fonts: Sequence[Path]) -> tuple[Pixels, float]:
     """(picture, size of its letters in pixels). Raises `Unfit` where the texts make it larger than MAX_SIDE."""
     look = _look(
         rng,
@@ -85,10 +85,10 @@ def picture(plan: Plan, rng: random.Random, fonts: Sequence[Path]) -> tuple[Pixe
     return image, look.em
 
 
-def _look(rng: random.Random, fonts: Sequence[Path], text: str) -> Look:
+def _look(rng: random.Random, fonts: Sequence[Path], text: str) -> TableStyle:
     chosen = font_files.order(fonts, text, rng.randrange(1 << 16))
     bold = font_files.order(fonts, text, rng.randrange(1 << 16)) if rng.random() < 0.4 else chosen
-    return Look(
+    return TableStyle(
         em=rng.uniform(*EM),
         pad_x=rng.uniform(6, 18),
         pad_y=rng.uniform(2, 10),
@@ -100,7 +100,7 @@ def _look(rng: random.Random, fonts: Sequence[Path], text: str) -> Look:
     )
 
 
-def _content(box: Box, look: Look) -> Content:
+def _content(box: PlannedCell, look: TableStyle) -> Content:
     if box.math:
         ink = formulas.mathtext(box.text, look.em * 1.1)
         return Content(
@@ -138,7 +138,7 @@ def _edges(sizes: list[float], margin: int) -> list[int]:
     return edges
 
 
-def _print(canvas: Coverage, box: Box, content: Content, look: Look, x: list[int], y: list[int]) -> None:
+def _print(canvas: Coverage, box: PlannedCell, content: Content, look: TableStyle, x: list[int], y: list[int]) -> None:
     """The text of one cell, in the middle of its height and at its side."""
     left = x[box.column] + look.pad_x
     right = x[box.column + box.columns] - look.pad_x
@@ -162,7 +162,7 @@ def _print(canvas: Coverage, box: Box, content: Content, look: Look, x: list[int
         )
 
 
-def _rules(canvas: Coverage, plan: Plan, rule: int, x: list[int], y: list[int]) -> None:
+def _rules(canvas: Coverage, plan: TablePlan, rule: int, x: list[int], y: list[int]) -> None:
     """The rules of the plan's style, wherever two different cells meet."""
     owner = plan.owners()
     for row in range(plan.rows + 1):
@@ -202,7 +202,7 @@ def _rules(canvas: Coverage, plan: Plan, rule: int, x: list[int], y: list[int]) 
                 )
 
 
-def _horizontal(plan: Plan, row: int, edge: bool, rule: int) -> int:
+def _horizontal(plan: TablePlan, row: int, edge: bool, rule: int) -> int:
     """How thick the rule above a row is."""
     if plan.style == "none":
         return 0
@@ -220,7 +220,7 @@ def _line(canvas: Coverage, left: int, right: int, top: int, bottom: int, thick:
 
 
 def _shade(
-    image: Pixels, plan: Plan, rng: random.Random, y: list[int], x: list[int], ink: Colour, paper: Colour
+    image: Pixels, plan: TablePlan, rng: random.Random, y: list[int], x: list[int], ink: Colour, paper: Colour
 ) -> Pixels:
     """A tint behind the header, or behind every other row where nothing spans rows."""
     if grey(ink) > grey(paper):

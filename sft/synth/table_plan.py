@@ -9,7 +9,7 @@ from sft.synth.base import Unfit
 
 
 @dataclass(frozen=True)
-class Box:
+class PlannedCell:
     """One cell of the plan: place, spans, what it says, and how it stands. `math`: the text is LaTeX without
     delimiters.
     """
@@ -25,14 +25,14 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TablePlan:
     """A table before it is drawn."""
 
     rows: int
     columns: int
     head: int  # header rows
     style: str  # one of STYLES
-    boxes: tuple[Box, ...]
+    boxes: tuple[PlannedCell, ...]
 
     def owners(self) -> list[list[int]]:
         """The number of the box that covers each place."""

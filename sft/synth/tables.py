@@ -10,23 +10,23 @@ import random
 from collections.abc import Callable
 
 from sft.synth import formulas, words
-from sft.synth.base import Drawn, Setting
-from sft.synth.table_plan import Box, Plan
+from sft.synth.base import RenderedSample, Setting
+from sft.synth.table_plan import PlannedCell, TablePlan
 
 STYLES = ("grid", "grid", "grid", "rows", "columns", "three-line", "three-line", "none")
 MAX_ROWS, MAX_COLUMNS = 12, 8
 
 
-def draw_table(rng: random.Random, setting: Setting) -> Drawn:
+def draw_table(rng: random.Random, setting: Setting) -> RenderedSample:
     """One table."""
     from sft.synth.table_drawing import picture
 
     table = plan(rng, setting)
     image, em = picture(table, rng, setting.fonts)
-    return Drawn(image, table.target(), em)
+    return RenderedSample(image, table.target(), em)
 
 
-def plan(rng: random.Random, setting: Setting) -> Plan:
+def plan(rng: random.Random, setting: Setting) -> TablePlan:
     """A random table."""
     style = rng.choice(STYLES)
     rows = rng.choice((2, 3, 4, 5, 6, 7, 8, 10, MAX_ROWS))
@@ -52,7 +52,7 @@ def plan(rng: random.Random, setting: Setting) -> Plan:
         math,
     )
     boxes = _fill_header(rng, maker, head, columns) + body.boxes()
-    made = Plan(
+    made = TablePlan(
         rows,
         columns,
         len(head),
@@ -60,13 +60,13 @@ def plan(rng: random.Random, setting: Setting) -> Plan:
         tuple(boxes),
     )
     if not visible(made):
-        made = Plan(
+        made = TablePlan(
             rows, columns, len(head), style, tuple(_fill_header(rng, maker, head, columns) + body.boxes(spans=False))
         )
     return made
 
 
-def visible(made: Plan) -> bool:
+def visible(made: TablePlan) -> bool:
     """Whether each boundary between two rows and two columns can be seen somewhere."""
     owner = made.owners()
     rows = all(
@@ -79,18 +79,18 @@ def visible(made: Plan) -> bool:
     )
 
 
-Span = tuple[int, int, int, int]  # row, column, rows, columns
+MergedCell = tuple[int, int, int, int]  # row, column, rows, columns
 
 
-def _header(rng: random.Random, rows: int, columns: int, style: str) -> list[list[Span]]:
+def _header(rng: random.Random, rows: int, columns: int, style: str) -> list[list[MergedCell]]:
     """The spans of each header row: none, one, or two with groups over the columns."""
     kind = rng.random()
     if kind < 0.1 and style in ("grid", "rows"):
         return []
     if style == "none" or columns < 3 or rows < 4 or kind < 0.6:
         return [[(0, column, 1, 1) for column in range(columns)]]
-    upper: list[Span] = []
-    lower: list[Span] = []
+    upper: list[MergedCell] = []
+    lower: list[MergedCell] = []
     column = 0
     while column < columns:
         width = min(
@@ -105,7 +105,9 @@ def _header(rng: random.Random, rows: int, columns: int, style: str) -> list[lis
     return [upper, lower] if lower else [[(0, column, 1, 1) for column in range(columns)]]
 
 
-def _fill_header(rng: random.Random, maker: words.Words, head: list[list[Span]], columns: int) -> list[Box]:
+def _fill_header(
+    rng: random.Random, maker: words.Words, head: list[list[MergedCell]], columns: int
+) -> list[PlannedCell]:
     blank_corner = columns > 2 and rng.random() < 0.15
     align = rng.choice(("left", "centre", "centre"))
     boxes = []
@@ -113,7 +115,7 @@ def _fill_header(rng: random.Random, maker: words.Words, head: list[list[Span]],
         for row, column, down, across in spans:
             text = "" if blank_corner and not row and not column and down * across == 1 else maker.label(2)
             boxes.append(
-                Box(
+                PlannedCell(
                     row,
                     column,
                     down,
@@ -149,7 +151,7 @@ class _Body:
         ]
         self.blank = rng.choice((0.0, 0.0, 0.06, 0.15))
 
-    def boxes(self, *, spans: bool = True) -> list[Box]:
+    def boxes(self, *, spans: bool = True) -> list[PlannedCell]:
         """Every place below the header covered once."""
         free = {(row, column) for row in range(self.head, self.rows) for column in range(self.columns)}
         merged = self._spans(free) if spans and self.style in ("grid", "rows") else []
@@ -163,10 +165,10 @@ class _Body:
         )
         return [self._box(*place) for place in places]
 
-    def _spans(self, free: set[tuple[int, int]]) -> list[Span]:
+    def _spans(self, free: set[tuple[int, int]]) -> list[MergedCell]:
         """Groups in the first column, and in a full grid a few merged cells anywhere."""
         rng = self.rng
-        found = list[Span]()
+        found = list[MergedCell]()
         row = self.head
         grouped = self.columns > 2 and rng.random() < 0.35
         while grouped and row < self.rows:
@@ -187,7 +189,7 @@ class _Body:
                 found.append((top, left, down, across))
         return found
 
-    def _box(self, row: int, column: int, down: int, across: int) -> Box:
+    def _box(self, row: int, column: int, down: int, across: int) -> PlannedCell:
         kind = self.kinds[column]
         align = self.aligns[column]
         plain = down == across == 1
@@ -197,9 +199,9 @@ class _Body:
             and self.rng.random() < self.blank
             and not (self.style in ("none", "three-line") and row in (self.head, self.rows - 1))
         ):
-            return Box(row, column, 1, 1, "", False, align)
+            return PlannedCell(row, column, 1, 1, "", False, align)
         if kind == "math":
-            return Box(
+            return PlannedCell(
                 row,
                 column,
                 down,
@@ -215,7 +217,7 @@ class _Body:
             "label": lambda: self.maker.label(3),
             "date": self.maker.date,
         }
-        return Box(
+        return PlannedCell(
             row,
             column,
             down,

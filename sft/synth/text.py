@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from sft.synth import font_files, layout, words
-from sft.synth.base import SMALLEST_SIDE, Drawn, Pixels, Setting, Unfit, colours, print_on
-from sft.synth.layout import Line
+from sft.synth.base import SMALLEST_SIDE, Pixels, RenderedSample, Setting, Unfit, colours, print_on
+from sft.synth.layout import ShapedLine
 
 EM = (20.0, 60.0)  # pixels; the size of letters in a line
 PARAGRAPH_EM = (16.0, 34.0)
@@ -21,7 +21,7 @@ GAP = 0.32  # em; about the widest space of a font
 MAX_WIDTH = 6000  # pixels of one line; longer ones are drawn smaller, down to the least size, and then refused
 
 
-def draw_line(rng: random.Random, setting: Setting) -> Drawn:
+def draw_line(rng: random.Random, setting: Setting) -> RenderedSample:
     """One line: the user's text, or a made-up one. Raises `Unfit` for a text too long for one line of a picture."""
     text = setting.texts[0] if setting.texts else words.make(rng, setting.fonts).line()
     line = layout.shape(
@@ -37,14 +37,14 @@ def draw_line(rng: random.Random, setting: Setting) -> Drawn:
             "image.aspect",
             f"a text of {len(text):,} characters is too long for one line; `sft synth paragraph` wraps lines",
         )
-    return Drawn(
+    return RenderedSample(
         _set(rng, [(line, "left")], em, rng.uniform(1.0, 1.4), 0.0),
         text,
         em,
     )
 
 
-def draw_paragraph(rng: random.Random, setting: Setting) -> Drawn:
+def draw_paragraph(rng: random.Random, setting: Setting) -> RenderedSample:
     """Several lines; the answer has a line end wherever the picture has one."""
     if setting.texts:
         text = setting.texts[0]
@@ -59,7 +59,7 @@ def draw_paragraph(rng: random.Random, setting: Setting) -> Drawn:
     em = rng.uniform(*PARAGRAPH_EM)
     width = rng.uniform(14, 34)
     align = rng.choice(("start", "start", "justify", "centre"))
-    lines: list[tuple[Line, str]] = []
+    lines: list[tuple[ShapedLine, str]] = []
     rows: list[str] = []
     for part in text.split("\n"):
         base = layout.base_level(part)
@@ -71,14 +71,16 @@ def draw_paragraph(rng: random.Random, setting: Setting) -> Drawn:
     spacing = rng.uniform(1.0, 1.5)
     if len(lines) * em * 1.5 * spacing > MAX_WIDTH:
         raise Unfit("image.aspect", f"a text of {len(text):,} characters is too long for one paragraph")
-    return Drawn(
+    return RenderedSample(
         _set(rng, lines, em, spacing, width if len(lines) > 1 else 0.0),
         "\n".join(rows),
         em,
     )
 
 
-def _aligned(row: str, fonts: Sequence[Path], base: int, width: float, align: str, last: bool) -> tuple[Line, str]:
+def _aligned(
+    row: str, fonts: Sequence[Path], base: int, width: float, align: str, last: bool
+) -> tuple[ShapedLine, str]:
     """A shaped line and the side it keeps to; a justified one has wider spaces."""
     line = layout.shape(row, fonts, base=base)
     spaces = row.count(" ")
@@ -133,7 +135,9 @@ def _pieces(word: str, fonts: Sequence[Path], width: float, base: int) -> list[s
     return pieces
 
 
-def _set(rng: random.Random, lines: Sequence[tuple[Line, str]], em: float, spacing: float, width: float) -> Pixels:
+def _set(
+    rng: random.Random, lines: Sequence[tuple[ShapedLine, str]], em: float, spacing: float, width: float
+) -> Pixels:
     """Print lines below each other; the picture is as large as the ink, the fonts' own height and the margins need."""
     tight = rng.uniform(0.4, 1.0) if len(lines) == 1 else 1.0  # a single line is also cut out closely
     up = max(max(line.ascent * tight, line.top) for line, _ in lines)

@@ -86,7 +86,7 @@ def read_texts(path: Path, task: str, fonts: Sequence[Path]) -> Given:
     if not texts:
         reasons = ", ".join(f"{code} x {count}" for code, count in sorted(skipped.items()))
         raise UsageError(
-            f"no text that can be drawn{f' ({reasons})' if reasons else ''}",
+            f"no text that can be rendered{f' ({reasons})' if reasons else ''}",
             where=str(path),
             hint="one text a line, UTF-8",
         )

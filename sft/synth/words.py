@@ -118,7 +118,7 @@ def languages(fonts: Sequence[Path]) -> tuple[str, ...]:
     if not found:
         names = ", ".join(font.name for font in fonts)
         raise UsageError(
-            f"words are made up for {' and '.join(LANGUAGES)} only, and {names} has the letters of neither",
+            f"words are generated for {' and '.join(LANGUAGES)} only, and {names} supports neither",
             hint="give your own lines: --texts FILE, one text a line",
         )
     return found

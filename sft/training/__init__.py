@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sft.training import config, engines, plan, preflight, run_export, run_folder, settings, trainer
     from sft.training.base_model import model_dir
     from sft.training.config import BASE_LEARNING_RATE, load_file
-    from sft.training.plan import Plan, sums
+    from sft.training.plan import Plan, breakdown
     from sft.training.run_export import export_run, servable
     from sft.training.run_folder import CURVE, HELD_OUT, RUNS, Run, machine
     from sft.training.settings import Request
@@ -27,6 +27,7 @@ __all__ = [
     "Request",
     "Run",
     "Runtime",
+    "breakdown",
     "config",
     "engines",
     "export_run",
@@ -39,6 +40,5 @@ __all__ = [
     "run_folder",
     "servable",
     "settings",
-    "sums",
     "trainer",
 ]

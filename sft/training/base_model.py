@@ -10,11 +10,11 @@ from sft.errors import ProblemsFound
 from sft.models import tiny
 from sft.runtime import environments
 from sft.training.run_folder import locked
-from sft.training.settings import TINY, Request, Settled
+from sft.training.settings import TINY, Request, ResolvedSettings
 from sft.validate import Survey
 
 
-def model_dir(settled: Settled, request: Request, data: Survey, *, say: Callable[[str], None]) -> Path:
+def model_dir(settled: ResolvedSettings, request: Request, data: Survey, *, say: Callable[[str], None]) -> Path:
     """The base model: a directory as given, a fetched one, or the tiny one for this data, built once."""
     model = settled.config.model
     if model == TINY:
@@ -28,7 +28,7 @@ def model_dir(settled: Settled, request: Request, data: Survey, *, say: Callable
         return path
     version = models.get(model)
     path = request.models / version.hub_id.rpartition("/")[2]
-    say(f"{version.hub_id} in {path}, fetched where it is missing")
+    say(f"{version.hub_id} in {path}, downloaded if it is missing")
     return present_or_fetch(version, path)
 
 
@@ -43,11 +43,11 @@ def _require_template(path: Path, version: models.ModelVersion) -> None:
         raise ProblemsFound(
             "; ".join(faults),
             where=str(path),
-            hint=f"say which version it is: --model-version, one of {', '.join(models.MODELS)}",
+            hint=f"name its version: --model-version, one of {', '.join(models.MODELS)}",
         )
 
 
-def _tiny_dir(settled: Settled, request: Request, data: Survey, say: Callable[[str], None]) -> Path:
+def _tiny_dir(settled: ResolvedSettings, request: Request, data: Survey, say: Callable[[str], None]) -> Path:
     """models/tiny-…, named by what it is made of: the data its tokenizer learns, the version, the seed and
     the recipe.
     """

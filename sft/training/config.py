@@ -31,8 +31,8 @@ class RunConfig(BaseModel):
     engine: Literal["erniekit", "paddleformers"] = Field(description="the trainer")
     model: str = Field("0.9B", description="name of a model version, a directory, or tiny")
     model_version: Literal["0.9B", "1.5", "1.6"] = Field("0.9B", description="whose prompts, template and names apply")
-    device: Literal["gpu", "cpu"] = Field("gpu", description="where the trainer computes")
-    epochs: float = Field(2, gt=0, description="E: how often each sample is seen")
+    device: Literal["gpu", "cpu"] = Field("gpu", description="device of the trainer")
+    epochs: float = Field(2, gt=0, description="E: how many times each sample is seen")
     gpus: int = Field(1, ge=1, description="G: GPUs of this machine")
     batch: int = Field(8, ge=1, description="B: samples per micro-step (ERNIEKit: packing_size)")
     accum: int = Field(8, ge=1, description="A: micro-steps per update")
@@ -45,9 +45,7 @@ class RunConfig(BaseModel):
     min_pixels: int | None = Field(None, ge=784, description="none: the model's own limit")
     max_pixels: int | None = Field(None, ge=784, description="none: the model's own limit; more pixels, more memory")
     workers: int = Field(4, ge=0, description="processes that load data")
-    seed: int = Field(
-        23, ge=0, description="of weights that are drawn and of the trainer; ERNIEKit's data order ignores it"
-    )
+    seed: int = Field(23, ge=0, description="of random weights and of the trainer; ERNIEKit's data order ignores it")
 
 
 # What a rehearsal changes: sizes at which a model with random weights learns to read on two CPU cores in minutes.

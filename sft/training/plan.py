@@ -108,7 +108,7 @@ def make_plan(
     if faults:
         raise UsageError(
             "; ".join(faults),
-            hint="`sft plan --samples 29605 --epochs 2 --gpus 1 --batch 8 --accum 8` is a plan that works",
+            hint="`sft plan --samples 29605 --epochs 2 --gpus 1 --batch 8 --accum 8` is a valid plan",
         )
     plan = Plan(samples, epochs, gpus, batch, accum, learning_rate, limit)
     if plan.samples_per_update > samples:
@@ -139,7 +139,7 @@ def fit_batch(samples: int, *, gpus: int, batch: int, accum: int) -> tuple[int, 
     ), accum
 
 
-def sums(plan: Plan) -> list[tuple[str, str, str]]:
+def breakdown(plan: Plan) -> list[tuple[str, str, str]]:
     """Every derived number with its factors: (name, the sum, the result)."""
     ratio = plan.samples * plan.epochs / plan.samples_per_update
     factors = f"{plan.gpus}·{plan.batch}·{plan.accum}"

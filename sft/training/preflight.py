@@ -9,13 +9,13 @@ from pathlib import Path
 
 from sft.errors import ProblemsFound
 from sft.models import Budget, pixel_limits, sequence_tokens, text_tokens, trained_texts
-from sft.training.settings import Settled
+from sft.training.settings import ResolvedSettings
 from sft.validate import Survey
 
 TOGETHER = 512  # samples whose texts are in memory as tokens
 
 
-def pixels(settled: Settled, base: Path) -> tuple[int, int]:
+def pixels(settled: ResolvedSettings, base: Path) -> tuple[int, int]:
     """(min, max) pixels of the run: what the configuration says, else the base model's own."""
     low, high = pixel_limits(base)
     return settled.config.min_pixels or low, settled.config.max_pixels or high
@@ -30,7 +30,7 @@ class Lengths:
     mean: float
 
 
-def check_lengths(data: Survey, base: Path, settled: Settled) -> Lengths:
+def check_lengths(data: Survey, base: Path, settled: ResolvedSettings) -> Lengths:
     """The lengths of all samples; ProblemsFound where one does not fit. Trainers skip or cut such samples."""
     low, high = pixels(settled, base)
     budget = Budget(base / "tokenizer.json", low, high, settled.config.max_seq_len)
@@ -65,7 +65,7 @@ def _lengths(data: Survey, budget: Budget) -> Iterator[tuple[int, int]]:
                 raise ProblemsFound(fault.message, where=f"{data.path}:{line}", hint=fault.hint) from fault
 
 
-def packing_note(lengths: Lengths, settled: Settled) -> str:
+def packing_note(lengths: Lengths, settled: ResolvedSettings) -> str:
     """What to know where fewer than B samples fit into ERNIEKit's packs: fewer are seen per step than the
     plan counts.
     """

@@ -62,12 +62,12 @@ def export_checkpoint(run: Run, out: Path, step: int | None) -> dict[str, Any]:
     if not wanted:
         have = ", ".join(str(checkpoint.step) for checkpoint in found) or "none"
         raise UsageError(
-            "no such checkpoint" if step else "this run has not ended and has no checkpoint",
+            "no such checkpoint" if step else "this run has not finished and has no checkpoint",
             where=str(run.folder),
             hint=f"complete checkpoints: {have}",
         )
     if step is None:
-        ui.say(f"the run has not ended; exporting its newest checkpoint, step {wanted[-1].step}")
+        ui.say(f"the run has not finished; exporting its newest checkpoint, step {wanted[-1].step}")
     return _export(
         run,
         wanted[-1].path,

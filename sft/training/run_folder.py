@@ -87,9 +87,9 @@ class Run:
             except BlockingIOError as error:
                 who = self.state().get("pid", "?")
                 raise UsageError(
-                    f"another sft works on this run (process {who})",
+                    f"another sft process is working on this run (process {who})",
                     where=str(self.folder),
-                    hint="wait for it, or stop it; the same command then goes on",
+                    hint="wait for it, or stop it; the same command then resumes",
                 ) from error
             yield
 

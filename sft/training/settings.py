@@ -33,7 +33,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Settled:
+class ResolvedSettings:
     """The resolved configuration and the reasons for what was chosen."""
 
     config: RunConfig
@@ -43,7 +43,7 @@ class Settled:
     reasons: dict[str, str]
 
 
-def settle(request: Request, machine: Machine, samples: int) -> Settled:
+def resolve_settings(request: Request, machine: Machine, samples: int) -> ResolvedSettings:
     """Merge defaults, mode, file and flags into one checked configuration."""
     rehearsal = not machine.gpus if request.rehearsal is None else request.rehearsal
     flags = dict(request.flags)
@@ -72,7 +72,7 @@ def settle(request: Request, machine: Machine, samples: int) -> Settled:
         gpus = flags.get("gpus") or given.get("gpus") or 1
         if gpus != 1:
             raise UsageError(
-                f"{gpus} GPUs are asked for, and this is a rehearsal on the CPU",
+                f"{gpus} GPUs are asked for, but this is a rehearsal on the CPU",
                 hint="leave GPUS out; `sft plan --to-gpus N` shows what changes",
             )
     elif machine.gpus and config.gpus > len(machine.gpus):
@@ -82,7 +82,7 @@ def settle(request: Request, machine: Machine, samples: int) -> Settled:
         )
     if rehearsal and config.engine != "paddleformers":
         raise UsageError(
-            "ERNIEKit trains on NVIDIA GPUs only, and this is a rehearsal on the CPU",
+            "ERNIEKit trains on NVIDIA GPUs only, but this is a rehearsal on the CPU",
             hint="leave ENGINE out, or see what would run: `sft train DATA --engine erniekit --dry-run`",
         )
     batch, accum = fit_batch(
@@ -102,7 +102,7 @@ def settle(request: Request, machine: Machine, samples: int) -> Settled:
         if rehearsal
         else ", ".join(gpu.name for gpu in machine.gpus)
     )
-    return Settled(config, origins, version, rehearsal, {"engine": why, "device": mode})
+    return ResolvedSettings(config, origins, version, rehearsal, {"engine": why, "device": mode})
 
 
 def _require_small(model: str) -> None:
@@ -138,12 +138,12 @@ def _version(model: str | None, stated: str | None) -> models.ModelVersion:
         raise UsageError(
             "cannot tell which version this model is",
             where=str(path),
-            hint=f"say it: --model-version, one of {', '.join(models.MODELS)}",
+            hint=f"name it: --model-version, one of {', '.join(models.MODELS)}",
         )
     return models.get(str(model))
 
 
-def plan_for(settled: Settled, samples: int) -> Plan:
+def plan_for(settled: ResolvedSettings, samples: int) -> Plan:
     """The arithmetic for these samples."""
     config = settled.config
     return make_plan(
@@ -157,7 +157,7 @@ def plan_for(settled: Settled, samples: int) -> Plan:
     )
 
 
-def open_run(settled: Settled, request: Request, data_fingerprint: str, base: Path, *, name: str) -> Run:
+def open_run(settled: ResolvedSettings, request: Request, data_fingerprint: str, base: Path, *, name: str) -> Run:
     """The run folder that belongs to these settings, this data and this model."""
     return Run(
         request.runs

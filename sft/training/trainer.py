@@ -22,10 +22,10 @@ from sft.models import ModelVersion, tensor_table, weight_files
 from sft.runtime import Machine, Process, container, environments, last_errors, plain, shell_line, stop_container, tail
 from sft.training import engines
 from sft.training.config import RunConfig, dump
-from sft.training.engines import Checkpoint, Engine, Job, absolute_images, is_skip, to_yaml
+from sft.training.engines import Checkpoint, Engine, TrainingJob, absolute_images, is_skip, to_yaml
 from sft.training.plan import Plan, as_dict
 from sft.training.run_folder import Run, machine, now
-from sft.training.settings import Settled
+from sft.training.settings import ResolvedSettings
 from sft.types import Progress, Sample
 from sft.validate import Survey
 
@@ -43,10 +43,10 @@ class Runtime:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedTraining:
     """All a trainer is given, before anything is written or started."""
 
-    job: Job
+    job: TrainingJob
     engine: Engine
     settings: str
     extra: Mapping[str, str]
@@ -54,9 +54,9 @@ class Prepared:
 
 def prepare(
     run_dir: Path, data: Path, model_dir: Path, version: ModelVersion, config: RunConfig, plan: Plan
-) -> Prepared:
+) -> PreparedTraining:
     """Everything that `--dry-run` shows; raises where the engine cannot carry the job out."""
-    job = Job(
+    job = TrainingJob(
         run_dir.resolve(),
         data.parent.resolve() / data.name,  # a link stays one: relative images count from where it stands
         model_dir.resolve(),
@@ -67,7 +67,7 @@ def prepare(
     )
     engine = engines.get(config.engine)
     extra = engine.extra_files(job)
-    return Prepared(
+    return PreparedTraining(
         job,
         engine,
         to_yaml(engine.settings(job)),
@@ -75,13 +75,13 @@ def prepare(
     )
 
 
-def first_rows(prepared: Prepared, count: int = 2) -> list[bytes]:
+def first_rows(prepared: PreparedTraining, count: int = 2) -> list[bytes]:
     """The first rows that the trainer would get."""
     samples = (sample for _, sample in islice(read_samples(prepared.job.data), count))
     return [prepared.engine.row(sample, absolute_images(sample, prepared.job.data.parent)) for sample in samples]
 
 
-def write_run(prepared: Prepared, run: Run, origins: Mapping[str, str], data: Survey) -> list[Path]:
+def write_run(prepared: PreparedTraining, run: Run, origins: Mapping[str, str], data: Survey) -> list[Path]:
     """Write the run folder; returns the folders that hold the images. Rows in = rows out, or nothing.
 
     EngineError where rows or images are not those that were checked any more: what is trained is what `data` tells of.
@@ -134,14 +134,14 @@ def _located(data: Survey) -> Iterator[tuple[Sample, list[str]]]:
         yield sample, images
     if changed:
         raise EngineError(
-            f"{len(changed)} images are not what they were when they were checked, the first is {min(changed)}",
+            f"{len(changed)} images have changed since they were checked, the first is {min(changed)}",
             where=str(data.path),
             hint="run the same command again",
         )
 
 
 def command(
-    prepared: Prepared, runtime: Runtime, resume: Checkpoint | None, images: Sequence[Path] | None = None
+    prepared: PreparedTraining, runtime: Runtime, resume: Checkpoint | None, images: Sequence[Path] | None = None
 ) -> tuple[list[str], dict[str, str]]:
     """(argv, environment) of the trainer, here or in its container. `images`: their folders; None: the data says."""
     job = prepared.job
@@ -172,7 +172,7 @@ def command(
     )
 
 
-def _container_name(job: Job) -> str:
+def _container_name(job: TrainingJob) -> str:
     return f"sft-{job.run_dir.name}"
 
 
@@ -189,7 +189,7 @@ def build_image(cuda: container.Cuda, repo: Path, log: Path, say: Callable[[str]
         raise UsageError(
             f"no {container.DOCKERFILE} here", where=str(repo), hint="run this from a checkout of the workbench"
         )
-    say(f"building {container.image_name(cuda)} (the first time fetches the Paddle CUDA image); log {log}")
+    say(f"building {container.image_name(cuda)} (the first time downloads the Paddle CUDA image); log {log}")
     with Process(container.build_command(repo, cuda), log) as process:
         code = process.wait()
     if code:
@@ -197,7 +197,7 @@ def build_image(cuda: container.Cuda, repo: Path, log: Path, say: Callable[[str]
         raise EngineError(
             f"the training image could not be built (exit code {code}):\n  {lines}",
             where=str(log),
-            hint="the log has the whole story",
+            hint="see the log for details",
         )
 
 
@@ -228,7 +228,7 @@ def versions(python: str) -> dict[str, str]:
 
 
 def train(
-    prepared: Prepared,
+    prepared: PreparedTraining,
     run: Run,
     runtime: Runtime,
     *,
@@ -324,7 +324,7 @@ def train(
 class Watcher:
     """Reads a trainer's log as it comes: the last step, and the rows that the trainer leaves out."""
 
-    def __init__(self, job: Job, on_progress: Callable[[Progress], None], step: int) -> None:
+    def __init__(self, job: TrainingJob, on_progress: Callable[[Progress], None], step: int) -> None:
         self.job, self.on_progress = job, on_progress
         self.step = step
         self.loss: float | None = None
@@ -348,7 +348,7 @@ class Watcher:
                 )
 
 
-def _fault(code: int, job: Job) -> str:
+def _fault(code: int, job: TrainingJob) -> str:
     """What is wrong with how the trainer ended, in words; empty where all is well. Exit code 0 alone proves nothing."""
     if code:
         return "was killed (SIGKILL; out of memory?)" if code == EXIT_SIGKILL else f"failed with exit code {code}"
@@ -372,7 +372,7 @@ def _clear_partial(output_dir: Path, keep: set[Path]) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _newest(prepared: Prepared) -> int | None:
+def _newest(prepared: PreparedTraining) -> int | None:
     found = prepared.engine.checkpoints(prepared.job.output_dir)
     return found[-1].step if found else None
 
@@ -380,7 +380,7 @@ def _newest(prepared: Prepared) -> int | None:
 def _failure(fault: str, run: Run, checkpoint: int | None) -> EngineError:
     lines = "\n  ".join(last_errors(tail(run.log)))
     again = (
-        f"the same command goes on from step {checkpoint}"
+        f"run the same command to resume from step {checkpoint}"
         if checkpoint
         else "no checkpoint was written yet, the same command starts again"
     )
@@ -392,7 +392,7 @@ def _failure(fault: str, run: Run, checkpoint: int | None) -> EngineError:
 
 
 def _finish(
-    prepared: Prepared, run: Run, weights: Path, watcher: Watcher, resume: Checkpoint | None, seconds: float
+    prepared: PreparedTraining, run: Run, weights: Path, watcher: Watcher, resume: Checkpoint | None, seconds: float
 ) -> dict[str, Any]:
     job = prepared.job
     manifest = {
@@ -417,7 +417,7 @@ def _finish(
     return manifest
 
 
-def runtime(settled: Settled, machine: Machine) -> Runtime:
+def runtime(settled: ResolvedSettings, machine: Machine) -> Runtime:
     """Where the trainer runs: on a CPU in its environment, on a GPU in the container, or in an interpreter that was
     named.
     """
@@ -434,7 +434,7 @@ def runtime(settled: Settled, machine: Machine) -> Runtime:
         )
     if settled.config.engine == "erniekit":
         raise UsageError(
-            "ERNIEKit runs in the Paddle CUDA container, and no Docker engine answers here",
+            "ERNIEKit runs in the Paddle CUDA container, and no Docker engine is running here",
             hint=(
                 f"start Docker with the NVIDIA container toolkit, or set {environments.PYTHON_OVERRIDE['trainer']} to a"
                 " Python that has ERNIEKit"

@@ -8,9 +8,11 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.validate.across_rows import Entries
+    from sft.validate.answer_checks import answer_errors
     from sft.validate.context import Context
     from sft.validate.file import Report, scan, validate
     from sft.validate.fixes import fix
+    from sft.validate.labels import repair
     from sft.validate.rejects import Rejects, rejects_file
     from sft.validate.survey import Survey, survey_file
 else:
@@ -22,8 +24,10 @@ __all__ = [
     "Rejects",
     "Report",
     "Survey",
+    "answer_errors",
     "fix",
     "rejects_file",
+    "repair",
     "scan",
     "survey_file",
     "validate",

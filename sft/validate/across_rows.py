@@ -1,4 +1,5 @@
-"""Checks of a set as a whole: the same image twice, with one truth or with two, and images of the test set among those
+"""Checks of a set as a whole: the same image twice, with one reference or with two, and images of the test set among
+those
 of training.
 
 While the rows are read, every image leaves one entry of 24 bytes (32 with its looks): where it stands, a fingerprint of
@@ -22,7 +23,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from sft.arrays import AnyArray
 from sft.files import CHUNK, bounded_lines, decode, open_input
+from sft.images import LIMIT, band_of, bands, popcount
 from sft.markup import canonical
 from sft.reasons import make, shorten
 from sft.types import Problem, Sample
@@ -32,16 +35,7 @@ from sft.types import Problem, Sample
 ENTRY = np.dtype([("line", "u4"), ("path", "u4"), ("file", "u8")])
 # looks: 64 bit of how the image looks (`sft.images.perceptual_hash`). says: of the prompt and the answer.
 LOOK = np.dtype([("line", "u4"), ("says", "u4"), ("looks", "u8"), ("file", "u8")])
-Table = npt.NDArray[Any]
 Digest = Callable[[str], bytes | None]  # path → a hash of the file's content
-BANDS = (
-    (0, 13),
-    (13, 26),
-    (26, 39),
-    (39, 52),
-    (52, 64),
-)  # two looks that differ in at most 4 bits are equal in one of 5 bands
-NEAR = 4  # bits of 64
 COMPARED = 8  # earlier images of a band that one is compared with
 _ODD_STEP = re.compile(
     r"(?:\A|/)\.\.(?:/|\Z)|/\.?\Z"
@@ -55,8 +49,8 @@ class Entries:
 
     path: Path
     base: Path  # that relative image paths count from
-    images: Table = field(default_factory=lambda: np.empty(0, ENTRY))
-    looks: Table = field(default_factory=lambda: np.empty(0, LOOK))
+    images: AnyArray = field(default_factory=lambda: np.empty(0, ENTRY))
+    looks: AnyArray = field(default_factory=lambda: np.empty(0, LOOK))
 
 
 @lru_cache(maxsize=64)
@@ -194,7 +188,7 @@ def _of_path(path: str) -> bytes:
     return blake2b(os.fsencode(path), digest_size=16).digest()
 
 
-def _shared(images: Table) -> npt.NDArray[np.uint64]:
+def _shared(images: AnyArray) -> npt.NDArray[np.uint64]:
     """Fingerprints that several rows have."""
     sorted_files = np.sort(np.ascontiguousarray(images["file"]))
     if not (sorted_files[1:] == sorted_files[:-1]).any():
@@ -273,26 +267,24 @@ def _near(entries: Entries, tests: Sequence[Entries]) -> dict[int, list[Problem]
     return found
 
 
-def _alike(looks: Table, others: Table, *, within: bool) -> dict[int, int]:
-    """Line of `looks` → line of `others` with the nearest look, where there is one within NEAR bits that says the
+def _alike(looks: AnyArray, others: AnyArray, *, within: bool) -> dict[int, int]:
+    """Line of `looks` → line of `others` with the nearest look, where there is one within LIMIT bits that says the
     same.
     """
     both = looks if within else np.concatenate([others, looks])
     found: dict[int, tuple[int, int]] = {}
     split = 0 if within else len(others)
-    for low, high in BANDS:
-        key = both["says"].astype(np.uint64) << np.uint64(13) | both["looks"] >> np.uint64(low) & np.uint64(
-            (1 << high - low) - 1
-        )
+    for band in bands():
+        key = both["says"].astype(np.uint64) << np.uint64(13) | band_of(both["looks"], band)
         order = np.argsort(key, kind="stable")
         key = key[order]
         for back in range(1, COMPARED + 1):
             same = np.flatnonzero(key[back:] == key[:-back])
             left = order[same]
             right = order[same + back]  # left stands before right in `both`
-            bits = _bits(both["looks"][left] ^ both["looks"][right])
+            bits = popcount(both["looks"][left] ^ both["looks"][right])
             good = (
-                (bits <= NEAR)
+                (bits <= LIMIT)
                 & (both["file"][left] != both["file"][right])
                 & (both["line"][left] != both["line"][right] if within else (left < split) & (right >= split))
             )
@@ -304,11 +296,3 @@ def _alike(looks: Table, others: Table, *, within: bool) -> dict[int, int]:
                     (count, a),
                 )
     return {line: other for line, (_, other) in found.items()}
-
-
-def _bits(values: npt.NDArray[np.uint64]) -> npt.NDArray[Any]:
-    counted: npt.NDArray[Any] = np.unpackbits(
-        values.view(np.uint8).reshape(-1, 8),
-        axis=1,
-    ).sum(axis=1)
-    return counted

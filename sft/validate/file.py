@@ -10,15 +10,15 @@ from __future__ import annotations
 import codecs
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from sft.errors import ProblemsFound
-from sft.files import CHUNK, open_input
+from sft.files import open_input, stretches
 from sft.reasons import make
 from sft.runtime import Runner, run
 from sft.types import Problem
@@ -26,7 +26,7 @@ from sft.validate.across_rows import ENTRY, LOOK, Entries, check_set
 from sft.validate.context import Context
 from sft.validate.marks import check_marks
 from sft.validate.rejects import Rejects
-from sft.validate.shard import BLANK, KEPT, Gathered, Part, Shard, check_shard
+from sft.validate.shard import BLANK, KEPT, Findings, Gathered, Shard, ShardReport, check_shard
 
 __all__ = ["BLANK", "KEPT", "Report", "scan", "validate"]
 
@@ -36,14 +36,10 @@ _WIDE = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.B
 
 
 @dataclass
-class Report:
-    """What was found in one file. rows = good + bad; bad are those with at least one error."""
+class Report(Findings):
+    """What was found in one file."""
 
     path: Path
-    rows: int = 0
-    good: int = 0
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (severity, code) → how often
-    problems: list[Problem] = field(default_factory=list)  # the first KEPT of each code
 
     @property
     def errors(self) -> int:
@@ -55,13 +51,7 @@ class Report:
         """How many findings are warnings."""
         return sum(count for (severity, _), count in self.counts.items() if severity == "warning")
 
-    def add(self, problem: Problem) -> None:
-        """Count a finding, and keep its text if it is among the first of its code."""
-        self.counts[problem.severity, problem.code] += 1
-        if self.counts[problem.severity, problem.code] <= KEPT:
-            self.problems.append(problem)
-
-    def add_part(self, part: Part, before: int) -> None:
+    def add_part(self, part: ShardReport, before: int) -> None:
         """What was found in the next stretch; `before` lines stand before it."""
         self.rows += part.rows
         self.good += part.good
@@ -176,7 +166,9 @@ def _rows(
     images = [np.empty(0, ENTRY)]
     looks = [np.empty(0, LOOK)]
     places = gathered.places if gathered else []
-    shards = [Shard(report.path, start, end, context, rejects is not None) for start, end in _stretches(report.path)]
+    with open_input(report.path) as stream:
+        cuts = list(stretches(stream, 0, report.path.stat().st_size, SHARD_BYTES))
+    shards = [Shard(report.path, start, end, context, rejects is not None) for start, end in cuts]
     check = partial(check_shard, gathered=gathered) if gathered else check_shard
     for shard, part in zip(shards, run(check, shards, runner), strict=True):
         report.add_part(part, before)
@@ -211,18 +203,3 @@ def _holds(lines: array[int], line: int) -> bool:
         else 0
     )
     return at < len(lines) and lines[at] == line
-
-
-def _stretches(path: Path) -> Iterator[tuple[int, int]]:
-    """(start, end) of stretches of about SHARD_BYTES that end with a line end or the file."""
-    with open_input(path) as stream:
-        start = 0
-        size = path.stat().st_size
-        while start < size:
-            end = min(start + SHARD_BYTES, size)
-            stream.seek(end - 1)
-            while end < size and (piece := stream.readline(CHUNK)) and not piece.endswith(b"\n"):
-                pass
-            end = max(end, min(stream.tell(), size)) if end < size else size
-            yield start, end
-            start = end

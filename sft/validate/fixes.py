@@ -1,9 +1,9 @@
-"""`sft validate --fix`: mends what can be mended without guessing, and nothing else.
+"""`sft validate --fix`: fixes what can be fixed without guessing, and nothing else.
 
 A byte order mark, blank lines, Windows line ends and the order of the keys; and in answers what has exactly one right
-form (`sft.validate.labels.mend`): white space, the Unicode form, invisible characters, spellings of one look. Prompts,
-tags and paths are never touched, and a line that is not sound JSON, or too long to be read, keeps every byte between
-its ends.
+form (`sft.validate.labels.repair`): white space, the Unicode form, invisible characters, spellings of one look.
+Prompts, tags and paths are never touched, and a line that is not sound JSON, or too long to be read, keeps every byte
+between its ends.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 
 import msgspec
 
-from sft.files import atomic_write, bounded_lines, open_input
+from sft.files import atomic_write, bounded_lines, decode_any, open_input
 from sft.markup import arabic
 from sft.models import TASK_OF
 from sft.types import Task
-from sft.validate.labels import mend
+from sft.validate.labels import repair
 from sft.validate.shard import BLANK
 
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
@@ -30,32 +30,32 @@ KEY_ORDER = ("id", "image_info", "text_info", "image_url", "matched_text_index",
 
 
 def fix(path: Path, out: Path) -> Counter[str]:
-    """Rewrite `path` to `out` (may be the same), whole or not at all; returns what was mended, by reason code.
+    """Rewrite `path` to `out` (may be the same), whole or not at all; returns what was fixed, by reason code.
 
     Lines in = lines out + blank lines removed.
     """
-    mended: Counter[str] = Counter()
+    fixed: Counter[str] = Counter()
     foreign = _Foreign(path)
     with open_input(path) as stream, atomic_write(out) as target:
         for number, line, too_long in bounded_lines(stream, rest=target.write):
             text = line
             if number == 1 and text.startswith(codecs.BOM_UTF8):
-                mended["file.bom"] += 1
+                fixed["file.bom"] += 1
                 text = text.removeprefix(codecs.BOM_UTF8)
             if too_long:
                 target.write(text)
                 continue
             if not text.strip(BLANK):
-                mended["file.blank_line"] += 1
+                fixed["file.blank_line"] += 1
                 continue
             if text.endswith(b"\r\n"):
-                mended["file.crlf"] += 1
+                fixed["file.crlf"] += 1
                 text = text.removesuffix(b"\r\n")
             text = text.removesuffix(b"\n")
             tidied, codes = _tidy(text, foreign)
-            mended.update(codes)
+            fixed.update(codes)
             target.write(tidied + b"\n")
-    return mended
+    return fixed
 
 
 class _Foreign:
@@ -83,14 +83,16 @@ def _other_letters(line: tuple[int, bytes, bool]) -> bool:
 
 
 def _tidy(text: bytes, foreign: _Foreign) -> tuple[bytes, list[str]]:
-    """(the row with mended answers and its keys in the usual order, the codes of what was mended); the same bytes where
+    """(the row with fixed answers and its keys in the usual order, the codes of what was fixed); the same bytes where
     that cannot be had without a change of meaning.
     """
     try:
         msgspec.json.decode(
             text
         )  # stricter than json.loads: no NaN, no number beyond a float, no half of a surrogate pair
-        value = json.loads(text, object_pairs_hook=_distinct)
+        value, duplicates = decode_any(text)
+        if duplicates:  # only one of the values would be left
+            return text, []
         codes = _mend_answers(value, foreign)
         ordered = _sorted(value)
         if json.dumps(ordered) != json.dumps(value):
@@ -101,7 +103,7 @@ def _tidy(text: bytes, foreign: _Foreign) -> tuple[bytes, list[str]]:
 
 
 def _mend_answers(row: Any, foreign: _Foreign) -> list[str]:
-    """Mend the answers of a row in place; the codes of what was mended, each once."""
+    """Fix the answers of a row in place; the codes of what was fixed, each once."""
     codes: dict[str, None] = {}
     prompt = ""
     items = row.get("text_info") if isinstance(row, dict) else None
@@ -113,20 +115,12 @@ def _mend_answers(row: Any, foreign: _Foreign) -> list[str]:
             prompt = text.strip()
             continue
         task = TASK_OF.get(prompt, Task.OCR)
-        mended, found = mend(text, task)
+        fixed, found = repair(text, task)
         if "language.yeh_kaf" in found and foreign:
-            mended, found = mend(text, task, persian=False)
-        item["text"] = mended
+            fixed, found = repair(text, task, persian=False)
+        item["text"] = fixed
         codes.update(dict.fromkeys(found))
     return list(codes)
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; ValueError where a key stands twice, since only one of its values would be left."""
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("duplicate key")
-    return value
 
 
 def _sorted(value: Any) -> Any:

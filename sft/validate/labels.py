@@ -1,5 +1,5 @@
 """Checks of what a label says, whatever its task: damaged, invisible and doubtful characters, white space, two
-spellings of one look, leftovers of other markup; and how `--fix` mends those that have one right form.
+spellings of one look, leftovers of other markup; and how `--fix` fixes those that have one right form.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from sft.markup import (
     arabic,
     composed,
     controls,
+    ink_hyphens,
     invisible,
     is_composed,
     lookalikes,
@@ -29,7 +30,7 @@ from sft.types import Problem, Task
 BLANK_CORNER = (  # how a chart begins whose first header is blank, in the official samples; stripped, it means the same
     "  | "
 )
-MENDS = "`sft validate --fix` mends it"
+FIXES = "`sft validate --fix` fixes it"
 HTML_TABLE = re.compile(r"<(?:table|thead|tbody|tr|td|th)\b[^<>]*>", re.IGNORECASE)
 _WHOLE_TABLE = re.compile(
     r"(?:<(?:!doctype|html|body)\b[^<>]*>\s*)*<(?:table|thead|tbody|tr)\b(?=.*<t[dh]\b).*>", re.DOTALL | re.IGNORECASE
@@ -57,25 +58,25 @@ def _not_composed(text: str) -> str | None:
 # Of every task. White space, which depends on the task, and missing marks, which are counted, are asked about apart.
 CHECKS = (
     _Check("language.lookalikes", lookalikes, "letters of two scripts in {!r}", "type the word in one script"),
-    _Check("language.invisible", invisible, "{} inside: characters that cannot be seen", MENDS),
-    _Check("language.unicode_form", _not_composed, "not in Unicode form {}", MENDS),
+    _Check("language.invisible", invisible, "{} inside: characters that cannot be seen", FIXES),
+    _Check("language.unicode_form", _not_composed, "not in Unicode form {}", FIXES),
     _Check(
         "language.presentation_forms",
         arabic.presentation_forms,
         "shapes of Arabic letters in place of letters: {}",
-        f"{MENDS} where fonts would choose the same shapes; letters in the order of the screen are to be typed anew",
+        f"{FIXES} where fonts would choose the same shapes; letters in the order of the screen are to be typed anew",
     ),
     _Check(
         "language.yeh_kaf",
         arabic.mixed_yeh_kaf,
         "{!r} has a yeh or kaf of Arabic beside letters of Persian",
-        f"write ی and ک; {MENDS} where the word has one of them already",
+        f"write ی and ک; {FIXES} where the word has one of them already",
     ),
     _Check(
         "language.spelling",
         spelling.misspelt,
         "{}: the same look in another spelling",
-        f"{MENDS} where there is one right spelling",
+        f"{FIXES} where there is one right spelling",
     ),
     _Check(
         "language.stray_mark",
@@ -100,7 +101,12 @@ def check_characters(text: str, task: Task, where: str, line: int) -> Iterator[P
     """What is wrong with the characters of an answer."""
     if script := marks_missing(text):
         said = f"{where} is {script} (almost) without its combining marks"
-        yield make("language.marks", said, line, "a primer may be; else the labels were cleaned with \\w or the like")
+        yield make(
+            "language.marks",
+            said,
+            line,
+            "a primer may be right; otherwise the labels were cleaned with a pattern like \\w",
+        )
     for check in CHECKS:
         if found := check.find(text):
             yield make(
@@ -110,7 +116,7 @@ def check_characters(text: str, task: Task, where: str, line: int) -> Iterator[P
                 check.hint,
             )
     if found := odd_blanks(text.strip(), cells=task is Task.CHART):
-        yield make("target.white_space", f"{where}: white space that is no plain blank ({found})", line, MENDS)
+        yield make("target.white_space", f"{where}: white space that is not a plain space ({found})", line, FIXES)
 
 
 def check_leftovers(text: str, task: Task | None, where: str, line: int) -> Iterator[Problem]:
@@ -142,15 +148,15 @@ def reference(text: str) -> str | None:
     )
 
 
-def mend(text: str, task: Task, *, persian: bool = True) -> tuple[str, list[str]]:
-    """(the label with the one right form of whatever has one, the codes of what was mended). Idempotent.
+def repair(text: str, task: Task, *, persian: bool = True) -> tuple[str, list[str]]:
+    """(the label with the one right form of whatever has one, the codes of what was fixed). Idempotent.
 
     `persian`: ي and ك become ی and ک in words that have one of these. A table keeps its tokens, and a label of which
     nothing would be left stays as it is.
     """
     cells = task is Task.CHART
     steps: list[tuple[str, Callable[[str], str]]] = [
-        ("language.invisible", without_invisible),
+        ("language.invisible", _without_invisible if task in _PLAIN_TEXT else without_invisible),
         ("language.unicode_form", composed),
         ("language.presentation_forms", arabic.plain_letters),
         ("language.spelling", spelling.respelt),
@@ -158,16 +164,21 @@ def mend(text: str, task: Task, *, persian: bool = True) -> tuple[str, list[str]
         ("target.white_space", lambda text: _inside(text, lambda inner: tidy_blanks(inner, cells=cells))),
         ("target.outer_space", _stripped),
     ]
-    mended, codes = text, []
+    fixed, codes = text, []
     for code, step in steps:
-        after = step(mended)
-        if after != mended:
-            mended = after
+        after = step(fixed)
+        if after != fixed:
+            fixed = after
             codes.append(code)
-    mended = composed(mended)
-    if not mended.strip() or _TOKEN.findall(mended) != _TOKEN.findall(text):
+    fixed = composed(fixed)
+    if not fixed.strip() or _TOKEN.findall(fixed) != _TOKEN.findall(text):
         return text, []
-    return mended, codes
+    return fixed, codes
+
+
+def _without_invisible(text: str) -> str:
+    """A text without what cannot be seen; a soft hyphen at the end of a line can, and is a hyphen."""
+    return without_invisible(ink_hyphens(text))
 
 
 def _stripped(text: str) -> str:

@@ -2,319 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from difflib import get_close_matches
-from functools import partial
 from typing import Any
 
 import msgspec
 
 from sft import models
-from sft.images import ImageProblem, probe
-from sft.markup import MarkupError, controls
-from sft.models import OTSL_TOKENS, TASK_OF, Budget, smart_resize
+from sft.files import decode_any
 from sft.reasons import make, shorten
 from sft.schema import explain_structure
-from sft.types import ImageHeader, Problem, Sample, Task
+from sft.types import ImageHeader, Problem, Sample
+from sft.validate.answer_checks import check_answer, check_text
 from sft.validate.context import Context
-from sft.validate.labels import BLANK_CORNER, HTML_TABLE, check_characters, check_leftovers
-
-MIN_SIDE = models.FACTOR  # below, the crop is enlarged before the model sees it
-CHANNEL_SIDE = 4  # a side this short is taken for the colour channels by servers (PaddleX#5086)
-BASE64_STARTS = ("/9j/", "iVBOR")  # of a JPEG, of a PNG
-PAGE_PIXELS = 800_000  # A4 at 90 dpi
-PAGE_CHARACTERS = 1200  # of a page in a Latin script; the longest paragraphs have about 1000
-LONGEST_FILE_NAME = 255  # of every usual file system; base64 of an image is longer
-Read = Callable[[str], ImageHeader]  # path of an image as a row names it → its header, or ImageProblem
-
-
-def check_images(
-    sample: Sample, raw: dict[str, Any], line: int, context: Context, read: Read | None = None
-) -> tuple[list[ImageHeader], list[Problem]]:
-    """Headers of the images that can be used, and all findings. `raw` is the row as it was written."""
-    read = read or partial(read_header, context)
-    headers: list[ImageHeader] = []
-    problems: list[Problem] = []
-    for number, image in enumerate(sample.image_info):
-        where = f"image_info[{number}]"
-        problem = _address(image.image_url, where, line)
-        if problem:
-            problems.append(problem)
-            continue
-        if not context.look:
-            continue
-        try:
-            header = read(image.image_url)
-        except ImageProblem as error:
-            hint = (
-                "relative paths count from the folder of the JSONL file"
-                if error.code == "image.missing"
-                else "open the file with a viewer; replace it or drop the row"
-            )
-            problems.append(
-                make(
-                    error.code,
-                    f"{where}: {shorten(str(error))}",
-                    line,
-                    hint,
-                )
-            )
-            continue
-        headers.append(header)
-        problems += _shape(header, where, line, context.budget)
-        problems += _size_fields(raw["image_info"][number], header, where, line)
-        if (
-            image.matched_text_index == 0
-            and TASK_OF.get(sample.prompt) is Task.OCR
-            and any(looks_like_page(header, item.text) for item in sample.text_info[1:2])
-        ):
-            said = f"{where}: {header.width} x {header.height} px and {len(sample.text_info[1].text)} characters"
-            problems.append(
-                make(
-                    "image.page",
-                    said,
-                    line,
-                    "the model reads crops of a page's layout; cut pages into blocks, or give them a prompt of"
-                    " their own",
-                )
-            )
-    return headers, problems
-
-
-def read_header(context: Context, url: str) -> ImageHeader:
-    """The header of an image as a row names it; ImageProblem where it cannot be used."""
-    return probe(context.base / url, decode=context.decode)
-
-
-def looks_like_page(header: ImageHeader, answer: str) -> bool:
-    """A sheet of paper by its pixels (PAGE_PIXELS, the shape of A4, Letter or a double page) that holds as much text
-    as one.
-    """
-    short, long = sorted((header.width, header.height))
-    wide = (
-        sum(sign > "\u2e7f" for sign in answer) if len(answer) >= PAGE_CHARACTERS // 2 else 0
-    )  # Han, kana, Hangul: half as many fill a page
-    return (
-        header.width * header.height >= PAGE_PIXELS
-        and 1.2 <= long / short <= 1.6
-        and len(answer) + wide >= PAGE_CHARACTERS
-    )
-
-
-def _address(url: str, where: str, line: int) -> Problem | None:
-    if url.startswith("http"):
-        return make(
-            "image.remote",
-            f"{where}: {shorten(url)}",
-            line,
-            "download the images first and name the files; a file name must not begin with http either",
-        )
-    if url.startswith("data:") or (url.startswith(BASE64_STARTS) and len(url) > LONGEST_FILE_NAME):
-        return make(
-            "image.inline", f"{where}: {len(url):,} characters of base64", line, "write the image to a file and name it"
-        )
-    if "\x00" in url:
-        return make("trainer.path", f"{where}: a NUL byte in the path", line)
-    return None
-
-
-def _shape(header: ImageHeader, where: str, line: int, budget: Budget | None) -> Iterator[Problem]:
-    short, long = sorted((header.width, header.height))
-    size = f"{where}: {header.width} x {header.height} px"
-    if short <= CHANNEL_SIDE:
-        yield make("image.sliver", size, line, "a crop this thin holds no text; drop it")
-    elif long / short > models.MAX_ASPECT:
-        yield make(
-            "image.aspect",
-            f"{size}, ratio {long / short:.0f}",
-            line,
-            f"cut it into pieces with a ratio of at most {models.MAX_ASPECT}",
-        )
-    elif budget:
-        try:
-            smart_resize(
-                header.height,
-                header.width,
-                min_pixels=budget.min_pixels,
-                max_pixels=budget.max_pixels,
-            )
-        except ValueError as error:
-            yield make("image.aspect", f"{size}: {error}", line, "cut it into pieces, or raise max_pixels")
-    if CHANNEL_SIDE < short < MIN_SIDE:
-        yield make("image.small", size, line)
-    if header.exif_orientation != 1:
-        yield make(
-            "image.exif",
-            f"{where}: EXIF orientation {header.exif_orientation}",
-            line,
-            "bake the rotation into the pixels",
-        )
-
-
-def _size_fields(item: dict[str, Any], header: ImageHeader, where: str, line: int) -> Iterator[Problem]:
-    if (
-        item.get("image_width")
-        and item.get("image_height")
-        and (item["image_width"], item["image_height"]) != (header.width, header.height)
-    ):
-        said = f"{item['image_width']} x {item['image_height']}"
-        yield make(
-            "trainer.image_size_fields",
-            f"{where}: says {shorten(said)}, the file has {header.width} x {header.height}",
-            line,
-            "leave image_width, image_height and is_valid out",
-        )
-
-
-MARKDOWN_TABLE = re.compile(
-    r"^\|.*\|[ \t]*\n\|(?=[^\n]*-)[ :|-]+\|[ \t]*\n\|", re.MULTILINE
-)  # header, ruler, first row; linear on any input
-
-
-def check_text(text: str, where: str, line: int) -> Iterator[Problem]:
-    """What must not stand in any text, prompt or answer."""
-    if text.removeprefix(BLANK_CORNER) != text.removeprefix(BLANK_CORNER).strip():
-        yield make(
-            "target.outer_space",
-            f"{where} begins or ends with white space",
-            line,
-            "the trainer strips it; the score should too",
-        )
-    if "\ufffd" in text:
-        yield make("target.replacement", f"{where} contains U+FFFD", line, "decode the source with its real encoding")
-    if found := controls(text):
-        yield make("target.control", f"{where} contains {found}", line, "no image shows them; clean the labels")
-
-
-def check_answer(text: str, prompt: str, where: str, line: int) -> Iterator[Problem]:
-    """What is wrong with an answer to `prompt`; an unknown prompt is taken for plain text."""
-    if not text.strip():
-        yield make("target.empty", f"{where} is empty", line)
-        return
-    task = TASK_OF.get(prompt, Task.OCR)
-    yield from check_characters(text, task, where, line)
-    yield from check_leftovers(text, TASK_OF.get(prompt), where, line)
-    if "|" in text and MARKDOWN_TABLE.search(text):
-        yield make(
-            "target.markdown_table",
-            f"{where} holds a Markdown table",
-            line,
-            "tables are trained as OTSL, charts as rows with ` | ` and no outer pipes",
-        )
-    if task is Task.CHART:
-        yield from _chart(text, where, line)
-    if task is Task.TABLE:
-        yield from _table(text, where, line)
-    if task is Task.FORMULA:
-        yield from _formula(text.strip(), where, line)
-    yield from _pipeline(text, task, where, line)
-
-
-def _table(text: str, where: str, line: int) -> Iterator[Problem]:
-    from sft.markup import parse_otsl
-
-    if not any(token in text for token in OTSL_TOKENS) and HTML_TABLE.search(text):
-        yield make(
-            "target.html", f"{where} is an HTML table", line, "tables are trained as OTSL: `sft convert` writes it"
-        )
-        return
-    try:
-        grid = parse_otsl(text.strip())
-    except MarkupError as error:
-        yield make(
-            "target.otsl",
-            f"{where}: {shorten(str(error))}",
-            line,
-            error.hint,
-        )
-    else:
-        if grid.warnings:
-            yield make(
-                "target.otsl",
-                f"{where}: {shorten(grid.warnings[0])}",
-                line,
-                "write <ecel> for a blank cell",
-            )
-
-
-def _formula(text: str, where: str, line: int) -> Iterator[Problem]:
-    from sft.markup import latex, unseen
-
-    if not (text.startswith("\\[") and text.endswith("\\]")):
-        yield make(
-            "target.latex_delimiters",
-            f"{where} is not delimited by \\[ and \\]",
-            line,
-            "formulas are trained as \\[ … \\]",
-        )
-    try:
-        latex.check(text)
-    except MarkupError as error:
-        yield make(
-            error.code,
-            f"{where}: {shorten(str(error))}",
-            line,
-            error.hint,
-        )
-    else:
-        if found := unseen(text):
-            yield make(
-                "target.unseen",
-                f"{where} has {found}, which leaves no ink",
-                line,
-                "leave it out: no model can read it from an image",
-            )
-    for fault in latex.corruptions(text):
-        yield make(
-            fault.code,
-            f"{where}: {shorten(str(fault))}",
-            line,
-            fault.hint,
-        )
-
-
-def _chart(text: str, where: str, line: int) -> Iterator[Problem]:
-    from sft.markup import chart
-
-    if chart.is_markdown(text):
-        yield make(
-            "target.chart_style",
-            f"{where} has outer pipes or a ruler",
-            line,
-            "cells are parted by ` | `, rows by line ends, and nothing else",
-        )
-    try:
-        chart.check(text)
-    except MarkupError as error:
-        yield make(
-            error.code,
-            f"{where}: {shorten(str(error))}",
-            line,
-            error.hint,
-        )
-
-
-def _pipeline(text: str, task: Task, where: str, line: int) -> Iterator[Problem]:
-    from sft.markup import dollars_deleted, min_length, repetition_cut
-
-    if task is not Task.FORMULA and dollars_deleted(text):
-        yield make(
-            "target.dollar",
-            f"{where}: a dollar sign beside \\( \\) or \\[ \\]",
-            line,
-            "the PaddleOCR pipeline deletes every dollar sign then",
-        )
-    if len(text) >= min_length(task) and repetition_cut(text, min_len=min_length(task)) != text:
-        yield make(
-            "target.repetition",
-            f"{where} repeats itself",
-            line,
-            "the PaddleOCR pipeline cuts such answers; what it shows will never be this label",
-        )
-
+from sft.validate.image_checks import ReadHeader, check_images
 
 KNOWN_KEYS = {
     "": {"text_info", "image_info", "id", "source", "meta", "order", "prefix", "is_system", "video_info", "is_video"},
@@ -327,7 +28,7 @@ LONGEST_NAME = 80  # letters; anything longer is no misspelt key or prompt, and 
 
 
 def check_line(
-    text: bytes, line: int, context: Context, read: Read | None = None
+    text: bytes, line: int, context: Context, read: ReadHeader | None = None
 ) -> tuple[Sample | None, list[Problem]]:
     """All findings of one row, and the sample where its structure is sound.
 
@@ -336,12 +37,12 @@ def check_line(
     try:
         return _check_line(text, line, context, read)
     except RecursionError:
-        return None, [
-            make("structure.json", "brackets inside brackets, too many to follow", line, "a sample needs three levels")
-        ]
+        return None, [make("structure.json", "too many nested brackets", line, "a sample needs three levels")]
 
 
-def _check_line(text: bytes, line: int, context: Context, read: Read | None) -> tuple[Sample | None, list[Problem]]:
+def _check_line(
+    text: bytes, line: int, context: Context, read: ReadHeader | None
+) -> tuple[Sample | None, list[Problem]]:
     try:
         raw = msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -358,11 +59,11 @@ def _check_line(text: bytes, line: int, context: Context, read: Read | None) -> 
     problems = [
         make(
             "structure.duplicate_key",
-            f"key {shorten(key)!r} stands twice",
+            f"duplicate key {shorten(key)!r}",
             line,
             "only the last one would count; remove one",
         )
-        for key in _duplicates(text)
+        for key in decode_any(text)[1]
     ]
     try:
         sample = msgspec.convert(raw, Sample)
@@ -387,17 +88,6 @@ def _is_utf8(text: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _duplicates(text: bytes) -> list[str]:
-    """Keys that stand twice in one object: JSON readers keep the last value and say nothing."""
-    found: list[str] = []
-
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        found.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-
-    json.loads(text, object_pairs_hook=look)
-    return found
 
 
 def _keys(raw: dict[str, Any], line: int) -> Iterator[Problem]:

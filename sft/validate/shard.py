@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import TypeVar
 from zlib import crc32
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sft.files import CHUNK, MAX_LINE_BYTES, decode, open_input
+from sft.arrays import AnyArray
+from sft.files import MAX_LINE_BYTES, decode, open_input, whole_lines
 from sft.images import ImageProblem, fingerprint_of
 from sft.models import MAX_ASPECT, TASK_OF, Budget, image_tokens
 from sft.reasons import make
@@ -28,9 +29,10 @@ from sft.types import ImageHeader, Problem, Sample, Task
 from sft.validate.across_rows import ENTRY, LOOK, folder_of, path_print, place_of, says_print
 from sft.validate.context import Context
 from sft.validate.fast import Proof, classify_rows, keep_memory
+from sft.validate.image_checks import MIN_SIDE, PAGE_CHARACTERS, ReadHeader, looks_like_page, read_header
 from sft.validate.image_table import UNKNOWN, ImageTable
 from sft.validate.marks import unmarked_scripts
-from sft.validate.row import MIN_SIDE, PAGE_CHARACTERS, Read, check_line, looks_like_page, read_header
+from sft.validate.row import check_line
 
 KEPT = 200  # findings of each code kept with their text; all are counted
 CHUNK_BYTES = 4 * 1024 * 1024  # looked at together: less would make the calls dear
@@ -41,7 +43,6 @@ LONGEST_TOKEN_RUN = 12  # tokens that a byte of text can become at most, whateve
 PLACE = np.dtype([("line", "u4"), ("image", "u4")])
 T = TypeVar("T")
 R = TypeVar("R")
-Table = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -67,27 +68,33 @@ class Bad:
     text: bytes
 
 
-@dataclass
-class Part:
-    """What was found in one shard; lines count from its beginning, from 1."""
+@dataclass(kw_only=True)
+class Findings:
+    """Findings about rows, counted by code. rows = good + bad; bad are those with at least one error."""
 
-    lines: int = 0
     rows: int = 0
     good: int = 0
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    problems: list[Problem] = field(default_factory=list)
-    bad_lines: list[int] = field(default_factory=list)
-    bad: list[Bad] = field(default_factory=list)
-    images: list[Table] = field(default_factory=list)  # of ENTRY
-    looks: list[Table] = field(default_factory=list)  # of LOOK
-    places: list[Table] = field(default_factory=list)  # of PLACE, where the table of images outlives the shard
-    unmarked: Counter[str] = field(default_factory=Counter)  # script → rows accused of having lost its marks
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (severity, code) → how often
+    problems: list[Problem] = field(default_factory=list)  # the first KEPT of each code
 
     def add(self, problem: Problem) -> None:
         """Count a finding, and keep its text if it is among the first of its code."""
         self.counts[problem.severity, problem.code] += 1
         if self.counts[problem.severity, problem.code] <= KEPT:
             self.problems.append(problem)
+
+
+@dataclass(kw_only=True)
+class ShardReport(Findings):
+    """What was found in one shard; lines count from its beginning, from 1."""
+
+    lines: int = 0
+    bad_lines: list[int] = field(default_factory=list)
+    bad: list[Bad] = field(default_factory=list)
+    images: list[AnyArray] = field(default_factory=list)  # of ENTRY
+    looks: list[AnyArray] = field(default_factory=list)  # of LOOK
+    places: list[AnyArray] = field(default_factory=list)  # of PLACE, where the table of images outlives the shard
+    unmarked: Counter[str] = field(default_factory=Counter)  # script → rows accused of having lost its marks
 
 
 @dataclass
@@ -97,18 +104,18 @@ class Gathered:
     """
 
     images: ImageTable
-    places: list[Table] = field(default_factory=list)  # of PLACE
+    places: list[AnyArray] = field(default_factory=list)  # of PLACE
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
 
 
-def check_shard(shard: Shard, gathered: Gathered | None = None) -> Part:
+def check_shard(shard: Shard, gathered: Gathered | None = None) -> ShardReport:
     """All findings of a shard."""
     keep_memory()
     context = shard.context
     images = gathered.images if gathered else ImageTable(decode=context.decode, alike=context.alike)
     with open_input(shard.path) as stream, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        chunks = _Chunks(shard, Part(), images, pool)
-        for chunk, too_long in _read(stream, shard.start, shard.end):
+        chunks = _Chunks(shard, ShardReport(), images, pool)
+        for chunk, too_long in whole_lines(stream, shard.start, shard.end, CHUNK_BYTES):
             chunks.check(chunk, too_long)
             if gathered:
                 gathered.digest.update(chunk)
@@ -119,33 +126,12 @@ def check_shard(shard: Shard, gathered: Gathered | None = None) -> Part:
     return part
 
 
-def _read(stream: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, bool]]:
-    """(whole lines, are they the beginning of one line that is too long?)"""
-    while start < end:
-        stream.seek(start)
-        chunk = stream.read(min(CHUNK_BYTES, MAX_LINE_BYTES, end - start))
-        cut = chunk.rfind(b"\n") + 1
-        if cut or start + len(chunk) >= end:
-            chunk = chunk[:cut] if cut else chunk
-            yield chunk, False
-            start += len(chunk)
-            continue
-        stream.seek(start)
-        chunk = stream.readline(MAX_LINE_BYTES + 1)
-        too_long = len(chunk) > MAX_LINE_BYTES
-        piece = chunk[-1:]
-        yield chunk, too_long
-        while too_long and not piece.endswith(b"\n") and (piece := stream.readline(CHUNK)):
-            pass
-        start = stream.tell()
-
-
 @dataclass(frozen=True)
 class _Chunks:
     """What is done with whole lines."""
 
     shard: Shard
-    part: Part
+    part: ShardReport
     images: ImageTable
     pool: ThreadPoolExecutor
 
@@ -229,13 +215,13 @@ class _Chunks:
             self._note_looks(rows[sound] + number, says, images[sound])
         return sorted(set(range(len(proof.sure))).difference(rows[sound].tolist()))
 
-    def _note_paths(self, lines: Table, urls: Sequence[str]) -> None:
+    def _note_paths(self, lines: AnyArray, urls: Sequence[str]) -> None:
         table = np.empty(len(urls), ENTRY)
         table["line"] = lines
         table["path"] = table["file"] = _path_prints(self.shard.context.base, urls)
         self.part.images.append(table)
 
-    def _note(self, lines: Table, images: Table) -> None:
+    def _note(self, lines: AnyArray, images: AnyArray) -> None:
         """Keep what the checks of the whole set need of images that are known by number."""
         table = np.empty(len(lines), ENTRY)
         table["line"] = lines
@@ -247,7 +233,7 @@ class _Chunks:
         places["image"] = images
         self.part.places.append(places)
 
-    def _note_looks(self, lines: Table, says: Sequence[int], images: Table) -> None:
+    def _note_looks(self, lines: AnyArray, says: Sequence[int], images: AnyArray) -> None:
         told = self.images.column("told")[images]
         table = np.empty(len(lines), LOOK)
         table["line"] = lines
@@ -282,7 +268,7 @@ class _Chunks:
             return _file(self.shard.context, path)
         return int(self.images.column("file")[number]), self.images.looks(number)
 
-    def _shapely(self, images: Table) -> npt.NDArray[np.bool_]:
+    def _shapely(self, images: AnyArray) -> npt.NDArray[np.bool_]:
         """Which images are known and have a shape in which no check finds anything."""
         good: npt.NDArray[np.bool_] = images != UNKNOWN
         width, height, turn = (self.images.column(name)[images[good]] for name in ("width", "height", "turn"))
@@ -333,7 +319,7 @@ def _places(base: Path, urls: Sequence[str]) -> list[str]:
     return [folder + url for url in urls]
 
 
-def _path_prints(base: Path, urls: Sequence[str]) -> Table:
+def _path_prints(base: Path, urls: Sequence[str]) -> AnyArray:
     """`path_print` of many images."""
     joined = _plain(urls)
     if joined is None:
@@ -386,7 +372,7 @@ def _fits(header: ImageHeader, prompt: str, answer: str, budget: Budget | None) 
 
 
 def _line(
-    context: Context, beginning: bool, too_long: bool, read: Read, line: tuple[int, bytes]
+    context: Context, beginning: bool, too_long: bool, read: ReadHeader, line: tuple[int, bytes]
 ) -> tuple[int, int, list[Problem], Sample | None]:
     """(rows, good rows, findings, sample) of one physical line."""
     number, text = line
@@ -407,10 +393,10 @@ def _line(
 
 
 def _file_level(text: bytes, body: bytes, number: int) -> Iterator[Problem]:
-    mend = "`sft validate --fix` mends it"
+    fix = "`sft validate --fix` fixes it"
     if len(body) < len(text):
-        yield make("file.bom", "the file begins with a byte order mark", number, mend)
+        yield make("file.bom", "the file begins with a byte order mark", number, fix)
     if not body.strip(BLANK):
-        yield make("file.blank_line", "empty line", number, mend)
+        yield make("file.blank_line", "empty line", number, fix)
     elif body.endswith(b"\r\n"):
-        yield make("file.crlf", "the line ends in CR LF", number, mend)
+        yield make("file.crlf", "the line ends in CR LF", number, fix)

@@ -15,11 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from sft.arrays import AnyArray
 from sft.errors import EngineError, SftError
-from sft.files import data_fingerprint, read_samples, sha256
+from sft.files import bounded_lines, data_fingerprint, open_input, read_samples, sha256
 from sft.types import Sample
 from sft.validate.context import Context
 from sft.validate.file import Report, validate
@@ -28,21 +30,20 @@ from sft.validate.shard import PLACE, Gathered
 
 BLOCK = 1 << 16  # digests that are hashed together
 CHANGED, AGAIN = "the data has changed since it was checked", "run the same command again"
-Table = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Files:
+class ImageFiles:
     """What is known of image files, by number.
 
     digests: SHA-256 (S32). stamps: of the file when it was hashed, as of `sft.images.stamp`. widths, heights: in pixels
     as stored.
     """
 
-    digests: Table
-    stamps: Table
-    widths: Table
-    heights: Table
+    digests: AnyArray
+    stamps: AnyArray
+    widths: AnyArray
+    heights: AnyArray
 
     def size(self, number: int) -> tuple[int, int]:
         """(width, height) of one image."""
@@ -63,8 +64,8 @@ class Survey:
     path: Path
     sha256: str
     count: int
-    places: Table
-    files: Files
+    places: AnyArray
+    files: ImageFiles
 
     @cached_property
     def fingerprint(self) -> str:
@@ -102,6 +103,19 @@ class Survey:
         if digest.hexdigest() != self.sha256:
             raise EngineError(CHANGED, where=str(self.path), hint=AGAIN)
 
+    def raw_rows(self) -> Iterator[tuple[int, Any]]:
+        """(line, row with all its keys) of every row; EngineError as of `rows`."""
+        digest = hashlib.sha256()
+        with open_input(self.path) as stream:
+            for line, text, too_long in bounded_lines(stream):
+                digest.update(text)
+                if line > self.count or too_long:
+                    break
+                with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                    yield line, msgspec.json.decode(text)
+        if digest.hexdigest() != self.sha256:
+            raise EngineError(CHANGED, where=str(self.path), hint=AGAIN)
+
     def is_content(self, number: int, path: str) -> bool:
         """Whether a file has the content that was checked as image `number`; it is read again."""
         with suppress(SftError):
@@ -127,5 +141,5 @@ def survey_file(
     report = validate(path, context, progress=progress, gathered=gathered)
     places = np.concatenate([np.empty(0, PLACE), *gathered.places])
     places = places[np.argsort(places["line"], kind="stable")]
-    files = Files(*(images.column(name) for name in ("digest", "stamp", "width", "height")))
+    files = ImageFiles(*(images.column(name) for name in ("digest", "stamp", "width", "height")))
     return report, Survey(path, gathered.digest.hexdigest(), report.rows, places, files)

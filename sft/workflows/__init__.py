@@ -8,22 +8,22 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.workflows import suites
-    from sft.workflows.checkpoint_choice import Change, Course
+    from sft.workflows.checkpoint_choice import Course, PairedDifference
     from sft.workflows.checkpoints import evaluated
-    from sft.workflows.curve import Curve, CurveRequest, curve_of, run_curve
+    from sft.workflows.curve import CurveRequest, CurveResult, curve_of, run_curve
     from sft.workflows.evaluate import TENSORBOARD, EvalRequest, images_of, run_evaluation, side_by_side, write_curves
-    from sft.workflows.run import Outcome, run_loop, summary, train_only
+    from sft.workflows.run import RunOutcome, run_loop, summary, train_only
 else:
     __getattr__ = names_of(__name__)
 
 __all__ = [
     "TENSORBOARD",
-    "Change",
     "Course",
-    "Curve",
     "CurveRequest",
+    "CurveResult",
     "EvalRequest",
-    "Outcome",
+    "PairedDifference",
+    "RunOutcome",
     "curve_of",
     "evaluated",
     "images_of",

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sft.evaluation import ALPHA, FEW, HEADLINE, SCORES, Measured, Table, corrected, measure
-from sft.report import Data, Sample
+from sft.evaluation import ALPHA, FEW, HEADLINE, SCORES, EstimateTable, Measured, corrected, measure
+from sft.report import ReportData, ReportSample
 
 
 @dataclass(frozen=True)
-class Change:
+class PairedDifference:
     """A paired difference with its interval; verdict: "better" or "worse" beyond chance, else ""."""
 
     value: float
@@ -36,7 +36,7 @@ class Step:
     value: float
     low: float
     high: float | None
-    change: Change | None
+    change: PairedDifference | None
     could_be_best: bool
 
 
@@ -68,7 +68,7 @@ class Choice:
     why: str
 
 
-def courses(data: Data) -> list[Course]:
+def courses(data: ReportData) -> list[Course]:
     """The course of every task; runs without a step are left out."""
     order = [run for _, run in sorted((step, run) for run, step in enumerate(data.steps) if step is not None)]
     found = []
@@ -83,7 +83,7 @@ def courses(data: Data) -> list[Course]:
     return found
 
 
-def _course(data: Data, task: str, samples: Sequence[Sample], order: Sequence[int]) -> Course:
+def _course(data: ReportData, task: str, samples: Sequence[ReportSample], order: Sequence[int]) -> Course:
     metric = HEADLINE[task]
     up = bool(SCORES[metric].higher_is_better)
     scored = [
@@ -96,7 +96,7 @@ def _course(data: Data, task: str, samples: Sequence[Sample], order: Sequence[in
     def held(*places: int) -> Measured:
         """The steps at these places, all against the first."""
         return measure(
-            Table([scored[place] for place in places], groups, data.seed),
+            EstimateTable([scored[place] for place in places], groups, data.seed),
             range(len(samples)),
         )[0]
 
@@ -135,12 +135,12 @@ def _course(data: Data, task: str, samples: Sequence[Sample], order: Sequence[in
     )
 
 
-def _change(item: Measured, *, up: bool) -> Change:
+def _change(item: Measured, *, up: bool) -> PairedDifference:
     """The second run against the first."""
     delta = item.deltas[0]
     p = item.ps[0]
     beyond = p < ALPHA and (delta.low > 0 or delta.high < 0)
-    return Change(
+    return PairedDifference(
         delta.value, delta.low, delta.high, p, ("better" if (delta.low > 0) == up else "worse") if beyond else ""
     )
 

@@ -16,20 +16,16 @@ import msgspec
 
 from sft import models
 from sft.errors import ProblemsFound, SftError, UsageError
-from sft.evaluation import PREDICTIONS
+from sft.evaluation import PREDICTIONS, is_beginning, step_of
 from sft.files import atomic_write, bounded_lines, open_input, read_table
 from sft.training import Run, engines, load_file, run_folder
 from sft.workflows.evaluate import scored_before
 
-BASE = ("base", "before")  # names of what training starts from
-_STEP = re.compile(
-    r"(?:[a-z]{1,20}[-_ ]?)?([0-9]{1,12})", re.IGNORECASE
-)  # what the evaluation of a checkpoint is called
 _CHOICE = re.compile(r"every:([1-9][0-9]{0,5})")
 
 
 @dataclass(frozen=True)
-class Point:
+class CurveModel:
     """One model of a curve.
 
     weights: their folder, None where they are gone and only the scores are left. scored: their folder, None where there
@@ -47,7 +43,7 @@ class Point:
         return "base" if self.kind == "base" else f"step {self.step}"
 
 
-def find(run: Run, out: Path, conditions: Mapping[str, Any], *, base: bool) -> list[Point]:
+def find(run: Run, out: Path, conditions: Mapping[str, Any], *, base: bool) -> list[CurveModel]:
     """All points of a run, by step; what is scored under other conditions is not scored. base: the base model too, even
     if it is not scored.
 
@@ -58,10 +54,10 @@ def find(run: Run, out: Path, conditions: Mapping[str, Any], *, base: bool) -> l
         for path in out.glob("step-*")
         if path.name[5:].isdecimal() and scored_before(path, conditions)
     }
-    points = {step: Point(step, "checkpoint", None, path) for step, path in found.items() if step}
+    points = {step: CurveModel(step, "checkpoint", None, path) for step, path in found.items() if step}
     engine = engines.get(str(load_file(run.folder / "config.yaml").get("engine")))
     for checkpoint in engine.checkpoints(run.folder / "checkpoints"):
-        point = Point(checkpoint.step, "checkpoint", checkpoint.path)
+        point = CurveModel(checkpoint.step, "checkpoint", checkpoint.path)
         points[point.step] = replace(point, scored=_scored(point, out, conditions))
     if (
         run.finished
@@ -72,17 +68,17 @@ def find(run: Run, out: Path, conditions: Mapping[str, Any], *, base: bool) -> l
     before = run.folder / "scores" / "before"
     known = before if scored_before(before, conditions) else found.get(0)
     if known or base:
-        points[0] = Point(0, "base", None, known)
+        points[0] = CurveModel(0, "base", None, known)
     return [points[step] for step in sorted(points)]
 
 
-def _final(run: Run, out: Path, conditions: Mapping[str, Any]) -> Point | None:
+def _final(run: Run, out: Path, conditions: Mapping[str, Any]) -> CurveModel | None:
     """The result of a run that has ended, scored by `sft run` or as a step."""
     manifest = run.manifest()
     step, folder, weights = (manifest.get(key) for key in ("max_steps", "weights_dir", "weights"))
     if type(step) is not int or not isinstance(folder, str) or not (run.folder / folder).is_dir():
         return None
-    point = Point(step, "final", run.folder / folder)
+    point = CurveModel(step, "final", run.folder / folder)
     model = run.folder / "model"
     after = run.folder / "scores" / "after"
     same = (model / models.MANIFEST).is_file() and read_table(model / models.MANIFEST).get("weights") == weights
@@ -95,7 +91,7 @@ def _final(run: Run, out: Path, conditions: Mapping[str, Any]) -> Point | None:
     return replace(point, scored=_scored(point, out, conditions))
 
 
-def _scored(point: Point, out: Path, conditions: Mapping[str, Any]) -> Path | None:
+def _scored(point: CurveModel, out: Path, conditions: Mapping[str, Any]) -> Path | None:
     """The folder of a step's scores, if they are of these very weights."""
     folder = out / f"step-{point.step}"
     return folder if scored_before(folder, {**conditions, "weights": signature(point.weights)}) else None
@@ -112,7 +108,7 @@ def signature(weights: Path | None) -> dict[str, list[int]]:
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 
-def chosen(points: list[Point], choice: str) -> list[Point]:
+def chosen(points: list[CurveModel], choice: str) -> list[CurveModel]:
     """What --checkpoints says: all; every:N, counted back from the last; or steps, such as 200,400. The base model is
     always in.
     """
@@ -143,8 +139,7 @@ def evaluated(folder: Path) -> list[tuple[str, int, Path]]:
     """
     found: dict[int, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        match = _STEP.fullmatch(path.name)
-        step = 0 if path.name.lower() in BASE else int(match[1]) if match else None
+        step = step_of(path.name)
         if step is None or not (path / PREDICTIONS).is_file():
             continue
         if step in found:
@@ -154,9 +149,7 @@ def evaluated(folder: Path) -> list[tuple[str, int, Path]]:
                 hint="a curve has one evaluation per step: `sft compare` takes any",
             )
         found[step] = path
-    return [
-        ("base" if path.name.lower() in BASE else f"step {step}", step, path) for step, path in sorted(found.items())
-    ]
+    return [("base" if is_beginning(path.name) else f"step {step}", step, path) for step, path in sorted(found.items())]
 
 
 def limited(data: Path, out: Path, count: int, seed: int) -> Path:

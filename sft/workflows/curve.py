@@ -32,8 +32,16 @@ from sft.runtime import Machine, Runner, environments
 from sft.training import Run, load_file, run_export, run_folder
 from sft.workflows import checkpoints, suites
 from sft.workflows.checkpoint_choice import Choice, Course, choose, courses
-from sft.workflows.checkpoints import Point
-from sft.workflows.evaluate import TENSORBOARD, conditions_of, evaluate_model, images_of, write_curves
+from sft.workflows.checkpoints import CurveModel
+from sft.workflows.evaluate import (
+    TENSORBOARD,
+    Listeners,
+    ModelToScore,
+    conditions_of,
+    evaluate_model,
+    images_of,
+    write_curves,
+)
 
 WATCH_SECONDS = 10.0  # between two looks for new checkpoints
 
@@ -50,7 +58,7 @@ class CurveRequest:
 
     run: Path
     data: Path | None = None
-    suite: suites.Ready | None = None
+    suite: suites.ReadySuite | None = None
     label: str = ""
     checkpoints: str = "all"
     base: bool = False
@@ -70,7 +78,7 @@ class CurveRequest:
 
 
 @dataclass(frozen=True)
-class Curve:
+class CurveResult:
     """What is known at the end.
 
     found: all scores of all steps; courses: the headline scores, one per task; scored: how many steps just now.
@@ -102,7 +110,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Work:
+class CurveWork:
     """An order with what the run folder says.
 
     context: of a server on a CPU, in tokens; conditions: what the scores of all steps have in common.
@@ -120,18 +128,18 @@ class Work:
     max_tokens: int | None
     conditions: dict[str, Any]
 
-    def folder(self, point: Point) -> Path:
+    def folder(self, point: CurveModel) -> Path:
         """Where the scores of a step go."""
         return self.out / f"step-{point.step}"
 
-    def points(self) -> list[Point]:
+    def points(self) -> list[CurveModel]:
         """The models that the order wants."""
         return checkpoints.chosen(
             checkpoints.find(self.run, self.out, self.conditions, base=self.order.base), self.order.checkpoints
         )
 
 
-def run_curve(order: CurveRequest) -> Curve:
+def run_curve(order: CurveRequest) -> CurveResult:
     """Score what is not scored yet, and compare.
 
     UsageError: no run, no such checkpoints, no data. EngineError: no server can run here, or one failed; what is scored
@@ -167,9 +175,7 @@ def run_curve(order: CurveRequest) -> Curve:
                     done,
                     work.data,
                     work.version,
-                    events=work.events,
-                    title=title,
-                    notes=notes,
+                    page=CurvePage(title, work.events, notes),
                     seed=order.seed,
                     scored=len(fresh),
                     extras=order.extras,
@@ -188,7 +194,7 @@ def run_curve(order: CurveRequest) -> Curve:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _ScorePaths:
     """Where the scores of an order go.
 
     told: the longest answer that `sft run` asks for, where its held-out rows are scored.
@@ -201,11 +207,11 @@ class _Place:
     out: Path
 
 
-def _place(order: CurveRequest) -> _Place:
+def _place(order: CurveRequest) -> _ScorePaths:
     if order.watch and order.checkpoints != "all":
         raise UsageError("--watch goes with all checkpoints", hint="leave --checkpoints out")
     if order.limit and order.suite:
-        raise UsageError("--limit is for a data file; a suite says its own limits", hint="`limit:` of its sets")
+        raise UsageError("--limit is for a data file; a suite has its own limits", hint="`limit:` of its sets")
     require(order.extras)
     run = Run.open(order.run)
     data, told = (order.data, None) if order.data else checkpoints.held_out(run)
@@ -216,7 +222,7 @@ def _place(order: CurveRequest) -> _Place:
         ]
     )
     label = f"data-{label}" if label.startswith("step-") else label  # whose scores must not land among those of a step
-    return _Place(
+    return _ScorePaths(
         run,
         data,
         told,
@@ -225,7 +231,7 @@ def _place(order: CurveRequest) -> _Place:
     )
 
 
-def prepare(order: CurveRequest) -> Work:
+def prepare(order: CurveRequest) -> CurveWork:
     """What is to be done, before anything is written but the rows of a limit.
 
     UsageError: no run, no data, or a score that cannot be had here.
@@ -248,7 +254,7 @@ def prepare(order: CurveRequest) -> Work:
     longest = length if type(length) is int else 2 * serving.ANSWER_TOKENS
     asked = order.max_tokens or (None if order.suite else place.told or min(longest // 2, serving.ANSWER_TOKENS))
     events = run.folder / TENSORBOARD / place.label
-    return Work(
+    return CurveWork(
         order,
         run,
         place.out,
@@ -272,7 +278,7 @@ def _sweep(out: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _score_all(work: Work, todo: Sequence[Point]) -> set[int]:
+def _score_all(work: CurveWork, todo: Sequence[CurveModel]) -> set[int]:
     """Score these, one after the other, each with a server of its own; gives the steps that are scored now."""
     if not todo:
         return set()
@@ -299,9 +305,7 @@ def _score_all(work: Work, todo: Sequence[Point]) -> set[int]:
                     f"{point.name}: {results['counts']['lost']} of {results['counts']['in']} answers are missing:"
                     f" {results['stopped']}"
                 )
-                raise EngineError(
-                    missing, where=str(work.out), hint="nothing is lost: the same command goes on from here"
-                )
+                raise EngineError(missing, where=str(work.out), hint="nothing is lost: run the same command to resume")
     return done
 
 
@@ -310,7 +314,7 @@ def _rows(path: Path) -> int:
         return sum(1 for _ in bounded_lines(stream))
 
 
-def score(work: Work, point: Point, bar: ui.Follow) -> dict[str, Any] | None:
+def score(work: CurveWork, point: CurveModel, bar: ui.Follow) -> dict[str, Any] | None:
     """Export, serve, ask, stop; gives what results.json of the step holds. None: the trainer removed the checkpoint
     before it was exported.
     """
@@ -333,17 +337,13 @@ def score(work: Work, point: Point, bar: ui.Follow) -> dict[str, Any] | None:
             gpu_memory=work.order.gpu_memory,
         )
         return evaluate_model(
-            model,
-            work.version,
+            ModelToScore(model, work.version, models.fingerprint(model), options),
             work.data,
             folder,
-            options,
+            Listeners(bar.one, ui.say),
             sampling={"max_tokens": work.max_tokens} if work.max_tokens else {},
-            fingerprint=models.fingerprint(model),
             conditions=work.conditions | {"weights": weights},
             suite=work.order.suite,
-            on_done=bar.one,
-            say=ui.say,
         )
     finally:
         shutil.rmtree(
@@ -351,7 +351,7 @@ def score(work: Work, point: Point, bar: ui.Follow) -> dict[str, Any] | None:
         )  # gigabytes that `sft export RUN --checkpoint STEP` makes again
 
 
-def _model(work: Work, point: Point, own: Path) -> Path:
+def _model(work: CurveWork, point: CurveModel, own: Path) -> Path:
     """The directory to serve; that of a checkpoint is made in `own`."""
     if point.kind == "base":
         return run_export.servable(work.run)
@@ -361,20 +361,29 @@ def _model(work: Work, point: Point, own: Path) -> Path:
     return own
 
 
+@dataclass(frozen=True)
+class CurvePage:
+    """What the reports of a curve say beside the scores. events: folder of the points for TensorBoard; notes: (key,
+    value).
+    """
+
+    title: str
+    events: Path
+    notes: Sequence[tuple[str, str]] = ()
+
+
 def write(
     out: Path,
     runs: Sequence[tuple[str, int, Path]],
     data: Path | None,
     version: models.ModelVersion,
     *,
-    events: Path,
-    title: str,
-    notes: Sequence[tuple[str, str]] = (),
+    page: CurvePage,
     seed: int = 1,
     scored: int = 0,
     extras: Collection[str] = (),
-) -> Curve:
-    """Compare the steps and write all reports into `out`, and the points for TensorBoard into `events`.
+) -> CurveResult:
+    """Compare the steps and write all reports into `out`, and the points for TensorBoard into `page.events`.
 
     runs: (name, step, folder with predictions.jsonl); extras: scores beyond the usual ones. Errors as of
     `compare_runs`.
@@ -398,10 +407,10 @@ def write(
         seed=seed,
     )
     courses_of = courses(gathered)
-    curve = Curve(out, found, courses_of, choose(courses_of), scored)
+    curve = CurveResult(out, found, courses_of, choose(courses_of), scored)
     base = data.parent if data else images_of([Path(run.path) for run in found.runs])
     told = [
-        *notes,
+        *page.notes,
         *(("note", note) for note in found.notes),
         ("step to take", _said(curve.choice)),
     ]
@@ -413,13 +422,13 @@ def write(
     report.write_all(
         out,
         gathered,
-        title=title + taken,
+        title=page.title + taken,
         base=base,
         notes=told,
         conditions=found.conditions,
     )
     write_json(out / "curve.json", curve.as_file())
-    write_curves(events, gathered, ui.say)
+    write_curves(page.events, gathered, ui.say)
     write_json(
         out / "compare.json", msgspec.to_builtins(found) | {"gates": []}
     )  # last: its presence says that the points are there
@@ -439,7 +448,7 @@ def curve_of(
     data: Path | None = None,
     seed: int = 1,
     extras: Collection[str] = (),
-) -> Curve | None:
+) -> CurveResult | None:
     """The curve of evaluations that are there, in folders named after their steps; None where `folder` holds none.
     Errors as of `write`.
     """
@@ -453,8 +462,7 @@ def curve_of(
         runs,
         data,
         version,
-        events=place / TENSORBOARD,
-        title=f"{folder.resolve().name}: over training",
+        page=CurvePage(f"{folder.resolve().name}: over training", place / TENSORBOARD),
         seed=seed,
         extras=extras,
     )

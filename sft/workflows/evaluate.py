@@ -14,10 +14,21 @@ from sft.errors import ProblemsFound, SftError, UsageError
 from sft.evaluation import Pairs, conditions, facts, read_rows, require, results
 from sft.evaluation import conditions as told
 from sft.files import read_samples, read_table, sha256, write_json
-from sft.inference import AnswerCache, Kind, Prepared, Served, client, content_hash, predict, prepare, scheduler, survey
+from sft.inference import (
+    AnswerCache,
+    EndpointKind,
+    PreparedSample,
+    Served,
+    client,
+    content_hash,
+    predict,
+    prepare,
+    probe_servers,
+    scheduler,
+)
 from sft.metrics import METRICS
 from sft.models import MANIFEST, ModelVersion
-from sft.report import Data, gather
+from sft.report import ReportData, gather
 from sft.training import RUNS
 from sft.types import Prediction
 from sft.workflows import suites
@@ -31,7 +42,7 @@ def side_by_side(
     *,
     pairs: Sequence[Pairs] | None = None,
     steps: Mapping[str, int] | None = None,
-) -> Data:
+) -> ReportData:
     """Runs over one data file for the reports, sliced by what its rows say; those of a suite have their set as
     `source`.
 
@@ -81,7 +92,7 @@ def run_of(model_dir: Path | None) -> tuple[Path, int] | None:
     )
 
 
-def write_curves(folder: Path, data: Data, say: Callable[[str], None]) -> None:
+def write_curves(folder: Path, data: ReportData, say: Callable[[str], None]) -> None:
     """The scores as points of TensorBoard, where that is installed; without it the other results are not lost."""
     try:
         report.write_tensorboard(folder, data)
@@ -110,12 +121,12 @@ class EvalRequest:
     out: Path
     model: str | None = None
     name: str = ""
-    kind: Kind = "chat"
+    kind: EndpointKind = "chat"
     api_key: str | None = None
     concurrency: int | None = None
     timeout: float = client.TIMEOUT
     patience: float = scheduler.PATIENCE
-    suite: suites.Ready | None = None
+    suite: suites.ReadySuite | None = None
     reports: bool = False  # whether report.html and its kin are written too
     cache: Path | None = None
     fresh: bool = False
@@ -150,12 +161,12 @@ def run_evaluation(
     if not samples:
         raise ProblemsFound("no rows", where=str(order.data), hint="give a file with samples")
     options = predict.options(order.concurrency, order.timeout, order.patience)
-    served = survey(
+    served = probe_servers(
         [client.Endpoint(url, order.model, order.api_key, order.kind) for url in order.urls],
         model_hash=order.model_hash,
     )
     for url, why in served.silent.items():
-        say(f"{url} takes no part: {why}")
+        say(f"{url} is not used: {why}")
     if order.guarded and not order.fresh:
         _refuse_others(order, served)
     default = _default(order, served)
@@ -182,7 +193,7 @@ def run_evaluation(
         done = predict.ask(prepared, served, options, cache=cache, on_done=on_done)
     if done.cached:
         say(
-            f"{done.cached} answers are known from before"
+            f"{done.cached} answers are reused from before"
             + (
                 ""
                 if served.known_by == "directory"
@@ -288,7 +299,7 @@ def _described(
     sampling: client.Sampling,
     rules: Mapping[str, client.Sampling],
     served: Served,
-    prepared: list[Prepared],
+    prepared: list[PreparedSample],
     done: predict.Pass,
     pairs: results.Pairs,
 ) -> dict[str, Any]:
@@ -314,26 +325,28 @@ def _described(
         results.build(
             done.preds,
             data=results.Data(str(order.data), sha256(order.data), content_hash(prepared)),
-            endpoint=results.asked(served),
-            sampling=sampling,
-            pixels=results.pixels_of(sampling, directory),
-            template=results.template_of(directory, served.servers[0]),
-            server=results.versions(served),
-            name=order.name,
-            suite=ready.suite.name if ready else "",
-            sets=sets,
-            set_of=ready.set_of if ready else None,
-            stopped=done.stopped,
-            timing=results.timing_of(done.preds, asked=done.asked, kept=done.cached, retries=done.retries),
-            turns_not_scored=sum(item.sample.turns - 1 for item in prepared),
-            seeds=seeds | ({"sampling": sampling.seed} if sampling.seed is not None else {}),
+            asking=results.Asking(
+                results.asked(served),
+                sampling,
+                results.pixels_of(sampling, directory),
+                results.template_of(directory, served.servers[0]),
+                results.versions(served),
+            ),
+            suite=results.SuiteSets(ready.suite.name, sets, ready.set_of) if ready else None,
+            course=results.RunRecord(
+                order.name,
+                done.stopped,
+                results.timing_of(done.preds, asked=done.asked, kept=done.cached, retries=done.retries),
+                sum(item.sample.turns - 1 for item in prepared),
+                seeds | ({"sampling": sampling.seed} if sampling.seed is not None else {}),
+            ),
             conditions=order.conditions,
             pairs=pairs,
         )
     )
 
 
-def conditions_of(data: Path, max_tokens: int | None, suite: suites.Ready | None = None) -> dict[str, Any]:
+def conditions_of(data: Path, max_tokens: int | None, suite: suites.ReadySuite | None = None) -> dict[str, Any]:
     """What decides the scores of a model, its fingerprint apart; max_tokens None: as the server's context allows."""
     found: dict[str, Any] = {
         "data": data_fingerprint(data),
@@ -361,46 +374,60 @@ def scored_before(out: Path, conditions: Mapping[str, Any]) -> dict[str, Any] | 
     return earlier if same and whole and (out / "predictions.jsonl").is_file() else None
 
 
+@dataclass(frozen=True)
+class ModelToScore:
+    """A model directory that is served for its score. fingerprint: of its files (`sft.models.fingerprint`)."""
+
+    directory: Path
+    version: ModelVersion
+    fingerprint: str
+    options: serving.ServerOptions
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who hears of an evaluation: of each prediction, of what is said, and of the server's address before it stops."""
+
+    on_done: Callable[[Prediction], None]
+    say: Callable[[str], None]
+    while_served: Callable[[str], None] = lambda _: None
+
+
 def evaluate_model(
-    model_dir: Path,
-    version: ModelVersion,
+    model: ModelToScore,
     data: Path,
     out: Path,
-    options: serving.ServerOptions,
+    listeners: Listeners,
     *,
     sampling: Mapping[str, Any],
-    fingerprint: str,
     conditions: Mapping[str, Any] | None = None,
-    suite: suites.Ready | None = None,
-    on_done: Callable[[Prediction], None],
-    say: Callable[[str], None],
-    while_served: Callable[[str], None] = lambda _: None,
+    suite: suites.ReadySuite | None = None,
 ) -> dict[str, Any]:
     """Serve, evaluate, stop. Reuses what is there when model, data and sampling are the same.
 
-    sampling: as in `Order`. conditions: of `conditions_of`, if the caller has them. while_served: is given the address
-    of the server before it is stopped.
+    sampling: as in `EvalRequest`. conditions: of `conditions_of`, if the caller has them.
     """
+    say = listeners.say
     conditions = {
-        "fingerprint": fingerprint,
+        "fingerprint": model.fingerprint,
         **(conditions or conditions_of(data, sampling.get("max_tokens"), suite)),
     }
     if earlier := scored_before(out, conditions):
         say("already scored, nothing has changed")
         return earlier
-    with serving.serving(model_dir, version, options, log=out / "server.log", say=say) as url:
+    with serving.serving(model.directory, model.version, model.options, log=out / "server.log", say=say) as url:
         order = EvalRequest(
             data,
             (url,),
             out,
-            model=version.served_name,
+            model=model.version.served_name,
             name=out.name,
-            model_dir=model_dir,
-            model_hash=fingerprint,
+            model_dir=model.directory,
+            model_hash=model.fingerprint,
             conditions=conditions,
             sampling=sampling,
             suite=suite,
         )
-        found = run_evaluation(order, on_done=on_done, say=say)
-        while_served(url)
+        found = run_evaluation(order, on_done=listeners.on_done, say=say)
+        listeners.while_served(url)
         return found

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sft import models, report, serving, ui
-from sft.datasets import holdout
+from sft.datasets import few_groups_warning, holdout
 from sft.datasets import locate as datasets
 from sft.errors import ProblemsFound, SftError
 from sft.files import read_json, write_json
@@ -24,17 +24,17 @@ from sft.training import (
     HELD_OUT,
     Plan,
     Run,
+    breakdown,
     export_run,
     machine,
     model_dir,
     preflight,
     servable,
     settings,
-    sums,
     trainer,
 )
 from sft.validate import Context, Survey, survey_file
-from sft.workflows.evaluate import TENSORBOARD, evaluate_model, side_by_side, write_curves
+from sft.workflows.evaluate import TENSORBOARD, Listeners, ModelToScore, evaluate_model, side_by_side, write_curves
 
 REUSED_SECONDS = 1.0  # a stage this short found its result ready
 # longest answer asked of a tiny model, or twice the longest training sample; random weights never stop by themselves
@@ -42,7 +42,7 @@ REHEARSAL_TOKENS = 64
 
 
 @dataclass
-class Outcome:
+class RunOutcome:
     """What the job ends with."""
 
     run: Run
@@ -55,7 +55,7 @@ class Outcome:
     report: Path | None = None
 
 
-def first_line(settled: settings.Settled) -> str:
+def first_line(settled: settings.ResolvedSettings) -> str:
     """What this is, before anything else is said."""
     if settled.rehearsal:
         return (
@@ -71,11 +71,13 @@ def first_line(settled: settings.Settled) -> str:
 
 def run_loop(
     request: settings.Request, data_name: str, test: Path | None, *, setup_seconds: float = 0.0, port: int | None = None
-) -> Outcome:
+) -> RunOutcome:
     """Do everything; raises as soon as a stage finds that going on makes no sense."""
     stages = ui.Stages()
     hardware = Machine.look()
-    preview = settings.settle(request, hardware, samples=settings.MANY)  # so that the first line comes before any work
+    preview = settings.resolve_settings(
+        request, hardware, samples=settings.MANY
+    )  # so that the first line comes before any work
     ui.say(first_line(preview))
     no_server = environments.no_cpu_server() if preview.rehearsal else ""
     stages.seconds.append(("set-up: workbench", setup_seconds))
@@ -94,69 +96,61 @@ def run_loop(
         preview.config.device == "cpu"
     ):  # after the data was found good: an error there should not cost the minutes of an installation
         _set_up(stages, ["trainer"] if no_server else ["trainer", "server"])
-    settled = settings.settle(request, hardware, train_data.count)
+    settled = settings.resolve_settings(request, hardware, train_data.count)
     with stages.stage("plan"):
         plan, base, lengths, run = plan_run(settled, request, train_data, found.name)
     with run.locked():
-        return _work(
-            stages,
-            settled,
-            hardware,
-            run,
-            train_data,
-            test_data,
-            base,
-            plan,
-            lengths,
-            no_server,
-            port,
-        )
+        job = PlannedRun(settled, hardware, run, train_data, test_data, base, plan, lengths)
+        return _work(job, stages, no_server, port)
 
 
-def _work(
-    stages: ui.Stages,
-    settled: settings.Settled,
-    hardware: Machine,
-    run: Run,
-    train_data: Survey,
-    test_data: Path,
-    base: Path,
-    plan: Plan,
-    lengths: preflight.Lengths,
-    no_server: str,
-    port: int | None,
-) -> Outcome:
-    """From training to the report, alone on the run."""
+@dataclass(frozen=True)
+class PlannedRun:
+    """All that is settled before the training starts. base: the model that is trained."""
+
+    settled: settings.ResolvedSettings
+    hardware: Machine
+    run: Run
+    train_data: Survey
+    test_data: Path
+    base: Path
+    plan: Plan
+    lengths: preflight.Lengths
+
+
+def _work(job: PlannedRun, stages: ui.Stages, no_server: str, port: int | None) -> RunOutcome:
+    """From training to the report, alone on the run. no_server: why nothing can be served here; "" where it can."""
+    settled, run, test_data = job.settled, job.run, job.test_data
     answers = min(
         settled.config.max_seq_len // 2,
-        max(REHEARSAL_TOKENS, 2 * lengths.longest) if settled.config.device == "cpu" else serving.ANSWER_TOKENS,
+        max(REHEARSAL_TOKENS, 2 * job.lengths.longest) if settled.config.device == "cpu" else serving.ANSWER_TOKENS,
     )
     write_json(
         run.folder / HELD_OUT,
         {"path": str(test_data.resolve()), "max_tokens": answers},
     )
     with stages.stage("train"):
-        train_run(settled, hardware, run, train_data, base, plan)
-    outcome = Outcome(run, stages.seconds)
+        train_run(settled, job.hardware, run, job.train_data, job.base, job.plan)
+    outcome = RunOutcome(run, stages.seconds)
     with stages.stage("export"):
         outcome.model = export_run(run, run.folder / "model")
     if no_server:
         outcome.left_out = dict.fromkeys(("serve", "score before", "score after", "Transformers check"), no_server)
     else:
-        _score(outcome, stages, settled, hardware, test_data, answers, port)
+        _score(outcome, stages, settled, job.hardware, test_data, answers, port)
     with stages.stage("report"):
         outcome.report = _report(outcome, test_data, settled)
     return outcome
 
 
 def plan_run(
-    settled: settings.Settled, request: settings.Request, data: Survey, name: str
+    settled: settings.ResolvedSettings, request: settings.Request, data: Survey, name: str
 ) -> tuple[Plan, Path, preflight.Lengths, Run]:
     """The plan, the base model, the checked lengths of the samples and the run folder; the sums and reasons
     are said.
     """
     plan = settings.plan_for(settled, data.count)
-    ui.sums(sums(plan))
+    ui.show_breakdown(breakdown(plan))
     ui.say(f"  engine               {settled.config.engine}: {settled.reasons['engine']}")
     base = model_dir(settled, request, data, say=ui.say)
     lengths = preflight.check_lengths(data, base, settled)
@@ -174,10 +168,10 @@ def train_only(request: settings.Request, name: str) -> Run:
     """`sft train`: validate, plan, train; returns the finished run."""
     hardware = Machine.look()
     found = datasets.find(name, say=ui.say)
-    preview = settings.settle(request, hardware, settings.MANY)
+    preview = settings.resolve_settings(request, hardware, settings.MANY)
     ui.say(first_line(preview))
     data = check_file(found.train, preview)
-    settled = settings.settle(request, hardware, data.count)
+    settled = settings.resolve_settings(request, hardware, data.count)
     plan, base, _, run = plan_run(settled, request, data, found.name)
     with run.locked():
         train_run(settled, hardware, run, data, base, plan)
@@ -202,7 +196,7 @@ def _set_up(stages: ui.Stages, names: list[str]) -> None:
     stages.seconds.append((f"set-up: {' + '.join(missing)}", time.monotonic() - started))
 
 
-def check_file(path: Path, settled: settings.Settled) -> Survey:
+def check_file(path: Path, settled: settings.ResolvedSettings) -> Survey:
     """Validate one file with a bar; errors stop the job, warnings are counted aloud."""
     size = path.stat().st_size if path.is_file() else 1
     with ui.Follow(f"checking {path.name}", size, unit=" bytes") as bar:
@@ -218,29 +212,36 @@ def check_file(path: Path, settled: settings.Settled) -> Survey:
 
 
 def _split(
-    name: str, train: Survey, test: Survey | None, request: settings.Request, settled: settings.Settled
+    name: str, train: Survey, test: Survey | None, request: settings.Request, settled: settings.ResolvedSettings
 ) -> tuple[Survey, Path]:
     """Training and held-out file; a leak between them is an error."""
     if test is None:
         folder = request.runs / "held-out" / f"{name}-{train.sha256[:8]}-{settled.config.seed}"
-        train_data, test_data, count = holdout.hold_out(train, folder, seed=settled.config.seed)
-        ui.say(f"  no test set given: {count} rows are held out, by image (TEST=file.jsonl names one)")
-        return train_data, test_data
+        held = holdout.hold_out(train, folder, seed=settled.config.seed)
+        ui.say(
+            f"  no test set given: {held.rows} rows of {held.groups} pages, documents or images are held out"
+            " (TEST=file.jsonl names one)"
+        )
+        if held.few:
+            ui.say(f"  warning: {few_groups_warning(held.groups)}")
+        return held.train, held.test
     shared = holdout.shared_images(train, test)
     if shared:
         raise ProblemsFound(
             f"[set.leak] {len(shared)} images are in the training and in the test file, the first in line"
             f" {shared[0][0]} and in line {shared[0][1]}",
             where=str(test.path),
-            hint="remove them from one of the two; a score on trained images is worth nothing",
+            hint="remove them from one of the two; a score on trained images is meaningless",
         )
     return train, test.path
 
 
-def train_run(settled: settings.Settled, hardware: Machine, run: Run, data: Survey, base: Path, plan: Plan) -> None:
+def train_run(
+    settled: settings.ResolvedSettings, hardware: Machine, run: Run, data: Survey, base: Path, plan: Plan
+) -> None:
     """Train, unless this very run has ended before."""
     if run.finished:
-        ui.say(f"this run has ended before ({run.folder.name}); nothing to train")
+        ui.say(f"this run has finished before ({run.folder.name}); nothing to train")
         return
     prepared = trainer.prepare(
         run.folder,
@@ -272,9 +273,9 @@ def train_run(settled: settings.Settled, hardware: Machine, run: Run, data: Surv
 
 
 def _score(
-    outcome: Outcome,
+    outcome: RunOutcome,
     stages: ui.Stages,
-    settled: settings.Settled,
+    settled: settings.ResolvedSettings,
     hardware: Machine,
     data: Path,
     answer_tokens: int,
@@ -293,17 +294,13 @@ def _score(
             options = serving.server_options(
                 settled.config.device, hardware, port=port or serving.free_port(), max_model_len=context
             )
+            kept = keep if name == "after" and settled.config.device == "cpu" else lambda _: None
             results = evaluate_model(
-                folder,
-                settled.version,
+                ModelToScore(folder, settled.version, models.fingerprint(folder), options),
                 data,
                 outcome.run.folder / "scores" / name,
-                options,
+                Listeners(bar.one, ui.say, while_served=kept),
                 sampling={"max_tokens": answer_tokens},
-                fingerprint=models.fingerprint(folder),
-                on_done=bar.one,
-                say=ui.say,
-                while_served=keep if name == "after" and settled.config.device == "cpu" else lambda _: None,
             )
         setattr(outcome, name, results)
     if settled.config.device == "cpu":
@@ -321,7 +318,7 @@ def _score(
             )
 
 
-def _report(outcome: Outcome, data: Path, settled: settings.Settled) -> Path:
+def _report(outcome: RunOutcome, data: Path, settled: settings.ResolvedSettings) -> Path:
     """The reports, results.json and the scores' points beside the training curves, in the run folder."""
     scores = outcome.run.folder / "scores"
     runs = [
@@ -363,7 +360,7 @@ def _report(outcome: Outcome, data: Path, settled: settings.Settled) -> Path:
     return path if runs else outcome.run.folder / "results.json"
 
 
-def _with_earlier(outcome: Outcome) -> list[tuple[str, float]]:
+def _with_earlier(outcome: RunOutcome) -> list[tuple[str, float]]:
     """The seconds of all stages; where this time a result was found ready, the seconds of when it was made."""
     try:
         earlier = read_json(outcome.run.folder / "results.json")["seconds"]
@@ -375,7 +372,7 @@ def _with_earlier(outcome: Outcome) -> list[tuple[str, float]]:
     ]
 
 
-def summary(outcome: Outcome) -> dict[str, Any]:
+def summary(outcome: RunOutcome) -> dict[str, Any]:
     """The job's end as data."""
     return {
         "run": str(outcome.run.folder),

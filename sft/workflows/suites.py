@@ -33,7 +33,7 @@ from sft.datasets import locate as datasets
 from sft.errors import ProblemsFound, UsageError
 from sft.evaluation import EXTRAS, SCORES, task_of
 from sft.files import atomic_write, bounded_lines, open_input, plain_yaml, read_samples
-from sft.formats import Options
+from sft.formats import SourceOptions
 from sft.inference import Sampling, shown
 from sft.runtime import Runner
 from sft.types import Task
@@ -44,15 +44,17 @@ MAX_FAULTS = 20  # that are told at once
 MAX_PART = 255  # bytes of one name in a path, on all file systems
 DATA = "data.jsonl"
 HUB = "hub"  # the workbench's own JSONL
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,60}$")]  # becomes part of a file name
-Drawn = Literal["text", "paragraph", "table", "formula", "chart"]
+SuiteName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,60}$")
+]  # becomes part of a file name
+RenderedTask = Literal["text", "paragraph", "table", "formula", "chart"]
 
 
-class _Record(BaseModel):
+class _SuiteRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class SamplingRule(_Record):
+class SamplingRule(_SuiteRecord):
     """How answers are drawn; what is left out, the level above decides."""
 
     max_tokens: int | None = Field(default=None, ge=1)
@@ -70,26 +72,26 @@ class SamplingRule(_Record):
         return self
 
 
-class SetRule(_Record):
+class SetRule(_SuiteRecord):
     """One set: either `data` (with its format) or `draw` (a kind, drawn `count` times from `seed`)."""
 
     data: str | None = Field(None, min_length=1, max_length=4000)
     format: str = HUB
-    draw: Drawn | None = None
+    draw: RenderedTask | None = None
     count: int = Field(16, ge=1, le=100_000)
-    seed: int = Field(0, ge=0, description="of what is drawn, and of the choice where there is a limit")
+    seed: int = Field(0, ge=0, description="seed of what is generated, and of the choice of rows if there is a limit")
     degrade: Literal["none", "light", "medium", "strong"] = "light"
     fonts: list[str] = []
     tasks: list[Literal["ocr", "table", "formula", "chart", "spotting", "seal", "other"]] = Field(
-        [], description="keep these only"
+        [], description="keep only these"
     )
     prompt: str | None = Field(
         None,
         min_length=1,
-        description="asked instead of each sample's own; one that no model version has is scored as text",
+        description="used instead of each sample's own; a prompt that no model version has is scored as text",
     )
-    limit: int | None = Field(None, ge=1, description="so many rows, chosen by `seed`")
-    metrics: list[str] = Field([], description="scores that are shown; none named: all of the task")
+    limit: int | None = Field(None, ge=1, description="number of rows, chosen by `seed`")
+    metrics: list[str] = Field([], description="scores to show; default: all of the task")
     sampling: SamplingRule = SamplingRule()
 
     @model_validator(mode="after")
@@ -102,7 +104,7 @@ class SetRule(_Record):
     @classmethod
     def _possible_name(cls, path: str | None) -> str | None:
         if path is not None and max(len(part.encode()) for part in path.split("/")) > MAX_PART:
-            raise ValueError("no file has so long a name")
+            raise ValueError("this file name is too long")
         return path
 
     @field_validator("metrics")
@@ -121,14 +123,14 @@ class SetRule(_Record):
         return name
 
 
-class Suite(_Record):
+class Suite(_SuiteRecord):
     """A suite as it is written. `model`: whose prompts converted and drawn sets get."""
 
-    name: Name
+    name: SuiteName
     title: str = Field("", max_length=300)  # with a limit, pydantic refuses halves of characters
     model: Literal["0.9B", "1.5", "1.6"] = "0.9B"
     sampling: SamplingRule = SamplingRule()
-    sets: dict[Name, SetRule] = Field(min_length=1)
+    sets: dict[SuiteName, SetRule] = Field(min_length=1)
 
     @property
     def extras(self) -> frozenset[str]:
@@ -171,7 +173,7 @@ def load(path: Path) -> Suite:
             raise UsageError(
                 f"more than {MAX_BYTES:,} bytes",
                 where=str(path),
-                hint="this is no suite",
+                hint="this is not a suite",
             )
         values = plain_yaml.load(text)
         if not isinstance(values, dict):
@@ -212,7 +214,7 @@ def _fault(fault: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Ready:
+class ReadySuite:
     """A suite whose data lie on this disk.
 
     set_of: line of `data` → name of its set; sources: set → the file its rows are from.
@@ -224,7 +226,7 @@ class Ready:
     sources: dict[str, Path]
 
 
-def make_ready(suite: Suite, home: Path, folder: Path, *, say: Callable[[str], None] = lambda _: None) -> Ready:
+def make_ready(suite: Suite, home: Path, folder: Path, *, say: Callable[[str], None] = lambda _: None) -> ReadySuite:
     """Draw, convert and choose; writes data.jsonl into `folder`. home: what paths in the suite count from where they
     are relative.
 
@@ -248,7 +250,7 @@ def make_ready(suite: Suite, home: Path, folder: Path, *, say: Callable[[str], N
     if not data.is_file() or data.read_bytes() != content:
         with atomic_write(data) as stream:
             stream.write(content)
-    return Ready(suite, data, set_of, sources)
+    return ReadySuite(suite, data, set_of, sources)
 
 
 def _source(name: str, rule: SetRule, suite: Suite, home: Path, folder: Path, say: Callable[[str], None]) -> Path:
@@ -301,7 +303,7 @@ def _source(name: str, rule: SetRule, suite: Suite, home: Path, folder: Path, sa
         raise _not_there(name, rule, given)
     tasks = [Task(task) for task in rule.tasks if task != "other"]
     out = folder / f"{name}-{_mark(str(source.resolve()), rule.format, suite.model)}.jsonl"
-    options = Options(task=tasks[0] if len(tasks) == 1 and len(rule.tasks) == 1 else None)
+    options = SourceOptions(task=tasks[0] if len(tasks) == 1 and len(rule.tasks) == 1 else None)
     order = ConvertRequest(
         rule.format,
         source,
@@ -325,7 +327,7 @@ def _not_there(name: str, rule: SetRule, given: Path) -> UsageError:
     )
     return UsageError(
         f"the data of the set {name}, {rule.data}, is {places}",
-        hint="correct the path in the suite, or bring the data there",
+        hint="correct the path in the suite, or move the data there",
     )
 
 

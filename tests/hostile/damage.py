@@ -17,7 +17,7 @@ from pathlib import Path
 from hostile import pictures, values
 from hostile.kit import MARKS, VICTIM, Case, Content, Kit, Row, good_rows, png, put
 from hostile.kits import KITS
-from hostile.kits_binary import Lmdb, Parquet
+from hostile.kits_binary import Lmdb, Parquet, Workbook
 
 Built = tuple[Path, Sequence[str]]
 LONG = 100_000  # bytes; above the limits of a `small` case
@@ -267,7 +267,7 @@ def cases() -> Iterator[Case]:
         if kit.brief:
             yield Case(kit, "labels", partial(with_rows, victims=labelled), at_least=NEEDED)
             continue
-        if not isinstance(kit, (Parquet, Lmdb)):
+        if not isinstance(kit, (Parquet, Lmdb, Workbook)):
             yield from text_cases(kit)
             yield from json_cases(kit)
         yield from row_cases(kit)

@@ -13,7 +13,8 @@ import pytest
 from waiting import cpu_limit
 
 from hostile.kit import Case, Kit, good_rows
-from sft.convert.driver import convert, manifest_path, rejects_path
+from sft.convert.driver import convert
+from sft.convert.request import manifest_path, rejects_path
 from sft.convert.worker import ConvertRequest
 from sft.errors import SftError
 from sft.reasons import REASONS
@@ -115,6 +116,7 @@ def check_account(case: Case, found: Outcome, folder: Path) -> None:
             "out_images",
             ".out.jsonl.images",
             *(["out.rejects.jsonl"] if found.rejects else []),
+            *(["out.warnings.jsonl"] if found.counts["warnings"] else []),
         }
         if "source.remote" in found.counts["reasons"]:  # hosts that did not answer may answer another time
             allowed.add(".out.jsonl.work")

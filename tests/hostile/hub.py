@@ -15,7 +15,7 @@ from hostile.kit import Case, Kit
 from hostile.kits import KITS
 from sft.datasets import curate
 from sft.datasets.index import Keys
-from sft.datasets.mix import Source
+from sft.datasets.mix import MixInput
 from sft.datasets.stats import gather
 from sft.errors import SftError
 from sft.models import versions
@@ -45,7 +45,7 @@ def run_validate(path: Path, out: Path, kept: set[str], *, deep: bool) -> None:
     assert all(problem.message and problem.line >= 0 for problem in report.problems)
 
 
-def account(outcome: curate.Outcome, folder: Path, kept: set[str]) -> None:
+def account(outcome: curate.CurateResult, folder: Path, kept: set[str]) -> None:
     """in = out + rejected, known codes, and the good rows are there."""
     counts = outcome.manifest["counts"]
     assert counts["in"] == counts["out"] + counts["rejected"] and counts["reasons"].keys() <= REASONS.keys(), counts
@@ -75,7 +75,7 @@ def run_dedupe(path: Path, out: Path, kept: set[str], *, near: bool) -> None:
 
 
 def run_mix(path: Path, out: Path, kept: set[str]) -> None:
-    outcome = curate.mix_sets([Source("all")], [path], out / "mixed.jsonl", runner=ONE)
+    outcome = curate.mix_sets([MixInput("all")], [path], out / "mixed.jsonl", runner=ONE)
     assert kept <= found_in(harness.read_lines(out / "mixed.jsonl")), outcome.manifest["counts"]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from sft.formats.base import Options
+from sft.formats.base import SourceOptions
 from sft.types import Task
 
 MARKS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")  # of good rows; every label holds one
@@ -121,11 +121,11 @@ class Kit:
             put(folder / self.main, self.head + self.between.join(bodies) + self.tail)
         return folder / (self.source or self.main)
 
-    def made_options(self) -> Options:
+    def made_options(self) -> SourceOptions:
         given = dict(self.options)
         if "task" in given:
             given["task"] = Task(given["task"])
-        return Options(**given)
+        return SourceOptions(**given)
 
 
 @dataclass(frozen=True)

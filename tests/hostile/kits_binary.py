@@ -1,15 +1,18 @@
-"""Sources that are no text: Parquet, Arrow, LMDB. A record is what a row holds: its label and the bytes of
+"""Sources that are no text: Parquet, Arrow, LMDB, workbooks. A record is what a row holds: its label and the bytes of
 its image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import zipfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
-from hostile.kit import PNG, Kit, Row
+from hostile.kit import PNG, Kit, Row, put
 
 
 def picture_of(row: Row) -> bytes:
@@ -79,6 +82,71 @@ class Lmdb(Kit):
         return place
 
 
+PARTS = {
+    "[Content_Types].xml": (
+        '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
+        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        '<Override PartName="/xl/workbook.xml"'
+        ' ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/>'
+        '<Override PartName="/xl/worksheets/sheet1.xml"'
+        ' ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml"/></Types>'
+    ),
+    "_rels/.rels": (
+        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1"'
+        ' Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument"'
+        ' Target="xl/workbook.xml"/></Relationships>'
+    ),
+    "xl/workbook.xml": (
+        '<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+        ' xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships">'
+        '<sheets><sheet name="Sheet1" sheetId="1" r:id="rId1"/></sheets></workbook>'
+    ),
+    "xl/_rels/workbook.xml.rels": (
+        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1"'
+        ' Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet"'
+        ' Target="worksheets/sheet1.xml"/></Relationships>'
+    ),
+}
+SHEET = (
+    '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>{}</sheetData></worksheet>'
+)
+NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # XML has no place for these
+
+
+@dataclass(frozen=True)
+class Workbook(Kit):
+    """A workbook whose rows are the records, or, with {mark}, one workbook for each."""
+
+    def write(self, folder: Path, rows: Sequence[Row]) -> Path:
+        super().write(folder, rows)
+        records = [(self.ref_of(row), label_of(row).decode("utf-8", "replace")) for row in rows]
+        if self.many:
+            for row, (_, label) in zip(rows, records, strict=True):
+                self.save(folder / self.main_of(row), [(label, "1")])
+        else:
+            self.save(folder / self.main, [("file_name", "text"), *records])
+        return folder / (self.source or self.main)
+
+    def ref_of(self, row: Row) -> str:
+        return self.image.format(mark=row.mark) if row.name is None else row.name
+
+    def save(self, path: Path, rows: Iterable[tuple[str, ...]]) -> None:
+        """The same bytes for the same rows."""
+        lines = []
+        for cells in rows:
+            texts = [escape(NO_XML.sub("\ufffd", text), quote=False) for text in cells]
+            inner = [f'<c t="inlineStr"><is><t xml:space="preserve">{text}</t></is></c>' for text in texts]
+            lines.append(f"<row>{''.join(inner)}</row>")
+        put(path, b"")
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+            for name, content in {**PARTS, "xl/worksheets/sheet1.xml": SHEET.format("".join(lines))}.items():
+                packed.writestr(zipfile.ZipInfo(name), content)
+
+
+def named_record(label: str, name: str, index: int) -> bytes:
+    return f"{name} {label}".encode("utf-8", "replace")
+
+
 def no_record(label: str, name: str, index: int) -> bytes:
     return label.encode()
 
@@ -87,4 +155,6 @@ BINARY: list[Kit] = [
     Parquet("hf parquet", "hf", "data/train-00000-of-00001.parquet", no_record, source=".", kind="text"),
     Parquet("otsl-parquet", "otsl-parquet", "source.parquet", no_record, kind="cell"),
     Lmdb("lmdb", "lmdb", "set/data.mdb", no_record, source="set", kind="text"),
+    Workbook("xlsx", "xlsx", "labels.xlsx", named_record, kind="text"),
+    Workbook("xlsx tables", "xlsx", "{mark}.xlsx", no_record, "{mark}.png", source=".", kind="cell"),
 ]

@@ -1,4 +1,4 @@
-"""Parquet, Arrow and LMDB files that are broken inside, and columns of every type but the one that is needed."""
+"""Parquet, Arrow and LMDB files and workbooks that are broken inside, and columns of every type but the one needed."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def cases() -> Iterator[Case]:
                     yield Case(kit, f"{column} of {make}", partial(retyped, column=column, make=make))
             for what in LAYOUTS:
                 yield Case(kit, what, partial(layout, what=what))
-        else:
+        elif isinstance(kit, Lmdb):
             yield Case(kit, "labels of bytes", partial(with_rows, victims=wrong_labels), at_least=NEEDED)
             for what, changes in KEYS.items():
                 yield Case(kit, f"keys: {what}", partial(keyed, changes=changes))

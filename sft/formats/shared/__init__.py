@@ -31,10 +31,10 @@ if TYPE_CHECKING:
         parse,
         to_messages,
     )
-    from sft.formats.shared.delimited_text import Record, records
+    from sft.formats.shared.delimited_text import Record, records, workbook_records
     from sft.formats.shared.hub_files import DataFile, data_files, is_output
     from sft.formats.shared.json_stream import likely_encoding
-    from sft.formats.shared.markups import MEANING
+    from sft.formats.shared.markups import MARKUPS, MEANING
     from sft.formats.shared.rows import (
         BOM,
         IMAGE_SUFFIXES,
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
         json_rows,
         json_units,
         picture,
-        prompt_tasks,
         source_file,
         text_lines,
         windows_picture,
@@ -61,6 +60,7 @@ __all__ = [
     "BOM",
     "IMAGE_SUFFIXES",
     "MARK",
+    "MARKUPS",
     "MEANING",
     "RAW",
     "DataFile",
@@ -90,7 +90,6 @@ __all__ = [
     "parquet",
     "parse",
     "picture",
-    "prompt_tasks",
     "records",
     "regions",
     "rows",
@@ -100,5 +99,6 @@ __all__ = [
     "webdataset",
     "windows_picture",
     "with_suffix",
+    "workbook_records",
     "xml_safe",
 ]

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
+from sft.errors import RowRejected
 from sft.formats.shared.json_stream import raw
-from sft.markup import MarkupError
 
 Json = dict[str, Any]
 MARK = "<image>"
@@ -35,14 +35,14 @@ class Inline:
     path: str = ""
 
 
-def inexpressible(message: str, hint: str = "") -> MarkupError:
+def inexpressible(message: str, hint: str = "") -> RowRejected:
     """What the other side has no place for."""
-    return MarkupError("source.inexpressible", message, hint=hint)
+    return RowRejected("source.inexpressible", message, hint=hint)
 
 
-def misshapen(message: str) -> MarkupError:
+def misshapen(message: str) -> RowRejected:
     """What is missing or of the wrong type."""
-    return MarkupError("source.shape", message)
+    return RowRejected("source.shape", message)
 
 
 def same(left: object, right: object) -> bool:
@@ -73,7 +73,7 @@ def parse(row: Json) -> tuple[Json, list[str | Inline]]:
     if len(found.from_pool) < len(found.pool):
         raise misshapen(f"{len(found.pool) - len(found.from_pool)} more images than {MARK} marks")
     if not found.images:
-        raise MarkupError("trainer.no_image", "no image")
+        raise RowRejected("trainer.no_image", "no image")
     if not found.text_info:
         raise misshapen("no message of a user or an assistant")
     if key in row:
@@ -301,7 +301,7 @@ _VIDEO = ("is_system", "is_video", "video_info", "video")
 
 
 def to_messages(row: Json) -> Json:
-    """The messages row of a hub row; MarkupError (source.inexpressible, source.shape) where there is none."""
+    """The messages row of a hub row; RowRejected (source.inexpressible, source.shape) where there is none."""
     for key in _VIDEO:
         if row.get(key):
             raise inexpressible(f"{key} is set")
@@ -325,7 +325,7 @@ def to_messages(row: Json) -> Json:
 def _gives(plain: Json, row: Json) -> bool:
     try:
         return same(parse(plain)[0], row)
-    except MarkupError:
+    except RowRejected:
         return False
 
 
@@ -347,7 +347,7 @@ def _turns(row: Json) -> list[_Turn]:
                 raise inexpressible(f"matched_text_index {index!r} names no text")
             turns[index].images.append(image["image_url"])
         if not row["image_info"]:
-            raise MarkupError("trainer.no_image", "no image")
+            raise RowRejected("trainer.no_image", "no image")
     except (KeyError, TypeError, AttributeError) as error:
         raise misshapen(f"not a row of the hub: {error!r}") from error
     for number, turn in enumerate(turns):
@@ -389,7 +389,7 @@ def _filled(row: Json, turns: list[_Turn]) -> Json | None:
             **_fill(row["meta"]["messages"], turns),
             **({"meta": meta} if meta else {}),
         }
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration):
+    except (RowRejected, KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration):
         return None  # not a shape of ours, or the row has got other turns since
 
 
@@ -451,7 +451,7 @@ def _fill_blocks(blocks: list[Json], text: str, paths: list[str]) -> Iterator[Js
 
 
 def from_messages(row: Json) -> tuple[Json, list[str | Inline]]:
-    """(hub row, its images in the order of image_info); MarkupError with source.shape, source.inexpressible or
+    """(hub row, its images in the order of image_info); RowRejected with source.shape, source.inexpressible or
     trainer.no_image.
     """
     meta = row.get("meta")
@@ -483,5 +483,5 @@ def _restored(row: Json, rest: Json) -> Json | None:
             "image_info": images,
         }
         return restored if same(to_messages(restored), row) else None
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+    except (RowRejected, KeyError, TypeError, ValueError, IndexError, AttributeError):
         return None

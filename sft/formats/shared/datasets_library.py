@@ -64,7 +64,7 @@ def streamed(path: Path, reading: Mapping[str, Any]) -> Streamed:
         raise UsageError(
             f"the option {unfit[0] if unfit else '(none)'} does not fit {path.suffix or 'this file'}",
             where=str(path),
-            hint="mend the configuration in README.md",
+            hint="fix the configuration in README.md",
         )
     with open_input(path) as stream:
         if stream.seek(0, 2) > MAX_BYTES:
@@ -89,7 +89,7 @@ def streamed(path: Path, reading: Mapping[str, Any]) -> Streamed:
         raise UsageError(
             f"the datasets library cannot read this file ({_reason(error)})",
             where=str(path),
-            hint="mend the file, or the configuration in README.md",
+            hint="fix the file, or the configuration in README.md",
         ) from error
     if first is None:
         raise UsageError("no row in this file", where=str(path), hint="remove it from the configuration")

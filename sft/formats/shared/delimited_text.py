@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sft.errors import RowRejected
 from sft.files import MAX_LINE_BYTES, bounded_lines, open_text
 from sft.formats.base import Reject
 from sft.formats.shared.delimited_dialect import MAX_RECORD_CHARS, MAX_RECORD_LINES
 from sft.formats.shared.rows import BOM, begin, decode_line
+from sft.markup import MarkupWarning
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Record:
     line: int
     fields: tuple[str, ...]
     raw: str
+    warnings: tuple[MarkupWarning, ...] = ()
 
 
 class _Endless(Exception):
@@ -110,6 +113,29 @@ def _plain(lines: Iterator[tuple[int, str | Reject]], delimiter: str) -> Iterato
                 tuple(text.split(delimiter)),
                 begin(text[:800].encode()),
             )
+
+
+def workbook_records(path: Path, name: str) -> Iterator[Record | Reject]:
+    """The rows of a workbook's first sheet as records, as many fields each as the first has, which names them; `line`
+    is the row.
+    """
+    from sft.markup import sheet_rows
+
+    width = 0
+    try:
+        for number, texts, warnings in sheet_rows(path):
+            while len(texts) > width and not texts[-1].strip():
+                texts.pop()
+            width = width or len(texts)
+            fields = tuple(texts) + ("",) * (width - len(texts))
+            yield Record(
+                number,
+                fields,
+                begin(" | ".join(fields)[:800].encode("utf-8", "replace")),
+                tuple(warnings),
+            )
+    except RowRejected as error:
+        yield Reject(name, error.code, str(error))
 
 
 def _record(feed: _Feed, name: str, delimiter: str) -> Record | Reject:

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sft.errors import RowRejected
 from sft.formats.shared import xml_safe
-from sft.markup import MarkupError, clusters, join_words
+from sft.markup import clusters, join_words
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -106,11 +107,11 @@ class HocrPage:
     def text(self, line: _Element) -> str:
         """The text of a line.
 
-        MarkupError: source.ignored where it is another reading, source.inexpressible where a glyph in it is only a
+        RowRejected: source.ignored where it is another reading, source.inexpressible where a glyph in it is only a
         picture. A line that is hidden as a whole is read: hOCR lies hidden over images, too.
         """
         if self._may_be_struck and any(map(self._deleted, (line, *line.iterancestors()))):
-            raise MarkupError("source.ignored", "another reading of a line")
+            raise RowRejected("source.ignored", "another reading of a line")
         return self._of_plain_words(line) or self._of_pieces(line)
 
     def _of_plain_words(self, line: _Element) -> str:
@@ -191,7 +192,7 @@ class HocrPage:
             yield HocrPiece("word", element=child)
         elif child.tag == "img":
             if not child.get("alt", "").strip():
-                raise MarkupError("source.inexpressible", "a glyph that is only a picture; nobody has read it")
+                raise RowRejected("source.inexpressible", "a glyph that is only a picture, without its character")
             yield HocrPiece("character", child.get("alt", ""))
         elif "alternatives" in classes:
             chosen = child.find("ins")

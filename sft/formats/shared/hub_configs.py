@@ -106,7 +106,7 @@ def read_configs(root: Path) -> dict[str, Config]:
         raise UsageError(
             f"this section cannot be read ({reason})",
             where=f"{path}: configs",
-            hint="mend it, or give one of the data files by itself",
+            hint="fix it, or give one of the data files alone",
         ) from error
     return {config.name: config for config in configs}
 
@@ -114,14 +114,12 @@ def read_configs(root: Path) -> dict[str, Config]:
 def _config(entry: Any, left: list[int]) -> Config:
     name = entry.get("config_name") if isinstance(entry, dict) else None
     if not isinstance(name, str) or not name or "/" in name:
-        raise UsageError(
-            "each configuration needs a config_name", hint="mend it, or give one of the data files by itself"
-        )
+        raise UsageError("each configuration needs a config_name", hint="fix it, or give one of the data files alone")
     unknown = sorted(str(key) for key in entry if key not in READING | _NO_MATTER)
     if unknown:
         raise UsageError(
             f"{name} sets {', '.join(unknown)[:200]}, which is not known here",
-            hint=f"known are {', '.join(sorted(READING))}; or give one of the data files by itself",
+            hint=f"known are {', '.join(sorted(READING))}; or give one of the data files alone",
         )
     files = entry.get("data_files")
     patterns: dict[str, list[str]] | None = None if files is None else {}
@@ -216,13 +214,15 @@ def resolve(root: Path, patterns: list[str]) -> list[tuple[str, Path]]:
             matched = resolve_pattern(pattern, glob.escape(base))
         except FileNotFoundError as error:
             raise UsageError(
-                f"no file fits {pattern!r}",
+                f"no file matches {pattern!r}",
                 where=f"{root / 'README.md'}: configs",
-                hint="is the data set complete here? or mend the pattern",
+                hint="is the data set complete here? or fix the pattern",
             ) from error
         except Exception as error:  # fsspec turns the pattern into a regular expression
             raise UsageError(
-                f"{pattern!r} is no pattern of files", where=f"{root / 'README.md'}: configs", hint="mend the pattern"
+                f"{pattern!r} is not a pattern of files",
+                where=f"{root / 'README.md'}: configs",
+                hint="fix the pattern",
             ) from error
         for name in sorted(matched):
             if name.startswith(base + os.sep):

@@ -24,7 +24,7 @@ from sft.formats.base import split_name
 from sft.formats.shared.hub_configs import choose_config, patterns_of, read_configs, resolve
 from sft.formats.shared.parquet import split_files
 
-Files = list[tuple[str, Path]]  # (name that `where` shows, path)
+NamedFiles = list[tuple[str, Path]]  # (name that `where` shows, path)
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
@@ -76,7 +76,7 @@ def data_files(source: Path, split: str) -> list[DataFile]:
             "this data set needs its loading script, which would be executed",
             where=str(script),
             hint=(
-                "give one of its data files by itself, or owner/name@refs/convert/parquet, where the hub keeps a copy"
+                "give one of its data files alone, or owner/name@refs/convert/parquet, where the hub keeps a copy"
                 " as Parquet"
             ),
         )
@@ -107,7 +107,7 @@ def _configured(source: Path, split: str) -> list[DataFile]:
     return [DataFile(name, path, config.reading, split_of.get(path, "")) for name, path in files]
 
 
-def _folder(source: Path, split: str) -> Files:
+def _folder(source: Path, split: str) -> NamedFiles:
     if (source / "dataset_dict.json").is_file():
         splits = _state(source / "dataset_dict.json").get("splits")
         names = (
@@ -129,7 +129,7 @@ def _folder(source: Path, split: str) -> Files:
     return split_files(files, split) if files else _nothing(source, (path for _, path in found))
 
 
-def _rows_of(found: Files) -> Files:
+def _rows_of(found: NamedFiles) -> NamedFiles:
     """Those of the files that hold the rows: of the first kind of which there are any."""
     for wanted in (
         _named(".parquet"),
@@ -170,7 +170,7 @@ def _metadata(path: Path) -> bool:
     return path.name in ("metadata.jsonl", "metadata.csv")
 
 
-def _below(source: Path) -> Files:
+def _below(source: Path) -> NamedFiles:
     """Every file of a folder, in order of its name; hidden folders, such as a cache, are passed over."""
     found = []
     for current, folders, names in os.walk(source):
@@ -179,7 +179,7 @@ def _below(source: Path) -> Files:
     return sorted((path.relative_to(source).as_posix(), path) for path in found)
 
 
-def _nothing(source: Path, found: Iterable[Path]) -> Files:
+def _nothing(source: Path, found: Iterable[Path]) -> NamedFiles:
     suffixes = {path.suffix.lower() for path in found}
     if suffixes & set(_ARCHIVES):
         raise UsageError("only archives here, which are not opened", where=str(source), hint="unpack them first")
@@ -206,7 +206,7 @@ def _state(path: Path) -> dict[str, Any]:
     return value
 
 
-def _saved(folder: Path, prefix: str) -> Files:
+def _saved(folder: Path, prefix: str) -> NamedFiles:
     """The files of one data set that `Dataset.save_to_disk` wrote, in the order of its state.json."""
     state = _state(folder / "state.json")
     if state.get("_indices_files") or state.get("_indices_data_files"):
@@ -286,7 +286,7 @@ def _from_hub(source: Path, split: str) -> Path:
         raise
     except GatedRepoError as error:
         raise EngineError(
-            "this data set is given only to those who accepted its terms",
+            "this data set is available only to those who accepted its terms",
             where=name,
             hint="accept them on its page on the hub, and set HF_TOKEN",
         ) from error

@@ -1,5 +1,4 @@
-"""Large JSON arrays, one element at a time, and small JSON documents: bounded in size and depth, and mended where one
-element is broken.
+"""Large JSON arrays, one element at a time, and small documents: bounded, and fixed where one element is broken.
 
 An incremental parser loses everything behind the first wrong byte. Here the array is first cut into its elements by its
 brackets and strings alone, and each element is then decoded by itself: a wrong byte, a `NaN` or a bracket too many
@@ -38,7 +37,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 @dataclass(frozen=True)
-class Fault:
+class JsonFault:
     """Stands in a unit where an element could not be read; `code` is one of `sft.reasons`, `raw` how the element
     begins.
     """
@@ -49,9 +48,13 @@ class Fault:
 
 
 def decode(raw: bytes) -> Any:
-    """One JSON value, or a `Fault`. `NaN` and numbers of any size are read as Python reads them."""
+    """One JSON value, or a `JsonFault`. `NaN` and numbers of any size are read as Python reads them."""
     many = raw.count(b"[") + raw.count(b"{") > MAX_DEPTH
-    deep = Fault("source.too_large", f"more than {MAX_DEPTH} brackets inside one another", begin(raw)) if many else None
+    deep = (
+        JsonFault("source.too_large", f"more than {MAX_DEPTH} brackets inside one another", begin(raw))
+        if many
+        else None
+    )
     try:
         try:
             value = msgspec.json.decode(raw)
@@ -61,20 +64,20 @@ def decode(raw: bytes) -> Any:
                 return deep
             text = raw.decode()
             if "\0" in text and (said := likely_encoding(raw)):
-                return Fault("source.encoding", f"NUL bytes{said}", begin(raw))
+                return JsonFault("source.encoding", f"NUL bytes{said}", begin(raw))
             value = json.loads(text)
             json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair can be escaped, but never written
             return value
     except UnicodeDecodeError as error:
-        return Fault(
+        return JsonFault(
             "source.encoding",
             f"not UTF-8: {error.reason} at byte {error.start} of this object{likely_encoding(raw)}",
             begin(raw),
         )
     except UnicodeEncodeError:
-        return Fault("source.encoding", "half of a surrogate pair", begin(raw))
+        return JsonFault("source.encoding", "half of a surrogate pair", begin(raw))
     except (ValueError, RecursionError) as error:
-        return Fault("source.syntax", f"not JSON: {error}", begin(raw))
+        return JsonFault("source.syntax", f"not JSON: {error}", begin(raw))
 
 
 def likely_encoding(raw: bytes) -> str:
@@ -176,7 +179,7 @@ def _valid_depth(raw: bytes) -> int:
     return depth
 
 
-__all__ = ["MAX_DEPTH", "RAW", "Fault", "decode", "document", "object_units", "raw", "unit_objects"]
+__all__ = ["MAX_DEPTH", "RAW", "JsonFault", "decode", "document", "object_units", "raw", "unit_objects"]
 MAX_OBJECT_BYTES = MAX_LINE_BYTES  # of one element; a row of JSONL may have as many
 MAX_DOCUMENT_BYTES = 512 << 20  # of one document that must be read as a whole
 _STACK = 1000  # brackets whose kind is remembered
@@ -195,7 +198,7 @@ LOOK_AHEAD = 4096  # bytes that are read further where a chunk ends in a closing
 
 def object_units(path: Path, prefix: str = "item", name: str = "") -> Iterator[Unit]:
     """Units of a JSON array; the payload is a tuple of (index from 0, element). An element is a JSON value or a
-    `Fault`.
+    `JsonFault`.
 
     `prefix`: "item" for an array that is the whole file, "key.item" for the array at `key` of the outermost object,
     which must begin in the first MiB, "" for objects one after the other, without an array. Raises UsageError where
@@ -205,8 +208,8 @@ def object_units(path: Path, prefix: str = "item", name: str = "") -> Iterator[U
     size = 0
     with open_text(path) as stream:
         for index, raw in enumerate(_elements(stream, path, prefix)):
-            batch.append((index, raw if isinstance(raw, Fault) else decode(raw)))
-            size += 0 if isinstance(raw, Fault) else len(raw)
+            batch.append((index, raw if isinstance(raw, JsonFault) else decode(raw)))
+            size += 0 if isinstance(raw, JsonFault) else len(raw)
             if len(batch) == UNIT_OBJECTS or size >= UNIT_BYTES:
                 yield Unit(path, name or path.name, tuple(batch))
                 batch, size = [], 0
@@ -218,7 +221,7 @@ def unit_objects(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
     """("file.json[3]", element) of a unit made by `object_units`; what is broken, or no object, comes as a Reject."""
     for index, value in unit.payload:
         where = f"{unit.name}[{index}]"
-        if isinstance(value, Fault):
+        if isinstance(value, JsonFault):
             yield Reject(where, value.code, value.message, value.raw)
         elif isinstance(value, dict):
             yield where, value
@@ -232,16 +235,16 @@ def unit_objects(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
 
 
 def document(path: Path, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:
-    """A JSON file as a whole, or a `Fault`, also where it is no text; UsageError where it cannot be opened."""
+    """A JSON file as a whole, or a `JsonFault`, also where it is no text; UsageError where it cannot be opened."""
     try:
         with open_text(path) as stream:
             content = stream.read(max_bytes + 1)
     except UsageError as error:
         if isinstance(error.__cause__, OSError):
             raise
-        return Fault("source.encoding", error.message)
+        return JsonFault("source.encoding", error.message)
     if len(content) > max_bytes:
-        return Fault("source.too_large", f"more than {max_bytes:,} bytes in one document")
+        return JsonFault("source.too_large", f"more than {max_bytes:,} bytes in one document")
     return decode(content.removeprefix(BOM_UTF8))
 
 
@@ -264,10 +267,10 @@ class _Lines:
         """An element begins at `place`."""
         self.begin = self.before(chunk, place) if chunk[place] == 0x7B else None
 
-    def closes(self, element: bytes | Fault) -> None:
+    def closes(self, element: bytes | JsonFault) -> None:
         """It has ended."""
         if (
-            isinstance(element, Fault)
+            isinstance(element, JsonFault)
             or self.begin is None
             or b"\n" in element
             or self.indent not in (None, self.begin)
@@ -311,7 +314,7 @@ class _Cut:
     behind: bytes | None = None  # what stands behind the array in the chunk in which it ends
     lines: _Lines = field(default_factory=_Lines)
 
-    def feed(self, chunk: bytes) -> Iterator[bytes | Fault]:
+    def feed(self, chunk: bytes) -> Iterator[bytes | JsonFault]:
         """Elements that end in this chunk."""
         start, position = 0, 0
         stack = self.stack
@@ -321,9 +324,7 @@ class _Cut:
             begin, position = token.span()
             byte = chunk[begin]
             if byte == 0x22:
-                if position - begin == 1:  # no end in this chunk
-                    self.in_string = True
-                    position = self._string(chunk, position)
+                position = self._behind_string(chunk, begin, position)
             elif byte in b"[{":
                 if position - begin > 1 and self.lines.anew_inside(chunk, begin, position):
                     position = begin + 1
@@ -342,10 +343,7 @@ class _Cut:
                     self.lines.closes(chunk[start:position])
                     yield chunk[start:position]
                     start = position
-            elif self._closes(byte):
-                if not stack and _GOES_ON[self.alone].match(chunk, position):
-                    stack.append(0x5B)  # a stray one between elements: the array goes on
-                    continue
+            elif self._closes(byte, chunk, position):
                 self._keep(chunk[start : position if stack else begin])
                 start = position
                 if not stack:
@@ -364,8 +362,8 @@ class _Cut:
         else:
             self.deeper += 1
 
-    def _closes(self, byte: int) -> bool:
-        """Take a closing bracket; whether it ends an element, or the array."""
+    def _closes(self, byte: int, chunk: bytes, position: int) -> bool:
+        """Take a closing bracket, behind which `position` is; whether it ends an element, or the array."""
         stack = self.stack
         if self.deeper:
             self.deeper -= 1
@@ -373,19 +371,29 @@ class _Cut:
             stack if len(stack) == 1 else stack[1:]
         ):  # a stray one inside an element does not end the array
             del stack[stack.rindex(_OPENER[byte]) :]  # what was left open inside is broken, and decoding says so
+            if not stack and _GOES_ON[self.alone].match(chunk, position):
+                stack.append(0x5B)  # a stray one between elements: the array goes on
+                return False
             return len(stack) <= 1
         return False
 
-    def _broken(self) -> Fault:
+    def _broken(self) -> JsonFault:
         """The element that is being read, which was never closed; the next one begins."""
         del self.stack[1:]
         self.deeper = 0
         element = self._take()
         return (
             element
-            if isinstance(element, Fault)
-            else Fault("source.syntax", "a bracket is missing in this object", begin(element.rstrip(b", \t\r\n")))
+            if isinstance(element, JsonFault)
+            else JsonFault("source.syntax", "a bracket is missing in this object", begin(element.rstrip(b", \t\r\n")))
         )
+
+    def _behind_string(self, chunk: bytes, begin: int, position: int) -> int:
+        """Where to go on behind the string that begins at `begin`; it may end in another chunk."""
+        if position - begin > 1:
+            return position
+        self.in_string = True
+        return self._string(chunk, position)
 
     def _string(self, chunk: bytes, position: int) -> int:
         """Where the string that began earlier ends in `chunk`."""
@@ -402,24 +410,24 @@ class _Cut:
         if self.size <= MAX_OBJECT_BYTES:
             self.parts.append(piece)
 
-    def _take(self) -> bytes | Fault:
+    def _take(self) -> bytes | JsonFault:
         whole = b"".join(self.parts)
         size = self.size
         self.parts, self.size = [], 0
         if size > MAX_OBJECT_BYTES:
-            return Fault("source.too_large", f"more than {MAX_OBJECT_BYTES:,} bytes in one object", begin(whole))
+            return JsonFault("source.too_large", f"more than {MAX_OBJECT_BYTES:,} bytes in one object", begin(whole))
         return whole
 
-    def _gap(self) -> Iterator[bytes | Fault]:
+    def _gap(self) -> Iterator[bytes | JsonFault]:
         """What stands between two objects: a comma, or elements that are no objects."""
         gap = self._take()
-        if isinstance(gap, Fault):
+        if isinstance(gap, JsonFault):
             yield gap
         elif inner := gap.strip(b", \t\r\n"):
             values = decode(b"[" + inner + b"]")
-            yield from [values] if isinstance(values, Fault) else (msgspec.json.encode(value) for value in values)
+            yield from [values] if isinstance(values, JsonFault) else (msgspec.json.encode(value) for value in values)
 
-    def end(self) -> Iterator[Fault]:
+    def end(self) -> Iterator[JsonFault]:
         """What is left when the file ends."""
         if self.bare and not b"".join(self.parts).strip(b", \t\r\n"):
             return
@@ -428,8 +436,8 @@ class _Cut:
             left = self._take()
             yield (
                 left
-                if isinstance(left, Fault)
-                else Fault(
+                if isinstance(left, JsonFault)
+                else JsonFault(
                     "source.syntax",
                     f"the file ends before its {'object' if self.bare else 'array'} does{said}",
                     begin(left.strip(b", \t\r\n")),
@@ -437,7 +445,7 @@ class _Cut:
             )
 
 
-def _elements(stream: IO[bytes], path: Path, prefix: str) -> Iterator[bytes | Fault]:
+def _elements(stream: IO[bytes], path: Path, prefix: str) -> Iterator[bytes | JsonFault]:
     """The elements of the array at `prefix`, as bytes."""
     head = stream.read(UNIT_BYTES)
     start = _array_start(head, prefix) if prefix else 0
@@ -457,8 +465,8 @@ def _elements(stream: IO[bytes], path: Path, prefix: str) -> Iterator[bytes | Fa
     behind = ((cut.behind or b"") + chunk).strip()
     if cut.alone and behind and cut.behind is not None:
         lost = len(behind) + os.fstat(stream.fileno()).st_size - stream.tell()
-        yield Fault(
-            "source.syntax", f"something stands behind the end of the array: {lost:,} bytes are lost", begin(behind)
+        yield JsonFault(
+            "source.syntax", f"there is more after the end of the array: {lost:,} bytes are lost", begin(behind)
         )
     yield from cut.end()
 

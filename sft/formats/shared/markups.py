@@ -7,7 +7,7 @@ from sft.types import Task
 # Task → how its labels may be written. For tables and charts `auto` finds it out; for the others it is the first.
 MARKUPS: dict[Task, tuple[str, ...]] = {
     Task.OCR: ("text", "latex"),
-    Task.TABLE: ("html", "otsl", "docling-otsl", "markdown", "csv", "tsv"),
+    Task.TABLE: ("html", "otsl", "docling-otsl", "markdown", "csv", "tsv", "training"),
     Task.FORMULA: ("latex", "latex-tokens"),
     Task.CHART: ("training", "deplot", "unichart", "structchart", "markdown", "csv", "tsv"),
     Task.SPOTTING: ("text",),
@@ -23,9 +23,12 @@ MEANING: dict[str, str] = {
     "otsl": "a table as OTSL with PaddleOCR-VL's six tokens",
     "docling-otsl": "a table as OTSL with docling's tokens (<ched>, <rhed>, <srow>)",
     "markdown": "a Markdown table",
-    "csv": "comma-separated values, quoted where needed",
+    "csv": (
+        "values between commas, semicolons, tabs or pipes, quoted where needed; which one is found out, or said with"
+        " --delimiter"
+    ),
     "tsv": "tab-separated values",
-    "training": "chart rows by line, cells by ' | '",
+    "training": "the target itself: chart rows by line, cells by ' | '; a table as OTSL, letter by letter",
     "deplot": "chart rows by <0x0A>, cells by ' | ', the title first",
     "unichart": "chart rows by ' & ', cells by ' | '",
     "structchart": "chart rows by a literal \\n, cells by a literal \\t",

@@ -34,11 +34,10 @@ from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote
 
-from sft.errors import UsageError
-from sft.files import UNIT_FILES, Unit, file_units, open_input
-from sft.formats.base import Options, Picture
+from sft.errors import RowRejected, UsageError
+from sft.files import Unit, file_units, open_input
+from sft.formats.base import Picture, SourceOptions
 from sft.formats.shared import rows
-from sft.markup import MarkupError
 
 IN_FOLDERS = ("page", "alto", "hocr", "xml")  # of documents beside which the folder above holds the images
 Claims = dict[str, set[tuple[Path, str]]]  # end of a path → (folder of the book, path as it is written)
@@ -47,6 +46,7 @@ PARTS = 8  # folders of a path that are looked at
 MAX_BYTES = 64 << 20  # of a document that is searched for the images it names
 LOOKED_FOR = 16  # places that are remembered for an image that is not there
 # imageFilename="…" of PAGE, <fileName>…</fileName> of ALTO, `image "…"` of hOCR, "uri": "…" of docling
+PAGES = 8  # in one unit: from each, dozens of lines are cut out
 _NAMED = re.compile(
     rb"""\bimageFilename\s{0,9}=\s{0,9}(?:"([^"]{0,4096})"|'([^']{0,4096})')|<(?:\w{1,20}:)?fileName[^>]{0,99}>([^<]{0,4096})<"""
     rb"""|\bimage\s{1,9}(?:"([^"]{0,4096})"|'([^']{0,4096})'|&quot;([^&]{0,4096})&quot;|([^;"'<>\s]{1,4096}))|"uri"\s{0,9}:\s{0,9}"((?!data:)[^"]{0,4096})\""""
@@ -61,7 +61,7 @@ class PageDocument:
     contested: frozenset[str] = frozenset()
 
 
-def units(paths: Sequence[Path], root: Path, options: Options, *, per: int = UNIT_FILES) -> Iterator[Unit]:
+def units(paths: Sequence[Path], root: Path, options: SourceOptions, *, per: int = PAGES) -> Iterator[Unit]:
     """Units whose payload is a tuple of PageDocument, in the order given. With `--images`, documents are searched for
     the images they name.
     """
@@ -76,7 +76,7 @@ def image_beside(
     name: str,
     document: Path,
     root: Path,
-    options: Options,
+    options: SourceOptions,
     *,
     folders: Iterable[str] = (),
     contested: frozenset[str] = frozenset(),
@@ -85,14 +85,14 @@ def image_beside(
     """The image that a document calls `name`: an address, or a file that is looked for as the docstring above says.
 
     `folders`: names of further folders beside the document. `one_page`: an image with the name of the document can be
-    that of this page. What is not found is given as it was written. Raises MarkupError: image.missing where no image is
+    that of this page. What is not found is given as it was written. Raises RowRejected: image.missing where no image is
     named or two books could mean it, source.outside, source.address.
     """
     if name.startswith(("http://", "https://", "data:")):
         return replace(rows.picture(name, root), turn=options.turn)
     if "://" in name and not name.startswith("file://"):
         hint = "download the images, and name their folder with --images"
-        raise MarkupError("source.address", f"{name[:100]!r} is not fetched", hint=hint)
+        raise RowRejected("source.address", f"{name[:100]!r} is not fetched", hint=hint)
     search = _ImageSearch(
         _written(name),
         document,
@@ -103,9 +103,9 @@ def image_beside(
         one_page,
     )
     if "\0" in name:
-        raise MarkupError("source.outside", f"{name[:100]!r} holds a NUL byte and is no path")
+        raise RowRejected("source.outside", f"{name[:100]!r} contains a NUL byte and is not a path")
     if name and not search.ends:
-        raise MarkupError("source.outside", f"{name[:100]!r} names no file")
+        raise RowRejected("source.outside", f"{name[:100]!r} names no file")
     found = next(
         filter(
             os.path.isfile,
@@ -207,12 +207,12 @@ class _ImageSearch:
                 yield base / rows.with_suffix(base, stem)
 
     def as_written(self) -> Path:
-        """Where the image should have been; MarkupError where nothing says so, or several books share the place."""
+        """Where the image should have been; RowRejected where nothing says so, or several books share the place."""
         if self.images is not None and (shared := next(self._shared(self.images), None)):
             said = f"{shared} may be that of any of several documents that name a {shared.name}"
-            raise MarkupError("image.missing", f"{said}; keep the images of each book in a folder named as it is")
+            raise RowRejected("image.missing", f"{said}; keep the images of each book in a folder named as it is")
         if not self.written:
-            raise MarkupError("image.missing", "no image is named, and none has the name of the document")
+            raise RowRejected("image.missing", "no image is named, and none has the name of the document")
         if self.images is None:
             return (_workspace(self.document) or self.document.parent) / self.written
         return self.images / self.written.lstrip("/")

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import Unit, open_input
-from sft.formats.base import Options, Picture, Reject
+from sft.formats.base import Picture, Reject, SourceOptions
 from sft.formats.shared.rows import picture as named_picture
 from sft.images import MAX_FILE_BYTES
-from sft.markup import MarkupError
 
 BATCH_BYTES = 256 << 20  # that a batch may have where each of its rows is as large as the largest value can be
 MIN_ROWS, MAX_ROWS = 8, 256  # of one batch
@@ -29,7 +28,7 @@ MAX_GROUPS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Rows:
+class ParquetRows:
     """Which rows a unit holds: row group or record batch `index`, whose first row is row `first` (from 1) of the file.
 
     `columns`: the top-level columns to read. `arrow`: an Arrow stream, not a Parquet file.
@@ -158,7 +157,7 @@ def units(path: Path, name: str, columns: Sequence[str]) -> Iterator[Unit]:
             yield Unit(
                 path,
                 name,
-                Rows(index, first, count, tuple(columns)),
+                ParquetRows(index, first, count, tuple(columns)),
             )
             first += count
 
@@ -171,7 +170,7 @@ def _arrow_units(path: Path, name: str, columns: Sequence[str]) -> Iterator[Unit
         yield Unit(
             path,
             name,
-            Rows(0, 1, 0, tuple(columns), arrow=True),
+            ParquetRows(0, 1, 0, tuple(columns), arrow=True),
         )
 
 
@@ -204,7 +203,7 @@ def rows(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
     A row whose values cannot be read is a Reject of its own. Where bytes cannot be decoded, one Reject names the rows
     that cannot be read any more.
     """
-    part: Rows = unit.payload
+    part: ParquetRows = unit.payload
     number = part.first
     try:
         for batch in _batches(unit.path, part):
@@ -239,7 +238,7 @@ def _row(where: str, row: Any, *, check: bool) -> tuple[str, dict[str, Any]] | R
         return Reject(where, code, f"a value of this row cannot be read ({_first_line(error)})")
 
 
-def _batches(path: Path, part: Rows) -> Iterator[Any]:
+def _batches(path: Path, part: ParquetRows) -> Iterator[Any]:
     if part.arrow:
         with _arrow_stream(path) as reader:
             for batch in reader:
@@ -280,15 +279,15 @@ def split_files(files: list[tuple[str, Path]], split: str) -> list[tuple[str, Pa
     return found
 
 
-def picture(value: Any, folder: Path, options: Options) -> Picture:
+def picture(value: Any, folder: Path, options: SourceOptions) -> Picture:
     """The pixels behind a cell of an image column: {bytes, path}, bytes, a path, an address, or a list of one of those.
 
-    Paths count from `options.images`, or else from `folder`. Raises MarkupError with source.shape, source.outside,
+    Paths count from `options.images`, or else from `folder`. Raises RowRejected with source.shape, source.outside,
     source.inexpressible (more images than one), image.missing or image.too_large.
     """
     if isinstance(value, list):
         if len(value) != 1:
-            raise MarkupError(
+            raise RowRejected(
                 "source.inexpressible" if value else "image.missing", f"{len(value)} images in one row, expected 1"
             )
         value = value[0]
@@ -297,12 +296,12 @@ def picture(value: Any, folder: Path, options: Options) -> Picture:
         value, name = value.get("bytes"), value.get("path")
     if isinstance(value, (bytes, bytearray)):
         if not value:
-            raise MarkupError("image.missing", "an image of no bytes")
+            raise RowRejected("image.missing", "an empty image")
         if len(value) > MAX_FILE_BYTES:
-            raise MarkupError(
+            raise RowRejected(
                 "image.too_large", f"an image of {len(value):,} bytes, at most {MAX_FILE_BYTES:,} are read"
             )
         return Picture(data=bytes(value))
     if name is None:
-        raise MarkupError("image.missing", "no image in this row")
+        raise RowRejected("image.missing", "no image in this row")
     return named_picture(name, options.images or folder, below=True)

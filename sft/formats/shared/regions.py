@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft.errors import UsageError
+from sft.errors import RowRejected, UsageError
 from sft.files import Unit
-from sft.formats.base import Item, Options, Picture, Read, Reject
+from sft.formats.base import Item, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import json_stream, page_images, rows, xml_safe
 from sft.formats.shared.targets import make
 from sft.images import ImageProblem, probe
-from sft.markup import MarkupError
+from sft.markup import Grid, MarkupError, MarkupWarning
 from sft.types import Task
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def files(source: Path, suffixes: Sequence[str]) -> tuple[Path, list[Path]]:
     return source, found
 
 
-def xml_units(source: Path, suffixes: Sequence[str], options: Options) -> Iterator[Unit]:
+def xml_units(source: Path, suffixes: Sequence[str], options: SourceOptions) -> Iterator[Unit]:
     """XML pages, as `page_images.units`: the file, or every one below a folder (METS files, which list pages, are
     left out).
     """
@@ -53,13 +53,13 @@ def xml_units(source: Path, suffixes: Sequence[str], options: Options) -> Iterat
 
 
 def read_pages(
-    path: Path, name: str, page: str, items: Callable[[list[_Element], xml_safe.Document], Iterator[Read]]
-) -> Iterator[Read]:
+    path: Path, name: str, page: str, items: Callable[[list[_Element], xml_safe.Document], Iterator[ReadItem]]
+) -> Iterator[ReadItem]:
     """What `items` makes of the elements called `page` (at least one) of an XML file, and the faults of the file
     around it.
     """
     document = xml_safe.read_xml(path)
-    if isinstance(document, xml_safe.Fault):
+    if isinstance(document, xml_safe.XmlFault):
         yield Reject(name, document.code, document.message)
         return
     found = list(document.root.iter("{*}" + page))
@@ -81,13 +81,13 @@ def relative(path: Path, root: Path) -> str:
 
 
 def number(value: object, what: str = "a coordinate") -> float:
-    """A finite number of JSON or of an attribute; MarkupError (source.geometry) otherwise."""
+    """A finite number of JSON or of an attribute; RowRejected (source.geometry) otherwise."""
     try:
         found = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
     except (ValueError, OverflowError):
         found = math.nan
     if not abs(found) <= MAX_COORDINATE:
-        raise MarkupError(
+        raise RowRejected(
             "source.geometry",
             f"{what} is not a number of pixels: {json_stream.raw(value)[:40]}",
         )
@@ -97,26 +97,26 @@ def number(value: object, what: str = "a coordinate") -> float:
 def pairs(value: object) -> list[tuple[float, float]]:
     """[[x, y], …], or x, y, x, y … in one list, as points."""
     if not isinstance(value, (list, tuple)) or len(value) > MAX_POINTS:
-        raise MarkupError("source.geometry", "points are not a list of pairs")
+        raise RowRejected("source.geometry", "points are not a list of pairs")
     if value and all(isinstance(item, (list, tuple)) and len(item) == 2 for item in value):
         return [(number(x), number(y)) for x, y in value]
     flat = [number(item) for item in value]
     if len(flat) % 2:
-        raise MarkupError("source.geometry", f"{len(flat)} numbers are no points")
+        raise RowRejected("source.geometry", f"{len(flat)} numbers are not points")
     return list(zip(flat[::2], flat[1::2], strict=True))
 
 
 def points_of(text: str) -> list[tuple[float, float]]:
     """Points of an attribute: "x,y x,y" (PAGE, ALTO) or "x y x y" (ALTO)."""
     if len(text) > 40 * MAX_POINTS:
-        raise MarkupError("source.geometry", f"more than {MAX_POINTS:,} points")
+        raise RowRejected("source.geometry", f"more than {MAX_POINTS:,} points")
     return pairs(text.replace(",", " ").split())
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Quad:
-    """A box as a quad; MarkupError where nothing is in it."""
+    """A box as a quad; RowRejected where nothing is in it."""
     if not (right > left and bottom > top):
-        raise MarkupError(
+        raise RowRejected(
             "source.geometry",
             f"an empty box: ({left:g}, {top:g}) to ({right:g}, {bottom:g})",
         )
@@ -124,7 +124,7 @@ def box(left: float, top: float, right: float, bottom: float) -> Quad:
 
 
 def polygon(points: Sequence[tuple[float, float]], *, ordered: bool = False) -> Quad:
-    """A polygon with its points clockwise; MarkupError where nothing is in it. Two points are corners of a box, three a
+    """A polygon with its points clockwise; RowRejected where nothing is in it. Two points are corners of a box, three a
     triangle in its box.
 
     `ordered`: the first point is the top left of the text, whichever way the text stands. Otherwise the one nearest to
@@ -135,7 +135,7 @@ def polygon(points: Sequence[tuple[float, float]], *, ordered: bool = False) -> 
     )
     if len(points) < 4 or not area:
         if len(points) < 2:
-            raise MarkupError("source.geometry", f"{len(points)} points are no region")
+            raise RowRejected("source.geometry", f"{len(points)} points do not make a region")
         xs = [x for x, _ in points]
         ys = [y for _, y in points]
         return box(
@@ -173,7 +173,7 @@ def scale(picture: Picture, width: float, height: float, where: str = "the page"
     """Pixels per unit of a page of `width` x `height`, across and down; (1, 1) where the page or the image has no known
     size.
 
-    MarkupError (source.geometry) where page and image differ in shape: the image is not that of this page, or is
+    RowRejected (source.geometry) where page and image differ in shape: the image is not that of this page, or is
     rotated.
     """
     actual = size_of(picture)
@@ -182,7 +182,7 @@ def scale(picture: Picture, width: float, height: float, where: str = "the page"
     across = actual[0] / width
     down = actual[1] / height
     if abs(across / down - 1) > SAME_SHAPE:
-        raise MarkupError(
+        raise RowRejected(
             "source.geometry",
             f"{where} is {width:g} x {height:g}, its image {actual[0]} x {actual[1]} px: not the same shape",
         )
@@ -201,23 +201,20 @@ def crop(picture: Picture, quad: Quad) -> Picture:
 
 
 def item(
-    where: str, raw: str, label: str, picture: Picture, *, task: Task, group: str, markup: str = "auto"
+    where: str, raw: str, label: str | Grid, picture: Picture, *, task: Task, group: str, markup: str = "auto"
 ) -> Item | Reject:
     """An Item with its finished target, or the Reject that says why the label is none.
 
     The format knows how its labels are written; --markup does not count.
     """
+    warnings: list[MarkupWarning] = []
     try:
-        if not label.strip():
+        if isinstance(label, str) and not label.strip():
             raise MarkupError("target.empty", "no label")
         return Item(
-            where,
-            picture,
-            make(task, label, markup=markup),
-            task,
-            group,
+            where, picture, make(task, label, markup=markup, warnings=warnings), task, group, warnings=tuple(warnings)
         )
-    except MarkupError as error:
+    except RowRejected as error:
         return Reject(
             where,
             error.code,

@@ -8,18 +8,16 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sft.errors import UsageError
-from sft.files import MAX_LINE_BYTES, Unit, line_units, open_text, unit_lines
-from sft.formats.base import Item, Options, Picture, Read, Reject
+from sft.errors import RowRejected, UsageError
+from sft.files import MAX_LINE_BYTES, Unit, decode_any, line_units, open_text, unit_lines
+from sft.formats.base import Item, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import json_stream
 from sft.formats.shared.json_stream import likely_encoding
 from sft.formats.shared.targets import make
-from sft.markup import MarkupError
-from sft.models import MODELS
+from sft.markup import Grid, MarkupWarning
 from sft.types import Task
 
 RAW = json_stream.RAW  # characters of a row that a Reject keeps
@@ -53,7 +51,7 @@ def _spread(head: bytes) -> bool:
     """
     first, end, rest = head.partition(b"\n")
     first = first.rstrip()
-    if not end or not first.startswith(b"{") or not isinstance(json_stream.decode(first), json_stream.Fault):
+    if not end or not first.startswith(b"{") or not isinstance(json_stream.decode(first), json_stream.JsonFault):
         return False
     rest = rest.lstrip()
     return bool(rest) and (first == b"{" or rest[:1] not in b"{[")
@@ -87,7 +85,7 @@ def _json_lines(unit: Unit, unique_keys: bool) -> Iterator[tuple[str, dict[str, 
         if not content.strip():
             continue
         value = json_stream.decode(content)
-        if isinstance(value, json_stream.Fault):
+        if isinstance(value, json_stream.JsonFault):
             yield Reject(where, value.code, value.message, value.raw)
         elif not isinstance(value, dict):
             yield Reject(
@@ -96,10 +94,9 @@ def _json_lines(unit: Unit, unique_keys: bool) -> Iterator[tuple[str, dict[str, 
                 f"expected an object, found {type(value).__name__}",
                 begin(content),
             )
-        elif unique_keys and (key := _twice(content)) is not None:
-            yield Reject(
-                where, "structure.duplicate_key", f"key {key[:RAW]!r} stands twice in one object", begin(content)
-            )
+        elif unique_keys and (keys := decode_any(content)[1]):
+            message = f"duplicate key {keys[0][:RAW]!r} in one object"
+            yield Reject(where, "structure.duplicate_key", message, begin(content))
         elif _ODD_NUMBER.search(content):
             yield _writable(where, value)
         else:
@@ -112,22 +109,9 @@ def _writable(where: str, value: dict[str, Any]) -> tuple[str, dict[str, Any]] |
         json.dumps(value, allow_nan=False)
     except (ValueError, RecursionError) as error:
         return Reject(
-            where, "source.syntax", f"a number that JSON has no place for: {error}", json_stream.raw(str(value)[:RAW])
+            where, "source.syntax", f"a number that JSON cannot hold: {error}", json_stream.raw(str(value)[:RAW])
         )
     return where, value
-
-
-def _twice(text: bytes) -> str | None:
-    """A key that stands twice in one object, if there is one."""
-    found: list[str] = []
-
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        if len(dict(pairs)) < len(pairs):
-            seen: set[str] = set()
-            found.extend(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-
-    json.loads(text, object_pairs_hook=look)
-    return found[0] if found else None
 
 
 def text_lines(unit: Unit, *, latin: bool = False) -> Iterator[tuple[str, str] | Reject]:
@@ -187,10 +171,10 @@ def picture(name: object, root: Path, *, below: bool = False, turn: bool = False
 
     Absolute paths and `..` are followed, as trainers do: of what is there only images are ever opened. An absolute path
     of Windows is looked for by its end, below `root`. `below`: the path must lie below `root`, as in data sets that are
-    published whole. Raises MarkupError: source.shape, source.outside, image.unreadable.
+    published whole. Raises RowRejected: source.shape, source.outside, image.unreadable.
     """
     if not isinstance(name, str) or not name.strip():
-        raise MarkupError("source.shape", f"expected the path of an image, found {json_stream.raw(name)}")
+        raise RowRejected("source.shape", f"expected the path of an image, found {json_stream.raw(name)}")
     if name.startswith("data:"):
         return Picture(data=_data_uri(name), turn=turn)
     if _SCHEME.match(name) and not is_windows(name):
@@ -198,17 +182,17 @@ def picture(name: object, root: Path, *, below: bool = False, turn: bool = False
     if name.startswith(_BASE64_IMAGE) and len(name) > _SHORTEST_IMAGE and not os.path.exists(root / name[:4096]):
         return Picture(data=from_base64(name), turn=turn)
     if "\0" in name:
-        raise MarkupError("source.outside", f"{name[:RAW]!r} holds a NUL byte and is no path")
+        raise RowRejected("source.outside", f"{name[:RAW]!r} contains a NUL byte and is not a path")
     if is_windows(name) and not os.path.exists(root / name):
         return windows_picture(name, (root,), turn=turn)
     if "\\" in name and not os.path.exists(root / name):  # written on Windows
         name = name.replace("\\", "/")
     path = root / name  # an absolute name stays what it is
     if below and (".." in path.parts or not path.is_relative_to(root.absolute() if os.path.isabs(name) else root)):
-        raise MarkupError(
+        raise RowRejected(
             "source.outside",
             f"{name[:RAW]!r} leads out of {root}",
-            hint="--images FOLDER names the folder that paths count from",
+            hint="--images FOLDER names the folder that paths are relative to",
         )
     return Picture(path=path, turn=turn)
 
@@ -233,12 +217,12 @@ def ends_of(name: str) -> list[str]:
 
 
 def windows_picture(name: str, folders: Iterable[Path], *, turn: bool = False) -> Picture:
-    """The image of a path of Windows: its longest end that is a file below one of the folders. MarkupError where it
+    """The image of a path of Windows: its longest end that is a file below one of the folders. RowRejected where it
     names none.
     """
     candidates = [folder / end for end in ends_of(name) for folder in folders]
     if not candidates:
-        raise MarkupError("source.shape", f"{name[:RAW]!r} names no file")
+        raise RowRejected("source.shape", f"{name[:RAW]!r} names no file")
     if there := next(
         (path for path in candidates if os.path.isfile(path)),
         None,
@@ -258,7 +242,7 @@ def windows_picture(name: str, folders: Iterable[Path], *, turn: bool = False) -
 def _data_uri(uri: str) -> bytes:
     head, comma, body = uri.partition(",")
     if not comma or not head.endswith(";base64"):
-        raise MarkupError("image.unreadable", f"a data: URI that is not base64: {uri[:60]!r}")
+        raise RowRejected("image.unreadable", f"a data: URI that is not base64: {uri[:60]!r}")
     return from_base64(body)
 
 
@@ -267,31 +251,42 @@ def from_base64(text: str) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise MarkupError("image.unreadable", f"not base64: {error}") from error
+        raise RowRejected("image.unreadable", f"not base64: {error}") from error
 
 
 def item(
-    where: str, raw: str, label: str, image: Picture, options: Options, *, task: Task, group: str = "", prompt: str = ""
-) -> Read:
+    where: str,
+    raw: str,
+    label: str | Grid,
+    image: Picture,
+    options: SourceOptions,
+    *,
+    task: Task,
+    group: str = "",
+    prompt: str = "",
+) -> ReadItem:
     """An Item with its finished target, or the Reject that says why the label is none."""
-    if not label.strip():
+    if isinstance(label, str) and not label.strip():
         return Reject(where, "target.empty", "no label", raw[:RAW])
+    warnings: list[MarkupWarning] = []
     try:
-        target = make(task, label, markup=options.markup)
-    except MarkupError as error:
+        target = make(task, label, markup=options.markup, delimiter=options.delimiter, warnings=warnings)
+    except RowRejected as error:
         return Reject(
             where,
             error.code,
             str(error),
             raw[:RAW],
         )
-    return Item(where, image, target, task, group, prompt)
-
-
-@cache
-def prompt_tasks() -> dict[str, Task]:
-    """Prompt → task, over all model versions."""
-    return {prompt: task for version in MODELS.values() for task, prompt in version.prompts.items()}
+    return Item(
+        where,
+        image,
+        target,
+        task,
+        group,
+        prompt,
+        tuple(warnings),
+    )
 
 
 def source_file(source: Path, names: Iterable[str], format_name: str) -> Path:

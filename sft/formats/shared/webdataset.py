@@ -26,7 +26,7 @@ from sft.formats.base import Reject
 from sft.formats.shared.webdataset_names import (
     Account,
     Member,
-    Sample,
+    MemberGroup,
     by_first_dot,
     by_last_dot,
     is_picture,
@@ -48,7 +48,7 @@ class Samples:
     read.
     """
 
-    samples: tuple[Sample | Reject, ...]
+    samples: tuple[MemberGroup | Reject, ...]
     columns: tuple[str, ...] = ()
 
 
@@ -73,7 +73,7 @@ def members(stream: IO[bytes], name: str) -> Iterator[Member | Reject]:
             yield Reject(
                 f"{name}@{damaged}",
                 "source.syntax",
-                f"{place - damaged:,} bytes of this archive are damaged; what lay there is lost",
+                f"{place - damaged:,} bytes of this archive are damaged; what was there is lost",
             )
             damaged, longer = -1, ""
         kind = head[156:157]
@@ -100,7 +100,7 @@ def members(stream: IO[bytes], name: str) -> Iterator[Member | Reject]:
         yield Reject(
             f"{name}@{damaged}",
             "source.syntax",
-            f"{size - damaged:,} bytes of this archive are damaged; what lay there is lost",
+            f"{size - damaged:,} bytes of this archive are damaged; what was there is lost",
         )
 
 
@@ -135,7 +135,7 @@ def _long_name(content: bytes, kind: bytes) -> str:
     return ""
 
 
-def samples(stream: IO[bytes], name: str, account: Account) -> Iterator[Sample | Reject]:
+def samples(stream: IO[bytes], name: str, account: Account) -> Iterator[MemberGroup | Reject]:
     """The samples of a shard in order, by the names of its members (`sft.formats.shared.webdataset_names`)."""
     return by_last_dot(by_first_dot(members(stream, name), account), account)
 

@@ -30,7 +30,7 @@ class Member:
     problem: str = ""
 
 
-Sample = tuple[str, tuple[tuple[str, Member], ...]]  # (key, ((field, member), …))
+MemberGroup = tuple[str, tuple[tuple[str, Member], ...]]  # (key, ((field, member), …))
 
 
 @dataclass
@@ -65,7 +65,7 @@ def is_picture(name: str) -> bool:
     return name.rpartition(".")[2] in PICTURES
 
 
-def by_first_dot(members: Iterable[Member | Reject], account: Account) -> Iterator[Sample | Reject]:
+def by_first_dot(members: Iterable[Member | Reject], account: Account) -> Iterator[MemberGroup | Reject]:
     """Consecutive members of one name, as WebDataset groups them; those without an extension and hidden ones are in
     none.
     """
@@ -96,14 +96,14 @@ def by_first_dot(members: Iterable[Member | Reject], account: Account) -> Iterat
                 member.name,
                 member.offset,
                 -1,
-                f"{name} stands twice in this sample",
+                f"duplicate {name} in this sample",
             )
         fields[name], last = member, before
     if fields:
         yield key, tuple(fields.items())
 
 
-def usual_fields(samples: Iterable[Sample | Reject], given: Iterable[str]) -> frozenset[str]:
+def usual_fields(samples: Iterable[MemberGroup | Reject], given: Iterable[str]) -> frozenset[str]:
     """Fields with dots that are fields and no part of a name: those the user `given`, and those of several samples
     without a number.
     """
@@ -113,7 +113,7 @@ def usual_fields(samples: Iterable[Sample | Reject], given: Iterable[str]) -> fr
     return frozenset(given) | {name for name, count in counts.items() if count > 1 and not name[0].isdigit()}
 
 
-def by_last_dot(samples: Iterable[Sample | Reject], account: Account) -> Iterator[Sample | Reject]:
+def by_last_dot(samples: Iterable[MemberGroup | Reject], account: Account) -> Iterator[MemberGroup | Reject]:
     """The same samples; those taken apart whose fields are pictures and labels of several names."""
     for sample in samples:
         if isinstance(sample, Reject) or not any("." in name and name not in account.kept for name, _ in sample[1]):
@@ -122,7 +122,7 @@ def by_last_dot(samples: Iterable[Sample | Reject], account: Account) -> Iterato
             yield from _apart(sample, account)
 
 
-def _apart(sample: Sample, account: Account) -> Iterator[Sample]:
+def _apart(sample: MemberGroup, account: Account) -> Iterator[MemberGroup]:
     """A sample, and those that are mixed into it: each a picture with its label, or with a number and
     without a label.
     """

@@ -1,4 +1,4 @@
-"""XML and HTML of strangers: no entities, no DTD, no network; bounded in bytes and elements, and by libxml2 in depth
+"""Untrusted XML and HTML: no entities, no DTD, no network; bounded in bytes and elements, and by libxml2 in depth
 (256) and text (10 MB); what is whole before an error is kept.
 """
 
@@ -29,7 +29,7 @@ _HTML_END = re.compile(rb"</html\s*>\s*\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Fault:
+class XmlFault:
     """Why a document, or what follows in it, is not read; `code` is one of `sft.reasons`."""
 
     code: str
@@ -41,7 +41,7 @@ class Document:
     """A tree, and the fault that ended it early. `open`: elements that the fault cut in two, from the root inwards."""
 
     root: _Element
-    fault: Fault | None = None
+    fault: XmlFault | None = None
     open: tuple[_Element, ...] = ()
 
     def iter(self, *names: str) -> Iterator[_Element]:
@@ -51,19 +51,19 @@ class Document:
                 yield element
 
 
-def read_xml(path: Path) -> Document | Fault:
+def read_xml(path: Path) -> Document | XmlFault:
     """An XML file; a Fault where not even its root can be read, or where it declares entities."""
     content = _content(path)
-    return content if isinstance(content, Fault) else parse_xml(content)
+    return content if isinstance(content, XmlFault) else parse_xml(content)
 
 
-def read_html(path: Path) -> Document | Fault:
+def read_html(path: Path) -> Document | XmlFault:
     """An HTML or XHTML file, read as HTML: what is not closed is closed. A Fault where there is nothing to read."""
     content = _content(path)
-    return content if isinstance(content, Fault) else parse_html(content)
+    return content if isinstance(content, XmlFault) else parse_html(content)
 
 
-def parse_xml(content: bytes) -> Document | Fault:
+def parse_xml(content: bytes) -> Document | XmlFault:
     """As `read_xml`, of bytes."""
     from lxml import etree
 
@@ -97,7 +97,7 @@ def parse_xml(content: bytes) -> Document | Fault:
     return _entities(root_or_none) or Document(root_or_none, fault, tuple(stack))
 
 
-def parse_html(content: bytes) -> Document | Fault:
+def parse_html(content: bytes) -> Document | XmlFault:
     """As `read_html`, of bytes."""
     from lxml import etree
 
@@ -108,9 +108,9 @@ def parse_html(content: bytes) -> Document | Fault:
             raise LookupError(f"no page is written in {encoding}")
         text = content.decode(encoding)
     except (LookupError, ValueError) as error:
-        return Fault("source.encoding", str(error))
+        return XmlFault("source.encoding", str(error))
     if "\0" in text:
-        return Fault("source.syntax", "a NUL byte in the text")
+        return XmlFault("source.syntax", "a NUL byte in the text")
     options: dict[str, Any] = {
         "no_network": True,
         "huge_tree": False,
@@ -124,10 +124,10 @@ def parse_html(content: bytes) -> Document | Fault:
     except (etree.LxmlError, ValueError) as error:
         return _fault(error)
     if root is None:
-        return Fault("source.syntax", "nothing in it")
+        return XmlFault("source.syntax", "nothing in it")
     for entry in parser.error_log:
         if _TOO_LARGE.search(entry.message):
-            return Fault("source.too_large", entry.message)
+            return XmlFault("source.too_large", entry.message)
     if b"<html" in content[:4096].lower() and not _HTML_END.search(
         content,
         max(0, len(content) - 4096),
@@ -135,7 +135,7 @@ def parse_html(content: bytes) -> Document | Fault:
         chain = [root]
         while len(chain[-1]):
             chain.append(chain[-1][-1])
-        return Document(root, Fault("source.syntax", "the file ends before </html>"), tuple(chain))
+        return Document(root, XmlFault("source.syntax", "the file ends before </html>"), tuple(chain))
     return Document(root)
 
 
@@ -149,18 +149,18 @@ def local(element: _Element) -> str:
     return str(element.tag).rpartition("}")[2]
 
 
-def _content(path: Path) -> bytes | Fault:
+def _content(path: Path) -> bytes | XmlFault:
     try:
         with open_input(path) as stream:
             content = stream.read(MAX_BYTES + 1)
     except UsageError as error:
-        return Fault("source.shape", error.message)
+        return XmlFault("source.shape", error.message)
     except OSError as error:
-        return Fault("source.shape", f"cannot be read ({error.strerror})")
+        return XmlFault("source.shape", f"cannot be read ({error.strerror})")
     if len(content) > MAX_BYTES:
-        return Fault("source.too_large", f"more than {MAX_BYTES:,} bytes in one document")
+        return XmlFault("source.too_large", f"more than {MAX_BYTES:,} bytes in one document")
     if content.count(b"<") > MAX_TAGS:
-        return Fault("source.too_large", f"more than {MAX_TAGS:,} tags in one document")
+        return XmlFault("source.too_large", f"more than {MAX_TAGS:,} tags in one document")
     return content
 
 
@@ -177,19 +177,19 @@ def _options() -> dict[str, Any]:
     }
 
 
-def _entities(root: _Element) -> Fault | None:
+def _entities(root: _Element) -> XmlFault | None:
     """A document that declares entities is refused as a whole: no layout of pages needs any."""
     from lxml import etree
 
     dtd = root.getroottree().docinfo.internalDTD
     if dtd is not None and any(True for _ in dtd.iterentities()):
-        return Fault("source.refused", "it declares entities (<!ENTITY …>), which are not read")
+        return XmlFault("source.refused", "it declares entities (<!ENTITY …>), which are not read")
     if next(root.iter(etree.Entity), None) is not None:
-        return Fault("source.refused", "it refers to an entity that is not one of XML's own")
+        return XmlFault("source.refused", "it refers to an entity that is not one of XML's own")
     return None
 
 
-def _fault(error: Exception) -> Fault:
+def _fault(error: Exception) -> XmlFault:
     message = str(getattr(error, "msg", "") or error)
     code = (
         "source.too_large"
@@ -198,4 +198,4 @@ def _fault(error: Exception) -> Fault:
         if _ENCODING.search(message)
         else "source.syntax"
     )
-    return Fault(code, message.replace("\n", " "))
+    return XmlFault(code, message.replace("\n", " "))

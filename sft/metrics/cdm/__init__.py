@@ -37,7 +37,7 @@ from importlib.util import find_spec
 from sft.errors import UsageError
 from sft.metrics.cdm import typeset
 from sft.metrics.cdm.marked_latex import Marked, Unreadable, marked
-from sft.metrics.cdm.typeset import Box
+from sft.metrics.cdm.typeset import InkBox
 
 PART = 256  # pairs whose boxes are in memory at once: runaway answers have thousands
 HINT = "LaTeX: apt-get install texlive-latex-base; scipy: pip install 'paddleocr-vl-sft[metrics]'"
@@ -87,7 +87,7 @@ def _read(formula: str) -> Marked | None:
         return None
 
 
-def _scored(ref: Marked | None, pred: Marked | None, boxes: dict[Marked, dict[int, Box] | None]) -> float | None:
+def _scored(ref: Marked | None, pred: Marked | None, boxes: dict[Marked, dict[int, InkBox] | None]) -> float | None:
     from sft.metrics.cdm.matching import Signs, f1
 
     def signs(formula: Marked | None) -> Signs | None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from sft.arrays import Floats
+
 PIXEL = 72.27 * 65536 / 200  # sp
 PAD = 8.0  # pixels around a picture
 PLACE, ORDER = 0.05, 0.15  # weights; that of the name is 1

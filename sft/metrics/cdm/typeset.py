@@ -24,7 +24,7 @@ from sft.errors import EngineError
 from sft.files import disk_error
 from sft.metrics.cdm.marked_latex import Marked
 
-Box = tuple[int, int, int, int]  # left, top, right, bottom; y grows downwards
+InkBox = tuple[int, int, int, int]  # left, top, right, bottom; y grows downwards
 MAX_STACK = 2000
 _UNIT = 1 << 20  # of a TFM's numbers
 
@@ -78,13 +78,13 @@ class _State:
 
 
 @dataclass
-class _Reader:
+class _DviReader:
     """Goes through a DVI file and fills `pages`."""
 
     data: bytes
     font: Callable[[str], Metrics]
     at: int = 0
-    pages: dict[int, dict[int, Box]] = field(default_factory=dict)
+    pages: dict[int, dict[int, InkBox]] = field(default_factory=dict)
     fonts: dict[int, tuple[Metrics, int]] = field(default_factory=dict)  # number → metrics and size
     state: _State = field(default_factory=_State)
     stack: list[_State] = field(default_factory=list)
@@ -102,7 +102,7 @@ class _Reader:
             signed=signed,
         )
 
-    def ink(self, page: dict[int, Box], width: int, height: int, depth: int) -> None:
+    def ink(self, page: dict[int, InkBox], width: int, height: int, depth: int) -> None:
         """A box of ink at the current place belongs to the current sign."""
         left = self.state.h
         top = self.state.v - height
@@ -115,14 +115,14 @@ class _Reader:
             )
             page[self.sign] = min(known[0], left), min(known[1], top), max(known[2], right), max(known[3], bottom)
 
-    def letter(self, page: dict[int, Box], code: int) -> int:
+    def letter(self, page: dict[int, InkBox], code: int) -> int:
         """Put a letter; its width."""
         metrics, size = self.fonts.get(self.current, (Metrics({}), 0))
         width, height, depth = (value * size // _UNIT for value in metrics.letters.get(code, (0, 0, 0)))
         self.ink(page, width, height, depth)
         return width
 
-    def rule(self, page: dict[int, Box]) -> int:
+    def rule(self, page: dict[int, InkBox]) -> int:
         """Put a rule; its width."""
         height = self.number(4, True)
         width = self.number(4, True)
@@ -133,13 +133,13 @@ class _Reader:
     def page(self) -> None:
         """From after `bop` to `eop`."""
         numbers = [self.number(4, True) for _ in range(11)]
-        page: dict[int, Box] = {}
+        page: dict[int, InkBox] = {}
         self.state, self.stack, self.sign = _State(), [], 0
         while (code := self.number(1)) != 140:
             self.draw(page, code)
         self.pages[numbers[0]] = page
 
-    def draw(self, page: dict[int, Box], code: int) -> None:
+    def draw(self, page: dict[int, InkBox], code: int) -> None:
         """One command of a page."""
         state = self.state
         if code < 128:
@@ -226,12 +226,12 @@ class _Reader:
                 self.other(code)
 
 
-def read_pages(data: bytes, font: Callable[[str], Metrics]) -> dict[int, dict[int, Box]]:
+def read_pages(data: bytes, font: Callable[[str], Metrics]) -> dict[int, dict[int, InkBox]]:
     r"""Page (`\count0`) → sign → its box in sp.
 
     font: the metrics of a font by name. A file that breaks off gives the pages before.
     """
-    reader = _Reader(data, font)
+    reader = _DviReader(data, font)
     with suppress(Damaged):
         reader.whole()
     return reader.pages
@@ -258,12 +258,12 @@ def missing() -> str:
     return ", ".join(name for name in ("latex", "kpsewhich") if shutil.which(name) is None)
 
 
-def boxes(formulas: Sequence[Marked]) -> list[dict[int, Box] | None]:
+def boxes(formulas: Sequence[Marked]) -> list[dict[int, InkBox] | None]:
     """Of each formula: sign (from 1) → box in sp, for the signs that leave ink.
 
     None: LaTeX cannot set it. EngineError: LaTeX sets nothing at all.
     """
-    found: list[dict[int, Box] | None] = [None] * len(formulas)
+    found: list[dict[int, InkBox] | None] = [None] * len(formulas)
     todo = [list(range(start, min(start + BATCH, len(formulas)))) for start in range(0, len(formulas), BATCH)]
     while todo:
         numbers = todo.pop()
@@ -289,10 +289,10 @@ def require() -> None:
             "install all of it (Debian: texlive-latex-base), and see that the temporary folder can be written; `latex`"
             " alone says what it lacks"
         )
-        raise EngineError("LaTeX does not work here: it cannot even set x_0+1", hint=hint)
+        raise EngineError("LaTeX does not work here: it cannot even typeset x_0+1", hint=hint)
 
 
-def _run(formulas: Sequence[Marked]) -> tuple[dict[int, dict[int, Box]], bool]:
+def _run(formulas: Sequence[Marked]) -> tuple[dict[int, dict[int, InkBox]], bool]:
     """Page → boxes, for the pages that LaTeX finished; and whether it finished all, without a complaint. EngineError:
     no room for its files.
     """
@@ -309,7 +309,7 @@ def _run(formulas: Sequence[Marked]) -> tuple[dict[int, dict[int, Box]], bool]:
         raise disk_error(error, Path(tempfile.gettempdir())) from error
 
 
-def _set(folder: Path, count: int) -> tuple[dict[int, dict[int, Box]], bool]:
+def _set(folder: Path, count: int) -> tuple[dict[int, dict[int, InkBox]], bool]:
     """Run LaTeX on f.tex in `folder`, which has `count` formulas."""
     seconds = ceil(SECONDS + SECONDS_EACH * count)
     limits = f'ulimit -t {seconds}; ulimit -v {MEMORY_KB}; ulimit -f {OUTPUT_BLOCKS}; exec "$@"'

@@ -13,7 +13,7 @@ from sft.training.engines.erniekit import ErnieKit
 from sft.training.engines.paddleformers import PaddleFormers
 
 if TYPE_CHECKING:
-    from sft.training.engines.base import Checkpoint, Engine, Job, absolute_images, to_yaml
+    from sft.training.engines.base import Checkpoint, Engine, TrainingJob, absolute_images, to_yaml
     from sft.training.engines.logs import is_skip
 else:
     __getattr__ = names_of(__name__)
@@ -21,7 +21,7 @@ else:
 __all__ = [
     "Checkpoint",
     "Engine",
-    "Job",
+    "TrainingJob",
     "absolute_images",
     "is_skip",
     "to_yaml",

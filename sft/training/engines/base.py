@@ -21,7 +21,7 @@ from sft.types import Progress, Sample
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """All that a trainer's files are made of. Paths are absolute; the same inside and outside of a container."""
 
     run_dir: Path
@@ -71,16 +71,16 @@ class Engine(Protocol):
         images.
         """
 
-    def settings(self, job: Job) -> dict[str, Any]:
+    def settings(self, job: TrainingJob) -> dict[str, Any]:
         """The trainer's complete configuration."""
 
-    def extra_files(self, job: Job) -> dict[str, str]:
+    def extra_files(self, job: TrainingJob) -> dict[str, str]:
         """Further files the trainer reads: name in the run folder → text."""
 
-    def command(self, job: Job, python: str, resume: Checkpoint | None) -> list[str]:
+    def command(self, job: TrainingJob, python: str, resume: Checkpoint | None) -> list[str]:
         """The argv that starts the trainer with the interpreter `python`."""
 
-    def environment(self, job: Job) -> dict[str, str]:
+    def environment(self, job: TrainingJob) -> dict[str, str]:
         """Environment variables on top of the inherited ones."""
 
     def progress(self, line: str) -> Progress | None:
@@ -111,7 +111,7 @@ def check_keys(settings: Mapping[str, Any], known: Mapping[str, Any], trainer: s
         close = get_close_matches(key, known, n=1)
         named.append(f"{key!r}" + (f" (did you mean {close[0]!r} ?)" if close else ""))
     raise UsageError(
-        f"{trainer} does not know {', '.join(named)}", hint="the trainer would ignore the setting silently"
+        f"{trainer} does not know {', '.join(named)}", hint="the trainer would silently ignore this setting"
     )
 
 
@@ -136,7 +136,9 @@ def to_yaml(settings: Mapping[str, Any]) -> str:
         width=1000,
     )
     if yaml.safe_load(text) != dict(settings):  # a value that changes its type on the way would fail inside the trainer
-        raise ProblemsFound("the trainer's configuration does not survive YAML", hint="a setting is not a plain value")
+        raise ProblemsFound(
+            "the trainer's configuration cannot be written as YAML", hint="a setting is not a plain value"
+        )
     return text
 
 

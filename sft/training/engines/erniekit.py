@@ -20,7 +20,7 @@ from typing import Any
 
 from sft.errors import UsageError
 from sft.files import encode
-from sft.training.engines.base import Checkpoint, Job, check_keys, complete_checkpoints, visible_cards
+from sft.training.engines.base import Checkpoint, TrainingJob, check_keys, complete_checkpoints, visible_cards
 from sft.training.engines.logs import read_progress
 from sft.types import Image, Progress, Sample
 
@@ -50,7 +50,7 @@ class ErnieKit:
         named = zip(images, sample.image_info, strict=True)
         return encode(Sample(sample.text_info, tuple(Image(path, image.matched_text_index) for path, image in named)))
 
-    def settings(self, job: Job) -> dict[str, Any]:
+    def settings(self, job: TrainingJob) -> dict[str, Any]:
         """The complete YAML of a run, key by key as a table of `docs/engines.md` explains."""
         for path in (job.rows, job.output_dir, job.model_dir):
             if " " in str(path) or "," in str(path):
@@ -68,7 +68,7 @@ class ErnieKit:
         check_keys(settings, known_keys(), "ERNIEKit v1.4")
         return settings
 
-    def extra_files(self, job: Job) -> dict[str, str]:
+    def extra_files(self, job: TrainingJob) -> dict[str, str]:
         """None: the prompt ending is a constant of ERNIEKit's, the one of version 0.9B."""
         if self.name not in job.version.engines:
             raise UsageError(
@@ -78,7 +78,7 @@ class ErnieKit:
             )
         return {}
 
-    def command(self, job: Job, python: str, resume: Checkpoint | None) -> list[str]:
+    def command(self, job: TrainingJob, python: str, resume: Checkpoint | None) -> list[str]:
         """`erniekit train`; the console script stands beside the interpreter it belongs to."""
         program = str(Path(python).with_name("erniekit")) if "/" in python else "erniekit"
         return [
@@ -88,7 +88,7 @@ class ErnieKit:
             *([f"resume_from_checkpoint={resume.path}"] if resume else []),
         ]
 
-    def environment(self, job: Job) -> dict[str, str]:
+    def environment(self, job: TrainingJob) -> dict[str, str]:
         """A UTF-8 locale (the data file is opened with it), the launcher's log folder, the GPUs, and no PDC resume."""
         return {
             "LC_ALL": "C.UTF-8",
@@ -107,7 +107,7 @@ class ErnieKit:
         return complete_checkpoints(output_dir, CHECKPOINT_FILES)
 
 
-def _model(job: Job) -> dict[str, Any]:
+def _model(job: TrainingJob) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "model_name_or_path": str(job.model_dir),  # must be local: preprocessor_config.json is opened as a path
         "stage": "OCR-VL-SFT",
@@ -130,7 +130,7 @@ def _model(job: Job) -> dict[str, Any]:
     return settings
 
 
-def _data(job: Job) -> dict[str, Any]:
+def _data(job: TrainingJob) -> dict[str, Any]:
     return {
         "train_dataset_path": str(job.rows),
         "train_dataset_prob": "1.0",  # unset: float("None")
@@ -153,7 +153,7 @@ def _data(job: Job) -> dict[str, Any]:
     }
 
 
-def _schedule(job: Job) -> dict[str, Any]:
+def _schedule(job: TrainingJob) -> dict[str, Any]:
     plan = job.plan
     return {
         "do_train": True,  # default False: ends with exit 0 and no training
@@ -175,7 +175,7 @@ def _schedule(job: Job) -> dict[str, Any]:
     }
 
 
-def _compute(job: Job) -> dict[str, Any]:
+def _compute(job: TrainingJob) -> dict[str, Any]:
     return {
         "device": job.config.device,
         "compute_type": "bf16",
@@ -191,7 +191,7 @@ def _compute(job: Job) -> dict[str, Any]:
     }
 
 
-def _files(job: Job) -> dict[str, Any]:
+def _files(job: TrainingJob) -> dict[str, Any]:
     return {
         "output_dir": str(job.output_dir),
         "logging_dir": str(job.tensorboard_dir),

@@ -21,7 +21,7 @@ from typing import Any
 
 from sft.errors import UsageError
 from sft.models import BEGIN, EOS, IMAGE_TOKEN
-from sft.training.engines.base import Checkpoint, Job, check_keys, complete_checkpoints, visible_cards
+from sft.training.engines.base import Checkpoint, TrainingJob, check_keys, complete_checkpoints, visible_cards
 from sft.training.engines.logs import read_progress
 from sft.types import Progress, Sample
 
@@ -87,7 +87,7 @@ class PaddleFormers:
         paths = [images[index] for index in order]
         return json.dumps({"messages": messages, "images": paths}, ensure_ascii=False).encode()
 
-    def settings(self, job: Job) -> dict[str, Any]:
+    def settings(self, job: TrainingJob) -> dict[str, Any]:
         """The complete YAML of a run; on a CPU without mixed precision and fused attention."""
         if job.config.min_pixels or job.config.max_pixels:
             raise UsageError(
@@ -105,7 +105,7 @@ class PaddleFormers:
         check_keys(settings, known, "PaddleFormers 1.2.0")
         return settings
 
-    def extra_files(self, job: Job) -> dict[str, str]:
+    def extra_files(self, job: TrainingJob) -> dict[str, str]:
         """The template with this version's prompt ending."""
         version = job.version
         text = _TEMPLATE.format(
@@ -118,7 +118,7 @@ class PaddleFormers:
         )
         return {TEMPLATE_FILE: text}
 
-    def command(self, job: Job, python: str, resume: Checkpoint | None) -> list[str]:
+    def command(self, job: TrainingJob, python: str, resume: Checkpoint | None) -> list[str]:
         """On a GPU the front end; on a CPU the launcher module itself, since the front end insists on a GPU list."""
         last = [f"resume_from_checkpoint={resume.path}"] if resume else []
         if job.config.device == "cpu":
@@ -126,7 +126,7 @@ class PaddleFormers:
         program = str(Path(python).with_name("paddleformers-cli")) if "/" in python else "paddleformers-cli"
         return [program, "train", str(job.settings), *last]
 
-    def environment(self, job: Job) -> dict[str, str]:
+    def environment(self, job: TrainingJob) -> dict[str, str]:
         """UTF-8, unbuffered output, no look-ups on a hub, and the cores or cards to use."""
         common = {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"}
         if job.config.device == "cpu":
@@ -146,7 +146,7 @@ class PaddleFormers:
         return complete_checkpoints(output_dir, CHECKPOINT_FILES)
 
 
-def _model(job: Job) -> dict[str, Any]:
+def _model(job: TrainingJob) -> dict[str, Any]:
     return {
         "model_name_or_path": str(job.model_dir),
         "stage": "VL-SFT",
@@ -157,7 +157,7 @@ def _model(job: Job) -> dict[str, Any]:
     }
 
 
-def _data(job: Job) -> dict[str, Any]:
+def _data(job: TrainingJob) -> dict[str, Any]:
     return {
         "train_dataset_type": "messages",
         "train_dataset_path": str(job.rows),
@@ -173,7 +173,7 @@ def _data(job: Job) -> dict[str, Any]:
     }
 
 
-def _schedule(job: Job) -> dict[str, Any]:
+def _schedule(job: TrainingJob) -> dict[str, Any]:
     plan = job.plan
     return {
         "do_train": True,
@@ -210,7 +210,7 @@ def _gpu() -> dict[str, Any]:
     }
 
 
-def _files(job: Job) -> dict[str, Any]:
+def _files(job: TrainingJob) -> dict[str, Any]:
     return {
         "output_dir": str(job.output_dir),
         "logging_dir": str(job.tensorboard_dir),

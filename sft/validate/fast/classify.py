@@ -25,7 +25,7 @@ from sft.types import Task
 from sft.validate.fast.latex import doubtful_formulas
 from sft.validate.fast.markup import doubtful_charts, doubtful_tables, repeating
 from sft.validate.fast.text import doubtful, where
-from sft.validate.row import BASE64_STARTS
+from sft.validate.image_checks import BASE64_STARTS
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of glibc's malloc.h
 _QUOTE, _NEWLINE, _BRACE, _UNBRACE = 0x22, 0x0A, 0x7B, 0x7D
@@ -166,7 +166,7 @@ def _rows(piece: memoryview, shapes: tuple[_Shape, ...]) -> list[Any]:
             continue
         if len(rows) != lines:
             break
-        # a key that stands twice adds quotation marks, and so do those in texts: none of either, or they are counted
+        # a duplicate key adds quotation marks, and so do those in texts: none of either, or they are counted
         if shape.quotes is not None and quotes == shape.quotes * lines:
             return rows
         if b"\\u0022" not in bytes(piece) and quotes == _expected_quotes(rows):

@@ -8,15 +8,12 @@ accents and alphabets with one, `\\left` … `\\right`, at most one script of ea
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sft.arrays import AnyArray
 from sft.markup import latex
 from sft.validate.fast.markup import repeating
-
-Table = npt.NDArray[Any]
 
 # Kinds of tokens. LETTER may be a script; OPEN, CLOSE and EITHER may stand behind \left or \right.
 (
@@ -48,7 +45,7 @@ _LONGEST_NAME = 16
 _BYTES = 8
 
 
-def _kinds(default: int, groups: dict[int, str]) -> Table:
+def _kinds(default: int, groups: dict[int, str]) -> AnyArray:
     table = np.full(256, default, np.uint8)
     for kind, letters in groups.items():
         table[list(letters.encode())] = kind
@@ -102,7 +99,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 _SLOTS = np.uint64(64 - 13)  # shift that leaves the slot of a command in its key
 
 
-def _known() -> tuple[Table, Table, Table, np.uint64]:
+def _known() -> tuple[AnyArray, AnyArray, AnyArray, np.uint64]:
     """(first eight letters, next eight, kind) of the known command in each slot, and the factor that gives every one a
     slot of its own.
     """
@@ -131,8 +128,8 @@ def _odd_numbers() -> Iterator[np.uint64]:
         yield np.uint64(number | 1)
 
 
-def _slots(first: Table, second: Table, factor: np.uint64) -> Table:
-    slots: Table = ((first + second * _MIX) * factor >> _SLOTS).astype(np.intp)
+def _slots(first: AnyArray, second: AnyArray, factor: np.uint64) -> AnyArray:
+    slots: AnyArray = ((first + second * _MIX) * factor >> _SLOTS).astype(np.intp)
     return slots
 
 
@@ -173,7 +170,7 @@ def doubtful_formulas(texts: list[str]) -> list[bool]:
     ]
 
 
-def _tokens(content: bytes, codes: Table) -> Table:
+def _tokens(content: bytes, codes: AnyArray) -> AnyArray:
     """The kind of every token; blanks are left out, commands are one token."""
     kinds = np.frombuffer(
         bytearray(content.translate(_KIND)),
@@ -213,15 +210,15 @@ def _tokens(content: bytes, codes: Table) -> Table:
         ] = False
     alive[slashes] = True
     alive[codes == 0] = True
-    tokens: Table = kinds[alive]
+    tokens: AnyArray = kinds[alive]
     return tokens
 
 
-def _neighbours(tokens: Table) -> Table:
+def _neighbours(tokens: AnyArray) -> AnyArray:
     """Where a token is not what may stand beside the one before it; the signs behind \\left and \\right become FENCE
     and UNFENCE.
     """
-    wrong: Table = tokens == BAD
+    wrong: AnyArray = tokens == BAD
     left = np.flatnonzero(tokens == LEFT)
     right = np.flatnonzero(tokens == RIGHT)
     wrong[left] = ~_AFTER_LEFT[tokens[left + 1]]
@@ -245,7 +242,7 @@ def _neighbours(tokens: Table) -> Table:
     return wrong
 
 
-def _brackets(tokens: Table, ends: Table) -> tuple[Table, Table]:
+def _brackets(tokens: AnyArray, ends: AnyArray) -> tuple[AnyArray, AnyArray]:
     """(for each opening token, the place of its closing one; which formulas have brackets that do not match)."""
     match = np.zeros(tokens.size, np.intp)
     opens = (tokens == BRACE) | (tokens == LEFT)
@@ -274,7 +271,7 @@ def _brackets(tokens: Table, ends: Table) -> tuple[Table, Table]:
     return match, unmatched
 
 
-def _arguments(tokens: Table, match: Table) -> Table:
+def _arguments(tokens: AnyArray, match: AnyArray) -> AnyArray:
     """Where a command of two groups has one, and where a symbol has two scripts of a kind."""
     wrong = np.zeros(tokens.size, bool)
     last = tokens.size - 1

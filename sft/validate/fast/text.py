@@ -9,6 +9,7 @@ decide.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import compress
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sft.arrays import Indices
 from sft.markup import (
     NEEDS_MARKS,
     PLACEHOLDERS,
@@ -25,6 +27,7 @@ from sft.markup import (
     controls,
     invisible,
     is_composed,
+    lookalikes,
     marks_missing,
     odd_blanks,
     script_of,
@@ -32,13 +35,13 @@ from sft.markup import (
 )
 from sft.validate.labels import accused, reference
 
-Codes = npt.NDArray[Any]  # of 8 or 32 bits
+CharCodes = npt.NDArray[Any]  # of 8 or 32 bits
 Bits = npt.NDArray[np.uint16]
-Rows = npt.NDArray[np.intp]
 
 # BLANK: a blank or a line end, two of which in a row are looked at. ASKED: a character that is looked at wherever it
 # stands. BASE: what no combining mark may follow, be it white space or a letter that then looks like another one.
-# FIRST stands one bit above SECOND, and TWIN above LATIN, so that neighbours are compared by a shift.
+# FIRST stands one bit above SECOND, and TWIN above LATIN, so that neighbours are compared by a shift; TWIN also says
+# that there is a yeh or kaf of Arabic.
 NEEDY, BLANK, ASKED, BASE, ORDERED, SECOND, FIRST, LATIN, TWIN = (np.uint16(1 << bit) for bit in range(9))
 SCRIPT_BIT, LAST_BIT = 9, 13  # one for each script that needs marks; the last for all that come after the first four
 MARK = np.uint16(1 << 14)  # far from NEEDY: the sum over a text counts both, up to _COUNTED characters
@@ -58,6 +61,7 @@ _GOES_ON = np.isin(  # how the tokens of the model and of the trainers, and the 
     np.arange(256), [ord(sign) for sign in "|/sivatT"]
 )
 _TWO_BLANKS = tuple(int.from_bytes(pair, "little") for pair in (b"  ", b" \n"))
+_RINGS = np.array([ord(sign) for sign in spelling.RINGS], np.uint32)
 _LONGEST_PLACEHOLDER = max(map(len, PLACEHOLDERS))
 _YEH_AND_KAF, _PERSIAN = "\u064a\u0643\u0649", "پچژگکی"
 
@@ -79,10 +83,11 @@ class Characters:
         self.scripts: dict[str, int] = {}
         self.asked, pairs = spelling.telltales()
         self.vowels = {pair[0] for pair in pairs if pair[0].isalpha() and _has_script(pair[1])}
-        pairs = _pairs() | {pair for pair in pairs if pair[0] not in self.vowels or not _has_script(pair[1])}
-        self.firsts, self.seconds = ({pair[side] for pair in pairs} for side in (0, 1))
+        others = _pairs() | {pair for pair in pairs if pair[0] not in self.vowels or not _has_script(pair[1])}
+        self.firsts, self.seconds = {pair[0] for pair in others}, {pair[1] for pair in others}
+        self.pairs = np.sort(np.array([ord(pair[0]) << 32 | ord(pair[1]) for pair in pairs | others], np.uint64))
 
-    def look_up(self, codes: Codes) -> Bits:
+    def look_up(self, codes: CharCodes) -> Bits:
         """The bits of every code point."""
         places = codes.astype(np.intp)  # once, and not in every look-up
         found = self.bits.take(places, mode="clip")
@@ -90,6 +95,13 @@ class Characters:
             for code in np.unique(codes[found == UNKNOWN]).tolist():
                 self.bits[code] = self._classify(chr(code))
             found = self.bits.take(places, mode="clip")
+        return found
+
+    def exact(self, codes: CharCodes, places: Indices) -> Indices:
+        """Those of `places` where one of the pairs really begins."""
+        keys = codes[places].astype(np.uint64) << np.uint64(32) | codes[places + 1]
+        at = np.searchsorted(self.pairs, keys).clip(max=self.pairs.size - 1)
+        found: Indices = places[self.pairs[at] == keys]
         return found
 
     def _classify(self, character: str) -> np.uint16:
@@ -102,7 +114,7 @@ class Characters:
             FIRST: character in self.firsts,
             SECOND: character in self.seconds,
             LATIN: code < _LATIN_END and character.isalpha(),
-            TWIN: any(first <= code <= last for first, last in _TWIN_BLOCKS),
+            TWIN: any(first <= code <= last for first, last in _TWIN_BLOCKS) or character in _YEH_AND_KAF,
         }
         bits = np.uint16(sum(int(bit) for bit, fact in facts.items() if fact))
         if NEEDS_MARKS.match(character):
@@ -153,7 +165,7 @@ def _pairs() -> frozenset[str]:
     return frozenset(found)
 
 
-_NOWHERE: Rows = np.empty(0, np.intp)
+_NOWHERE: Indices = np.empty(0, np.intp)
 _table: list[Characters] = []
 
 
@@ -183,7 +195,7 @@ def doubtful(texts: list[str]) -> set[int]:
 
 def _doubtful_ascii(texts: list[str]) -> set[int]:
     content = ("\0" + "\0".join(texts) + "\0").encode()
-    codes: Codes = np.frombuffer(content, np.uint8)
+    codes: CharCodes = np.frombuffer(content, np.uint8)
     found, ends = _doubtful_signs(
         texts,
         codes,
@@ -198,7 +210,7 @@ def _doubtful_ascii(texts: list[str]) -> set[int]:
     return found
 
 
-def _blank_pairs(content: bytes, offset: int) -> Rows:
+def _blank_pairs(content: bytes, offset: int) -> Indices:
     """Where a blank stands before another one or before a line end: at every second byte from `offset` on, two at a
     time.
     """
@@ -213,7 +225,7 @@ def _blank_pairs(content: bytes, offset: int) -> Rows:
     return np.flatnonzero(hits) * 2 + offset if hits.any() else _NOWHERE
 
 
-def where(mask: npt.NDArray[np.bool_]) -> Rows:
+def where(mask: npt.NDArray[np.bool_]) -> Indices:
     """`np.flatnonzero`, faster where little is true: eight places are looked at in one."""
     whole = mask.size // 8 * 8
     if np.count_nonzero(mask) * _SPARSE > whole:
@@ -228,7 +240,7 @@ def where(mask: npt.NDArray[np.bool_]) -> Rows:
     )
 
 
-def _doubtful_signs(texts: list[str], codes: Codes, places: Rows) -> tuple[set[int], Rows]:
+def _doubtful_signs(texts: list[str], codes: CharCodes, places: Indices) -> tuple[set[int], Indices]:
     """What any text can have: control characters, tabs, control tokens, tags of tables, pipes that begin a line,
     dollars, character references, placeholders; and where the texts end.
 
@@ -255,7 +267,7 @@ def _doubtful_signs(texts: list[str], codes: Codes, places: Rows) -> tuple[set[i
 def _doubtful_wide(texts: list[str]) -> set[int]:
     """For texts that have other characters than ASCII, too."""
     joined = "\0" + "\0".join(texts) + "\0"
-    codes: Codes = np.array([joined]).view(np.uint32)
+    codes: CharCodes = np.array([joined]).view(np.uint32)
     table = characters()
     bits = table.look_up(codes)
     found, ends = _doubtful_signs(
@@ -267,41 +279,52 @@ def _doubtful_wide(texts: list[str]) -> set[int]:
         return found
     found.update(np.flatnonzero(table.spaces[codes[ends[:-1] + 1]] | table.spaces[codes[ends[1:] - 1]]).tolist())
     there = int(np.bitwise_or.reduce(bits))
-    asked = _rows(ends, _telltales(bits, there)) - found
-    found.update(row for row in asked if accused(texts[row]))
-    if any(map(joined.__contains__, _YEH_AND_KAF)) and any(map(joined.__contains__, _PERSIAN)):
+    for places, confirms in _suspects(table, codes, bits, there):
+        found.update(row for row in _rows(ends, [places]) - found if confirms(texts[row]))
+    if there & int(TWIN) and any(map(joined.__contains__, _YEH_AND_KAF)) and any(map(joined.__contains__, _PERSIAN)):
         found.update(row for row, text in enumerate(texts) if arabic.mixed_yeh_kaf(text))
     if there & int(NEEDY):
         found |= _unmarked(texts, bits, ends, there)
     return found
 
 
-def _telltales(bits: Bits, there: int) -> list[Rows]:
-    """Places of what some check may accuse. `there`: the bits that are met at all."""
-    places = []
+def _suspects(
+    table: Characters, codes: CharCodes, bits: Bits, there: int
+) -> Iterator[tuple[Indices, Callable[[str], object]]]:
+    """(places of what some check may accuse, the question whose answer decides). `there`: the bits met at all."""
     if there & int(ASKED):
-        places.append(_places(bits & ASKED))
+        places = _places(bits & ASKED)
+        rings = np.isin(codes[places], _RINGS)
+        yield places[rings], spelling.split_am
+        yield places[~rings], accused
     both = bits[:-1] & bits[1:]
-    if int(np.bitwise_or.reduce(both)) & int(ORDERED | BLANK):
-        places.append(np.flatnonzero(both & (ORDERED | BLANK)))
+    met = int(np.bitwise_or.reduce(both))
+    if met & int(ORDERED):
+        yield np.flatnonzero(both & ORDERED), _not_composed
+    if met & int(BLANK):
+        yield np.flatnonzero(both & BLANK), odd_blanks
     if there & int(TWIN) and there & int(LATIN):
-        places += [
-            _places(bits[:-1] & bits[1:] >> 1 & LATIN),
-            _places(bits[1:] & bits[:-1] >> 1 & LATIN),
-        ]
+        yield _places(bits[:-1] & bits[1:] >> 1 & LATIN), lookalikes
+        yield _places(bits[1:] & bits[:-1] >> 1 & LATIN), lookalikes
     if there & int(SECOND):
-        places.append(_places(bits[1:] & bits[:-1] >> 1 & SECOND))
+        yield table.exact(codes, _places(bits[1:] & bits[:-1] >> 1 & SECOND)), accused
     if there & int(MARK):
-        places.append(_places(bits[1:] >> _MARK_TO_BASE & bits[:-1] & BASE) + 1)  # the mark: before it a text may end
-    return places
+        places = _places(bits[1:] >> _MARK_TO_BASE & bits[:-1] & BASE)
+        on_nothing = table.spaces[codes[places]] | (codes[places] == _MORE)
+        yield places[on_nothing] + 1, accused  # the mark: before it a text may end
+        yield table.exact(codes, places[~on_nothing]), accused
 
 
-def _places(bits: npt.NDArray[Any]) -> Rows:
+def _not_composed(text: str) -> bool:
+    return not is_composed(text)
+
+
+def _places(bits: npt.NDArray[Any]) -> Indices:
     """Where a bit is set; mostly nowhere, which is seen much faster than it is listed."""
     return np.flatnonzero(bits) if np.bitwise_or.reduce(bits) else _NOWHERE
 
 
-def _rows(ends: Rows, places: list[Rows]) -> set[int]:
+def _rows(ends: Indices, places: list[Indices]) -> set[int]:
     """The texts in which the places lie."""
     found: set[int] = set()
     for some in places:
@@ -310,8 +333,8 @@ def _rows(ends: Rows, places: list[Rows]) -> set[int]:
     return found
 
 
-def _unmarked(texts: list[str], bits: Bits, ends: Rows, there: int) -> set[int]:
-    """Rows with letters that need marks and too few marks; with two such scripts, the check itself is asked."""
+def _unmarked(texts: list[str], bits: Bits, ends: Indices, there: int) -> set[int]:
+    """Indices with letters that need marks and too few marks; with two such scripts, the check itself is asked."""
     both = np.add.reduceat(
         (bits & (NEEDY | MARK)).astype(np.uint32),
         ends[:-1],

@@ -1,0 +1,267 @@
+"""Files in which people correct labels, and the way back into the JSONL.
+
+- review.csv: UTF-8 with a byte order mark, so that a spreadsheet reads it; the column `corrected` is empty until
+  somebody fills it in; `###` there drops the row.
+- label-studio.json, with label-studio.xml as the labelling configuration: the label is the annotation, the model's
+  answer the prediction. A skipped (cancelled) task drops its row.
+- ppocrlabel/: the images under names that hold line and hash, and Label.txt with the label over the whole image.
+  `###` drops the row. Rows of plain text only.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sft.errors import ProblemsFound, UsageError
+from sft.files import atomic, bounded_lines, manifest, open_input
+from sft.models import TASK_OF
+from sft.types import Task
+from sft.validate import answer_errors, repair
+from sft.workflows.review import Reviewed, Suspect, relative_image, row_hash
+
+COLUMNS = ("id", "row", "image", "task", "label", "answer", "corrected", "error", "note")
+DROPPED = "###"
+MAX_BYTES = 256 * 1024 * 1024  # of a file of corrections
+VIEW = """<View>
+  <Image name="image" value="$image"/>
+  <TextArea name="label" toName="image" rows="4" maxSubmissions="1" editable="true"/>
+</View>
+"""
+_FORMULA = re.compile(r"[=+@\t\r]|-(?![\d.,]*$)")
+_TEXTS = ("ocr", "spotting", "seal", "other")
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What somebody says of a row; text None: drop it. row: the hash of the line that was reviewed."""
+
+    line: int
+    row: str
+    text: str | None
+    where: str
+
+
+def write_csv(path: Path, found: Reviewed) -> None:
+    """The suspects as a table."""
+    stream = io.StringIO()
+    table = csv.writer(stream)
+    table.writerow(COLUMNS)
+    for item in found.suspects:
+        image = relative_image(found.data, item.pred.image, path.parent)
+        note = f"the answer is the label of line {item.swapped}" if item.swapped else ""
+        table.writerow(
+            [
+                item.pred.id,
+                item.row,
+                image,
+                item.task,
+                _as_text(item.pred.ref),
+                _as_text(item.pred.pred),
+                "",
+                f"{item.error:.4f}",
+                note,
+            ]
+        )
+    atomic.write(path, b"\xef\xbb\xbf" + stream.getvalue().encode("utf-8", "replace"))
+
+
+def _as_text(text: str) -> str:
+    """A text that no spreadsheet takes for a formula; these columns are only looked at."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def write_label_studio(path: Path, found: Reviewed) -> None:
+    """Tasks to import, and the labelling configuration beside them."""
+    tasks = [
+        {
+            "id": number,
+            "data": {
+                "image": relative_image(found.data, item.pred.image, path.parent),
+                "line": item.pred.id,
+                "row": item.row,
+                "task": item.task,
+            },
+            "annotations": [{"result": _region(item.pred.ref)}],
+            "predictions": [{"model_version": "answer", "score": 1 - item.error, "result": _region(item.pred.pred)}],
+        }
+        for number, item in enumerate(found.suspects, 1)
+    ]
+    atomic.write(path.with_suffix(".xml"), VIEW.encode())
+    atomic.write(path, json.dumps(tasks, ensure_ascii=False, indent=1).encode("utf-8", "replace") + b"\n")
+
+
+def write_ppocrlabel(folder: Path, found: Reviewed) -> int:
+    """A folder that PPOCRLabel opens; how many rows it has. Images that are not there are left out."""
+    from sft.images import ImageProblem, probe
+
+    lines = []
+    folder.mkdir(parents=True, exist_ok=True)
+    for item in found.suspects:
+        source = found.data.parent / item.pred.image
+        if item.task not in _TEXTS or "\n" in item.pred.ref:
+            continue
+        try:
+            header = probe(source)
+        except ImageProblem:
+            continue
+        name = _image_name(item, source)
+        shutil.copyfile(source, folder / name)
+        corners = [[0, 0], [header.width, 0], [header.width, header.height], [0, header.height]]
+        box = {"transcription": item.pred.ref, "points": corners, "difficult": False}
+        lines.append(f"{folder.name}/{name}\t{json.dumps([box], ensure_ascii=False)}\n")
+    atomic.write(folder / "Label.txt", "".join(lines).encode("utf-8", "replace"))
+    return len(lines)
+
+
+def _region(text: str) -> list[dict[str, Any]]:
+    return [{"from_name": "label", "to_name": "image", "type": "textarea", "value": {"text": [text]}}]
+
+
+def _image_name(item: Suspect, source: Path) -> str:
+    return f"{item.pred.id:08d}-{item.row}{source.suffix.lower()}"
+
+
+def read_corrections(path: Path) -> list[Correction]:
+    """The corrections of a CSV, of an export of Label Studio (JSON) or of PPOCRLabel's Label.txt.
+
+    ProblemsFound: a file that is none of them. A cell that is empty, or a text that is the label, is no correction and
+    is left out when it is applied.
+    """
+    content = atomic.read_bounded(path, max_bytes=MAX_BYTES)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ProblemsFound("not UTF-8", where=str(path), hint="save it as UTF-8 again") from error
+    reader = {".csv": _from_csv, ".json": _from_label_studio, ".txt": _from_ppocrlabel}.get(path.suffix.lower())
+    if reader is None:
+        raise UsageError(
+            "corrections are read from a .csv, a .json of Label Studio or a Label.txt of PPOCRLabel", where=str(path)
+        )
+    try:
+        return list(reader(path, text))
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, csv.Error) as error:
+        raise ProblemsFound(
+            f"this is not what `sft review` wrote ({type(error).__name__}: {error})",
+            where=str(path),
+            hint="keep the columns id and row, or the names of the images",
+        ) from error
+
+
+def _from_csv(path: Path, text: str) -> Iterator[Correction]:
+    for number, row in enumerate(csv.DictReader(io.StringIO(text, newline="")), 1):
+        corrected = (row["corrected"] or "").strip("\r\n")
+        if corrected.strip():
+            dropped = corrected.strip() == DROPPED
+            yield Correction(int(row["id"]), row["row"], None if dropped else corrected, f"{path}: record {number}")
+
+
+def _from_label_studio(path: Path, text: str) -> Iterator[Correction]:
+    for number, task in enumerate(json.loads(text), 1):
+        data = task["data"]
+        annotations = task.get("annotations") or []
+        if not annotations:
+            continue
+        last = annotations[-1]
+        regions = [region for region in last.get("result") or [] if region.get("type") == "textarea"]
+        dropped = bool(last.get("was_cancelled")) or not regions
+        value = None if dropped else "\n".join(regions[-1]["value"]["text"])
+        yield Correction(int(data["line"]), data["row"], value, f"{path}: task {number}")
+
+
+def _from_ppocrlabel(path: Path, text: str) -> Iterator[Correction]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        name, _, boxes = line.partition("\t")
+        line_number, _, row = Path(name).stem.partition("-")
+        value = " ".join(box["transcription"] for box in json.loads(boxes))
+        dropped = value.strip() in ("", DROPPED)
+        yield Correction(int(line_number), row, None if dropped else value, f"{path}:{number}")
+
+
+def apply_corrections(
+    data: Path, corrected: Path, out: Path, *, progress: Callable[[int], object] = lambda _: None
+) -> dict[str, Any]:
+    """Write `data` with the corrections to `out`; returns the manifest, whose counts are in = kept + corrected +
+    dropped, and how many corrections were rejected by reason (their rows are kept as they are).
+
+    UsageError: `out` is the data file itself, or in another folder, where its image paths would lead elsewhere.
+    """
+    if out.resolve() == data.resolve():
+        raise UsageError("the output would overwrite its source", where=str(data), hint="give another -o")
+    if out.resolve().parent != data.resolve().parent:
+        raise UsageError(
+            "image paths are relative to the folder of the file", where=str(out), hint=f"write it into {data.parent}"
+        )
+    account = out.with_name(f"{out.stem}.manifest.json")
+    inputs = [manifest.describe(path, out.parent) for path in (data, corrected)]
+    mark = manifest.fingerprint("review", inputs, {})
+    if finished := manifest.finished(account, mark):
+        return finished
+    manifest.refuse_foreign(out, account)
+    counts = {"in": 0, "kept": 0, "corrected": 0, "dropped": 0}
+    rejects: list[dict[str, str]] = []
+    wanted = {item.line: item for item in read_corrections(corrected)}
+    done = 0
+    with atomic.piece(out) as stream, open_input(data) as source:
+        for number, line, _ in bounded_lines(source):
+            counts["in"] += 1
+            done += len(line)
+            progress(done)
+            outcome, written = _corrected(line, wanted.pop(number, None), rejects)
+            counts[outcome] += 1
+            stream.write(written)
+    rejects += [_reject(item, "review.unknown", f"there is no line {item.line}") for item in wanted.values()]
+    rejected_file = out.with_name(f"{out.stem}.rejects.jsonl")
+    atomic.write(rejected_file, b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rejects))
+    reasons: dict[str, int] = {}
+    for row in rejects:
+        reasons[row["code"]] = reasons.get(row["code"], 0) + 1
+    total = counts | {"out": counts["kept"] + counts["corrected"], "rejected_corrections": len(rejects)}
+    stated = {path.name: manifest.output(path) for path in (out, rejected_file)}
+    made = manifest.make("review", mark, inputs, {}, total | {"reasons": reasons}, stated)
+    atomic.write_json(account, made)
+    return made
+
+
+def _corrected(line: bytes, item: Correction | None, rejects: list[dict[str, str]]) -> tuple[str, bytes]:
+    """("kept", "corrected" or "dropped", what is written)."""
+    if item is None:
+        return "kept", line
+    if row_hash(line) != item.row:
+        rejects.append(_reject(item, "review.changed", f"line {item.line} is not what it was when it was reviewed"))
+        return "kept", line
+    if item.text is None:
+        return "dropped", b""
+    row = json.loads(line)
+    answers = [entry for entry in row["text_info"] if entry["tag"] == "no_mask"]
+    prompt = row["text_info"][0]["text"].strip()
+    fixed, _ = repair(item.text, TASK_OF.get(prompt, Task.OCR))
+    if fixed == answers[0]["text"]:
+        return "kept", line
+    if problems := answer_errors(fixed, prompt, item.line):
+        rejects.append(_reject(item, problems[0].code, problems[0].message))
+        return "kept", line
+    answers[0]["text"] = fixed
+    return "corrected", json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _reject(item: Correction, code: str, message: str) -> dict[str, str]:
+    return {"where": item.where, "code": code, "message": message, "raw": (item.text or "")[:200]}
+
+
+def write_all(folder: Path, found: Reviewed) -> Sequence[str]:
+    """All files to correct in; their names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(folder / "review.csv", found)
+    write_label_studio(folder / "label-studio.json", found)
+    pages = write_ppocrlabel(folder / "ppocrlabel", found)
+    return ["review.csv", "label-studio.json", *([f"ppocrlabel/ ({pages} rows of text)"] if pages else [])]

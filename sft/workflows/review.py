@@ -1,0 +1,240 @@
+"""Labels that a model contradicts: which rows to look at first, and files in which people correct them.
+
+    sft review runs/eval/tuned -o review      →  review/review.html  review.csv  label-studio.json  ppocrlabel/
+
+A wrong label looks like a wrong answer. What tells them apart, without another look at the image:
+
+- the model is usually right on rows of that kind;
+- its answer is spelt like the labels of the set, and the label is not (trigrams of letters: a label that lost its
+  vowel signs ends as no other does, an answer with a misread letter has a sequence that no label has);
+- its answer is whole: not cut off, and more than the beginning of the label;
+- two labels that were swapped: each answer is the label of the other row; rows of a table that were shifted: the
+  answer has the same cells in another order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sft.errors import ProblemsFound, UsageError
+from sft.evaluation import HEADLINE, PREDICTIONS, SCORES, Pair, conditions, results, task_of
+from sft.files import bounded_lines, open_input
+from sft.inference import predict
+from sft.markup import scripts
+from sft.metrics import text
+from sft.types import Prediction
+
+MODEL_FAULT = 0.1  # of the weight of an answer that is cut off or left something out: that is no proof against a label
+SWAPPED = (
+    0.5  # is added where two rows have each other's answer as label, or an answer has the same cells in another order
+)
+UNSEEN = 0.1  # how often a sequence of three letters counts as seen that is in no label
+SURE = 2.0  # difference in log probability from which a spelling speaks clearly for one side
+HASH_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A row whose label may be wrong.
+
+    error: of the answer by the headline score of its task, 0 to 1, 1 being the worst. usual: the mean of the other
+    rows of its kind. rank: what the rows are sorted by. swapped: the line whose label this answer is, and whose
+    answer is this label; 0 for none.
+    row: the beginning of the SHA-256 of its line, by which a correction finds it again.
+    """
+
+    pred: Prediction
+    task: str
+    error: float
+    usual: float
+    rank: float
+    swapped: int
+    row: str
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What was looked at: the data file, how many answers there are, and the suspects, worst first."""
+
+    data: Path
+    answers: int
+    suspects: tuple[Suspect, ...]
+
+
+def review(evaluations: Sequence[Path], *, data: Path | None = None, limit: int = 200) -> Reviewed:
+    """The suspects of one evaluation, or of several over one data file: folds of a cross-validation, or several
+    models, of which the one counts that agrees most with the label.
+
+    evaluations: folders with predictions.jsonl, such files, or run folders. UsageError: none there, or no data file.
+    """
+    files = [_predictions_of(path) for path in evaluations]
+    data = data or _data_of(files)
+    best: dict[int, tuple[float, Prediction]] = {}
+    for path in files:
+        for pred, error in _errors(predict.read_predictions(path)):
+            if pred.id not in best or error < best[pred.id][0]:
+                best[pred.id] = (error, pred)
+    if not best:
+        raise ProblemsFound("no answer that could be compared with a label", where=", ".join(map(str, files)))
+    hashes = _hashes(data, set(best))
+    lost = sorted(set(best) - hashes.keys())
+    if lost:
+        raise UsageError(
+            f"the data file has no line {lost[0]}, which was answered",
+            where=str(data),
+            hint="name the file that was evaluated: --data FILE",
+        )
+    found = suspects([(pred, error, hashes[line]) for line, (error, pred) in sorted(best.items())])
+    return Reviewed(data, len(best), tuple(found[:limit]))
+
+
+def suspects(rows: Sequence[tuple[Prediction, float, str]]) -> list[Suspect]:
+    """Rows with an error, by rank: error x (1 - mean error of the others of the same task and script) x how clearly the
+    spelling speaks for the answer; a tenth of it where the answer is not whole, a half more where labels were swapped.
+
+    rows: (prediction, error, hash of the row).
+    """
+    kinds = [_kind(pred) for pred, _, _ in rows]
+    sums: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
+    for kind, (_, error, _) in zip(kinds, rows, strict=True):
+        sums[kind] += error  # type: ignore[assignment]
+        counts[kind] += 1
+    partners: dict[tuple[str, str, str], list[int]] = defaultdict(list)  # (task, label, answer) → lines
+    spelling: dict[str, Spelling] = defaultdict(Spelling)
+    for pred, _, _ in rows:
+        partners[task_of(pred.prompt), text.normalise(pred.ref), text.normalise(pred.pred)].append(pred.id)
+        spelling[task_of(pred.prompt)].add(pred.ref)
+    found = []
+    for kind, (pred, error, digest) in zip(kinds, rows, strict=True):
+        if error <= 0:
+            continue
+        others = counts[kind] - 1
+        usual = (sums[kind] - error) / others if others else 0.0
+        whole = _is_whole(pred)
+        swapped = partners.get((kind[0], text.normalise(pred.pred), text.normalise(pred.ref)), [0])[0]
+        rank = error * (1 - min(usual, 1.0)) * spelling[kind[0]].speaks_for(pred.pred, against=pred.ref)
+        rank = rank * (1.0 if whole else MODEL_FAULT) + (SWAPPED if swapped or _is_reordered(pred) else 0.0)
+        found.append(Suspect(pred, kind[0], error, usual, rank, swapped, digest))
+    return sorted(found, key=lambda item: (-item.rank, item.pred.id))
+
+
+class Spelling:
+    """Which letters follow which in the labels of a task: counts of three letters, with marks for beginning and end."""
+
+    def __init__(self) -> None:
+        self._three: Counter[str] = Counter()
+        self._two: Counter[str] = Counter()
+        self._letters: set[str] = set()
+
+    def add(self, label: str) -> None:
+        """Count the letters of a label."""
+        triples = _triples(label)
+        self._three.update(triples)
+        self._two.update(triple[:2] for triple in triples)
+        self._letters.update(label)
+
+    def speaks_for(self, answer: str, *, against: str) -> float:
+        """How much likelier the answer's letters are than those of the label `against`, which is not counted: from 0
+        (the label's are) over 0.5 (both alike) to 1.
+        """
+        own = Counter(_triples(against))
+        context = Counter(triple[:2] for triple in own.elements())
+        common = set(own) & set(_triples(answer))
+        difference = self._log(answer, own, context, common) - self._log(against, own, context, common)
+        return 1 / (1 + math.exp(-max(-50.0, min(50.0, difference / SURE))))
+
+    def _log(self, written: str, own: Counter[str], context: Counter[str], common: set[str]) -> float:
+        """The mean log probability of the triples that the other text does not have."""
+        size = len(self._letters) + 1
+        odd = [triple for triple in _triples(written) if triple not in common]
+        if not odd:
+            return 0.0
+        total = 0.0
+        for triple in odd:
+            seen = max(self._three[triple] - own[triple], 0) + UNSEEN
+            total += math.log(seen / (max(self._two[triple[:2]] - context[triple[:2]], 0) + UNSEEN * size))
+        return total / len(odd)
+
+
+def _triples(label: str) -> list[str]:
+    marked = f"\x02\x02{label}\x03"
+    return [marked[place : place + 3] for place in range(len(marked) - 2)]
+
+
+def _is_whole(pred: Prediction) -> bool:
+    """Whether an answer can speak against its label: one that is cut off, or only its beginning, says nothing."""
+    answer = text.normalise(pred.pred)
+    return bool(answer) and pred.finish_reason != "length" and not text.normalise(pred.ref).startswith(answer)
+
+
+def _is_reordered(pred: Prediction) -> bool:
+    """A table or chart whose rows are all there, in another order."""
+    if task_of(pred.prompt) not in ("table", "chart"):
+        return False
+    separator = "<nl>" if "<nl>" in pred.ref else "\n"
+    label, answer = ([row.strip() for row in side.split(separator) if row.strip()] for side in (pred.ref, pred.pred))
+    return label != answer and sorted(label) == sorted(answer)
+
+
+def row_hash(line: bytes) -> str:
+    """What a correction knows a row by."""
+    return hashlib.sha256(line.strip()).hexdigest()[:HASH_DIGITS]
+
+
+def _kind(pred: Prediction) -> tuple[str, str]:
+    return task_of(pred.prompt), next(iter(scripts(pred.ref)), "")
+
+
+def _errors(preds: Sequence[Prediction]) -> Iterator[tuple[Prediction, float]]:
+    """(prediction, error from 0 to 1) of those that were answered and can be scored."""
+    pairs, _ = results.scored(preds)
+    for pred, pair in zip(preds, pairs, strict=True):
+        if pair is not None and not pred.error:
+            yield pred, _error(task_of(pred.prompt), pair)
+
+
+def _error(task: str, pair: dict[str, Pair]) -> float:
+    name = HEADLINE[task] if HEADLINE[task] in pair else next(iter(pair))
+    above, below = pair[name]
+    value = above / max(below, 1.0)
+    return min(max(1 - value if SCORES[name].higher_is_better else value, 0.0), 1.0)
+
+
+def _predictions_of(path: Path) -> Path:
+    """predictions.jsonl of an evaluation, or of the last scoring of a run."""
+    for file in (path, path / PREDICTIONS, path / "scores" / "after" / PREDICTIONS):
+        if file.is_file():
+            return file
+    raise UsageError(
+        "no predictions here",
+        where=str(path),
+        hint="give the folder of an evaluation (runs/eval/NAME), a run, or a predictions.jsonl",
+    )
+
+
+def _data_of(files: Sequence[Path]) -> Path:
+    path, why = conditions.data_of([conditions.beside(file) for file in files])
+    if path is None:
+        raise UsageError(
+            why or "results.json does not say which data file was asked about",
+            where=str(files[0].parent),
+            hint="name the file that was evaluated: --data FILE",
+        )
+    return path
+
+
+def _hashes(data: Path, lines: set[int]) -> dict[int, str]:
+    with open_input(data) as stream:
+        return {number: row_hash(line) for number, line, _ in bounded_lines(stream) if number in lines}
+
+
+def relative_image(data: Path, image: str, folder: Path) -> str:
+    """The path of a row's image as seen from `folder`."""
+    return os.path.relpath(data.parent / image, folder)

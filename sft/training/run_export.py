@@ -78,18 +78,13 @@ def export_checkpoint(run: Run, out: Path, step: int | None) -> dict[str, Any]:
 
 def _export(run: Run, weights: Path, out: Path, origin: dict[str, Any]) -> dict[str, Any]:
     base, version, pixels = trained_from(run)
-    data = read_json(run.folder / "data.json")
-    source = Path(data["path"])  # by its name only: a directory is passed on
     manifest = models.export(
         weights,
         base,
         out,
         version,
         pixels=pixels,
-        origin={
-            **origin,
-            "data": {"name": "/".join(source.parts[-2:]), "rows": data["rows"], "sha256": data["sha256"]},
-        },
+        origin={**origin, "data": _trained_on(run)},
     )
     equal, of = manifest["equal_to_base"]["tensors"], manifest["equal_to_base"]["of"]
     ui.say(f"model directory {out}: {of - equal} of {of} trained tensors differ from the base's")
@@ -98,6 +93,13 @@ def _export(run: Run, weights: Path, out: Path, origin: dict[str, Any]) -> dict[
     for what, count in manifest["other_kind_than_base"].items():
         ui.say(f"  {count} tensors keep their own kind of number, which has no exact way to the base's ({what})")
     return manifest
+
+
+def _trained_on(run: Run) -> dict[str, Any]:
+    """The training rows by the name of their file and folder, not by their path: a model directory is passed on."""
+    data = read_json(run.folder / "data.json")
+    name = "/".join(Path(str(data.get("path", ""))).parts[-2:])
+    return {"name": name, "rows": data.get("rows"), "sha256": data.get("sha256")}
 
 
 def trained_from(run: Run) -> tuple[Path, models.ModelVersion, tuple[int, int]]:

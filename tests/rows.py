@@ -9,9 +9,11 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-BENGALI_TEXT = (
-    "আমার সোনার বাংলা আমি তোমায় ভালোবাসি চিরদিন তোমার আকাশ তোমার বাতাস আমার প্রাণে বাজায় বাঁশি ওমা ফাগুনে তোর আমের বনে ঘ্রাণে পাগল করে ৪৫টি"
+_BEGINNING, _END = (
+    "আমার সোনার বাংলা আমি তোমায় ভালোবাসি চিরদিন তোমার আকাশ তোমার বাতাস আমার",
+    "প্রাণে বাজায় বাঁশি ওমা ফাগুনে তোর আমের বনে ঘ্রাণে পাগল করে ৪৫টি",
 )
+BENGALI_TEXT = f"{_BEGINNING} {_END}"
 BENGALI = BENGALI_TEXT.split()
 ENGLISH_TEXT = (
     "the quick report of annual revenue shows that growth in northern regions was driven by new customers while costs"

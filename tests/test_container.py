@@ -261,7 +261,8 @@ def paths(*names: str, access: Access = "ro") -> list[tuple[Path, Access]]:
 def test_hashed_image_folders_become_one_mount() -> None:
     run_dir, model = (Path("/data/runs/a"), "rw"), (Path("/data/models/m"), "ro")
     images = paths(*(f"/data/datasets/x/full/images/{number:02x}" for number in range(256)))
-    assert common_mounts([run_dir, model, *images]) == [run_dir, model, (Path("/data/datasets/x/full/images"), "ro")]  # type: ignore[list-item]
+    common = (Path("/data/datasets/x/full/images"), "ro")
+    assert common_mounts([run_dir, model, *images]) == [run_dir, model, common]  # type: ignore[list-item]
 
 
 def test_few_mounts_stay_as_they_are() -> None:

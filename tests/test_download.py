@@ -208,7 +208,11 @@ def test_wrong_hash_leaves_nothing(server: Server, client: httpx.Client, tmp_pat
 
 def test_redirects_are_followed_up_to_a_limit(server: Server, client: httpx.Client, tmp_path: Path) -> None:
     for step in range(MAX_REDIRECTS + 1):
-        server.answers[f"/{step}"] = lambda request, step=step: send(request, 302, Location=f"/{step + 1}")  # type: ignore[misc]
+
+        def onward(request: BaseHTTPRequestHandler, step: int = step) -> None:
+            send(request, 302, Location=f"/{step + 1}")
+
+        server.answers[f"/{step}"] = onward
     server.answers[f"/{MAX_REDIRECTS + 1}"] = ranged(CONTENT)
     assert fetch_file(server.url("/1"), tmp_path / "a", client=client, max_bytes=LIMIT, allow_private=True) == SHA
     with pytest.raises(EngineError, match="redirects"):

@@ -54,7 +54,8 @@ TURNS = Sample(
 
 def job(**changes: Any) -> TrainingJob:
     version = versions.MODELS[changes.pop("model_version", "0.9B")]
-    config = RunConfig(engine=changes.pop("engine", "erniekit"), model_version=version.name, **changes)  # type: ignore[arg-type]
+    engine = changes.pop("engine", "erniekit")
+    config = RunConfig(engine=engine, model_version=version.name, **changes)  # type: ignore[arg-type]
     plan = make_plan(
         samples=29605,
         epochs=config.epochs,

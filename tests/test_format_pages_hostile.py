@@ -40,8 +40,8 @@ FRAME = {
         ' imageFilename="a.png"><TextRegion>{}</TextRegion></Page></PcGts>'
     ),
     "alto": (
-        "<alto"
-        ' xmlns="http://www.loc.gov/standards/alto/ns-v4#"><Description><sourceImageInformation><fileName>a.png</fileName></sourceImageInformation></Description>'
+        '<alto xmlns="http://www.loc.gov/standards/alto/ns-v4#"><Description>'
+        "<sourceImageInformation><fileName>a.png</fileName></sourceImageInformation></Description>"
         "<Layout><Page><PrintSpace><TextBlock>{}</TextBlock></PrintSpace></Page></Layout></alto>"
     ),
     "hocr": '<html><body><div class="ocr_page" title=\'image "a.png"\'>{}</div></body></html>',

@@ -179,29 +179,3 @@ def test_dollars() -> None:
     assert pipeline.dollars_deleted("$5 and \\( x \\)")
     assert not pipeline.dollars_deleted("$5 and \\( x")
     assert not pipeline.dollars_deleted("\\( x \\)")
-    assert pipeline.as_shown("$5 and \\(x\\)", Task.OCR) == "5 and  $ x $"
-    assert pipeline.as_shown("\\[a\\\\[2pt]b\\]", Task.FORMULA) == " $$ a\\ $$ 2pt]b $$ "
-
-
-tokens = st.lists(
-    st.sampled_from(
-        ["ab", " ", "<|LOC_1|>", "<|LOC_20|>", "<|TEXT_START|>", "<|TEXT_END|>", "<|LOC_BEGIN|>", "<|LOC_END|>"]
-        + ["<|LOC_7|>" * 8] * 2
-    ),
-    max_size=24,
-).map("".join)
-
-
-@settings(max_examples=600, deadline=None)
-@given(tokens)
-@example("<|TEXT_START|>a<|TEXT_END|><|LOC_BEGIN|>" + "<|LOC_1|>" * 8 + "<|LOC_END|>")
-def test_spotting_is_paddlex_own(theirs: ModuleType, text: str) -> None:
-    assert pipeline.spotting_shown(text) == theirs.post_process_for_spotting(text, 100, 100)[0]
-
-
-def test_tables_are_shown_as_html() -> None:
-    assert (
-        pipeline.as_shown("<fcel>a<ecel><nl><fcel>\\( x \\)<fcel>2<nl>", Task.TABLE)
-        == "<table><tr><td>a</td><td></td></tr><tr><td>$  x  $</td><td>2</td></tr></table>"
-    )
-    assert pipeline.as_shown("no table", Task.TABLE) == "no table"

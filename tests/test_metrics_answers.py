@@ -177,7 +177,10 @@ CHART = "  | 22Q3 | 22Q3yoy\n电商 | 85 | 100%\n广告 | 12 | 5%"
         (f"```\n{CHART}\n```", False),
         ("|  | 22Q3 | 22Q3yoy |\n| --- | --- | --- |\n| 电商 | 85 | 100% |\n| 广告 | 12 | 5% |", False),
         (
-            "<table><tr><td></td><td>22Q3</td><td>22Q3yoy</td></tr><tr><td>电商</td><td>85</td><td>100%</td></tr><tr><td>广告</td><td>12</td><td>5%</td></tr></table>",
+            (
+                "<table><tr><td></td><td>22Q3</td><td>22Q3yoy</td></tr>"
+                "<tr><td>电商</td><td>85</td><td>100%</td></tr><tr><td>广告</td><td>12</td><td>5%</td></tr></table>"
+            ),
             False,
         ),
         (",22Q3,22Q3yoy\n电商,85,100%\n广告,12,5%", False),

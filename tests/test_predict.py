@@ -75,7 +75,15 @@ def samples(tmp_path: Path) -> list[tuple[int, Sample]]:
 def run(
     fake: Fake, samples: list[tuple[int, Sample]], base: Path, endpoint: Endpoint = SERVER, **options: object
 ) -> list[Prediction]:
-    return predict(samples, base, endpoint, SAMPLING, transport=fake.transport, waits=Waits(backoff=0), **options)  # type: ignore[arg-type]
+    return predict(
+        samples,
+        base,
+        endpoint,
+        SAMPLING,
+        transport=fake.transport,
+        waits=Waits(backoff=0),
+        **options,  # type: ignore[arg-type]
+    )
 
 
 def test_the_request_and_the_answer(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:

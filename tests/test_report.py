@@ -72,16 +72,16 @@ def island(page: str) -> dict[str, Any]:
 
 
 def ids(page: str) -> list[int]:
-    return [sample["i"] for sample in island(page)["samples"]]
+    return [sample["id"] for sample in island(page)["samples"]]
 
 
 def answer_of(sample: dict[str, Any], run: int) -> str:
     """The answer as the page's script builds it from the truth."""
     text, place = "", 0
-    for begin, length, added in sample["a"][run]["d"]:
-        text += sample["t"][place:begin] + added
+    for begin, length, added in sample["answers"][run]["edits"]:
+        text += sample["ref"][place:begin] + added
         place = begin + length
-    return text + str(sample["t"][place:])
+    return text + str(sample["ref"][place:])
 
 
 class Tags(HTMLParser):
@@ -115,7 +115,7 @@ def test_hostile_text_is_text(base: Path) -> None:
     assert kinds.count(None) == 1 and set(kinds) == {None, "application/json", "text/plain"}
     assert "<img" not in page and "<!--" not in page
     assert page.count("&lt;script&gt;alert(1)") >= 12
-    assert island(page)["samples"][0]["t"] == ATTACK
+    assert island(page)["samples"][0]["ref"] == ATTACK
     assert "{{ 7*7 }}" in page
 
 
@@ -194,11 +194,11 @@ def test_nothing_gets_out(
             "#conditions",
         }
     assert sum(tag == "script" and "type" not in attributes for tag, attributes in Tags(page).seen) == 1
-    samples = {sample["i"]: sample for sample in island(page)["samples"]}
+    samples = {sample["id"]: sample for sample in island(page)["samples"]}
     for row, pred in zip(rows, after, strict=True):
         shown = samples[pred.id]
         assert answer_of(shown, 1) == report_samples.clean(normalise(row[3]))
-    assert not any(shown.get("f") for shown in samples.values())  # there is no such file
+    assert not any(shown.get("file") for shown in samples.values())  # there is no such file
 
 
 def test_one_file_that_asks_the_network_for_nothing(base: Path) -> None:
@@ -223,8 +223,8 @@ def test_worst_first_by_the_last_run_and_the_lost_at_the_end(base: Path) -> None
     page = write(base, before, after)
     assert ids(page) == [4, 2, 5, 1, 3]
     samples = island(page)["samples"]
-    assert [sample["a"][1].get("e") for sample in samples] == [1.25, 0.25, 0.25, 0, None]
-    assert samples[-1]["a"][1] == {"r": 16, "x": "503: overloaded"}
+    assert [sample["answers"][1].get("error") for sample in samples] == [1.25, 0.25, 0.25, 0, None]
+    assert samples[-1]["answers"][1] == {"reasons": 16, "lost": "503: overloaded"}
     assert "run “after” has answers to only part" in page
     assert "“before” has" not in page
 
@@ -304,10 +304,10 @@ def test_pictures_are_capped_and_the_rest_is_opened_from_files(base: Path, monke
     monkeypatch.setattr(thumbnails.pictures, "__kwdefaults__", {"limit": 30_000})
     page = write(base, [make(number, "a" * number, image=f"{number} ä%.png") for number in range(40)])
     samples = island(page)["samples"]
-    assert [sample["u"] for sample in samples[:16]] == list(range(16)) and all(
-        sample["u"] == -1 for sample in samples[16:]
+    assert [sample["picture"] for sample in samples[:16]] == list(range(16)) and all(
+        sample["picture"] == -1 for sample in samples[16:]
     )
-    assert samples[20]["f"] == "./../19%20%C3%A4%25.png"
+    assert samples[20]["file"] == "./../19%20%C3%A4%25.png"
     assert "16 pictures are in the page, those of the worst samples; 24 more are opened from their files." in page
     assert len(re.findall(r'<script type="text/plain" id="u\d+">data:image/', page)) == 16
 
@@ -315,7 +315,9 @@ def test_pictures_are_capped_and_the_rest_is_opened_from_files(base: Path, monke
 def test_texts_are_capped(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_samples, "TEXTS", 5000)
     samples = island(write(base, [make(number, "abcd" * 2000, ref="abcd" * 2000) for number in range(3)]))["samples"]
-    assert [len(sample["t"]) for sample in samples] == [4000, 300, 300] and [sample["h"] for sample in samples] == [
+    assert [len(sample["ref"]) for sample in samples] == [4000, 300, 300] and [
+        sample["hidden"] for sample in samples
+    ] == [
         4000,
         7700,
         7700,
@@ -324,15 +326,15 @@ def test_texts_are_capped(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_diff_in_the_page(base: Path) -> None:
     sample = island(write(base, [make(1, "a<c\nd", ref="abcd")]))["samples"][0]
-    assert sample["a"][0]["d"] == [[1, 1, "<"], [3, 0, "\n"]]
+    assert sample["answers"][0]["edits"] == [[1, 1, "<"], [3, 0, "\n"]]
 
 
 def test_cells_that_differ_are_marked(base: Path) -> None:
     ref, pred = "<fcel>a<fcel>b<nl><fcel>c<fcel>d<nl><fcel>e<fcel>f<nl>", "<fcel>a<fcel>x<nl><fcel>e<fcel>f<nl>"
     sample = island(write(base, [make(1, pred, ref=ref, prompt="Table Recognition:")]))["samples"][0]
-    assert sample["a"][0]["g"] == [[["a"], ["x", 1, 1, 1, "b"]], [["e"], ["f"]]]
-    assert sample["a"][0]["q"] == "missing: 1 row"
-    assert sample["g"] == [[["a"], ["b", 1, 1, 1]], [["c", 1, 1, 1], ["d", 1, 1, 1]], [["e"], ["f"]]]
+    assert sample["answers"][0]["grid"] == [[["a"], ["x", 1, 1, 1, "b"]], [["e"], ["f"]]]
+    assert sample["answers"][0]["note"] == "missing: 1 row"
+    assert sample["grid"] == [[["a"], ["b", 1, 1, 1]], [["c", 1, 1, 1], ["d", 1, 1, 1]], [["e"], ["f"]]]
 
 
 def test_confused_letters_are_counted(base: Path) -> None:
@@ -363,19 +365,23 @@ def test_marks_stay_with_their_letters() -> None:
     assert pieces == [("del", "মা"), ("ins", "ম"), ("same", "র্চ")]
 
 
-@given(st.text(alphabet="ab \nক্ষা\u200d\u0301א🏴", max_size=15), st.text(alphabet="ab \nক্ষা\u200d\u0301א🏴", max_size=15))
+SHORT = st.text(alphabet="ab \nক্ষা\u200d\u0301א🏴", max_size=15)
+
+
+@given(SHORT, SHORT)
 def test_a_diff_holds_both_texts(ref: str, pred: str) -> None:
     pieces = list(diff(ref, pred))
     assert "".join(piece.text for piece in pieces if piece.kind != "ins").replace("↵\n", "\n") == ref
     assert "".join(piece.text for piece in pieces if piece.kind != "del").replace("↵\n", "\n") == pred
     assert "".join(clusters(ref)) == ref
-    assert answer_of({"t": ref, "a": [{"d": edits(ref, pred)}]}, 0) == pred
+    assert answer_of({"ref": ref, "answers": [{"edits": edits(ref, pred)}]}, 0) == pred
 
 
 MARKED = st.text(
     alphabet=(
         "ab \n"
-        "\u0995\u09cd\u09b7\u09be\u0915\u094d\u0937\u093f\u0301\u05d0\u05bc\u0628\u064e\u0e01\u0e35\u0e48\U0001f44d\U0001f3fd"
+        "\u0995\u09cd\u09b7\u09be\u0915\u094d\u0937\u093f\u0301"
+        "\u05d0\u05bc\u0628\u064e\u0e01\u0e35\u0e48\U0001f44d\U0001f3fd"
     ),
     max_size=14,
 )
@@ -507,7 +513,7 @@ def test_an_image_that_cannot_be_shown_costs_no_row(base: Path, content: bytes |
     if content:
         (base / "b.png").write_bytes(content)
     page = write(base, [make(1, "abcd", image="b.png")])
-    assert [(sample["i"], sample["u"], sample["w"]) for sample in island(page)["samples"]] == [
+    assert [(sample["id"], sample["picture"], sample["why"]) for sample in island(page)["samples"]] == [
         (1, -1, f"no picture ({code})")
     ]
     assert str(base) not in page
@@ -516,15 +522,15 @@ def test_an_image_that_cannot_be_shown_costs_no_row(base: Path, content: bytes |
 def test_a_truncated_big_image_costs_no_row(base: Path) -> None:
     Image.effect_noise((1200, 800), 50).save(base / "b.png")
     (base / "b.png").write_bytes((base / "b.png").read_bytes()[:200_000])
-    assert island(write(base, [make(1, "abcd", image="b.png")]))["samples"][0]["w"] == "no picture (image.truncated)"
+    assert island(write(base, [make(1, "abcd", image="b.png")]))["samples"][0]["why"] == "no picture (image.truncated)"
 
 
 def test_an_answer_that_never_ends_is_cut_in_the_page_only(base: Path) -> None:
     page = write(base, [make(1, "ab" * 50_000, finish="length")])
-    answer = island(page)["samples"][0]["a"][0]
-    assert answer["h"] == 96_000 and answer["l"] == 100_000 and answer["r"] == 2 + 4
+    answer = island(page)["samples"][0]["answers"][0]
+    assert answer["hidden"] == 96_000 and answer["length"] == 100_000 and answer["reasons"] == 2 + 4
     assert len(page) < 80_000
-    assert answer["e"] == (100_000 - 2) / 4
+    assert answer["error"] == (100_000 - 2) / 4
 
 
 def test_half_a_surrogate_pair_does_not_cost_the_page(base: Path) -> None:
@@ -539,4 +545,4 @@ def test_runs_must_match(base: Path) -> None:
     with pytest.raises(EngineError, match="all 1 requests are lost"):
         write(base, [make(1, "", error="x")])
     page = write(base, [make(1, "abcd"), make(2, "abcd")], [make(1, "abcd")])
-    assert island(page)["samples"][-1]["a"][1] is None and "not asked for the same samples" in page
+    assert island(page)["samples"][-1]["answers"][1] is None and "not asked for the same samples" in page

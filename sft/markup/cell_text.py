@@ -98,7 +98,8 @@ _MINUS = r"(?:[-+\u2212\u2013\u00b1]|&minus;|&#8722;|&plusmn;)?"
 _INNER = r"(?:</?(?:b|i|em|strong|u|span)>)*"
 # A raised or lowered text of digits alone, with a sign before or behind them
 _SCRIPT = re.compile(
-    rf"<(su[bp])(?:\s[^<>]{{0,200}})?>\s*{_INNER}({_MINUS}[0-9][0-9.,]{{0,20}}{_MINUS}){_INNER}\s*</\1\s*>(?=(?:</?(?:b|i|em|strong|u|span)>)*([0-9])?)",
+    rf"<(su[bp])(?:\s[^<>]{{0,200}})?>\s*{_INNER}({_MINUS}[0-9][0-9.,]{{0,20}}{_MINUS}){_INNER}\s*</\1\s*>"
+    r"(?=(?:</?(?:b|i|em|strong|u|span)>)*([0-9])?)",
     re.IGNORECASE,
 )
 _TAG_BEFORE = re.compile(r"</?(?:b|i|em|strong|u|span|su[bp])(?:\s[^<>]{0,200})?>\Z", re.IGNORECASE)

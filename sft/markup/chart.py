@@ -186,37 +186,6 @@ def to_target(rows: ChartRows) -> str:
     return "\n".join([" | ".join([row[0] or " ", *row[1:]]) for row in _checked(rows)])
 
 
-def to_markdown(rows: ChartRows) -> str:
-    """A Markdown table with outer pipes and a ruler; a `|` in a cell is written `\\|`."""
-    rows = [[cell.replace("|", _ESCAPED_PIPE) for cell in row] for row in _checked(rows, forbidden=(_ESCAPED_PIPE,))]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join(
-        [
-            lines[0],
-            f"|{' --- |' * len(rows[0])}",
-            *lines[1:],
-        ]
-    )
-
-
-def to_csv(rows: ChartRows) -> str:
-    """CSV with quotes where they are needed and \\n as line end."""
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(_checked(rows, forbidden=()))
-    return out.getvalue()
-
-
-def to_deplot(rows: ChartRows, title: str = "") -> str:
-    """DePlot's linearisation: `TITLE | title <0x0A> Year | A <0x0A> 2010 | 5`."""
-    lines = [" | ".join(row) for row in _checked(rows, forbidden=("|", _NEWLINE))]
-    return f" {_NEWLINE} ".join([f"TITLE | {_cell(title)}".rstrip(), *lines])
-
-
-def to_unichart(rows: ChartRows) -> str:
-    """UniChart's linearisation: cells by ` | `, rows by ` & `."""
-    return " & ".join(" | ".join(row) for row in _checked(rows, forbidden=("|", "&")))
-
-
 def check(text: str) -> None:
     """Raise MarkupError `target.chart` unless `text` is rows of one width and at least two columns in the training
     style; `target.empty` if it is blank.

@@ -17,7 +17,8 @@ _RAW = (
 )
 # Groups: text; raw element, its attributes; slash, name, attributes and end of a tag; a lone "<".
 TOKEN = re.compile(
-    rf"""([^<]+)|<(?:({_RAW})(?=[\s/>]){_ATTRIBUTES}(?:(?<=/)>|>.*?(?:</\2(?=[\s/>])[^>]*(?:>|\Z)|\Z)|\Z)|(/?)([a-z][^\s/>]*){_ATTRIBUTES}(>|\Z)|!--(?:-?>|.*?(?:--!?>|\Z))|[!?/][^>]*(?:>|\Z))|(<)""",
+    rf"""([^<]+)|<(?:({_RAW})(?=[\s/>]){_ATTRIBUTES}(?:(?<=/)>|>.*?(?:</\2(?=[\s/>])[^>]*(?:>|\Z)|\Z)|\Z)"""
+    rf"""|(/?)([a-z][^\s/>]*){_ATTRIBUTES}(>|\Z)|!--(?:-?>|.*?(?:--!?>|\Z))|[!?/][^>]*(?:>|\Z))|(<)""",
     re.DOTALL | re.IGNORECASE,
 )
 ATTRIBUTE = re.compile(r"""(?<![^\s"'>/=])([^\s"'>/=]+)[ \t\n\r\f]*=[ \t\n\r\f]*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")

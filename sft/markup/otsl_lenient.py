@@ -121,7 +121,10 @@ def _fitted(rows: list[TokenRow], notes: list[str]) -> list[TokenRow]:
     if not rows:
         return []
     lengths = sorted(map(len, rows))
-    full = max(max((c + 1 for c, (token, _) in enumerate(row) if token == "<fcel>"), default=0) for row in rows)  # noqa: S105 - a token of OTSL
+    full = max(
+        max((c + 1 for c, (token, _) in enumerate(row) if token == "<fcel>"), default=0)  # noqa: S105 - a token of OTSL
+        for row in rows
+    )
     width = max(
         full,
         lengths[(len(lengths) - 1) // 2],

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 
 from sft.types import Task
 
@@ -152,46 +151,3 @@ def delimiters_shown(text: str) -> str:
         .replace("\\]\\]", "\\]")
     )
     return text.replace("\\[", " $$ ").replace("\\]", " $$ ")
-
-
-def spotting_shown(text: str) -> str:
-    """The texts of a spotting answer, without their places, parted by blank lines."""
-    pairs = zip(
-        _between(text, "<|TEXT_START|>", "<|TEXT_END|>"), _between(text, "<|LOC_BEGIN|>", "<|LOC_END|>"), strict=False
-    )
-    found = [words.strip() for words, places in pairs if len(_PLACE.findall(places)) >= 8]
-    if not found:
-        end = 0
-        places = list(_PLACE.finditer(text))
-        for first in range(0, len(places) - 7, 8):
-            found.append(text[end : places[first].start()].strip())
-            end = places[first + 7].end()
-    return "\n\n".join(found)
-
-
-def _between(text: str, start: str, end: str) -> Iterator[str]:
-    first = text.find(start)
-    while first >= 0 and (last := text.find(end, first + len(start))) >= 0:
-        yield text[first + len(start) : last]
-        first = text.find(start, last + len(end))
-
-
-def as_shown(text: str, task: Task) -> str:
-    """The content of a block when the model has answered `text`: HTML for tables, Markdown formulas, plain text for the
-    rest.
-
-    Tables and formulas are never shown as they are trained; whether one would be cut is asked of `repetition_cut`.
-    """
-    from sft.markup.errors import MarkupError
-    from sft.markup.otsl import parse_otsl
-
-    text = delimiters_shown(repetition_cut(text, min_len=min_length(task)))
-    if task is Task.SPOTTING:
-        return spotting_shown(text)
-    if task is Task.TABLE:
-        try:
-            grid = parse_otsl(text, lenient=True)
-        except MarkupError:
-            return text
-        return grid.to_html() if grid.rows else text
-    return text

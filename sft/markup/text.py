@@ -286,5 +286,6 @@ def _cluster() -> re.Pattern[str]:
     viramas = character_class([code for code in codes if unicodedata.combining(chr(code)) == 9])
     skins, emoji = "\U0001f3fb-\U0001f3ff", "\u203c-\u3299\U0001f000-\U0001faff"
     return re.compile(
-        f"[\U0001f1e6-\U0001f1ff]{{2}}|\n|[^\n](?:[{marks}\u200c\u200d{skins}{_TAGS}]|(?<=\u200d)(?:[^\\W\\d_]|[{emoji}])|(?<=[{viramas}])[^\\W\\d_])*"
+        f"[\U0001f1e6-\U0001f1ff]{{2}}|\n|[^\n]"
+        f"(?:[{marks}\u200c\u200d{skins}{_TAGS}]|(?<=\u200d)(?:[^\\W\\d_]|[{emoji}])|(?<=[{viramas}])[^\\W\\d_])*"
     )

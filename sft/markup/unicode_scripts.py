@@ -15,13 +15,15 @@ from functools import lru_cache
 # Han, kana, bopomofo, Yi, Tangut, Nushu, CJK punctuation and full-width forms. Hangul is not among them: Korean parts
 # words.
 EAST_ASIAN_CLASS = (
-    r"\u2e80-\u2fff\u3001-\u3130\u3190-\u31ff\u3200-\u321c\u321f-\u9fff\ua000-\ua4cf\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff9f\uffe0-\uffef"
+    r"\u2e80-\u2fff\u3001-\u3130\u3190-\u31ff\u3200-\u321c\u321f-\u9fff"
+    r"\ua000-\ua4cf\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff9f\uffe0-\uffef"
     r"\U00016fe0-\U00018dff\U0001aff0-\U0001b2ff\U0001f200-\U0001f2ff\U00020000-\U0003ffff"
 )
 # And the scripts of South East Asia and Tibet: class SA of UAX #14 (Thai, Lao, Burmese, Khmer, Tai Le, New Tai Lue, Tai
 # Tham, Tai Viet, Ahom), Tibetan, Buginese, Balinese, Batak, Javanese, Kawi
 UNSPACED_CLASS = EAST_ASIAN_CLASS + (
-    r"\u0e00-\u109f\u1780-\u17ff\u1950-\u1a1f\u1a20-\u1aaf\u1b00-\u1b7f\u1bc0-\u1bff\ua980-\ua9df\ua9e0-\ua9ff\uaa60-\uaadf"
+    r"\u0e00-\u109f\u1780-\u17ff\u1950-\u1a1f\u1a20-\u1aaf\u1b00-\u1b7f\u1bc0-\u1bff"
+    r"\ua980-\ua9df\ua9e0-\ua9ff\uaa60-\uaadf"
     r"\U00011700-\U0001174f\U00011f00-\U00011f5f"
 )
 EAST_ASIAN, UNSPACED = re.compile(f"[{EAST_ASIAN_CLASS}]"), re.compile(f"[{UNSPACED_CLASS}]")

@@ -154,7 +154,8 @@ def formula_html(text: str, *, display: str = "block") -> Markup:
             "target.latex",
             f"not rendered ({type(error).__name__}: {str(error)[:80]})",
         ) from error
-    return Markup(etree.tostring(_kept(root), encoding="unicode"))  # noqa: S704  (known elements, and text that the parser has read)
+    # known elements, and text that the parser has read
+    return Markup(etree.tostring(_kept(root), encoding="unicode"))  # noqa: S704
 
 
 def _kept(root: Any) -> Any:

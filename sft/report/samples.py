@@ -1,10 +1,9 @@
 """The samples of a page as data: what the sample browser of `report.html.jinja` draws from, one at a time.
 
-One JSON object; its keys are short because there are thousands of each. A sample: i id, k task, n image, p prompt, t
-reference, l code points of the reference, h how many of them are not shown, s slices, u picture, w why there is none,
-f address of the file, g grid of the reference, m formula of the reference, a answers. An answer: e error, v scores, d
-edits that make it from the reference, l its code points, h how many are not shown, r reasons (bits), x why it is
-lost, g and m as above, q what the grid leaves out. Null: not asked.
+One JSON object. A sample: id, task (its number), image, prompt (its number), ref, length in code points, hidden: how
+many of them are not shown, slices, picture (its number; -1: none, and why), file: its address, grid or math of the
+reference, answers. An answer: error, values of the scores, edits that make it from the reference, length, hidden,
+reasons (bits), lost: why it is, grid and math as above, note: what the grid leaves out. null: not asked.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ SHORT = 300  # the same, once the texts of the page have TEXTS code points
 TEXTS = 16_000_000
 FORMULAS = 3000  # different ones that are drawn, a millisecond each; others are shown as they are written
 CELLS = 400_000  # of all tables that are drawn
-REASONS = ("wrong_format", "runaway", "truncated", "empty", "lost")  # bits of `r`, from 1 on
+REASONS = ("wrong_format", "runaway", "truncated", "empty", "lost")  # bits of `reasons`, from 1 on
 REASON_NAMES = ("wrong format", "repetition", "cut off", "empty", "lost")
 TEXT_TASKS = ("ocr", "spotting", "seal", "other")
 
@@ -87,7 +86,7 @@ def collect(data: ReportData, base: Path, path: Path) -> tuple[dict[str, Any], P
             scores[sample.task],
             images,
         )
-        row["s"] = [
+        row["slices"] = [
             known.setdefault(sample.labels[name], len(known)) if name in sample.labels else -1
             for name, known in zip(dimensions, labels, strict=True)
         ]
@@ -139,22 +138,22 @@ def _sample(page: Page, sample: ReportSample, task: int, names: Sequence[str], i
     page.texts += len(cut)
     place, why, address = images.places[sample.image]
     row: dict[str, Any] = {
-        "i": sample.id,
-        "k": task,
-        "n": clean(sample.image[:500]),
-        "p": page.prompts.setdefault(clean(sample.prompt[:500]), len(page.prompts)),
-        "t": cut,
-        "l": len(ref),
-        "u": place,
+        "id": sample.id,
+        "task": task,
+        "image": clean(sample.image[:500]),
+        "prompt": page.prompts.setdefault(clean(sample.prompt[:500]), len(page.prompts)),
+        "ref": cut,
+        "length": len(ref),
+        "picture": place,
     }
-    row |= {key: value for key, value in (("h", len(ref) - len(cut)), ("w", why), ("f", address)) if value}
+    row |= {key: value for key, value in (("hidden", len(ref) - len(cut)), ("why", why), ("file", address)) if value}
     grid = table_diff.read(sample.task, ref) if sample.task in ("table", "chart") and page.cells < CELLS else None
     if sample.task == "formula" and (number := _formula(page, ref)) is not None:
-        row["m"] = number
+        row["math"] = number
     if grid:
-        row["g"] = table_diff.plain(grid)
+        row["grid"] = table_diff.plain(grid)
         page.cells += grid.shape[0] * grid.shape[1]
-    row["a"] = [_answer(page, sample, run, answer, cut, names) for run, answer in enumerate(sample.answers)]
+    row["answers"] = [_answer(page, sample, run, answer, cut, names) for run, answer in enumerate(sample.answers)]
     if grid:
         _compare(page, row, grid, sample)
     return row
@@ -162,7 +161,7 @@ def _sample(page: Page, sample: ReportSample, task: int, names: Sequence[str], i
 
 def _compare(page: Page, row: dict[str, Any], grid: Any, sample: ReportSample) -> None:
     """Grids of the answers; the marks in the reference are those of the last run."""
-    for answer, shown in zip(sample.answers, row["a"], strict=True):
+    for answer, shown in zip(sample.answers, row["answers"], strict=True):
         found = (
             table_diff.read(sample.task, clean(text_metrics.normalise(answer.pred.pred)))
             if answer and answer.scores is not None
@@ -172,11 +171,11 @@ def _compare(page: Page, row: dict[str, Any], grid: Any, sample: ReportSample) -
             continue
         page.cells += found.shape[0] * found.shape[1]
         compared = table_diff.compare(grid, found)
-        shown["g"] = compared.pred
+        shown["grid"] = compared.pred
         if compared.note:
-            shown["q"] = compared.note
-        if shown is row["a"][-1]:
-            row["g"] = compared.ref
+            shown["note"] = compared.note
+        if shown is row["answers"][-1]:
+            row["grid"] = compared.ref
 
 
 def _answer(
@@ -186,8 +185,8 @@ def _answer(
         return None
     if answer.scores is None:
         return {
-            "r": 1 << REASONS.index("lost"),
-            "x": clean(answer.pred.error[:1000]),
+            "reasons": 1 << REASONS.index("lost"),
+            "lost": clean(answer.pred.error[:1000]),
         }
     text = clean(text_metrics.normalise(answer.pred.pred))
     cut = text[: page.room]
@@ -195,14 +194,14 @@ def _answer(
     reasons = sum(1 << bit for bit, name in enumerate(REASONS) if sample.value(run, name))
     counted = sample.task in TEXT_TASKS and not sample.value(run, "runaway")
     found: dict[str, Any] = {
-        "e": round(sample.error(run) or 0.0, 4),
-        "v": [None if (value := sample.value(run, name)) is None else round(value, 4) for name in names],
-        "d": edits(ref, cut, page.confusions[run] if counted else None),
-        "l": len(text),
+        "error": round(sample.error(run) or 0.0, 4),
+        "values": [None if (value := sample.value(run, name)) is None else round(value, 4) for name in names],
+        "edits": edits(ref, cut, page.confusions[run] if counted else None),
+        "length": len(text),
     }
-    found |= {key: value for key, value in (("r", reasons), ("h", len(text) - len(cut))) if value}
+    found |= {key: value for key, value in (("reasons", reasons), ("hidden", len(text) - len(cut))) if value}
     if sample.task == "formula" and (number := _formula(page, text)) is not None:
-        found["m"] = number
+        found["math"] = number
     return found
 
 

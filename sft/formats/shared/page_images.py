@@ -48,8 +48,11 @@ LOOKED_FOR = 16  # places that are remembered for an image that is not there
 # imageFilename="…" of PAGE, <fileName>…</fileName> of ALTO, `image "…"` of hOCR, "uri": "…" of docling
 PAGES = 8  # in one unit: from each, dozens of lines are cut out
 _NAMED = re.compile(
-    rb"""\bimageFilename\s{0,9}=\s{0,9}(?:"([^"]{0,4096})"|'([^']{0,4096})')|<(?:\w{1,20}:)?fileName[^>]{0,99}>([^<]{0,4096})<"""
-    rb"""|\bimage\s{1,9}(?:"([^"]{0,4096})"|'([^']{0,4096})'|&quot;([^&]{0,4096})&quot;|([^;"'<>\s]{1,4096}))|"uri"\s{0,9}:\s{0,9}"((?!data:)[^"]{0,4096})\""""
+    rb"""\bimageFilename\s{0,9}=\s{0,9}(?:"([^"]{0,4096})"|'([^']{0,4096})')"""
+    rb"""|<(?:\w{1,20}:)?fileName[^>]{0,99}>([^<]{0,4096})<"""
+    rb"""|\bimage\s{1,9}(?:"([^"]{0,4096})"|'([^']{0,4096})'"""
+    rb"""|&quot;([^&]{0,4096})&quot;|([^;"'<>\s]{1,4096}))"""
+    rb"""|"uri"\s{0,9}:\s{0,9}"((?!data:)[^"]{0,4096})\""""
 )
 
 

@@ -142,6 +142,7 @@ REASONS: dict[str, tuple[Severity, str]] = {
     "table.narrow": ("warning", "a number that does not fit its column; Excel shows ### or fewer digits"),
     # sources that are converted
     "review.changed": ("error", "a correction of a row that has changed since it was reviewed"),
+    "review.conflict": ("error", "several corrections of one row that contradict each other"),
     "review.unknown": ("error", "a correction of a line that is not there"),
     "source.encoding": ("error", "not UTF-8"),
     "source.syntax": ("error", "not JSON, XML, CSV or whatever the format says"),

@@ -16,11 +16,11 @@ from PIL import Image
 
 from sft.cli.review import review as verb
 from sft.errors import ProblemsFound, UsageError
-from sft.files import ocr_sample, read_json, read_samples, write_samples
+from sft.files import StagingFolder, ocr_sample, read_json, read_samples, write_samples
 from sft.inference.predict import write_predictions
 from sft.synth import bengali_sample
 from sft.types import Prediction
-from sft.workflows.corrections import read_corrections
+from sft.workflows.corrections import apply_corrections, read_corrections
 from sft.workflows.review import review
 
 OCR, TABLE = "OCR:", "Table Recognition:"
@@ -196,6 +196,45 @@ def test_what_cannot_be_applied_is_rejected_by_reason_and_the_row_is_kept(tmp_pa
     assert done.exit_code == 1 and refs(tmp_path / "out.jsonl") == ["two", "one", "three"]
     rejects = [json.loads(line) for line in (tmp_path / "out.rejects.jsonl").read_text("utf-8").splitlines()]
     assert [item["code"] for item in rejects] == ["review.changed", "target.control", "review.unknown"]
+
+
+def test_two_corrections_of_one_row(tmp_path: Path) -> None:
+    data, preds = swapped_pair(tmp_path)
+    row = {item.pred.id: item.row for item in review([preds], data=data).suspects}
+    lines = ["id,row,corrected", f"1,{row[1]},one", f"1,{row[1]},uno", f"2,{row[2]},zwei", f"2,{row[2]},zwei"]
+    (tmp_path / "c.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    done = run("--apply", tmp_path / "c.csv", "--data", data, "-o", tmp_path / "out.jsonl")
+    assert done.exit_code == 1 and refs(tmp_path / "out.jsonl") == ["two", "zwei", "three"]
+    rejects = [json.loads(line) for line in (tmp_path / "out.rejects.jsonl").read_text("utf-8").splitlines()]
+    assert [item["code"] for item in rejects] == ["review.conflict"] * 2
+
+
+@pytest.mark.parametrize("moves", [0, 1, 2])
+def test_killed_between_its_files_and_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int) -> None:
+    data, preds = swapped_pair(tmp_path)
+    row = {item.pred.id: item.row for item in review([preds], data=data).suspects}
+    (tmp_path / "c.csv").write_text(f"id,row,corrected\n1,{row[1]},one\n", "utf-8")
+    real, left = StagingFolder.move, [moves]
+
+    def move(self: StagingFolder, name: str, target: Path) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        real(self, name, target)
+
+    monkeypatch.setattr(StagingFolder, "move", move)
+    with pytest.raises(KeyboardInterrupt):
+        apply_corrections(data, tmp_path / "c.csv", tmp_path / "out.jsonl")
+    monkeypatch.undo()
+    counts = apply_corrections(data, tmp_path / "c.csv", tmp_path / "out.jsonl")["counts"]
+    assert counts["corrected"] == 1 and refs(tmp_path / "out.jsonl") == ["one", "one", "three"]
+
+
+def test_one_text_instead_of_a_list(tmp_path: Path) -> None:
+    region = {"type": "textarea", "value": {"text": "abc"}}
+    task = {"data": {"line": 1, "row": "x"}, "annotations": [{"result": [region]}]}
+    (tmp_path / "export.json").write_text(json.dumps([task]), "utf-8")
+    assert [item.text for item in read_corrections(tmp_path / "export.json")] == ["abc"]
 
 
 def test_a_spreadsheet_meets_no_formula(tmp_path: Path) -> None:

@@ -15,13 +15,14 @@ import io
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sft.errors import ProblemsFound, UsageError
-from sft.files import atomic, bounded_lines, manifest, open_input
+from sft.files import atomic, bounded_lines, manifest, open_input, staging
 from sft.models import TASK_OF
 from sft.types import Task
 from sft.validate import answer_errors, repair
@@ -172,7 +173,8 @@ def _from_label_studio(path: Path, text: str) -> Iterator[Correction]:
         last = annotations[-1]
         regions = [region for region in last.get("result") or [] if region.get("type") == "textarea"]
         dropped = bool(last.get("was_cancelled")) or not regions
-        value = None if dropped else "\n".join(regions[-1]["value"]["text"])
+        said = "" if dropped else regions[-1]["value"]["text"]  # a list, or one text in some exports
+        value = None if dropped else said if isinstance(said, str) else "\n".join(said)
         yield Correction(int(data["line"]), data["row"], value, f"{path}: task {number}")
 
 
@@ -207,9 +209,30 @@ def apply_corrections(
     if finished := manifest.finished(account, mark):
         return finished
     manifest.refuse_foreign(out, account)
+    with staging.StagingFolder(out, mark) as work:
+        rows, rejects_file = work.path("rows"), work.path("rejects")
+        counts, rejects = _write(data, corrected, rows, progress)
+        atomic.write(rejects_file, b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rejects))
+        reasons = dict(Counter(row["code"] for row in rejects))
+        total = counts | {"out": counts["kept"] + counts["corrected"], "rejected_corrections": len(rejects)}
+        rejected = out.with_name(f"{out.stem}.rejects.jsonl")
+        stated = {out.name: manifest.output(rows), rejected.name: manifest.output(rejects_file)}
+        made = manifest.make("review", mark, inputs, {}, total | {"reasons": reasons}, stated)
+        atomic.write_json(work.path("manifest"), made)
+        account.unlink(missing_ok=True)  # until all is in place, no manifest speaks for it
+        work.move("rows", out)
+        work.move("rejects", rejected)
+        work.move("manifest", account)
+        work.clear()
+    return made
+
+
+def _write(
+    data: Path, corrected: Path, out: Path, progress: Callable[[int], object]
+) -> tuple[dict[str, int], list[dict[str, str]]]:
+    """(counts of the rows by what became of them, corrections that cannot be applied); `out` is written."""
     counts = {"in": 0, "kept": 0, "corrected": 0, "dropped": 0}
-    rejects: list[dict[str, str]] = []
-    wanted = {item.line: item for item in read_corrections(corrected)}
+    wanted, rejects = _one_each(read_corrections(corrected))
     done = 0
     with atomic.piece(out) as stream, open_input(data) as source:
         for number, line, _ in bounded_lines(source):
@@ -220,16 +243,21 @@ def apply_corrections(
             counts[outcome] += 1
             stream.write(written)
     rejects += [_reject(item, "review.unknown", f"there is no line {item.line}") for item in wanted.values()]
-    rejected_file = out.with_name(f"{out.stem}.rejects.jsonl")
-    atomic.write(rejected_file, b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rejects))
-    reasons: dict[str, int] = {}
-    for row in rejects:
-        reasons[row["code"]] = reasons.get(row["code"], 0) + 1
-    total = counts | {"out": counts["kept"] + counts["corrected"], "rejected_corrections": len(rejects)}
-    stated = {path.name: manifest.output(path) for path in (out, rejected_file)}
-    made = manifest.make("review", mark, inputs, {}, total | {"reasons": reasons}, stated)
-    atomic.write_json(account, made)
-    return made
+    return counts, rejects
+
+
+def _one_each(items: Sequence[Correction]) -> tuple[dict[int, Correction], list[dict[str, str]]]:
+    """(line → its correction, rejects of those that contradict each other)."""
+    by_line: dict[int, list[Correction]] = {}
+    for item in items:
+        by_line.setdefault(item.line, []).append(item)
+    rejects = [
+        _reject(item, "review.conflict", f"line {line} is corrected in {len(found)} ways")
+        for line, found in by_line.items()
+        if len({(item.row, item.text) for item in found}) > 1
+        for item in found
+    ]
+    return {line: found[0] for line, found in by_line.items() if len({(i.row, i.text) for i in found}) == 1}, rejects
 
 
 def _corrected(line: bytes, item: Correction | None, rejects: list[dict[str, str]]) -> tuple[str, bytes]:

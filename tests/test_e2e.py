@@ -207,7 +207,7 @@ def test_whole_job_serves_and_reads(place: Path) -> None:
     done = sft(place, "run", "three", *FLAGS, "--json")
     assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout)
-    assert "has ended before" in done.stderr, "nothing is trained twice"
+    assert "has finished before" in done.stderr, "nothing is trained twice"
     assert outcome["before"]["scores"]["cer"] >= 0.9 and outcome["after"]["scores"]["cer"] <= 0.1
     assert outcome["after"]["counts"] == {"in": 9, "scored": 9, "lost": 0} and outcome["after"]["server"].startswith(
         "vLLM "
@@ -294,7 +294,7 @@ def test_evaluation_script_refuses_what_it_cannot_place(place: Path) -> None:
     for text, said in (
         ('{"id": 0, "pred": "x"}', "count from 1"),
         ('{"id": 1, "pred": null}', "not a prediction"),
-        ('{"id": 1, "pred": "a"}\n{"id": 1, "pred": "b"}', "twice"),
+        ('{"id": 1, "pred": "a"}\n{"id": 1, "pred": "b"}', "duplicate id"),
     ):
         (place / "mine.jsonl").write_text(text + "\n")
         done = subprocess.run(

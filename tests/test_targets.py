@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sft import reasons
@@ -192,6 +192,7 @@ def test_an_ideographic_space_stays(task: Task) -> None:
     st.sampled_from(PLAIN),
     st.text(st.sampled_from("ab1|\\{}^_ \n\t\u00a0\u2009\u3000\u202fe\u0301\u200b\ufa19क\u093f"), max_size=16),
 )
+@example(Task.FORMULA, "a \u0301")
 def test_converters_leave_nothing_that_validate_mends(task: Task, label: str) -> None:
     try:
         target = targets.make(task, label)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sft.errors import UsageError
 from sft.formats.shared.markups import MARKUPS, MEANING
-from sft.markup import Grid, MarkupError, MarkupWarning, chart, ink_hyphens, latex, text
+from sft.markup import Grid, MarkupError, MarkupWarning, chart, composed, ink_hyphens, latex, text
 from sft.types import Task
 
 __all__ = ["MARKUPS", "MEANING", "make", "table_markup"]
@@ -71,7 +71,7 @@ def _text(label: str, way: _Way) -> str:
 
 
 def _formula(label: str, way: _Way) -> str:
-    return latex.to_target(label, tight=True)
+    return composed(latex.to_target(label, tight=True))  # a blank that went may have stood before a mark
 
 
 def _chart(label: str, way: _Way) -> str:

@@ -19,7 +19,7 @@ from eval_server import Served
 from sft.cli import sft as command
 from sft.evaluation.gates import ForgettingGate, LostGate, load_gates
 from sft.evaluation.scores import SCORES, pairs_of
-from sft.files.atomic import read_json
+from sft.files.atomic import read_json, sha256
 from sft.inference.predict import read_predictions, write_predictions
 from sft.report import data as report_data
 from sft.training.run_folder import Run
@@ -120,6 +120,22 @@ def test_scores_stand_beside_the_training_curves(served: Served, bengali_data: P
     )
     folder = tmp_path / "runs" / "mine-1" / "tensorboard" / "eval" / bengali_data.stem / "step-30"
     assert points(folder, "eval_ocr/cer") == [30] and any(str(folder) in line for line in said)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_rows_that_the_model_was_trained_on_are_said(
+    same: bool, served: Served, bengali_data: Path, tmp_path: Path
+) -> None:
+    rows = {"name": "mine", "rows": 9, "sha256": sha256(bengali_data) if same else "0" * 64}
+    model = exported(tmp_path / "runs" / "mine-1", max_steps=30, data=rows)
+    said: list[str] = []
+    run_evaluation(EvalRequest(bengali_data, (served.url,), tmp_path / "out", model_dir=model), say=said.append)
+    assert read_json(tmp_path / "out" / "results.json")["conditions"].get(outputs.TRAINED_ON, False) is same
+    assert any("trained on these very rows" in line for line in said) is same
+    for text in ("{", '{"data": null}', '{"data": 1}', '{"data": {}}'):
+        (model / "sft-export.json").write_text(text)
+        assert not outputs.trained_on(model, bengali_data)
+    assert not outputs.trained_on(None, bengali_data)
 
 
 def test_the_run_of_a_model_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -276,6 +276,28 @@ def test_a_straight_box_is_copied_as_the_transform_would_copy_it(
     assert np.array_equal(cut, paddleocr(page, quad)) and cut.flags.c_contiguous
 
 
+def test_a_side_that_no_png_reader_takes_is_refused() -> None:
+    from sft.convert.image_store import _png
+
+    with pytest.raises(ImageProblem, match="cannot be written as PNG") as caught:
+        _png(np.zeros((1_000_001, 1), np.uint8))
+    assert caught.value.code == "image.too_large"
+
+
+def test_a_straight_box_needs_no_transform(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "warpPerspective", None)
+    assert np.array_equal(crop(pattern(), ((10, 5), (50, 5), (50, 30), (10, 30))), pattern()[5:30, 10:50])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_plain_image_in_memory_is_not_opened(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = packed(RGB, kind)
+    monkeypatch.setattr(Image, "open", None)
+    assert ImagePreparer().prepare(Picture(data=data)) == PreparedImage(
+        RGB.width, RGB.height, "png" if kind == "PNG" else "jpg"
+    )
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (7, 13), (1, 900, 3), (48, 1, 3), (31, 64, 3)])
 def test_pixels_that_are_stored_are_the_pixels_that_are_read(shape: tuple[int, ...]) -> None:
     from sft.convert.image_store import _png

@@ -30,6 +30,7 @@ from sft.inference import client, endpoints, predict
 from sft.inference.answer_cache import AnswerCache, prepare
 from sft.inference.client import Answer, Endpoint, LostError, Sampling, complaint, exchange, http_client, shown
 from sft.inference.endpoints import probe_servers
+from sft.inference.predict import Waits
 
 ROOT = Path(__file__).parent.parent
 MODELS = b'{"data": [{"id": "m", "root": "/m", "max_model_len": 4096}]}'
@@ -245,7 +246,10 @@ def asked(
     rows = [(number, ocr_sample("a.png", prompt, "abc")) for number, prompt in enumerate(prompts, 1)]
     served = probe_servers([Endpoint("http://h")], transport=transport)
     return predict.ask(
-        prepare(rows, folder, Sampling(8)), served, predict.options(1, PATIENCE, 0.0, 0.0), transport=transport
+        prepare(rows, folder, Sampling(8)),
+        served,
+        predict.options(1, Waits(PATIENCE, backoff=0.0, patience=0.0)),
+        transport=transport,
     )
 
 
@@ -409,7 +413,7 @@ def test_a_server_that_wants_to_be_left_alone_for_a_day_is_not_waited_for(after:
     found = predict.ask(
         prepare(rows, picture, Sampling(8)),
         probe_servers([Endpoint("http://h")], transport=transport),
-        predict.options(4, PATIENCE, 1.0),
+        predict.options(4, Waits(PATIENCE, patience=1.0)),
         transport=transport,
     )
     assert "no more today" in found.stopped and len(posts) < 80 and len(found.preds) == 200

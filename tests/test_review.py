@@ -21,6 +21,7 @@ from sft.inference.predict import write_predictions
 from sft.synth import bengali_sample
 from sft.types import Prediction
 from sft.workflows.corrections import apply_corrections, read_corrections
+from sft.workflows.evaluate import TRAINED_ON
 from sft.workflows.review import review
 
 OCR, TABLE = "OCR:", "Table Recognition:"
@@ -228,6 +229,85 @@ def test_killed_between_its_files_and_run_again(tmp_path: Path, monkeypatch: pyt
     monkeypatch.undo()
     counts = apply_corrections(data, tmp_path / "c.csv", tmp_path / "out.jsonl")["counts"]
     assert counts["corrected"] == 1 and refs(tmp_path / "out.jsonl") == ["one", "one", "three"]
+
+
+def test_what_nobody_touched_stays_byte_for_byte(tmp_path: Path) -> None:
+    """A label that --fix would change, and one that is wrong in itself, come back from PPOCRLabel as they were."""
+    labels = ["a\u00a0b", "<table><tr><td>x</td></tr></table>", "right"]
+    Image.new("RGB", (90, 30), "white").save(tmp_path / "a.png")
+    write_samples(tmp_path / "data.jsonl", [ocr_sample("a.png", OCR, label) for label in labels])
+    preds = [Prediction(n, "a.png", OCR, label, "other", "stop", 0.1, "") for n, label in enumerate(labels, 1)]
+    write_predictions(tmp_path / "predictions.jsonl", preds)
+    data = tmp_path / "data.jsonl"
+    assert run(tmp_path / "predictions.jsonl", "--data", data, "-o", tmp_path / "r").exit_code == 0
+    for number, path in enumerate([tmp_path / "r/ppocrlabel/Label.txt", tmp_path / "r/label-studio.json"]):
+        out = tmp_path / f"{number}.jsonl"
+        assert run("--apply", path, "--data", data, "-o", out).exit_code == 0
+        assert out.read_bytes() == data.read_bytes()
+
+
+def test_a_review_is_not_written_over_corrections(tmp_path: Path) -> None:
+    data, preds = swapped_pair(tmp_path)
+    assert run(preds, "--data", data, "-o", tmp_path / "review").exit_code == 0
+    (tmp_path / "review" / "review.csv").write_text("mine", "utf-8")
+    done = run(preds, "--data", data, "-o", tmp_path / "review")
+    assert isinstance(done.exception, UsageError) and "already exists" in str(done.exception)
+    assert (tmp_path / "review" / "review.csv").read_text("utf-8") == "mine"
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")] == []
+
+
+def test_rows_that_are_not_those_that_were_answered(tmp_path: Path) -> None:
+    data, preds = swapped_pair(tmp_path)
+    lines = data.read_bytes().splitlines(keepends=True)
+    data.write_bytes(lines[2] + lines[1] + lines[0])
+    done = run(preds, "--data", data, "-o", tmp_path / "review")
+    assert isinstance(done.exception, UsageError) and "line 1 is not the row" in str(done.exception)
+
+
+@pytest.mark.parametrize(("encoding", "delimiter"), [("utf-8-sig", ";"), ("utf-16", "\t"), ("utf-8", ",")])
+def test_what_spreadsheets_make_of_a_csv(tmp_path: Path, encoding: str, delimiter: str) -> None:
+    rows = [["id", "row", "corrected"], ["7", "ab", 'a, "b"; c'], ["8", "cd", ""], ["9", "ef", "x" * 200_000]]
+    with (tmp_path / "c.csv").open("w", encoding=encoding, newline="") as stream:
+        csv.writer(stream, delimiter=delimiter).writerows(rows)
+    found = read_corrections(tmp_path / "c.csv")
+    assert [(item.line, item.row, item.text) for item in found] == [(7, "ab", 'a, "b"; c'), (9, "ef", "x" * 200_000)]
+
+
+def test_a_line_that_is_too_long_is_kept_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, preds = swapped_pair(tmp_path)
+    row = {item.pred.id: item.row for item in review([preds], data=data).suspects}
+    long = ocr_sample("3.png", OCR, "z" * 5000)
+    write_samples(data, [*(sample for _, sample in read_samples(data)), long])
+    monkeypatch.setattr("sft.files.jsonl.MAX_LINE_BYTES", 1000)
+    (tmp_path / "c.csv").write_text(f"id,row,corrected\n1,{row[1]},one\n", "utf-8")
+    apply_corrections(data, tmp_path / "c.csv", tmp_path / "out.jsonl")
+    old, new = (path.read_bytes().splitlines() for path in (data, tmp_path / "out.jsonl"))
+    assert old[1:] == new[1:] and old[0] != new[0]
+
+
+def test_halves_of_characters_and_empty_texts_are_rejected(tmp_path: Path) -> None:
+    data, preds = swapped_pair(tmp_path)
+    row = {item.pred.id: item.row for item in review([preds], data=data).suspects}
+    tasks = [
+        {"data": {"line": 1, "row": row[1]}, "annotations": [{"result": []}]},
+        {
+            "data": {"line": 2, "row": row[2]},
+            "annotations": [{"result": [{"type": "textarea", "value": {"text": ["\ud800"]}}]}],
+        },
+    ]
+    (tmp_path / "export.json").write_text(json.dumps(tasks), "utf-8")
+    done = run("--apply", tmp_path / "export.json", "--data", data, "-o", tmp_path / "out.jsonl")
+    assert done.exit_code == 1 and refs(tmp_path / "out.jsonl") == ["two", "one", "three"], done
+    rejects = [json.loads(line) for line in (tmp_path / "out.rejects.jsonl").read_text("utf-8").splitlines()]
+    assert [item["code"] for item in rejects] == ["target.empty", "target.control"]
+
+
+def test_a_model_that_was_trained_on_the_rows_is_said(tmp_path: Path) -> None:
+    data, preds = swapped_pair(tmp_path)
+    for trained in (True, False):
+        told = {"data": {"path": str(data)}, "conditions": {TRAINED_ON: trained}}
+        (tmp_path / "results.json").write_text(json.dumps(told), "utf-8")
+        assert review([preds], data=data).trained is trained
 
 
 def test_one_text_instead_of_a_list(tmp_path: Path) -> None:

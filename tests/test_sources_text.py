@@ -673,3 +673,11 @@ def test_a_file_whose_lines_are_pages_is_cut_for_all_cores(tmp_path: Path) -> No
     cut = list(line_units(path, per=per))
     assert PARTS / 4 < len(cut) < PARTS
     assert [line for unit in cut for _, line, _ in unit_lines(unit)] == lines
+    assert len(list(get("ppocrlabel").units(tmp_path, SourceOptions()))) == len(cut)
+
+
+def test_documents_of_pages_are_cut_for_all_cores(tmp_path: Path) -> None:
+    for number in range(40):
+        put(tmp_path / f"{number:02}.hocr", "<html><body><div class='ocr_page'></div></body></html>")
+    units = list(get("hocr").units(tmp_path, SourceOptions()))
+    assert len(units) == 5 and sum(len(unit.payload) for unit in units) == 40

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ import click
 from sft import ui
 from sft.cli.options import json_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
+from sft.files import new_folder_beside
 from sft.types import Problem
 
 if TYPE_CHECKING:
@@ -59,30 +63,48 @@ def review(
         return
     if not evaluations:
         raise click.UsageError("Missing EVALUATION: a folder of `sft eval`, a run, or a predictions.jsonl.")
-    from sft.report import gather, write_report
-    from sft.workflows import corrections
+    if out.exists():
+        raise UsageError(
+            "this path already exists",
+            where=str(out),
+            hint="corrections in it would be overwritten: give another -o, or remove it",
+        )
     from sft.workflows import review as reviewing
 
-    with ui.Follow("scoring answers", len(evaluations)) as bar:
-        found = reviewing.review(evaluations, data=data, limit=limit)
-        bar.update(len(evaluations))
-    files = corrections.write_all(out, found)
-    if found.suspects:
-        _page(out / "review.html", found)
-        write_report(
-            out / "report.html",
-            title=f"{found.data.name}: {len(found.suspects)} labels to look at",
-            data=gather([("answers", [item.pred for item in found.suspects])], base=found.data.parent),
-            base=found.data.parent,
-            notes=[("data", str(found.data)), ("answers", f"{found.answers:,}")],
-        )
+    found = reviewing.review(evaluations, data=data, limit=limit)
+    folder = new_folder_beside(out)
+    try:
+        files = _write(folder, found)
+        os.replace(folder, out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     others = found.answers - len(found.suspects)
     ui.say(f"{found.answers:,} answers = {len(found.suspects):,} to look at + {others:,} others")
+    if found.trained:
+        ui.say("caution: a model was trained on these very rows and repeats their labels, wrong ones too")
     ui.say(f"look at {out / 'review.html'} (differences: report.html), correct in one of: {', '.join(files)}")
     if as_json:
         print_json([_as_dict(item) for item in found.suspects])
     else:
         click.echo(out)
+
+
+def _write(folder: Path, found: reviewing.Reviewed) -> Sequence[str]:
+    """The pages and the files to correct in; the names of these."""
+    from sft.report import gather, write_report
+    from sft.workflows import corrections
+
+    files = corrections.write_all(folder, found)
+    if found.suspects:
+        _page(folder / "review.html", found)
+        write_report(
+            folder / "report.html",
+            title=f"{found.data.name}: {len(found.suspects)} labels to look at",
+            data=gather([("answers", [item.pred for item in found.suspects])], base=found.data.parent),
+            base=found.data.parent,
+            notes=[("data", str(found.data)), ("answers", f"{found.answers:,}")],
+        )
+    return files
 
 
 def _page(path: Path, found: reviewing.Reviewed) -> None:

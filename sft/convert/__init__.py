@@ -8,7 +8,7 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.convert.driver import NothingUsable, Result, convert
-    from sft.convert.request import HUB_NAMES, options_of, rejects_path
+    from sft.convert.request import HUB_NAMES, manifest_path, options_of, rejects_path
     from sft.convert.worker import ConvertRequest
 else:
     __getattr__ = names_of(__name__)
@@ -19,6 +19,7 @@ __all__ = [
     "NothingUsable",
     "Result",
     "convert",
+    "manifest_path",
     "options_of",
     "rejects_path",
 ]

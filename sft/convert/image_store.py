@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -120,7 +120,7 @@ class Store:
                     hashlib.sha256(content).hexdigest(),
                     look.extension,
                 )
-                self._write(name, content)
+                self._write(name, lambda: content)
         except OSError as error:
             code = "image.unreadable" if isinstance(error, PermissionError) else "image.missing"
             raise ImageProblem(code, f"cannot be read ({error.strerror or error})") from error
@@ -136,14 +136,13 @@ class Store:
         content = hashlib.sha256(f"{mode} {pixels.shape[1]} {pixels.shape[0]} ".encode())
         content.update(pixels.data if pixels.flags.c_contiguous else pixels.tobytes())
         name = self._name(content.hexdigest(), "png")
-        if not os.path.exists(f"{self._root}/{name}"):
-            self._write(name, _png(pixels))
+        self._write(name, lambda: _png(pixels))
         return name
 
     def _name(self, digest: str, extension: str) -> str:
         return f"{self.folder.name}/{digest[:2]}/{digest}.{extension}"
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _write(self, name: str, content: Callable[[], bytes]) -> None:
         target = f"{self._root}/{name}"
         if os.path.exists(target):  # it appeared by renaming, so it is whole
             return
@@ -151,7 +150,7 @@ class Store:
         if folder not in self._folders:
             os.makedirs(folder, exist_ok=True)
             self._folders.add(folder)
-        atomic.write(target, content, scratch=self.scratch)
+        atomic.write(target, content(), scratch=self.scratch)
 
     def fetch(self, urls: Iterable[str]) -> None:
         """Bring remote images here, several at a time; what goes wrong is said when the picture is placed."""

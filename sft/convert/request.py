@@ -15,14 +15,7 @@ from sft.files import open_input
 from sft.formats import MARKUPS, Format, SourceOptions
 
 HUB_NAMES = ("hf",)  # formats whose source may be the name of a data set instead of a path
-
-
-SPLITS_IN_FILES = (
-    "pubtabnet",
-    "otsl-parquet",
-)  # formats in which one file may hold several splits, or its name says which
-
-
+SPLITS_IN_FILES = ("pubtabnet", "otsl-parquet")  # one file may hold several splits, or its name says which
 QUOTED = ("csv", "tsv", "hf", "im2latex")  # formats that read CSV or TSV
 
 

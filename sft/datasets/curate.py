@@ -113,8 +113,7 @@ def split_set(
 ) -> CurateResult:
     """Write `folder`/train.jsonl and one file per held-out part; a part is a share (below 1) or a number of rows.
 
-    UsageError: sizes that
-    leave no training rows. ProblemsFound: a part came out empty, since its groups are too large.
+    UsageError: sizes that leave no training rows. ProblemsFound: a part came out empty, since its groups are too large.
     """
     rules = rules or SplitRules()
     options = {

@@ -98,8 +98,7 @@ def predict(
     name.
     """
     require_answers(samples)
-    waits = waits or Waits()
-    chosen = options(concurrency, waits.timeout, waits.patience, waits.backoff)
+    chosen = options(concurrency, waits or Waits())
     if sampling.max_tokens < 1:
         raise UsageError(f"max_tokens {sampling.max_tokens} must be above 0")
     served = probe_servers(
@@ -115,22 +114,23 @@ def predict(
     ).preds
 
 
-def options(concurrency: int | None, timeout: float, patience: float, backoff: float = BACKOFF) -> SchedulerOptions:
-    """How the pool works, checked. concurrency None: as many as a server bears."""
+def options(concurrency: int | None, waits: Waits) -> SchedulerOptions:
+    """How the scheduler works, checked. concurrency None: as many as a server bears."""
     if (
         (concurrency is not None and concurrency < 1)
-        or not 0 < timeout < float("inf")
-        or not 0 <= patience < float("inf")
+        or not 0 < waits.timeout < float("inf")
+        or not 0 <= waits.patience < float("inf")
     ):
         raise UsageError(
-            f"concurrency {concurrency} and timeout {timeout:g} must be above 0, patience {patience:g} not below"
+            f"concurrency {concurrency} and timeout {waits.timeout:g} must be above 0,"
+            f" patience {waits.patience:g} not below"
         )
     return SchedulerOptions(
         START,
         MOST if concurrency is None else concurrency,
-        timeout,
-        backoff,
-        patience,
+        waits.timeout,
+        waits.backoff,
+        waits.patience,
     )
 
 

@@ -32,10 +32,7 @@ SHOWN = 100  # characters of untrusted text in a message
 def _entries(folder: Path) -> Iterator[tuple[str, str]]:
     """(table, "module.Class") of every entry of every auto_map; a tokenizer may have a list with gaps."""
     for name in TABLES:
-        table = read_table(folder / name) if (folder / name).is_file() else {}
-        auto_map = table.get("auto_map")
-        values: list[Any] = list(auto_map.values()) if isinstance(auto_map, dict) else []
-        for value in values:
+        for value in _auto_map(folder / name).values():
             for reference in value if isinstance(value, list) else [value]:
                 if reference is not None:
                     yield name, str(reference)

@@ -166,7 +166,7 @@ def render_guarded() -> None:
 def render(template: str, messages: list[dict[str, Any]]) -> str:
     """Render a chat template as vLLM and Transformers do, in a sandbox.
 
-    It may take for ever: an untrusted one is rendered by `prove`.
+    It may take for ever: an untrusted one is rendered by `verify_served`.
     """
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(

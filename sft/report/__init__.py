@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from sft.report.dataset_pages import RowCard, card, write_stats, write_view
     from sft.report.exports import write_tensorboard
     from sft.report.html import write_all, write_report
+    from sft.report.samples import TEXT_TASKS
     from sft.report.wording import name_of
 else:
     __getattr__ = names_of(__name__)
 
 __all__ = [
+    "TEXT_TASKS",
     "ReportData",
     "ReportSample",
     "RowCard",

@@ -21,9 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sft.convert import manifest_path, rejects_path
 from sft.errors import ProblemsFound, UsageError
-from sft.files import atomic, bounded_lines, manifest, open_input, staging
+from sft.files import atomic, bounded_lines, manifest, open_input, staging, to_utf8
 from sft.models import TASK_OF
+from sft.report import TEXT_TASKS
 from sft.types import Task
 from sft.validate import answer_errors, repair
 from sft.workflows.review import Reviewed, Suspect, relative_image, row_hash
@@ -37,16 +39,15 @@ VIEW = """<View>
 </View>
 """
 _FORMULA = re.compile(r"[=+@\t\r]|-(?![\d.,]*$)")
-_TEXTS = ("ocr", "spotting", "seal", "other")
 
 
 @dataclass(frozen=True)
 class Correction:
-    """What somebody says of a row; text None: drop it. row: the hash of the line that was reviewed."""
+    """What somebody says of a row; DROPPED as its text: drop it. row: the hash of the line that was reviewed."""
 
     line: int
     row: str
-    text: str | None
+    text: str
     where: str
 
 
@@ -107,7 +108,7 @@ def write_ppocrlabel(folder: Path, found: Reviewed) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for item in found.suspects:
         source = found.data.parent / item.pred.image
-        if item.task not in _TEXTS or "\n" in item.pred.ref:
+        if item.task not in TEXT_TASKS or "\n" in item.pred.ref:
             continue
         try:
             header = probe(source)
@@ -136,9 +137,8 @@ def read_corrections(path: Path) -> list[Correction]:
     ProblemsFound: a file that is none of them. A cell that is empty, or a text that is the label, is no correction and
     is left out when it is applied.
     """
-    content = atomic.read_bounded(path, max_bytes=MAX_BYTES)
     try:
-        text = content.decode("utf-8-sig")
+        text = to_utf8(atomic.read_bounded(path, max_bytes=MAX_BYTES)).decode()
     except UnicodeDecodeError as error:
         raise ProblemsFound("not UTF-8", where=str(path), hint="save it as UTF-8 again") from error
     reader = {".csv": _from_csv, ".json": _from_label_studio, ".txt": _from_ppocrlabel}.get(path.suffix.lower())
@@ -157,36 +157,40 @@ def read_corrections(path: Path) -> list[Correction]:
 
 
 def _from_csv(path: Path, text: str) -> Iterator[Correction]:
-    for number, row in enumerate(csv.DictReader(io.StringIO(text, newline="")), 1):
-        corrected = (row["corrected"] or "").strip("\r\n")
-        if corrected.strip():
-            dropped = corrected.strip() == DROPPED
-            yield Correction(int(row["id"]), row["row"], None if dropped else corrected, f"{path}: record {number}")
+    delimiter = text[len(COLUMNS[0]) : len(COLUMNS[0]) + 1] or ","  # of a spreadsheet's own: it may write ; or a tab
+    usual = csv.field_size_limit(MAX_BYTES)
+    try:
+        for number, row in enumerate(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter), 1):
+            corrected = (row["corrected"] or "").strip("\r\n")
+            if corrected.strip():
+                yield Correction(int(row["id"]), row["row"], corrected, f"{path}: record {number}")
+    finally:
+        csv.field_size_limit(usual)
 
 
 def _from_label_studio(path: Path, text: str) -> Iterator[Correction]:
     for number, task in enumerate(json.loads(text), 1):
-        data = task["data"]
         annotations = task.get("annotations") or []
         if not annotations:
             continue
-        last = annotations[-1]
-        regions = [region for region in last.get("result") or [] if region.get("type") == "textarea"]
-        dropped = bool(last.get("was_cancelled")) or not regions
-        said = "" if dropped else regions[-1]["value"]["text"]  # a list, or one text in some exports
-        value = None if dropped else said if isinstance(said, str) else "\n".join(said)
-        yield Correction(int(data["line"]), data["row"], value, f"{path}: task {number}")
+        said: str | list[str] = ""
+        for region in annotations[-1].get("result") or []:
+            if region.get("type") == "textarea":
+                said = region["value"]["text"]  # a list, or one text in some exports
+        value = said if isinstance(said, str) else "\n".join(said)
+        if annotations[-1].get("was_cancelled"):
+            value = DROPPED
+        yield Correction(int(task["data"]["line"]), task["data"]["row"], value, f"{path}: task {number}")
 
 
 def _from_ppocrlabel(path: Path, text: str) -> Iterator[Correction]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         name, _, boxes = line.partition("\t")
         line_number, _, row = Path(name).stem.partition("-")
         value = " ".join(box["transcription"] for box in json.loads(boxes))
-        dropped = value.strip() in ("", DROPPED)
-        yield Correction(int(line_number), row, None if dropped else value, f"{path}:{number}")
+        yield Correction(int(line_number), row, value, f"{path}:{number}")
 
 
 def apply_corrections(
@@ -203,7 +207,7 @@ def apply_corrections(
         raise UsageError(
             "image paths are relative to the folder of the file", where=str(out), hint=f"write it into {data.parent}"
         )
-    account = out.with_name(f"{out.stem}.manifest.json")
+    account, rejected = manifest_path(out), rejects_path(out)
     inputs = [manifest.describe(path, out.parent) for path in (data, corrected)]
     mark = manifest.fingerprint("review", inputs, {})
     if finished := manifest.finished(account, mark):
@@ -212,10 +216,12 @@ def apply_corrections(
     with staging.StagingFolder(out, mark) as work:
         rows, rejects_file = work.path("rows"), work.path("rejects")
         counts, rejects = _write(data, corrected, rows, progress)
-        atomic.write(rejects_file, b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rejects))
+        atomic.write(
+            rejects_file,
+            b"".join(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n" for row in rejects),
+        )
         reasons = dict(Counter(row["code"] for row in rejects))
         total = counts | {"out": counts["kept"] + counts["corrected"], "rejected_corrections": len(rejects)}
-        rejected = out.with_name(f"{out.stem}.rejects.jsonl")
         stated = {out.name: manifest.output(rows), rejected.name: manifest.output(rejects_file)}
         made = manifest.make("review", mark, inputs, {}, total | {"reasons": reasons}, stated)
         atomic.write_json(work.path("manifest"), made)
@@ -235,7 +241,7 @@ def _write(
     wanted, rejects = _one_each(read_corrections(corrected))
     done = 0
     with atomic.piece(out) as stream, open_input(data) as source:
-        for number, line, _ in bounded_lines(source):
+        for number, line, _ in bounded_lines(source, rest=stream.write):  # a line that is too long is kept whole
             counts["in"] += 1
             done += len(line)
             progress(done)
@@ -248,16 +254,16 @@ def _write(
 
 def _one_each(items: Sequence[Correction]) -> tuple[dict[int, Correction], list[dict[str, str]]]:
     """(line → its correction, rejects of those that contradict each other)."""
-    by_line: dict[int, list[Correction]] = {}
+    by_line: dict[int, dict[tuple[str, str], Correction]] = {}
     for item in items:
-        by_line.setdefault(item.line, []).append(item)
+        by_line.setdefault(item.line, {}).setdefault((item.row, item.text), item)
     rejects = [
-        _reject(item, "review.conflict", f"line {line} is corrected in {len(found)} ways")
-        for line, found in by_line.items()
-        if len({(item.row, item.text) for item in found}) > 1
-        for item in found
+        _reject(item, "review.conflict", f"line {line} is corrected in {len(ways)} ways")
+        for line, ways in by_line.items()
+        if len(ways) > 1
+        for item in ways.values()
     ]
-    return {line: found[0] for line, found in by_line.items() if len({(i.row, i.text) for i in found}) == 1}, rejects
+    return {line: next(iter(ways.values())) for line, ways in by_line.items() if len(ways) == 1}, rejects
 
 
 def _corrected(line: bytes, item: Correction | None, rejects: list[dict[str, str]]) -> tuple[str, bytes]:
@@ -267,28 +273,26 @@ def _corrected(line: bytes, item: Correction | None, rejects: list[dict[str, str
     if row_hash(line) != item.row:
         rejects.append(_reject(item, "review.changed", f"line {item.line} is not what it was when it was reviewed"))
         return "kept", line
-    if item.text is None:
-        return "dropped", b""
     row = json.loads(line)
-    answers = [entry for entry in row["text_info"] if entry["tag"] == "no_mask"]
-    prompt = row["text_info"][0]["text"].strip()
-    fixed, _ = repair(item.text, TASK_OF.get(prompt, Task.OCR))
-    if fixed == answers[0]["text"]:
+    answer = next(entry for entry in row["text_info"] if entry["tag"] == "no_mask")
+    if item.text == answer["text"]:  # as it was shown: nobody touched it
         return "kept", line
-    if problems := answer_errors(fixed, prompt, item.line):
+    if item.text.strip() == DROPPED:
+        return "dropped", b""
+    prompt = row["text_info"][0]["text"].strip()
+    answer["text"], _ = repair(item.text, TASK_OF.get(prompt, Task.OCR))
+    if problems := answer_errors(answer["text"], prompt, item.line):
         rejects.append(_reject(item, problems[0].code, problems[0].message))
         return "kept", line
-    answers[0]["text"] = fixed
     return "corrected", json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def _reject(item: Correction, code: str, message: str) -> dict[str, str]:
-    return {"where": item.where, "code": code, "message": message, "raw": (item.text or "")[:200]}
+    return {"where": item.where, "code": code, "message": message, "raw": item.text[:200]}
 
 
 def write_all(folder: Path, found: Reviewed) -> Sequence[str]:
-    """All files to correct in; their names."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """All files to correct in; their names. `folder` is there, and empty."""
     write_csv(folder / "review.csv", found)
     write_label_studio(folder / "label-studio.json", found)
     pages = write_ppocrlabel(folder / "ppocrlabel", found)

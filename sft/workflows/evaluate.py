@@ -11,7 +11,7 @@ from typing import Any
 from sft import __version__, report, serving
 from sft.datasets import fingerprint as data_fingerprint
 from sft.errors import ProblemsFound, SftError, UsageError
-from sft.evaluation import Pairs, conditions, facts, read_rows, require, results
+from sft.evaluation import Pairs, facts, read_rows, require, results
 from sft.evaluation import conditions as told
 from sft.files import read_samples, read_table, sha256, write_json
 from sft.inference import (
@@ -33,6 +33,7 @@ from sft.training import RUNS
 from sft.types import Prediction
 from sft.workflows import suites
 
+TRAINED_ON = "trained_on_these_rows"  # of the conditions in results.json, where it is so
 TENSORBOARD = Path("tensorboard/eval")  # within a run, beside the curves of training
 
 
@@ -67,10 +68,18 @@ def images_of(paths: Sequence[Path]) -> Path:
     where none tells.
     """
     for path in paths:
-        told = conditions.beside(path).get("data")
-        if isinstance(told, dict) and Path(str(told.get("path"))).is_file():
-            return Path(str(told["path"])).parent
+        data = told.beside(path).get("data")
+        if isinstance(data, dict) and Path(str(data.get("path"))).is_file():
+            return Path(str(data["path"])).parent
     return Path()
+
+
+def trained_on(model_dir: Path | None, data: Path) -> bool:
+    """Whether the rows are the very file that a model was trained on, as its export says."""
+    with suppress(SftError, AttributeError):
+        rows = read_table(model_dir / MANIFEST).get("data") if model_dir else None
+        return rows is not None and rows.get("sha256") == sha256(data)
+    return False
 
 
 def run_of(model_dir: Path | None) -> tuple[Path, int] | None:
@@ -160,7 +169,7 @@ def run_evaluation(
     predict.require_answers(samples)
     if not samples:
         raise ProblemsFound("no rows", where=str(order.data), hint="give a file with samples")
-    options = predict.options(order.concurrency, order.timeout, order.patience)
+    options = predict.options(order.concurrency, predict.Waits(order.timeout, patience=order.patience))
     served = probe_servers(
         [client.Endpoint(url, order.model, order.api_key, order.kind) for url in order.urls],
         model_hash=order.model_hash,
@@ -204,6 +213,8 @@ def run_evaluation(
     found = _described(order, default, rules, served, prepared, done, pairs)
     predict.write_predictions(order.out / "predictions.jsonl", done.preds)
     write_json(order.out / "results.json", found)
+    if found["conditions"].get(TRAINED_ON):
+        say("caution: the model was trained on these very rows; the scores say nothing about others")
     if order.reports:
         _report(
             order,
@@ -340,7 +351,7 @@ def _described(
                 sum(item.sample.turns - 1 for item in prepared),
                 seeds | ({"sampling": sampling.seed} if sampling.seed is not None else {}),
             ),
-            conditions=order.conditions,
+            conditions={**order.conditions, **({TRAINED_ON: True} if trained_on(directory, order.data) else {})},
             pairs=pairs,
         )
     )

@@ -18,22 +18,23 @@ import hashlib
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from sft.errors import ProblemsFound, UsageError
 from sft.evaluation import HEADLINE, PREDICTIONS, SCORES, Pair, conditions, results, task_of
-from sft.files import bounded_lines, open_input
+from sft.files import bounded_lines, decode, open_input
 from sft.inference import predict
 from sft.markup import scripts
 from sft.metrics import text
 from sft.types import Prediction
+from sft.workflows.evaluate import TRAINED_ON
 
 MODEL_FAULT = 0.1  # of the weight of an answer that is cut off or left something out: that is no proof against a label
-SWAPPED = (
-    0.5  # is added where two rows have each other's answer as label, or an answer has the same cells in another order
-)
+SWAPPED = 0.5  # is added for labels that were swapped, and for a table whose rows stand in another order
 UNSEEN = 0.1  # how often a sequence of three letters counts as seen that is in no label
 SURE = 2.0  # difference in log probability from which a spelling speaks clearly for one side
 HASH_DIGITS = 16
@@ -60,11 +61,14 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Reviewed:
-    """What was looked at: the data file, how many answers there are, and the suspects, worst first."""
+    """What was looked at: the data file, how many answers there are, and the suspects, worst first. trained: whether
+    some model was trained on this very file, so that it repeats labels, wrong ones too.
+    """
 
     data: Path
     answers: int
     suspects: tuple[Suspect, ...]
+    trained: bool = False
 
 
 def review(evaluations: Sequence[Path], *, data: Path | None = None, limit: int = 200) -> Reviewed:
@@ -82,16 +86,11 @@ def review(evaluations: Sequence[Path], *, data: Path | None = None, limit: int 
                 best[pred.id] = (error, pred)
     if not best:
         raise ProblemsFound("no answer that could be compared with a label", where=", ".join(map(str, files)))
-    hashes = _hashes(data, set(best))
-    lost = sorted(set(best) - hashes.keys())
-    if lost:
-        raise UsageError(
-            f"the data file has no line {lost[0]}, which was answered",
-            where=str(data),
-            hint="name the file that was evaluated: --data FILE",
-        )
+    hashes = _hashes(data, {line: pred for line, (_, pred) in best.items()})
     found = suspects([(pred, error, hashes[line]) for line, (error, pred) in sorted(best.items())])
-    return Reviewed(data, len(best), tuple(found[:limit]))
+    told = [conditions.beside(file).get("conditions") for file in files]
+    trained = any(isinstance(one, dict) and one.get(TRAINED_ON) for one in told)
+    return Reviewed(data, len(best), tuple(found[:limit]), trained)
 
 
 def suspects(rows: Sequence[tuple[Prediction, float, str]]) -> list[Suspect]:
@@ -101,11 +100,10 @@ def suspects(rows: Sequence[tuple[Prediction, float, str]]) -> list[Suspect]:
     rows: (prediction, error, hash of the row).
     """
     kinds = [_kind(pred) for pred, _, _ in rows]
-    sums: Counter[tuple[str, str]] = Counter()
-    counts: Counter[tuple[str, str]] = Counter()
+    counts = Counter(kinds)
+    sums: dict[tuple[str, str], float] = defaultdict(float)
     for kind, (_, error, _) in zip(kinds, rows, strict=True):
-        sums[kind] += error  # type: ignore[assignment]
-        counts[kind] += 1
+        sums[kind] += error
     partners: dict[tuple[str, str, str], list[int]] = defaultdict(list)  # (task, label, answer) → lines
     spelling: dict[str, Spelling] = defaultdict(Spelling)
     for pred, _, _ in rows:
@@ -230,9 +228,30 @@ def _data_of(files: Sequence[Path]) -> Path:
     return path
 
 
-def _hashes(data: Path, lines: set[int]) -> dict[int, str]:
+def _hashes(data: Path, preds: Mapping[int, Prediction]) -> dict[int, str]:
+    """Line → hash of its row. UsageError where a row is not the one that was answered."""
+    found: dict[int, str] = {}
     with open_input(data) as stream:
-        return {number: row_hash(line) for number, line, _ in bounded_lines(stream) if number in lines}
+        for number, line, _ in bounded_lines(stream):
+            if number in preds and _is_row_of(line, preds[number]):
+                found[number] = row_hash(line)
+    other = min(preds.keys() - found.keys(), default=None)
+    if other is not None:
+        raise UsageError(
+            f"line {other} is not the row that was answered",
+            where=str(data),
+            hint="name the file that was evaluated: --data FILE",
+        )
+    return found
+
+
+def _is_row_of(line: bytes, pred: Prediction) -> bool:
+    """Whether prompt and label are those that the prediction was scored against."""
+    try:
+        sample = decode(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return (sample.prompt, sample.ref) == (pred.prompt.strip(), pred.ref)
 
 
 def relative_image(data: Path, image: str, folder: Path) -> str:

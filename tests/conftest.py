@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from eval_server import Served
 from hypothesis import HealthCheck, settings
+from places import ROOT
 
 from sft.files import atomic
 from sft.models import exporter, versions
@@ -81,3 +83,11 @@ def base_model(tmp_path: Path) -> Path:
 def bengali_data(tmp_path: Path) -> Path:
     """Twelve drawn rows with their images."""
     return bengali_sample.write_split(tmp_path / "data", seed=3, split="train", count=12, prompt="OCR:")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The command of a browser, fetched at first where there is none."""
+    done = subprocess.run([ROOT / "scripts" / "chromium"], capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, f"the tests of the pages need a browser\n{done.stderr}"
+    return done.stdout.strip()

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from places import ROOT
+
 from sft.metrics.cdm.typeset import InkBox, _DviReader, _metrics
 
 PAGE = r"""\documentclass{article}
@@ -25,9 +27,7 @@ Picture = tuple[
 @cache
 def require_latex() -> None:
     """Fail where there is none."""
-    done = subprocess.run(
-        [Path(__file__).parent.parent / "scripts" / "latex"], capture_output=True, text=True, timeout=900, check=False
-    )
+    done = subprocess.run([ROOT / "scripts" / "latex"], capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, f"these tests need LaTeX\n{done.stderr}"
 
 

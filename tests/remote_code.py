@@ -6,9 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
+from places import TESTS
+
 from sft.files.atomic import read_table, write_json
 
-CODE = Path(__file__).parent / "golden" / "remote_code"
+CODE = TESTS / "golden" / "remote_code"
 
 
 def bring_code(folder: Path, *, newer: bool = False) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 import cv2
 import httpx
 import pytest
+from places import ROOT
 from waiting import PATIENCE, wait_for
 
 from sft.files import jsonl
@@ -273,7 +274,7 @@ def test_eval_without_a_server_says_how_to_start_one(place: Path) -> None:
 
 
 def test_evaluation_script_gives_the_same_scores(place: Path) -> None:
-    script = Path(__file__).parent.parent / "eval" / "evaluate.py"
+    script = ROOT / "eval" / "evaluate.py"
     preds = run_folder(place) / "scores" / "after" / "predictions.jsonl"
     done = subprocess.run(
         [sys.executable, str(script), "--pred", str(preds), "--data", "three/test.jsonl", "-o", "again"],
@@ -290,7 +291,7 @@ def test_evaluation_script_gives_the_same_scores(place: Path) -> None:
 
 
 def test_evaluation_script_refuses_what_it_cannot_place(place: Path) -> None:
-    script = Path(__file__).parent.parent / "eval" / "evaluate.py"
+    script = ROOT / "eval" / "evaluate.py"
     for text, said in (
         ('{"id": 0, "pred": "x"}', "count from 1"),
         ('{"id": 1, "pred": null}', "not a prediction"),

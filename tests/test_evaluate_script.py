@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import ROOT
 from waiting import PATIENCE
-
-ROOT = Path(__file__).parent.parent
 
 
 def script(

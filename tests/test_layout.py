@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from places import ROOT, TESTS
 from waiting import PATIENCE
 
 from sft.lazy import origins_in
 
-ROOT = Path(__file__).parent.parent
 GROUND = {"types", "errors", "lazy", "arrays"}
 LOW = {"markup", "images", "files", "ui", "reasons"}
 MIDDLE = {"metrics", "runtime", "schema"}
@@ -158,6 +158,13 @@ def test_no_circle_of_files() -> None:
 def test_circles_are_seen() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
     assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_tests_lie_in_the_folders_of_what_they_test() -> None:
+    """At the top stand those of the whole project alone."""
+    tested = {path.parent.name for path in TESTS.glob("*/test_*.py")}
+    folders = {module.split(".")[1] for module in PACKAGES if "." in module}
+    assert tested == folders
 
 
 def test_imports_are_seen() -> None:

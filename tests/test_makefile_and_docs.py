@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from places import ROOT
 
 from sft.cli import VERBS
 from sft.models import versions
@@ -16,7 +17,6 @@ from sft.runtime import environments
 from sft.training import config
 from sft.training.plan import breakdown, make_plan
 
-ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "datasets").glob("*/README.md")])
 CONFIGS = sorted((ROOT / "configs" / "train").glob("*/*.yaml"))
 

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "shape"
+from places import ROOT
+
+SCRIPT = ROOT / "scripts" / "shape"
 
 DENSE = "def dense(a, b):\n" + "    a, b = (a + b) * (a - b), [a, b, a + b, (a, b)]\n" * 5
 WIDE = "def wide(self, a, b, c, d, e, f, g, h, *, i): ...\n"

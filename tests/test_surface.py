@@ -26,6 +26,7 @@ from click.testing import CliRunner, Result
 from conftest import TENSORS, VERSION, write_safetensors
 from eval_server import Served
 from PIL import Image
+from places import TESTS
 
 from sft import errors
 from sft.cli import VERBS
@@ -40,8 +41,8 @@ from sft.models.versions import DEFAULT_MODEL, MODELS, TASK_OF
 from sft.reasons import REASONS
 from sft.training.engines import ENGINES
 
-GOLDEN = Path(__file__).parent / "golden" / "surface.json"
-SOURCES = Path(__file__).parent / "golden" / "formats"
+GOLDEN = TESTS / "golden" / "surface.json"
+SOURCES = TESTS / "golden" / "formats"
 TRUTHS = {
     "OCR:": "abc",
     "Table Recognition:": "<fcel>a<fcel>b<nl>",

@@ -6,7 +6,7 @@ sum(scores) / sum(1). Samples that come in groups (the crops of one document) ar
 first, and the groups are what is drawn. A paired difference is a ratio too, its numerators being differences.
 
 Which interval. Errors of OCR are skewed: most samples have none, a few have many. Simulated with such errors (n = 200,
-coverage of the 95 % interval of a CER; `tests/test_statistics.py` repeats it):
+coverage of the 95 % interval of a CER; `tests/evaluation/test_statistics.py` repeats it):
 
     errors in a sample                        percentile    BCa    studentised
     gamma (every sample some)                       92.6   91.9           94.1

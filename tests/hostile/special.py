@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from places import TESTS
+
 from hostile import damage, kits
 from hostile.damage import NEEDED, Built, main_file, one_victim, with_rows
 from hostile.kit import MARKS, VICTIM, Case, Kit, Row, put
 from sft import formats
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "formats"
+GOLDEN = TESTS / "golden" / "formats"
 LISTENER = {"port": 9}  # of a server that must never be asked; a test that listens puts its own port here
 ENTITY = "file:///etc/passwd"
 

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+GROUP_KEYS = ("meta.group",)  # where a row says which document or page it is of, unless the user names other keys
 Tag = Literal["mask", "no_mask"]  # mask: the prompt, no loss; no_mask: the answer, trained
 
 

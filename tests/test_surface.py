@@ -309,6 +309,9 @@ def test_files_of_data(rows: Path, tmp_path: Path) -> None:
     found["split"] = stdout_keys("split", rows, "-o", out / "split", "--test", "4", "--workers", 1)
     found["mix"] = stdout_keys("mix", rows, "-o", out / "mix.jsonl", "--workers", 1)
     found["dedupe"] = stdout_keys("dedupe", rows, "-o", out / "dedupe.jsonl", "--workers", 1)
+    for path in sorted(out.rglob("*rejects.jsonl")):
+        for reject in map(json.loads, path.read_text("utf-8").splitlines()):
+            assert list(reject)[:4] == ["where", "code", "message", "raw"] and reject["code"] in REASONS, path
     found["stats"] = stdout_keys("stats", rows)
     found["synth"] = stdout_keys("synth", "text", "-n", 1, "-o", out / "s.jsonl", "--workers", 1)
     found["plan"] = stdout_keys("plan", "--samples", 1000, "--to-gpus", 2)

@@ -13,6 +13,7 @@ from sft import ui
 from sft.cli.options import as_record, json_option, print_json
 from sft.errors import UsageError
 from sft.runtime import Runner
+from sft.types import GROUP_KEYS
 
 seed_option = click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same bytes.")
 workers_option = click.option(
@@ -67,7 +68,7 @@ class SplitOptions:
     "--group",
     "groups",
     multiple=True,
-    default=("meta.group",),
+    default=GROUP_KEYS,
     show_default=True,
     metavar="KEY",
     help="Keep rows with the same value of this key together, such as a document; none: only rows of one image.",

@@ -189,9 +189,7 @@ def _check(
     known: list[Entries] = []
     reports = []
     with ExitStack() as stack:
-        writer: Rejects | None = (
-            stack.enter_context(rejects_file(rejects, name_files=len(paths) > 1)) if rejects else None
-        )
+        writer: Rejects | None = stack.enter_context(rejects_file(rejects)) if rejects else None
         for path in tests:
             with ui.Follow(f"reading {path.name}", max(path.stat().st_size, 1), unit=" bytes") as bar:
                 known.append(

@@ -8,7 +8,7 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.convert.driver import NothingUsable, Result, convert
-    from sft.convert.request import HUB_NAMES, manifest_path, options_of, rejects_path
+    from sft.convert.request import HUB_NAMES, manifest_path, options_of
     from sft.convert.worker import ConvertRequest
 else:
     __getattr__ = names_of(__name__)
@@ -21,5 +21,4 @@ __all__ = [
     "convert",
     "manifest_path",
     "options_of",
-    "rejects_path",
 ]

@@ -29,11 +29,11 @@ from typing import Any
 
 from sft import formats
 from sft.convert import warnings, wording
-from sft.convert.request import as_options, checked, manifest_path, rejects_path
+from sft.convert.request import as_options, checked, manifest_path
 from sft.convert.tally import Tally, read_tally
 from sft.convert.worker import ConvertRequest, NumberedUnit, convert_unit, forget
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.files import Unit, atomic, manifest, snapshot, staging, write_json
+from sft.files import Unit, atomic, manifest, rejects_path, snapshot, staging, write_json
 from sft.formats import Format
 from sft.runtime import Runner, parallel
 

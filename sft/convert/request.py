@@ -11,17 +11,12 @@ from sft import models
 from sft.convert import warnings
 from sft.convert.worker import ConvertRequest
 from sft.errors import UsageError
-from sft.files import open_input
+from sft.files import open_input, rejects_path
 from sft.formats import MARKUPS, Format, SourceOptions
 
 HUB_NAMES = ("hf",)  # formats whose source may be the name of a data set instead of a path
 SPLITS_IN_FILES = ("pubtabnet", "otsl-parquet")  # one file may hold several splits, or its name says which
 QUOTED = ("csv", "tsv", "hf", "im2latex")  # formats that read CSV or TSV
-
-
-def rejects_path(out: Path) -> Path:
-    """Where the rejected rows of `out` are written."""
-    return out.with_name(f"{out.stem}.rejects.jsonl")
 
 
 def manifest_path(out: Path) -> Path:

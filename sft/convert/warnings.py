@@ -7,10 +7,9 @@ from pathlib import Path
 import msgspec
 
 from sft.convert.tally import Tally
-from sft.formats import Item, Reject
+from sft.files import RAW_CHARACTERS
+from sft.formats import Item
 from sft.reasons import REASONS
-
-RAW = 2000  # characters of a rejected piece, and of a message, that are kept
 
 
 def warnings_path(out: Path) -> Path:
@@ -25,21 +24,9 @@ def warning_lines(item: Item, tally: Tally) -> bytes:
     tally.said += len(item.warnings)
     return b"".join(
         [
-            _line({"where": item.where, "code": warning.code, "message": warning.message[:RAW]})
+            _line({"where": item.where, "code": warning.code, "message": warning.message[:RAW_CHARACTERS]})
             for warning in item.warnings
         ]
-    )
-
-
-def reject_line(reject: Reject) -> bytes:
-    """The line for a rejected row."""
-    return _line(
-        {
-            "where": reject.where,
-            "code": reject.code,
-            "message": reject.message[:RAW],
-            "raw": reject.raw[:RAW],
-        }
     )
 
 

@@ -15,9 +15,9 @@ import msgspec
 from sft import formats, models
 from sft.convert.image_store import NotFetched, Placed, Store, forget_folders
 from sft.convert.tally import PIECES, Tally, count
-from sft.convert.warnings import RAW, reject_line, warning_lines
+from sft.convert.warnings import warning_lines
 from sft.errors import RowRejected, SftError
-from sft.files import ImageSnapshot, NotText, Unit, atomic
+from sft.files import RAW_CHARACTERS, ImageSnapshot, NotText, Unit, atomic, reject_line
 from sft.formats import Format, HubRow, Item, Note, Picture, ReadItem, Reject, SourceOptions
 from sft.images import ImageProblem
 from sft.markup import PLACEHOLDERS
@@ -105,7 +105,7 @@ def convert_unit(piece: NumberedUnit) -> Tally:
         )
         if isinstance(row, Reject):
             tally.reasons[row.code] = tally.reasons.get(row.code, 0) + 1
-            rejects.append(reject_line(row))
+            rejects.append(reject_line(row.where, row.code, row.message, row.raw))
         else:
             tally.out += 1
             rows.append(row)
@@ -308,7 +308,7 @@ def _from_item(
                 item.where,
                 "source.inexpressible",
                 f"{version.served_name} knows no task {item.task.value}",
-                item.target[:RAW],
+                item.target[:RAW_CHARACTERS],
             ),
             [],
         )

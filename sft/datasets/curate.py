@@ -23,11 +23,10 @@ from sft.datasets import split as splitting
 from sft.datasets.index import STRATA, Index, Keys, build, copy_rows, open_rows, read_line
 from sft.datasets.near_duplicates import alike
 from sft.errors import EngineError, ProblemsFound, SftError, UsageError
-from sft.files import atomic, manifest, read_json, snapshot, staging
+from sft.files import atomic, manifest, read_json, reject_line, rejects_path, snapshot, staging
 from sft.runtime import Runner
 
 OnProgress = Callable[[float], object]
-RAW_BYTES = 4096  # of a rejected row in the file of rejects
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class _OutputPaths:
 
     @property
     def rejects(self) -> str:
-        return f"{self.stem}.rejects.jsonl"
+        return rejects_path(self.folder / f"{self.stem}.jsonl").name
 
 
 @dataclass(frozen=True)
@@ -421,17 +420,9 @@ def _write(index: Index, folder: staging.StagingFolder, place: _OutputPaths, dec
             stream.write(part.read_bytes())
         for row in np.flatnonzero(decided.verdict):
             code, message = duplicates.REASON[int(decided.verdict[row])]
-            raw = read_line(index, row, files)[:RAW_BYTES].decode(
-                "utf-8",
-                "replace",
-            )
-            reject = {
-                "where": _where(index, row),
-                "code": code,
-                "message": message.format(_where(index, int(decided.other[row]))),
-                "raw": raw,
-            }
-            stream.write(json.dumps(reject, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+            raw = read_line(index, row, files).decode("utf-8", "replace")
+            message = message.format(_where(index, int(decided.other[row])))
+            stream.write(reject_line(_where(index, row), code, message, raw))
     return written
 
 

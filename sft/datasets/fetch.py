@@ -2,9 +2,10 @@
 
     out/source/train-1f0c….jsonl   as published; the name carries a hash of the address
     out/images/index.jsonl         {"url": "https://…/5b7a.png", "file": "images/3f/3f9a….png", "bytes": 4711}, one line
-    as each arrives out/train.jsonl                the rows whose images are all here, with paths that count from `out`
-    out/train.rejects.jsonl        {"line": 17, "reason": "image", "message": "…", "row": {…}} out/manifest.json
-    addresses, hashes, counts; written last, so its existence means: complete
+                                   as each arrives
+    out/train.jsonl                the rows whose images are all here, with paths that count from `out`
+    out/train.rejects.jsonl        the other rows, whole, with their reasons (`sft.files.rejects`)
+    out/manifest.json              addresses, hashes, counts; written last, so its existence means: complete
 
 A run that was stopped is continued by the same call: what the index names is not fetched again, what was rejected is
 tried again. Only `text_info` and `image_info` of a row are kept; sizes that a row claims for its images are left out,
@@ -29,6 +30,7 @@ import msgspec
 from sft.datasets.card import Card, load_card
 from sft.errors import EngineError, ProblemsFound, SftError, UsageError
 from sft.files import (
+    RejectedRow,
     Unreachable,
     atomic_write,
     decode,
@@ -37,6 +39,8 @@ from sft.files import (
     make_client,
     open_input,
     read_json,
+    reject_line,
+    rejects_path,
     sha256,
     write_json,
     write_samples,
@@ -262,26 +266,26 @@ def _problem(future: Future[tuple[str, int]]) -> SftError | ImageProblem | None:
 
 def _rewrite(source: Path, target: Path, files: Mapping[str, str], failed: Mapping[str, str]) -> dict[str, Any]:
     """Write the usable rows to `target` and the others beside it; returns the counts and hashes of the manifest."""
-    rejects: list[dict[str, Any]] = []
-    rejects_path = target.with_name(f"{target.stem}.rejects.jsonl")
+    rejects: list[RejectedRow] = []
+    rejected = rejects_path(target)
     written = write_samples(target, _usable(source, files, failed, rejects))
-    rejects_path.unlink(missing_ok=True)
+    rejected.unlink(missing_ok=True)
     if rejects:
-        with atomic_write(rejects_path) as stream:
-            stream.writelines(msgspec.json.encode(reject) + b"\n" for reject in rejects)
+        with atomic_write(rejected) as stream:
+            stream.writelines(reject_line(*reject, whole=True) for reject in rejects)
     with open_input(source) as stream:
         rows = sum(1 for _ in stream)
     if rows != written + len(rejects):
         raise AssertionError(f"{source}: {rows} rows in, {written} out and {len(rejects)} rejected")
     if not written:
         target.unlink()
-        first = f": line {rejects[0]['line']}, {rejects[0]['message']}" if rejects else ""
+        first = f": {rejects[0].where}: {rejects[0].message}" if rejects else ""
         raise ProblemsFound(
             f"none of {rows} rows can be used{first}",
             where=str(source),
-            hint=f"{rejects_path} names every reason" if rejects else None,
+            hint=f"{rejected} names every reason" if rejects else None,
         )
-    reasons = Counter(reject["reason"] for reject in rejects)
+    reasons = Counter(reject.code for reject in rejects)
     counts = {
         "rows": rows,
         "written": written,
@@ -292,7 +296,7 @@ def _rewrite(source: Path, target: Path, files: Mapping[str, str], failed: Mappi
 
 
 def _usable(
-    source: Path, files: Mapping[str, str], failed: Mapping[str, str], rejects: list[dict[str, Any]]
+    source: Path, files: Mapping[str, str], failed: Mapping[str, str], rejects: list[RejectedRow]
 ) -> Iterator[Sample]:
     """The rows with local images; the others are appended to `rejects`."""
     with open_input(source) as stream:
@@ -300,13 +304,9 @@ def _usable(
             try:
                 sample = decode(line)
             except msgspec.MsgspecError as error:
+                code = "structure.object" if isinstance(error, msgspec.ValidationError) else "structure.json"
                 rejects.append(
-                    {
-                        "line": number,
-                        "reason": "structure",
-                        "message": str(error),
-                        "row": line.decode("utf-8", "replace").strip(),
-                    }
+                    RejectedRow(f"{source.name}:{number}", code, str(error), line.decode("utf-8", "replace"))
                 )
                 continue
             missing = next(
@@ -319,12 +319,10 @@ def _usable(
                     image_info=tuple(replace(image, image_url=files[image.image_url]) for image in sample.image_info),
                 )
                 continue
+            code = "source.remote" if missing in failed else "source.address"
             why = failed.get(missing, "not an address; only what can be fetched comes with this set")
             rejects.append(
-                {
-                    "line": number,
-                    "reason": "image",
-                    "message": f"{missing[:200]}: {why}",
-                    "row": msgspec.Raw(line.strip()),
-                }
+                RejectedRow(
+                    f"{source.name}:{number}", code, f"{missing[:200]}: {why}", line.decode("utf-8", "replace").strip()
+                )
             )

@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from sft.arrays import Ints
 from sft.datasets.index import group_of
-from sft.datasets.split import FEWEST_GROUPS, GROUP_KEYS, connected, neighbours, of_one_group
+from sft.datasets.split import FEWEST_GROUPS, connected, neighbours, of_one_group
 from sft.errors import ProblemsFound, RowRejected
 from sft.files import RealPaths, atomic_write
+from sft.types import GROUP_KEYS
 from sft.validate import Survey
 
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.05, 200  # of the rows of a file that comes without a test set
@@ -123,19 +124,3 @@ def _documents(data: Survey) -> Iterator[int]:
             yield group_of(value, GROUP_KEYS)
         except RowRejected as problem:
             raise ProblemsFound(str(problem), where=f"{data.path}:{line}", hint="write a text or a number") from problem
-
-
-def shared_images(train: Survey, test: Survey) -> list[tuple[int, int]]:
-    """(line in train, line in test) of images that are byte for byte the same: a leak makes a score worthless.
-
-    Of several rows of the training file that show an image, the last one is named.
-    """
-    common = np.intersect1d(train.files.digests, test.files.digests)
-    lines = dict(_shown(train, common))
-    return sorted((lines[digest], line) for digest, line in _shown(test, common) if digest in lines)
-
-
-def _shown(data: Survey, wanted: npt.NDArray[Any]) -> Iterator[tuple[bytes, int]]:
-    """(digest, line) of every image of a row that is among those wanted."""
-    places = data.places[np.isin(data.files.digests, wanted)[data.places["image"]]]
-    yield from zip(data.files.digests[places["image"]].tolist(), places["line"].tolist(), strict=True)

@@ -22,7 +22,18 @@ import numpy as np
 import numpy.typing as npt
 
 from sft.errors import ProblemsFound, RowRejected, UsageError
-from sft.files import CHUNK, MAX_LINE_BYTES, ImageSnapshot, Unit, atomic, bounded_lines, line_units, open_input, staging
+from sft.files import (
+    CHUNK,
+    MAX_LINE_BYTES,
+    ImageSnapshot,
+    Unit,
+    atomic,
+    bounded_lines,
+    line_units,
+    open_input,
+    reject_line,
+    staging,
+)
 from sft.formats import split_name
 from sft.images import ImageProblem, probe
 from sft.markup import canonical, scripts
@@ -166,7 +177,7 @@ def index_shard(job: ShardJob) -> tuple[int, Path]:
     shard = _Shard(job)
     with atomic.piece(rejects) as stream:
         for reject in shard.read():
-            stream.write(msgspec.json.encode(reject) + b"\n")
+            stream.write(reject)
     atomic.write(
         job.piece.with_suffix(".images"),
         shard.looked_at.packed(),
@@ -200,8 +211,8 @@ class _Shard:
         self.seen: set[str] = set()
         self.looked_at = ImageSnapshot(job.piece.parent.parent)  # the work folder stands beside the outputs
 
-    def read(self) -> Iterator[dict[str, Any]]:
-        """Take every row in; what is none comes out as a reject."""
+    def read(self) -> Iterator[bytes]:
+        """Take every row in; what is none comes out as a line of the rejects."""
         span = self.job.unit.payload
         with open_input(self.job.unit.path) as stream:
             stream.seek(span.start)
@@ -220,12 +231,7 @@ class _Shard:
                 except RowRejected as problem:
                     self.rejected[problem.code] = self.rejected.get(problem.code, 0) + 1
                     where = f"{self.job.unit.name}:{span.line + number - 1}"
-                    yield {
-                        "where": where,
-                        "code": problem.code,
-                        "message": str(problem),
-                        "raw": text[:4096].decode("utf-8", "replace").rstrip("\n"),
-                    }
+                    yield reject_line(where, problem.code, str(problem), text.decode("utf-8", "replace").rstrip("\r\n"))
                 if end >= span.end:
                     return
 

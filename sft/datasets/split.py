@@ -18,7 +18,6 @@ import numpy.typing as npt
 from sft.arrays import AnyArray, Ints
 from sft.datasets.index import NO_GROUP, Index
 
-GROUP_KEYS = ("meta.group",)  # where rows say which document or page they are of, unless the user names other keys
 FEWEST_GROUPS = 50  # held-out pages or documents, below which intervals of scores are wide and not to be trusted
 
 

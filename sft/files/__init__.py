@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         write_samples,
     )
     from sft.files.real_paths import RealPaths
+    from sft.files.rejects import RAW_CHARACTERS, RejectedRow, reject_line, rejects_path
     from sft.files.snapshot import ImageSnapshot, changed_files
     from sft.files.staging import StagingFolder, folder_of
     from sft.files.text_input import NotText, open_text, to_utf8, what_it_is
@@ -56,11 +57,13 @@ else:
 __all__ = [
     "CHUNK",
     "MAX_LINE_BYTES",
+    "RAW_CHARACTERS",
     "UNIT_BYTES",
     "UNIT_FILES",
     "ImageSnapshot",
     "NotText",
     "RealPaths",
+    "RejectedRow",
     "Span",
     "StagingFolder",
     "Unit",
@@ -91,6 +94,8 @@ __all__ = [
     "read_json",
     "read_samples",
     "read_table",
+    "reject_line",
+    "rejects_path",
     "sha256",
     "snapshot",
     "staging",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sft.validate.fixes import fix
     from sft.validate.labels import repair
     from sft.validate.rejects import Rejects, rejects_file
-    from sft.validate.survey import Survey, survey_file
+    from sft.validate.survey import Survey, shared_images, survey_file
 else:
     __getattr__ = names_of(__name__)
 
@@ -29,6 +29,7 @@ __all__ = [
     "rejects_file",
     "repair",
     "scan",
+    "shared_images",
     "survey_file",
     "validate",
 ]

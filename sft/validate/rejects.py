@@ -1,24 +1,27 @@
-"""The rows with errors, written as one file: `{"file", "line", "codes", "problems", "row"}` a line, in the order of the
-rows.
+"""The rows with errors, written as one file in the order of the rows (`sft.files.rejects`), each whole and with all
+that was found in it.
 
 Rows in = good rows + rows in this file.
 """
 
 from __future__ import annotations
 
+import heapq
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 
-from sft.files import MAX_LINE_BYTES, atomic_write
+from sft.files import MAX_LINE_BYTES, RAW_CHARACTERS, atomic_write, reject_line
 from sft.types import Problem
 
-SHOWN = 2000  # characters of a row that is no JSON
+Record = tuple[int, list[dict[str, Any]], str]  # line, what was found, the row
 
 
 class Rejects:
@@ -27,8 +30,8 @@ class Rejects:
     Findings of single rows come first, in order, then those of the whole set.
     """
 
-    def __init__(self, stream: IO[bytes], *, name_files: bool) -> None:
-        self._stream, self._name_files = stream, name_files
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
         self._rows: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
         self._set: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
 
@@ -45,9 +48,10 @@ class Rejects:
     def finish(self, path: Path) -> int:
         """Write what was collected about `path`; returns how many rows."""
         count = 0
-        for record in _merged(_records(self._rows), _records(self._set)):
+        for line, problems, raw in _merged(_records(self._rows), _records(self._set)):
+            first = next(problem for problem in problems if problem["severity"] == "error")
             self._stream.write(
-                msgspec.json.encode({"file": str(path), **record} if self._name_files else record) + b"\n"
+                reject_line(f"{path}:{line}", first["code"], first["message"], raw, problems=problems, whole=True)
             )
             count += 1
         for spool in (self._rows, self._set):
@@ -62,10 +66,10 @@ class Rejects:
 
 
 @contextmanager
-def rejects_file(path: Path, *, name_files: bool) -> Iterator[Rejects]:
+def rejects_file(path: Path) -> Iterator[Rejects]:
     """A file of rejected rows that is there when everything is written, or not at all."""
     with atomic_write(path) as stream:
-        rejects = Rejects(stream, name_files=name_files)
+        rejects = Rejects(stream)
         try:
             yield rejects
         finally:
@@ -73,57 +77,19 @@ def rejects_file(path: Path, *, name_files: bool) -> Iterator[Rejects]:
 
 
 def _encode(line: int, problems: list[Problem], text: bytes) -> bytes:
-    told = [{key: value for key, value in asdict(problem).items() if key != "line"} for problem in problems]
-    return (
-        msgspec.json.encode(
-            {
-                "line": line,
-                "codes": sorted({problem.code for problem in problems if problem.severity == "error"}),
-                "problems": told,
-                "row": _row(text),
-            }
-        )
-        + b"\n"
-    )
+    as_dicts = [{key: value for key, value in asdict(problem).items() if key != "line"} for problem in problems]
+    raw = text if len(text) <= MAX_LINE_BYTES else text[: 4 * RAW_CHARACTERS]
+    return msgspec.json.encode((line, as_dicts, raw.decode("utf-8", "backslashreplace").rstrip("\r\n"))) + b"\n"
 
 
-def _row(text: bytes) -> Any:
-    """The row as JSON where it is JSON, else (the beginning of) its text."""
-    if len(text) <= MAX_LINE_BYTES:
-        try:
-            msgspec.json.decode(text)
-            return msgspec.Raw(text.strip())
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            pass
-    return text[: SHOWN * 4].decode("utf-8", "backslashreplace").rstrip("\r\n")[:SHOWN]
-
-
-def _records(spool: IO[bytes]) -> Iterator[dict[str, Any]]:
+def _records(spool: IO[bytes]) -> Iterator[Record]:
     spool.seek(0)
-    decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
-    for line in spool:
-        record: dict[str, Any] = dict(decoder.decode(line))
-        for key in ("line", "codes", "problems"):
-            record[key] = msgspec.json.decode(record[key])
-        yield record
+    decoder = msgspec.json.Decoder(Record)
+    return map(decoder.decode, spool)
 
 
-def _merged(rows: Iterator[dict[str, Any]], others: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _merged(rows: Iterator[Record], others: Iterator[Record]) -> Iterator[Record]:
     """Both in the order of the lines; what both have to say about a row becomes one record."""
-    left = next(rows, None)
-    right = next(others, None)
-    while left or right:
-        if left and right and left["line"] == right["line"]:
-            yield {
-                **left,
-                "codes": sorted({*left["codes"], *right["codes"]}),
-                "problems": left["problems"] + right["problems"],
-            }
-            left = next(rows, None)
-            right = next(others, None)
-        elif left and (not right or left["line"] < right["line"]):
-            yield left
-            left = next(rows, None)
-        elif right:
-            yield right
-            right = next(others, None)
+    for line, same_line in groupby(heapq.merge(rows, others, key=itemgetter(0)), key=itemgetter(0)):
+        records = list(same_line)
+        yield line, [problem for _, problems, _ in records for problem in problems], records[0][2]

@@ -143,3 +143,20 @@ def survey_file(
     places = places[np.argsort(places["line"], kind="stable")]
     files = ImageFiles(*(images.column(name) for name in ("digest", "stamp", "width", "height")))
     return report, Survey(path, gathered.digest.hexdigest(), report.rows, places, files)
+
+
+def shared_images(train: Survey, test: Survey) -> list[tuple[int, int]]:
+    """(line in train, line in test) of images that are byte for byte the same: a leak makes a score worthless.
+
+    Of several rows of the training file that show an image, the last one is named. `check_set` finds the same in files
+    whose images are not hashed yet.
+    """
+    common = np.intersect1d(train.files.digests, test.files.digests)
+    lines = dict(_shown(train, common))
+    return sorted((lines[digest], line) for digest, line in _shown(test, common) if digest in lines)
+
+
+def _shown(data: Survey, wanted: npt.NDArray[Any]) -> Iterator[tuple[bytes, int]]:
+    """(digest, line) of every image of a row that is among those wanted."""
+    places = data.places[np.isin(data.files.digests, wanted)[data.places["image"]]]
+    yield from zip(data.files.digests[places["image"]].tolist(), places["line"].tolist(), strict=True)

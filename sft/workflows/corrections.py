@@ -21,9 +21,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sft.convert import manifest_path, rejects_path
+from sft.convert import manifest_path
 from sft.errors import ProblemsFound, UsageError
-from sft.files import atomic, bounded_lines, manifest, open_input, staging, to_utf8
+from sft.files import (
+    RejectedRow,
+    atomic,
+    bounded_lines,
+    manifest,
+    open_input,
+    reject_line,
+    rejects_path,
+    staging,
+    to_utf8,
+)
 from sft.models import TASK_OF
 from sft.report import TEXT_TASKS
 from sft.types import Task
@@ -218,9 +228,9 @@ def apply_corrections(
         counts, rejects = _write(data, corrected, rows, progress)
         atomic.write(
             rejects_file,
-            b"".join(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n" for row in rejects),
+            b"".join(reject_line(*reject) for reject in rejects),
         )
-        reasons = dict(Counter(row["code"] for row in rejects))
+        reasons = dict(Counter(reject.code for reject in rejects))
         total = counts | {"out": counts["kept"] + counts["corrected"], "rejected_corrections": len(rejects)}
         stated = {out.name: manifest.output(rows), rejected.name: manifest.output(rejects_file)}
         made = manifest.make("review", mark, inputs, {}, total | {"reasons": reasons}, stated)
@@ -235,7 +245,7 @@ def apply_corrections(
 
 def _write(
     data: Path, corrected: Path, out: Path, progress: Callable[[int], object]
-) -> tuple[dict[str, int], list[dict[str, str]]]:
+) -> tuple[dict[str, int], list[RejectedRow]]:
     """(counts of the rows by what became of them, corrections that cannot be applied); `out` is written."""
     counts = {"in": 0, "kept": 0, "corrected": 0, "dropped": 0}
     wanted, rejects = _one_each(read_corrections(corrected))
@@ -252,7 +262,7 @@ def _write(
     return counts, rejects
 
 
-def _one_each(items: Sequence[Correction]) -> tuple[dict[int, Correction], list[dict[str, str]]]:
+def _one_each(items: Sequence[Correction]) -> tuple[dict[int, Correction], list[RejectedRow]]:
     """(line → its correction, rejects of those that contradict each other)."""
     by_line: dict[int, dict[tuple[str, str], Correction]] = {}
     for item in items:
@@ -266,7 +276,7 @@ def _one_each(items: Sequence[Correction]) -> tuple[dict[int, Correction], list[
     return {line: next(iter(ways.values())) for line, ways in by_line.items() if len(ways) == 1}, rejects
 
 
-def _corrected(line: bytes, item: Correction | None, rejects: list[dict[str, str]]) -> tuple[str, bytes]:
+def _corrected(line: bytes, item: Correction | None, rejects: list[RejectedRow]) -> tuple[str, bytes]:
     """("kept", "corrected" or "dropped", what is written)."""
     if item is None:
         return "kept", line
@@ -287,8 +297,8 @@ def _corrected(line: bytes, item: Correction | None, rejects: list[dict[str, str
     return "corrected", json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def _reject(item: Correction, code: str, message: str) -> dict[str, str]:
-    return {"where": item.where, "code": code, "message": message, "raw": item.text[:200]}
+def _reject(item: Correction, code: str, message: str) -> RejectedRow:
+    return RejectedRow(item.where, code, message, item.text)
 
 
 def write_all(folder: Path, found: Reviewed) -> Sequence[str]:

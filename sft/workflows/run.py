@@ -33,7 +33,7 @@ from sft.training import (
     settings,
     trainer,
 )
-from sft.validate import Context, Survey, survey_file
+from sft.validate import Context, Survey, shared_images, survey_file
 from sft.workflows.evaluate import TENSORBOARD, Listeners, ModelToScore, evaluate_model, side_by_side, write_curves
 
 REUSED_SECONDS = 1.0  # a stage this short found its result ready
@@ -225,7 +225,7 @@ def _split(
         if held.few:
             ui.say(f"  warning: {few_groups_warning(held.groups)}")
         return held.train, held.test
-    shared = holdout.shared_images(train, test)
+    shared = shared_images(train, test)
     if shared:
         raise ProblemsFound(
             f"[set.leak] {len(shared)} images are in the training and in the test file, the first in line"

@@ -32,7 +32,7 @@ from sft.convert import ConvertRequest
 from sft.datasets import locate as datasets
 from sft.errors import ProblemsFound, UsageError
 from sft.evaluation import EXTRAS, SCORES, task_of
-from sft.files import atomic_write, bounded_lines, open_input, plain_yaml, read_samples
+from sft.files import atomic_write, bounded_lines, open_input, plain_yaml, read_samples, rejects_path
 from sft.formats import SourceOptions
 from sft.inference import Sampling, shown
 from sft.runtime import Runner
@@ -316,7 +316,7 @@ def _source(name: str, rule: SetRule, suite: Suite, home: Path, folder: Path, sa
     if counts["rejected"]:
         say(
             f"  {name}: {counts['in']} in = {counts['out']} out + {counts['rejected']} rejected, see"
-            f" {convert.rejects_path(order.out)}"
+            f" {rejects_path(order.out)}"
         )
     return order.out
 

@@ -26,10 +26,10 @@ from tiny_format import TINY
 from sft import formats
 from sft.cli.convert import convert as verb
 from sft.convert.driver import Result, convert
-from sft.convert.request import manifest_path, options_of, rejects_path
+from sft.convert.request import manifest_path, options_of
 from sft.convert.worker import ConvertRequest
 from sft.errors import EngineError, ProblemsFound, SftError, UsageError
-from sft.files import atomic, manifest, staging
+from sft.files import atomic, manifest, rejects_path, staging
 from sft.formats.base import SourceOptions
 from sft.images.reader import EXIF_ORIENTATION, probe
 from sft.runtime.runner import Runner

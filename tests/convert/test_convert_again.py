@@ -18,10 +18,10 @@ from sft import formats
 from sft.cli.convert import convert as verb
 from sft.convert.driver import NothingUsable, Result, convert
 from sft.convert.prepare_image import ImagePreparer
-from sft.convert.request import manifest_path, options_of, rejects_path
+from sft.convert.request import manifest_path, options_of
 from sft.convert.worker import ConvertRequest
 from sft.errors import UsageError
-from sft.files import atomic, manifest, snapshot
+from sft.files import atomic, manifest, rejects_path, snapshot
 from sft.formats.base import Picture
 from sft.formats.shared.json_stream import likely_encoding
 from sft.images.reader import ImageProblem

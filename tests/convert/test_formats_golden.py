@@ -21,9 +21,9 @@ from places import TESTS
 
 from sft import formats
 from sft.convert.driver import Result, convert
-from sft.convert.request import options_of, rejects_path
+from sft.convert.request import options_of
 from sft.convert.worker import ConvertRequest
-from sft.files import jsonl
+from sft.files import jsonl, rejects_path
 from sft.reasons import REASONS
 from sft.runtime.runner import Runner
 from sft.types import Task

@@ -17,9 +17,8 @@ from tiny_format import TINY
 
 from sft.convert import image_store
 from sft.convert.driver import Result, convert
-from sft.convert.request import rejects_path
 from sft.convert.worker import ConvertRequest
-from sft.files import download, staging
+from sft.files import download, rejects_path, staging
 from sft.runtime.runner import Runner
 
 

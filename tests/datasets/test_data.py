@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +21,8 @@ from sft.synth import bengali_sample
 from sft.types import Image as ImageInfo
 from sft.types import Sample, Text
 from sft.validate.context import Context
-from sft.validate.file import validate
-from sft.validate.survey import Survey
+from sft.validate.file import scan, validate
+from sft.validate.survey import Survey, shared_images
 
 PUBLISHED = (
     "name: {name}\ntask: ocr\nlanguage: bn\nlicence: none\nfiles: {train: {url: https://example.org/train.jsonl}}\n"
@@ -242,10 +244,26 @@ def test_hold_out_needs_two_images(here: Path) -> None:
 def test_shared_images_finds_a_copy_under_another_name(here: Path) -> None:
     train = rows(here / "train.jsonl", ("images/a.png",), ("images/b.png",), ("images/c.png",))
     test = rows(here / "elsewhere" / "test.jsonl", ("d.png",), ("copy.png",))
-    assert holdout.shared_images(surveyed(train), surveyed(test)) == []
+    assert shared_images(surveyed(train), surveyed(test)) == []
     shutil.copy(here / "images" / "b.png", here / "elsewhere" / "copy.png")
-    assert holdout.shared_images(surveyed(train), surveyed(test)) == [(2, 2)]
-    assert len(holdout.shared_images(surveyed(train), surveyed(train))) == 3
+    assert shared_images(surveyed(train), surveyed(test)) == [(2, 2)]
+    assert len(shared_images(surveyed(train), surveyed(train))) == 3
+
+
+def test_both_searches_for_leaks_find_the_same(here: Path) -> None:
+    """That of `sft run`, by digests that are known, and that of `sft validate --against`, by fingerprints at first."""
+    choose = random.Random(5)
+    context = Context(here, versions.MODELS["0.9B"])
+    for number in range(8):
+        train, test = (
+            rows(here / f"{number}{part}" / "rows.jsonl", *((f"{choose.randrange(30)}.png",) for _ in range(9)))
+            for part in "ab"
+        )
+        held = scan(test, replace(context, base=test.parent))
+        report = validate(train, replace(context, base=train.parent), against=[held])
+        leaks = {problem.line for problem in report.problems if problem.code == "set.leak"}
+        assert leaks == {line for _, line in shared_images(surveyed(test), surveyed(train))}
+        assert 0 < len(leaks) < 9
 
 
 # sft init
@@ -256,7 +274,7 @@ def test_starting_point_is_fit_to_train(here: Path) -> None:
     for path, count in ((train, 64), (test, 8)):
         report = validate(path, Context(path.parent, versions.MODELS["0.9B"]))
         assert (report.rows, report.good, report.errors, report.warnings) == (count, count, 0, 0)
-    assert holdout.shared_images(surveyed(train), surveyed(test)) == []
+    assert shared_images(surveyed(train), surveyed(test)) == []
     assert locate.find("new").test == Path("new/test.jsonl")
     before = train.read_bytes()
     with pytest.raises(UsageError, match="not an empty folder"):

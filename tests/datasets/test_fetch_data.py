@@ -161,7 +161,7 @@ def test_counts_add_up(card: dict[str, Any], tmp_path: Path) -> None:
     assert manifest == json.loads((tmp_path / "manifest.json").read_text("utf-8"))
     train, test = manifest["splits"]["train"], manifest["splits"]["test"]
     assert (train["rows_stated"], train["rows"], train["written"], train["rejected"]) == (7, 7, 3, 4)
-    assert train["reasons"] == {"image": 3, "structure": 1}
+    assert train["reasons"] == {"source.remote": 2, "structure.json": 1, "source.address": 1}
     assert (test["rows"], test["written"], test["rejected"]) == (1, 1, 0)
     assert manifest["images"] == {"wanted": 5, "fetched": 3, "failed": 2}
     assert not (tmp_path / "test.rejects.jsonl").exists()
@@ -170,16 +170,12 @@ def test_counts_add_up(card: dict[str, Any], tmp_path: Path) -> None:
 def test_rejects_say_why(card: dict[str, Any], server: Server, tmp_path: Path) -> None:
     fetch(card, tmp_path)
     found = rejects(tmp_path / "train.rejects.jsonl")
-    assert [(entry["line"], entry["reason"]) for entry in found] == [
-        (3, "image"),
-        (4, "image"),
-        (6, "structure"),
-        (7, "image"),
-    ]
+    assert [entry["code"] for entry in found] == ["source.remote", "source.remote", "structure.json", "source.address"]
+    assert [entry["where"].rpartition(":")[2] for entry in found] == ["3", "4", "6", "7"]
     assert "HTTP 404" in found[0]["message"] and "/images/gone.png" in found[0]["message"]
     assert "image.unreadable" in found[1]["message"]
-    assert found[0]["row"] == row(server.url("/images/gone.png"), "নেই")
-    assert found[2]["row"] == "{broken"
+    assert json.loads(found[0]["raw"]) == row(server.url("/images/gone.png"), "নেই")
+    assert found[2]["raw"].strip() == "{broken"
     assert "not an address" in found[3]["message"]
 
 
@@ -387,7 +383,7 @@ def test_fetch_says_what_became_of_the_rows(
     assert done.exit_code == 1
     assert done.stdout == "datasets/demo/full\n"
     assert (
-        "train: 7 rows = 3 written + 4 rejected (image 3, structure 1); rejects in"
+        "train: 7 rows = 3 written + 4 rejected (source.address 1, source.remote 2, structure.json 1); rejects in"
         " datasets/demo/full/train.rejects.jsonl; the card says 29605" in said
     )
     assert "test: 1 rows = 1 written + 0 rejected" in said

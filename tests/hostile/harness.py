@@ -14,9 +14,10 @@ from waiting import cpu_limit
 
 from hostile.kit import Case, Kit, good_rows
 from sft.convert.driver import convert
-from sft.convert.request import manifest_path, rejects_path
+from sft.convert.request import manifest_path
 from sft.convert.worker import ConvertRequest
 from sft.errors import SftError
+from sft.files import rejects_path
 from sft.reasons import REASONS
 from sft.runtime.runner import Runner
 

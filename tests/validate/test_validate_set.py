@@ -253,24 +253,29 @@ def mixed(folder: Path) -> bytes:
     )
 
 
+def errors(row: dict[str, Any]) -> list[str]:
+    return [problem["code"] for problem in row["problems"] if problem["severity"] == "error"]
+
+
 def test_every_row_with_an_error_is_written(folder: Path) -> None:
-    with rejects_file(folder / "bad.jsonl", name_files=False) as writer:
+    with rejects_file(folder / "bad.jsonl") as writer:
         found = report(folder, "a.jsonl", mixed(folder), rejects=writer)
     written = [json.loads(line) for line in (folder / "bad.jsonl").read_bytes().splitlines()]
-    assert [(row["line"], row["codes"]) for row in written] == [
-        (2, ["structure.json"]),
-        (5, ["image.missing"]),
-        (6, ["file.encoding"]),
-        (8, ["set.contradiction"]),
-        (9, ["target.empty"]),
-        (11, ["set.contradiction", "target.control"]),
+    assert [(row["where"], errors(row)) for row in written] == [
+        (f"{folder}/a.jsonl:2", ["structure.json"]),
+        (f"{folder}/a.jsonl:5", ["image.missing"]),
+        (f"{folder}/a.jsonl:6", ["file.encoding"]),
+        (f"{folder}/a.jsonl:8", ["set.contradiction"]),
+        (f"{folder}/a.jsonl:9", ["target.empty"]),
+        (f"{folder}/a.jsonl:11", ["target.control", "set.contradiction"]),
     ]
+    assert all(row["code"] == errors(row)[0] and row["message"] for row in written)
     assert found.rows == found.good + len(written) == 10
-    assert (
-        written[0]["row"] == "{"
-        and written[2]["row"] == "caf\\xe9"
-        and written[4]["row"]["image_info"][0]["image_url"] == "4.png"
-    )
+    assert written[0]["raw"] == "{" and written[2]["raw"] == "caf\\xe9"
+    assert [row["raw"].encode() for row in written[3:5]] == [
+        sample("0.png", "two").strip(),
+        sample("4.png", "").strip(),
+    ]
     assert {problem["code"] for problem in written[1]["problems"]} == {"image.missing", "target.outer_space"}
     assert all(
         problem["message"] and problem["severity"] in ("error", "warning")
@@ -296,9 +301,9 @@ def test_rejects_of_several_files_are_named_and_written_whole_or_not_at_all(fold
     )
     assert done.exit_code == 1
     written = [json.loads(line) for line in (folder / "bad.jsonl").read_bytes().splitlines()]
-    assert [Path(row["file"]).name for row in written] == ["a.jsonl"] * 6 + ["b.jsonl"]
+    assert [Path(row["where"]).name.partition(":")[0] for row in written] == ["a.jsonl"] * 6 + ["b.jsonl"]
     assert [found["bad"] for found in json.loads(done.stdout)] == [6, 1]
-    with pytest.raises(KeyError), rejects_file(folder / "none.jsonl", name_files=False) as writer:
+    with pytest.raises(KeyError), rejects_file(folder / "none.jsonl") as writer:
         writer.row(1, [], b"{}")
         raise KeyError
     assert not (folder / "none.jsonl").exists()
@@ -356,7 +361,9 @@ def spoiled(count: int, *, seed: int) -> bytes:
 
 
 def everything(path: Path, runner: Runner) -> tuple[str, bytes]:
-    with rejects_file(path.with_name("rejects.jsonl"), name_files=True) as writer:
+    with rejects_file(
+        path.with_name("rejects.jsonl"),
+    ) as writer:
         found = validate(path, Context(path.parent, VERSION, decode=False, look=False), runner=runner, rejects=writer)
     assert 0.5 < found.good / found.rows < 0.99
     assert found.rows - found.good == path.with_name("rejects.jsonl").read_bytes().count(b"\n")

@@ -76,8 +76,7 @@ def spelt_out(formula: str) -> bool:
     Where there are braces, they tell: blanks stand inside most of them (`\\frac { a } { b }`). Elsewhere every token
     counts.
     """
-    masked, commands = hide_texts(formula)
-    return _is_spelt_out(masked, commands)
+    return _is_spelt_out(*hide_texts(formula))
 
 
 def tighten(formula: str) -> str:

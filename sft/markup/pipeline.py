@@ -137,17 +137,3 @@ def has_delimiters(text: str) -> bool:
 def dollars_deleted(text: str) -> bool:
     """Does `text` hold dollar signs that the pipeline deletes, because it also holds a formula?"""
     return "$" in text and has_delimiters(text)
-
-
-def delimiters_shown(text: str) -> str:
-    """`text` with the delimiters of formulas as dollar signs, and without any dollar sign that was there."""
-    if not has_delimiters(text):
-        return text
-    text = (
-        text.replace("$", "")
-        .replace("\\(", " $ ")
-        .replace("\\)", " $")
-        .replace("\\[\\[", "\\[")
-        .replace("\\]\\]", "\\]")
-    )
-    return text.replace("\\[", " $$ ").replace("\\]", " $$ ")

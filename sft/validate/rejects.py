@@ -21,7 +21,7 @@ import msgspec
 from sft.files import MAX_LINE_BYTES, RAW_CHARACTERS, atomic_write, reject_line
 from sft.types import Problem
 
-Record = tuple[int, list[dict[str, Any]], str]  # line, what was found, the row
+RowFindings = tuple[int, list[dict[str, Any]], str]  # line, what was found, the row
 
 
 class Rejects:
@@ -82,13 +82,13 @@ def _encode(line: int, problems: list[Problem], text: bytes) -> bytes:
     return msgspec.json.encode((line, as_dicts, raw.decode("utf-8", "backslashreplace").rstrip("\r\n"))) + b"\n"
 
 
-def _records(spool: IO[bytes]) -> Iterator[Record]:
+def _records(spool: IO[bytes]) -> Iterator[RowFindings]:
     spool.seek(0)
-    decoder = msgspec.json.Decoder(Record)
+    decoder = msgspec.json.Decoder(RowFindings)
     return map(decoder.decode, spool)
 
 
-def _merged(rows: Iterator[Record], others: Iterator[Record]) -> Iterator[Record]:
+def _merged(rows: Iterator[RowFindings], others: Iterator[RowFindings]) -> Iterator[RowFindings]:
     """Both in the order of the lines; what both have to say about a row becomes one record."""
     for line, same_line in groupby(heapq.merge(rows, others, key=itemgetter(0)), key=itemgetter(0)):
         records = list(same_line)

@@ -10,9 +10,10 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paddlex_pipeline import shown_by_pipeline
 from places import TESTS
 
-from sft.markup import latex, latex_scoring, latex_tokens, pipeline
+from sft.markup import latex, latex_scoring, latex_tokens
 from sft.markup.errors import MarkupError
 from sft.markup.latex_tokens import join, spelt_out, without_dollars
 
@@ -204,7 +205,7 @@ def test_targets_are_idempotent_and_survive_the_pipeline(formula: str, tight: bo
         body = latex_tokens.strip_delimiters(target)
         opened, closed = (" $$ ", " $$ ") if delimiters == "\\[ \\]" else (" $ ", " $")
         assert "$" not in body and "\\\\[" not in body
-        shown = pipeline.delimiters_shown(target)
+        shown = shown_by_pipeline(target)
         assert shown.startswith(opened) and shown.endswith(closed)
 
 

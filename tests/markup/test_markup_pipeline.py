@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from paddlex_pipeline import shown_by_pipeline
 
 from sft.markup import pipeline
 from sft.types import Task
@@ -145,21 +146,6 @@ def test_a_million_characters(text: str) -> None:
     assert len(pipeline.repetition_cut(text)) <= len(text)
 
 
-def shown_by_pipeline(result_str: str) -> str:
-    """The replacements as `pipeline.py` of PaddleX writes them, found by what they do, not by name."""
-    path = Path(
-        str(metadata.distribution("paddlex").locate_file("paddlex/inference/pipelines/paddleocr_vl/pipeline.py"))
-    )
-    source = path.read_text("utf-8")
-    start = source.index('if ("\\\\(" in result_str and "\\\\)" in result_str)')
-    end = source.index('if block_label == "formula_number":')
-    block = source[source.rindex("\n", 0, start) + 1 : source.rindex("\n", 0, end)]
-    indent = len(block) - len(block.lstrip())
-    space = {"result_str": result_str}
-    exec("\n".join(line[indent:] for line in block.split("\n")), space)
-    return space["result_str"]
-
-
 pieces = st.lists(
     st.sampled_from(["\\(", "\\)", "\\[", "\\]", "$", "$5", "x", "\\\\", "[2pt]", " ", "\n"]), max_size=12
 ).map("".join)
@@ -170,9 +156,9 @@ pieces = st.lists(
 @example("\\[a\\\\[2pt]b\\]")
 @example("\\[\\[x\\]\\]")
 @example("$5 \\( x \\)")
-def test_delimiters_are_shown_as_paddlex_shows_them(text: str) -> None:
-    assert pipeline.delimiters_shown(text) == shown_by_pipeline(text)
-    assert pipeline.dollars_deleted(text) == ("$" in text and pipeline.has_delimiters(text))
+def test_dollars_are_deleted_where_paddlex_deletes_them(text: str) -> None:
+    deleted = shown_by_pipeline(text) == shown_by_pipeline(text.replace("$", ""))
+    assert pipeline.dollars_deleted(text) == ("$" in text and deleted)
 
 
 def test_dollars() -> None:

@@ -152,7 +152,7 @@ def started(tmp_path: Path) -> tuple[subprocess.Popen[str], list[int]]:
     """A program with two busy workers, and their process ids."""
     script = tmp_path / "program.py"
     script.write_text(PROGRAM)
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(ROOT)])}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(TESTS), str(ROOT)])}
     busy = tmp_path / "busy"
     busy.mkdir()
     program = subprocess.Popen(

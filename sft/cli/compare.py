@@ -100,17 +100,17 @@ def compare(chosen: CompareOptions) -> None:
             progress=bar.update,
             extras=chosen.metrics,
         )
-    found = compared.found
-    outcomes = judge(gates, found)
-    content: dict[str, Any] = to_builtins(found) | {"gates": to_builtins(outcomes)}
+    comparison = compared.comparison
+    outcomes = judge(gates, comparison)
+    content: dict[str, Any] = to_builtins(comparison) | {"gates": to_builtins(outcomes)}
     if chosen.out:
         write(chosen.out, compared, content, outcomes, chosen.seed)
     if chosen.as_json:
         print_json(content)
     else:
-        show(found, all_slices=chosen.all_slices)
+        show(comparison, all_slices=chosen.all_slices)
     show_gates(outcomes, to_stderr=chosen.as_json)
-    if not found.complete or not all(outcome.passed for outcome in outcomes):
+    if not comparison.complete or not all(outcome.passed for outcome in outcomes):
         sys.exit(EXIT_PROBLEMS)
 
 
@@ -121,9 +121,13 @@ def write(out: Path, compared: ComparedRuns, content: dict[str, Any], outcomes: 
     from sft.report import gather
     from sft.workflows import TENSORBOARD, images_of, write_curves
 
-    found = compared.found
+    comparison = compared.comparison
     write_json(out / "compare.json", content)
-    base = Path(found.data["path"]).parent if found.data else images_of([Path(run.path) for run in found.runs])
+    base = (
+        Path(comparison.data["path"]).parent
+        if comparison.data
+        else images_of([Path(run.path) for run in comparison.runs])
+    )
     data = gather(
         compared.runs,
         pairs=compared.pairs,
@@ -131,18 +135,18 @@ def write(out: Path, compared: ComparedRuns, content: dict[str, Any], outcomes: 
         seed=seed,
     )
     title = (
-        f"{found.runs[0].name} and {', '.join(run.name for run in found.runs[1:])}"
-        if len(found.runs) > 1
-        else found.runs[0].name
+        f"{comparison.runs[0].name} and {', '.join(run.name for run in comparison.runs[1:])}"
+        if len(comparison.runs) > 1
+        else comparison.runs[0].name
     )
     report.write_all(
         out,
         data,
         title=title,
         base=base,
-        notes=[("note", note) for note in found.notes],
+        notes=[("note", note) for note in comparison.notes],
         gates=outcomes,
-        conditions=found.conditions,
+        conditions=comparison.conditions,
     )
     if any(data.steps):
         write_curves(out / TENSORBOARD, data, ui.say)
@@ -166,39 +170,39 @@ def _rows(path: Path) -> int:
         return sum(1 for _ in stream)
 
 
-def show(found: Comparison, *, all_slices: bool) -> None:
+def show(comparison: Comparison, *, all_slices: bool) -> None:
     """The comparison as tables: forgetting first, then every score of every task, and slices where asked for."""
     from sft.evaluation import HEADLINES, OPEN
 
-    for run in found.runs:
+    for run in comparison.runs:
         ui.out.print(
             f"{run.name}: {run.answered + run.lost} samples = {run.answered} answered + {run.lost} lost", markup=False
         )
-    if not found.complete:
+    if not comparison.complete:
         ui.out.print(
-            f"INCOMPLETE: answers are missing; the numbers are over the {found.n} samples that every run answered",
+            f"INCOMPLETE: answers are missing; the numbers are over the {comparison.n} samples that every run answered",
             markup=False,
         )
-    for note in found.notes:
+    for note in comparison.notes:
         ui.out.print(f"caution: {note}", markup=False)
-    if found.forgetting:
+    if comparison.forgetting:
         columns = ["run", "task", "score", "n", "base", "now", "drop [95 %]", "p_holm", "verdict"]
         ui.table(
             "\nforgetting: every task of the base model",
             columns,
-            [_forgotten(row) for row in found.forgetting],
+            [_forgotten(row) for row in comparison.forgetting],
         )
-    elif found.tasks_without_data:
+    elif comparison.tasks_without_data:
         ui.out.print(
-            f"no data for: {', '.join(found.tasks_without_data)}",
+            f"no data for: {', '.join(comparison.tasks_without_data)}",
             markup=False,
         )
-    shown = [line for line in found.lines if all_slices or _worth_a_line(line, found)]
-    _lines("\nscores", found, shown)
-    slices = [line for line in found.lines if line.scope not in ("all", "task")]
+    shown = [line for line in comparison.lines if all_slices or _worth_a_line(line, comparison)]
+    _lines("\nscores", comparison, shown)
+    slices = [line for line in comparison.lines if line.scope not in ("all", "task")]
     sets = [line for line in slices if line.scope == "source" and line.metric in HEADLINES]
-    if len(found.runs) > 1 and len({line.name for line in sets}) <= SETS and not all_slices:
-        _lines("\nby source (the sets of a suite): the scores that stand for a task", found, sets)
+    if len(comparison.runs) > 1 and len({line.name for line in sets}) <= SETS and not all_slices:
+        _lines("\nby source (the sets of a suite): the scores that stand for a task", comparison, sets)
     if slices and not all_slices:
         moved = sorted(
             (delta.p_holm, line.scope, line.name, line.metric, delta.verdict, delta.run)
@@ -211,19 +215,19 @@ def show(found: Comparison, *, all_slices: bool) -> None:
             for _, scope, name, metric, verdict, run in moved
             if verdict.startswith("worse")
         ]
-        told = (
+        remarks = (
             f"; worse: {', '.join(worse[:SHOWN])}" + (f" and {len(worse) - SHOWN} more" if len(worse) > SHOWN else "")
             if worse
             else ""
         )
         ui.out.print(
             f"\n{len({(line.scope, line.name) for line in slices})} slices, {len(moved)} scores in them moved beyond"
-            f" chance{told}; --slices shows all",
+            f" chance{remarks}; --slices shows all",
             markup=False,
         )
 
 
-def _worth_a_line(line: ScoreLine, found: Comparison) -> bool:
+def _worth_a_line(line: ScoreLine, comparison: Comparison) -> bool:
     """Not slices, not what is 0 in every run, and health by task only where it moved or there is one task."""
     from sft.evaluation import HEALTH, OPEN
 
@@ -234,7 +238,7 @@ def _worth_a_line(line: ScoreLine, found: Comparison) -> bool:
         line.scope == "all"
         or line.metric not in HEALTH
         or moved
-        or not any(other.scope == "all" for other in found.lines)
+        or not any(other.scope == "all" for other in comparison.lines)
     )
 
 
@@ -264,10 +268,10 @@ def _forgotten(row: Any) -> list[str]:
     ]
 
 
-def _lines(title: str, found: Comparison, lines: list[ScoreLine]) -> None:
+def _lines(title: str, comparison: Comparison, lines: list[ScoreLine]) -> None:
     if not lines:
         return
-    runs = [run.name for run in found.runs]
+    runs = [run.name for run in comparison.runs]
     columns = ["part", "score", "n", *runs]
     for run in runs[1:]:
         columns += [f"{run} - {runs[0]}", "p_holm", "won/lost/tied", "verdict"]

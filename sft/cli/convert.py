@@ -223,15 +223,15 @@ def convert(chosen: ConvertOptions) -> None:
 
 def _delimiter(text: str) -> str:
     """One character, or its name."""
-    found = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}.get(
+    character = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}.get(
         text.lower(),
         text,
     )
-    if len(found) > 1 or found in ('"', "\n", "\r"):
+    if len(character) > 1 or character in ('"', "\n", "\r"):
         raise UsageError(
             f"--delimiter takes one character, found {text!r}", hint="for example: --delimiter ';' or --delimiter tab"
         )
-    return found
+    return character
 
 
 def _run(order: ConvertRequest, runner: Runner, *, fresh: bool, as_json: bool) -> Result:
@@ -307,14 +307,14 @@ def _report(result: Result, out: Path, *, own_prompt: bool, as_json: bool) -> No
 
 
 def _list(name: str | None, as_json: bool) -> None:
-    found = [formats.get(name)] if name else [formats.get(known) for known in formats.FORMATS]
+    listed = [formats.get(name)] if name else [formats.get(known) for known in formats.FORMATS]
     if as_json:
-        print_json([_as_dict(one) for one in found])
+        print_json([_as_dict(one) for one in listed])
         return
     if name:
-        _show(found[0])
+        _show(listed[0])
         return
-    rows = [[one.name, one.title, ", ".join(task.value for task in one.tasks), one.origin] for one in found]
+    rows = [[one.name, one.title, ", ".join(task.value for task in one.tasks), one.origin] for one in listed]
     ui.table("", ["format", "what it is", "tasks", "described in"], rows)
     ui.say("`sft convert --list FORMAT` shows an example row")
 

@@ -247,12 +247,12 @@ def dedupe(
     _tell(outcome.manifest, outcome.fresh, out, as_json)
 
 
-def _tell_published(found: dict[str, Any]) -> None:
+def _tell_published(account: dict[str, Any]) -> None:
     """Where the rows went that a published set holds out."""
-    published = found.get("published")
+    published = account.get("published")
     if not published:
         return
-    to = {name: name if name in found["parts"] else found["parts"][-1] for name in ("val", "test")}
+    to = {name: name if name in account["parts"] else account["parts"][-1] for name in ("val", "test")}
     rows = " and ".join(
         f"{published[name]} of {name} (now in {to[name]}.jsonl)" for name in ("val", "test") if published[name]
     )
@@ -293,13 +293,13 @@ def _weighed(text: str, default: float | None) -> tuple[str, float]:
     return name, weight
 
 
-def _tell(found: dict[str, Any], fresh: bool, out: Path, as_json: bool) -> None:
+def _tell(account: dict[str, Any], fresh: bool, out: Path, as_json: bool) -> None:
     if as_json:
-        print_json(found)
+        print_json(account)
         return
     if not fresh:
         ui.say(f"{out}: everything exists already, nothing to do")
-    counts = found["counts"]
+    counts = account["counts"]
     for reason, count in counts["reasons"].items():
         ui.say(f"rejected: {count} x {reason}")
     files = ", ".join(f"{name} {count}" for name, count in counts["files"].items())

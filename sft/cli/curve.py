@@ -96,11 +96,11 @@ def curve(run_folder: Path, name: str | None, as_json: bool, model_name: str, **
     from sft import models
     from sft.workflows import CurveRequest, curve_of, evaluated, run_curve
 
-    found = None
+    curve_result = None
     if not (run_folder / "config.yaml").is_file():
         if evaluated(run_folder):
             _refuse_of_runs(run_folder)
-        found = curve_of(
+        curve_result = curve_of(
             run_folder,
             out=options["out"],
             version=models.get(model_name),
@@ -108,12 +108,12 @@ def curve(run_folder: Path, name: str | None, as_json: bool, model_name: str, **
             seed=options["seed"],
             extras=options["metrics"],
         )
-    found = found or run_curve(_ordered(CurveRequest(run_folder, **options), name))
+    curve_result = curve_result or run_curve(_ordered(CurveRequest(run_folder, **options), name))
     if as_json:
-        print_json(found.as_json())
+        print_json(curve_result.as_json())
     else:
-        show(found)
-    if not found.found.complete:
+        show(curve_result)
+    if not curve_result.comparison.complete:
         sys.exit(EXIT_PROBLEMS)
 
 
@@ -154,20 +154,20 @@ def _ordered(order: CurveRequest, name: str | None) -> CurveRequest:
     )
 
 
-def show(found: CurveResult) -> None:
+def show(result: CurveResult) -> None:
     """A table per task, and which step to take."""
-    for run in found.found.runs:
+    for run in result.comparison.runs:
         if run.lost:
             ui.out.print(
                 f"{run.name}: {run.lost} of {run.answered + run.lost} answers are lost; the scores are over the"
-                f" {found.found.n} samples that every step answered",
+                f" {result.comparison.n} samples that every step answered",
                 markup=False,
             )
-    for note in found.found.notes:
+    for note in result.comparison.notes:
         ui.out.print(f"note: {note}", markup=False)
-    for course in found.courses:
-        _course(course, found.choice.step)
-    for course in found.courses:
+    for course in result.courses:
+        _course(course, result.choice.step)
+    for course in result.courses:
         if course.worse_later:
             steps = ", ".join(map(str, course.worse_later))
             ui.out.print(
@@ -175,18 +175,16 @@ def show(found: CurveResult) -> None:
                 " rate was too high for too long",
                 markup=False,
             )
-    if found.choice.step == 0:
+    if result.choice.step == 0:
         ui.out.print(
-            f"step to take: none, the base model ({found.choice.why})",
+            f"step to take: none, the base model ({result.choice.why})",
             markup=False,
         )
     else:
-        ui.out.print(
-            f"step to take: {'not decided' if found.choice.step is None else found.choice.step} ({found.choice.why})",
-            markup=False,
-        )
+        step = "not decided" if result.choice.step is None else result.choice.step
+        ui.out.print(f"step to take: {step} ({result.choice.why})", markup=False)
     ui.out.print(
-        f"report: {found.out / 'report.html'}",
+        f"report: {result.out / 'report.html'}",
         markup=False,
     )
 

@@ -215,10 +215,10 @@ def rows_to_score(name: str) -> Path:
     if (alone := Path(name) / "test.jsonl").is_file() and not (Path(name) / "dataset.yaml").is_file():
         ui.say(f"scoring {alone}")
         return alone
-    found = datasets.find(name, say=ui.say)
+    data_set = datasets.find(name, say=ui.say)
     given = Path(name).is_file()
-    path = Path(name) if given else found.test or found.train
-    ui.say(f"scoring {path}" + ("" if given or found.test else "; it has no test.jsonl beside it"))
+    path = Path(name) if given else data_set.test or data_set.train
+    ui.say(f"scoring {path}" + ("" if given or data_set.test else "; it has no test.jsonl beside it"))
     return path
 
 
@@ -253,14 +253,14 @@ def show(results: dict[str, Any], written: Path) -> None:
         rows = [
             [
                 part,
-                str(found["counts"]["scored"]),
-                *(f"{found['scores'][name]:.4f}" if name in found["scores"] else "" for name in names),
+                str(scored["counts"]["scored"]),
+                *(f"{scored['scores'][name]:.4f}" if name in scored["scores"] else "" for name in names),
             ]
-            for part, found in parts.items()
+            for part, scored in parts.items()
         ]
         ui.table(title, ["", "n", *names], rows)
-        for part, found in parts.items():
-            if found["unscored"]:
-                ui.say(f"{part} is not scored: {found['unscored'].splitlines()[0]}")
+        for part, scored in parts.items():
+            if scored["unscored"]:
+                ui.say(f"{part} is not scored: {scored['unscored'].splitlines()[0]}")
     ui.lost(results)
     ui.out.print(f"report: {written}", markup=False)

@@ -66,29 +66,29 @@ def stats(
     path = _file(name)
     budget = Budget(base / "tokenizer.json", *pixel_limits(base), 1) if base else None
     with ui.Follow(f"reading {path.name}", max(path.stat().st_size, 1), unit=" bytes") as bar:
-        found = gather(
+        gathered = gather(
             path, models.get(model_name), budget=budget, pick=rows if html else 0, seed=seed, progress=bar.update
         )
     if html:
         from sft.report import write_stats
 
-        write_stats(html, found)
+        write_stats(html, gathered)
         ui.say(f"page: {html}")
     if as_json:
-        print_json(found.as_dict())
+        print_json(gathered.as_dict())
     else:
-        _show(found)
+        _show(gathered)
 
 
-def _show(found: Stats) -> None:
+def _show(stats: Stats) -> None:
     ui.out.print(
-        f"{found.path}: {found.rows:,} rows"
-        + (f", {found.unreadable:,} more are not samples" if found.unreadable else ""),
+        f"{stats.path}: {stats.rows:,} rows"
+        + (f", {stats.unreadable:,} more are not samples" if stats.unreadable else ""),
         markup=False,
     )
-    if found.no_image:
-        ui.out.print(f"{found.no_image:,} images cannot be read; `sft validate` says why", markup=False)
-    for name, counter in found.counts.items():
+    if stats.no_image:
+        ui.out.print(f"{stats.no_image:,} images cannot be read; `sft validate` says why", markup=False)
+    for name, counter in stats.counts.items():
         if counter and (len(counter) > 1 or name in ("task", "script")):
             rows = [
                 [label or "none", f"{count:,}", f"{count / max(1, sum(counter.values())):.1%}"]
@@ -103,7 +103,7 @@ def _show(found: Stats) -> None:
                     ]
                 )
             ui.table("", [name, "rows", "share"], rows)
-    numbers = [(unit, summary) for name, unit in MEASURES.items() if (summary := found.numbers(name))]
+    numbers = [(unit, summary) for name, unit in MEASURES.items() if (summary := stats.numbers(name))]
     if numbers:
         ui.table(
             "",
@@ -186,7 +186,7 @@ def _lines(path: Path, wanted: list[int]) -> list[tuple[int, Sample]]:
 
     from sft.files import bounded_lines, decode, open_input
 
-    found = []
+    samples = []
     left = set(wanted)
     with open_input(path) as stream:
         for number, text, _ in bounded_lines(stream):
@@ -195,9 +195,9 @@ def _lines(path: Path, wanted: list[int]) -> list[tuple[int, Sample]]:
                 try:
                     sample = decode(text)
                     if sample.ref is not None:
-                        found.append((number, sample))
+                        samples.append((number, sample))
                 except (msgspec.MsgspecError, ValueError, RecursionError, StopIteration):
                     pass
             if not left:
                 break
-    return found
+    return samples

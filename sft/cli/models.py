@@ -27,13 +27,13 @@ def tiny_model(folder: Path, name: str, seed: int, model_name: str) -> None:
     Example:
       sft tiny-model models/tiny --data mine.jsonl
     """
-    found = locate.find(name, say=ui.say)
+    data_set = locate.find(name, say=ui.say)
     python = environments.ensure("trainer").python
     models.make_tiny_model(
         folder,
-        (sample for _, sample in read_samples(found.train)),
+        (sample for _, sample in read_samples(data_set.train)),
         models.get(model_name),
-        pixels=models.tiny.pixels_for(models.tiny.aspect_of(found.train)),
+        pixels=models.tiny.pixels_for(models.tiny.aspect_of(data_set.train)),
         trainer_python=python,
         seed=seed,
         log=folder.with_name(f"{folder.name}.log"),

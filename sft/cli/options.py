@@ -150,14 +150,14 @@ def request(options: dict[str, Any]) -> Request:
     )
 
 
-def list_problems(found: Any, limit: int) -> None:
+def list_problems(report: Any, limit: int) -> None:
     """The findings of a report, one line each, errors first."""
     problems = sorted(
-        found.problems,
+        report.problems,
         key=lambda problem: (problem.severity != "error", problem.line),
     )
     for problem in problems[:limit]:
-        where = f"{found.path}:{problem.line}" if problem.line else str(found.path)
+        where = f"{report.path}:{problem.line}" if problem.line else str(report.path)
         ui.out.print(
             ui.plain(
                 f"{where}: {problem.severity} [{problem.code}] {problem.message}"
@@ -165,7 +165,7 @@ def list_problems(found: Any, limit: int) -> None:
             ),
             markup=False,
         )
-    total = sum(found.counts.values())
+    total = sum(report.counts.values())
     if total > limit:
         ui.out.print(
             f"… and {total - min(limit, len(problems))} more; --limit shows more",

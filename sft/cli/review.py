@@ -71,59 +71,61 @@ def review(
         )
     from sft.workflows import review as reviewing
 
-    found = reviewing.review(evaluations, data=data, limit=limit)
+    reviewed = reviewing.review(evaluations, data=data, limit=limit)
     folder = new_folder_beside(out)
     try:
-        files = _write(folder, found)
+        files = _write(folder, reviewed)
         os.replace(folder, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    others = found.answers - len(found.suspects)
-    ui.say(f"{found.answers:,} answers = {len(found.suspects):,} to look at + {others:,} others")
-    if found.trained:
+    others = reviewed.answers - len(reviewed.suspects)
+    ui.say(f"{reviewed.answers:,} answers = {len(reviewed.suspects):,} to look at + {others:,} others")
+    if reviewed.trained:
         ui.say("caution: a model was trained on these very rows and repeats their labels, wrong ones too")
     ui.say(f"look at {out / 'review.html'} (differences: report.html), correct in one of: {', '.join(files)}")
     if as_json:
-        print_json([_as_dict(item) for item in found.suspects])
+        print_json([_as_dict(item) for item in reviewed.suspects])
     else:
         click.echo(out)
 
 
-def _write(folder: Path, found: reviewing.Reviewed) -> Sequence[str]:
+def _write(folder: Path, reviewed: reviewing.Reviewed) -> Sequence[str]:
     """The pages and the files to correct in; the names of these."""
     from sft.report import gather, write_report
     from sft.workflows import corrections
 
-    files = corrections.write_all(folder, found)
-    if found.suspects:
-        _page(folder / "review.html", found)
+    files = corrections.write_all(folder, reviewed)
+    if reviewed.suspects:
+        _page(folder / "review.html", reviewed)
         write_report(
             folder / "report.html",
-            title=f"{found.data.name}: {len(found.suspects)} labels to look at",
-            data=gather([("answers", [item.pred for item in found.suspects])], base=found.data.parent),
-            base=found.data.parent,
-            notes=[("data", str(found.data)), ("answers", f"{found.answers:,}")],
+            title=f"{reviewed.data.name}: {len(reviewed.suspects)} labels to look at",
+            data=gather([("answers", [item.pred for item in reviewed.suspects])], base=reviewed.data.parent),
+            base=reviewed.data.parent,
+            notes=[("data", str(reviewed.data)), ("answers", f"{reviewed.answers:,}")],
         )
     return files
 
 
-def _page(path: Path, found: reviewing.Reviewed) -> None:
+def _page(path: Path, reviewed: reviewing.Reviewed) -> None:
     """The rows in their order: picture, label, and what the model reads."""
     from sft.files import ocr_sample
     from sft.report import card, write_view
 
     cards = []
-    for item in found.suspects:
+    for item in reviewed.suspects:
         sample = ocr_sample(item.pred.image, item.pred.prompt, item.pred.ref)
         answer = item.pred.pred if len(item.pred.pred) <= SHOWN else f"{item.pred.pred[:SHOWN]}…"
         said = f"the model reads {answer!r}"
         if item.swapped:
             said += f", the label of line {item.swapped}, whose answer is this label"
-        cards.append(card(item.pred.id, sample, found.data.parent, [Problem("review", "warning", said, item.pred.id)]))
+        cards.append(
+            card(item.pred.id, sample, reviewed.data.parent, [Problem("review", "warning", said, item.pred.id)])
+        )
     notes = [
-        f"{found.answers:,} answers; labels that are probably wrong come first. report.html shows the differences."
+        f"{reviewed.answers:,} answers; labels that are probably wrong come first. report.html shows the differences."
     ]
-    write_view(path, f"{found.data.name}: {len(cards)} labels to look at", cards, notes)
+    write_view(path, f"{reviewed.data.name}: {len(cards)} labels to look at", cards, notes)
 
 
 def _as_dict(item: Any) -> dict[str, Any]:

@@ -131,11 +131,11 @@ def validate(chosen: ValidateOptions) -> None:
         chosen.rejects,
     )
     if chosen.as_json:
-        print_json([_as_dict(found) for found in reports])
+        print_json([_as_dict(report) for report in reports])
     else:
-        for found in reports:
-            _show(found, chosen.limit)
-    if any(found.errors for found in reports):
+        for report in reports:
+            _show(report, chosen.limit)
+    if any(report.errors for report in reports):
         sys.exit(EXIT_PROBLEMS)
 
 
@@ -221,30 +221,31 @@ def _for(path: Path, like: Context) -> Context:
     )
 
 
-def _as_dict(found: Report) -> dict[str, object]:
+def _as_dict(report: Report) -> dict[str, object]:
     counts = [
-        {"severity": severity, "code": code, "count": count} for (severity, code), count in sorted(found.counts.items())
+        {"severity": severity, "code": code, "count": count}
+        for (severity, code), count in sorted(report.counts.items())
     ]
     return {
-        "path": str(found.path),
-        "rows": found.rows,
-        "good": found.good,
-        "bad": found.rows - found.good,
-        "errors": found.errors,
-        "warnings": found.warnings,
+        "path": str(report.path),
+        "rows": report.rows,
+        "good": report.good,
+        "bad": report.rows - report.good,
+        "errors": report.errors,
+        "warnings": report.warnings,
         "counts": counts,
-        "problems": [asdict(problem) for problem in found.problems],
+        "problems": [asdict(problem) for problem in report.problems],
     }
 
 
-def _show(found: Report, limit: int) -> None:
-    list_problems(found, limit)
-    if found.counts:
-        rows = [[code, severity, str(count)] for (severity, code), count in sorted(found.counts.items())]
+def _show(report: Report, limit: int) -> None:
+    list_problems(report, limit)
+    if report.counts:
+        rows = [[code, severity, str(count)] for (severity, code), count in sorted(report.counts.items())]
         ui.table("", ["reason", "severity", "count"], rows)
-    verdict = "fit to train" if not found.errors else "not fit to train"
+    verdict = "fit to train" if not report.errors else "not fit to train"
     ui.out.print(
-        f"{found.path}: {found.rows} rows = {found.good} good + {found.rows - found.good} bad; {found.warnings}"
+        f"{report.path}: {report.rows} rows = {report.good} good + {report.rows - report.good} bad; {report.warnings}"
         f" warnings; {verdict}",
         markup=False,
     )

@@ -49,10 +49,10 @@ def not_read(read: Collection[Path], aside: Collection[Path]) -> list[str]:
     """Names of files of the same kind (by their last suffix) in the folders of those that were read, except `aside`."""
     kinds = {(path.parent, path.suffix.lower()) for path in read if path.suffix}
     known = {*read, *aside}
-    found = []
+    messages = []
     for folder, suffix in kinds:
         with os.scandir(folder) as entries:
-            found += [
+            messages += [
                 entry.name
                 for entry in entries
                 if entry.name.lower().endswith(suffix)
@@ -60,7 +60,7 @@ def not_read(read: Collection[Path], aside: Collection[Path]) -> list[str]:
                 and folder / entry.name not in known
                 and os.path.isfile(entry.path)
             ]
-    return sorted(found)
+    return sorted(messages)
 
 
 NOT_OURS = "README", "LICENSE"  # beginnings of names that hold no labels
@@ -117,8 +117,8 @@ def convert(
     if not fresh:
         manifest.refuse_foreign(out, manifest_path(out), hint="give another -o, or --fresh to overwrite it")
     with staging.StagingFolder(out, mark, fresh=fresh) as place:
-        if not fresh and not place.resumed and (found := _finished(out, mark)):
-            return Result(found, reused=True, outputs=_outputs(out, found))
+        if not fresh and not place.resumed and (account := _finished(out, mark)):
+            return Result(account, reused=True, outputs=_outputs(out, account))
         _forget_failures(place)
         read: dict[Path, None] = {}
         units = _list_units(known, order, read)
@@ -162,15 +162,15 @@ def _finished(out: Path, mark: str) -> dict[str, Any] | None:
     """The manifest of a conversion with nothing left to do: same inputs, outputs as they were written, no image that
     changed.
     """
-    found = manifest.finished(manifest_path(out), mark)
-    changed = snapshot.changed_files(snapshot.list_path(out), out.parent) if found else None
+    account = manifest.finished(manifest_path(out), mark)
+    changed = snapshot.changed_files(snapshot.list_path(out), out.parent) if account else None
     if changed:
         snapshot.forget_changed(
             out,
             changed,
             out.with_name(f"{out.stem}_images"),
         )
-    return found if changed == [] else None
+    return account if changed == [] else None
 
 
 def _with_neighbours(
@@ -241,14 +241,14 @@ def _run(
     total = Tally()
     missing = []
     for index in range(count):
-        found = read_tally(
+        counted = read_tally(
             place.folder / f"{index:08}",
             place.out.parent,
         )
-        if found is None:
+        if counted is None:
             missing.append(index)
         else:
-            total.add(found)
+            total.add(counted)
     kept = count - len(missing)
     progress(kept, count)
     for done, tally in enumerate(
@@ -282,11 +282,11 @@ def _assemble(
             place.path(name), (path for stem in stems if (path := stem.with_suffix(ending)).exists())
         )
         if written[name] != expected or tally.seen != tally.out + rejected:
-            found = (
+            numbers = (
                 f"{tally.seen} in, {tally.out} out and {rejected} rejected, but {written[name]} lines of {ending[1:]}"
             )
             raise EngineError(
-                f"rows were lost: {found}",
+                f"rows were lost: {numbers}",
                 where=str(place.folder),
                 hint="remove this folder and run the same command again",
             )
@@ -298,7 +298,7 @@ def _assemble(
         "in": tally.seen,
         "out": tally.out,
         "rejected": rejected,
-        **{name: dict(sorted(found.items())) for name, found in by_name.items()},
+        **{name: dict(sorted(numbers.items())) for name, numbers in by_name.items()},
     }
     more = {
         "warnings": [*wording.warnings(inputs, tally), *warnings.sentences(out, tally)],
@@ -345,8 +345,8 @@ def _leave(place: staging.StagingFolder, stems: list[Path], tally: Tally) -> Non
         place.clear()
         return
     for stem in stems:
-        found = read_tally(stem)
-        if found is not None and found.later:
+        counted = read_tally(stem)
+        if counted is not None and counted.later:
             stem.with_suffix(".done").unlink()
 
 

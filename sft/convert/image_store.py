@@ -91,9 +91,9 @@ class Store:
             return self._put(picture, self._preparer.prepare(picture))
         look = self._preparer.prepare(picture)
         if look.pixels is None and picture.path is not None and not self.copy:
-            found = self._relative(picture.path, said)
-            if found is not None:
-                return Placed(found, look.width, look.height, "in_place")
+            relative = self._relative(picture.path, said)
+            if relative is not None:
+                return Placed(relative, look.width, look.height, "in_place")
         return self._put(picture, look)
 
     def _relative(self, path: Path, said: object) -> str | None:

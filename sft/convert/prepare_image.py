@@ -85,12 +85,12 @@ class ImagePreparer:
     def prepare(self, picture: Picture) -> PreparedImage:
         """Check a picture with `path` or `data`; `ImageProblem` with an image.* code, or source.geometry for a box."""
         if not picture.quad:
-            found = None if self._deep else _glance(picture)
-            if found is None:
+            prepared = None if self._deep else _glance(picture)
+            if prepared is None:
                 with _stream(picture) as stream:
-                    found = _whole(stream, self._deep)
-            if not picture.turn or found.height < TURN_FROM * found.width:
-                return found
+                    prepared = _whole(stream, self._deep)
+            if not picture.turn or prepared.height < TURN_FROM * prepared.width:
+                return prepared
         page = self._decoded(picture)
         if picture.quad:
             page = crop(page, picture.quad)
@@ -109,8 +109,8 @@ class ImagePreparer:
         key: object = picture.data
         if picture.path is not None:
             with suppress(OSError, ValueError):
-                found = picture.path.stat()
-                key = (str(picture.path), found.st_size, found.st_mtime_ns)
+                status = picture.path.stat()
+                key = (str(picture.path), status.st_size, status.st_mtime_ns)
         if self._page is None or key != self._key:
             self._page = self._key = None  # two large pages at once are one too many
             with _stream(picture) as stream, _open(stream) as image:
@@ -153,10 +153,10 @@ def _stream(picture: Picture) -> IO[bytes]:
     if picture.path is None:
         raise ImageProblem("image.missing", "no image is given")
     try:
-        found = picture.path.stat()
-        if not stat.S_ISREG(found.st_mode):  # neither a folder nor a pipe, which would wait for ever
+        status = picture.path.stat()
+        if not stat.S_ISREG(status.st_mode):  # neither a folder nor a pipe, which would wait for ever
             raise ImageProblem("image.missing", f"no file {picture.path}")
-        size = found.st_size
+        size = status.st_size
         if size > MAX_FILE_BYTES:
             raise ImageProblem(
                 "image.too_large", f"{picture.path.name} has {size:,} bytes, at most {MAX_FILE_BYTES:,} are read"

@@ -37,18 +37,18 @@ def not_read(names: list[str]) -> str:
 
 def warnings(inputs: list[dict[str, Any]], tally: Tally) -> list[str]:
     """What was done, but is likely not what was meant."""
-    found = [not_read(inputs[0].get("not_read", []))]
+    sentences = [not_read(inputs[0].get("not_read", []))]
     for looks, count in sorted(tally.alike.items()):
-        found.append(
+        sentences.append(
             f"{count} labels look like {looks}, and are taken as plain text; did you mean --task {ALIKE[looks]}?"
         )
     if len(tally.splits) > 1:
         rows = ", ".join(f"{split} {count}" for split, count in sorted(tally.splits.items(), key=lambda pair: -pair[1]))
-        found.append(
+        sentences.append(
             f"rows of several published splits are in one file ({rows}); each names its own as meta.split, and `sft"
             " split` keeps those of validation and test out of train; --split NAME takes one"
         )
-    return [sentence for sentence in found if sentence]
+    return [sentence for sentence in sentences if sentence]
 
 
 def notes(tally: Tally) -> list[str]:

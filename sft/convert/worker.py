@@ -390,7 +390,7 @@ def looks_like(item: Item) -> str:
     """What the label of a text looks like beside text: a table or a formula; "" for most."""
     if item.task is not Task.OCR:
         return ""
-    found = _OTHER.match(item.target.strip())
-    if found is None:  # LaTeX without delimiters; beside some, it is a formula inside a text
+    match = _OTHER.match(item.target.strip())
+    if match is None:  # LaTeX without delimiters; beside some, it is a formula inside a text
         return "formulas" if _COMMAND.search(item.target) and not _DELIMITER.search(item.target) else ""
-    return "HTML tables" if found[1] else "OTSL tables" if found[2] else "formulas"
+    return "HTML tables" if match[1] else "OTSL tables" if match[2] else "formulas"

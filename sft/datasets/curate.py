@@ -316,8 +316,8 @@ class _CurateTask:
 def _verb(task: _CurateTask, runner: Runner | None, progress: OnProgress) -> CurateResult:
     place, targets = task.place, task.targets
     inputs = [manifest.describe(path, place.folder) for path in task.files]
-    for path, found in zip(task.files, inputs, strict=True):
-        if found.get("kind") != "file":
+    for path, result in zip(task.files, inputs, strict=True):
+        if result.get("kind") != "file":
             raise UsageError("no such file", where=str(path), hint="give a JSONL file")
         if path.resolve() in {
             (place.folder / target).resolve() for target in (*targets, place.rejects, place.manifest.name)
@@ -333,11 +333,11 @@ def _verb(task: _CurateTask, runner: Runner | None, progress: OnProgress) -> Cur
     _refuse_stale(place, targets)
     with staging.StagingFolder(place.folder / place.stem, mark) as folder:
         try:
-            found = _carry_out(task, folder, (mark, inputs), runner or Runner(), progress)
+            result = _carry_out(task, folder, (mark, inputs), runner or Runner(), progress)
         except (ProblemsFound, UsageError):  # nothing that another run of the same command could go on with
             folder.clear()
             raise
-    return CurateResult(found, fresh=True, strata=found.get("strata", []))
+    return CurateResult(result, fresh=True, strata=result.get("strata", []))
 
 
 def _sweep(place: _OutputPaths, mark: str) -> None:
@@ -406,8 +406,8 @@ def _carry_out(
     )
     folder.move(place.manifest.name, place.manifest)
     folder.clear()
-    found: dict[str, Any] = json.loads(text)
-    return found
+    account: dict[str, Any] = json.loads(text)
+    return account
 
 
 def _write(index: Index, folder: staging.StagingFolder, place: _OutputPaths, decided: Decided) -> dict[str, int]:

@@ -132,8 +132,8 @@ def _finished(card: Card, out: Path) -> dict[str, Any] | None:
     with suppress(
         ProblemsFound, KeyError, TypeError, AttributeError
     ):  # a manifest that says something else is written anew
-        found: dict[str, Any] = read_json(out / "manifest.json")
-        splits = found["splits"]
+        account: dict[str, Any] = read_json(out / "manifest.json")
+        splits = account["splits"]
         same = {name: split["url"] for name, split in splits.items()} == {
             name: rule.url for name, rule in card.files.items()
         }
@@ -142,7 +142,7 @@ def _finished(card: Card, out: Path) -> dict[str, Any] | None:
             and (out / f"{name}.jsonl").is_file()
             for name, split in splits.items()
         ):
-            return found
+            return account
     return None
 
 

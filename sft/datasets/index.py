@@ -142,10 +142,10 @@ def _joined(files: tuple[Path, ...], pieces: list[Path]) -> Index:
     seen: set[str] = set()
     count = 0
     for piece in pieces:
-        with np.load(piece, allow_pickle=False) as found:
-            rows.append(found["rows"])
-            part = found["images"]
-            summary = json.loads(bytes(found["summary"]))
+        with np.load(piece, allow_pickle=False) as arrays:
+            rows.append(arrays["rows"])
+            part = arrays["images"]
+            summary = json.loads(bytes(arrays["summary"]))
         part["row"] += count
         images.append(part)
         count += len(rows[-1])

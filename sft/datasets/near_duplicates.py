@@ -42,14 +42,14 @@ def alike(index: Index, folder: staging.StagingFolder, runner: Runner) -> list[t
             strict=True,
         )
     )
-    found = []
+    pairs = []
     for group in groups:
         of_group = np.array(
             [hashes[int(row)] for row in group],
             np.uint64,
         )
-        found += [(int(group[left]), int(group[right])) for left, right in near_pairs(of_group)]
-    return sorted(found)
+        pairs += [(int(group[left]), int(group[right])) for left, right in near_pairs(of_group)]
+    return sorted(pairs)
 
 
 def _same_texts(index: Index) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:

@@ -101,11 +101,11 @@ def deal(index: Index, groups: Ints, sizes: Sequence[int], *, seed: int, fixed: 
         rows = members[number]
         if part_of[rows[0]]:
             continue
-        found, counts = np.unique(stratum_of[rows], return_counts=True)
+        stratum_numbers, counts = np.unique(stratum_of[rows], return_counts=True)
         for part, lack in enumerate(lacking, 1):
-            now = lack[found]
+            now = lack[stratum_numbers]
             if np.abs(now - counts).sum() < np.abs(now).sum():
-                lack[found] = now - counts
+                lack[stratum_numbers] = now - counts
                 part_of[rows] = part
                 break
     return part_of
@@ -123,8 +123,8 @@ def held_by_publisher(index: Index, parts: Sequence[str]) -> Ints:
         [0, number.get("val", last), number.get("test", last)],
         dtype=np.int64,
     )
-    found: Ints = table[index.rows["held"]]
-    return found
+    held: Ints = table[index.rows["held"]]
+    return held
 
 
 def why_nothing_fits(index: Index, groups: Ints, part: str, size: int, keys: Sequence[str]) -> tuple[str, str]:
@@ -168,14 +168,14 @@ def _name(index: Index, row: int, seed: int) -> bytes:
 
 def strata_table(index: Index, part_of: Ints, parts: int) -> list[tuple[str, list[int]]]:
     """(name of a stratum, rows in every part), the largest stratum first."""
-    found = []
+    table = []
     for stratum in np.unique(index.rows["stratum"]):
         counts = np.bincount(
             part_of[index.rows["stratum"] == stratum],
             minlength=parts,
         )
-        found.append((index.names[int(stratum)] or "all", [int(count) for count in counts]))
+        table.append((index.names[int(stratum)] or "all", [int(count) for count in counts]))
     return sorted(
-        found,
+        table,
         key=lambda item: (-sum(item[1]), item[0]),
     )

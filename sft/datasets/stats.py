@@ -84,9 +84,9 @@ class Stats:
     def as_dict(self) -> dict[str, object]:
         """For `--json`."""
         numbers = {
-            name: {"unit": unit, "count": found.count, "mean": found.mean, **found.quantiles}
+            name: {"unit": unit, "count": summary.count, "mean": summary.mean, **summary.quantiles}
             for name, unit in MEASURES.items()
-            if (found := self.numbers(name))
+            if (summary := self.numbers(name))
         }
         counts = {name: dict(counter.most_common()) for name, counter in self.counts.items()}
         return {

@@ -30,14 +30,14 @@ CHUNK = 1 << 22  # numbers of a temporary array
 class Sums:
     """The columns as ratios: value, residuals of the linearisation, standard error."""
 
-    def __init__(self, above: Floats, below: Floats) -> None:
-        self.n = len(above)
-        self.total = np.maximum(below.sum(axis=0), 1.0)
-        self.value = above.sum(axis=0) / self.total
-        self.above, self.below = above, below
-        residuals = above - self.value * below
+    def __init__(self, numerators: Floats, denominators: Floats) -> None:
+        self.n = len(numerators)
+        self.total = np.maximum(denominators.sum(axis=0), 1.0)
+        self.value = numerators.sum(axis=0) / self.total
+        self.above, self.below = numerators, denominators
+        residuals = numerators - self.value * denominators
         self.residuals = np.where(
-            np.abs(residuals) > 1e-12 * np.abs(above), residuals, 0.0
+            np.abs(residuals) > 1e-12 * np.abs(numerators), residuals, 0.0
         )  # not what rounding leaves of nothing
         squares = self.residuals**2
         self.spread = np.sqrt(squares.sum(axis=0))
@@ -128,12 +128,12 @@ def studentised(sums: Sums, deltas: Floats, errors: Floats, tail: float) -> tupl
     low = np.quantile(t, tail, axis=0, method="lower")
     high = np.quantile(t, 1 - tail, axis=0, method="higher")
     with np.errstate(invalid="ignore"):
-        found = sums.value - high * sums.error, sums.value - low * sums.error
+        bounds = sums.value - high * sums.error, sums.value - low * sums.error
     return np.where(
         sums.error > 0,
-        found[0],
+        bounds[0],
         sums.value,
-    ), np.where(sums.error > 0, found[1], sums.value)
+    ), np.where(sums.error > 0, bounds[1], sums.value)
 
 
 def symmetric_limits(
@@ -186,9 +186,9 @@ def on_root_scale(sums: Sums, deltas: Floats, errors: Floats, tail: float) -> tu
     ), np.where(sums.error > 0, high**2, sums.value)
 
 
-def one_more(above: Floats, total: Floats) -> Floats:
+def one_more(numerators: Floats, total: Floats) -> Floats:
     """How far one sample more, as large as those that differ are, moves each value."""
-    moved: Floats = np.sqrt((above**2).sum(axis=0) / np.maximum((above != 0).sum(axis=0), 1)) / total
+    moved: Floats = np.sqrt((numerators**2).sum(axis=0) / np.maximum((numerators != 0).sum(axis=0), 1)) / total
     return moved
 
 
@@ -208,15 +208,15 @@ def most(sums: Sums) -> Floats:
     )
 
 
-def lopsided(above: Floats) -> npt.NDArray[np.bool_]:
+def lopsided(numerators: Floats) -> npt.NDArray[np.bool_]:
     """Differences that mostly go one way: few on the other side."""
-    up = (above > 0).sum(axis=0)
-    down = (above < 0).sum(axis=0)
-    found: npt.NDArray[np.bool_] = np.minimum(up, down) < MINORITY * (up + down)
-    return found
+    up = (numerators > 0).sum(axis=0)
+    down = (numerators < 0).sum(axis=0)
+    is_lopsided: npt.NDArray[np.bool_] = np.minimum(up, down) < MINORITY * (up + down)
+    return is_lopsided
 
 
-def sided(above: Floats, below: Floats, *, draws: int, seed: int, tail: float) -> tuple[Floats, Floats]:
+def sided(numerators: Floats, denominators: Floats, *, draws: int, seed: int, tail: float) -> tuple[Floats, Floats]:
     """Limits of differences that mostly go one way: what is gained and what is lost are two rates, each with its own
     skewed interval.
 
@@ -224,10 +224,10 @@ def sided(above: Floats, below: Floats, *, draws: int, seed: int, tail: float) -
     2008). Of a side that nothing was seen on, as many samples as Wilson's limit allows for none in n are possible, each
     as large as those of the other side.
     """
-    columns = above.shape[1]
+    columns = numerators.shape[1]
     parts = Sums(
-        np.concatenate([np.maximum(above, 0.0), np.maximum(-above, 0.0)], axis=1),
-        np.concatenate([below, below], axis=1),
+        np.concatenate([np.maximum(numerators, 0.0), np.maximum(-numerators, 0.0)], axis=1),
+        np.concatenate([denominators, denominators], axis=1),
     )
     deltas, errors = draw(parts, draws, seed)
     low, high = studentised(parts, deltas, errors, tail)
@@ -238,7 +238,7 @@ def sided(above: Floats, below: Floats, *, draws: int, seed: int, tail: float) -
     unseen = NormalDist().inv_cdf(1 - tail) ** 2
     unseen *= parts.n / (parts.n + unseen)
     more = np.tile(
-        one_more(above, parts.total[:columns]),
+        one_more(numerators, parts.total[:columns]),
         2,
     )
     open_end = ~np.isfinite(high) | (parts.error == 0)

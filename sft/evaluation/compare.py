@@ -65,16 +65,16 @@ def read(path: Path) -> list[Prediction]:
 
 def by_number(path: Path, preds: Sequence[Prediction]) -> dict[int, Prediction]:
     """Number → prediction; ProblemsFound if an id is a duplicate."""
-    found: dict[int, Prediction] = {}
+    preds_by_number: dict[int, Prediction] = {}
     for line, pred in enumerate(preds, 1):
-        if pred.id in found:
+        if pred.id in preds_by_number:
             raise ProblemsFound(
                 f"sample {pred.id} has two answers",
                 where=f"{path}:{line}",
                 hint="one line per sample; was one file appended to another?",
             )
-        found[pred.id] = pred
-    return found
+        preds_by_number[pred.id] = pred
+    return preds_by_number
 
 
 def paired(
@@ -244,7 +244,7 @@ class ComparedRuns:
     runs: (name, predictions); pairs: of each; labels: sample → dimension → slice, of those that all have answers to.
     """
 
-    found: Comparison
+    comparison: Comparison
     runs: tuple[tuple[str, list[Prediction]], ...]
     pairs: tuple[list[dict[str, Pair] | None], ...]
     labels: dict[int, dict[str, str]]
@@ -252,7 +252,7 @@ class ComparedRuns:
 
 def compare(runs: Sequence[tuple[str, Path]], **options: Any) -> Comparison:
     """The comparison alone; all as of `compare_runs`."""
-    return compare_runs(runs, **options).found
+    return compare_runs(runs, **options).comparison
 
 
 def compare_runs(
@@ -282,14 +282,14 @@ def compare_runs(
         )
     paths = [path / PREDICTIONS if path.is_dir() else path for _, path in runs]
     preds = [read(path) for path in paths]
-    told = [conditions.beside(path) for path in paths]
-    data, stale = (data, "") if data else conditions.data_of(told)
+    conditions_of_runs = [conditions.beside(path) for path in paths]
+    data, stale = (data, "") if data else conditions.data_of(conditions_of_runs)
     named = bool(data) and not given
     rows = read_rows(data) if data else {}
     if named:  # a run over part of a file has lost nothing of the rest
-        asked = {pred.id for found in preds for pred in found}
+        asked = {pred.id for run_preds in preds for pred in run_preds}
         rows = {number: row for number, row in rows.items() if number in asked}
-    table = [by_number(path, found) for path, found in zip(paths, preds, strict=True)]
+    table = [by_number(path, run_preds) for path, run_preds in zip(paths, preds, strict=True)]
     numbers = paired(names, table, rows, data)
     common = [number for number in numbers if all(number in answers and not answers[number].error for answers in table)]
     infos = tuple(_info(name, path, answers, numbers) for name, path, answers in zip(names, paths, table, strict=True))
@@ -305,16 +305,16 @@ def compare_runs(
     )
     rest = iter(
         pairs_of(
-            [pred for found in preds for pred in found],
+            [pred for run_preds in preds for pred in run_preds],
             runner,
-            extras={*extras, *conditions.extras_of(told)},
+            extras={*extras, *conditions.extras_of(conditions_of_runs)},
             progress=progress,
         )
     )
-    pairs = tuple([next(rest) for _ in found] for found in preds)
+    pairs = tuple([next(rest) for _ in run_preds] for run_preds in preds)
     scored_of = [
-        {pred.id: pair for pred, pair in zip(found, mine, strict=True)}
-        for found, mine in zip(preds, pairs, strict=True)
+        {pred.id: pair for pred, pair in zip(run_preds, mine, strict=True)}
+        for run_preds, mine in zip(preds, pairs, strict=True)
     ]
     scored = [[mine[number] or {} for number in common] for mine in scored_of]
     groups = (
@@ -322,7 +322,7 @@ def compare_runs(
     )
     lines = _lines(names, EstimateTable(scored, groups, seed), known)
     forgotten = _forgetting(lines, names[1:], version)
-    found = Comparison(
+    run_preds = Comparison(
         complete=not any(info.lost for info in infos),
         samples=len(numbers),
         n=len(common),
@@ -334,13 +334,16 @@ def compare_runs(
             for task in version.prompts
             if not any(line.scope == "task" and line.name == task.value for line in lines)
         ),
-        notes=(*([stale] if stale else []), *conditions.differences(names, told, [info.sha256 for info in infos])),
-        conditions=conditions.table(told),
+        notes=(
+            *([stale] if stale else []),
+            *conditions.differences(names, conditions_of_runs, [info.sha256 for info in infos]),
+        ),
+        conditions=conditions.table(conditions_of_runs),
         data={"path": str(data), "sha256": sha256(data)} if data else None,
         settings=estimates.settings(seed) | {"normalisation": text.RAW},
     )
     return ComparedRuns(
-        found,
+        run_preds,
         tuple(zip(names, preds, strict=True)),
         pairs,
         {number: fact.slices for number, fact in zip(common, known, strict=True)},
@@ -375,17 +378,19 @@ def _lines(names: Sequence[str], table: EstimateTable, known: Sequence[Facts]) -
         sliced.setdefault(key[0], {})[key] = places
     lines: list[ScoreLine] = []
     for part in (everything, parts, *sliced.values()):
-        found = [
+        score_lines = [
             (scope, name, item) for (scope, name), places in part.items() for item in estimates.measure(table, places)
         ]
         if part is everything:  # what one task alone has stands there
-            found = [
+            score_lines = [
                 item
-                for item in found
+                for item in score_lines
                 if sum(bool(table.there[item[2].metric][places[0]]) for places in parts.values()) > 1
             ]
-        corrected = estimates.corrected([item for _, _, item in found])
-        lines += [_line(names, scope, name, item, ps) for (scope, name, item), ps in zip(found, corrected, strict=True)]
+        corrected = estimates.corrected([item for _, _, item in score_lines])
+        lines += [
+            _line(names, scope, name, item, ps) for (scope, name, item), ps in zip(score_lines, corrected, strict=True)
+        ]
     return tuple(lines)
 
 
@@ -430,14 +435,14 @@ def _forgetting(lines: Sequence[ScoreLine], runs: Sequence[str], version: ModelV
     tasks = dict.fromkeys(
         [task.value for task in version.prompts] + [line.name for line in lines if line.scope == "task"]
     )
-    found = []
+    forgotten = []
     for column, run in enumerate(runs):
         for task in tasks:
             line = next(
                 (line for line in lines if (line.scope, line.name, line.metric) == ("task", task, HEADLINE[task])), None
             )
             if line is None:
-                found.append(Forgetting(run, task, HEADLINE[task], 0))
+                forgotten.append(Forgetting(run, task, HEADLINE[task], 0))
                 continue
             delta = line.deltas[column]
             drop, low, high = (
@@ -445,7 +450,7 @@ def _forgetting(lines: Sequence[ScoreLine], runs: Sequence[str], version: ModelV
                 if line.higher_is_better
                 else (delta.value, delta.low, delta.high)
             )  # no -0.0
-            found.append(
+            forgotten.append(
                 Forgetting(
                     run,
                     task,
@@ -461,4 +466,4 @@ def _forgetting(lines: Sequence[ScoreLine], runs: Sequence[str], version: ModelV
                     delta.verdict,
                 )
             )
-    return tuple(found)
+    return tuple(forgotten)

@@ -29,7 +29,7 @@ DIFFER = {
     "template": "chat template differs",
 }
 OWN = ("asked at", "made")  # every run has its own
-Told = Mapping[str, Any]
+Conditions = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ def beside(path: Path) -> dict[str, Any]:
         return {}
 
 
-def extras_of(told: Sequence[Told]) -> set[str]:
+def extras_of(runs: Sequence[Conditions]) -> set[str]:
     """The scores that were asked for by name when these runs were evaluated."""
     return {
         name
-        for run in told
+        for run in runs
         for part in _table(run, "tasks").values()
         if isinstance(part, dict)
         for name in _table(part, "scores")
@@ -68,15 +68,15 @@ def of_folder(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
     no model.
     """
     paths = [folder / FILE] if len(names) == 1 else [folder / "scores" / Path(name).name / FILE for name in names]
-    return [found if _table(found, "endpoint") else {} for found in map(beside, paths)]
+    return [results if _table(results, "endpoint") else {} for results in map(beside, paths)]
 
 
-def data_of(told: Sequence[Told]) -> tuple[Path | None, str]:
+def data_of(runs: Sequence[Conditions]) -> tuple[Path | None, str]:
     """The data file that all runs were asked about, if it is still what it was then; else None, and what is the matter
     with it ("": nobody names one).
     """
     why = ""
-    for run in told:
+    for run in runs:
         data = _table(run, "data")
         path = Path(str(data.get("path") or "\0"))
         try:
@@ -90,14 +90,14 @@ def data_of(told: Sequence[Told]) -> tuple[Path | None, str]:
     return None, why
 
 
-def differences(names: Sequence[str], told: Sequence[Told], answers: Sequence[str] = ()) -> list[str]:
+def differences(names: Sequence[str], runs: Sequence[Conditions], answers: Sequence[str] = ()) -> list[str]:
     """What else than training may make the first run and the others differ; answers: the hash of each run's
     predictions.
     """
-    found = _same(names, told, answers)
-    first, *others = [(name, run) for name, run in zip(names, told, strict=True) if run] or [("", {})]
+    sentences = _same(names, runs, answers)
+    first, *others = [(name, run) for name, run in zip(names, runs, strict=True) if run] or [("", {})]
     for name, run in others:
-        found += _data(first, (name, run))
+        sentences += _data(first, (name, run))
         groups: dict[str, list[str]] = {}
         here = dict(_leaves(first[1]))
         there = dict(_leaves(run))
@@ -108,17 +108,17 @@ def differences(names: Sequence[str], told: Sequence[Told], answers: Sequence[st
                 )
         for kind, texts in groups.items():
             more = f"; and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
-            found.append(f"{DIFFER.get(kind, f'{kind} differs')}: {'; '.join(texts[:NAMED])}{more}")
-    return found
+            sentences.append(f"{DIFFER.get(kind, f'{kind} differs')}: {'; '.join(texts[:NAMED])}{more}")
+    return sentences
 
 
-def table(told: Sequence[Told]) -> tuple[Condition, ...]:
+def table(runs: Sequence[Conditions]) -> tuple[Condition, ...]:
     """One line per condition that at least one run tells of."""
-    columns = [dict(_lines(run)) for run in told]
-    found = []
+    columns = [dict(_lines(run)) for run in runs]
+    rows = []
     for name in dict.fromkeys(name for column in columns for name in column):
         values = tuple((column.get(name) or "–")[:LONGEST] for column in columns)
-        found.append(
+        rows.append(
             Condition(
                 name,
                 values,
@@ -127,65 +127,65 @@ def table(told: Sequence[Told]) -> tuple[Condition, ...]:
         )
     versions = [
         {name: str(item.get("version")) for name, item in _table(run, "metrics").items() if isinstance(item, dict)}
-        for run in told
+        for run in runs
     ]
     for name in dict.fromkeys(name for run in versions for name in run):
         values = tuple(run.get(name, "–") for run in versions)
         if len(set(values)) > 1:
-            found.append(Condition(f"version of {name}", values, True))
-    return tuple(item for item in found if any(value != "–" for value in item.values))
+            rows.append(Condition(f"version of {name}", values, True))
+    return tuple(item for item in rows if any(value != "–" for value in item.values))
 
 
-def _table(run: Told, key: str) -> dict[str, Any]:
+def _table(run: Conditions, key: str) -> dict[str, Any]:
     value = run.get(key)
     return value if isinstance(value, dict) else {}
 
 
-def _same(names: Sequence[str], told: Sequence[Told], answers: Sequence[str]) -> list[str]:
+def _same(names: Sequence[str], runs: Sequence[Conditions], answers: Sequence[str]) -> list[str]:
     """Runs of one model, and runs that are one file."""
     models: dict[tuple[str, str], list[int]] = {}
-    for place, run in enumerate(told):
+    for place, run in enumerate(runs):
         asked = _table(run, "endpoint")
         if asked.get("fingerprint"):
             models.setdefault(
                 (str(asked.get("known_by")), str(asked["fingerprint"])),
                 [],
             ).append(place)
-    found = []
+    sentences = []
     said = set()
     for (known_by, mark), places in models.items():
         if len(places) > 1:
             said |= set(places)
             who = _and([names[place] for place in places])
-            model = _table(told[places[0]], "endpoint").get("model")
+            model = _table(runs[places[0]], "endpoint").get("model")
             if known_by == "directory":
-                found.append(
+                sentences.append(
                     f"the same model answered in {who} ({_text(model)}, fingerprint {mark[:SHOWN]}): was the other one"
                     " not served?"
                 )
             elif known_by == "file":
-                found.append(f"{who} are scores of the same file of predictions ({_text(model)})")
+                sentences.append(f"{who} are scores of the same file of predictions ({_text(model)})")
             else:
-                found.append(
+                sentences.append(
                     f"the same served name in {who} ({_text(model)}): perhaps the same model; its files are not on this"
                     " machine, so nobody can tell"
                 )
     files: dict[str, list[int]] = {}
     for place, digest in enumerate(answers):
         files.setdefault(digest, []).append(place)
-    found += [
+    sentences += [
         f"{_and([names[place] for place in places])} have the same answers, to the byte"
         for places in files.values()
         if len(places) > 1 and not said.issuperset(places)
     ]
-    return found
+    return sentences
 
 
 def _and(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _data(first: tuple[str, Told], other: tuple[str, Told]) -> list[str]:
+def _data(first: tuple[str, Conditions], other: tuple[str, Conditions]) -> list[str]:
     """Other images under the same names, or another file."""
     here = _table(first[1], "data")
     there = _table(other[1], "data")
@@ -202,7 +202,7 @@ def _data(first: tuple[str, Told], other: tuple[str, Told]) -> list[str]:
     return []
 
 
-def _leaves(run: Told) -> Iterator[tuple[tuple[str, str], Any]]:
+def _leaves(run: Conditions) -> Iterator[tuple[tuple[str, str], Any]]:
     """(kind, name) → value of everything that decides scores; who told it decides nothing."""
     for key in TOLD:
         value = run.get(key)
@@ -225,7 +225,7 @@ def _leaves(run: Told) -> Iterator[tuple[tuple[str, str], Any]]:
                 yield (f"set {name}", "data"), part["sha256"]
 
 
-def _lines(run: Told) -> Iterator[tuple[str, str]]:
+def _lines(run: Conditions) -> Iterator[tuple[str, str]]:
     """What a person reads first comes first."""
     asked, pixels, template, data, git = (_table(run, key) for key in ("endpoint", "pixels", "template", "data", "git"))
     yield "model", _text(asked.get("model"))
@@ -259,7 +259,7 @@ def _lines(run: Told) -> Iterator[tuple[str, str]]:
     yield "made", _text(run.get("created"))
 
 
-def _pairs(values: Told) -> str:
+def _pairs(values: Conditions) -> str:
     return ", ".join(f"{key} {_text(value)}" for key, value in values.items() if value not in (None, "", [], {}))
 
 

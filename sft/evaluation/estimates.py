@@ -67,9 +67,9 @@ class EstimateTable:
         self.there = {name: np.zeros(n, np.bool_) for name in self.above}
         for column, run in enumerate(self.runs):
             for place, sample in enumerate(run):
-                for name, (above, below) in sample.items():
-                    self.above[name][place, column] = above
-                    self.below[name][place] = below
+                for name, (numerator, denominator) in sample.items():
+                    self.above[name][place, column] = numerator
+                    self.below[name][place] = denominator
                     self.there[name][place] = True
 
 
@@ -81,14 +81,14 @@ def measure(table: EstimateTable, places: Sequence[int]) -> list[Measured]:
         chosen = at[there[at]]
         if len(chosen):
             together.setdefault(chosen.tobytes(), []).append(name)
-    found: dict[str, Measured] = {}
+    by_name: dict[str, Measured] = {}
     for key, names in together.items():
         done = table.known.setdefault(key, {})
         missing = [name for name in names if name not in done]
         if missing:
             done |= _measure(table, np.frombuffer(key, np.int64), missing)
-        found |= {name: done[name] for name in names}
-    return [found[name] for name in table.there if name in found]
+        by_name |= {name: done[name] for name in names}
+    return [by_name[name] for name in table.there if name in by_name]
 
 
 def _measure(table: EstimateTable, at: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, Measured]:
@@ -106,7 +106,7 @@ def _measure(table: EstimateTable, at: npt.NDArray[np.int64], names: Sequence[st
         [table.below[name][at] for name in names],
         axis=1,
     )
-    below = np.concatenate(
+    denominators = np.concatenate(
         [np.repeat(lengths, runs, axis=1), np.repeat(lengths, runs - 1, axis=1)],
         axis=1,
     )
@@ -115,7 +115,7 @@ def _measure(table: EstimateTable, at: npt.NDArray[np.int64], names: Sequence[st
     groups = [table.groups[place] for place in at] if table.groups else None
     sure = intervals(
         np.concatenate([scores, deltas], axis=1),
-        below,
+        denominators,
         groups=groups,
         kinds=kinds,
         seed=table.seed,
@@ -125,7 +125,7 @@ def _measure(table: EstimateTable, at: npt.NDArray[np.int64], names: Sequence[st
         deltas,
         np.repeat(lengths, runs - 1, axis=1),
     )
-    found = {}
+    by_name = {}
     for place, name in enumerate(names):
         mine = slice(
             place * (runs - 1),
@@ -137,7 +137,7 @@ def _measure(table: EstimateTable, at: npt.NDArray[np.int64], names: Sequence[st
             else [(losses, wins, ties) for wins, losses, ties in won[mine]]
         )
         between = sure[len(names) * runs :]
-        found[name] = Measured(
+        by_name[name] = Measured(
             name,
             len(at),
             tuple(sure[place * runs : (place + 1) * runs]),
@@ -145,7 +145,7 @@ def _measure(table: EstimateTable, at: npt.NDArray[np.int64], names: Sequence[st
             tuple(ps[mine]),
             tuple(sides),
         )
-    return found
+    return by_name
 
 
 def _won(deltas: Floats, lengths: Floats) -> list[tuple[int, int, int]]:

@@ -235,27 +235,27 @@ def parse_key(key: str) -> tuple[str, str, str]:
     return ("task", part, metric) if part else ("all", "", metric)
 
 
-def judge(gates: dict[str, Gate], found: Comparison) -> list[GateResult]:
+def judge(gates: dict[str, Gate], comparison: Comparison) -> list[GateResult]:
     """Every limit of every gate against every run that it is for, in the order of the file."""
     outcomes: list[GateResult] = []
     for key, gate in gates.items():
         if isinstance(gate, LostGate):
             outcomes += [
                 GateResult(key, run.name, run.lost <= gate.max, run.lost, f"{run.lost} lost, at most {gate.max}")
-                for run in found.runs
+                for run in comparison.runs
             ]
         elif isinstance(gate, ForgettingGate):
-            outcomes += _forgetting(key, gate, found)
+            outcomes += _forgetting(key, gate, comparison)
         else:
-            outcomes += _metric(key, gate, found)
+            outcomes += _metric(key, gate, comparison)
     return outcomes
 
 
-def _metric(key: str, gate: MetricGate, found: Comparison) -> Iterator[GateResult]:
-    judged = [run.name for run in found.runs[1:]] or [found.runs[0].name]
-    line = _line(key, found)
+def _metric(key: str, gate: MetricGate, comparison: Comparison) -> Iterator[GateResult]:
+    judged = [run.name for run in comparison.runs[1:]] or [comparison.runs[0].name]
+    line = _line(key, comparison)
     if line is None:
-        yield from (GateResult(key, run, False, None, f"no data: {_missing(key, found)}") for run in judged)
+        yield from (GateResult(key, run, False, None, f"no data: {_missing(key, comparison)}") for run in judged)
         return
     few = _few(line)
     scores = {score.run: score for score in line.scores}
@@ -290,20 +290,20 @@ def _metric(key: str, gate: MetricGate, found: Comparison) -> Iterator[GateResul
                 yield _held(f"{key} delta", run, change, word, limit, gate.confident)
 
 
-def _line(key: str, found: Comparison) -> ScoreLine | None:
+def _line(key: str, comparison: Comparison) -> ScoreLine | None:
     """The line of a key. A metric without a task is over all samples that have it, which may be those of one task."""
     scope, name, metric = parse_key(key)
-    line = found.line(scope, name, metric)
+    line = comparison.line(scope, name, metric)
     if line is None and scope == "all":
-        tasks = [line for line in found.lines if line.scope == "task" and line.metric == metric]
+        tasks = [line for line in comparison.lines if line.scope == "task" and line.metric == metric]
         return tasks[0] if len(tasks) == 1 else None
     return line
 
 
-def _missing(key: str, found: Comparison) -> str:
+def _missing(key: str, comparison: Comparison) -> str:
     """Why there is no line of a key, and which there are."""
     scope, name, _ = parse_key(key)
-    lines = [line for line in found.lines if line.scope == scope]
+    lines = [line for line in comparison.lines if line.scope == scope]
     if scope in DIMENSIONS and not any(line.name == name for line in lines):
         names = list(dict.fromkeys(line.name for line in lines))
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
@@ -320,19 +320,19 @@ def _missing(key: str, found: Comparison) -> str:
     )
 
 
-def _forgetting(key: str, gate: ForgettingGate, found: Comparison) -> Iterator[GateResult]:
-    rows = [row for row in found.forgetting if gate.tasks is None or row.task in gate.tasks]
+def _forgetting(key: str, gate: ForgettingGate, comparison: Comparison) -> Iterator[GateResult]:
+    rows = [row for row in comparison.forgetting if gate.tasks is None or row.task in gate.tasks]
     missing: Sequence[str] = [task for task in gate.tasks or () if task not in {row.task for row in rows}]
     for task in missing:
         yield GateResult(
             f"{key} {task}",
-            found.runs[-1].name,
+            comparison.runs[-1].name,
             False,
             None,
             "no data for this task",
         )
-    if not found.forgetting:
-        yield GateResult(key, found.runs[0].name, False, None, "no data: forgetting needs a second run")
+    if not comparison.forgetting:
+        yield GateResult(key, comparison.runs[0].name, False, None, "no data: forgetting needs a second run")
     for row in rows:
         name = f"{key} {row.task}.{row.metric}"
         if row.drop is None or row.drop_low is None or row.drop_high is None:
@@ -341,7 +341,7 @@ def _forgetting(key: str, gate: ForgettingGate, found: Comparison) -> Iterator[G
             yield _held(
                 name,
                 row.run,
-                _Estimate(row.drop, row.drop_low, row.drop_high, _few(found.line("task", row.task, row.metric))),
+                _Estimate(row.drop, row.drop_low, row.drop_high, _few(comparison.line("task", row.task, row.metric))),
                 "at most",
                 gate.max_drop,
                 gate.confident,

@@ -254,12 +254,12 @@ def build(
     rows = list(zip(preds, known, strict=True))
     parts = dict(suite.sets)
     for label, part in parts.items():
-        found = _part(
+        whole = _part(
             [row for row in rows if suite.set_of.get(row[0].id) == label],
             unscored,
             part.rule.get("metrics") or (),
         )
-        part.counts, part.scores, part.unscored = found.counts, found.scores, found.unscored
+        part.counts, part.scores, part.unscored = whole.counts, whole.scores, whole.unscored
     moment = (course.created or datetime.now(timezone.utc)).astimezone(timezone.utc)
     return Results(
         format=FORMAT,
@@ -300,7 +300,7 @@ def build(
 
 
 def _metrics() -> dict[str, MetricInfo]:
-    found = {
+    infos = {
         label: MetricInfo(
             item.version,
             item.definition,
@@ -310,7 +310,7 @@ def _metrics() -> dict[str, MetricInfo]:
         for label, item in SCORES.items()
     }
     cer = METRICS["cer"]
-    return found | {
+    return infos | {
         "cer_mean": MetricInfo(
             cer.version,
             "mean of the samples' cer",

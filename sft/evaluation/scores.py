@@ -93,12 +93,12 @@ def extra_pairs(task: str, ref: str, pred: str, names: Collection[str]) -> dict[
     `cdm_pairs`.
     """
     known = FAMILIES.get(task, FAMILIES[TEXT]) | ANY
-    found = {
+    extra = {
         name: known[name](ref, pred)
         for name in NAMES
         if name in names and name in known and not (name in NEEDS and find_spec(NEEDS[name]) is None)
     }
-    return {name: pair for name, pair in found.items() if pair is not None}
+    return {name: pair for name, pair in extra.items() if pair is not None}
 
 
 def cdm_pairs(refs: list[str], preds: list[str]) -> list[dict[str, Pair]]:
@@ -260,8 +260,8 @@ def task_of(prompt: str) -> str:
 def score_one(task: str, ref: str, pred: str, *, finish_reason: str = "stop") -> dict[str, float]:
     """Every score of one answer: numerator / max(denominator, 1). `task`: a value of Task, or "other"."""
     return {
-        name: above / max(below, 1.0)
-        for name, (above, below) in pairs_one(task, ref, pred, finish_reason=finish_reason).items()
+        name: numerator / max(denominator, 1.0)
+        for name, (numerator, denominator) in pairs_one(task, ref, pred, finish_reason=finish_reason).items()
     }
 
 
@@ -273,8 +273,8 @@ def pairs_one(
     Never raises for what stands in an answer. UsageError: a chart, and scipy is missing.
     """
     wanted = text.normalise(ref)
-    found = text.normalise(pred)
-    pairs = _TASKS.get(task, text_pairs)(wanted, found)
+    pred_text = text.normalise(pred)
+    pairs = _TASKS.get(task, text_pairs)(wanted, pred_text)
     pairs |= _ones(
         empty=health.empty(pred=pred),
         truncated=health.truncated(finish_reason=finish_reason),
@@ -282,8 +282,8 @@ def pairs_one(
     )
     if task in _KNOWN:
         pairs["wrong_format"] = health.wrong_format(pred=pred, task=Task(task)), 1.0
-    pairs["length_ratio"] = float(len(found)), float(len(wanted))
-    return pairs | extra_pairs(task, wanted, found, extras) if extras else pairs
+    pairs["length_ratio"] = float(len(pred_text)), float(len(wanted))
+    return pairs | extra_pairs(task, wanted, pred_text, extras) if extras else pairs
 
 
 def pairs_of(
@@ -304,12 +304,12 @@ def pairs_of(
     different = list(dict.fromkeys(key for key in keys if key))
     if any(key[0] == Task.CHART.value for key in different) and find_spec("scipy") is None:
         raise UsageError("scores of charts need scipy", hint="pip install 'paddleocr-vl-sft[metrics]'")
-    found: list[dict[str, Pair]] = []
+    rows: list[dict[str, Pair]] = []
     shards = ((shard, tuple(extras)) for shard in ([different] if len(different) < FEW else _shards(different)))
     for part in run(_score_shard, shards, runner or Runner()):
-        found += part
-        progress(round(len(found) / max(len(different), 1) * len(preds)))
-    table = dict(zip(different, found, strict=True))
+        rows += part
+        progress(round(len(rows) / max(len(different), 1) * len(preds)))
+    table = dict(zip(different, rows, strict=True))
     if BATCHED in extras:
         formulas = [key for key in table if key[0] == Task.FORMULA.value]
         for key, more in zip(
@@ -340,11 +340,11 @@ def totals(rows: Iterable[Mapping[str, Pair] | None]) -> dict[str, float]:
     """
     sums: dict[str, list[float]] = {}
     for row in rows:
-        for name, (above, below) in (row or {}).items():
+        for name, (numerator, denominator) in (row or {}).items():
             total = sums.setdefault(name, [0.0, 0.0])
-            total[0] += above
-            total[1] += below
-    return {name: above / max(below, 1.0) for name, (above, below) in sums.items()}
+            total[0] += numerator
+            total[1] += denominator
+    return {name: numerator / max(denominator, 1.0) for name, (numerator, denominator) in sums.items()}
 
 
 def text_pairs(ref: str, pred: str) -> dict[str, Pair]:
@@ -365,21 +365,21 @@ def _pair(edits: text.Edits) -> Pair:
 
 def _table(ref: str, pred: str) -> dict[str, Pair]:
     wanted = read_table(ref).grid
-    found = read_table(pred)
-    sizes = [sum(map(len, grid.rows)) for grid in (wanted, found.grid)]
-    equal = (wanted.rows, wanted.spans) == (found.grid.rows, found.grid.spans) and (
+    pred_table = read_table(pred)
+    sizes = [sum(map(len, grid.rows)) for grid in (wanted, pred_table.grid)]
+    equal = (wanted.rows, wanted.spans) == (pred_table.grid.rows, pred_table.grid.spans) and (
         bool(wanted.rows) or ref == pred
     )  # which cells are headings, OTSL cannot say
     if not equal and (sizes[0] * sizes[1] > MAX_PAIRS or sizes[1] > MAX_CELLS):
         return _ones(
-            teds=0.0, teds_s=0.0, teds_strict=0.0, cell_f1=cells.cell_f1(ref=wanted, pred=found.grid), exact=0.0
+            teds=0.0, teds_s=0.0, teds_strict=0.0, cell_f1=cells.cell_f1(ref=wanted, pred=pred_table.grid), exact=0.0
         )
-    teds = 1.0 if equal else max(cells.teds(ref=wanted, pred=found.grid), 0.0)
+    teds = 1.0 if equal else max(cells.teds(ref=wanted, pred=pred_table.grid), 0.0)
     return _ones(
         teds=teds,
-        teds_s=1.0 if equal else max(cells.teds_s(ref=wanted, pred=found.grid), 0.0),
-        teds_strict=teds if found.strict or ref == pred else 0.0,
-        cell_f1=1.0 if equal else cells.cell_f1(ref=wanted, pred=found.grid),
+        teds_s=1.0 if equal else max(cells.teds_s(ref=wanted, pred=pred_table.grid), 0.0),
+        teds_strict=teds if pred_table.strict or ref == pred else 0.0,
+        cell_f1=1.0 if equal else cells.cell_f1(ref=wanted, pred=pred_table.grid),
         exact=float(equal),
     )
 
@@ -394,11 +394,11 @@ def _formula(ref: str, pred: str) -> dict[str, Pair]:
 
 def _chart(ref: str, pred: str) -> dict[str, Pair]:
     wanted = read_chart(ref)
-    found = read_chart(pred)
+    pred_chart = read_chart(pred)
     return _ones(
-        rms_f1=cells.chart_rms_f1(ref=wanted, pred=found),
-        rnss=cells.chart_rnss(ref=wanted, pred=found),
-        cell_f1=cells.chart_cell_f1(ref=wanted, pred=found),
+        rms_f1=cells.chart_rms_f1(ref=wanted, pred=pred_chart),
+        rnss=cells.chart_rnss(ref=wanted, pred=pred_chart),
+        cell_f1=cells.chart_cell_f1(ref=wanted, pred=pred_chart),
         exact=text.exact(ref=ref, pred=pred),
     )
 
@@ -452,7 +452,7 @@ def score(preds: Sequence[Prediction], pairs: Sequence[Mapping[str, Pair] | None
     if not rows:
         raise _all_lost(preds)
     whole = totals(rows)
-    rates = [above / max(below, 1.0) for above, below in (row["cer"] for row in rows)]
+    rates = [numerator / max(denominator, 1.0) for numerator, denominator in (row["cer"] for row in rows)]
     names = ("cer", "wer", "ned", "exact", "empty", "truncated", "length_ratio")
     return RunScores(
         n=len(rows),

@@ -107,18 +107,18 @@ def facts(*, prompt: str, ref: str, image: str, row: DataRow | None = None, base
     23: no letters).
     """
     task = task_of(prompt)
-    found = {
+    labels = {
         "source": (row.source if row else "") or str(PurePosixPath(image).parent),
         "length": f"{_length(task, len(ref))}",
     }
     if task != Task.FORMULA.value:  # whose letters are mostly names of commands
         text = _TOKENS.sub(" ", ref)
-        found["script"] = next(iter(scripts(text)), "") or _script_of_digits(text) or "no letters"
+        labels["script"] = next(iter(scripts(text)), "") or _script_of_digits(text) or "no letters"
     if base and (size := _size(base / image)):
-        found["size"] = size
+        labels["size"] = size
     if row and row.group:
-        found["group"] = row.group
-    return Facts(task, found, row.group if row else "")
+        labels["group"] = row.group
+    return Facts(task, labels, row.group if row else "")
 
 
 def _script_of_digits(text: str) -> str:
@@ -165,16 +165,16 @@ def members(known: Sequence[Facts]) -> dict[tuple[str, str], list[int]]:
     """(dimension, value) → places of its samples, in the order of DIMENSIONS, the largest first; what is no slicing is
     left out.
     """
-    found: dict[tuple[str, str], list[int]] = {}
+    by_label: dict[tuple[str, str], list[int]] = {}
     for dimension in DIMENSIONS:
         counts = Counter(value for fact in known if (value := fact.slices.get(dimension)) is not None)
         if len(counts) < 2:
             continue
         for value, count in counts.most_common(MOST):
             if count >= FEWEST:
-                found[dimension, value] = []
+                by_label[dimension, value] = []
     for place, fact in enumerate(known):
         for key in fact.slices.items():
-            if key in found:
-                found[key].append(place)
-    return found
+            if key in by_label:
+                by_label[key].append(place)
+    return by_label

@@ -110,15 +110,17 @@ def intervals(
     so that the cost of 40 metrics is little more than that of one. The same input and seed give the same limits. Raises
     ValueError: no samples, or shapes that do not fit.
     """
-    above, below = _columns(numerators, denominators)
-    if len(above) == 0:
+    numerator_columns, denominator_columns = _columns(numerators, denominators)
+    if len(numerator_columns) == 0:
         raise ValueError("no samples, no interval")
-    each: Sequence[EstimateKind] = [kinds] * above.shape[1] if isinstance(kinds, str) else kinds
-    if len(each) != above.shape[1]:
-        raise ValueError(f"{len(each)} kinds for {above.shape[1]} columns")
-    sums = Sums(*_summed([above, below], groups, seed))
+    each: Sequence[EstimateKind] = [kinds] * numerator_columns.shape[1] if isinstance(kinds, str) else kinds
+    if len(each) != numerator_columns.shape[1]:
+        raise ValueError(f"{len(each)} kinds for {numerator_columns.shape[1]} columns")
+    sums = Sums(*_summed([numerator_columns, denominator_columns], groups, seed))
     deltas, errors = (
-        draw(sums, draws, seed) if sums.n > 1 else (np.zeros((1, above.shape[1])), np.zeros((1, above.shape[1])))
+        draw(sums, draws, seed)
+        if sums.n > 1
+        else (np.zeros((1, numerator_columns.shape[1])), np.zeros((1, numerator_columns.shape[1])))
     )
     low, high = _LIMITS[method](
         sums,
@@ -132,7 +134,7 @@ def intervals(
     ):
         around[column] = limits
     z = NormalDist().inv_cdf(0.5 + level / 2)
-    found = []
+    results = []
     for column, kind in enumerate(each):
         limits = float(low[column]), float(high[column])
         if method == "studentised":
@@ -148,9 +150,9 @@ def intervals(
                     limits,
                     symmetric,
                     z,
-                    above[:, column],
+                    numerator_columns[:, column],
                 )
-        found.append(
+        results.append(
             Interval(
                 float(sums.value[column]),
                 *limits,
@@ -159,7 +161,7 @@ def intervals(
                 kind not in SHARES and bool(sums.largest[column] > HALF),
             )
         )
-    return found
+    return results
 
 
 def sign_flip(
@@ -211,14 +213,14 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def _columns(numerators: npt.ArrayLike, denominators: npt.ArrayLike | None) -> tuple[Floats, Floats]:
-    above = np.asarray(numerators, np.float64)
-    above = above[:, None] if above.ndim == 1 else above
-    below = np.ones_like(above) if denominators is None else np.asarray(denominators, np.float64)
-    below = np.broadcast_to(
-        below[:, None] if below.ndim == 1 else below,
-        above.shape,
+    top = np.asarray(numerators, np.float64)
+    top = top[:, None] if top.ndim == 1 else top
+    bottom = np.ones_like(top) if denominators is None else np.asarray(denominators, np.float64)
+    bottom = np.broadcast_to(
+        bottom[:, None] if bottom.ndim == 1 else bottom,
+        top.shape,
     )
-    return above, below
+    return top, bottom
 
 
 def _summed(parts: list[Floats], groups: Sequence[object] | None, seed: int) -> list[Floats]:
@@ -253,8 +255,8 @@ def _differences(
     """Limits of the columns `at`, which are differences: alike on both sides, or each side on its own where nearly all
     differences are on one.
     """
-    above = sums.above[:, at]
-    below = sums.below[:, at]
+    numerators = sums.above[:, at]
+    denominators = sums.below[:, at]
     low, high = symmetric_limits(
         sums,
         deltas,
@@ -263,11 +265,11 @@ def _differences(
         one_more(sums.above, sums.total),
     )
     yield from ((column, (float(low[column]), float(high[column]))) for column in at)
-    one_way = np.flatnonzero(lopsided(above) & (sums.error[at] > 0))
+    one_way = np.flatnonzero(lopsided(numerators) & (sums.error[at] > 0))
     if len(one_way) and sums.n > 1:
         low, high = sided(
-            above[:, one_way],
-            below[:, one_way],
+            numerators[:, one_way],
+            denominators[:, one_way],
             draws=draws,
             seed=seed,
             tail=(1 - level) / 2,
@@ -282,14 +284,14 @@ def _mended(
     limits: tuple[float, float],
     around: tuple[float, float],
     z: float,
-    above: Floats,
+    numerators: Floats,
 ) -> tuple[float, float]:
     """The limits by what the kind of score is known to be."""
     value = float(sums.value[column])
     error = float(sums.error[column])
     total = float(sums.total[column])
     if kind == "share_difference":
-        return bonett_price(above, total, variance_of(sums, column), value, z)
+        return bonett_price(numerators, total, variance_of(sums, column), value, z)
     inside = min(max(value, 0.0), 1.0)
     if kind == "share":
         independent = inside * (1 - inside) / variance_of(sums, column) if error > 0 else float(sums.n)
@@ -312,8 +314,10 @@ def _mended(
 
 def _as_far(sums: Floats, values: Floats) -> npt.NDArray[np.bool_]:
     """Which sums are at least as far from 0 as that of `values`, rounding forgiven."""
-    found: npt.NDArray[np.bool_] = np.abs(sums) >= np.abs(values.sum(axis=0)) - 1e-9 * np.abs(values).sum(axis=0)
-    return found
+    at_least_as_far: npt.NDArray[np.bool_] = np.abs(sums) >= np.abs(values.sum(axis=0)) - 1e-9 * np.abs(values).sum(
+        axis=0
+    )
+    return at_least_as_far
 
 
 def _flipped(units: Floats, flips: int, seed: int) -> Floats:

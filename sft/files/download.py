@@ -59,7 +59,7 @@ def check_public(url: str, allow_private: bool = False) -> list[str]:
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise UsageError(f"only http and https addresses are fetched, found {url[:200]!r}")
     try:
-        found = socket.getaddrinfo(
+        infos = socket.getaddrinfo(
             parsed.host,
             parsed.port or 443,
             type=socket.SOCK_STREAM,
@@ -67,7 +67,7 @@ def check_public(url: str, allow_private: bool = False) -> list[str]:
     except (OSError, UnicodeError) as error:
         message = f"the host {parsed.host} cannot be found: there is no network, or no such host"
         raise Unreachable(message, where=url[:200], hint="check the connection and the address") from error
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))  # in the system's order of preference
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in infos))  # in the system's order of preference
     private = [] if allow_private else [address for address in addresses if not _is_public(address)]
     if private:
         hint = "an address inside a network is never fetched; copy the file by hand"
@@ -275,8 +275,8 @@ def _checked_start(response: httpx.Response, have: int) -> int:
         raise EngineError("the server compresses although it was asked not to; lengths cannot be checked", where=where)
     if status == 200:
         return 0
-    found = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("content-range", ""))
-    if not found or int(found[1]) != have:
+    match = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("content-range", ""))
+    if not match or int(match[1]) != have:
         raise EngineError(
             f"asked for the bytes from {have} on, got {response.headers.get('content-range', 'something else')!r}",
             where=where,
@@ -297,9 +297,9 @@ def _copy(
     return done
 
 
-def _too_large(response: httpx.Response, found: int, max_bytes: int) -> ProblemsFound:
+def _too_large(response: httpx.Response, size: int, max_bytes: int) -> ProblemsFound:
     return ProblemsFound(
-        f"too large: {found:,} bytes or more, at most {max_bytes:,} are fetched", where=str(response.request.url)[:200]
+        f"too large: {size:,} bytes or more, at most {max_bytes:,} are fetched", where=str(response.request.url)[:200]
     )
 
 

@@ -65,10 +65,10 @@ def _listing(folder: Path, skip: set[str]) -> dict[str, Any]:
             if os.path.abspath(path) in skip:
                 continue
             with suppress(OSError):  # a link that leads nowhere
-                found = os.stat(path)
-                digest.update(os.fsencode(f"{os.path.relpath(path, folder)}\0{found.st_size}\0{found.st_mtime_ns}\n"))
+                status = os.stat(path)
+                digest.update(os.fsencode(f"{os.path.relpath(path, folder)}\0{status.st_size}\0{status.st_mtime_ns}\n"))
                 count += 1
-                total += found.st_size
+                total += status.st_size
     return {"files": count, "bytes": total, "sha256_of_listing": digest.hexdigest()}
 
 
@@ -115,11 +115,11 @@ def finished(path: Path, mark: str) -> dict[str, Any] | None:
         SftError, OSError, KeyError, TypeError, AttributeError
     ):  # a manifest that says something else is written anew
         if path.is_file():
-            found: dict[str, Any] = read_json(path)
-            if found["fingerprint"] == mark and all(
-                _same(path.parent / name, stated) for name, stated in found["outputs"].items()
+            account: dict[str, Any] = read_json(path)
+            if account["fingerprint"] == mark and all(
+                _same(path.parent / name, stated) for name, stated in account["outputs"].items()
             ):
-                return found
+                return account
     return None
 
 
@@ -155,8 +155,8 @@ def refuse_foreign(out: Path, account: Path, *, hint: str = "give another name, 
 
 def _is_foreign(account: Path) -> bool:
     with suppress(SftError, OSError):
-        found = read_json(account)
-        return not isinstance(found, dict) or "fingerprint" not in found
+        content = read_json(account)
+        return not isinstance(content, dict) or "fingerprint" not in content
     return False
 
 

@@ -28,11 +28,11 @@ class RealPaths:
         name = os.fspath(path)
         folder, _, last = name.rpartition("/")
         try:
-            found = os.lstat(name)
-            if last in ("", ".", "..") or stat.S_ISLNK(found.st_mode):
+            status = os.lstat(name)
+            if last in ("", ".", "..") or stat.S_ISLNK(status.st_mode):
                 return os.path.realpath(name), os.stat(name)
         except (OSError, ValueError):
             return os.path.realpath(name), None
         if folder not in self._folders:
             self._folders[folder] = os.path.realpath(folder or ("/" if name.startswith("/") else "."))
-        return os.path.join(self._folders[folder], last), found
+        return os.path.join(self._folders[folder], last), status

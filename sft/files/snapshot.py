@@ -30,10 +30,10 @@ def list_path(out: Path) -> Path:
 def file_state(path: str | bytes) -> tuple[int, int]:
     """(bytes, time of the last change in ns) of a file; (-1, 0) where there is none."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):  # ValueError: a NUL byte in the name
         return GONE
-    return found.st_size, found.st_mtime_ns
+    return status.st_size, status.st_mtime_ns
 
 
 class ImageSnapshot:
@@ -58,8 +58,8 @@ class ImageSnapshot:
     def packed(self) -> bytes:
         """The records, in the order of the source; b"" for none."""
         records = (
-            b"%d %d %s\0" % (*found, os.fsencode(self._relative(name)))
-            for name, found in self._records.items()
+            b"%d %d %s\0" % (*record, os.fsencode(self._relative(name)))
+            for name, record in self._records.items()
             if "\0" not in name
         )
         content = b"".join(records)
@@ -80,17 +80,17 @@ def changed_files(listing: Path, base: Path) -> list[str] | None:
     """The files of a list that are no longer as they were, at most those before the list breaks off; None where it
     cannot be read.
     """
-    found: list[str] = []
+    changed: list[str] = []
     root = os.fsencode(os.path.realpath(base)) + b"/"
     try:
         for record in _records(listing):
             size, when, path = record.split(b" ", 2)
             now = file_state(root + path)
             if now[0] != int(size) or (int(when) and now[1] != int(when)):
-                found.append(os.fsdecode(path))
+                changed.append(os.fsdecode(path))
     except (OSError, EOFError, ValueError, zlib.error):
         return None
-    return found
+    return changed
 
 
 def forget_changed(out: Path, paths: list[str], folder: Path) -> None:

@@ -67,11 +67,11 @@ def open_text(path: Path) -> Iterator[IO[bytes]]:
     with open_input(path) as stream:
         head = stream.read(_HEAD)
         stream.seek(0)
-        if found := what_it_is(head, stream):
+        if kind := what_it_is(head, stream):
             raise NotText(
-                f"this is {found[0]}, not a text file",
+                f"this is {kind[0]}, not a text file",
                 where=str(path),
-                hint=found[1],
+                hint=kind[1],
             )
         if head.startswith(UTF32):
             raise NotText("this text is in UTF-32", where=str(path), hint="`iconv -f UTF-32 -t UTF-8 OLD > NEW`")
@@ -84,18 +84,18 @@ def what_it_is(head: bytes, stream: IO[bytes] | None = None) -> tuple[str, str] 
 
     `stream`: the file, read further where a zip archive may be a workbook; it is left at its beginning.
     """
-    found = next(
+    kind = next(
         (said for magic, said in MAGIC.items() if head.startswith(magic)),
         None,
     )
     if head.startswith(ZIP) and stream is not None:
         members = stream.read(ZIP_HEAD)
         stream.seek(0)
-        found = next(
+        kind = next(
             (said for name, said in IN_ZIP.items() if name in members),
-            found,
+            kind,
         )
-    return found
+    return kind
 
 
 def to_utf8(content: bytes) -> bytes:

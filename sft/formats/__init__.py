@@ -116,5 +116,5 @@ def get(name: str) -> Format:
             hint=f"{hint}known: {', '.join(FORMATS)}; `sft convert --list` describes them",
         )
     module = importlib.import_module(f"sft.formats.{FORMATS[name]}")
-    found: dict[str, Format] = module.FORMATS
-    return found[name]
+    by_name: dict[str, Format] = module.FORMATS
+    return by_name[name]

@@ -97,8 +97,8 @@ def hint_of(page: _Element) -> str:
 
 
 def _first(root: _Element, name: str) -> str:
-    found = next(root.iter("{*}" + name), None)
-    return xml_safe.text_of(found).strip() if found is not None else ""
+    element = next(root.iter("{*}" + name), None)
+    return xml_safe.text_of(element).strip() if element is not None else ""
 
 
 def _file_name(root: _Element) -> str:

@@ -148,8 +148,8 @@ def split_name(path: str) -> str:
     The last part of the path with such a word counts, unless it has two ("train_val").
     """
     for part in reversed(path.split("/")):
-        if found := {word.lower() for word in _SPLIT_WORD.findall(part)}:
-            return found.pop() if len(found) == 1 else ""
+        if words := {word.lower() for word in _SPLIT_WORD.findall(part)}:
+            return words.pop() if len(words) == 1 else ""
     return ""
 
 

@@ -69,27 +69,27 @@ def _table_folders(source: Path, split: str) -> list[Path]:
     """
     if source.name in PAIRS and not split:
         return [source]
-    found = []
+    table_folders = []
     for current, folders, _ in os.walk(source):
         folder = Path(current)
         deep = len(folder.relative_to(source).parts) >= MAX_DEPTH
         here = [name for name in PAIRS if name in folders and any(beside in folders for beside in PAIRS[name])]
-        found += [folder / name for name in here]
+        table_folders += [folder / name for name in here]
         folders[:] = (
             []
             if deep
             else sorted(name for name in folders if name not in {"png", "imgs", "images", "tables", "annotations"})
         )
     if split:
-        inner = [folder for folder in found if split in folder.relative_to(source).parts]
+        inner = [folder for folder in table_folders if split in folder.relative_to(source).parts]
         if not inner and source.name != split:
             raise UsageError(
                 f"no tables of a split called {split!r}",
                 where=str(source),
-                hint=f"tables are in {', '.join(map(str, found[:6])) or 'no folder'}",
+                hint=f"tables are in {', '.join(map(str, table_folders[:6])) or 'no folder'}",
             )
-        found = inner or found
-    return sorted(found)
+        table_folders = inner or table_folders
+    return sorted(table_folders)
 
 
 def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
@@ -102,8 +102,8 @@ def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
                 options,
             )
         return
-    for found in json_stream.unit_objects(unit):
-        yield found if isinstance(found, Reject) else _question(*found, unit.path.parent, options)
+    for record in json_stream.unit_objects(unit):
+        yield record if isinstance(record, Reject) else _question(*record, unit.path.parent, options)
 
 
 def _table(path: Path, where: str, options: SourceOptions) -> Item | Reject:

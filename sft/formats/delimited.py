@@ -116,17 +116,15 @@ def units(source: Path, options: SourceOptions, delimiter: str) -> Iterator[Unit
         width=width,
         header=first if named else (),
     )
-    found = records(path, path.name, delimiter, quoted=quoted)
-    yield from record_units(path, found, options, note)
+    rows = records(path, path.name, delimiter, quoted=quoted)
+    yield from record_units(path, rows, options, note)
 
 
-def record_units(
-    path: Path, found: Iterator[Record | Reject], options: SourceOptions, note: str = ""
-) -> Iterator[Unit]:
+def record_units(path: Path, rows: Iterator[Record | Reject], options: SourceOptions, note: str = "") -> Iterator[Unit]:
     """Units of some hundred of the records of a file; the payload is (columns, header, records and rejects)."""
     header: tuple[str, ...] = ()
     if named_columns(options):
-        record = next(found, None)
+        record = next(rows, None)
         if record is None:
             raise UsageError("the file is empty", where=str(path), hint="the first row names the columns")
         if isinstance(record, Reject):
@@ -139,7 +137,7 @@ def record_units(
     columns = _columns(header, options.columns, path)
     batch: list[Record | Reject] = []
     size = 0
-    for record in found:
+    for record in rows:
         batch.append(record)
         size += sum(map(len, record.fields)) if isinstance(record, Record) else RAW
         if len(batch) == UNIT_OBJECTS or size > UNIT_BYTES:
@@ -193,15 +191,15 @@ def quoting(
     """
     if options.quotes != "auto":
         return options.quotes == "csv", ""
-    found = dialect.evidence(
+    evidence = dialect.evidence(
         path,
         delimiter,
         image=image,
         width=width,
         header=bool(header),
     )
-    quoted = found.quoted(delimiter != "\t" and header != dialect.EASYOCR)
-    return quoted, dialect.say(path.name, found, quoted=quoted)
+    quoted = evidence.quoted(delimiter != "\t" and header != dialect.EASYOCR)
+    return quoted, dialect.say(path.name, evidence, quoted=quoted)
 
 
 def _columns(header: tuple[str, ...], given: Mapping[str, str], path: Path) -> dict[str, int]:
@@ -221,11 +219,11 @@ def _columns(header: tuple[str, ...], given: Mapping[str, str], path: Path) -> d
                 )
             else:
                 columns[name] = header.index(given[name])
-        elif found := next(
+        elif near := next(
             (usual for usual in USUAL[name] if usual in lower),
             None,
         ):
-            columns[name] = lower.index(found)
+            columns[name] = lower.index(near)
     if unknown := sorted(given.keys() - set(COLUMNS)):
         raise UsageError(
             f"--map does not know {unknown[0]!r}",
@@ -278,7 +276,7 @@ def _item(
         label = values["text"] if workbook is None else parse_xlsx(workbook)
     except RowRejected as error:
         return Reject(where, error.code, str(error), record.raw)
-    found = item(
+    made = item(
         where,
         record.raw,
         label,
@@ -288,11 +286,11 @@ def _item(
         group=values.get("group", ""),
         prompt=values.get("prompt", "").strip(),
     )
-    if not isinstance(found, Item):
-        return found
+    if not isinstance(made, Item):
+        return made
     return replace(
-        found,
-        warnings=(*record.warnings, *found.warnings),
+        made,
+        warnings=(*record.warnings, *made.warnings),
         files=() if workbook is None else (workbook,),
     )
 
@@ -326,11 +324,11 @@ def _task(value: str, options: SourceOptions) -> Task:
 
 
 def _trdg(unit: Unit, options: SourceOptions, root: Path) -> Iterator[Item | ReadItem]:
-    for found in text_lines(unit):
-        if isinstance(found, Reject):
-            yield found
+    for entry in text_lines(unit):
+        if isinstance(entry, Reject):
+            yield entry
             continue
-        where, line = found
+        where, line = entry
         name, space, label = line.partition(" ")
         if not space:
             yield Reject(where, "source.shape", "no space between the name of the image and its text", line[:RAW])

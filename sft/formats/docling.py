@@ -133,24 +133,24 @@ def _cells(data: Any, document: Mapping[str, Any]) -> tuple[int, int, list[tuple
     cells = data.get("table_cells") if isinstance(data, dict) else None
     if not isinstance(cells, list):
         raise RowRejected("source.shape", "a table without table_cells")
-    found = [(*_position(cell), _cell(cell, document)) for cell in cells]
+    placed = [(*_position(cell), _cell(cell, document)) for cell in cells]
     rows = max(
         [
             _whole(data, "num_rows"),
-            *(row + 1 for row, _, _ in found),
+            *(row + 1 for row, _, _ in placed),
         ]
     )
     columns = max(
         [
             _whole(data, "num_cols"),
-            *(column + 1 for _, column, _ in found),
+            *(column + 1 for _, column, _ in placed),
         ]
     )
     if rows * columns > MAX_CELLS:
         raise RowRejected("source.too_large", f"a table of {rows} x {columns} cells")
-    if not found:
+    if not placed:
         raise MarkupError("target.empty", "a table without cells")
-    return rows, columns, found
+    return rows, columns, placed
 
 
 def _position(cell: Any) -> tuple[int, int]:
@@ -216,10 +216,10 @@ def _chart(item: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     """The data of a chart as CSV."""
     meta = item.get("meta")
     notes = item.get("annotations")
-    found = [note for note in notes if isinstance(note, dict)] if isinstance(notes, list) else []
+    objects = [note for note in notes if isinstance(note, dict)] if isinstance(notes, list) else []
     if isinstance(meta, dict) and isinstance(meta.get("tabular_chart"), dict):
-        found.insert(0, {"kind": "tabular_chart_data", **meta["tabular_chart"]})
-    for note in found:
+        objects.insert(0, {"kind": "tabular_chart_data", **meta["tabular_chart"]})
+    for note in objects:
         kind = note.get("kind")
         if kind == "tabular_chart_data":
             return _csv(_plain(note.get("chart_data"), document))

@@ -38,13 +38,13 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
 def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """A HubRow or a Reject for every row."""
     root = options.images or unit.path.parent
-    for found in json_rows(unit, unique_keys=True):
-        if isinstance(found, Reject):
-            yield found
-        elif "text_info" not in found[1] and "response" in found[1]:
-            yield hub_row(*found, root)
+    for record in json_rows(unit, unique_keys=True):
+        if isinstance(record, Reject):
+            yield record
+        elif "text_info" not in record[1] and "response" in record[1]:
+            yield hub_row(*record, root)
         else:
-            yield _row(*found, root)
+            yield _row(*record, root)
 
 
 def _row(where: str, row: Json, root: Path) -> HubRow | Reject:

@@ -48,7 +48,7 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     if not source.is_dir():
         hint = "name the folder itself"
         raise UsageError("expected a folder of images with .gt.txt, .html or .csv files", where=str(source), hint=hint)
-    found = False
+    any_pair = False
     for folder, names, files in os.walk(source):
         names.sort()
         batch: list[Path] = []
@@ -56,11 +56,11 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
             batch += [Path(folder) / name for name in group]
             if len(batch) >= UNIT_FILES:
                 yield Unit(source, source.name, tuple(batch))
-                found, batch = True, []
+                any_pair, batch = True, []
         if batch:
-            found = True
+            any_pair = True
             yield Unit(source, source.name, tuple(batch))
-    if not found:
+    if not any_pair:
         hint = "expected pairs such as 0001.png and 0001.gt.txt, or 0001.png and 0001.html"
         raise UsageError("no images and no .gt.txt, .html or .csv files here", where=str(source), hint=hint)
 
@@ -196,14 +196,14 @@ def _text(where: str, path: Path) -> str | Reject:
         with open_input(path) as stream:
             content = stream.read(MAX_TEXT_BYTES + 1)
             stream.seek(0)
-            found = what_it_is(content, stream)
+            kind = what_it_is(content, stream)
     except (UsageError, OSError) as error:
         return Reject(where, "source.shape", f"the text cannot be read: {error}")
-    if found:
+    if kind:
         return Reject(
             where,
             "source.encoding",
-            f"this is {found[0]}, not a text file: {found[1]}",
+            f"this is {kind[0]}, not a text file: {kind[1]}",
         )
     if len(content) > MAX_TEXT_BYTES:
         said = f"more than {MAX_TEXT_BYTES:,} bytes of text for one image"

@@ -176,9 +176,9 @@ def _head(column: str, names: Iterable[str]) -> str:
 def _first_keys(path: Path) -> list[str]:
     """The keys of the first object of a file, be it lines or an array."""
     for unit in json_units(path):
-        for found in json_rows(unit):
-            if not isinstance(found, Reject):
-                return list(found[1])
+        for record in json_rows(unit):
+            if not isinstance(record, Reject):
+                return list(record[1])
     raise UsageError("no row of this file is a JSON object", where=str(path), hint="expected one object per line")
 
 
@@ -262,16 +262,16 @@ def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     columns, payload = unit.payload
     inner = Unit(unit.path, unit.name, payload)
     if isinstance(payload, parquet.ParquetRows):
-        found: Iterator[tuple[str, dict[str, Any]] | Reject] = parquet.rows(inner)
+        rows: Iterator[tuple[str, dict[str, Any]] | Reject] = parquet.rows(inner)
     elif isinstance(payload, webdataset.Samples):
-        found = webdataset.rows(inner)
+        rows = webdataset.rows(inner)
     elif isinstance(payload, datasets_library.Streamed):
-        found = datasets_library.rows(inner)
+        rows = datasets_library.rows(inner)
     elif isinstance(payload, HubTable):
-        found = _csv_objects(inner)
+        rows = _csv_objects(inner)
     else:
-        found = json_rows(inner)
-    for row in found:
+        rows = json_rows(inner)
+    for row in rows:
         yield row if isinstance(row, Reject) else _item(*row, columns, unit.path.parent, options)
 
 
@@ -336,7 +336,7 @@ def _chat(
     where: str, row: Mapping[str, Any], turns: Any, image: Any, columns: Columns, folder: Path, options: SourceOptions
 ) -> Item | HubRow:
     pictures = [parquet.picture(one, folder, options) for one in (image if isinstance(image, list) else [image])]
-    found = hf_chat.read(
+    chat = hf_chat.read(
         where,
         turns,
         pictures,
@@ -345,11 +345,11 @@ def _chat(
         markup=columns.markup,
     )
     group, prompt = (_word(value_at(row, name)) if name else "" for name in (columns.group, columns.prompt))
-    if isinstance(found, Item):
-        return replace(found, group=group, prompt=prompt or found.prompt)
+    if isinstance(chat, Item):
+        return replace(chat, group=group, prompt=prompt or chat.prompt)
     return replace(
-        found,
-        row={**found.row, **({"meta": {"group": group}} if group else {})},
+        chat,
+        row={**chat.row, **({"meta": {"group": group}} if group else {})},
     )
 
 

@@ -89,14 +89,14 @@ def read(
 
 def _messages(turns: Sequence[Mapping[str, Any]]) -> list[Json]:
     """The turns as messages; keys of other things, and those that are null, are left out."""
-    found: list[Json] = []
+    messages: list[Json] = []
     for turn in turns:
         kind = _kind(turn)
         if kind == "assistant":
             if not isinstance(turn.get("user") or "", str) or not isinstance(turn["assistant"], str):
                 raise misshapen(f"user and assistant are texts, found {json_stream.raw(dict(turn))}")
-            found.append({"role": "user", "content": turn.get("user") or ""})
-            found.append({"role": "assistant", "content": turn["assistant"]})
+            messages.append({"role": "user", "content": turn.get("user") or ""})
+            messages.append({"role": "assistant", "content": turn["assistant"]})
             continue
         role = ROLES.get(
             str(turn[kind]),
@@ -105,8 +105,8 @@ def _messages(turns: Sequence[Mapping[str, Any]]) -> list[Json]:
         content = turn.get("content" if kind == "role" else "value")
         if kind == "from" and isinstance(content, str) and MARK in content:  # LLaVA's: white space beside a mark goes
             content = MARK * content.count(MARK) + content.replace(MARK, "").strip()
-        found.append({"role": role, "content": _blocks(content)})
-    return found
+        messages.append({"role": role, "content": _blocks(content)})
+    return messages
 
 
 def _blocks(content: Any) -> Any:

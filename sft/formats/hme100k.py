@@ -45,11 +45,11 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
 def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """An Item or a Reject for every line."""
     folder = options.images or _images(unit.path)
-    for found in text_lines(unit):
-        if isinstance(found, Reject):
-            yield found
+    for entry in text_lines(unit):
+        if isinstance(entry, Reject):
+            yield entry
             continue
-        where, line = found
+        where, line = entry
         name, tab, label = line.partition("\t")
         if not tab or "\t" in label:
             yield Reject(where, "source.shape", "expected a name, one tab and LaTeX", line[:RAW])

@@ -97,8 +97,8 @@ def _program(root: _Element) -> str:
 
 
 def _image(page: _Element) -> str:
-    found = _IMAGE.search(page.get("title", ""))
-    return next(filter(None, found.groups()), "").strip() if found else ""
+    match = _IMAGE.search(page.get("title", ""))
+    return next(filter(None, match.groups()), "").strip() if match else ""
 
 
 def _factors(page: _Element, picture: Picture) -> tuple[float, float]:

@@ -56,7 +56,7 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
         return
     batch: list[tuple[str, str]] = []
     listed: dict[Path, dict[str, list[str]]] = {}
-    found = False
+    any_file = False
     for folder, names, files in os.walk(source):
         names.sort()
         for name in sorted(files):
@@ -69,16 +69,16 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
                     yield Unit(source, source.name, tuple(batch))
                     batch = []
                 yield from line_units(path, relative)
-                found = True
+                any_file = True
             elif (image := _image(path, options, listed)) or name.lower().startswith("gt_"):
                 batch.append((relative, image))
-                found = True
+                any_file = True
             if len(batch) == UNIT_FILES:
                 yield Unit(source, source.name, tuple(batch))
                 batch = []
     if batch:
         yield Unit(source, source.name, tuple(batch))
-    if not found:
+    if not any_file:
         raise UsageError(
             "no ground truth here",
             where=str(source),
@@ -113,8 +113,8 @@ def _image(path: Path, options: SourceOptions, listed: dict[Path, dict[str, list
         beside = sorted(entry for entry in path.parent.parent.iterdir() if entry.is_dir() and entry != path.parent)
     except OSError:
         return ""
-    found = [image for image in (_one(folder, stems, listed) for folder in beside) if image]
-    return found[0] if len(found) == 1 else ""
+    images = [image for image in (_one(folder, stems, listed) for folder in beside) if image]
+    return images[0] if len(images) == 1 else ""
 
 
 def _one(folder: Path, stems: dict[str, None], listed: dict[Path, dict[str, list[str]]]) -> str:
@@ -157,13 +157,13 @@ def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
 
 def _usual_layout(unit: Unit) -> Layout | None:
     """The layout that most files of a unit have, of those with several lines."""
-    found: Counter[Layout] = Counter()
+    layouts: Counter[Layout] = Counter()
     for name, _ in unit.payload:
         rows = _lines(unit.path / name, name)
         lines = [row for _, row in rows if isinstance(row, str)] if isinstance(rows, list) else []
         if len(lines) > 1:
-            found[layout(lines)] += 1
-    return found.most_common(1)[0][0] if found else None
+            layouts[layout(lines)] += 1
+    return layouts.most_common(1)[0][0] if layouts else None
 
 
 def _layout(lines: list[str], neighbours: Callable[[], Layout | None]) -> Layout:
@@ -188,10 +188,10 @@ def _list_lines(unit: Unit) -> Iterator[tuple[str, str | Reject]]:
 
 
 def _cropped(where: str, line: str, root: Path, options: SourceOptions) -> ReadItem:
-    found = _named(line)
-    if found is None:
+    named = _named(line)
+    if named is None:
         return Reject(where, "source.shape", 'expected `word_1.png, "text"`', line[:RAW])
-    name, text = found
+    name, text = named
     if script := _SCRIPT.match(text):
         text = text[script.end() :]
     text = _unquoted(text)
@@ -243,11 +243,11 @@ def _page(
     if isinstance(rows, Reject):
         yield rows
         return
-    found = _layout(
+    page_layout = _layout(
         [row for _, row in rows if isinstance(row, str)],
         neighbours,
     )
-    if said := found.said():
+    if said := page_layout.said():
         yield Note(said, name)
     group = Path(image).name if image else ""
     folder = Path(name).parent.as_posix()
@@ -263,13 +263,13 @@ def _page(
                 row,
                 Path(image),
                 group if folder == "." else f"{folder}/{group}",
-                found,
+                page_layout,
                 options,
             )
 
 
-def _word(where: str, line: str, image: Path, group: str, found: Layout, options: SourceOptions) -> ReadItem:
-    if parts := split(line, found.numbers):
+def _word(where: str, line: str, image: Path, group: str, line_layout: Layout, options: SourceOptions) -> ReadItem:
+    if parts := split(line, line_layout.numbers):
         corners = tuple(
             zip(
                 parts[0][::2],
@@ -277,8 +277,8 @@ def _word(where: str, line: str, image: Path, group: str, found: Layout, options
                 strict=True,
             )
         )
-        text = found.text(parts[1])
-        text = _unquoted(text.strip()) if found.quoted else text
+        text = line_layout.text(parts[1])
+        text = _unquoted(text.strip()) if line_layout.quoted else text
     elif box := _BOX.fullmatch(line.strip()):
         left, top, right, bottom = (float(number) for number in box.groups()[:4])
         if left >= right or top >= bottom:

@@ -62,8 +62,8 @@ class Layout:
         """The text of a line, from what stands behind its corners; still in quotes, where it has some that are not
         text.
         """
-        if self.before and (found := self.before.match(rest)):
-            rest = rest[found.end() :]
+        if self.before and (match := self.before.match(rest)):
+            rest = rest[match.end() :]
         if self.behind:
             rest = rest[: rest.rindex(",")]
         return rest.removeprefix(_MARK) if self.marked else rest
@@ -103,7 +103,7 @@ def layout(lines: Sequence[str]) -> Layout:
         (field for field in _BEFORE if _is_field(field, rests)),
         None,
     )
-    texts = [rest[found.end() :] for rest in rests if before and (found := before.match(rest))] or rests
+    texts = [rest[match.end() :] for rest in rests if before and (match := before.match(rest))] or rests
     behind = not before and _is_behind(texts)
     if behind:
         texts = [text[: text.rindex(",")] for text in texts]
@@ -117,12 +117,12 @@ def layout(lines: Sequence[str]) -> Layout:
     )
 
 
-def fits(lines: Sequence[str], found: Layout) -> bool:
+def fits(lines: Sequence[str], line_layout: Layout) -> bool:
     """Whether a file of few lines can be of the layout of the files beside it."""
-    rests = [part[1] for line in lines if (part := split(line, found.numbers)) is not None]
-    fields = [not found.before or found.before.match(rest) for rest in rests]
-    behind = [not found.behind or ("," in rest and _BEHIND.fullmatch(rest, rest.rindex(","))) for rest in rests]
-    return bool(rests) and all(fields) and all(behind) and not found.quoted
+    rests = [part[1] for line in lines if (part := split(line, line_layout.numbers)) is not None]
+    fields = [not line_layout.before or line_layout.before.match(rest) for rest in rests]
+    behind = [not line_layout.behind or ("," in rest and _BEHIND.fullmatch(rest, rest.rindex(","))) for rest in rests]
+    return bool(rests) and all(fields) and all(behind) and not line_layout.quoted
 
 
 def _numbers(lines: Sequence[str]) -> int:
@@ -145,8 +145,8 @@ def _leading(line: str) -> int:
 
 def _is_field(field: re.Pattern[str], rests: Sequence[str]) -> bool:
     """Whether every line has this field before its text. Numbers with a decimal comma ("0,50" and "1,20") are texts."""
-    found = [field.match(rest) for rest in rests]
-    texts = [rest[match.end() :] for rest, match in zip(rests, found, strict=True) if match]
+    matches = [field.match(rest) for rest in rests]
+    texts = [rest[match.end() :] for rest, match in zip(rests, matches, strict=True) if match]
     if len(texts) < len(rests):
         return False
     if field is _BEFORE[0] or all(_QUOTED.fullmatch(text) for text in texts):

@@ -57,8 +57,8 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
     batch: list[tuple[str, str, bytes | None] | Reject] = []
     with open_input(formulas) as stream:
         for unit in line_units(path):
-            for found in text_lines(unit):
-                batch.append(found if isinstance(found, Reject) else (*found, _formula(stream, starts, found[1])))
+            for entry in text_lines(unit):
+                batch.append(entry if isinstance(entry, Reject) else (*entry, _formula(stream, starts, entry[1])))
                 if len(batch) == UNIT_OBJECTS:
                     yield Unit(path, path.name, tuple(batch))
                     batch = []
@@ -121,11 +121,11 @@ def _numbers(line: str) -> tuple[str, int] | None:
 
 
 def _formula(stream: IO[bytes], starts: array[int], line: str) -> bytes | None:
-    found = _numbers(line)
-    if found is None or found[1] + 1 >= len(starts):
+    numbers = _numbers(line)
+    if numbers is None or numbers[1] + 1 >= len(starts):
         return None
-    begins = starts[found[1]]
-    ends = starts[found[1] + 1]
+    begins = starts[numbers[1]]
+    ends = starts[numbers[1] + 1]
     stream.seek(begins)
     return stream.read(min(ends - begins, MAX_FORMULA_BYTES + 1))
 
@@ -139,23 +139,23 @@ def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     if unit.path.suffix.lower() == ".csv":
         yield from delimited.read(unit, formula)
         return
-    for found in unit.payload:
-        if isinstance(found, Reject):
-            yield found
+    for entry in unit.payload:
+        if isinstance(entry, Reject):
+            yield entry
         else:
-            where, line, raw = found
+            where, line, raw = entry
             yield _item(where, line, raw, folder, formula)
 
 
 def _item(where: str, line: str, raw: bytes | None, folder: Path, options: SourceOptions) -> ReadItem:
-    found = _numbers(line)
-    if found is None:
+    numbers = _numbers(line)
+    if numbers is None:
         return Reject(where, "source.shape", "expected `NUMBER IMAGE TYPE` or `IMAGE NUMBER`", line[:RAW])
     if raw is None:
         return Reject(
             where,
             "source.shape",
-            f"there is no formula {found[1]}",
+            f"there is no formula {numbers[1]}",
             line[:RAW],
         )
     if len(raw) > MAX_FORMULA_BYTES:
@@ -169,7 +169,7 @@ def _item(where: str, line: str, raw: bytes | None, folder: Path, options: Sourc
     if isinstance(text, Reject):
         return text
     try:
-        image = picture(found[0], folder, below=True, turn=options.turn)
+        image = picture(numbers[0], folder, below=True, turn=options.turn)
     except RowRejected as error:
         return Reject(
             where,

@@ -95,11 +95,11 @@ def _is_label_file(path: Path) -> bool:
 
 def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """One item per region with a text, or per image with one."""
-    for found in rows.json_rows(unit):
-        if isinstance(found, Reject):
-            yield found
+    for record in rows.json_rows(unit):
+        if isinstance(record, Reject):
+            yield record
             continue
-        where, row = found
+        where, row = record
         try:
             task = _as_task(row)
             data = task.get("data", task)
@@ -158,13 +158,13 @@ def _regions(task: Mapping[str, Any], options: SourceOptions) -> Iterator[dict[s
         (one for one in usable if one.get("ground_truth") is True),
         usable[-1],
     )
-    found: dict[Any, dict[str, Any]] = {}
+    by_id: dict[Any, dict[str, Any]] = {}
     for row in chosen["result"]:
         if isinstance(row, dict) and row.get("type") != "relation":
-            identity = row.get("id") if isinstance(row.get("id"), (str, int)) else len(found)
-            _join(found.setdefault(identity, {"id": identity}), row, options)
-    yield from (region for region in found.values() if region.keys() - {"id", "page", "to_name"})
-    if not found:
+            identity = row.get("id") if isinstance(row.get("id"), (str, int)) else len(by_id)
+            _join(by_id.setdefault(identity, {"id": identity}), row, options)
+    yield from (region for region in by_id.values() if region.keys() - {"id", "page", "to_name"})
+    if not by_id:
         raise RowRejected("source.ignored", "an annotation without a region")
 
 
@@ -182,7 +182,7 @@ def _join(region: dict[str, Any], row: Mapping[str, Any], options: SourceOptions
         region["problem"] = ("source.geometry", "painted with a brush; draw a rectangle or a polygon")
     if "points" in value or ("x" in value and ("width" in value or "radiusX" in value)):
         sides = {key: row[key] for key in ("original_width", "original_height") if row.get(key) is not None}
-        shape = {key: found for key, found in value.items() if key != "text"}
+        shape = {key: part for key, part in value.items() if key != "text"}
         region["shape"] = {**region.get("shape", {}), **shape, **sides}
         region["turned"] = row.get("image_rotation", 0)
     for key, name in (("page", "item_index"), ("to_name", "to_name")):
@@ -197,14 +197,16 @@ def _minimal(task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     them.
     """
     keys = [
-        found for key, value in task.items() if isinstance(value, list) and (found := _NUMBERED.fullmatch(str(key)))
+        numbered
+        for key, value in task.items()
+        if isinstance(value, list) and (numbered := _NUMBERED.fullmatch(str(key)))
     ]
     endings: dict[str, str] = {}
-    for found in sorted(
+    for numbered in sorted(
         keys,
         key=lambda match: SHAPES.index(match[1]),
     ):
-        endings.setdefault(found[2] or "", found[0])
+        endings.setdefault(numbered[2] or "", numbered[0])
     if not endings:
         yield {"text": task.get("transcription", task.get("text"))}
     for ending, key in endings.items():

@@ -48,8 +48,8 @@ def _addresses(value: Any) -> list[str]:
     """The addresses of the pages of a task; [] where `value` is no list of pages."""
     if not isinstance(value, list):
         return []
-    found = [_address(page) for page in value]
-    return [address for address in found if address] if all(found) else []
+    addresses = [_address(page) for page in value]
+    return [address for address in addresses if address] if all(addresses) else []
 
 
 def _address(page: Any) -> str:
@@ -119,11 +119,11 @@ def _served(name: str, base: Path, options: SourceOptions) -> Picture:
     local = local.replace("\\", "/")
     last = local.rsplit("/", 1)[-1]
     spellings = dict.fromkeys((written, local.removeprefix("upload/"), *rows.ends_of(local), f"images/{last}"))
-    found = [below for spelling in spellings if (below := inside(base, spelling.lstrip("/")))]
-    if not found or ".." in local.split("/"):
+    paths = [inner for spelling in spellings if (inner := inside(base, spelling.lstrip("/")))]
+    if not paths or ".." in local.split("/"):
         raise RowRejected("source.outside", f"{name[:100]!r} leads out of the source")
     there = next(
-        (below for below in found if os.path.isfile(below)),
+        (inner for inner in paths if os.path.isfile(inner)),
         None,
     )
     if there:
@@ -131,7 +131,7 @@ def _served(name: str, base: Path, options: SourceOptions) -> Picture:
     nothing = ", of which nothing was found there" if options.images else ""
     hint = f"--images DIR names the folder in which {last[:100]} lies{nothing}"
     return Picture(
-        path=found[0],
+        path=paths[0],
         hint=hint,
-        others=tuple(found[1:]),
+        others=tuple(paths[1:]),
     )

@@ -54,11 +54,11 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
 
 def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """An Item, a HubRow or a Reject for every row."""
-    for found in json_rows(unit, unique_keys=True):
-        if isinstance(found, Reject):
-            yield found
+    for record in json_rows(unit, unique_keys=True):
+        if isinstance(record, Reject):
+            yield record
             continue
-        where, row = found
+        where, row = record
         try:
             yield _read(
                 where,

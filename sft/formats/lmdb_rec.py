@@ -58,12 +58,12 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
 def _sets(source: Path) -> list[Path]:
     if not source.is_dir() or (source / "data.mdb").is_file():
         return [source]
-    found = sorted(path.parent for path in source.rglob("data.mdb") if path.is_file())
-    if not found:
+    folders = sorted(path.parent for path in source.rglob("data.mdb") if path.is_file())
+    if not folders:
         raise UsageError(
             "no data.mdb here", where=str(source), hint="name the folder of an LMDB set, or a folder of such folders"
         )
-    return found
+    return folders
 
 
 def _data(path: Path) -> Path:

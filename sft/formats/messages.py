@@ -53,12 +53,12 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
 
 def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """A HubRow or a Reject for every row."""
-    for found in json_rows(unit, unique_keys=True):
+    for record in json_rows(unit, unique_keys=True):
         yield (
-            found
-            if isinstance(found, Reject)
+            record
+            if isinstance(record, Reject)
             else hub_row(
-                *found,
+                *record,
                 options.images or unit.path.parent,
             )
         )

@@ -47,11 +47,11 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
 
 def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """One item per block."""
-    for found in json_stream.unit_objects(unit):
-        if isinstance(found, Reject):
-            yield found
+    for record in json_stream.unit_objects(unit):
+        if isinstance(record, Reject):
+            yield record
             continue
-        where, page = found
+        where, page = record
         blocks = page.get("layout_dets", page.get("blocks"))
         try:
             if not isinstance(blocks, list):

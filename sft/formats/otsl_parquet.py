@@ -50,29 +50,29 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
             hint="download the data set first, e.g. `hf download --repo-type dataset ds4sd/FinTabNet_OTSL`",
         )
     for name, path in parquet.split_files(files, options.split):
-        found, _ = parquet.columns_of(path)
-        missing = [column for column in NEEDED if column not in found]
+        columns, _ = parquet.columns_of(path)
+        missing = [column for column in NEEDED if column not in columns]
         if missing:
             raise UsageError(
                 f"no column {' or '.join(missing)}",
                 where=str(path),
-                hint=f"the columns are {', '.join(found)}; other Parquet files are read with `sft convert hf`",
+                hint=f"the columns are {', '.join(columns)}; other Parquet files are read with `sft convert hf`",
             )
         for unit in parquet.units(
             path,
             name,
-            [column for column in COLUMNS if column in found],
+            [column for column in COLUMNS if column in columns],
         ):
             yield replace(unit, split=split_name(name) if source.is_dir() else "")
 
 
 def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """Items and rejects of one row group."""
-    for found in parquet.rows(unit):
-        if isinstance(found, Reject):
-            yield found
+    for record in parquet.rows(unit):
+        if isinstance(record, Reject):
+            yield record
             continue
-        where, row = found
+        where, row = record
         try:
             picture = parquet.picture(row["image"], unit.path.parent, options)
             yield Item(where, picture, target(row), Task.TABLE)

@@ -34,11 +34,11 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
 def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """An Item for every image of a line, or a Reject."""
     root = options.images or unit.path.parent
-    for found in text_lines(unit):
-        if isinstance(found, Reject):
-            yield found
+    for entry in text_lines(unit):
+        if isinstance(entry, Reject):
+            yield entry
         else:
-            yield from _line(*found, root, options)
+            yield from _line(*entry, root, options)
 
 
 def _line(where: str, line: str, root: Path, options: SourceOptions) -> Iterator[ReadItem]:

@@ -196,7 +196,7 @@ def _joined(page: _Element) -> Joined:
 
 def _own_text(element: _Element) -> str:
     """The text of the TextEquiv with the lowest index; where none has one, of the first."""
-    found: list[tuple[int, str]] = []
+    texts: list[tuple[int, str]] = []
     for equiv in element.iterchildren("{*}TextEquiv"):
         unicode = next(equiv.iterchildren("{*}Unicode"), None)
         if unicode is None:
@@ -204,8 +204,8 @@ def _own_text(element: _Element) -> str:
         if unicode is not None:
             index = equiv.get("index", "")
             rank = int(index) if index.removeprefix("-").isdecimal() and len(index) < 10 else NO_INDEX
-            found.append((rank, xml_safe.text_of(unicode).strip()))
-    return min(found, key=lambda equiv: equiv[0])[1] if found else ""
+            texts.append((rank, xml_safe.text_of(unicode).strip()))
+    return min(texts, key=lambda equiv: equiv[0])[1] if texts else ""
 
 
 def _cells(table: _Element) -> Iterator[tuple[int, int, Cell]]:

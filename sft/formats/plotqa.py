@@ -73,33 +73,33 @@ def _axis_only(axis: Any) -> Any:
 def _files(source: Path, split: str) -> list[tuple[str, Path]]:
     if not source.is_dir():
         return [(source.name, source)]
-    found = [
+    files = [
         (path.relative_to(source).as_posix(), path)
         for path in sorted({*source.glob("*annotations*.json"), *source.glob("*/*annotations*.json")})
     ]
     if split:
-        found = [
+        files = [
             (name, path)
-            for name, path in found
+            for name, path in files
             if split.lower() in name.lower().replace("/", " ").replace("_", " ").replace(".", " ").split()
         ]
-    if not found:
+    if not files:
         raise UsageError(
             f"no annotations.json here{f' for the split {split}' if split else ''}",
             where=str(source),
             hint="expected annotations.json, or annotations.json in train/ or another split",
         )
-    return found
+    return files
 
 
 def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """Items and rejects of one unit."""
     folder = options.images or unit.path.parent / "png"
-    for found in json_stream.unit_objects(unit):
-        if isinstance(found, Reject):
-            yield found
+    for record in json_stream.unit_objects(unit):
+        if isinstance(record, Reject):
+            yield record
             continue
-        where, plot = found
+        where, plot = record
         try:
             index = plot.get("image_index")
             if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < 10**12:

@@ -52,11 +52,11 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
 
 def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """One item per box."""
-    for found in rows.text_lines(unit):
-        if isinstance(found, Reject):
-            yield found
+    for entry in rows.text_lines(unit):
+        if isinstance(entry, Reject):
+            yield entry
             continue
-        where, line = found
+        where, line = entry
         name, tab, labels = line.partition("\t")
         boxes = json_stream.decode(labels.encode()) if tab else None
         try:
@@ -94,16 +94,16 @@ def _picture(name: str, folder: Path, options: SourceOptions) -> Picture:
     name = name.replace("\\", "/")
     inner = rows.ends_of(name) if absolute else [name.partition("/")[2] or name]
     base = options.images or folder
-    found = [path for spelling in dict.fromkeys((name, *inner)) if (path := inside(base, spelling))]
-    for path in found:
+    paths = [path for spelling in dict.fromkeys((name, *inner)) if (path := inside(base, spelling))]
+    for path in paths:
         if os.path.isfile(path):
             return Picture(path=path, turn=options.turn)
-    if not found or ".." in name.split("/"):
+    if not paths or ".." in name.split("/"):
         raise RowRejected("source.outside", f"{name[:100]!r} leads out of the source")
     return Picture(
-        path=found[-1],
+        path=paths[-1],
         turn=options.turn,
-        others=tuple(found[:-1]),
+        others=tuple(paths[:-1]),
     )
 
 

@@ -84,26 +84,26 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
 def _label_files(source: Path) -> list[Path]:
     if not source.is_dir():
         return [source]
-    found = sorted(path for path in source.glob("*.jsonl") if path.is_file() and not is_output(path))
-    found = found or sorted(
+    files = sorted(path for path in source.glob("*.jsonl") if path.is_file() and not is_output(path))
+    files = files or sorted(
         path for path in (source / "gt.txt", *source.glob("*.json")) if path.is_file() and not is_output(path)
     )
-    if not found:
+    if not files:
         raise UsageError(
             "no labels here",
             where=str(source),
             hint="expected PubTabNet_2.0.0.jsonl, gt.txt or another .jsonl in this folder; or name the file itself",
         )
-    return found
+    return files
 
 
 def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """Items and rejects of one unit; rows of another split than `options.split` are passed over."""
-    for found in json_rows(unit) if isinstance(unit.payload, tuple) else _lines(unit):
-        if isinstance(found, Reject):
-            yield found
+    for record in json_rows(unit) if isinstance(unit.payload, tuple) else _lines(unit):
+        if isinstance(record, Reject):
+            yield record
             continue
-        where, row = found
+        where, row = record
         if options.split and row.get("split", options.split) != options.split:
             continue
         yield _item(where, row, unit.path.parent, options)

@@ -66,7 +66,7 @@ def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
 def _workbook(path: Path, name: str, options: SourceOptions) -> Iterator[ReadItem]:
     from sft.markup import open_sheets
 
-    found = 0
+    count = 0
     try:
         with open_sheets(path) as sheets:
             for sheet, read_sheet in sheets:
@@ -77,7 +77,7 @@ def _workbook(path: Path, name: str, options: SourceOptions) -> Iterator[ReadIte
                     yield Reject(where, error.code, str(error))
                     continue
                 if grid is not None:
-                    found += 1
+                    count += 1
                     yield _item(
                         where,
                         grid,
@@ -85,12 +85,12 @@ def _workbook(path: Path, name: str, options: SourceOptions) -> Iterator[ReadIte
                         sheet,
                         name,
                         options,
-                        first=found == 1,
+                        first=count == 1,
                     )
     except RowRejected as error:
         yield Reject(name, error.code, str(error))
         return
-    if not found:
+    if not count:
         yield Reject(name, "target.empty", "nothing in any sheet that is not hidden")
 
 

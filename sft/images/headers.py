@@ -137,17 +137,17 @@ def _ends(path: str, head_bytes: int) -> tuple[int, bytes, bytes] | None:
     except (OSError, ValueError):  # ValueError: a NUL byte in the name
         return None
     try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
             return None
         head = os.read(handle, head_bytes)
         return (
-            found.st_size,
+            status.st_size,
             head,
             (
                 head[-TAIL_BYTES:]
-                if found.st_size <= head_bytes
-                else os.pread(handle, TAIL_BYTES, found.st_size - TAIL_BYTES)
+                if status.st_size <= head_bytes
+                else os.pread(handle, TAIL_BYTES, status.st_size - TAIL_BYTES)
             ),
         )
     except OSError:

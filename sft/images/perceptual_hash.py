@@ -71,22 +71,22 @@ def near_pairs(hashes: Hashes, *, limit: int = LIMIT) -> list[tuple[int, int]]:
     share a stretch are compared.
     """
     unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-    found = {(int(first[at]), row) for row, at in enumerate(inverse.tolist()) if first[at] != row}
+    pairs = {(int(first[at]), row) for row, at in enumerate(inverse.tolist()) if first[at] != row}
     for band in bands(limit):
         stretch = band_of(unique, band)
         order = np.argsort(stretch, kind="stable")
         cuts = np.flatnonzero(np.diff(stretch[order])) + 1
         for part in np.split(order, cuts):
-            found |= {(min(a, b), max(a, b)) for a, b in _close(unique, part, limit, first)}
-    return sorted(found | _of_equals(found, first, inverse))
+            pairs |= {(min(a, b), max(a, b)) for a, b in _close(unique, part, limit, first)}
+    return sorted(pairs | _of_equals(pairs, first, inverse))
 
 
 def _of_equals(
-    found: set[tuple[int, int]], first: npt.NDArray[np.intp], inverse: npt.NDArray[np.intp]
+    pairs: set[tuple[int, int]], first: npt.NDArray[np.intp], inverse: npt.NDArray[np.intp]
 ) -> set[tuple[int, int]]:
     """What is near to a hash is near to every hash that equals it."""
     near: dict[int, list[int]] = {}
-    for left, right in found:
+    for left, right in pairs:
         if inverse[left] != inverse[right]:
             near.setdefault(left, []).append(right)
             near.setdefault(right, []).append(left)

@@ -55,15 +55,15 @@ def probe(path: Path, *, decode: bool = False) -> ImageHeader:
     Raises `ImageProblem` with codes image.missing, image.unreadable, image.too_large or image.truncated.
     """
     if not decode:
-        found = peek(str(path))
+        peeked = peek(str(path))
         if (
-            found
-            and found.whole
-            and found.size <= MAX_FILE_BYTES
-            and found.header.width * found.header.height <= MAX_IMAGE_PIXELS
+            peeked
+            and peeked.whole
+            and peeked.size <= MAX_FILE_BYTES
+            and peeked.header.width * peeked.header.height <= MAX_IMAGE_PIXELS
         ):
-            return found.header
-        decode = not (found.whole if found else is_whole(str(path)))
+            return peeked.header
+        decode = not (peeked.whole if peeked else is_whole(str(path)))
     try:
         size = path.stat().st_size
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
@@ -130,9 +130,9 @@ class Reading:
     stamp: int
 
 
-def stamp(found: os.stat_result) -> int:
+def stamp(status: os.stat_result) -> int:
     """64 bit that change when a file is written to, or another one takes its place."""
-    return hash((found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino))
+    return hash((status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
 
 
 def read_once(path: str) -> Reading | None:

@@ -58,7 +58,7 @@ def prepare(
     """Look at every image and hash it; `sampling` for all, or by line. What cannot be read has a `fault`, nothing is
     raised.
     """
-    found = []
+    prepared = []
     hashes: dict[Path, str] = {}
     for line, sample in samples:
         chosen = sampling if isinstance(sampling, Sampling) else sampling(line)
@@ -75,15 +75,15 @@ def prepare(
                         raise ImageProblem("image.too_large", f"{path} has more than {MAX_FILE_BYTES:,} bytes")
                     hashes[path] = sha256(path)
         except (ImageProblem, OSError, UsageError) as error:
-            found.append(replace(item, fault=str(error)))
+            prepared.append(replace(item, fault=str(error)))
             continue
-        found.append(
+        prepared.append(
             replace(
                 item,
                 images=tuple(hashes[path] for path in item.question.images),
             )
         )
-    return found
+    return prepared
 
 
 def content_hash(prepared: Sequence[PreparedSample]) -> str:

@@ -86,11 +86,11 @@ def probe_servers(
     if not endpoints:
         raise UsageError("no server address given", hint="write it as http://host:port")
     results = asyncio.run(_survey(endpoints, transport))
-    servers = [found for found in results if isinstance(found, Server)]
+    servers = [result for result in results if isinstance(result, Server)]
     faults = {
-        endpoint.public: found
-        for endpoint, found in zip(endpoints, results, strict=True)
-        if isinstance(found, EngineError)
+        endpoint.public: result
+        for endpoint, result in zip(endpoints, results, strict=True)
+        if isinstance(result, EngineError)
     }
     if not servers:
         raise next(iter(faults.values()))
@@ -133,8 +133,10 @@ async def _survey(
     async def one(endpoint: Endpoint) -> Server | EngineError:
         try:
             async with http_client(endpoint, transport) as client:
-                found = await asyncio.wait_for(probe_server(client, endpoint), 2 * CONNECT_TIMEOUT)
-                return replace(found, **await _more(client, found.endpoint.model)) if endpoint.kind == "chat" else found
+                server = await asyncio.wait_for(probe_server(client, endpoint), 2 * CONNECT_TIMEOUT)
+                return (
+                    replace(server, **await _more(client, server.endpoint.model)) if endpoint.kind == "chat" else server
+                )
         except EngineError as error:
             return error
         except asyncio.TimeoutError:
@@ -198,12 +200,12 @@ def _chosen(endpoint: Endpoint, listed: list[dict[str, Any]], status: int, hint:
             where=endpoint.public,
             hint=advice,
         )
-    told = listed[names.index(name)] if names else {"id": name}
+    entry = listed[names.index(name)] if names else {"id": name}
     facts = json.dumps(
-        {key: told[key] for key in TOLD if told.get(key) is not None},
+        {key: entry[key] for key in TOLD if entry.get(key) is not None},
         sort_keys=True,
     )
-    limit = told.get("max_model_len")
+    limit = entry.get("max_model_len")
     return Server(
         replace(endpoint, model=name),
         record=facts[:MAX_FACTS],
@@ -234,16 +236,16 @@ async def _more(client: httpx.AsyncClient, model: str | None) -> dict[str, Any]:
             httpx.HTTPError, LostError, asyncio.TimeoutError, msgspec.MsgspecError, ValueError, RecursionError
         ):
             status, _, content = await asyncio.wait_for(exchange(client, "GET", page), CONNECT_TIMEOUT)
-            told = msgspec.json.decode(content) if status == httpx.codes.OK else None
-            if isinstance(told, dict) and isinstance(told.get("version"), str):
+            body = msgspec.json.decode(content) if status == httpx.codes.OK else None
+            if isinstance(body, dict) and isinstance(body.get("version"), str):
                 return {
-                    "version": f"vLLM {shown(told['version'])}"[:200],
+                    "version": f"vLLM {shown(body['version'])}"[:200],
                     "probed": await _probe(client, model),
                 }
-            if isinstance(told, dict) and isinstance(told.get("build_info"), str):
-                template = told.get("chat_template")
+            if isinstance(body, dict) and isinstance(body.get("build_info"), str):
+                template = body.get("chat_template")
                 return {
-                    "version": f"{LLAMA_CPP} {shown(told['build_info'])}"[:200],
+                    "version": f"{LLAMA_CPP} {shown(body['build_info'])}"[:200],
                     "chat_template": template if isinstance(template, str) else None,
                 }
     return {}
@@ -256,8 +258,8 @@ async def _probe(client: httpx.AsyncClient, model: str | None) -> str:
     body = msgspec.json.encode({"model": model, "messages": PROBE, "add_generation_prompt": True})
     with suppress(httpx.HTTPError, LostError, asyncio.TimeoutError, msgspec.MsgspecError, ValueError, RecursionError):
         status, _, content = await asyncio.wait_for(exchange(client, "POST", "tokenize", body), CONNECT_TIMEOUT)
-        told = msgspec.json.decode(content) if status == httpx.codes.OK else None
-        tokens = told.get("tokens") if isinstance(told, dict) else None
+        answer = msgspec.json.decode(content) if status == httpx.codes.OK else None
+        tokens = answer.get("tokens") if isinstance(answer, dict) else None
         if isinstance(tokens, list) and tokens and all(type(token) is int for token in tokens):
             return hashlib.sha256(json.dumps(tokens).encode()).hexdigest()
     return ""

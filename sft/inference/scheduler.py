@@ -313,14 +313,14 @@ class RequestScheduler:
         """
         for station in self._stations if not self.stopped else ():
             with suppress(SftError, httpx.HTTPError, asyncio.TimeoutError):
-                found = await asyncio.wait_for(
+                server = await asyncio.wait_for(
                     probe_server(station.client, station.server.endpoint),
                     CONNECT_TIMEOUT,
                 )
-                if found.record != station.server.record:
+                if server.record != station.server.record:
                     self.stopped = (
-                        f"{found.endpoint.public} serves another model now than at the start, which may have given some"
-                        " of the answers; ask again with --fresh"
+                        f"{server.endpoint.public} serves another model now than at the start, which may have given"
+                        " some of the answers; ask again with --fresh"
                     )
 
     async def _watch(self, station: _ServerState) -> None:
@@ -334,12 +334,12 @@ class RequestScheduler:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, PROBE_LONGEST)
             with suppress(SftError, httpx.HTTPError, asyncio.TimeoutError):
-                found = await asyncio.wait_for(
+                server = await asyncio.wait_for(
                     probe_server(station.client, station.server.endpoint),
                     CONNECT_TIMEOUT,
                 )
-                if found.record != station.server.record:
-                    self.stopped = f"{found.endpoint.public} came back with another model"
+                if server.record != station.server.record:
+                    self.stopped = f"{server.endpoint.public} came back with another model"
                 break
         station.up = True
         self._down_since = None

@@ -32,15 +32,15 @@ class _Form(NamedTuple):
 
 @cache
 def _forms() -> dict[str, _Form]:
-    found = {}
+    forms = {}
     for code in (*range(0xFB50, 0xFE00), *range(0xFE70, 0xFEFD)):
         shape, *parts = unicodedata.decomposition(chr(code)).split() or [""]
         if shape in _SHAPES and code not in _WORD_SIGNS:
-            found[chr(code)] = _Form(
+            forms[chr(code)] = _Form(
                 "".join(chr(int(part, 16)) for part in parts),
                 *_SHAPES[shape],
             )
-    return found
+    return forms
 
 
 @cache
@@ -48,12 +48,12 @@ def _joining() -> dict[str, tuple[bool, bool]]:
     """Letter → whether it joins the one before, and the one behind; letters that have no presentation form are not
     in it.
     """
-    found = {_TATWEEL: (True, True)}
+    joining = {_TATWEEL: (True, True)}
     for form in _forms().values():
         if len(form.letters) == 1:
-            before, behind = found.get(form.letters, (False, False))
-            found[form.letters] = (before or form.before, behind or form.behind)
-    return found
+            before, behind = joining.get(form.letters, (False, False))
+            joining[form.letters] = (before or form.before, behind or form.behind)
+    return joining
 
 
 _FORM = re.compile("[\ufb50-\ufbb1\ufbd3-\ufd3d\ufd50-\ufdc7\ufdf2\ufe70-\ufefc]")
@@ -68,11 +68,11 @@ def presentation_forms(text: str) -> str | None:
     """
     if text.isascii() or not _FORM.search(text):
         return None
-    found = [letter for letter in dict.fromkeys(_FORM.findall(text)) if letter in _forms()]
-    if not found:
+    letters = [letter for letter in dict.fromkeys(_FORM.findall(text)) if letter in _forms()]
+    if not letters:
         return None
-    named = ", ".join(f"U+{ord(letter):04X}" for letter in found[:_SHOWN])
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    named = ", ".join(f"U+{ord(letter):04X}" for letter in letters[:_SHOWN])
+    more = f" and {len(letters) - _SHOWN} more" if len(letters) > _SHOWN else ""
     words = _JOINED.findall(text)
     backwards = not all(map(_fits, words)) and all(_fits(word[::-1]) for word in words)
     return f"{named}{more}{', in the order of the screen' if backwards else ''}"
@@ -89,7 +89,7 @@ def plain_letters(text: str) -> str:
         return text
     forms = _forms()
     return _FORM.sub(
-        lambda found: forms[found[0]].letters if found[0] in forms else found[0],
+        lambda match: forms[match[0]].letters if match[0] in forms else match[0],
         text,
     )
 

@@ -69,7 +69,7 @@ def formulas(text: str) -> str:
         return text
     if "$$" in text:
         text = _DISPLAY.sub(
-            lambda found: f"\\( {found[1].strip()} \\)",
+            lambda match: f"\\( {match[1].strip()} \\)",
             text,
         )
     return text if "$$" in text else inline_to_paren(text)
@@ -86,7 +86,7 @@ def without_references(text: str) -> str:
     """`text` with whole character references (`&amp;`, `&#8211;`) as what they stand for, once."""
     return (
         _REFERENCE.sub(
-            lambda found: html.unescape(found[0]),
+            lambda match: html.unescape(match[0]),
             text,
         )
         if "&" in text
@@ -117,18 +117,18 @@ def keep_numbers(html: str) -> str:
         return html
     out: list[str] = []
     done = 0
-    for found in _SCRIPT.finditer(html):
-        before = html[max(done, found.start() - REACH) : found.start()]
+    for match in _SCRIPT.finditer(html):
+        before = html[max(done, match.start() - REACH) : match.start()]
         bare = before
         while tag := _TAG_BEFORE.search(bare):
             bare = bare[: tag.start()]
-        if not (bare[-1:].isdecimal() or found[3]) or _in_formula(html, found.start()):
+        if not (bare[-1:].isdecimal() or match[3]) or _in_formula(html, match.start()):
             continue
         number = _NUMBER_BEFORE.search(before) if bare is before else None
-        out.append(html[done : found.start() - len(number[0])] if number else html[done : found.start()])
-        mark = "_" if found[1].lower() == "sub" else "^"
-        out.append(f"\\( {number[0] if number else ''}{mark}{{{found[2]}}} \\)")
-        done = found.end()
+        out.append(html[done : match.start() - len(number[0])] if number else html[done : match.start()])
+        mark = "_" if match[1].lower() == "sub" else "^"
+        out.append(f"\\( {number[0] if number else ''}{mark}{{{match[2]}}} \\)")
+        done = match.end()
     return "".join([*out, html[done:]])
 
 

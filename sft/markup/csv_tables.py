@@ -30,8 +30,8 @@ def parse_csv(text: str, delimiter: str | None = None) -> Grid:
     warnings: list[MarkupWarning] = []
     if delimiter is None:
         delimiter = delimiter_of(text, warnings)
-    if found := _SEP_LINE.match(text):
-        text = text[found.end() :]
+    if match := _SEP_LINE.match(text):
+        text = text[match.end() :]
     if len(delimiter) != 1 or delimiter in '"\n ':
         raise MarkupError("source.syntax", f"{delimiter!r} cannot delimit cells", hint="one character, such as a comma")
     rows, slots = [], 0
@@ -61,8 +61,8 @@ def delimiter_of(text: str, warnings: list[MarkupWarning]) -> str:
     that only stands between digits or in front of a blank (`1,50`, `Smith, J.`) last. Where two are left, the first
     counts, with a warning.
     """
-    if found := _SEP_LINE.match(text):
-        return found[1]
+    if match := _SEP_LINE.match(text):
+        return match[1]
     sample = text[:SAMPLE]
     there = [sign for sign in DELIMITERS if sign in sample]
     if len(there) < 2:

@@ -315,10 +315,10 @@ def check_literal(rows: GridRows) -> bool:
         )
     for r, row in enumerate(rows):
         for c, text in enumerate(row):
-            if text and (found := LITERAL.search(text)):
+            if text and (match := LITERAL.search(text)):
                 raise MarkupError(
                     "target.otsl",
-                    f"the text holds {found[0]}, which is a token of OTSL",
+                    f"the text holds {match[0]}, which is a token of OTSL",
                     place=f"row {r + 1}, column {c + 1}",
                     hint="leave the table out, or change the text",
                 )

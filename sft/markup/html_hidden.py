@@ -79,19 +79,19 @@ class _Eye:
         self.katex = False
 
     def read(self, text: str) -> str:
-        for found in TOKEN.finditer(text):
-            chunk, raw, raw_attributes, slash, name, attributes, _, literal = found.groups()
+        for match in TOKEN.finditer(text):
+            chunk, raw, raw_attributes, slash, name, attributes, _, literal = match.groups()
             if raw and raw.lower() == "style":
                 self.styles.read(
-                    found[0],
+                    match[0],
                     attributes_of(raw_attributes).get("media", ""),
                 )
             elif name and slash:
-                self.end(name.lower(), found[0])
+                self.end(name.lower(), match[0])
             elif name:
-                self.start(name.lower(), attributes, found[0])
+                self.start(name.lower(), attributes, match[0])
             elif (chunk or literal) and not self.stack[-1].inside_gone:
-                self.text(found[0])
+                self.text(match[0])
         return "".join(self.out)
 
     def text(self, piece: str) -> None:

@@ -51,9 +51,9 @@ def declared(style: str) -> Declared:
     >>> declared("color:red; DISPLAY : none !important")
     {'display': ('none', True)}
     """
-    found: Declared = {}
+    properties: Declared = {}
     if ":" not in style:
-        return found
+        return properties
     for declaration in _COMMENT.sub("", style).lower().split(";"):
         name, _, text = declaration.partition(":")
         value, mark, last = text.rpartition("!")
@@ -62,9 +62,9 @@ def declared(style: str) -> Declared:
             name.strip(),
             " ".join((value if important else text).split()),
         )
-        if usual and not (found.get(name.strip(), ("", False))[1] and not important):
-            found[name.strip()] = (usual, important)
-    return found
+        if usual and not (properties.get(name.strip(), ("", False))[1] and not important):
+            properties[name.strip()] = (usual, important)
+    return properties
 
 
 def _usual(name: str, value: str) -> str:
@@ -75,9 +75,9 @@ def _usual(name: str, value: str) -> str:
         return _VISIBILITIES.get(value, "")
     if name == "opacity":
         return "" if (number := _number(value.removesuffix("%"))) is None else "0" if number <= 0 else "1"
-    if name == "font-size" and (found := _SIZE.fullmatch(value)):
-        number = _number(found[1]) if found[1] else 1
-        return "" if number is None or (number and found[2] in _RELATIVE) else "1" if number else "0"
+    if name == "font-size" and (match := _SIZE.fullmatch(value)):
+        number = _number(match[1]) if match[1] else 1
+        return "" if number is None or (number and match[2] in _RELATIVE) else "1" if number else "0"
     return ""
 
 
@@ -199,14 +199,14 @@ def _parts(selector: str) -> tuple[_Compound, ...]:
         if word == ">":
             child = True
             continue
-        found = _COMPOUND.fullmatch(word)
-        if not found:
+        match = _COMPOUND.fullmatch(word)
+        if not match:
             return ()
-        signs = re.findall(r"[.#][\w-]+", found[2])
+        signs = re.findall(r"[.#][\w-]+", match[2])
         classes, ids = (frozenset(one[1:] for one in signs if one[0] == sign) for sign in ".#")
         parts.append(
             _Compound(
-                (found[1] or "").lower(),
+                (match[1] or "").lower(),
                 classes,
                 ids,
                 child,

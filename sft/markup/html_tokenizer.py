@@ -126,16 +126,16 @@ def read_cells(text: str, *, sub_sup: SubSup = "plain") -> HtmlTable:
 
 def spans_of(attributes: str) -> tuple[int, int]:
     """(row span, column span) by the rules of the HTML standard: 0 rows is "to the end of the group", garbage is 1."""
-    found: dict[str, int] = {}
+    spans: dict[str, int] = {}
     for name, double, single, bare in ATTRIBUTE.findall(attributes):
         key = name.lower()
         if key in ("rowspan", "colspan"):
             number = _NUMBER.match(html.unescape(double or single or bare))
-            found.setdefault(
+            spans.setdefault(
                 key,
                 int(number[1]) if number else 1,
             )
-    return min(found.get("rowspan", 1), 65534), min(found.get("colspan", 1) or 1, 1000)
+    return min(spans.get("rowspan", 1), 65534), min(spans.get("colspan", 1) or 1, 1000)
 
 
 class _TableReader:
@@ -159,8 +159,8 @@ class _TableReader:
         self.saw_table = False
 
     def read(self, text: str) -> HtmlTable:
-        for found in TOKEN.finditer(text):
-            chunk, _, _, slash, name, attributes, end, literal = found.groups()
+        for match in TOKEN.finditer(text):
+            chunk, _, _, slash, name, attributes, end, literal = match.groups()
             if chunk or literal:
                 if self.cell is not None:
                     self.text(chunk or literal)
@@ -177,7 +177,7 @@ class _TableReader:
             elif name:
                 if not end and self.depth:
                     raise MarkupError(
-                        "target.html", f"the tag <{slash}{name[:20]} does not end", place=f"offset {found.start()}"
+                        "target.html", f"the tag <{slash}{name[:20]} does not end", place=f"offset {match.start()}"
                     )
                 lower = name.lower()
                 if self.depth == 0:
@@ -186,7 +186,7 @@ class _TableReader:
                     self.end(lower)
                 else:
                     if lower == "math" and self.math is None:
-                        self.math_source = text[found.start() : found.start() + LONGEST_FORMULA]
+                        self.math_source = text[match.start() : match.start() + LONGEST_FORMULA]
                     self.start(lower, attributes)
                 if self.depth < 0:
                     break

@@ -78,20 +78,20 @@ def _nesting(body: str) -> None:
     """
     stack: list[tuple[str, int]] = []
     comment_end = 0
-    for found in _MARK.finditer(body):
-        mark = found[0]
-        start = found.start()
+    for match in _MARK.finditer(body):
+        mark = match[0]
+        start = match.start()
         if start < comment_end:
             continue
         if mark == "%":
             line_end = body.find("\n", start)
             comment_end = len(body) if line_end < 0 else line_end
-        elif mark in ("{", "\\left") or found[1] == "begin":
-            stack.append((f"\\begin{{{found[2].strip()}}}" if found[1] else mark, start))
+        elif mark in ("{", "\\left") or match[1] == "begin":
+            stack.append((f"\\begin{{{match[2].strip()}}}" if match[1] else mark, start))
             if len(stack) > MAX_DEPTH:
                 raise _wrong(f"nested more than {MAX_DEPTH} deep", start)
-        elif mark in ("}", "\\right") or found[1] == "end":
-            opening = {"}": "{", "\\right": "\\left"}.get(mark) or f"\\begin{{{found[2].strip()}}}"
+        elif mark in ("}", "\\right") or match[1] == "end":
+            opening = {"}": "{", "\\right": "\\left"}.get(mark) or f"\\begin{{{match[2].strip()}}}"
             if not stack:
                 raise _wrong(f"{mark} without {opening}", start)
             if stack[-1][0] != opening:
@@ -228,7 +228,7 @@ def inline_to_paren(text: str) -> str:
     if text.count("$") < 2:
         return text
     places = [
-        found.start() if found[0] == "$" else _PARAGRAPH for found in _DOLLAR.finditer(text) if found[0][0] != "\\"
+        match.start() if match[0] == "$" else _PARAGRAPH for match in _DOLLAR.finditer(text) if match[0][0] != "\\"
     ]
     parts: list[str] = []
     done = index = 0
@@ -375,16 +375,16 @@ def _one_formula(body: str, *, commented: bool) -> None:
     """Raises MarkupError `target.latex` where braces do not match or another formula begins."""
     hint = "a percent sign is \\%; what follows a bare one is a comment" if commented else ""
     depth = 0
-    for found in MARK.finditer(body):
-        depth += {"{": 1, "}": -1}.get(found[0], 0)
+    for match in MARK.finditer(body):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
         if depth < 0:
-            raise MarkupError("target.latex", "} without {", place=f"offset {found.start()}", hint=hint)
-        if depth == 0 and found[0] in ("$", "\\[", "\\]", "\\(", "\\)"):
-            message = f"{found[0]} inside a formula"
+            raise MarkupError("target.latex", "} without {", place=f"offset {match.start()}", hint=hint)
+        if depth == 0 and match[0] in ("$", "\\[", "\\]", "\\(", "\\)"):
+            message = f"{match[0]} inside a formula"
             raise MarkupError(
                 "target.latex",
                 message,
-                place=f"offset {found.start()}",
+                place=f"offset {match.start()}",
                 hint="one formula for one image, without text around it",
             )
     if depth:
@@ -429,13 +429,13 @@ def normalise_training(
 def corruptions(formula: str) -> list[MarkupError]:
     """What the PaddleOCR pipeline would destroy in a formula: brackets right after `\\\\`, and dollar signs."""
     body = strip_delimiters(formula)
-    found: list[MarkupError] = []
+    errors: list[MarkupError] = []
     if "\\\\" in body:
         for mark in BACKSLASHED.finditer(body):
             after = body[mark.end() : mark.end() + 1]
             if mark[0] == "\\\\" and after and after in "[]()":
                 hint = "write \\\\ without a length" if after == "[" else "put a blank between"
-                found.append(
+                errors.append(
                     MarkupError(
                         "target.row_skip", f"{after} right after \\\\", place=f"offset {mark.start()}", hint=hint
                     )
@@ -443,7 +443,7 @@ def corruptions(formula: str) -> list[MarkupError]:
                 break
     if "$" in body:
         message = "a dollar sign inside a formula; the PaddleOCR pipeline deletes it"
-        found.append(
+        errors.append(
             MarkupError(
                 "target.dollar",
                 message,
@@ -451,4 +451,4 @@ def corruptions(formula: str) -> list[MarkupError]:
                 hint="write \\( … \\) inside \\text, and \\text{USD} for a currency",
             )
         )
-    return found
+    return errors

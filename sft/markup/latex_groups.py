@@ -37,14 +37,14 @@ class TextCommand:
 
 def closings(formula: str) -> dict[int, int]:
     """The place of each `{` → the place of its `}`, for all that have one."""
-    found: dict[int, int] = {}
+    closing_of: dict[int, int] = {}
     opened: list[int] = []
     for mark in _BRACE.finditer(formula):
         if mark[0] == "{":
             opened.append(mark.start())
         elif mark[0] == "}" and opened:
-            found[opened.pop()] = mark.start()
-    return found
+            closing_of[opened.pop()] = mark.start()
+    return closing_of
 
 
 def hide_texts(formula: str) -> tuple[str, list[TextCommand]]:

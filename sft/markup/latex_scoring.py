@@ -143,25 +143,25 @@ class _GroupReader:
             return _written(item)
         if item in SCRIPTS:
             return [item]
-        found = [item]
+        items = [item]
         if item == "\\sqrt" and self.peek() == "[" and "]" in self.items:
             while (part := self.peek()) is not None:
-                found += self.take()
+                items += self.take()
                 if part == "]":
                     break
         if item in _COLUMNS and self.items and isinstance(self.items[-1], list):
             self.items.pop()
         known = 1 if item in _ONE else 2 * (item in _TWO)
         for _ in range(known):
-            found += [
+            items += [
                 "{",
                 *([] if self.peek() in SCRIPTS else self.take()),
                 "}",
             ]
         if not known and item[0] == "\\" and item[-1].isalpha():
             while self.items and isinstance(self.items[-1], list):  # arguments of a command that is not known here
-                found += ["{", *self.take(), "}"]
-        return found
+                items += ["{", *self.take(), "}"]
+        return items
 
 
 def _written(items: list[Item]) -> list[str]:
@@ -169,19 +169,19 @@ def _written(items: list[Item]) -> list[str]:
     only.
     """
     reader = _GroupReader(items)
-    found: list[str] = []
+    words: list[str] = []
     while reader.base() is not None:
-        below: list[str] = []
-        above: list[str] = []
+        lower: list[str] = []
+        upper: list[str] = []
         while (item := reader.base()) in SCRIPTS:
             reader.take()
             if item == "'":
-                above.append("\\prime")
+                upper.append("\\prime")
             elif reader.peek() not in SCRIPTS:
-                (below if item == "_" else above).extend(reader.take())
-        for sign, script in (("_", below), ("^", above)):
+                (lower if item == "_" else upper).extend(reader.take())
+        for sign, script in (("_", lower), ("^", upper)):
             if script:
-                found += [sign, *script] if len(script) == 1 else [sign, "{", *script, "}"]
+                words += [sign, *script] if len(script) == 1 else [sign, "{", *script, "}"]
         if reader.base() is not None:
-            found += reader.take()
-    return found
+            words += reader.take()
+    return words

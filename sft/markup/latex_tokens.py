@@ -37,13 +37,13 @@ def tokens(formula: str) -> list[str]:
     """The tokens of `formula`: commands (`\\frac`, `\\begin{array}`, `\\operatorname*`, `\\,`, `\\ `) and single
     characters; no white space.
     """
-    return [_token(found) for found in _TOKEN.findall(formula)]
+    return [_token(piece) for piece in _TOKEN.findall(formula)]
 
 
-def _token(found: str) -> str:
-    if len(found) > 2 and found[0] == "\\" and found[-1] in "}*":
-        return "".join(found.split())
-    return "\\ " if found[0] == "\\" and found[1:].isspace() else found
+def _token(piece: str) -> str:
+    if len(piece) > 2 and piece[0] == "\\" and piece[-1] in "}*":
+        return "".join(piece.split())
+    return "\\ " if piece[0] == "\\" and piece[1:].isspace() else piece
 
 
 def trim(formula: str) -> str:
@@ -58,7 +58,7 @@ def collapse(formula: str) -> str:
     if not _commented(formula):
         return trim(
             _SPACE.sub(
-                lambda found: found[1] or ("\\ " if found[0][0] == "\\" else " "),
+                lambda match: match[1] or ("\\ " if match[0][0] == "\\" else " "),
                 formula,
             )
         )
@@ -97,10 +97,10 @@ def tighten(formula: str) -> str:
 
 def _is_spelt_out(masked: str, commands: list[TextCommand]) -> bool:
     parted = _PIECES.sub(
-        lambda found: found[0] if found[1] else f" {_PIECE} ",
+        lambda match: match[0] if match[1] else f" {_PIECE} ",
         masked,
     )
-    insides = [found[1] for found in _OPENED.finditer(parted) if found[1] is not None]
+    insides = [match[1] for match in _OPENED.finditer(parted) if match[1] is not None]
     spelt = sum(map(bool, insides)) + sum(map(_text_is_spelt_out, commands))
     if insides or spelt:
         return 2 * spelt > len(insides)
@@ -172,9 +172,9 @@ def _layer(formula: str) -> str | None:
     for opening, closing in _PAIRS:
         if formula.startswith(opening):
             return formula[2:-2] if _end(formula, 2, opening, closing) == len(formula) - 2 else None
-    if found := _ENVIRONMENT.match(formula):
-        end = f"\\end{{{found[1]}}}"
-        return formula[found.end() : -len(end)] if formula.find(end) == len(formula) - len(end) else None
+    if match := _ENVIRONMENT.match(formula):
+        end = f"\\end{{{match[1]}}}"
+        return formula[match.end() : -len(end)] if formula.find(end) == len(formula) - len(end) else None
     return None
 
 
@@ -184,13 +184,13 @@ def _end(formula: str, start: int, opening: str, closing: str) -> int:
     """
     first = -1
     braces = pairs = 0
-    for found in MARK.finditer(formula, start):
-        mark = found[0]
+    for match in MARK.finditer(formula, start):
+        mark = match[0]
         if mark == closing:
             if first < 0:
-                first = found.start()
+                first = match.start()
             if braces <= 0 and pairs == 0:
-                return found.start()
+                return match.start()
             pairs -= 1 if braces <= 0 else 0
         elif mark == opening:
             pairs += 1 if braces <= 0 else 0
@@ -212,10 +212,10 @@ def without_row_skips(formula: str) -> str:
         return formula
     parts: list[str] = []
     done = 0
-    for found in BACKSLASHED.finditer(formula):
-        if found[0] != "\\\\" or found.start() < done:
+    for match in BACKSLASHED.finditer(formula):
+        if match[0] != "\\\\" or match.start() < done:
             continue
-        end = after = found.end()
+        end = after = match.end()
         while (bracket := ROW_SKIP.match(formula, after)) and is_length(bracket[1]):
             after = bracket.end()
         parts += [
@@ -242,12 +242,12 @@ def without_dollars(formula: str) -> str:
     if "$" not in formula:
         return formula
     depth, places = 0, []
-    for found in MARK.finditer(formula):
-        depth += {"{": 1, "}": -1}.get(found[0], 0)
-        if found[0] == "$":
+    for match in MARK.finditer(formula):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
+        if match[0] == "$":
             if depth <= 0:
                 return formula
-            places.append(found.start())
+            places.append(match.start())
     if len(places) % 2 or "$$" in formula:
         return formula
     parts = [formula[start + 1 : end] for start, end in zip([-1, *places], [*places, len(formula)], strict=True)]

@@ -56,8 +56,8 @@ def unseen(formula: str) -> str:
     if _comments(body):
         return "a comment (% and the rest of its line)"
     if spans := _marks(body):
-        found = _WORTH_A_LOOK.match(body, spans[0][0])
-        return found[0] if found else ""
+        match = _WORTH_A_LOOK.match(body, spans[0][0])
+        return match[0] if match else ""
     return "" if without_row_ends(body) == body else "\\\\ without a row"
 
 
@@ -76,7 +76,7 @@ def without_marks(formula: str) -> str:
 def _comments(formula: str) -> list[Cut]:
     if "%" not in formula:
         return []
-    return [(*found.span(), False) for found in _COMMENT.finditer(formula) if found["comment"]]
+    return [(*match.span(), False) for match in _COMMENT.finditer(formula) if match["comment"]]
 
 
 def _marks(formula: str) -> list[Cut]:
@@ -85,13 +85,13 @@ def _marks(formula: str) -> list[Cut]:
     closing = closings(formula)
     spans: list[Cut] = []
     done = 0
-    for found in _MARK.finditer(formula):
-        name = found["name"]
-        if found.start() < done or name not in _ARGUMENTS:
+    for match in _MARK.finditer(formula):
+        name = match["name"]
+        if match.start() < done or name not in _ARGUMENTS:
             continue
-        end = _end_of_arguments(formula, found.end(), _ARGUMENTS[name], closing)
+        end = _end_of_arguments(formula, match.end(), _ARGUMENTS[name], closing)
         if end is not None:
-            spans.append((found.start(), end, name in _WRITTEN))
+            spans.append((match.start(), end, name in _WRITTEN))
             done = end
     return spans
 
@@ -110,8 +110,8 @@ def _end_of_arguments(formula: str, place: int, count: int, closing: dict[int, i
 
 
 def _after_space(formula: str, place: int) -> int:
-    found = _SPACE.match(formula, place)
-    return found.end() if found else place
+    match = _SPACE.match(formula, place)
+    return match.end() if match else place
 
 
 def _cut(formula: str, spans: list[Cut]) -> str:
@@ -176,8 +176,8 @@ def without_last_row_end(formula: str) -> str:
 def _after_skip(formula: str, place: int) -> int:
     """Behind the star and the length of a row end at `place`, if it has them."""
     place += formula.startswith("*", place)
-    found = ROW_SKIP.match(formula, place)
-    return found.end() if found and is_length(found[1]) else place
+    match = ROW_SKIP.match(formula, place)
+    return match.end() if match and is_length(match[1]) else place
 
 
 def _before_row_end(formula: str, end: int) -> int | None:

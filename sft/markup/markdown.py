@@ -34,16 +34,16 @@ def parse_markdown(text: str) -> Grid:
     """
     check_length(text)
     text = dedent(text.replace("\r\n", "\n").replace("\r", "\n"))
-    found = _ordinary(text.strip("\n").rstrip().split("\n")) or _found(text)
-    if found is None:
+    table = _ordinary(text.strip("\n").rstrip().split("\n")) or _found(text)
+    if table is None:
         raise MarkupError(
             "source.syntax",
             "no Markdown table",
             hint="expected a row | a | b |, a ruler | --- | --- | of as many cells, and rows",
         )
-    warnings = found.warnings
-    width = len(found.rows[0])
-    for number, row in enumerate(found.rows, 1):
+    warnings = table.warnings
+    width = len(table.rows[0])
+    for number, row in enumerate(table.rows, 1):
         if len(row) > width:
             warnings.append(
                 MarkupWarning(
@@ -51,7 +51,7 @@ def parse_markdown(text: str) -> Grid:
                 )
             )
     return Grid.from_rows(
-        [[found.shown(cell) for cell in row] for row in found.rows],
+        [[table.shown(cell) for cell in row] for row in table.rows],
         header=True,
         warnings=warnings,
     )
@@ -83,20 +83,20 @@ def _found(text: str) -> _MarkdownTable | None:
     links: MutableMapping[str, Any] = {}
     tokens = _blocks().parse(text, links)
     lines = text.split("\n")
-    found: _MarkdownTable | None = None
+    table: _MarkdownTable | None = None
     warnings: list[MarkupWarning] = []
     written: list[str] = []  # the cells of the row in its line
     depth = 0  # inside the first table: 1, inside a later one: 2
     for token in tokens:
         if token.type == "table_open":
-            depth = 2 if found else 1
-            if found:
+            depth = 2 if table else 1
+            if table:
                 warnings.append(MarkupWarning("table.second", "more than one table: only the first is read"))
-            found = found or _MarkdownTable([], links, warnings)
+            table = table or _MarkdownTable([], links, warnings)
         elif token.type == "table_close":
             depth = 0
-        elif depth == 1 and found and token.type == "tr_open" and token.map:
-            found.rows.append([])
+        elif depth == 1 and table and token.type == "tr_open" and token.map:
+            table.rows.append([])
             written = split_markdown(
                 _PREFIX.sub(
                     "",
@@ -104,13 +104,13 @@ def _found(text: str) -> _MarkdownTable | None:
                     count=1,
                 )
             )
-        elif depth == 1 and found and token.type == "tr_close":
-            found.rows[-1] = _whole(found.rows[-1], written)
-        elif depth == 1 and found and token.type == "inline":
-            found.rows[-1].append(token.content)
+        elif depth == 1 and table and token.type == "tr_close":
+            table.rows[-1] = _whole(table.rows[-1], written)
+        elif depth == 1 and table and token.type == "inline":
+            table.rows[-1].append(token.content)
         elif not depth and token.content and (shown := visible(_TAG.sub("", token.content))):
             warnings.append(MarkupWarning("table.outside", f"text outside of the table is dropped: {shown[:40]!r}"))
-    return found
+    return table
 
 
 def _whole(read: list[str], written: list[str]) -> list[str]:

@@ -81,7 +81,7 @@ def markdown_text(cell: str, links: MutableMapping[str, Any] | None = None) -> s
     text = _of_html(tokens) if tagged else one_line("".join([_plain(token) for token in tokens]))
     return (
         _HELD.sub(
-            lambda found: held[int(found[1])],
+            lambda match: held[int(match[1])],
             text,
         )
         if held
@@ -122,15 +122,15 @@ def _hold_formulas(cell: str, held: list[str]) -> str:
 
 
 def _hold(text: str, held: list[str]) -> str:
-    def keep(found: re.Match[str]) -> str:
-        held.append(found[0].replace(_SLASH, "\\"))
+    def keep(match: re.Match[str]) -> str:
+        held.append(match[0].replace(_SLASH, "\\"))
         return f"\ufdd0{len(held) - 1}\ufdd0"
 
-    def mark(found: re.Match[str]) -> str:
-        body = found[2] or found[3]
-        signs = (f"{_KEPT}(", f"{_KEPT})") if found[2] else (f"{_KEPT}[", f"{_KEPT}]")
+    def mark(match: re.Match[str]) -> str:
+        body = match[2] or match[3]
+        signs = (f"{_KEPT}(", f"{_KEPT})") if match[2] else (f"{_KEPT}[", f"{_KEPT}]")
         is_formula = (_TEX.search(body) or (body[0] == body[-1] == " ")) and inline_to_paren(f"${body}$") != f"${body}$"
-        return f"{found[1]}{signs[0]}{body}{signs[1]}" if is_formula else found[0]
+        return f"{match[1]}{signs[0]}{body}{signs[1]}" if is_formula else match[0]
 
     if "\\" in text:
         text = _ESCAPED.sub(_SLASH, _PAREN.sub(mark, text))  # a bracket of prose may be escaped, too
@@ -171,10 +171,10 @@ def _written(text: str) -> str:
     """A text as a cell: as it is, or with backslashes, or with references where backslashes make a formula of it."""
     written = text
     if MARKS.search(text) and markdown_text(text) != text:
-        written = MARKS.sub(lambda found: "\\" + found[0], text)
+        written = MARKS.sub(lambda match: "\\" + match[0], text)
         if markdown_text(written) != text:
             written = MARKS.sub(
-                lambda found: f"&#{ord(found[0])};",
+                lambda match: f"&#{ord(match[0])};",
                 text,
             )
     return written.replace("|", "\\|")

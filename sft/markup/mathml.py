@@ -88,7 +88,7 @@ def mathml_to_latex(fragment: str) -> str:
     if len(fragment) > LONGEST:
         raise UnreadableMath("too long")
     whole = _ENTITY.sub(
-        lambda found: html.unescape(found[0]),
+        lambda match: html.unescape(match[0]),
         fragment,
     )
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, recover=True)
@@ -177,8 +177,8 @@ def _table() -> Callable[[str], str]:
     )
 
     def command(sign: str) -> str:
-        found = _ENSURED.fullmatch(encoder.unicode_to_latex(sign))
-        return found[1] if found else sign
+        match = _ENSURED.fullmatch(encoder.unicode_to_latex(sign))
+        return match[1] if match else sign
 
     return command
 

@@ -98,8 +98,8 @@ def _date(days: int) -> tuple[int, int, int, int]:
         return 1900, 2, 29, 2
     if days == 0:
         return 1900, 1, 0, 5
-    found = _BEGIN + datetime.timedelta(days + (days < 60))
-    return found.year, found.month, found.day, (found.weekday() - (days < 60)) % 7
+    moment = _BEGIN + datetime.timedelta(days + (days < 60))
+    return moment.year, moment.month, moment.day, (moment.weekday() - (days < 60)) % 7
 
 
 def _part(text: str, year: int, month: int, day: int, weekday: int, hour: int, minute: int, second: int) -> str:

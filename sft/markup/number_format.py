@@ -172,7 +172,7 @@ def _sections(code: str) -> tuple[tuple[_Section, ...] | None, str]:
 
 def _tokens(code: str) -> list[Token]:
     """What a format is made of; "unknown" for letters that mean nothing."""
-    found = []
+    tokens = []
     for one in _TOKEN.finditer(code):
         kind = one.lastgroup or "char"
         text = one[kind]
@@ -184,8 +184,8 @@ def _tokens(code: str) -> list[Token]:
             kind = "unknown" if text.isalpha() and text.isascii() else "lit"
         elif kind == "mark" and not _COLOUR.fullmatch(text):
             kind = "unknown"
-        found.append((kind, text))
-    return found
+        tokens.append((kind, text))
+    return tokens
 
 
 def _section(tokens: tuple[Token, ...], doubt: str = "") -> _Section:
@@ -196,8 +196,8 @@ def _section(tokens: tuple[Token, ...], doubt: str = "") -> _Section:
             text, _, language = text.partition("-")
             kept.append(("lit", text))
         elif kind == "if":
-            found = _CONDITION.fullmatch(text)
-            condition = (found[1], Decimal(found[2])) if found else condition
+            match = _CONDITION.fullmatch(text)
+            condition = (match[1], Decimal(match[2])) if match else condition
         elif kind != "mark":
             kept.append((kind, text))
     language = language.lower().lstrip("0")

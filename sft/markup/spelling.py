@@ -122,7 +122,7 @@ def respelt(text: str) -> str:
     ruled = _RULED.search(text) is not None
     for _ in range(_ROUNDS):
         before = text
-        text = _SEQUENCE.sub(lambda found: SEQUENCES[found[0]], text)
+        text = _SEQUENCE.sub(lambda match: SEQUENCES[match[0]], text)
         for pattern, right in _rules() if ruled else ():
             text = pattern.sub(right, text)
         if text == before:
@@ -134,15 +134,15 @@ def misspelt(text: str) -> str | None:
     """The first sequence of `text` that looks like another one ("U+0E40 U+0E40 for U+0E41"); None if there is none."""
     if text.isascii():
         return None
-    if found := _SEQUENCE.search(text):
-        return _named(found[0], SEQUENCES[found[0]])
+    if match := _SEQUENCE.search(text):
+        return _named(match[0], SEQUENCES[match[0]])
     if not _RULED.search(text):
         return None
     for pattern, right in _rules():
-        if found := pattern.search(text):
-            return _named(found[0], found.expand(right))
-    found = _RUN.search(text)
-    return _named(found[0][:3], "") if found else None
+        if match := pattern.search(text):
+            return _named(match[0], match.expand(right))
+    match = _RUN.search(text)
+    return _named(match[0][:3], "") if match else None
 
 
 def split_am(text: str) -> bool:
@@ -179,11 +179,11 @@ def stray_mark(text: str) -> str | None:
     if text.isascii():
         return None
     mark, behind = _stray()
-    if found := mark.match(text):
-        return f"U+{ord(found[0]):04X}"
-    for found in behind.finditer(text):
-        if found[0][0] != ">" or text.endswith(_TOKENS, 0, found.start() + 1):
-            return f"U+{ord(found[1]):04X}"
+    if match := mark.match(text):
+        return f"U+{ord(match[0]):04X}"
+    for match in behind.finditer(text):
+        if match[0][0] != ">" or text.endswith(_TOKENS, 0, match.start() + 1):
+            return f"U+{ord(match[1]):04X}"
     return None
 
 

@@ -166,18 +166,18 @@ def _long_runs() -> re.Pattern[str]:
 
 def _without_junk(text: str) -> str:
     if "\U0001f3f4" in text:
-        return _JUNK_KEEPING_FLAGS.sub(lambda found: found[1] or "", text)
+        return _JUNK_KEEPING_FLAGS.sub(lambda match: match[1] or "", text)
     return _JUNK.sub("", text)
 
 
 def _join(text: str) -> str:
     """ZWJ and ZWNJ only where they change how a word looks; a run of them becomes its first one."""
 
-    def keep(found: re.Match[str]) -> str:
-        start, end = found.span()
+    def keep(match: re.Match[str]) -> str:
+        start, end = match.span()
         left = text[start - 1] if start else ""
         right = text[end] if end < len(text) else ""
-        joiner = found[0][0]
+        joiner = match[0][0]
         return joiner if _shapes(left, joiner, right) else ""
 
     return _JOINERS.sub(keep, text)
@@ -209,9 +209,9 @@ def invisible(text: str) -> str | None:
 
 
 def _named(characters: Iterable[str]) -> str | None:
-    found = list(dict.fromkeys(characters))
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return ", ".join(f"U+{ord(character):04X}" for character in found[:_SHOWN]) + more if found else None
+    names = list(dict.fromkeys(characters))
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(f"U+{ord(character):04X}" for character in names[:_SHOWN]) + more if names else None
 
 
 def marks_missing(text: str) -> str | None:

@@ -190,13 +190,13 @@ def _build() -> tuple[dict[str, _Script], re.Pattern[str]]:
         codes = [code for first, last in sorted(blocks) for code in range(first, last + 1)]
         letters[name] = [code for code in codes if unicodedata.category(chr(code))[0] == "L"]
         marks[name] = [code for code in codes if unicodedata.category(chr(code))[0] == "M"]
-    found = {}
+    scripts = {}
     for name in _MARKED:
         letter = character_class(letters[name])
         mark = character_class(marks[name])
         others = "".join(character_class(codes) for other, codes in letters.items() if other != name)
         stretch = f"(?:[{letter}][^{letter}{mark}]*){{{STRETCH}}}"
-        found[name] = _Script(
+        scripts[name] = _Script(
             name,
             re.compile(f"[{letter}]"),
             re.compile(f"[{mark}]"),
@@ -204,7 +204,7 @@ def _build() -> tuple[dict[str, _Script], re.Pattern[str]]:
             re.compile(stretch),
             re.compile(f"[{others}]"),
         )
-    return found, re.compile("[" + "".join(character_class(codes) for codes in letters.values()) + "]")
+    return scripts, re.compile("[" + "".join(character_class(codes) for codes in letters.values()) + "]")
 
 
 _SCRIPTS, NEEDS_MARKS = _build()  # NEEDS_MARKS: one letter of such a script
@@ -223,11 +223,11 @@ def maybe_unmarked(text: str) -> bool:
 
     It looks for a stretch of letters without a mark, which sound text hardly ever has.
     """
-    found = NEEDS_MARKS.search(text)
-    if not found:
+    match = NEEDS_MARKS.search(text)
+    if not match:
         return False
-    script = _marked_script(found[0])
-    return script.stretch.search(text) is not None or script.others.search(text, found.end()) is not None
+    script = _marked_script(match[0])
+    return script.stretch.search(text) is not None or script.others.search(text, match.end()) is not None
 
 
 def unmarked(text: str) -> str | None:

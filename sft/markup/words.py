@@ -68,8 +68,8 @@ _UNDER_A_LETTER = (Side.MARK, Side.NOTHING)
 def program_of(names: Iterable[str]) -> str:
     """The one of PROGRAMS that wrote a file, by the names in it; "" where it is none, or where both are named."""
     lower = [name.lower() for name in names]
-    found = [program for program in PROGRAMS if any(program in name for name in lower)]
-    return found[0] if len(found) == 1 else ""
+    programs = [program for program in PROGRAMS if any(program in name for name in lower)]
+    return programs[0] if len(programs) == 1 else ""
 
 
 def join_words(words: Sequence[str], program: str = "", gaps: Gaps | None = None) -> str:

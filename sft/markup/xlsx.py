@@ -79,16 +79,16 @@ def sheet_rows(file: Path) -> Iterator[tuple[int, list[str], list[MarkupWarning]
     with _open_book(file) as book:
         for sheet in book.worksheets:
             layout = read_layout(file, sheet._worksheet_path)
-            found = False
+            any_row = False
             for number, row in _rows(sheet) if sheet.sheet_state == "visible" else ():
                 if layout.is_hidden_row(number):
                     continue
                 warnings: list[MarkupWarning] = []
                 shown_cells = [cell for cell in row if getattr(cell, "column", 0) not in layout.hidden_columns]
                 texts = [_shown(cell, layout, book, warnings) if cell.value is not None else "" for cell in shown_cells]
-                found = True
+                any_row = True
                 yield number, texts, warnings + layout.missing(number)
-            if found:
+            if any_row:
                 return
 
 
@@ -303,12 +303,12 @@ def shown(value: Any, number_format: str, *, epoch: datetime.datetime | None = N
     ):
         value = _serial(value, epoch)
     if isinstance(value, (int, float)):
-        found = shown_number(
+        number = shown_number(
             value,
             number_format,
             epoch1904=epoch is not None and epoch.year == 1904,
         )
-        return found.text, True, found.doubt
+        return number.text, True, number.doubt
     return shown_text(_text(value), number_format), False, ""
 
 
@@ -325,7 +325,7 @@ def _text(value: Any) -> str:
         text = str(value)
         return (
             _ESCAPE.sub(
-                lambda found: chr(int(found[1], 16)),
+                lambda match: chr(int(match[1], 16)),
                 text,
             )
             if "_x" in text

@@ -154,11 +154,11 @@ def _runs(cell: _Element) -> list[tuple[str, str]]:
     """The runs of a text that stands in the cell itself, if one of them is raised or lowered; openpyxl knows only
     those of shared texts.
     """
-    found = [
+    runs = [
         ("".join(run.itertext("{*}t")), next((one.get("val", "") for one in run.iter("{*}vertAlign")), ""))
         for run in cell.iter("{*}r")
     ]
-    return found if any(kind for _, kind in found) else []
+    return runs if any(kind for _, kind in runs) else []
 
 
 def _row(element: _Element, layout: SheetLayout) -> None:

@@ -391,5 +391,5 @@ METRICS: dict[str, Metric] = {
 def function(name: str) -> Callable[..., Any]:
     """The function of a metric; its module is imported now. KeyError: no such metric."""
     module, _, attribute = METRICS[name].function.rpartition(".")
-    found: Callable[..., Any] = getattr(import_module(f"sft.metrics.{module}"), attribute)
-    return found
+    loaded: Callable[..., Any] = getattr(import_module(f"sft.metrics.{module}"), attribute)
+    return loaded

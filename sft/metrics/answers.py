@@ -48,8 +48,8 @@ def notation(text: str) -> Notation:
     """
     places: dict[Notation, int] = {}
     for name, pattern in (("otsl", _OTSL), ("html", _TABLE)):
-        if found := pattern.search(text, 0, MAX_LENGTH):
-            places[name] = found.start()  # type: ignore[index]
+        if match := pattern.search(text, 0, MAX_LENGTH):
+            places[name] = match.start()  # type: ignore[index]
     if not places and "|" in text and "-" in text and _ruled(text[:MAX_LENGTH].split("\n")):
         return "markdown"
     return min(places, key=lambda name: places[name]) if places else "none"
@@ -69,14 +69,14 @@ def read_table(text: str) -> TableAnswer:
     """
     cut = len(text) > MAX_LENGTH
     text = text[:MAX_LENGTH]
-    found = notation(text)
-    if found == "none":
+    written_as = notation(text)
+    if written_as == "none":
         return TableAnswer(Grid(()), False, "none")
     try:
-        grid, strict = {"otsl": _otsl, "html": _html, "markdown": _markdown}[found](text)
+        grid, strict = {"otsl": _otsl, "html": _html, "markdown": _markdown}[written_as](text)
     except (MarkupError, RecursionError, ValueError):
-        return TableAnswer(Grid(()), False, found)
-    return TableAnswer(grid, strict and not cut, found)
+        return TableAnswer(Grid(()), False, written_as)
+    return TableAnswer(grid, strict and not cut, written_as)
 
 
 def _unfenced(text: str) -> str:
@@ -115,9 +115,9 @@ def _balanced(text: str) -> bool:
     """Do the tags of one table open and close in pairs?"""
     stack: list[str] = []
     tables = 0
-    for found in _HTML_TAG.finditer(text):
-        name = found[2].lower()
-        if not found[1]:
+    for match in _HTML_TAG.finditer(text):
+        name = match[2].lower()
+        if not match[1]:
             tables += name == "table"
             stack.append(name)
         elif not stack or stack.pop() != name:
@@ -131,7 +131,7 @@ def _written(grid: Grid, text: str) -> bool:
     """
     if not all(span.isdecimal() and int(span[:9]) for span in _SPAN.findall(text)):
         return False
-    written = sum(not found[1] and found[2].lower() in ("td", "th") for found in _HTML_TAG.finditer(text))
+    written = sum(not match[1] and match[2].lower() in ("td", "th") for match in _HTML_TAG.finditer(text))
     return bool(written == sum(len(row) - row.count(None) for row in grid.rows))
 
 

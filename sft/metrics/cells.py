@@ -187,7 +187,7 @@ def _aligned(scores: Floats) -> float:
 
 
 def _as_they_stand(ref: Grid, pred: Grid, columns: int, fuzzy: bool) -> list[float]:
-    found = []
+    similarities = []
     for number, (left, right) in enumerate(zip(ref.rows, pred.rows, strict=False)):
         for column, wanted, text in zip(range(columns), left, right, strict=False):
             if (
@@ -196,8 +196,8 @@ def _as_they_stand(ref: Grid, pred: Grid, columns: int, fuzzy: bool) -> list[flo
                 and ref.spans.get((number, column)) == pred.spans.get((number, column))
             ):
                 cost = Levenshtein.normalized_distance(wanted, text) if fuzzy else float(wanted != text)
-                found.append(1 - cost if cost <= THETA else 0.0)
-    return found
+                similarities.append(1 - cost if cost <= THETA else 0.0)
+    return similarities
 
 
 def _chart(answer: str | ChartAnswer) -> Grid:

@@ -55,7 +55,7 @@ def rms(*, ref: str | TextRows, pred: str | TextRows, as_published: bool = False
     answer = _cells(pred)
     return max(
         (_matched(wanted, _mappings(answer, transposed=turned), as_published) for turned in (True, False)),
-        key=lambda found: found.f1,
+        key=lambda item: item.f1,
     )
 
 
@@ -73,17 +73,17 @@ def rnss(*, ref: str | TextRows, pred: str | TextRows) -> float:
     from scipy.optimize import linear_sum_assignment
 
     wanted = _numbers(ref)
-    found = _numbers(pred)
-    if not len(wanted) or not len(found):
-        return float(len(wanted) == len(found))
+    pred_numbers = _numbers(pred)
+    if not len(wanted) or not len(pred_numbers):
+        return float(len(wanted) == len(pred_numbers))
     scale = np.where(wanted == 0, 1.0, np.abs(wanted))[:, None]
     costs = np.minimum(
-        np.abs(wanted[:, None] - found[None, :]) / scale,
+        np.abs(wanted[:, None] - pred_numbers[None, :]) / scale,
         1.0,
     )
-    costs[wanted == 0] = found != 0  # nothing is near to nothing
+    costs[wanted == 0] = pred_numbers != 0  # nothing is near to nothing
     rows, columns = linear_sum_assignment(costs)
-    return float(1 - costs[rows, columns].sum() / max(len(wanted), len(found)))
+    return float(1 - costs[rows, columns].sum() / max(len(wanted), len(pred_numbers)))
 
 
 KeyedCells = tuple["str | None", "list[tuple[str, ...]]"]
@@ -102,39 +102,39 @@ def _mappings(cells: KeyedCells, *, transposed: bool) -> list[tuple[str, str]]:
     title, rows = cells
     if transposed:
         rows = list(zip_longest(*rows, fillvalue=""))
-    found = {} if title is None else {TITLE: title}
+    mappings = {} if title is None else {TITLE: title}
     if len(rows) > 1 and len(rows[0]) > 1:
         headers = rows[0][1:]
         for row in rows[1:]:
             first = f"{row[0]} "
             for header, cell in zip(headers, row[1:], strict=False):
-                found[first + header] = cell
-    return list(found.items())
+                mappings[first + header] = cell
+    return list(mappings.items())
 
 
-def _matched(wanted: list[tuple[str, str]], found: list[tuple[str, str]], as_published: bool) -> Rms:
+def _matched(wanted: list[tuple[str, str]], predicted: list[tuple[str, str]], as_published: bool) -> Rms:
     from scipy.optimize import linear_sum_assignment
 
-    if not wanted or not found:
+    if not wanted or not predicted:
         return Rms(
-            float(bool(wanted) or not found),
-            float(bool(found) or not wanted),
-            float(not wanted and not found),
+            float(bool(wanted) or not predicted),
+            float(bool(predicted) or not wanted),
+            float(not wanted and not predicted),
         )
     keys = _anls(
         [key for key, _ in wanted],
-        [key for key, _ in found],
+        [key for key, _ in predicted],
     )
     rows, columns = linear_sum_assignment(1 - keys)
     fits = keys[rows, columns].tolist()
     score = sum(
-        fit * _value(wanted[row][1], found[column][1], as_published)
+        fit * _value(wanted[row][1], predicted[column][1], as_published)
         for fit, row, column in zip(fits, rows.tolist(), columns.tolist(), strict=True)
         if fit
     )
     if not score:
         return Rms(0.0, 0.0, 0.0)
-    precision = float(score / len(found))
+    precision = float(score / len(predicted))
     recall = float(score / len(wanted))
     return Rms(
         precision,
@@ -151,17 +151,17 @@ def _anls(left: list[str], right: list[str]) -> Floats:
     return np.subtract(1, costs, out=costs)
 
 
-def _value(wanted: str, found: str, as_published: bool) -> float:
-    if wanted == found:
+def _value(wanted: str, predicted: str, as_published: bool) -> float:
+    if wanted == predicted:
         return 1.0
     number = _number(wanted)
-    other = _number(found)
+    other = _number(predicted)
     if other is not None and number:
         error = min(abs((number - other) / number), 1)
         return 1 - error if error < NUMBER_THETA else 0.0
     if not as_published and number == 0 and other is not None:
         return float(other == 0)
-    cost = Levenshtein.normalized_distance(wanted, found)
+    cost = Levenshtein.normalized_distance(wanted, predicted)
     return 1 - cost if cost <= TEXT_THETA else 0.0
 
 

@@ -44,10 +44,10 @@ def ned(*, ref: str, pred: str) -> float:
 def token_edits(*, ref: str, pred: str) -> text.Edits:
     """Edits between tokens (`\\frac` is one), and the tokens of the longer formula."""
     wanted = scoring_form(ref)
-    found = scoring_form(pred)
+    predicted = scoring_form(pred)
     return text.Edits(
-        text.word_edits(ref=wanted, pred=found).distance,
-        max(len(wanted.split()), len(found.split())),
+        text.word_edits(ref=wanted, pred=predicted).distance,
+        max(len(wanted.split()), len(predicted.split())),
     )
 
 
@@ -67,11 +67,13 @@ def bleu(*, ref: str, pred: str) -> float:
     Raises: UsageError where sacrebleu is missing.
     """
     wanted = scoring_form(ref)
-    found = scoring_form(pred)
-    if wanted == found:
+    predicted = scoring_form(pred)
+    if wanted == predicted:
         return 1.0
     return (
-        float(_sacrebleu(effective_order=True).sentence_score(found, [wanted]).score) / 100 if wanted and found else 0.0
+        float(_sacrebleu(effective_order=True).sentence_score(predicted, [wanted]).score) / 100
+        if wanted and predicted
+        else 0.0
     )
 
 
@@ -80,12 +82,12 @@ def bleu_corpus(*, refs: Sequence[str], preds: Sequence[str]) -> float:
     ValueError: not as many of both.
     """
     pairs = [(scoring_form(ref), scoring_form(pred)) for ref, pred in zip(refs, preds, strict=True)]
-    if all(wanted == found for wanted, found in pairs):
+    if all(wanted == predicted for wanted, predicted in pairs):
         return 1.0
     return (
         float(
             _sacrebleu(effective_order=False)
-            .corpus_score([found for _, found in pairs], [[wanted for wanted, _ in pairs]])
+            .corpus_score([predicted for _, predicted in pairs], [[wanted for wanted, _ in pairs]])
             .score
         )
         / 100

@@ -151,14 +151,14 @@ def _rewards(alike: Floats, left: LabelCodes, right: LabelCodes) -> Floats:
         rows = left[begin : begin + step]
         best = np.zeros((len(rows), len(right), right.shape[1] + 1))
         for column in rows.T:
-            found = best[..., :-1] + alike[column][:, right]
+            diagonal = best[..., :-1] + alike[column][:, right]
             np.maximum(
-                found,
+                diagonal,
                 best[..., 1:],
-                out=found,
+                out=diagonal,
             )
             np.maximum.accumulate(
-                found,
+                diagonal,
                 axis=-1,
                 out=best[..., 1:],
             )

@@ -114,22 +114,22 @@ def format_problem(pred: str, task: Task) -> str:
     """Why `pred` is not what an answer to `task` looks like ("a table in html"); "" where it is, or is empty."""
     if not pred.strip():
         return ""
-    found = notation(pred)
+    written_as = notation(pred)
     if task is Task.TABLE:
-        return "" if found == "otsl" else "no table" if found == "none" else f"a table in {found}"
-    if found == "otsl" or found == "html":
-        return f"a table in {found}"
+        return "" if written_as == "otsl" else "no table" if written_as == "none" else f"a table in {written_as}"
+    if written_as == "otsl" or written_as == "html":
+        return f"a table in {written_as}"
     if _PLACE.search(pred):
         return "" if task is Task.SPOTTING else "places of spotting"
     if task is Task.SPOTTING:
         return "no places"
     if task is Task.CHART:
-        return "a table in markdown" if found == "markdown" else "" if "|" in pred else "no cells"
+        return "a table in markdown" if written_as == "markdown" else "" if "|" in pred else "no cells"
     if pred.lstrip().startswith("```"):
         return "a code fence"
     if task is Task.FORMULA:
         return "" if pred.strip().startswith(("\\[", "\\(", "$")) else "no delimiters"
-    return "a table in markdown" if found == "markdown" else ""
+    return "a table in markdown" if written_as == "markdown" else ""
 
 
 def wrong_format(*, pred: str, task: Task) -> float:

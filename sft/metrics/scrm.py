@@ -77,8 +77,8 @@ def scrm(*, ref: TextRows, pred: TextRows) -> Scrm:
     Both without triples: 1 everywhere; one without: 0. Raises: UsageError where scipy is missing.
     """
     wanted = _triples(ref)
-    found = _triples(pred)
-    strict, slight, high = (_similarity(wanted, found, tolerance) for tolerance in TOLERANCES)
+    predicted = _triples(pred)
+    strict, slight, high = (_similarity(wanted, predicted, tolerance) for tolerance in TOLERANCES)
     return Scrm(
         _precision(strict),
         _precision(slight),
@@ -103,22 +103,22 @@ def _precision(similar: Fraction) -> float:
 
 def _triples(rows: TextRows) -> _Triples:
     """The set of triples, in order; a cell without a heading has none."""
-    found: dict[tuple[str, float | str], None] = {}
+    triples: dict[tuple[str, float | str], None] = {}
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     for row in rows[1:]:
         entity = row[0].strip().lower() if row else ""
         for column, cell in zip(header[1:], row[1:], strict=False):
             text = cell.strip().translate(_UNSEEN).strip().lower()
             number = _number(text)
-            found[_BORDER.join(sorted((entity, column))), text if number is None else number] = None
-    keys = [key for key, _ in found]
+            triples[_BORDER.join(sorted((entity, column))), text if number is None else number] = None
+    keys = [key for key, _ in triples]
     numbers = np.array(
-        [value if isinstance(value, float) else np.nan for _, value in found],
+        [value if isinstance(value, float) else np.nan for _, value in triples],
         np.float64,
     )
     return _Triples(
         keys,
-        [f"{key}{_BORDER}{value}" for key, value in found],
+        [f"{key}{_BORDER}{value}" for key, value in triples],
         numbers,
     )
 
@@ -131,20 +131,20 @@ def _number(text: str) -> float | None:
     return number + 0.0 if math.isfinite(number) else None  # -0 is 0
 
 
-def _similarity(wanted: _Triples, found: _Triples, tolerance: Tolerance) -> Fraction:
-    total = len(wanted.keys) + len(found.keys)
-    if not wanted.keys or not found.keys:
+def _similarity(wanted: _Triples, predicted: _Triples, tolerance: Tolerance) -> Fraction:
+    total = len(wanted.keys) + len(predicted.keys)
+    if not wanted.keys or not predicted.keys:
         return Fraction(not total)
     strict = tolerance == "strict"
     matched = (
-        len({*wanted.words} & {*found.words})
+        len({*wanted.words} & {*predicted.words})
         if strict
-        else _matched(wanted.first(MAX_TRIPLES), found.first(MAX_TRIPLES), *TOLERANCES[tolerance])
+        else _matched(wanted.first(MAX_TRIPLES), predicted.first(MAX_TRIPLES), *TOLERANCES[tolerance])
     )
     return Fraction(matched, total - matched)
 
 
-def _matched(wanted: _Triples, found: _Triples, edits: int, share: float) -> int:
+def _matched(wanted: _Triples, predicted: _Triples, edits: int, share: float) -> int:
     """The most pairs within the tolerance in which no triple is used twice."""
     try:
         from scipy.sparse import csr_array
@@ -152,10 +152,10 @@ def _matched(wanted: _Triples, found: _Triples, edits: int, share: float) -> int
     except ImportError as error:
         raise UsageError("SCRM needs scipy", hint="pip install 'paddleocr-vl-sft[metrics]'") from error
     labels = wanted.numbers[:, None]
-    numbers = found.numbers[None, :]
+    numbers = predicted.numbers[None, :]
     both = ~np.isnan(labels) & ~np.isnan(numbers)
-    near = both & (np.abs(labels - numbers) <= share * np.abs(labels)) & _within(wanted.keys, found.keys, edits)
-    near |= ~both & _within(wanted.words, found.words, edits)
+    near = both & (np.abs(labels - numbers) <= share * np.abs(labels)) & _within(wanted.keys, predicted.keys, edits)
+    near |= ~both & _within(wanted.words, predicted.words, edits)
     return int((maximum_bipartite_matching(csr_array(near), perm_type="column") >= 0).sum())
 
 

@@ -168,11 +168,11 @@ def line_edits(*, ref: str, pred: str) -> Edits:
     MAX_LINES lines that have no equal in the other text, the further ones find no partner.
     Raises: UsageError where scipy is missing and more than one line of both texts is left to pair.
     """
-    wanted, found = (Counter(filter(None, map(str.strip, text.splitlines()))) for text in (ref, pred))
+    wanted, predicted = (Counter(filter(None, map(str.strip, text.splitlines()))) for text in (ref, pred))
     total = sum(len(line) * count for line, count in wanted.items())
     # pairing equal lines first loses nothing: the distance is a metric
-    left = list((wanted - found).elements())
-    right = list((found - wanted).elements())
+    left = list((wanted - predicted).elements())
+    right = list((predicted - wanted).elements())
     alone = sum(map(len, left)) + sum(map(len, right))
     return Edits(
         alone - _saved(left[:MAX_LINES], right[:MAX_LINES]),
@@ -206,13 +206,13 @@ def cer_lines(*, ref: str, pred: str) -> float:
 
 def main_script(text: str) -> str | None:
     """The script that most letters of `text` belong to ("Bengali"); None if there are no letters."""
-    found = _letters(text)
+    letters = _letters(text)
     return (
         max(
-            found,
-            key=lambda name: (found[name], name),
+            letters,
+            key=lambda name: (letters[name], name),
         )
-        if found
+        if letters
         else None
     )
 
@@ -226,8 +226,8 @@ def script_share(*, ref: str, pred: str, script: str | None = None) -> float | N
     script = script or main_script(ref)
     if script is None:
         return None
-    found = _letters(pred)
-    return found[script] / max(found.total(), 1)
+    letters = _letters(pred)
+    return letters[script] / max(letters.total(), 1)
 
 
 def _letters(text: str) -> Counter[str]:
@@ -308,10 +308,10 @@ def distances(*, refs: Sequence[Sequence[str]], preds: Sequence[Sequence[str]], 
     import numpy as np
     from rapidfuzz.process import cpdist
 
-    found: Counts = cpdist(
+    counts: Counts = cpdist(
         refs, preds, scorer=Levenshtein.distance, score_hint=_hint(refs), dtype=np.int64, workers=workers
     )
-    return found
+    return counts
 
 
 def cer_batch(*, refs: Sequence[str], preds: Sequence[str], workers: int = 1) -> EditBatch:
@@ -330,15 +330,15 @@ def wer_batch(*, refs: Sequence[str], preds: Sequence[str]) -> EditBatch:
     """
     import numpy as np
 
-    found: list[int] = []
+    edits: list[int] = []
     counts: list[int] = []
     for ref, pred in zip(refs, preds, strict=True):
         words = _words(ref)
         counts.append(len(words))
-        found.append(Levenshtein.distance(words, _words(pred)))
+        edits.append(Levenshtein.distance(words, _words(pred)))
     return EditBatch(
         lambda: counts,
-        distances=np.array(found, np.int64),
+        distances=np.array(edits, np.int64),
     )
 
 

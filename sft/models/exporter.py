@@ -150,7 +150,7 @@ def _copy_base(base: Path, folder: Path) -> None:
 
 
 def _eos_id(folder: Path) -> int:
-    found = load_tokenizer(folder / "tokenizer.json").token_to_id(versions.EOS)
-    if found is None:
+    token_id = load_tokenizer(folder / "tokenizer.json").token_to_id(versions.EOS)
+    if token_id is None:
         raise ProblemsFound(f"the tokenizer has no {versions.EOS}", where=str(folder))
-    return int(found)
+    return int(token_id)

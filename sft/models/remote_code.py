@@ -49,27 +49,27 @@ def faults(folder: Path, *, complete: bool = True) -> list[str]:
     `complete`: an export, whose processor_config.json must name the processor itself; a release need not.
     ProblemsFound for a table that cannot be read.
     """
-    wanted, found = _wanted(folder)
+    wanted, messages = _wanted(folder)
     for name, (who, classes) in sorted(wanted.items()):
         text = _text(folder / name)
         if text is None:
-            found.append(f"{name} is missing or no readable text, {who} names it")
+            messages.append(f"{name} is missing or no readable text, {who} names it")
             continue
         lost = sorted(one for one in classes if not re.search(rf"^class {one}\b", text, re.MULTILINE))
-        found += [f"{name} has no class {one[:SHOWN]}, {who} names it" for one in lost]
+        messages += [f"{name} has no class {one[:SHOWN]}, {who} names it" for one in lost]
     named = "AutoProcessor" in _auto_map(folder / PROCESSOR_CONFIG)
     if complete and not named and processor_entry(folder) is not None:
-        found.append(
+        messages.append(
             f"{PROCESSOR_CONFIG} has no auto_map for AutoProcessor, and another table has: Transformers below 5 would"
             " load the bare tokenizer"
         )
-    return found
+    return messages
 
 
 def processor_entry(folder: Path) -> Any:
     """What the tables name for AutoProcessor, the first one that does; None: the directory brings no processor."""
-    found = (_auto_map(folder / name).get("AutoProcessor") for name in TABLES)
-    return next((entry for entry in found if entry is not None), None)
+    entries = (_auto_map(folder / name).get("AutoProcessor") for name in TABLES)
+    return next((entry for entry in entries if entry is not None), None)
 
 
 def processor_config(folder: Path) -> dict[str, Any]:
@@ -82,8 +82,8 @@ def processor_config(folder: Path) -> dict[str, Any]:
 
 
 def _auto_map(path: Path) -> dict[str, Any]:
-    found = read_table(path).get("auto_map") if path.is_file() else None
-    return found if isinstance(found, dict) else {}
+    table = read_table(path).get("auto_map") if path.is_file() else None
+    return table if isinstance(table, dict) else {}
 
 
 def _wanted(folder: Path) -> tuple[dict[str, tuple[str, set[str]]], list[str]]:

@@ -206,8 +206,8 @@ ENDING = re.compile(r"Assistant:( |\\n|\n)")  # in a template's source a newline
 
 def _files(directory: Path) -> dict[str, Path]:
     """Name from `directory` → path, without the hub libraries' own notes (.cache, .msc, …)."""
-    found = ((path.relative_to(directory), path) for path in sorted(directory.rglob("*")) if path.is_file())
-    return {name.as_posix(): path for name, path in found if not name.parts[0].startswith(".")}
+    paths = ((path.relative_to(directory), path) for path in sorted(directory.rglob("*")) if path.is_file())
+    return {name.as_posix(): path for name, path in paths if not name.parts[0].startswith(".")}
 
 
 def require_model(directory: Path, version: ModelVersion | None) -> None:
@@ -304,8 +304,8 @@ def _served_name(directory: Path) -> str | None:
 
 def _prompt_end(directory: Path) -> str | None:
     """What the chat template puts in front of an answer: the last one it writes is the one for generation."""
-    found = ENDING.findall(_text(directory / "chat_template.jinja"))
-    return f"\nAssistant:{found[-1]}".replace("\\n", "\n") if found else None
+    endings = ENDING.findall(_text(directory / "chat_template.jinja"))
+    return f"\nAssistant:{endings[-1]}".replace("\\n", "\n") if endings else None
 
 
 def _pixel_limits(directory: Path) -> tuple[int | None, int | None]:
@@ -331,11 +331,11 @@ def _version_problems(directory: Path, version: ModelVersion) -> list[str]:
             f"chat_template.jinja ends the prompt with {ending!r}, {version.name} was trained with"
             f" {version.prompt_end!r}"
         )
-    for name, found, wanted in zip(
+    for name, value, wanted in zip(
         ("min_pixels", "max_pixels"), limits, (version.min_pixels, version.max_pixels), strict=True
     ):
-        if found is not None and wanted is not None and found != wanted:
-            problems.append(f"preprocessor_config.json has {name} {found}, {version.name} has {wanted}")
+        if value is not None and wanted is not None and value != wanted:
+            problems.append(f"preprocessor_config.json has {name} {value}, {version.name} has {wanted}")
     return problems
 
 

@@ -92,44 +92,47 @@ def write_weights(trained: Path, base: Path, out: Path) -> Written:
     number is not finite, or every tensor is the base's own.
     """
     wanted = tensor_table(weight_files(base))
-    found = tensor_table(weight_files(trained))
-    filled = _fitting(found, wanted, trained)
+    trained_table = tensor_table(weight_files(trained))
+    filled = _fitting(trained_table, wanted, trained)
     same = trained.resolve() == base.resolve()
     tensors = []
     for name in sorted(wanted):
-        path, entry = found.get(name, wanted[name])
+        path, entry = trained_table.get(name, wanted[name])
         theirs = wanted[name][1]["dtype"]
         kind = theirs if (entry["dtype"], theirs) in CONVERSIONS else entry["dtype"]
-        compared = wanted[name] if name in found and not same else None
-        tensors.append(_Tensor(name, path, entry, kind, name in found, compared))
+        compared = wanted[name] if name in trained_table and not same else None
+        tensors.append(_Tensor(name, path, entry, kind, name in trained_table, compared))
     sums = _copy(tensors, out, trained)
     changed = Counter(
-        (f"{found[one.name][1]['dtype']} → {wanted[one.name][1]['dtype']}", one.kind == wanted[one.name][1]["dtype"])
+        (
+            f"{trained_table[one.name][1]['dtype']} → {wanted[one.name][1]['dtype']}",
+            one.kind == wanted[one.name][1]["dtype"],
+        )
         for one in tensors
-        if one.name in found and found[one.name][1]["dtype"] != wanted[one.name][1]["dtype"]
+        if one.name in trained_table and trained_table[one.name][1]["dtype"] != wanted[one.name][1]["dtype"]
     )
     return Written(
         sums.digest.hexdigest(),
         filled,
         sums.equal,
-        len(found),
+        len(trained_table),
         {what: count for (what, done), count in changed.items() if done},
         {what: count for (what, done), count in changed.items() if not done},
     )
 
 
-def _fitting(found: Table, wanted: Table, trained: Path) -> list[str]:
+def _fitting(table: Table, wanted: Table, trained: Path) -> list[str]:
     """The names that only the base has, each of which it may supply; ProblemsFound for what does not fit."""
-    lost = sorted(wanted.keys() - found.keys())
+    lost = sorted(wanted.keys() - table.keys())
     filled = [name for name in lost if any(part in name for part in NEVER_TRAINED)]
     faults = [f"{name} is missing" for name in lost if name not in filled]
-    faults += [f"{name} is not in the base model" for name in sorted(found.keys() - wanted.keys())]
+    faults += [f"{name} is not in the base model" for name in sorted(table.keys() - wanted.keys())]
     faults += [
-        f"{name} has not the bytes that its shape needs" for name in sorted(found) if not _filled(found[name][1])
+        f"{name} has not the bytes that its shape needs" for name in sorted(table) if not _filled(table[name][1])
     ]
-    for name in sorted(wanted.keys() & found.keys()):
+    for name in sorted(wanted.keys() & table.keys()):
         theirs = wanted[name][1]["shape"]
-        ours = found[name][1]["shape"]
+        ours = table[name][1]["shape"]
         if theirs != ours:
             note = " (transposed)" if ours == theirs[::-1] else ""
             faults.append(f"{name} is {ours}, the base has {theirs}{note}")

@@ -75,8 +75,8 @@ class ReportSample:
         answer = self.answers[run]
         if answer is None or answer.scores is None or name not in answer.scores:
             return None
-        above, below = answer.scores[name]
-        return above / max(below, 1.0)
+        numerator, denominator = answer.scores[name]
+        return numerator / max(denominator, 1.0)
 
     def error(self, run: int) -> float | None:
         """How wrong the answer is by the score that stands for its task: 0 is right; None where it is lost or was not
@@ -182,8 +182,8 @@ class ReportData:
     @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks there are samples of, in one order everywhere."""
-        found = {sample.task for sample in self.samples}
-        return tuple(task for task in TASKS if task in found)
+        present = {sample.task for sample in self.samples}
+        return tuple(task for task in TASKS if task in present)
 
     def asked(self, task: str) -> tuple[int, int]:
         """(samples of a task that every run has an answer to, the others)."""
@@ -240,8 +240,8 @@ def gather(
     if pairs is None:
         pairs, notes = _scored(runs)
     answers = [
-        {pred.id: ScoredAnswer(pred, scores) for pred, scores in zip(preds, found, strict=True)}
-        for (_, preds), found in zip(runs, pairs, strict=True)
+        {pred.id: ScoredAnswer(pred, scores) for pred, scores in zip(preds, run_pairs, strict=True)}
+        for (_, preds), run_pairs in zip(runs, pairs, strict=True)
     ]
     text_only = bool(notes)
     samples = []
@@ -249,14 +249,14 @@ def gather(
         pred = groups[number]
         task = task_of(pred.prompt)
         task = OTHER if text_only and task == Task.CHART.value else task
-        found = (
+        run_pairs = (
             labels.get(number, {})
             if labels is not None
             else facts(prompt=pred.prompt, ref=pred.ref, image=pred.image, base=base).slices
         )
         samples.append(
             ReportSample(
-                number, pred.image, pred.prompt, task, pred.ref, found, tuple(run.get(number) for run in answers)
+                number, pred.image, pred.prompt, task, pred.ref, run_pairs, tuple(run.get(number) for run in answers)
             )
         )
     names = tuple(name for name, _ in runs)
@@ -290,8 +290,8 @@ def _scored(runs: Runs) -> tuple[list[list[dict[str, Pair] | None]], tuple[str, 
     if find_spec("scipy") is None and any(task_of(pred.prompt) == Task.CHART.value for pred in preds):
         preds = [replace(pred, prompt="") if task_of(pred.prompt) == Task.CHART.value else pred for pred in preds]
         notes = ("Charts are scored as text, because scipy is missing: pip install 'paddleocr-vl-sft[metrics]'",)
-    found = iter(pairs_of(preds))
-    return [[next(found) for _ in preds] for _, preds in runs], notes
+    rest = iter(pairs_of(preds))
+    return [[next(rest) for _ in preds] for _, preds in runs], notes
 
 
 def _steps(names: Sequence[str], given: Mapping[str, int] | None) -> tuple[int | None, ...]:
@@ -359,7 +359,7 @@ def _measured(data: ReportData, samples: Sequence[ReportSample], only: str = "")
 
 def _changes(rows: Sequence[tuple[str, str, str, Measured]]) -> list[RunDifference]:
     """The changes of one family of lines, as `compare` tells them."""
-    found = []
+    changes = []
     for (task, dimension, label, item), ps in zip(
         rows,
         corrected([row[3] for row in rows]),
@@ -379,7 +379,7 @@ def _changes(rows: Sequence[tuple[str, str, str, Measured]]) -> list[RunDifferen
             verdict = (
                 "" if said in OPEN or said.startswith("changed") else said.partition(",")[0]
             )  # a length is neither better nor worse
-            found.append(
+            changes.append(
                 RunDifference(
                     column,
                     task,
@@ -394,7 +394,7 @@ def _changes(rows: Sequence[tuple[str, str, str, Measured]]) -> list[RunDifferen
                     label,
                 )
             )
-    return found
+    return changes
 
 
 def _carried(samples: Sequence[ReportSample], run: int, name: str) -> Carried:
@@ -403,15 +403,18 @@ def _carried(samples: Sequence[ReportSample], run: int, name: str) -> Carried:
     """
     pairs = [answer.scores[name] for sample in samples if (answer := sample.answers[run]) and answer.scores]
     upwards = SCORES[name].higher_is_better
-    errors = [max(below - above, 0.0) if upwards else above for above, below in pairs]
+    errors = [max(denominator - numerator, 0.0) if upwards else numerator for numerator, denominator in pairs]
     total = math.fsum(errors)
     worst = max(
         range(len(errors)),
         key=lambda place: errors[place],
     )
-    above, below = (math.fsum(pair[side] for pair in pairs) - pairs[worst][side] for side in (0, 1))
+    numerator, denominator = (math.fsum(pair[side] for pair in pairs) - pairs[worst][side] for side in (0, 1))
     return Carried(
-        worst_share(errors), errors[worst] / total if total > 0 else 0.0, samples[worst].id, above / max(below, 1.0)
+        worst_share(errors),
+        errors[worst] / total if total > 0 else 0.0,
+        samples[worst].id,
+        numerator / max(denominator, 1.0),
     )
 
 
@@ -425,7 +428,7 @@ def slices(samples: Sequence[ReportSample]) -> list[tuple[str, str, list[ReportS
     """(dimension, slice, its samples), slices of some size only; a dimension of one slice tells nothing. Numbers in
     order, words by frequency.
     """
-    found = []
+    parts = []
     for dimension in sorted(
         {name for sample in samples for name in sample.labels},
         key=lambda name: (name not in DIMENSIONS, DIMENSIONS.index(name) if name in DIMENSIONS else 0, name),
@@ -433,10 +436,10 @@ def slices(samples: Sequence[ReportSample]) -> list[tuple[str, str, list[ReportS
         counts = Counter(label for sample in samples if (label := sample.labels.get(dimension)) is not None)
         if len(counts) > 1:
             for label in ordered([label for label, count in counts.most_common(MAX_LABELS) if count >= FEWEST]):
-                found.append(
+                parts.append(
                     (dimension, label, [sample for sample in samples if sample.labels.get(dimension) == label])
                 )
-    return found
+    return parts
 
 
 def ordered(labels: list[str]) -> list[str]:
@@ -462,7 +465,7 @@ def _slice(samples: Sequence[ReportSample], task: str, dimension: str, label: st
         np.float64,
     )
     kind: EstimateKind = "bounded" if SCORES[name].kind == "bounded" else "rate"
-    found = intervals(
+    estimates = intervals(
         pairs[:, :, 0],
         pairs[:, :, 1],
         groups=_groups(samples),
@@ -470,4 +473,4 @@ def _slice(samples: Sequence[ReportSample], task: str, dimension: str, label: st
         draws=SLICE_DRAWS,
         seed=seed,
     )
-    return [Figure(run, task, name, interval, len(samples), dimension, label) for run, interval in enumerate(found)]
+    return [Figure(run, task, name, interval, len(samples), dimension, label) for run, interval in enumerate(estimates)]

@@ -52,7 +52,7 @@ def card(line: int, sample: Sample, base: Path, problems: Sequence[Problem] = ()
 
 def write_stats(path: Path, stats: Stats) -> None:
     """The numbers of a data set and the rows it picked, as one page."""
-    numbers = [(name, unit, found) for name, unit in MEASURES.items() if (found := stats.numbers(name))]
+    numbers = [(name, unit, summary) for name, unit in MEASURES.items() if (summary := stats.numbers(name))]
     shares = [
         (name, counter.most_common(12), len(counter))
         for name, counter in stats.counts.items()

@@ -88,7 +88,7 @@ def write_markdown(
                 for gate in gates
             ],
         )
-    lines += [f"- **{item.title}** {_inline(item.text)}" for item in found] + [""] if (found := findings(data)) else []
+    lines += [f"- **{item.title}** {_inline(item.text)}" for item in items] + [""] if (items := findings(data)) else []
     head = [
         "",
         *(_inline(name) for name in data.names),
@@ -147,14 +147,14 @@ def write_markdown(
 
 
 def _scores(data: ReportData, task: str, name: str, dimension: str = "", part: str = "") -> list[str]:
-    found = [data.summary.figure(run, task, name, dimension, part) for run in range(len(data.names))]
-    if not any(found) or (name in REASONS and not any(item and item.interval.value for item in found)):
+    figures = [data.summary.figure(run, task, name, dimension, part) for run in range(len(data.names))]
+    if not any(figures) or (name in REASONS and not any(item and item.interval.value for item in figures)):
         return []  # nobody has to read that nothing was empty
     label = words.with_arrow(name)
     row = [f"**{label}**" if name == HEADLINE[task] else label]
     row += [
         f"{words.value(name, item.interval.value)} ({words.span(name, item.interval)})" if item else "–"
-        for item in found
+        for item in figures
     ]
     changes = [
         _moved(change) if (change := data.summary.change(run, task, name, dimension, part)) else ""
@@ -217,7 +217,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def _inline(text: str) -> str:
     """Untrusted text as Markdown text: no markup, no links, no mentions, one line."""
     line = " ".join(text.split())
-    return re.sub(r"([\\`*_{}\[\]()#+!|<>~&@$])", lambda found: f"&#{ord(found[1])};", line).replace(
+    return re.sub(r"([\\`*_{}\[\]()#+!|<>~&@$])", lambda match: f"&#{ord(match[1])};", line).replace(
         "://",
         "&#58;//",
     )
@@ -233,7 +233,7 @@ def _code(text: str) -> str:
         "<code>"
         + re.sub(
             r"([\\`*_{}\[\]()#+!|<>~&@$:])",
-            lambda found: f"&#{ord(found[1])};",
+            lambda match: f"&#{ord(match[1])};",
             line,
         )
         + "</code>"

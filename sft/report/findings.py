@@ -39,18 +39,18 @@ class Finding(NamedTuple):
 
 def findings(data: ReportData) -> list[Finding]:
     """The most important first; of single runs as well."""
-    found = [
+    listed = [
         item
         for change in data.summary.changes
         if not change.dimension and change.score == HEADLINE[change.task]
         for item in _change(data, change)
     ]
     runs = range(len(data.names)) if len(data.names) <= 3 else (0, len(data.names) - 1)  # of a curve, its ends
-    found += [
+    listed += [
         item for task in data.tasks for run in runs for item in (*_carried(data, run, task), *_sick(data, run, task))
     ]
-    found += [item for task in data.tasks for item in _slices(data, task)]
-    return sorted(found, key=lambda item: ORDER.index(item.kind))
+    listed += [item for task in data.tasks for item in _slices(data, task)]
+    return sorted(listed, key=lambda item: ORDER.index(item.kind))
 
 
 def moved(data: ReportData) -> bool:
@@ -79,9 +79,9 @@ def _change(data: ReportData, change: RunDifference) -> Iterator[Finding]:
         )
     elif change.p_holm < ALPHA and change.interval.low <= 0 <= change.interval.high:
         carried = [
-            (data.names[run], found)
+            (data.names[run], worst)
             for run in (0, change.run)
-            if (found := data.summary.worst.get((run, change.task))) and found.one > ONE
+            if (worst := data.summary.worst.get((run, change.task))) and worst.one > ONE
         ]
         one = (
             f": #{carried[0][1].sample} alone carries {carried[0][1].one:.0%} of the error of {carried[0][0]}"
@@ -97,18 +97,18 @@ def _change(data: ReportData, change: RunDifference) -> Iterator[Finding]:
 
 def _carried(data: ReportData, run: int, task: str) -> Iterator[Finding]:
     name = HEADLINE[task]
-    found = data.summary.worst.get((run, task))
+    worst = data.summary.worst.get((run, task))
     figure = data.summary.figure(run, task, name)
-    if found and figure and figure.n > 1 and found.one > ONE and abs(found.without - figure.interval.value) > MOVES:
+    if worst and figure and figure.n > 1 and worst.one > ONE and abs(worst.without - figure.interval.value) > MOVES:
         values = (
-            f"{words.name_of(name)} {words.value(name, figure.interval.value)}, {words.value(name, found.without)}"
+            f"{words.name_of(name)} {words.value(name, figure.interval.value)}, {words.value(name, worst.without)}"
             " without it"
         )
         yield Finding(
             "look",
             "one sample",
-            f"{_who(data, run, always=True)}{words.task_name(task)}: one sample (#{found.sample}) carries"
-            f" {found.one:.0%} of the error; {values}",
+            f"{_who(data, run, always=True)}{words.task_name(task)}: one sample (#{worst.sample}) carries"
+            f" {worst.one:.0%} of the error; {values}",
         )
 
 

@@ -21,7 +21,7 @@ import jinja2
 from markupsafe import Markup
 
 from sft.evaluation import HEADLINE, HEALTH, SCORES, Condition, GateResult
-from sft.evaluation import conditions as told
+from sft.evaluation import conditions as run_conditions
 from sft.files import atomic_write
 from sft.metrics import text as text_metrics
 from sft.report import plots, samples
@@ -66,11 +66,11 @@ def subset(letters: str) -> bytes:
         {ord(letter) for letter in letters + WITH + unicodedata.normalize("NFD", letters)}
     )  # shaping takes ো apart
     wanted.flags = hb.SubsetFlags.NO_HINTING
-    found = hb.subset(
+    face = hb.subset(
         hb.Face(hb.Blob.from_file_path(str(FONT))),
         wanted,
     )
-    return bytes(found.blob.data)
+    return bytes(face.blob.data)
 
 
 __all__ = ["write_all", "write_report"]
@@ -184,7 +184,7 @@ def write_all(
     conditions: what the results.json of the runs in `folder` tell, unless given.
     """
     if conditions is None:
-        conditions = told.table(told.of_folder(folder, data.names))
+        conditions = run_conditions.table(run_conditions.of_folder(folder, data.names))
     write_report(
         folder / "report.html",
         title=title,
@@ -220,18 +220,20 @@ def _hash(script: str) -> str:
 
 
 def _warnings(data: ReportData) -> list[str]:
-    found = list(data.notes)
+    messages = list(data.notes)
     partial = [f"“{name}”" for run, name in enumerate(data.names) if data.counts(run)[1]]
     if partial:
         who = f"run {partial[0]} has" if len(partial) == 1 else f"runs {', '.join(partial[:-1])} and {partial[-1]} have"
-        found.append(
+        messages.append(
             f"Incomplete: {who} answers to only part of the samples. Lost ones are left out of all scores; do not"
             " compare them with another report's."
         )
     asked = {sum(data.counts(run)) for run in range(len(data.names))}
     if len(asked) > 1:
-        found.append("The runs were not asked for the same samples. Scores are over those that all of them answered.")
-    return found
+        messages.append(
+            "The runs were not asked for the same samples. Scores are over those that all of them answered."
+        )
+    return messages
 
 
 def _task(data: ReportData, task: str) -> dict[str, Any]:
@@ -279,8 +281,8 @@ def _meanings(data: ReportData) -> list[tuple[str, str]]:
 
 
 def _row(data: ReportData, task: str, name: str, dimension: str = "", label: str = "") -> dict[str, Any] | None:
-    found = [data.summary.figure(run, task, name, dimension, label) for run in range(len(data.names))]
-    if not any(found):
+    figures = [data.summary.figure(run, task, name, dimension, label) for run in range(len(data.names))]
+    if not any(figures):
         return None
     moved = [
         _moved(change) if (change := data.summary.change(run, task, name, dimension, label)) else None
@@ -290,16 +292,16 @@ def _row(data: ReportData, task: str, name: str, dimension: str = "", label: str
         {
             "text": words.value(name, item.interval.value) if item else "–",
             "span": words.span(name, item.interval) if item else "",
-            "change": change if len(found) > PAIR else None,
+            "change": change if len(figures) > PAIR else None,
         }
-        for item, change in zip(found, moved, strict=True)
+        for item, change in zip(figures, moved, strict=True)
     ]
-    few = any(item.interval.few for item in found if item)
+    few = any(item.interval.few for item in figures if item)
     return {
         "label": words.with_arrow(name),
         "definition": SCORES[name].definition,
         "cells": cells,
-        "change": moved[-1] if len(found) == PAIR else None,
+        "change": moved[-1] if len(figures) == PAIR else None,
         "few": few,
         "health": name in HEALTH,
         "headline": name == HEADLINE[task],
@@ -323,18 +325,20 @@ def _moved(change: RunDifference) -> dict[str, str]:
 
 
 def _confusions(confusions: Sequence[Confusions]) -> list[tuple[str, str, list[dict[str, Any]]]]:
-    found = samples.confused(confusions)
-    return [(kind, heading, found[kind]) for kind, heading in KINDS]
+    pairs = samples.confused(confusions)
+    return [(kind, heading, pairs[kind]) for kind, heading in KINDS]
 
 
 def _limits(content: dict[str, Any], pictures: Pictures) -> list[str]:
     """What the page leaves out."""
-    found = []
+    sentences = []
     if content["left"]:
-        found.append(f"The worst {len(content['samples']):,} are in the page, {content['left']:,} more are left out.")
+        sentences.append(
+            f"The worst {len(content['samples']):,} are in the page, {content['left']:,} more are left out."
+        )
     if pictures.left_out:
-        found.append(
+        sentences.append(
             f"{len(pictures.uris):,} pictures are in the page, those of the worst samples; {pictures.left_out:,} more"
             " are opened from their files."
         )
-    return found
+    return sentences

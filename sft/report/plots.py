@@ -121,7 +121,7 @@ def _clipped(value: float, low: float, high: float) -> float:
 
 def panels(data: ReportData) -> list[Panel]:
     """Every task's dimensions."""
-    found = []
+    drawn = []
     for task in data.tasks:
         figures = [item for item in data.summary.figures if item.task == task and item.dimension]
         for dimension in dict.fromkeys(item.dimension for item in figures):
@@ -130,7 +130,7 @@ def panels(data: ReportData) -> list[Panel]:
             labels = ordered(list(dict.fromkeys(item.label for item in mine)))
             lines = tuple(_line(label, [item for item in mine if item.label == label], low, high) for label in labels)
             name = HEADLINE[task]
-            found.append(
+            drawn.append(
                 Panel(
                     words.task_name(task),
                     words.name_of(name),
@@ -139,7 +139,7 @@ def panels(data: ReportData) -> list[Panel]:
                     lines,
                 )
             )
-    return found
+    return drawn
 
 
 def _shown(items: Sequence[Interval]) -> list[float]:
@@ -149,10 +149,10 @@ def _shown(items: Sequence[Interval]) -> list[float]:
         OUTLIER * values[(len(values) - 1) // 2],
         SMALL,
     )
-    found = [
+    bounds = [
         min(limit, most) for item in items for limit in (item.value, item.low, min(item.high, 2 * item.value + 0.1))
     ]
-    return [limit for limit in found if limit < most] or found
+    return [limit for limit in bounds if limit < most] or bounds
 
 
 def _line(label: str, figures: Sequence[Figure], low: float, high: float) -> SliceLine:
@@ -192,16 +192,16 @@ def curves(data: ReportData) -> list[CurvePlot]:
 
 def _curve(data: ReportData, task: str, places: Sequence[tuple[int, int]], *, by_step: bool) -> CurvePlot | None:
     name = HEADLINE[task]
-    found = [(place, run, item.interval) for place, run in places if (item := data.summary.figure(run, task, name))]
-    if len(found) < FEWEST_RUNS:
+    placed = [(place, run, item.interval) for place, run in places if (item := data.summary.figure(run, task, name))]
+    if len(placed) < FEWEST_RUNS:
         return None
-    limits = [limit for _, _, item in found for limit in (item.value, item.low, min(item.high, 2 * item.value + 0.1))]
+    limits = [limit for _, _, item in placed for limit in (item.value, item.low, min(item.high, 2 * item.value + 0.1))]
     cut = (
-        SCORES[name].kind == "rate" and max(limits) > 1 and min(item.value for _, _, item in found) < 1
+        SCORES[name].kind == "rate" and max(limits) > 1 and min(item.value for _, _, item in placed) < 1
     )  # an untrained model may have 2000 %, and flatten all others
     low, high, step = scale([min(limit, 1.0) for limit in limits] if cut else limits)
-    first = found[0][0]
-    last = found[-1][0]
+    first = placed[0][0]
+    last = placed[-1][0]
 
     def across(place: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * ((place - first) / max(last - first, 1))
@@ -217,9 +217,9 @@ def _curve(data: ReportData, task: str, places: Sequence[tuple[int, int]], *, by
             up(item.high),
             f"{data.names[run]}: {words.value(name, item.value)} ({words.span(name, item)})",
         )
-        for place, run, item in found
+        for place, run, item in placed
     )
-    shown = found if len(found) <= 6 else [found[round(index * (len(found) - 1) / 5)] for index in range(6)]
+    shown = placed if len(placed) <= 6 else [placed[round(index * (len(placed) - 1) / 5)] for index in range(6)]
     below = tuple((across(place), f"{place:,}" if by_step else data.names[run][:12]) for place, run, _ in shown)
     ticks = round((high - low) / step)
     beside = tuple(

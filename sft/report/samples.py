@@ -162,15 +162,15 @@ def _sample(page: Page, sample: ReportSample, task: int, names: Sequence[str], i
 def _compare(page: Page, row: dict[str, Any], grid: Any, sample: ReportSample) -> None:
     """Grids of the answers; the marks in the reference are those of the last run."""
     for answer, shown in zip(sample.answers, row["answers"], strict=True):
-        found = (
+        pieces = (
             table_diff.read(sample.task, clean(text_metrics.normalise(answer.pred.pred)))
             if answer and answer.scores is not None
             else None
         )
-        if found is None:
+        if pieces is None:
             continue
-        page.cells += found.shape[0] * found.shape[1]
-        compared = table_diff.compare(grid, found)
+        page.cells += pieces.shape[0] * pieces.shape[1]
+        compared = table_diff.compare(grid, pieces)
         shown["grid"] = compared.pred
         if compared.note:
             shown["note"] = compared.note
@@ -193,16 +193,16 @@ def _answer(
     page.texts += len(cut)
     reasons = sum(1 << bit for bit, name in enumerate(REASONS) if sample.value(run, name))
     counted = sample.task in TEXT_TASKS and not sample.value(run, "runaway")
-    found: dict[str, Any] = {
+    record: dict[str, Any] = {
         "error": round(sample.error(run) or 0.0, 4),
         "values": [None if (value := sample.value(run, name)) is None else round(value, 4) for name in names],
         "edits": edits(ref, cut, page.confusions[run] if counted else None),
         "length": len(text),
     }
-    found |= {key: value for key, value in (("reasons", reasons), ("hidden", len(text) - len(cut))) if value}
+    record |= {key: value for key, value in (("reasons", reasons), ("hidden", len(text) - len(cut))) if value}
     if sample.task == "formula" and (number := _formula(page, text)) is not None:
-        found["math"] = number
-    return found
+        record["math"] = number
+    return record
 
 
 def _formula(page: Page, text: str) -> int | None:
@@ -228,9 +228,9 @@ def confused(
     """The most frequent confusions of the last run, each with its count in every run."""
     from sft.report.text_diff import names, top, visible
 
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_pair: dict[str, list[dict[str, Any]]] = {}
     for kind in kinds:
-        found[kind] = []
+        by_pair[kind] = []
         for key, count in top(
             getattr(confusions[-1], kind).items(),
             number,
@@ -244,7 +244,7 @@ def confused(
                 if kind == "deleted"
                 else ("", parts[0])
             )
-            found[kind].append(
+            by_pair[kind].append(
                 {
                     "shown": [visible(part) for part in parts],
                     "codes": " → ".join(names(part) for part in parts),
@@ -254,4 +254,4 @@ def confused(
                     "new": new,
                 }
             )
-    return found
+    return by_pair

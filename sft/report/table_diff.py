@@ -158,15 +158,15 @@ def _paired(scores: npt.NDArray[np.float64]) -> list[tuple[int, int]]:
             best[row + 1],
             out=best[row + 1],
         )
-    found = []
+    pairs = []
     row, column = rows, columns
     while row and column:
         if best[row, column] == best[row - 1, column - 1] + scores[row - 1, column - 1]:
             row = row - 1
             column = column - 1
-            found.append((row, column))
+            pairs.append((row, column))
         elif best[row, column] == best[row - 1, column]:
             row -= 1
         else:
             column -= 1
-    return found[::-1]
+    return pairs[::-1]

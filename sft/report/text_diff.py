@@ -58,12 +58,12 @@ def edits(ref: str, pred: str, confusions: Confusions | None = None) -> list[Edi
         return []
     before = clusters(ref)
     after = clusters(pred)
-    found = Levenshtein.editops(before, after)
+    operations = Levenshtein.editops(before, after)
     starts = [0]
     for cluster in before:
         starts.append(starts[-1] + len(cluster))
     if confusions is not None:
-        for operation in found:
+        for operation in operations:
             if operation.tag == "replace":
                 confusions.substituted[before[operation.src_pos], after[operation.dest_pos]] += 1
             elif operation.tag == "delete":
@@ -71,7 +71,7 @@ def edits(ref: str, pred: str, confusions: Confusions | None = None) -> list[Edi
             else:
                 confusions.inserted[after[operation.dest_pos]] += 1
     merged: list[Edit] = []
-    for part in Opcodes.from_editops(found):
+    for part in Opcodes.from_editops(operations):
         if part.tag == "equal":
             continue
         begin = starts[part.src_start]

@@ -80,7 +80,7 @@ def pictures(names: Sequence[str], base: Path, page: Path, *, limit: int = PAGE_
 
     base: folder that names count from; page: the file to be.
     """
-    found = Pictures()
+    made = Pictures()
     different = list(dict.fromkeys(names))
     size = 0
     with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:
@@ -89,8 +89,8 @@ def pictures(names: Sequence[str], base: Path, page: Path, *, limit: int = PAGE_
             part = different[begin : begin + AT_ONCE]
             if size >= limit:
                 for name in part:
-                    found.places[name] = -1, BEYOND, address(base / name, page)
-                    found.left_out += 1
+                    made.places[name] = -1, BEYOND, address(base / name, page)
+                    made.left_out += 1
                 continue
             for name, (uri, why) in zip(
                 part,
@@ -98,10 +98,10 @@ def pictures(names: Sequence[str], base: Path, page: Path, *, limit: int = PAGE_
                 strict=True,
             ):
                 size += len(uri)
-                found.places[name] = (len(found.uris) if uri else -1), why, address(base / name, page) if uri else ""
+                made.places[name] = (len(made.uris) if uri else -1), why, address(base / name, page) if uri else ""
                 if uri:
-                    found.uris.append(uri)
-    return found
+                    made.uris.append(uri)
+    return made
 
 
 def address(path: Path, page: Path) -> str:

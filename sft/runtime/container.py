@@ -183,7 +183,7 @@ def link_targets(folder: Path) -> list[Path]:
     that lead nowhere are left out.
     """
     root = folder.resolve()
-    found: set[Path] = set()
+    folders: set[Path] = set()
     for link in root.rglob("*"):
         if not link.is_symlink() or not link.exists():
             continue
@@ -192,8 +192,8 @@ def link_targets(folder: Path) -> list[Path]:
         while hop.is_symlink():  # every stop on the way must be there too
             hop = Path(os.path.normpath(hop.parent / os.readlink(hop)))
             stops.append(hop)
-        found |= {stop if stop.is_dir() else stop.parent for stop in stops if stop.exists()}
-    return sorted(path for path in found if not path.is_relative_to(root))
+        folders |= {stop if stop.is_dir() else stop.parent for stop in stops if stop.exists()}
+    return sorted(path for path in folders if not path.is_relative_to(root))
 
 
 def server_image(compute_capability: tuple[int, int]) -> str:
@@ -325,10 +325,12 @@ def parse_gpus(text: str) -> list[Gpu]:
     >>> parse_gpus("NVIDIA H100 80GB HBM3, 9.0, 81559, 550.54.15")
     [Gpu(name='NVIDIA H100 80GB HBM3', compute_capability=(9, 0), memory_mib=81559, driver='550.54.15')]
     """
-    found = (re.fullmatch(r"\s*(.+?), *(\d+)\.(\d+), *(\d+|\[.*\]), *([\w.]+)\s*", line) for line in text.splitlines())
+    matches = (
+        re.fullmatch(r"\s*(.+?), *(\d+)\.(\d+), *(\d+|\[.*\]), *([\w.]+)\s*", line) for line in text.splitlines()
+    )
     return [
         Gpu(match[1], (int(match[2]), int(match[3])), int(match[4]) if match[4].isdigit() else 0, match[5])
-        for match in found
+        for match in matches
         if match
     ]
 

@@ -184,9 +184,9 @@ def _interpreter(environment: Environment) -> str:
     if sys.version_info[:2] in environment.pythons:
         return sys.executable
     for major, minor in environment.pythons:
-        found = shutil.which(f"python{major}.{minor}")
-        if found and subprocess.run([found, "-c", "import venv"], capture_output=True, check=False).returncode == 0:
-            return found
+        path = shutil.which(f"python{major}.{minor}")
+        if path and subprocess.run([path, "-c", "import venv"], capture_output=True, check=False).returncode == 0:
+            return path
     wanted = ", ".join(f"{major}.{minor}" for major, minor in environment.pythons)
     raise EngineError(
         f"the {environment.name}'s environment needs Python {wanted}, this is {platform.python_version()}",

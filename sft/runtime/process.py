@@ -125,16 +125,16 @@ class Process:
 
     def lines(self, wait: float) -> list[str] | None:
         """The lines printed since the last call, after waiting up to `wait` seconds for one; None after the last."""
-        found: list[str] = []
+        collected: list[str] = []
         with suppress(queue.Empty):
             item = self._lines.get(timeout=wait)
             while True:
                 if item is None:
                     self._lines.put(None)
-                    return found or None
-                found.append(item)
+                    return collected or None
+                collected.append(item)
                 item = self._lines.get_nowait()
-        return found
+        return collected
 
     def wait(self, on_line: Callable[[str], None] | None = None) -> int:
         """Read to the end; returns the exit code, 128 + n for signal n. Ctrl-C ends the command and is passed on."""

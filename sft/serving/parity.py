@@ -67,7 +67,7 @@ def keep_probabilities(url: str, model: str, data: Path, max_tokens: int, out: P
 
     EngineError: it does not answer, or tells none.
     """
-    found: dict[str, Any] = {}
+    record: dict[str, Any] = {}
     for line, sample in first_samples(data):
         image = {"url": data_uri(data.parent / sample.prompt_images[0].image_url)}
         content = [{"type": "image_url", "image_url": image}, {"type": "text", "text": sample.prompt}]
@@ -81,14 +81,14 @@ def keep_probabilities(url: str, model: str, data: Path, max_tokens: int, out: P
         }
         try:
             answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=ASK_SECONDS, trust_env=False)
-            told = answer.json()["choices"][0]["logprobs"]["content"]
-            found[str(line)] = {
-                "tokens": [int(item["token"].removeprefix("token_id:")) for item in told],
-                "logprobs": [float(item["logprob"]) for item in told],
+            entries = answer.json()["choices"][0]["logprobs"]["content"]
+            record[str(line)] = {
+                "tokens": [int(item["token"].removeprefix("token_id:")) for item in entries],
+                "logprobs": [float(item["logprob"]) for item in entries],
             }
         except (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise EngineError(f"the server tells no log-probabilities ({type(error).__name__}: {error})") from error
-    write_json(out, found)
+    write_json(out, record)
 
 
 def check_parity(
@@ -159,8 +159,8 @@ def compare(
     undecided = sum(answer["text"] != pred and answer["margin"] < TIE for answer, pred in pairs)
     apart = [
         abs(ours - theirs)
-        for answer, told in zip(answers, logprobs or [None] * len(answers), strict=True)
-        if told is not None and "logprobs" in answer
-        for ours, theirs in zip(answer["logprobs"], told, strict=True)
+        for answer, logprob in zip(answers, logprobs or [None] * len(answers), strict=True)
+        if logprob is not None and "logprobs" in answer
+        for ours, theirs in zip(answer["logprobs"], logprob, strict=True)
     ]
     return Parity(len(pairs), equal, undecided, max(apart) if apart else None, len(apart))

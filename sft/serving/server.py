@@ -253,10 +253,10 @@ def _require_own(url: str, folder: Path) -> None:
     get the port, and all requests go to one of them.
     """
     with suppress(httpx.HTTPError, ValueError, LookupError, TypeError, RecursionError):
-        told = httpx.get(f"{url}/v1/models", timeout=60, trust_env=False).json()["data"][0]["root"]
-        if str(told) != str(folder):
+        root = httpx.get(f"{url}/v1/models", timeout=60, trust_env=False).json()["data"][0]["root"]
+        if str(root) != str(folder):
             raise EngineError(
-                f"another server answers at {url}: it serves {str(told)[:300]}",
+                f"another server answers at {url}: it serves {str(root)[:300]}",
                 where=str(folder),
                 hint="stop it, or give another --port",
             )

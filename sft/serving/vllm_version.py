@@ -48,10 +48,10 @@ def numbers(version: str) -> tuple[int, ...]:
     >>> numbers("0.15.1+cpu"), numbers("0.31.0rc1"), numbers("") > (99,), numbers("0.1.dev7+gabc") > (99,)
     ((0, 15, 1), (0, 31, 0), True, True)
     """
-    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
-    if found is None or version.startswith("0.1.dev"):
+    match = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
+    if match is None or version.startswith("0.1.dev"):
         return (10**6,)
-    return tuple(int(part or 0) for part in found.groups())
+    return tuple(int(part or 0) for part in match.groups())
 
 
 def start_module(version: str) -> str:

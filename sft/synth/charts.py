@@ -101,13 +101,13 @@ def plan(rng: random.Random, setting: Setting) -> Chart:
 
 def _names(maker: words.Words, count: int, rng: random.Random) -> tuple[str, ...]:
     """Names that differ, without the bar that divides cells."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for _ in range(200):
         name = maker.label(2)
         if "|" not in name and "\n" not in name and len(name) <= MAX_LABEL:
-            found[name] = None
-        if len(found) == count:
-            return tuple(found)
+            names[name] = None
+        if len(names) == count:
+            return tuple(names)
     if not maker.given:
         return tuple(
             f"{name} {maker.digits(str(rng.randint(1, 99)))}" for name in (maker.label(1) for _ in range(count))

@@ -83,11 +83,11 @@ def levels(text: str, base: int) -> list[int]:
     for step in (bidi.explicit_embed_and_overrides, bidi.resolve_weak_types, bidi.resolve_neutral_types):
         step(storage, False)
     bidi.resolve_implicit_levels(storage, False)
-    found = {char["index"]: char["level"] for char in storage["chars"]}
+    level_of = {char["index"]: char["level"] for char in storage["chars"]}
     result: list[int] = []
     for index in range(len(text)):  # joiners are taken out by the algorithm; they go with what stands before them
         result.append(
-            found.get(
+            level_of.get(
                 index,
                 result[-1] if result else base,
             )
@@ -120,12 +120,12 @@ def script_of(char: str) -> str:
 
 def _scripts(text: str) -> list[str]:
     """Script by character; shared characters take that of the letters before them, at the beginning of those after."""
-    found = [script_of(char) for char in text]
-    current = next((script for script in found if script), "Latn")
-    for index, script in enumerate(found):
+    scripts = [script_of(char) for char in text]
+    current = next((script for script in scripts if script), "Latn")
+    for index, script in enumerate(scripts):
         current = script or current
-        found[index] = current
-    return found
+        scripts[index] = current
+    return scripts
 
 
 def _fonts(text: str, fonts: Sequence[Path]) -> list[Path]:

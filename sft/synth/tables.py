@@ -168,7 +168,7 @@ class _Body:
     def _spans(self, free: set[tuple[int, int]]) -> list[MergedCell]:
         """Groups in the first column, and in a full grid a few merged cells anywhere."""
         rng = self.rng
-        found = list[MergedCell]()
+        merged = list[MergedCell]()
         row = self.head
         grouped = self.columns > 2 and rng.random() < 0.35
         while grouped and row < self.rows:
@@ -176,9 +176,9 @@ class _Body:
                 rng.choice((1, 2, 2, 3)),
                 self.rows - row,
             )
-            found += [(row, 0, down, 1)] if down > 1 else []
+            merged += [(row, 0, down, 1)] if down > 1 else []
             row += down
-        taken = {(top + i, 0) for top, _, down, _ in found for i in range(down)}
+        taken = {(top + i, 0) for top, _, down, _ in merged for i in range(down)}
         for _ in range(rng.choice((0, 0, 1, 2)) if self.style == "grid" else 0):
             down, across = rng.choice(((1, 2), (2, 1), (2, 2), (1, 3), (3, 2)))
             top = rng.randrange(self.head, self.rows)
@@ -186,8 +186,8 @@ class _Body:
             places = {(top + i, left + j) for i in range(down) for j in range(across)}
             if places <= free and not places & taken:
                 taken |= places
-                found.append((top, left, down, across))
-        return found
+                merged.append((top, left, down, across))
+        return merged
 
     def _box(self, row: int, column: int, down: int, across: int) -> PlannedCell:
         kind = self.kinds[column]

@@ -110,18 +110,18 @@ LANGUAGES: dict[str, Language] = {
 
 def languages(fonts: Sequence[Path]) -> tuple[str, ...]:
     """Names of the languages whose letters one of the fonts has; UsageError where there is none."""
-    found = tuple(
+    offered = tuple(
         name
         for name, language in LANGUAGES.items()
         if any(all(covers(font, char) for char in language.needs) for font in fonts)
     )
-    if not found:
+    if not offered:
         names = ", ".join(font.name for font in fonts)
         raise UsageError(
             f"words are generated for {' and '.join(LANGUAGES)} only, and {names} supports neither",
             hint="give your own lines: --texts FILE, one text a line",
         )
-    return found
+    return offered
 
 
 @dataclass(frozen=True)

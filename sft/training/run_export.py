@@ -57,10 +57,10 @@ def _export_run(run: Run, out: Path, *, fresh: bool) -> Path:
 def export_checkpoint(run: Run, out: Path, step: int | None) -> dict[str, Any]:
     """The model directory of one checkpoint; without a step, of the newest complete one."""
     config = load_file(run.folder / "config.yaml")
-    found = engines.get(str(config["engine"])).checkpoints(run.folder / "checkpoints")
-    wanted = [checkpoint for checkpoint in found if step in (None, checkpoint.step)]
+    checkpoints = engines.get(str(config["engine"])).checkpoints(run.folder / "checkpoints")
+    wanted = [checkpoint for checkpoint in checkpoints if step in (None, checkpoint.step)]
     if not wanted:
-        have = ", ".join(str(checkpoint.step) for checkpoint in found) or "none"
+        have = ", ".join(str(checkpoint.step) for checkpoint in checkpoints) or "none"
         raise UsageError(
             "no such checkpoint" if step else "this run has not finished and has no checkpoint",
             where=str(run.folder),

@@ -125,9 +125,9 @@ def _located(data: Survey) -> Iterator[tuple[Sample, list[str]]]:
     for _, sample, numbers in data.rows():
         images = []
         for image, number in zip(sample.image_info, numbers, strict=True):
-            path, found = real.look(os.path.join(base, image.image_url))
+            path, status = real.look(os.path.join(base, image.image_url))
             images.append(path)
-            if found is None or stamp(found) != data.files.stamps[number]:
+            if status is None or stamp(status) != data.files.stamps[number]:
                 if number not in same:
                     same[number] = data.is_content(number, path)
                 changed.update([] if same[number] else [path])
@@ -221,10 +221,10 @@ def versions(python: str) -> dict[str, str]:
     )
     try:
         done = subprocess.run([python, "-c", code], capture_output=True, timeout=300, check=True)
-        found = json.loads(done.stdout)
+        by_name = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         return {}
-    return {name: found[name] for name in names if name in found}
+    return {name: by_name[name] for name in names if name in by_name}
 
 
 def train(
@@ -244,8 +244,8 @@ def train(
     ended and the state is written. Either way the same command goes on from the last checkpoint.
     """
     job = prepared.job
-    found = prepared.engine.checkpoints(job.output_dir)
-    resume = found[-1] if found else None
+    checkpoints = prepared.engine.checkpoints(job.output_dir)
+    resume = checkpoints[-1] if checkpoints else None
     if (
         resume and resume.step >= job.plan.max_steps
     ):  # killed between the last checkpoint and the end: nothing is left to train
@@ -258,7 +258,7 @@ def train(
             resume,
             0.0,
         )
-    _clear_partial(job.output_dir, {checkpoint.path for checkpoint in found})
+    _clear_partial(job.output_dir, {checkpoint.path for checkpoint in checkpoints})
     argv, env = command(prepared, runtime, resume, images)
     with atomic_write(run.folder / "command.txt") as stream:
         stream.write(f"{shell_line(argv, env)}\n".encode())
@@ -373,8 +373,8 @@ def _clear_partial(output_dir: Path, keep: set[Path]) -> None:
 
 
 def _newest(prepared: PreparedTraining) -> int | None:
-    found = prepared.engine.checkpoints(prepared.job.output_dir)
-    return found[-1].step if found else None
+    checkpoints = prepared.engine.checkpoints(prepared.job.output_dir)
+    return checkpoints[-1].step if checkpoints else None
 
 
 def _failure(fault: str, run: Run, checkpoint: int | None) -> EngineError:

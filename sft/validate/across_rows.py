@@ -225,15 +225,15 @@ def _packed(texts: list[str]) -> bytes:
 
 def _held(test: Entries, common: npt.NDArray[np.uint64], places: _Places) -> dict[bytes, int]:
     """Image → first line of the test set that shows it, of those that may be in the training set too."""
-    found: dict[bytes, int] = {}
+    line_of: dict[bytes, int] = {}
     wanted = np.unique(test.images["line"][np.isin(test.images["file"], common)])
     for line, _, sample, files in _rows(test, wanted):
         for image, file in zip(sample.image_info, files, strict=False):
-            found.setdefault(
+            line_of.setdefault(
                 places.identity(place_of(test.base, image.image_url), file),
                 line,
             )
-    return found
+    return line_of
 
 
 def _leaks(
@@ -253,18 +253,18 @@ def _leaks(
 
 def _near(entries: Entries, tests: Sequence[Entries]) -> dict[int, list[Problem]]:
     """Line → findings about images that look the same, and say the same, but are not the same file."""
-    found: dict[int, list[Problem]] = {}
+    by_line: dict[int, list[Problem]] = {}
     for line, other in _alike(entries.looks, entries.looks, within=True).items():
-        found.setdefault(line, []).append(
+        by_line.setdefault(line, []).append(
             make("set.near_duplicate", f"looks like the image of line {other}, and says the same", line, SAME)
         )
     for test in tests:
         for line, other in _alike(entries.looks, test.looks, within=False).items():
             message = f"looks like the image of {test.path.name}:{other}, and says the same"
-            found.setdefault(line, []).append(
+            by_line.setdefault(line, []).append(
                 make("set.near_leak", message, line, "if it is the same crop, take it out of one of the two")
             )
-    return found
+    return by_line
 
 
 def _alike(looks: AnyArray, others: AnyArray, *, within: bool) -> dict[int, int]:
@@ -272,7 +272,7 @@ def _alike(looks: AnyArray, others: AnyArray, *, within: bool) -> dict[int, int]
     same.
     """
     both = looks if within else np.concatenate([others, looks])
-    found: dict[int, tuple[int, int]] = {}
+    nearest: dict[int, tuple[int, int]] = {}
     split = 0 if within else len(others)
     for band in bands():
         key = both["says"].astype(np.uint64) << np.uint64(13) | band_of(both["looks"], band)
@@ -291,8 +291,8 @@ def _alike(looks: AnyArray, others: AnyArray, *, within: bool) -> dict[int, int]
             for a, b, count in zip(
                 both["line"][left[good]].tolist(), both["line"][right[good]].tolist(), bits[good].tolist(), strict=True
             ):
-                found[b] = min(
-                    found.get(b, (65, 0)),
+                nearest[b] = min(
+                    nearest.get(b, (65, 0)),
                     (count, a),
                 )
-    return {line: other for line, (_, other) in found.items()}
+    return {line: other for line, (_, other) in nearest.items()}

@@ -27,14 +27,14 @@ def check_text(text: str, where: str, line: int) -> Iterator[Problem]:
         )
     if "\ufffd" in text:
         yield make("target.replacement", f"{where} contains U+FFFD", line, "decode the source with its actual encoding")
-    if found := controls(text):
-        yield make("target.control", f"{where} contains {found}", line, "no image shows them; clean the labels")
+    if problem := controls(text):
+        yield make("target.control", f"{where} contains {problem}", line, "no image shows them; clean the labels")
 
 
 def answer_errors(text: str, prompt: str, line: int) -> list[Problem]:
     """What of `check_text` and `check_answer` keeps an answer from being trained."""
-    found = [*check_text(text, "the answer", line), *check_answer(text, prompt, "the answer", line)]
-    return [problem for problem in found if problem.severity == "error"]
+    problems = [*check_text(text, "the answer", line), *check_answer(text, prompt, "the answer", line)]
+    return [problem for problem in problems if problem.severity == "error"]
 
 
 def check_answer(text: str, prompt: str, where: str, line: int) -> Iterator[Problem]:
@@ -105,10 +105,10 @@ def _formula(text: str, where: str, line: int) -> Iterator[Problem]:
             error.hint,
         )
     else:
-        if found := unseen(text):
+        if cause := unseen(text):
             yield make(
                 "target.unseen",
-                f"{where} has {found}, which leaves no ink on the page",
+                f"{where} has {cause}, which leaves no ink on the page",
                 line,
                 "leave it out: no model can read it from an image",
             )

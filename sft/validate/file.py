@@ -177,8 +177,8 @@ def _rows(
         if rejects:
             for row in part.bad:
                 rejects.row(row.line + before, row.problems, row.text)
-        for tables, found in ((images, part.images), (looks, part.looks), (places, part.places)):
-            for table in found:
+        for tables, entries in ((images, part.images), (looks, part.looks), (places, part.places)):
+            for table in entries:
                 tables.append(table.copy())  # what came from a cluster is read-only
                 tables[-1]["line"] += before
         before += part.lines

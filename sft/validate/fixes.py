@@ -76,7 +76,7 @@ def _other_letters(line: tuple[int, bytes, bool]) -> bool:
     text = line[1].decode("utf-8", "replace")
     if "\\u" in text:  # JSON may spell letters so
         text = _ESCAPE.sub(
-            lambda found: chr(int(found[1], 16)),
+            lambda match: chr(int(match[1], 16)),
             text,
         )
     return arabic.other_orthography(text)
@@ -115,11 +115,11 @@ def _mend_answers(row: Any, foreign: _Foreign) -> list[str]:
             prompt = text.strip()
             continue
         task = TASK_OF.get(prompt, Task.OCR)
-        fixed, found = repair(text, task)
-        if "language.yeh_kaf" in found and foreign:
-            fixed, found = repair(text, task, persian=False)
+        fixed, fixes = repair(text, task)
+        if "language.yeh_kaf" in fixes and foreign:
+            fixed, fixes = repair(text, task, persian=False)
         item["text"] = fixed
-        codes.update(dict.fromkeys(found))
+        codes.update(dict.fromkeys(fixes))
     return list(codes)
 
 

@@ -29,8 +29,8 @@ TOGETHER = 16  # files that a thread looks at before it takes the next ones
 COLUMNS = {"check": "u8", "path": "u4", "file": "u8", "width": "u4", "height": "u4", "turn": "u1"}
 # digest: SHA-256 of the file. stamp: of the file then, as of `sft.images.stamp`.
 DECODED = {"digest": "S32", "stamp": "i8"}
-# looks: as in LOOK, where `told` is true.
-LOOKED_AT = {"looks": "u8", "told": "?"}
+# looks: as in LOOK, where `has_looks` is true.
+LOOKED_AT = {"looks": "u8", "has_looks": "?"}
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ class ImageTable:
         if new.size:
             self._add([paths[at] for at in new.tolist()], keys[new], checks[new], pool)
             known = self._find(unique, checks[first])
-        found = known[inverse]
-        found[checks != checks[first][inverse]] = UNKNOWN  # of two paths with one key, the other one
-        return found
+        by_place = known[inverse]
+        by_place[checks != checks[first][inverse]] = UNKNOWN  # of two paths with one key, the other one
+        return by_place
 
     def find(self, path: str) -> int:
         """The number of an image that was met before, else UNKNOWN."""
@@ -90,8 +90,8 @@ class ImageTable:
 
     def looks(self, number: int) -> int | None:
         """64 bit of how an image looks, where that was asked for and can be told."""
-        told = "told" in self._columns and self._columns["told"][number]
-        return int(self._columns["looks"][number]) if told else None
+        is_known = "has_looks" in self._columns and self._columns["has_looks"][number]
+        return int(self._columns["looks"][number]) if is_known else None
 
     def digest(self, path: str) -> bytes | None:
         """SHA-256 of an image that was decoded; None for any other."""
@@ -118,11 +118,11 @@ class ImageTable:
         """Look at files, and keep what was found; where nothing was, the file is looked at again when it is named
         again.
         """
-        found = self._all(paths, pool)
-        sound = [(path, known) for path, known in zip(paths, found, strict=True) if known is not None]
+        peeked = self._all(paths, pool)
+        sound = [(path, known) for path, known in zip(paths, peeked, strict=True) if known is not None]
         if not sound:
             return
-        at = np.flatnonzero([known is not None for known in found])
+        at = np.flatnonzero([known is not None for known in peeked])
         self._grow(self._count + len(sound))
         new = slice(self._count, self._count + len(sound))
         self._columns["check"][new] = checks[at]
@@ -134,8 +134,8 @@ class ImageTable:
         if self._decode:
             self._columns["digest"][new] = [known.digest for _, known in sound]
             self._columns["stamp"][new] = [known.stamp for _, known in sound]
-        if "told" in self._columns:
-            self._columns["told"][new] = [known.looks is not None for _, known in sound]
+        if "has_looks" in self._columns:
+            self._columns["has_looks"][new] = [known.looks is not None for _, known in sound]
             self._columns["looks"][new] = [known.looks or 0 for _, known in sound]
         order = np.argsort(keys[at], kind="stable")
         added = keys[at][order]
@@ -174,30 +174,30 @@ def _hashes(paths: Sequence[str]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[n
 
 def _ends(path: str) -> Known | None:
     """What the two ends of a file say."""
-    found = peek(path)
+    peeked = peek(path)
     if (
-        found is None
-        or not found.whole
-        or found.size > MAX_FILE_BYTES
-        or found.header.width * found.header.height > MAX_IMAGE_PIXELS
+        peeked is None
+        or not peeked.whole
+        or peeked.size > MAX_FILE_BYTES
+        or peeked.header.width * peeked.header.height > MAX_IMAGE_PIXELS
     ):
         return None
-    return Known(found.header, found.fingerprint)
+    return Known(peeked.header, peeked.fingerprint)
 
 
 def _whole(path: str) -> Known | None:
     """What the whole file says, read once."""
-    found = read_once(path)
-    return None if found is None else Known(found.header, found.fingerprint, found.digest, found.stamp)
+    image = read_once(path)
+    return None if image is None else Known(image.header, image.fingerprint, image.digest, image.stamp)
 
 
 def _looks(path: str) -> Known | None:
     """The same, and how it looks."""
-    found = read_once(path)
-    if found is None:
+    image = read_once(path)
+    if image is None:
         return None
     try:
         looks = dhash(Path(path))
     except (ImageProblem, OSError):
         looks = None
-    return Known(found.header, found.fingerprint, found.digest, found.stamp, looks)
+    return Known(image.header, image.fingerprint, image.digest, image.stamp, looks)

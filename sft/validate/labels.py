@@ -108,15 +108,15 @@ def check_characters(text: str, task: Task, where: str, line: int) -> Iterator[P
             "a primer may be right; otherwise the labels were cleaned with a pattern like \\w",
         )
     for check in CHECKS:
-        if found := check.find(text):
+        if cause := check.find(text):
             yield make(
                 check.code,
-                f"{where}: {check.said.format(shorten(found, 60))}",
+                f"{where}: {check.said.format(shorten(cause, 60))}",
                 line,
                 check.hint,
             )
-    if found := odd_blanks(text.strip(), cells=task is Task.CHART):
-        yield make("target.white_space", f"{where}: white space that is not a plain space ({found})", line, FIXES)
+    if cause := odd_blanks(text.strip(), cells=task is Task.CHART):
+        yield make("target.white_space", f"{where}: white space that is not a plain space ({cause})", line, FIXES)
 
 
 def check_leftovers(text: str, task: Task | None, where: str, line: int) -> Iterator[Problem]:
@@ -128,8 +128,8 @@ def check_leftovers(text: str, task: Task | None, where: str, line: int) -> Iter
     if task in _PLAIN_TEXT and is_html_table(text):
         hint = "tables have a prompt of their own, and are trained as OTSL: `sft convert --task table` writes it"
         yield make("target.html", f"{where} is an HTML table under a prompt for plain text", line, hint)
-    if task is not Task.FORMULA and (found := reference(text)):
-        yield make("target.reference", f"{where} holds {found}", line, "write the character itself: & for &amp;")
+    if task is not Task.FORMULA and (sign := reference(text)):
+        yield make("target.reference", f"{where} holds {sign}", line, "write the character itself: & for &amp;")
 
 
 def is_html_table(text: str) -> bool:
@@ -141,9 +141,9 @@ def reference(text: str) -> str | None:
     """The first character reference of HTML in `text` ("&amp;", "&#160;"); None if there is none."""
     if "&" not in text:
         return None
-    found = (found[0] for found in _ENTITY.finditer(text))
+    match = (match[0] for match in _ENTITY.finditer(text))
     return next(
-        (name for name in found if name[1] == "#" or name[1:] in html5),
+        (name for name in match if name[1] == "#" or name[1:] in html5),
         None,
     )
 

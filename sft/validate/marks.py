@@ -40,8 +40,8 @@ def check_marks(path: Path, accused: Mapping[str, int]) -> Iterator[Problem]:
         if not (left := [script for script, count in asked.items() if sound[script] < count]):
             return
         texts = [text for text in _answers(sample) if not text.isascii()]
-        if texts and (found := [script for script in left if any(has_marks(text, script) for text in texts)]):
-            sound.update(set(found) - unmarked_scripts(sample))
+        if texts and (scripts := [script for script in left if any(has_marks(text, script) for text in texts)]):
+            sound.update(set(scripts) - unmarked_scripts(sample))
     for script, count in asked.items():
         if count > sound[script]:
             said = f"{count} of {count + sound[script]} texts in {script} are (almost) without its combining marks"

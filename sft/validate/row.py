@@ -99,11 +99,11 @@ def _keys(raw: dict[str, Any], line: int) -> Iterator[Problem]:
     for group, item in places:
         for key in sorted(item.keys() - KNOWN_KEYS[group]):
             close = get_close_matches(key, KNOWN_KEYS[group], n=1, cutoff=0.75) if len(key) <= LONGEST_NAME else []
-            found = f"{group}: unknown key {shorten(key)!r}" if group else f"unknown key {shorten(key)!r}"
+            message = f"{group}: unknown key {shorten(key)!r}" if group else f"unknown key {shorten(key)!r}"
             if close:
-                yield make("structure.misspelt_key", found, line, f"did you mean {close[0]!r} ?")
+                yield make("structure.misspelt_key", message, line, f"did you mean {close[0]!r} ?")
             else:
-                yield make("structure.unknown_key", found, line, 'put notes of your own under "meta"')
+                yield make("structure.unknown_key", message, line, 'put notes of your own under "meta"')
 
 
 def _turns(sample: Sample, line: int) -> Iterator[Problem]:
@@ -150,14 +150,14 @@ def _texts(sample: Sample, line: int, context: Context) -> Iterator[Problem]:
     prompt = ""
     for index, item in enumerate(sample.text_info):
         where = f"text_info[{index}]"
-        found = next(
+        wrong = next(
             (token for token in RESERVED if token in item.text),
             None,
         )
-        if found:
+        if wrong:
             yield make(
                 "trainer.reserved_token",
-                f"{where} contains {found}",
+                f"{where} contains {wrong}",
                 line,
                 "images are placed by image_info; remove the token",
             )

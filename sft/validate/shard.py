@@ -234,13 +234,13 @@ class _Chunks:
         self.part.places.append(places)
 
     def _note_looks(self, lines: AnyArray, says: Sequence[int], images: AnyArray) -> None:
-        told = self.images.column("told")[images]
+        is_known = self.images.column("has_looks")[images]
         table = np.empty(len(lines), LOOK)
         table["line"] = lines
         table["says"] = says
         table["looks"] = self.images.column("looks")[images]
         table["file"] = self.images.column("file")[images]
-        self.part.looks.append(table[told])
+        self.part.looks.append(table[is_known])
 
     def _note_rows(self, rows: Iterable[tuple[int, Sample]]) -> None:
         """The same for rows that were checked one by one, whose images may be unsound or not files at all."""
@@ -387,8 +387,8 @@ def _line(
     problems = list(_file_level(text, body, number))
     if not body.strip(BLANK):
         return 0, 0, problems, None
-    sample, found = check_line(body, number, context, read)
-    problems += found
+    sample, row_problems = check_line(body, number, context, read)
+    problems += row_problems
     return 1, int(not any(problem.severity == "error" for problem in problems)), problems, sample
 
 

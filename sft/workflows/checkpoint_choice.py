@@ -71,7 +71,7 @@ class Choice:
 def courses(data: ReportData) -> list[Course]:
     """The course of every task; runs without a step are left out."""
     order = [run for _, run in sorted((step, run) for run, step in enumerate(data.steps) if step is not None)]
-    found = []
+    of_tasks = []
     for task in data.tasks if order else ():
         samples = [
             sample
@@ -79,8 +79,8 @@ def courses(data: ReportData) -> list[Course]:
             if sample.task == task and all(answer and answer.scores for answer in sample.answers)
         ]
         if samples:
-            found.append(_course(data, task, samples, order))
-    return found
+            of_tasks.append(_course(data, task, samples, order))
+    return of_tasks
 
 
 def _course(data: ReportData, task: str, samples: Sequence[ReportSample], order: Sequence[int]) -> Course:
@@ -120,13 +120,13 @@ def _course(data: ReportData, task: str, samples: Sequence[ReportSample], order:
     steps = tuple(
         Step(
             number,
-            found.value,
-            found.low,
-            found.high if found.high < float("inf") else None,
+            value.value,
+            value.low,
+            value.high if value.high < float("inf") else None,
             change,
             place not in worse,
         )
-        for place, (number, found, change) in enumerate(zip(numbers, values, changes, strict=True))
+        for place, (number, value, change) in enumerate(zip(numbers, values, changes, strict=True))
     )
     earliest = min(place for place in range(len(order)) if place not in worse)
     later = tuple(numbers[place] for place in sorted(worse) if place > best)
@@ -145,14 +145,14 @@ def _change(item: Measured, *, up: bool) -> PairedDifference:
     )
 
 
-def choose(found: Sequence[Course]) -> Choice:
+def choose(courses: Sequence[Course]) -> Choice:
     """One step for all tasks: the earliest that could be the best in each of them. Tasks with too few samples have no
     say, unless there are no others.
     """
-    sure = [course for course in found if not course.few]
+    sure = [course for course in courses if not course.few]
     if not sure:
-        least = min((course.independent for course in found), default=0)
-        best = {course.best for course in found}
+        least = min((course.independent for course in courses), default=0)
+        best = {course.best for course in courses}
         why = f"too few samples ({least}, fewer than {FEW}) to tell the steps apart"
         return Choice(best.pop(), f"the best value; {why}") if len(best) == 1 else Choice(None, why)
     for step in (step.step for step in sure[0].steps):

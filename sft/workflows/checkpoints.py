@@ -49,12 +49,12 @@ def find(run: Run, out: Path, conditions: Mapping[str, Any], *, base: bool) -> l
 
     out: where the steps' folders are. A step whose weights the trainer has removed since stays, if it is scored.
     """
-    found = {
+    models = {
         int(path.name[5:]): path
         for path in out.glob("step-*")
         if path.name[5:].isdecimal() and scored_before(path, conditions)
     }
-    points = {step: CurveModel(step, "checkpoint", None, path) for step, path in found.items() if step}
+    points = {step: CurveModel(step, "checkpoint", None, path) for step, path in models.items() if step}
     engine = engines.get(str(load_file(run.folder / "config.yaml").get("engine")))
     for checkpoint in engine.checkpoints(run.folder / "checkpoints"):
         point = CurveModel(checkpoint.step, "checkpoint", checkpoint.path)
@@ -66,7 +66,7 @@ def find(run: Run, out: Path, conditions: Mapping[str, Any], *, base: bool) -> l
     ):
         points[last.step] = last
     before = run.folder / "scores" / "before"
-    known = before if scored_before(before, conditions) else found.get(0)
+    known = before if scored_before(before, conditions) else models.get(0)
     if known or base:
         points[0] = CurveModel(0, "base", None, known)
     return [points[step] for step in sorted(points)]
@@ -137,19 +137,21 @@ def evaluated(folder: Path) -> list[tuple[str, int, Path]]:
 
     UsageError: two of the same step.
     """
-    found: dict[int, Path] = {}
+    by_step: dict[int, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         step = step_of(path.name)
         if step is None or not (path / PREDICTIONS).is_file():
             continue
-        if step in found:
+        if step in by_step:
             raise UsageError(
-                f"{found[step].name} and {path.name} are both of step {step}",
+                f"{by_step[step].name} and {path.name} are both of step {step}",
                 where=str(folder),
                 hint="a curve has one evaluation per step: `sft compare` takes any",
             )
-        found[step] = path
-    return [("base" if is_beginning(path.name) else f"step {step}", step, path) for step, path in sorted(found.items())]
+        by_step[step] = path
+    return [
+        ("base" if is_beginning(path.name) else f"step {step}", step, path) for step, path in sorted(by_step.items())
+    ]
 
 
 def limited(data: Path, out: Path, count: int, seed: int) -> Path:
@@ -191,10 +193,10 @@ def held_out(run: Run) -> tuple[Path, int | None]:
 
     UsageError: there is none.
     """
-    told = read_table(run.folder / run_folder.HELD_OUT) if (run.folder / run_folder.HELD_OUT).is_file() else {}
+    record = read_table(run.folder / run_folder.HELD_OUT) if (run.folder / run_folder.HELD_OUT).is_file() else {}
     trained = Path(str(read_table(run.folder / "data.json").get("path")))
-    tokens = told.get("max_tokens")
-    for path in (Path(str(told.get("path"))), trained.with_name(trained.name.replace("train", "test"))):
+    tokens = record.get("max_tokens")
+    for path in (Path(str(record.get("path"))), trained.with_name(trained.name.replace("train", "test"))):
         if path.is_file() and path != trained:
             return path, tokens if type(tokens) is int and tokens > 0 else None
     raise UsageError(

@@ -61,13 +61,13 @@ class Correction:
     where: str
 
 
-def write_csv(path: Path, found: Reviewed) -> None:
+def write_csv(path: Path, reviewed: Reviewed) -> None:
     """The suspects as a table."""
     stream = io.StringIO()
     table = csv.writer(stream)
     table.writerow(COLUMNS)
-    for item in found.suspects:
-        image = relative_image(found.data, item.pred.image, path.parent)
+    for item in reviewed.suspects:
+        image = relative_image(reviewed.data, item.pred.image, path.parent)
         note = f"the answer is the label of line {item.swapped}" if item.swapped else ""
         table.writerow(
             [
@@ -90,13 +90,13 @@ def _as_text(text: str) -> str:
     return f"'{text}" if _FORMULA.match(text) else text
 
 
-def write_label_studio(path: Path, found: Reviewed) -> None:
+def write_label_studio(path: Path, reviewed: Reviewed) -> None:
     """Tasks to import, and the labelling configuration beside them."""
     tasks = [
         {
             "id": number,
             "data": {
-                "image": relative_image(found.data, item.pred.image, path.parent),
+                "image": relative_image(reviewed.data, item.pred.image, path.parent),
                 "line": item.pred.id,
                 "row": item.row,
                 "task": item.task,
@@ -104,20 +104,20 @@ def write_label_studio(path: Path, found: Reviewed) -> None:
             "annotations": [{"result": _region(item.pred.ref)}],
             "predictions": [{"model_version": "answer", "score": 1 - item.error, "result": _region(item.pred.pred)}],
         }
-        for number, item in enumerate(found.suspects, 1)
+        for number, item in enumerate(reviewed.suspects, 1)
     ]
     atomic.write(path.with_suffix(".xml"), VIEW.encode())
     atomic.write(path, json.dumps(tasks, ensure_ascii=False, indent=1).encode("utf-8", "replace") + b"\n")
 
 
-def write_ppocrlabel(folder: Path, found: Reviewed) -> int:
+def write_ppocrlabel(folder: Path, reviewed: Reviewed) -> int:
     """A folder that PPOCRLabel opens; how many rows it has. Images that are not there are left out."""
     from sft.images import ImageProblem, probe
 
     lines = []
     folder.mkdir(parents=True, exist_ok=True)
-    for item in found.suspects:
-        source = found.data.parent / item.pred.image
+    for item in reviewed.suspects:
+        source = reviewed.data.parent / item.pred.image
         if item.task not in TEXT_TASKS or "\n" in item.pred.ref:
             continue
         try:
@@ -301,9 +301,9 @@ def _reject(item: Correction, code: str, message: str) -> RejectedRow:
     return RejectedRow(item.where, code, message, item.text)
 
 
-def write_all(folder: Path, found: Reviewed) -> Sequence[str]:
+def write_all(folder: Path, reviewed: Reviewed) -> Sequence[str]:
     """All files to correct in; their names. `folder` is there, and empty."""
-    write_csv(folder / "review.csv", found)
-    write_label_studio(folder / "label-studio.json", found)
-    pages = write_ppocrlabel(folder / "ppocrlabel", found)
+    write_csv(folder / "review.csv", reviewed)
+    write_label_studio(folder / "label-studio.json", reviewed)
+    pages = write_ppocrlabel(folder / "ppocrlabel", reviewed)
     return ["review.csv", "label-studio.json", *([f"ppocrlabel/ ({pages} rows of text)"] if pages else [])]

@@ -81,11 +81,11 @@ class CurveRequest:
 class CurveResult:
     """What is known at the end.
 
-    found: all scores of all steps; courses: the headline scores, one per task; scored: how many steps just now.
+    comparison: all scores of all steps; courses: the headline scores, one per task; scored: how many steps just now.
     """
 
     out: Path
-    found: Comparison
+    comparison: Comparison
     courses: list[Course]
     choice: Choice
     scored: int = 0
@@ -98,11 +98,11 @@ class CurveResult:
         """The content of curve.json: the same however often the work was stopped on the way."""
         runs = [
             {"name": run.name, "predictions": run.path, "answered": run.answered, "lost": run.lost}
-            for run in self.found.runs
+            for run in self.comparison.runs
         ]
         return {
             "report": str(self.out / "report.html"),
-            "complete": self.found.complete,
+            "complete": self.comparison.complete,
             "runs": runs,
             "tasks": msgspec.to_builtins(self.courses),
             "choice": msgspec.to_builtins(self.choice),
@@ -197,12 +197,12 @@ def run_curve(order: CurveRequest) -> CurveResult:
 class _ScorePaths:
     """Where the scores of an order go.
 
-    told: the longest answer that `sft run` asks for, where its held-out rows are scored.
+    longest_asked: the longest answer that `sft run` asks for, where its held-out rows are scored.
     """
 
     run: Run
     data: Path
-    told: int | None
+    longest_asked: int | None
     label: str
     out: Path
 
@@ -214,7 +214,7 @@ def _place(order: CurveRequest) -> _ScorePaths:
         raise UsageError("--limit is for a data file; a suite has its own limits", hint="`limit:` of its sets")
     require(order.extras)
     run = Run.open(order.run)
-    data, told = (order.data, None) if order.data else checkpoints.held_out(run)
+    data, step = (order.data, None) if order.data else checkpoints.held_out(run)
     label = "-".join(
         [
             *([order.label or data.stem] if order.data or order.limit else []),
@@ -225,7 +225,7 @@ def _place(order: CurveRequest) -> _ScorePaths:
     return _ScorePaths(
         run,
         data,
-        told,
+        step,
         label,
         order.out or run.folder / run_folder.CURVE / label,
     )
@@ -252,7 +252,9 @@ def prepare(order: CurveRequest) -> CurveWork:
     device = order.device or ("gpu" if machine.gpus and config.get("device") != "cpu" else "cpu")
     length = config.get("max_seq_len")
     longest = length if type(length) is int else 2 * serving.ANSWER_TOKENS
-    asked = order.max_tokens or (None if order.suite else place.told or min(longest // 2, serving.ANSWER_TOKENS))
+    asked = order.max_tokens or (
+        None if order.suite else place.longest_asked or min(longest // 2, serving.ANSWER_TOKENS)
+    )
     events = run.folder / TENSORBOARD / place.label
     return CurveWork(
         order,
@@ -398,7 +400,7 @@ def write(
             progress=bar.update,
             extras=extras,
         )
-    found = compared.found
+    comparison = compared.comparison
     gathered = gather(
         compared.runs,
         pairs=compared.pairs,
@@ -407,11 +409,11 @@ def write(
         seed=seed,
     )
     courses_of = courses(gathered)
-    curve = CurveResult(out, found, courses_of, choose(courses_of), scored)
-    base = data.parent if data else images_of([Path(run.path) for run in found.runs])
-    told = [
+    curve = CurveResult(out, comparison, courses_of, choose(courses_of), scored)
+    base = data.parent if data else images_of([Path(run.path) for run in comparison.runs])
+    remarks = [
         *page.notes,
-        *(("note", note) for note in found.notes),
+        *(("note", note) for note in comparison.notes),
         ("step to take", _said(curve.choice)),
     ]
     taken = (
@@ -424,13 +426,13 @@ def write(
         gathered,
         title=page.title + taken,
         base=base,
-        notes=told,
-        conditions=found.conditions,
+        notes=remarks,
+        conditions=comparison.conditions,
     )
     write_json(out / "curve.json", curve.as_file())
     write_curves(page.events, gathered, ui.say)
     write_json(
-        out / "compare.json", msgspec.to_builtins(found) | {"gates": []}
+        out / "compare.json", msgspec.to_builtins(comparison) | {"gates": []}
     )  # last: its presence says that the points are there
     ui.say(f"report: {out / 'report.html'}")
     return curve

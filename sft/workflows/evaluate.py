@@ -12,7 +12,7 @@ from sft import __version__, report, serving
 from sft.datasets import fingerprint as data_fingerprint
 from sft.errors import ProblemsFound, SftError, UsageError
 from sft.evaluation import Pairs, facts, read_rows, require, results
-from sft.evaluation import conditions as told
+from sft.evaluation import conditions as run_conditions
 from sft.files import read_samples, read_table, sha256, write_json
 from sft.inference import (
     AnswerCache,
@@ -58,7 +58,7 @@ def side_by_side(
                 prompt=pred.prompt, ref=pred.ref, image=pred.image, row=rows.get(pred.id), base=data.parent
             ).slices
     known = (
-        None if pairs is None or any(unscored for _, unscored in pairs) else [found for found, _ in pairs]
+        None if pairs is None or any(unscored for _, unscored in pairs) else [pairs_of_run for pairs_of_run, _ in pairs]
     )  # charts without their library are scored as text there, and said so
     return gather(runs, pairs=known, labels=labels, steps=steps)
 
@@ -68,7 +68,7 @@ def images_of(paths: Sequence[Path]) -> Path:
     where none tells.
     """
     for path in paths:
-        data = told.beside(path).get("data")
+        data = run_conditions.beside(path).get("data")
         if isinstance(data, dict) and Path(str(data.get("path"))).is_file():
             return Path(str(data["path"])).parent
     return Path()
@@ -87,11 +87,11 @@ def run_of(model_dir: Path | None) -> tuple[Path, int] | None:
     still there.
     """
     try:
-        told = read_table(model_dir / MANIFEST) if model_dir else {}
+        account = read_table(model_dir / MANIFEST) if model_dir else {}
     except SftError:
         return None
-    name = told.get("run")
-    step = told.get("checkpoint", told.get("max_steps"))
+    name = account.get("run")
+    step = account.get("checkpoint", account.get("max_steps"))
     if model_dir is None or not isinstance(name, str) or type(step) is not int:
         return None
     near = (model_dir.resolve().parent, RUNS / name)
@@ -210,21 +210,21 @@ def run_evaluation(
             )
         )
     pairs = results.scored(done.preds, extras)
-    found = _described(order, default, rules, served, prepared, done, pairs)
+    described = _described(order, default, rules, served, prepared, done, pairs)
     predict.write_predictions(order.out / "predictions.jsonl", done.preds)
-    write_json(order.out / "results.json", found)
-    if found["conditions"].get(TRAINED_ON):
+    write_json(order.out / "results.json", described)
+    if described["conditions"].get(TRAINED_ON):
         say("caution: the model was trained on these very rows; the scores say nothing about others")
     if order.reports:
         _report(
             order,
-            found,
+            described,
             done.preds,
             pairs,
             run_of(order.model_dir or served.directory),
             say,
         )
-    return found
+    return described
 
 
 def _refuse_others(order: EvalRequest, served: Served) -> None:
@@ -234,7 +234,7 @@ def _refuse_others(order: EvalRequest, served: Served) -> None:
     path = order.out / "results.json"
     differ: list[str] = []
     with suppress(SftError, KeyError, TypeError, OSError, ValueError):
-        earlier = told.beside(path)
+        earlier = run_conditions.beside(path)
         now = results.asked(served)
         then = earlier["endpoint"]
         if Path(earlier["data"]["path"]).resolve() != order.data.resolve():
@@ -253,7 +253,7 @@ def _refuse_others(order: EvalRequest, served: Served) -> None:
 
 def _report(
     order: EvalRequest,
-    found: Mapping[str, Any],
+    described: Mapping[str, Any],
     preds: list[Prediction],
     pairs: results.Pairs,
     run: tuple[Path, int] | None,
@@ -262,16 +262,16 @@ def _report(
     """The reports of one run, and its points beside the training curves."""
     suite = order.suite.suite if order.suite else None
     title = (suite.title or suite.name) if suite else order.data.name
-    steps = {found["name"]: run[1]} if run else None
+    steps = {described["name"]: run[1]} if run else None
     data = side_by_side(
-        [(found["name"], preds)],
+        [(described["name"], preds)],
         order.data,
         pairs=[pairs],
         steps=steps,
     )
     notes = [
-        ("server", found["server"] or found["endpoint"]["url"]),
-        ("model", found["endpoint"]["model"]),
+        ("server", described["server"] or described["endpoint"]["url"]),
+        ("model", described["endpoint"]["model"]),
         ("data", str(order.data)),
     ]
     report.write_all(
@@ -359,21 +359,21 @@ def _described(
 
 def conditions_of(data: Path, max_tokens: int | None, suite: suites.ReadySuite | None = None) -> dict[str, Any]:
     """What decides the scores of a model, its fingerprint apart; max_tokens None: as the server's context allows."""
-    found: dict[str, Any] = {
+    conditions: dict[str, Any] = {
         "data": data_fingerprint(data),
         "max_tokens": max_tokens,
         "skip_special_tokens": client.Sampling(1).skip_special_tokens,
         "workbench": __version__,
         "metrics": {name: metric.version for name, metric in METRICS.items()},
     }
-    return found | ({"suite": suite.suite.model_dump(exclude_none=True)} if suite else {})
+    return conditions | ({"suite": suite.suite.model_dump(exclude_none=True)} if suite else {})
 
 
 def scored_before(out: Path, conditions: Mapping[str, Any]) -> dict[str, Any] | None:
     """What results.json in `out` holds, if no answer is lost there and its conditions are the same as far as
     `conditions` says; else None.
     """
-    earlier = told.beside(out / "predictions.jsonl")
+    earlier = run_conditions.beside(out / "predictions.jsonl")
     then = earlier.get("conditions")
     counts = earlier.get("counts")
     same = (
@@ -439,6 +439,6 @@ def evaluate_model(
             sampling=sampling,
             suite=suite,
         )
-        found = run_evaluation(order, on_done=listeners.on_done, say=say)
+        results = run_evaluation(order, on_done=listeners.on_done, say=say)
         listeners.while_served(url)
-        return found
+        return results

@@ -87,10 +87,10 @@ def review(evaluations: Sequence[Path], *, data: Path | None = None, limit: int 
     if not best:
         raise ProblemsFound("no answer that could be compared with a label", where=", ".join(map(str, files)))
     hashes = _hashes(data, {line: pred for line, (_, pred) in best.items()})
-    found = suspects([(pred, error, hashes[line]) for line, (error, pred) in sorted(best.items())])
-    told = [conditions.beside(file).get("conditions") for file in files]
-    trained = any(isinstance(one, dict) and one.get(TRAINED_ON) for one in told)
-    return Reviewed(data, len(best), tuple(found[:limit]), trained)
+    suspected = suspects([(pred, error, hashes[line]) for line, (error, pred) in sorted(best.items())])
+    asked = [conditions.beside(file).get("conditions") for file in files]
+    trained = any(isinstance(one, dict) and one.get(TRAINED_ON) for one in asked)
+    return Reviewed(data, len(best), tuple(suspected[:limit]), trained)
 
 
 def suspects(rows: Sequence[tuple[Prediction, float, str]]) -> list[Suspect]:
@@ -109,7 +109,7 @@ def suspects(rows: Sequence[tuple[Prediction, float, str]]) -> list[Suspect]:
     for pred, _, _ in rows:
         partners[task_of(pred.prompt), text.normalise(pred.ref), text.normalise(pred.pred)].append(pred.id)
         spelling[task_of(pred.prompt)].add(pred.ref)
-    found = []
+    suspected = []
     for kind, (pred, error, digest) in zip(kinds, rows, strict=True):
         if error <= 0:
             continue
@@ -119,8 +119,8 @@ def suspects(rows: Sequence[tuple[Prediction, float, str]]) -> list[Suspect]:
         swapped = partners.get((kind[0], text.normalise(pred.pred), text.normalise(pred.ref)), [0])[0]
         rank = error * (1 - min(usual, 1.0)) * spelling[kind[0]].speaks_for(pred.pred, against=pred.ref)
         rank = rank * (1.0 if whole else MODEL_FAULT) + (SWAPPED if swapped or _is_reordered(pred) else 0.0)
-        found.append(Suspect(pred, kind[0], error, usual, rank, swapped, digest))
-    return sorted(found, key=lambda item: (-item.rank, item.pred.id))
+        suspected.append(Suspect(pred, kind[0], error, usual, rank, swapped, digest))
+    return sorted(suspected, key=lambda item: (-item.rank, item.pred.id))
 
 
 class Spelling:
@@ -200,8 +200,8 @@ def _errors(preds: Sequence[Prediction]) -> Iterator[tuple[Prediction, float]]:
 
 def _error(task: str, pair: dict[str, Pair]) -> float:
     name = HEADLINE[task] if HEADLINE[task] in pair else next(iter(pair))
-    above, below = pair[name]
-    value = above / max(below, 1.0)
+    numerator, denominator = pair[name]
+    value = numerator / max(denominator, 1.0)
     return min(max(1 - value if SCORES[name].higher_is_better else value, 0.0), 1.0)
 
 
@@ -230,19 +230,19 @@ def _data_of(files: Sequence[Path]) -> Path:
 
 def _hashes(data: Path, preds: Mapping[int, Prediction]) -> dict[int, str]:
     """Line → hash of its row. UsageError where a row is not the one that was answered."""
-    found: dict[int, str] = {}
+    hashes: dict[int, str] = {}
     with open_input(data) as stream:
         for number, line, _ in bounded_lines(stream):
             if number in preds and _is_row_of(line, preds[number]):
-                found[number] = row_hash(line)
-    other = min(preds.keys() - found.keys(), default=None)
+                hashes[number] = row_hash(line)
+    other = min(preds.keys() - hashes.keys(), default=None)
     if other is not None:
         raise UsageError(
             f"line {other} is not the row that was answered",
             where=str(data),
             hint="name the file that was evaluated: --data FILE",
         )
-    return found
+    return hashes
 
 
 def _is_row_of(line: bytes, pred: Prediction) -> bool:

@@ -85,20 +85,20 @@ def run_loop(
         trainer.runtime(preview, hardware)
         serving.server_options("gpu", hardware, port=port or serving.DEFAULT_PORT)
     with stages.stage("data"):
-        found = datasets.find(data_name, say=ui.say)
-        ui.say(f"{found.name}: {found.origin}")
-        test = test or found.test
+        data_set = datasets.find(data_name, say=ui.say)
+        ui.say(f"{data_set.name}: {data_set.origin}")
+        test = test or data_set.test
     with stages.stage("validate"):
-        checked = check_file(found.train, preview)
+        checked = check_file(data_set.train, preview)
         held_out = check_file(test, preview) if test else None
-        train_data, test_data = _split(found.name, checked, held_out, request, preview)
+        train_data, test_data = _split(data_set.name, checked, held_out, request, preview)
     if (
         preview.config.device == "cpu"
     ):  # after the data was found good: an error there should not cost the minutes of an installation
         _set_up(stages, ["trainer"] if no_server else ["trainer", "server"])
     settled = settings.resolve_settings(request, hardware, train_data.count)
     with stages.stage("plan"):
-        plan, base, lengths, run = plan_run(settled, request, train_data, found.name)
+        plan, base, lengths, run = plan_run(settled, request, train_data, data_set.name)
     with run.locked():
         job = PlannedRun(settled, hardware, run, train_data, test_data, base, plan, lengths)
         return _work(job, stages, no_server, port)
@@ -167,12 +167,12 @@ def plan_run(
 def train_only(request: settings.Request, name: str) -> Run:
     """`sft train`: validate, plan, train; returns the finished run."""
     hardware = Machine.look()
-    found = datasets.find(name, say=ui.say)
+    data_set = datasets.find(name, say=ui.say)
     preview = settings.resolve_settings(request, hardware, settings.MANY)
     ui.say(first_line(preview))
-    data = check_file(found.train, preview)
+    data = check_file(data_set.train, preview)
     settled = settings.resolve_settings(request, hardware, data.count)
-    plan, base, _, run = plan_run(settled, request, data, found.name)
+    plan, base, _, run = plan_run(settled, request, data, data_set.name)
     with run.locked():
         train_run(settled, hardware, run, data, base, plan)
     return run
@@ -200,14 +200,14 @@ def check_file(path: Path, settled: settings.ResolvedSettings) -> Survey:
     """Validate one file with a bar; errors stop the job, warnings are counted aloud."""
     size = path.stat().st_size if path.is_file() else 1
     with ui.Follow(f"checking {path.name}", size, unit=" bytes") as bar:
-        found, known = survey_file(
+        report, known = survey_file(
             path,
             Context(path.parent, settled.version),
             progress=bar.update,
         )
-    found.require_good()
-    warned = ", ".join(f"{code} {count}" for (_, code), count in sorted(found.counts.items()))
-    ui.say(f"  {path}: {found.rows} rows, all good" + (f"; warnings: {warned}" if warned else ""))
+    report.require_good()
+    warned = ", ".join(f"{code} {count}" for (_, code), count in sorted(report.counts.items()))
+    ui.say(f"  {path}: {report.rows} rows, all good" + (f"; warnings: {warned}" if warned else ""))
     return known
 
 
@@ -341,10 +341,10 @@ def _report(outcome: RunOutcome, data: Path, settled: settings.ResolvedSettings)
     path = outcome.run.folder / "report.html"
     if runs:
         steps = {"before": 0, "after": int(outcome.run.manifest()["max_steps"])}
-        found = side_by_side(runs, data, steps=steps)
+        data_of_report = side_by_side(runs, data, steps=steps)
         report.write_all(
             outcome.run.folder,
-            found,
+            data_of_report,
             title=f"{outcome.run.folder.name}: before and after",
             base=data.parent,
             notes=notes,
@@ -353,7 +353,7 @@ def _report(outcome: RunOutcome, data: Path, settled: settings.ResolvedSettings)
         if not (outcome.run.folder / CURVE / "compare.json").is_file():  # that of `sft curve` has these points and more
             write_curves(
                 outcome.run.folder / TENSORBOARD,
-                found,
+                data_of_report,
                 ui.say,
             )
     write_json(outcome.run.folder / "results.json", summary(outcome))

@@ -293,11 +293,11 @@ def _source(name: str, rule: SetRule, suite: Suite, home: Path, folder: Path, sa
             and not (datasets.DATASETS / (rule.data or "")).exists()
         ):
             raise _not_there(name, rule, given)
-        found = datasets.find(
+        data_set = datasets.find(
             str(given) if given.exists() else rule.data or "",
             say=say,
         )
-        return found.train if given.is_file() else found.test or found.train
+        return data_set.train if given.is_file() else data_set.test or data_set.train
     source = given if given.exists() else Path(rule.data or "")
     if not source.exists() and rule.format not in convert.HUB_NAMES:
         raise _not_there(name, rule, given)

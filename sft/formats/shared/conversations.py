@@ -57,7 +57,7 @@ def parse(row: Json) -> tuple[Json, list[str | Inline]]:
         raise misshapen("messages is not a list of objects")
     _refuse_rest(row)
     key = "images" if row.get("images") is not None or "image" not in row else "image"
-    found = _Found(
+    parsed = _Found(
         _pool(row.get(key)),
         in_front=not _is_marked(messages),
     )
@@ -69,30 +69,30 @@ def parse(row: Json) -> tuple[Json, list[str | Inline]]:
         for name, value in row.items()
         if name not in ("messages", key, *PASS) and (name != "meta" or meta is None)
     }
-    shape["messages"] = [found.message(number, message) for number, message in enumerate(messages)]
-    if len(found.from_pool) < len(found.pool):
-        raise misshapen(f"{len(found.pool) - len(found.from_pool)} more images than {MARK} marks")
-    if not found.images:
+    shape["messages"] = [parsed.message(number, message) for number, message in enumerate(messages)]
+    if len(parsed.from_pool) < len(parsed.pool):
+        raise misshapen(f"{len(parsed.pool) - len(parsed.from_pool)} more images than {MARK} marks")
+    if not parsed.images:
         raise RowRejected("trainer.no_image", "no image")
-    if not found.text_info:
+    if not parsed.text_info:
         raise misshapen("no message of a user or an assistant")
     if key in row:
-        shape[key] = _shape_paths(row[key], iter(found.from_pool))
+        shape[key] = _shape_paths(row[key], iter(parsed.from_pool))
     hub: Json = {
         **{name: row[name] for name in PASS if name in row},
-        "image_info": found.image_info,
-        "text_info": found.text_info,
+        "image_info": parsed.image_info,
+        "text_info": parsed.text_info,
     }
     usual = {
-        "messages": [{"role": TAGS[item["tag"]]} for item in found.text_info],
-        "images": list(range(len(found.images))),
+        "messages": [{"role": TAGS[item["tag"]]} for item in parsed.text_info],
+        "images": list(range(len(parsed.images))),
     }
     if meta is not None or not same(shape, usual):
         hub["meta"] = {
             **(meta or {}),
             **({} if same(shape, usual) else {"messages": shape}),
         }
-    return hub, found.images
+    return hub, parsed.images
 
 
 def _is_marked(messages: list[Json]) -> bool:

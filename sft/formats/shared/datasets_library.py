@@ -141,7 +141,7 @@ def rows(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
 
 
 def _reason(error: Exception) -> str:
-    found: BaseException = error
-    while found.__cause__ is not None:
-        found = found.__cause__
-    return " ".join((str(found) or type(found).__name__).split())[:200]
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return " ".join((str(cause) or type(cause).__name__).split())[:200]

@@ -78,8 +78,8 @@ def walk(line: str, delimiter: str, *, inside: bool = False) -> tuple[State, lis
     loose = False
     while True:
         if inside or line[place : place + 1] == '"':
-            found = _INSIDE.match(line, place if inside else place + 1)
-            place = found.end() if found else place  # it matches nothing, too
+            match = _INSIDE.match(line, place if inside else place + 1)
+            place = match.end() if match else place  # it matches nothing, too
             if place == len(line):
                 return "open", fields
             place = place + 1
@@ -116,7 +116,7 @@ def evidence(path: Path, delimiter: str, *, image: int, width: int, header: bool
     seen = _Seen(delimiter, image, width)
     with open_text(path) as stream:
         if not any(b'"' in chunk for chunk in iter(lambda: stream.read(CHUNK), b"")):
-            return seen.found
+            return seen.evidence
         stream.seek(0)
         lines = (
             line.decode("utf-8", "replace").rstrip("\r\n")
@@ -128,11 +128,11 @@ def evidence(path: Path, delimiter: str, *, image: int, width: int, header: bool
                 next((line for line in lines if line.strip()), ""),
                 delimiter,
             )
-            seen.found.quoting += state == "closed" and all(name[:1] == '"' for name in names)
+            seen.evidence.quoting += state == "closed" and all(name[:1] == '"' for name in names)
         for line in lines:
             seen.take(line)
     seen.end()
-    return seen.found
+    return seen.evidence
 
 
 class _Seen:
@@ -143,14 +143,14 @@ class _Seen:
         self._open: list[str] = []
         self._size = 0
         self._fields = 0  # of the open record that are closed
-        self.found = Evidence()
+        self.evidence = Evidence()
 
     def take(self, line: str) -> None:
         """One line without its end."""
         if self._open:
             self._go_on(line)
             return
-        self.found.rows += bool(line.strip())
+        self.evidence.rows += bool(line.strip())
         if '"' not in line:
             return
         state, fields = walk(line, self._delimiter)
@@ -159,18 +159,18 @@ class _Seen:
         elif state == "open":
             self._open, self._size, self._fields = [line], len(line), len(fields)
         elif state == "broken":
-            self.found.text += 1
+            self.evidence.text += 1
         else:
-            self.found.weak += 1
+            self.evidence.weak += 1
 
     def _closed(self, line: str, fields: list[str]) -> None:
         needed = line.count(self._delimiter) + 1 != self._width  # the line would have another number of fields
         if len(fields) != self._width:
-            self.found.text += not needed
+            self.evidence.text += not needed
         elif needed or fields[self._image][:1] == '"' or any('""' in field[1:-1] for field in fields):
-            self.found.quoting += 1
+            self.evidence.quoting += 1
         else:
-            self.found.both += 1
+            self.evidence.both += 1
 
     def _go_on(self, line: str) -> None:
         """One more line of an open record."""
@@ -181,7 +181,7 @@ class _Seen:
             self._fields += len(fields)
             if state in ("closed", "loose") and self._fields == self._width and not self._several():
                 self._open = []
-                self.found.quoting += 1
+                self.evidence.quoting += 1
             elif state != "open":
                 self._give_up()
         elif len(self._open) > MAX_RECORD_LINES or self._size > MAX_RECORD_CHARS:
@@ -196,7 +196,7 @@ class _Seen:
     def _give_up(self) -> None:
         """The first of the open lines is a record that breaks the rules; the others are looked at by themselves."""
         rest, self._open = self._open[1:], []
-        self.found.text += 1
+        self.evidence.text += 1
         for line in rest:
             self.take(line)
 
@@ -206,12 +206,12 @@ class _Seen:
             self._give_up()
 
 
-def say(name: str, found: Evidence, *, quoted: bool) -> str:
+def say(name: str, evidence: Evidence, *, quoted: bool) -> str:
     """How the quotes of a file are understood, as a sentence; "" where there are none."""
-    against = found.text + found.weak
-    if not (found.quoting or against or found.both):
+    against = evidence.text + evidence.weak
+    if not (evidence.quoting or against or evidence.both):
         return ""
-    speak = f"{found.quoting} records speak for it, {against} against it, {found.both} fit both"
+    speak = f"{evidence.quoting} records speak for it, {against} against it, {evidence.both} fit both"
     if quoted:
         return f"{name}: quotes that enclose a field are taken off ({speak}); --quotes none keeps them"
     return (

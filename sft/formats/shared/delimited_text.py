@@ -67,10 +67,10 @@ class _Feed:
         return self
 
     def __next__(self) -> str:
-        found = self.peek()
-        if found is None:
+        peeked = self.peek()
+        if peeked is None:
             raise StopIteration
-        number, line = found
+        number, line = peeked
         if isinstance(line, Reject):  # not text; a record cannot go through it
             raise _Endless
         self._size += len(line)
@@ -92,11 +92,11 @@ def records(path: Path, name: str, delimiter: str, *, quoted: bool = True) -> It
             yield from _plain(_lines(stream, name), delimiter)
             return
         feed = _Feed(_lines(stream, name))
-        while (found := feed.peek()) is not None:
-            if isinstance(found[1], Reject):
+        while (line := feed.peek()) is not None:
+            if isinstance(line[1], Reject):
                 feed.drop()
-                yield found[1]
-            elif not found[1].strip():
+                yield line[1]
+            elif not line[1].strip():
                 feed.drop()
             else:
                 yield _record(feed, name, delimiter)

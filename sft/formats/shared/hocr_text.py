@@ -54,8 +54,8 @@ class HocrPiece:
 
 def box_of(element: _Element) -> tuple[float, float, float, float] | None:
     """(left, top, right, bottom) of the bbox in the title of an element."""
-    found = _BOX.search(element.get("title", ""))
-    return (float(found[1]), float(found[2]), float(found[3]), float(found[4])) if found else None
+    match = _BOX.search(element.get("title", ""))
+    return (float(match[1]), float(match[2]), float(match[3]), float(match[4])) if match else None
 
 
 def has_class(element: _Element, names: set[str]) -> bool:
@@ -65,9 +65,9 @@ def has_class(element: _Element, names: set[str]) -> bool:
 
 def of_class(element: _Element, names: set[str]) -> Iterator[_Element]:
     """Elements of a tree with one of these classes, in order."""
-    for found in element.iter():
-        if (classes := found.get("class")) and not names.isdisjoint(classes.split()):
-            yield found
+    for child in element.iter():
+        if (classes := child.get("class")) and not names.isdisjoint(classes.split()):
+            yield child
 
 
 def plain(element: _Element) -> str:
@@ -85,24 +85,24 @@ class HocrPage:
 
     def lines(self) -> Iterator[_Element]:
         """The lines; of lines within each other, the innermost that have a place."""
-        found = {line: self._frames(line) for line in of_class(self.page, LINES)}
+        frames_of = {line: self._frames(line) for line in of_class(self.page, LINES)}
         frames: set[_Element] = set()
-        for line, around in found.items():
+        for line, around in frames_of.items():
             if around and box_of(line):
                 frames.update(around)
-        for line, around in found.items():
+        for line, around in frames_of.items():
             if line not in frames and (not around or box_of(line)):
                 yield line
 
     def _frames(self, line: _Element) -> list[_Element]:
         """The lines around a line."""
-        found: list[_Element] = []
-        above = line.getparent()
-        while above is not None and above is not self.page:
-            if has_class(above, LINES):
-                found.append(above)
-            above = above.getparent()
-        return found
+        frames: list[_Element] = []
+        parent = line.getparent()
+        while parent is not None and parent is not self.page:
+            if has_class(parent, LINES):
+                frames.append(parent)
+            parent = parent.getparent()
+        return frames
 
     def text(self, line: _Element) -> str:
         """The text of a line.
@@ -238,20 +238,20 @@ def _gaps(line: _Element, words: list[_Element | None]) -> list[float | None]:
 
 def _span(word: _Element) -> tuple[float, float] | None:
     """Where a word begins and ends."""
-    found = _SPAN.match(word.get("title", ""))  # as Tesseract writes it, and nearly everybody
-    if found:
-        return int(found[1]), int(found[2])
+    match = _SPAN.match(word.get("title", ""))  # as Tesseract writes it, and nearly everybody
+    if match:
+        return int(match[1]), int(match[2])
     box = box_of(word)
     return (box[0], box[2]) if box else None
 
 
 def _size(line: _Element) -> float:
     """How tall the letters of a line are, in pixels."""
-    found = _SIZE.search(line.get("title", ""))
+    match = _SIZE.search(line.get("title", ""))
     box = box_of(line)
     return max(
         1.0,
-        float(found[1]) if found else box[3] - box[1] if box else 1.0,
+        float(match[1]) if match else box[3] - box[1] if box else 1.0,
     )
 
 

@@ -129,16 +129,14 @@ def _config(entry: Any, left: list[int]) -> Config:
             raise UsageError(
                 f"the data_files of {name} need a split and a path", hint="as in: - split: train, path: data/train-*"
             )
-        found = [_safe(pattern) for pattern in (path if isinstance(path, list) else [path])[: left[0] + 1]]
-        left[0] -= len(found)
+        safe = [_safe(pattern) for pattern in (path if isinstance(path, list) else [path])[: left[0] + 1]]
+        left[0] -= len(safe)
         if left[0] < 0:
             raise UsageError(f"more than {MAX_PATTERNS:,} patterns", hint="give one of the data files by itself")
-        patterns.setdefault(split, []).extend(found)
+        patterns.setdefault(split, []).extend(safe)
     folder = _safe(entry["data_dir"]) if entry.get("data_dir") else ""
     if folder and patterns:
-        patterns = {
-            split: [f"{folder.rstrip('/')}/{pattern}" for pattern in found] for split, found in patterns.items()
-        }
+        patterns = {split: [f"{folder.rstrip('/')}/{pattern}" for pattern in safe] for split, safe in patterns.items()}
     return Config(
         name,
         patterns,
@@ -196,7 +194,7 @@ def patterns_of(config: Config, split: str, where: str) -> list[str] | None:
             where=where,
             hint=f"its splits are {', '.join(config.patterns)}",
         )
-    return [pattern for name, found in config.patterns.items() if not split or name == split for pattern in found]
+    return [pattern for name, patterns in config.patterns.items() if not split or name == split for pattern in patterns]
 
 
 def resolve(root: Path, patterns: list[str]) -> list[tuple[str, Path]]:
@@ -208,7 +206,7 @@ def resolve(root: Path, patterns: list[str]) -> list[tuple[str, Path]]:
             "reading configurations needs the datasets library", hint="pip install 'paddleocr-vl-sft[data]'"
         ) from error
     base = os.path.abspath(root)
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for pattern in patterns:
         try:
             matched = resolve_pattern(pattern, glob.escape(base))
@@ -226,8 +224,8 @@ def resolve(root: Path, patterns: list[str]) -> list[tuple[str, Path]]:
             ) from error
         for name in sorted(matched):
             if name.startswith(base + os.sep):
-                found.setdefault(
+                files.setdefault(
                     os.path.relpath(name, base),
                     Path(name),
                 )
-    return list(found.items())
+    return list(files.items())

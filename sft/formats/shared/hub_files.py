@@ -101,8 +101,8 @@ def _configured(source: Path, split: str) -> list[DataFile]:
         base = source / config.folder
         files = [(path.relative_to(source).as_posix(), path) for _, path in _folder(base, split)]
         return [DataFile(name, path, config.reading, split_name(name)) for name, path in files]
-    found = resolve(source, patterns)
-    files = _rows_of(found) or _nothing(source, (path for _, path in found))
+    resolved = resolve(source, patterns)
+    files = _rows_of(resolved) or _nothing(source, (path for _, path in resolved))
     split_of = {path: name for name, wanted in (config.patterns or {}).items() for _, path in resolve(source, wanted)}
     return [DataFile(name, path, config.reading, split_of.get(path, "")) for name, path in files]
 
@@ -124,12 +124,12 @@ def _folder(source: Path, split: str) -> NamedFiles:
         return [file for name in names if not split or name == split for file in _saved(source / name, f"{name}/")]
     if (source / "state.json").is_file():
         return _saved(source, "")
-    found = _below(source)
-    files = _rows_of(found)
-    return split_files(files, split) if files else _nothing(source, (path for _, path in found))
+    named = _below(source)
+    files = _rows_of(named)
+    return split_files(files, split) if files else _nothing(source, (path for _, path in named))
 
 
-def _rows_of(found: NamedFiles) -> NamedFiles:
+def _rows_of(named: NamedFiles) -> NamedFiles:
     """Those of the files that hold the rows: of the first kind of which there are any."""
     for wanted in (
         _named(".parquet"),
@@ -143,9 +143,9 @@ def _rows_of(found: NamedFiles) -> NamedFiles:
         _named(".txt"),
     ):
         if files := [
-            (name, path) for name, path in found if wanted(path) and path.name not in _NO_ROWS and not is_output(path)
+            (name, path) for name, path in named if wanted(path) and path.name not in _NO_ROWS and not is_output(path)
         ]:
-            return files if files[0][1].suffix.lower() != ".txt" or not any(_picture(path) for _, path in found) else []
+            return files if files[0][1].suffix.lower() != ".txt" or not any(_picture(path) for _, path in named) else []
     return []
 
 
@@ -172,15 +172,15 @@ def _metadata(path: Path) -> bool:
 
 def _below(source: Path) -> NamedFiles:
     """Every file of a folder, in order of its name; hidden folders, such as a cache, are passed over."""
-    found = []
+    paths = []
     for current, folders, names in os.walk(source):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(current) / name for name in names]
-    return sorted((path.relative_to(source).as_posix(), path) for path in found)
+        paths += [Path(current) / name for name in names]
+    return sorted((path.relative_to(source).as_posix(), path) for path in paths)
 
 
-def _nothing(source: Path, found: Iterable[Path]) -> NamedFiles:
-    suffixes = {path.suffix.lower() for path in found}
+def _nothing(source: Path, paths: Iterable[Path]) -> NamedFiles:
+    suffixes = {path.suffix.lower() for path in paths}
     if suffixes & set(_ARCHIVES):
         raise UsageError("only archives here, which are not opened", where=str(source), hint="unpack them first")
     if suffixes & set(_PICTURES):

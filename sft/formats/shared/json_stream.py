@@ -472,16 +472,16 @@ def _elements(stream: IO[bytes], path: Path, prefix: str) -> Iterator[bytes | Js
 
 
 def _hint(head: bytes) -> str:
-    found = begin(head)[:40]
-    return f"the file begins with {found!r}" if head else "the file is empty"
+    beginning = begin(head)[:40]
+    return f"the file begins with {beginning!r}" if head else "the file is empty"
 
 
 def _array_start(head: bytes, prefix: str) -> int | None:
     """Behind the opening bracket of the array."""
     begin = len(BOM_UTF8) if head.startswith(BOM_UTF8) else 0
     if prefix == "item":
-        found = re.compile(rb"[ \t\r\n]*\[").match(head, begin)
-        return found.end() if found else None
+        match = re.compile(rb"[ \t\r\n]*\[").match(head, begin)
+        return match.end() if match else None
     wanted = prefix.removesuffix(".item").encode()
     depth = 0
     key = b""

@@ -199,14 +199,14 @@ def opened(data: Path) -> Iterator[Base]:
 
 def _base(descriptor: int, size: int) -> Base:
     head = os.pread(descriptor, MAX_PAGE + 4096, 0)
-    found = []
+    metas = []
     first = _meta(head, 0)
     # a broken first meta page does not tell where the second one is: it is looked for at every page size
     sizes = [first[2]] if first else [1 << bits for bits in range(8, 17)]
-    found = [meta for meta in (first, *(_meta(head, at) for at in sizes)) if meta is not None]
-    if not found:
+    metas = [meta for meta in (first, *(_meta(head, at) for at in sizes)) if meta is not None]
+    if not metas:
         raise Corrupt("no meta page of LMDB")
-    _, entries, page_size, root, last_page = max(found)
+    _, entries, page_size, root, last_page = max(metas)
     if (last_page + 1) * page_size > size:
         raise Corrupt(f"it was cut off: it has {size:,} of {(last_page + 1) * page_size:,} bytes")
     if root == 2**64 - 1:  # the empty set

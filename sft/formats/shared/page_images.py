@@ -109,22 +109,22 @@ def image_beside(
         raise RowRejected("source.outside", f"{name[:100]!r} contains a NUL byte and is not a path")
     if name and not search.ends:
         raise RowRejected("source.outside", f"{name[:100]!r} names no file")
-    found = next(
+    image = next(
         filter(
             os.path.isfile,
             chain(search.by_path(), search.by_name()),
         ),
         None,
     )
-    if found is None:
+    if image is None:
         first = search.as_written()
         places = dict.fromkeys(search.by_path())
         return Picture(
             path=first, turn=options.turn, others=tuple(path for path in places if path != first)[:LOOKED_FOR]
         )
-    if ".." in found.parts:  # one image, one path
-        found = Path(os.path.realpath(found.parent), found.name)
-    return Picture(path=found, turn=options.turn)
+    if ".." in image.parts:  # one image, one path
+        image = Path(os.path.realpath(image.parent), image.name)
+    return Picture(path=image, turn=options.turn)
 
 
 @dataclass(frozen=True)
@@ -259,13 +259,13 @@ def _ends(written: str) -> list[str]:
 
 
 def _own(document: Path) -> list[Path]:
-    above = [document.parent.parent] if document.parent.name.lower() in IN_FOLDERS else []
+    folders = [document.parent.parent] if document.parent.name.lower() in IN_FOLDERS else []
     workspace = _workspace(document)
     return list(
         dict.fromkeys(
             [
                 document.parent,
-                *above,
+                *folders,
                 *([workspace] if workspace else []),
             ]
         )
@@ -327,5 +327,5 @@ def _named(path: Path) -> list[str]:
             content = stream.read(MAX_BYTES)
     except (UsageError, OSError):
         return []
-    found = {next(filter(None, groups), b"") for groups in _NAMED.findall(content)}
-    return sorted(_written(html.unescape(name.decode("utf-8", "replace")).strip()) for name in found if name)
+    names = {next(filter(None, groups), b"") for groups in _NAMED.findall(content)}
+    return sorted(_written(html.unescape(name.decode("utf-8", "replace")).strip()) for name in names if name)

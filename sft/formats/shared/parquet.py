@@ -270,13 +270,13 @@ def split_files(files: list[tuple[str, Path]], split: str) -> list[tuple[str, Pa
         rf"(?:^|[^A-Za-z0-9]){re.escape(split)}(?:[^A-Za-z0-9]|$)",
         re.IGNORECASE,
     )
-    found = [(name, path) for name, path in files if word.search(name)]
-    if not found:
+    matching = [(name, path) for name, path in files if word.search(name)]
+    if not matching:
         names = ", ".join(name for name, _ in files[:8])
         raise UsageError(
             f"no file of a split called {split!r}", hint=f"the files are {names}{', …' if len(files) > 8 else ''}"
         )
-    return found
+    return matching
 
 
 def picture(value: Any, folder: Path, options: SourceOptions) -> Picture:

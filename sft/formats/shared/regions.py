@@ -31,16 +31,16 @@ def files(source: Path, suffixes: Sequence[str]) -> tuple[Path, list[Path]]:
     """(root, documents in order): the file itself, or every file below a folder with one of `suffixes`."""
     if not source.is_dir():
         return source.parent, [source]
-    found = sorted(
+    paths = sorted(
         path
         for path in source.rglob("*")
         if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
     )
-    if not found:
+    if not paths:
         raise UsageError(
             f"no {' or '.join(suffixes)} here", where=str(source), hint="name a file, or a folder with such files in it"
         )
-    return source, found
+    return source, paths
 
 
 def xml_units(source: Path, suffixes: Sequence[str], options: SourceOptions) -> Iterator[Unit]:
@@ -62,9 +62,9 @@ def read_pages(
     if isinstance(document, xml_safe.XmlFault):
         yield Reject(name, document.code, document.message)
         return
-    found = list(document.root.iter("{*}" + page))
-    if found:
-        yield from items(found, document)
+    pages = list(document.root.iter("{*}" + page))
+    if pages:
+        yield from items(pages, document)
     else:
         yield Reject(
             name,
@@ -83,15 +83,15 @@ def relative(path: Path, root: Path) -> str:
 def number(value: object, what: str = "a coordinate") -> float:
     """A finite number of JSON or of an attribute; RowRejected (source.geometry) otherwise."""
     try:
-        found = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
+        result = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
     except (ValueError, OverflowError):
-        found = math.nan
-    if not abs(found) <= MAX_COORDINATE:
+        result = math.nan
+    if not abs(result) <= MAX_COORDINATE:
         raise RowRejected(
             "source.geometry",
             f"{what} is not a number of pixels: {json_stream.raw(value)[:40]}",
         )
-    return found
+    return result
 
 
 def pairs(value: object) -> list[tuple[float, float]]:

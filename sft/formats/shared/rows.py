@@ -66,8 +66,8 @@ def json_rows(unit: Unit, *, unique_keys: bool = False) -> Iterator[tuple[str, d
     if not isinstance(unit.payload, tuple):
         yield from _json_lines(unit, unique_keys)
         return
-    for found in json_stream.unit_objects(unit):
-        yield found if isinstance(found, Reject) else _writable(*found)
+    for record in json_stream.unit_objects(unit):
+        yield record if isinstance(record, Reject) else _writable(*record)
 
 
 def _json_lines(unit: Unit, unique_keys: bool) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
@@ -296,10 +296,10 @@ def source_file(source: Path, names: Iterable[str], format_name: str) -> Path:
     if not source.is_dir():
         return source
     wanted = list(names)
-    found = [source / name for name in wanted if (source / name).is_file()]
-    if len(found) == 1:
-        return found[0]
-    said = ", ".join(path.name for path in found) if found else "none of " + ", ".join(wanted)
+    paths = [source / name for name in wanted if (source / name).is_file()]
+    if len(paths) == 1:
+        return paths[0]
+    said = ", ".join(path.name for path in paths) if paths else "none of " + ", ".join(wanted)
     raise UsageError(
         f"which file of this folder? found {said}",
         where=str(source),

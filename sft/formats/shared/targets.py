@@ -46,10 +46,10 @@ def make(
         )
     notes: list[MarkupWarning] = []
     target = _grid(label, notes) if isinstance(label, Grid) else _MAKERS[task](label, _Way(markup, delimiter, notes))
-    found = isinstance(label, str) and text.controls(label) and text.controls(label.translate(_LINE_ENDS))
-    if found := found or text.controls(target):
+    control = isinstance(label, str) and text.controls(label) and text.controls(label.translate(_LINE_ENDS))
+    if control := control or text.controls(target):
         raise MarkupError(
-            "target.control", f"{found} in the label", hint="the file was read with the wrong encoding, or is damaged"
+            "target.control", f"{control} in the label", hint="the file was read with the wrong encoding, or is damaged"
         )
     if not target.strip():
         raise MarkupError("target.empty", "nothing is left of the label")

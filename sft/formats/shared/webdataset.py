@@ -85,13 +85,13 @@ def members(stream: IO[bytes], name: str) -> Iterator[Member | Reject]:
         if kind in (b"g", b"K", b"5"):
             continue
         prefix = head[345:500].split(b"\0")[0] if head[257:263] == b"ustar\0" else b""
-        found = longer or "/".join(
+        member = longer or "/".join(
             part.decode("utf-8", "replace") for part in (prefix, head[:100].split(b"\0")[0]) if part
         )
         longer = ""
         problem = "" if kind in (b"0", b"\0", b"7") else "not a plain file of the archive, but a link or sparse"
         yield Member(
-            found,
+            member,
             start,
             length,
             problem or ("the archive ends before this member does" if start + length > size else ""),
@@ -122,10 +122,10 @@ def _long_name(content: bytes, kind: bytes) -> str:
     if kind == b"L":
         return content.split(b"\0")[0].decode("utf-8", "replace")
     place = 0
-    while found := _PAX.match(content, place):
-        end = place + int(found[1])
-        if found[2] == b"path":
-            return content[found.end() : end - 1].decode(
+    while match := _PAX.match(content, place):
+        end = place + int(match[1])
+        if match[2] == b"path":
+            return content[match.end() : end - 1].decode(
                 "utf-8",
                 "replace",
             )
@@ -183,9 +183,9 @@ def units(path: Path, name: str, columns: Collection[str]) -> Iterator[Unit]:
     """
     with open_input(path) as stream:
         account = _account(stream, name, columns)
-        found = samples(stream, name, account)
+        grouped = samples(stream, name, account)
         unit: Unit | None = None
-        while batch := tuple(islice(found, PER_UNIT)):
+        while batch := tuple(islice(grouped, PER_UNIT)):
             if unit:
                 yield unit
             unit = Unit(path, name, Samples(batch, tuple(columns)))

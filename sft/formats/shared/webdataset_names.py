@@ -53,11 +53,11 @@ class Account:
             f"{self.nameless} {'member' if few else 'members'} without an extension {'belongs' if few else 'belong'} to"
             " no sample"
         )
-        found = [
+        sentences = [
             *([dotted] if self.dotted else []),
             *([nameless] if self.nameless else []),
         ]
-        return f"{name}: {'; '.join(found)}" if found else ""
+        return f"{name}: {'; '.join(sentences)}" if sentences else ""
 
 
 def is_picture(name: str) -> bool:

@@ -75,7 +75,7 @@ def cdm_many(refs: Sequence[str], preds: Sequence[str]) -> list[float | None]:
 
 def _part(pairs: Sequence[tuple[str, str]]) -> list[float | None]:
     read = {formula: _read(formula) for formula in dict.fromkeys(formula for pair in pairs for formula in pair)}
-    sound = [found for found in dict.fromkeys(read.values()) if found is not None and found.names]
+    sound = [signs for signs in dict.fromkeys(read.values()) if signs is not None and signs.names]
     set_ = dict(zip(sound, typeset.boxes(sound), strict=True))
     return [_scored(read[ref], read[pred], set_) for ref, pred in pairs]
 
@@ -91,13 +91,13 @@ def _scored(ref: Marked | None, pred: Marked | None, boxes: dict[Marked, dict[in
     from sft.metrics.cdm.matching import Signs, f1
 
     def signs(formula: Marked | None) -> Signs | None:
-        found = boxes.get(formula) if formula else None
-        if not formula or not found:
+        ink = boxes.get(formula) if formula else None
+        if not formula or not ink:
             return None
-        inked = sorted(found)
+        inked = sorted(ink)
         return Signs(
             tuple(formula.names[sign - 1] for sign in inked),
-            tuple(found[sign] for sign in inked),
+            tuple(ink[sign] for sign in inked),
         )
 
     wanted = signs(ref)

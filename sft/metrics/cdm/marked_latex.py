@@ -64,8 +64,8 @@ def environment(reader: Reader, name: str) -> str:
     while reader.peek() == "[":
         _skip_optional(reader)
     if plain in known.WITH_ARGUMENT and reader.peek() == "{":
-        told = reader.skip_argument()
-        columns = "".join(letter for letter in told if letter in "lcr") or columns
+        preamble = reader.skip_argument()
+        columns = "".join(letter for letter in preamble if letter in "lcr") or columns
     parts = [f"{reader.mark(left)}\\left{known.DELIMITERS[left]} "] if left else ["\\left. "] if right else []
     parts.append(rows(reader, columns, large, padded=plain in known.ENVIRONMENTS))
     after = reader.peek()
@@ -81,10 +81,10 @@ def substack(reader: Reader) -> str:
     r"""The lines of `\substack{…}`, centred."""
     if not reader.take("{"):
         raise Unreadable("\\substack without an argument")
-    found = rows(reader, "c", False, padded=False)
+    body = rows(reader, "c", False, padded=False)
     if not reader.take("}"):
         raise Unreadable("a brace is never closed")
-    return found
+    return body
 
 
 def rows(reader: Reader, columns: str, large: bool, *, padded: bool) -> str:
@@ -323,7 +323,7 @@ def marked(formula: str) -> Marked:
     if len(formula) > MAX_LENGTH:
         raise Unreadable(f"more than {MAX_LENGTH:,} characters")
     body = _COMMENT.sub(
-        lambda found: found[1] or "",
+        lambda match: match[1] or "",
         strip_delimiters(formula),
     )
     words = tokens(without_row_skips(_KERN.sub(" ", body)))
@@ -433,36 +433,36 @@ class _Writer:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise Unreadable(f"nested more than {MAX_DEPTH} deep")
-        found = self.atom()
+        atom = self.atom()
         self.depth -= 1
-        return found
+        return atom
 
     def group(self) -> str:
         """What stands before the brace that closes, which is taken."""
-        found = self.sequence(())
+        body = self.sequence(())
         if not self.take("}"):
             raise Unreadable("a brace is never closed")
-        return found
+        return body
 
     def optional(self) -> str | None:
         """What stands in brackets, if they come next."""
         if not self.take("["):
             return None
-        found = self.sequence(("]",))
+        body = self.sequence(("]",))
         if not self.take("]"):
             raise Unreadable("a bracket is never closed")
-        return found
+        return body
 
     def skip_argument(self) -> str:
         """Take a group and give its words, which are not drawn."""
-        depth, found = 0, []
+        depth, tokens = 0, []
         while self.words:
             word = self.words.pop()
             depth += (word == "{") - (word == "}")
             if not depth:
                 break
-            found.append(word)
-        return "".join(found[1:])
+            tokens.append(word)
+        return "".join(tokens[1:])
 
     def atom(self) -> str:
         """One thing without what hangs on it."""

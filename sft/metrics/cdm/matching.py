@@ -51,17 +51,17 @@ def f1(ref: Signs, pred: Signs) -> float:
 
 def _pixels(signs: Signs) -> Floats:
     """Boxes within their padded picture; one pixel wider on each side, as they are found in a drawn one."""
-    found = np.array(signs.boxes, np.float64) / PIXEL
+    pixels = np.array(signs.boxes, np.float64) / PIXEL
     corner = (
         np.array(
             [
-                found[:, 0].min(),
-                found[:, 1].min(),
+                pixels[:, 0].min(),
+                pixels[:, 1].min(),
             ]
         )
         - PAD
     )
-    moved: Floats = found - np.concatenate([corner, corner]) + np.array([-1.0, -1.0, 1.0, 1.0])
+    moved: Floats = pixels - np.concatenate([corner, corner]) + np.array([-1.0, -1.0, 1.0, 1.0])
     return moved
 
 
@@ -129,5 +129,5 @@ def _ransac(src: Floats, dst: Floats) -> npt.NDArray[np.bool_]:
     )
     near = off < NEAR
     best = np.lexsort(((off**2).sum(axis=1), -near.sum(axis=1)))[0]
-    found: npt.NDArray[np.bool_] = near[best]
-    return found
+    inliers: npt.NDArray[np.bool_] = near[best]
+    return inliers

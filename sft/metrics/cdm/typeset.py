@@ -56,13 +56,13 @@ def read_metrics(data: bytes) -> Metrics:
                 )
             )
             place += 4 * size
-        found = {}
+        by_font = {}
         for number in range(count):
             width = data[start + 4 * number]
             rest = data[start + 4 * number + 1]
             if width:
-                found[first + number] = tables[0][width], tables[1][rest >> 4], tables[2][rest & 15]
-        return Metrics(found)
+                by_font[first + number] = tables[0][width], tables[1][rest >> 4], tables[2][rest & 15]
+        return Metrics(by_font)
     except (struct.error, IndexError) as error:
         raise Damaged("not a font metric") from error
 
@@ -263,7 +263,7 @@ def boxes(formulas: Sequence[Marked]) -> list[dict[int, InkBox] | None]:
 
     None: LaTeX cannot set it. EngineError: LaTeX sets nothing at all.
     """
-    found: list[dict[int, InkBox] | None] = [None] * len(formulas)
+    by_formula: list[dict[int, InkBox] | None] = [None] * len(formulas)
     todo = [list(range(start, min(start + BATCH, len(formulas)))) for start in range(0, len(formulas), BATCH)]
     while todo:
         numbers = todo.pop()
@@ -272,11 +272,11 @@ def boxes(formulas: Sequence[Marked]) -> list[dict[int, InkBox] | None]:
             require()  # is it this formula, or a full disk?
         if clean or len(numbers) == 1:
             for page, number in enumerate(numbers, 1):
-                found[number] = pages.get(page)
+                by_formula[number] = pages.get(page)
         else:
             half = len(numbers) // 2
             todo += [numbers[:half], numbers[half:]]
-    return found
+    return by_formula
 
 
 def require() -> None:
@@ -329,9 +329,9 @@ def _set(folder: Path, count: int) -> tuple[dict[int, dict[int, InkBox]], bool]:
     except OSError:
         return {}, False
     try:
-        found = read_pages((folder / "f.dvi").read_bytes(), _metrics)
-        began = found.pop(0, None) is not None
-        return found, began and len(found) == count and b"\n! " not in (folder / "f.log").read_bytes()
+        pages = read_pages((folder / "f.dvi").read_bytes(), _metrics)
+        began = pages.pop(0, None) is not None
+        return pages, began and len(pages) == count and b"\n! " not in (folder / "f.log").read_bytes()
     except (subprocess.TimeoutExpired, OSError):
         return {}, False
 

@@ -42,13 +42,13 @@ def _descendants() -> list[int]:
                 continue
             if fields[0] != b"Z":
                 parents.setdefault(int(fields[1]), []).append(int(name))
-    found: list[int] = []
+    pids: list[int] = []
     queue = [os.getpid()]
     while queue:
         for child in parents.get(queue.pop(), ()):
-            found.append(child)
+            pids.append(child)
             queue.append(child)
-    return found
+    return pids
 
 
 def _signal_all(number: int) -> None:

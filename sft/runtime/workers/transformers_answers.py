@@ -91,10 +91,10 @@ def main() -> None:
             skip_special_tokens=False,
         )
         best = [scores[0].topk(2).values for scores in output.scores]
-        found: dict[str, Any] = {"text": text, "margin": min(float(first - second) for first, second in best)}
+        record: dict[str, Any] = {"text": text, "margin": min(float(first - second) for first, second in best)}
         if item.get("tokens"):
-            found["logprobs"] = log_probabilities(model, inputs, item["tokens"])
-        print(json.dumps(found, ensure_ascii=False), flush=True)
+            record["logprobs"] = log_probabilities(model, inputs, item["tokens"])
+        print(json.dumps(record, ensure_ascii=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -144,12 +144,12 @@ def to_yaml(settings: Mapping[str, Any]) -> str:
 
 def complete_checkpoints(output_dir: Path, required: tuple[str, ...]) -> list[Checkpoint]:
     """The checkpoint-N folders that hold all `required` patterns and whose safetensors files are whole, by step."""
-    found = []
+    checkpoints = []
     for path in output_dir.glob("checkpoint-*") if output_dir.is_dir() else ():
         step = path.name.removeprefix("checkpoint-")
         if step.isdigit() and all(any(path.glob(pattern)) for pattern in required) and _whole(path):
-            found.append(Checkpoint(path, int(step)))
-    return sorted(found, key=lambda checkpoint: checkpoint.step)
+            checkpoints.append(Checkpoint(path, int(step)))
+    return sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
 
 
 def _whole(path: Path) -> bool:

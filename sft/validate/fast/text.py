@@ -90,19 +90,19 @@ class Characters:
     def look_up(self, codes: CharCodes) -> Bits:
         """The bits of every code point."""
         places = codes.astype(np.intp)  # once, and not in every look-up
-        found = self.bits.take(places, mode="clip")
-        if codes.size and found.max() == UNKNOWN:
-            for code in np.unique(codes[found == UNKNOWN]).tolist():
+        bits = self.bits.take(places, mode="clip")
+        if codes.size and bits.max() == UNKNOWN:
+            for code in np.unique(codes[bits == UNKNOWN]).tolist():
                 self.bits[code] = self._classify(chr(code))
-            found = self.bits.take(places, mode="clip")
-        return found
+            bits = self.bits.take(places, mode="clip")
+        return bits
 
     def exact(self, codes: CharCodes, places: Indices) -> Indices:
         """Those of `places` where one of the pairs really begins."""
         keys = codes[places].astype(np.uint64) << np.uint64(32) | codes[places + 1]
         at = np.searchsorted(self.pairs, keys).clip(max=self.pairs.size - 1)
-        found: Indices = places[self.pairs[at] == keys]
-        return found
+        hits: Indices = places[self.pairs[at] == keys]
+        return hits
 
     def _classify(self, character: str) -> np.uint16:
         code = ord(character)
@@ -155,14 +155,14 @@ def _is_odd(character: str) -> bool:
 @lru_cache(maxsize=1)
 def _pairs() -> frozenset[str]:
     """All two characters that Unicode form NFC writes as one."""
-    found = set()
+    pairs = set()
     for code in (*range(0x80, 0x3100), *range(0x11000, 0x12000), *range(0x16D00, 0x16E00)):
         parts = unicodedata.decomposition(chr(code)).split()
         if len(parts) == 2 and not parts[0].startswith("<"):
             pair = "".join(chr(int(part, 16)) for part in parts)
             if unicodedata.normalize("NFC", pair) == chr(code):
-                found.add(pair)
-    return frozenset(found)
+                pairs.add(pair)
+    return frozenset(pairs)
 
 
 _NOWHERE: Indices = np.empty(0, np.intp)
@@ -183,31 +183,31 @@ def doubtful(texts: list[str]) -> set[int]:
     Never empty where a check finds something; a row too many costs time only.
     """
     narrow = bytes(map(str.isascii, texts))
-    found: set[int] = set()
+    doubted: set[int] = set()
     for judge, chosen, most in ((_doubtful_ascii, narrow, _NARROW), (_doubtful_wide, narrow.translate(_OTHERS), _WIDE)):
         some = list(compress(texts, chosen))
         for start in range(0, len(some), most):
             if doubts := judge(some[start : start + most]):
                 rows = list(compress(range(len(texts)), chosen))
-                found.update([rows[start + row] for row in doubts])
-    return found
+                doubted.update([rows[start + row] for row in doubts])
+    return doubted
 
 
 def _doubtful_ascii(texts: list[str]) -> set[int]:
     content = ("\0" + "\0".join(texts) + "\0").encode()
     codes: CharCodes = np.frombuffer(content, np.uint8)
-    found, ends = _doubtful_signs(
+    rows, ends = _doubtful_signs(
         texts,
         codes,
         where(np.frombuffer(content.translate(_MARKED_BYTES), np.bool_)),
     )
     if ends.size == len(texts) + 1:
-        found.update(np.flatnonzero((codes[ends[:-1] + 1] <= 32) | (codes[ends[1:] - 1] <= 32)).tolist())
-        found |= _rows(
+        rows.update(np.flatnonzero((codes[ends[:-1] + 1] <= 32) | (codes[ends[1:] - 1] <= 32)).tolist())
+        rows |= _rows(
             ends,
             [_blank_pairs(content, offset) for offset in (0, 1)],
         )
-    return found
+    return rows
 
 
 def _blank_pairs(content: bytes, offset: int) -> Indices:
@@ -253,15 +253,15 @@ def _doubtful_signs(texts: list[str], codes: CharCodes, places: Indices) -> tupl
     less, dollars, pipes, ands = (places[signs == code] for code in (_LESS, _DOLLAR, _PIPE, _AND))
     before = codes[pipes - 1]
     tokens = less[_GOES_ON[np.minimum(codes[less + 1], 255)]]
-    found = _rows(
+    rows = _rows(
         ends,
         [places[_NEVER[np.minimum(signs, 255)]], tokens, pipes[(before == _NEWLINE) | (before == 0)]],
     )
-    found.update(row for row in _rows(ends, [dollars]) if "\\" in texts[row])
-    found.update(row for row in _rows(ends, [ands]) if reference(texts[row]))
+    rows.update(row for row in _rows(ends, [dollars]) if "\\" in texts[row])
+    rows.update(row for row in _rows(ends, [ands]) if reference(texts[row]))
     short = np.flatnonzero(np.diff(ends) <= _LONGEST_PLACEHOLDER + 1).tolist()
-    found.update(row for row in short if texts[row] in PLACEHOLDERS)
-    return found, ends
+    rows.update(row for row in short if texts[row] in PLACEHOLDERS)
+    return rows, ends
 
 
 def _doubtful_wide(texts: list[str]) -> set[int]:
@@ -270,22 +270,22 @@ def _doubtful_wide(texts: list[str]) -> set[int]:
     codes: CharCodes = np.array([joined]).view(np.uint32)
     table = characters()
     bits = table.look_up(codes)
-    found, ends = _doubtful_signs(
+    rows, ends = _doubtful_signs(
         texts,
         codes,
         where(bits.view(np.int16) < 0),
     )
     if ends.size != len(texts) + 1:
-        return found
-    found.update(np.flatnonzero(table.spaces[codes[ends[:-1] + 1]] | table.spaces[codes[ends[1:] - 1]]).tolist())
+        return rows
+    rows.update(np.flatnonzero(table.spaces[codes[ends[:-1] + 1]] | table.spaces[codes[ends[1:] - 1]]).tolist())
     there = int(np.bitwise_or.reduce(bits))
     for places, confirms in _suspects(table, codes, bits, there):
-        found.update(row for row in _rows(ends, [places]) - found if confirms(texts[row]))
+        rows.update(row for row in _rows(ends, [places]) - rows if confirms(texts[row]))
     if there & int(TWIN) and any(map(joined.__contains__, _YEH_AND_KAF)) and any(map(joined.__contains__, _PERSIAN)):
-        found.update(row for row, text in enumerate(texts) if arabic.mixed_yeh_kaf(text))
+        rows.update(row for row, text in enumerate(texts) if arabic.mixed_yeh_kaf(text))
     if there & int(NEEDY):
-        found |= _unmarked(texts, bits, ends, there)
-    return found
+        rows |= _unmarked(texts, bits, ends, there)
+    return rows
 
 
 def _suspects(
@@ -326,11 +326,11 @@ def _places(bits: npt.NDArray[Any]) -> Indices:
 
 def _rows(ends: Indices, places: list[Indices]) -> set[int]:
     """The texts in which the places lie."""
-    found: set[int] = set()
+    rows: set[int] = set()
     for some in places:
         if some.size:
-            found.update(np.unique(np.searchsorted(ends, some) - 1).tolist())
-    return found
+            rows.update(np.unique(np.searchsorted(ends, some) - 1).tolist())
+    return rows
 
 
 def _unmarked(texts: list[str], bits: Bits, ends: Indices, there: int) -> set[int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -113,7 +115,50 @@ def test_make_compare_takes_names_and_paths(words: tuple[str, ...], parts: tuple
     shown = subprocess.run(
         ["make", "-n", "compare", *words], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
+    shown = re.sub(r"\\\n\s*", "", shown)
     assert all(part in shown for part in parts) and ("--gate" in shown) == bool(words)
+
+
+def make(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, **environment}
+    return subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=False, env=env)
+
+
+def test_switches_are_on_or_off_or_an_error() -> None:
+    for word in ("1", "yes", "true", "on", "True"):
+        assert "--rehearsal" in make("train", f"REHEARSAL={word}").stdout
+    for word in ("0", "no", "false", "off", "False", ""):
+        done = make("train", f"REHEARSAL={word}")
+        assert done.returncode == 0 and "--rehearsal" not in done.stdout
+    refused = make("train", "REHEARSAL=maybe")
+    assert refused.returncode == 2 and "REHEARSAL=maybe is neither on (1, yes, true) nor off" in refused.stderr
+
+
+def test_port_and_name_are_those_of_the_command_line_alone() -> None:
+    assert "--port 9" in make("serve", "PORT=9").stdout and "--port 9" in make("tensorboard", "PORT=9").stdout
+    assert "127.0.0.1:9" in make("eval", "PORT=9").stdout
+    plain = make("serve", PORT="9", NAME="laptop").stdout + make("eval", PORT="9", NAME="laptop").stdout
+    assert "9" not in plain.replace("8118", "") and "laptop" not in plain
+
+
+def test_clean_removes_only_what_can_be_made_again(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    kept = [tmp_path / "runs" / "a" / "model.safetensors", tmp_path / "models" / "base" / "model.safetensors"]
+    gone = [tmp_path / "build" / "page.png", tmp_path / "datasets" / "bengali" / "sample" / "train.jsonl"]
+    for path in (*kept, *gone):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x" * 5000)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["make", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert run("clean").returncode == 0
+    assert all(path.exists() for path in kept) and not any(path.exists() for path in gone)
+    asked = run("clean-all")
+    assert asked.returncode == 2 and "SURE=1 removes them" in asked.stderr
+    assert "runs/a" in asked.stdout and "models/base" in asked.stdout and all(path.exists() for path in kept)
+    assert run("clean-all", "SURE=no").returncode == 2 and all(path.exists() for path in kept)
+    assert run("clean-all", "SURE=1").returncode == 0 and not any(path.exists() for path in kept)
 
 
 def test_misspelt_variable_is_an_error() -> None:

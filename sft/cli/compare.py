@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _ARROWS = {True: "↑", False: "↓", None: " "}  # where better is
 SHOWN = 3  # slices that are named without --slices
 SETS = 12  # sets that are shown without --slices
+RUNS_NAMED = 8  # where one is missing
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,19 @@ def _run(text: str) -> tuple[str, Path]:
         raise UsageError(
             f"{text!r} is not a run", hint=f"give it a name: base={text}" if not mark else "write NAME=PREDICTIONS"
         )
+    if not Path(path).exists():
+        raise UsageError("there is no such run", where=path, hint=_runs_here(Path(path)))
     return name, Path(path)
+
+
+def _runs_here(missing: Path) -> str:
+    """What can be compared, where a run is missing."""
+    from sft.evaluation import PREDICTIONS
+
+    folders = sorted(path.parent for path in missing.parent.glob(f"*/{PREDICTIONS}"))
+    if folders:
+        return f"there are: {', '.join(map(str, folders[:RUNS_NAMED]))}"
+    return f"`sft eval DATA --url URL --name {missing.name}` (make eval NAME={missing.name}) scores a running server"
 
 
 def _rows(path: Path) -> int:

@@ -476,3 +476,13 @@ def test_scores_that_the_runs_were_asked_for_are_compared(tmp_path: Path) -> Non
     assert {"cer", "cer_graphemes"} <= {line.metric for line in found.lines} and "evil" not in {
         line.metric for line in found.lines
     }
+
+
+def test_a_run_that_is_missing_names_those_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    none = invoke("base=runs/eval/base", "tuned=runs/eval/tuned")
+    assert isinstance(none.exception, UsageError) and "make eval NAME=base" in str(none.exception.hint)
+    (tmp_path / "runs" / "eval" / "first").mkdir(parents=True)
+    (tmp_path / "runs" / "eval" / "first" / "predictions.jsonl").touch()
+    one = invoke("base=runs/eval/base", "tuned=runs/eval/tuned")
+    assert isinstance(one.exception, UsageError) and one.exception.hint == "there are: runs/eval/first"

@@ -9,6 +9,7 @@ import click
 from sft import models, ui
 from sft.cli.options import model_option
 from sft.datasets import locate
+from sft.errors import UsageError
 from sft.files import read_samples
 from sft.runtime import environments
 
@@ -27,6 +28,8 @@ def tiny_model(folder: Path, name: str, seed: int, model_name: str) -> None:
     Example:
       sft tiny-model models/tiny --data mine.jsonl
     """
+    if folder.exists():  # before the trainer's environment is made; "." has no name for a log beside it
+        raise UsageError("this path already exists", where=str(folder), hint="give a new directory: models/tiny")
     data_set = locate.find(name, say=ui.say)
     python = environments.ensure("trainer").python
     models.make_tiny_model(

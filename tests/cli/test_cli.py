@@ -71,6 +71,7 @@ def test_typo_gets_a_suggestion() -> None:
         (("run", "none.jsonl"), 2, "no such data"),
         (("export", "runs/none", "-o", "out"), 2, "not a run folder"),
         (("serve", "none"), 2, "no such model directory"),
+        (("tiny-model", "."), 2, "this path already exists"),
         (("eval", "none.jsonl"), 2, "no such data"),
         (("eval", "goood.jsonl"), 2, "did you mean good.jsonl"),
         (("plan", "--samples", "10", "--batch", "64"), 2, "only D = 10"),

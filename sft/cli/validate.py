@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,12 +91,14 @@ def validate(chosen: ValidateOptions) -> None:
     """Check JSONL files row by row, and each as a set. Exit code 0: fit to train; 1: errors were found.
 
     Of every image the first and the last bytes are read, which finds files that are missing, cut off, too thin or too
-    large; with --deep every pixel. FILE may also be the name of a data set or its folder.
+    large; with --deep every pixel. FILE may also be the name of a data set or its folder: train, val and test.jsonl are
+    checked, and no image of a held-out part may be in another.
 
     \b
     Examples:
       sft validate train.jsonl test.jsonl
       sft validate train.jsonl --against test.jsonl --rejects bad.jsonl
+      sft validate mine/
       sft validate windows.jsonl --fix -o clean.jsonl
     """
     if chosen.codes:
@@ -109,9 +111,11 @@ def validate(chosen: ValidateOptions) -> None:
     if not chosen.files:
         raise click.UsageError("Missing argument 'FILES...'.")
     _refuse(chosen.files, chosen.deep, chosen.no_images, chosen.rejects, chosen.fix, chosen.out)
-    paths = [_find(given) for given in chosen.files]
+    jobs = [job for given in chosen.files for job in _jobs(given)]
+    if chosen.out and len(jobs) > 1:
+        raise UsageError("-o goes with --fix and one file", where=str(chosen.files[0]), hint="name the file itself")
     if chosen.fix:
-        paths = [_mend(path, chosen.out) for path in paths]
+        jobs = [replace(job, path=_mend(job.path, chosen.out)) for job in jobs]
     budget = (
         Budget(chosen.base / "tokenizer.json", *pixel_limits(chosen.base), chosen.max_seq_len) if chosen.base else None
     )
@@ -123,11 +127,11 @@ def validate(chosen: ValidateOptions) -> None:
         not chosen.no_images,
         chosen.deep,
     )
+    against = tuple(path for given in chosen.against for path in _against(given))
     reports = _check(
-        paths,
+        [replace(job, held=(*against, *job.held)) for job in jobs],
         like,
         _runner(chosen.runner, chosen.workers, chosen.address),
-        [_find(given) for given in chosen.against],
         chosen.rejects,
     )
     if chosen.as_json:
@@ -158,9 +162,29 @@ def _runner(kind: str, workers: int, address: str) -> Runner:
     return Runner("ray" if kind == "ray" else "local", workers, address)
 
 
-def _find(given: Path) -> Path:
-    """A file, or what DATA= would take: the folder or the name of a data set."""
-    return given if given.is_file() else locate.find(str(given), say=ui.say).train
+@dataclass(frozen=True)
+class _Job:
+    """A file to check; held: files whose images must not be in it."""
+
+    path: Path
+    held: tuple[Path, ...] = ()
+
+
+def _jobs(given: Path) -> list[_Job]:
+    """A file; or all files of what DATA= would take, the folder or the name of a data set, in which no image of a held
+    part may be in one before it.
+    """
+    if given.is_file():
+        return [_Job(given)]
+    train = locate.find(str(given), say=ui.say).train
+    parts = [train, *(path for name in ("val", "test") if (path := train.with_name(f"{name}.jsonl")).is_file())]
+    return [_Job(path, tuple(parts[number:])) for number, path in enumerate(parts, 1)]
+
+
+def _against(given: Path) -> list[Path]:
+    """A file; or the held parts of a data set, the whole set where it has none."""
+    jobs = _jobs(given)
+    return [job.path for job in jobs[1:] or jobs]
 
 
 def _mend(path: Path, out: Path | None) -> Path:
@@ -180,33 +204,36 @@ def _mend(path: Path, out: Path | None) -> Path:
     return out or path
 
 
-def _check(
-    paths: Sequence[Path], like: Context, runner: Runner, tests: Sequence[Path], rejects: Path | None
-) -> list[Report]:
-    from sft.validate import rejects_file, scan
+def _check(jobs: Sequence[_Job], like: Context, runner: Runner, rejects: Path | None) -> list[Report]:
+    from sft.validate import rejects_file
     from sft.validate import validate as check
 
-    known: list[Entries] = []
+    entries: dict[Path, Entries] = {}
     reports = []
     with ExitStack() as stack:
         writer: Rejects | None = stack.enter_context(rejects_file(rejects)) if rejects else None
-        for path in tests:
-            with ui.Follow(f"reading {path.name}", max(path.stat().st_size, 1), unit=" bytes") as bar:
-                known.append(
-                    scan(
-                        path,
-                        _for(path, like),
-                        runner=runner,
-                        progress=bar.update,
-                    )
+        for held in dict.fromkeys(path for job in jobs for path in job.held):
+            entries[held] = _scan(held, like, runner)
+        for job in jobs:
+            size = job.path.stat().st_size if job.path.is_file() else 0
+            with ui.Follow(f"checking {job.path.name}", max(size, 1), unit=" bytes") as bar:
+                report = check(
+                    job.path,
+                    _for(job.path, like),
+                    progress=bar.update,
+                    runner=runner,
+                    rejects=writer,
+                    against=[entries[held] for held in job.held],
                 )
-        for path in paths:
-            size = path.stat().st_size if path.is_file() else 0
-            with ui.Follow(f"checking {path.name}", max(size, 1), unit=" bytes") as bar:
-                reports.append(
-                    check(path, _for(path, like), progress=bar.update, runner=runner, rejects=writer, against=known)
-                )
+            reports.append(report)
     return reports
+
+
+def _scan(path: Path, like: Context, runner: Runner) -> Entries:
+    from sft.validate import scan
+
+    with ui.Follow(f"reading {path.name}", max(path.stat().st_size, 1), unit=" bytes") as bar:
+        return scan(path, _for(path, like), runner=runner, progress=bar.update)
 
 
 def _for(path: Path, like: Context) -> Context:

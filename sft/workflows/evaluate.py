@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from sft.datasets import fingerprint as data_fingerprint
 from sft.errors import ProblemsFound, SftError, UsageError
 from sft.evaluation import Pairs, facts, read_rows, require, results
 from sft.evaluation import conditions as run_conditions
-from sft.files import read_samples, read_table, sha256, write_json
+from sft.files import new_folder_beside, read_samples, read_table, sha256, write_json
 from sft.inference import (
     AnswerCache,
     EndpointKind,
@@ -35,6 +37,8 @@ from sft.workflows import suites
 
 TRAINED_ON = "trained_on_these_rows"  # of the conditions in results.json, where it is so
 TENSORBOARD = Path("tensorboard/eval")  # within a run, beside the curves of training
+PARTS = ("train", "val", "test")
+HASH_SHOWN = 6  # digits
 
 
 def side_by_side(
@@ -283,7 +287,7 @@ def _report(
     )
     if run:
         write_curves(
-            run[0] / TENSORBOARD / (suite.name if suite else order.data.stem) / f"step-{run[1]}",
+            run[0] / TENSORBOARD / _curve_name(order, described["data"]["sha256"]) / f"step-{run[1]}",
             data,
             say,
         )
@@ -385,6 +389,27 @@ def scored_before(out: Path, conditions: Mapping[str, Any]) -> dict[str, Any] | 
     return earlier if same and whole and (out / "predictions.jsonl").is_file() else None
 
 
+def _take_over(other: Path, out: Path) -> None:
+    """A copy of an evaluation in the place of `out`, there as a whole or not at all."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = new_folder_beside(out)
+    try:
+        shutil.copytree(other, temporary, dirs_exist_ok=True)
+        shutil.rmtree(out, ignore_errors=True)  # what a stopped evaluation left
+        os.replace(temporary, out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _curve_name(order: EvalRequest, data_hash: str) -> str:
+    """Of the points in TensorBoard: two sets whose files have one name are two curves, as are a set and its next
+    version.
+    """
+    path = order.data
+    name = path.parent.name if path.stem in PARTS else path.stem  # a folder says more than "test"
+    return order.suite.suite.name if order.suite else f"{name}-{data_hash[:HASH_SHOWN]}"
+
+
 @dataclass(frozen=True)
 class ModelToScore:
     """A model directory that is served for its score. fingerprint: of its files (`sft.models.fingerprint`)."""
@@ -413,10 +438,12 @@ def evaluate_model(
     sampling: Mapping[str, Any],
     conditions: Mapping[str, Any] | None = None,
     suite: suites.ReadySuite | None = None,
+    elsewhere: Iterable[Path] = (),
 ) -> dict[str, Any]:
     """Serve, evaluate, stop. Reuses what is there when model, data and sampling are the same.
 
-    sampling: as in `EvalRequest`. conditions: of `conditions_of`, if the caller has them.
+    sampling: as in `EvalRequest`. conditions: of `conditions_of`, if the caller has them. elsewhere: folders of other
+    evaluations, of which one of the same kind is taken over.
     """
     say = listeners.say
     conditions = {
@@ -426,6 +453,11 @@ def evaluate_model(
     if earlier := scored_before(out, conditions):
         say("already scored, nothing has changed")
         return earlier
+    for other in elsewhere:
+        if earlier := scored_before(other, conditions):
+            say(f"the same model has answered the same rows in {other}: its answers are taken over")
+            _take_over(other, out)
+            return earlier
     with serving.serving(model.directory, model.version, model.options, log=out / "server.log", say=say) as url:
         order = EvalRequest(
             data,

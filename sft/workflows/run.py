@@ -301,6 +301,7 @@ def _score(
                 outcome.run.folder / "scores" / name,
                 Listeners(bar.one, ui.say, while_served=kept),
                 sampling={"max_tokens": answer_tokens},
+                elsewhere=_of_other_runs(outcome.run) if name == "before" else (),
             )
         setattr(outcome, name, results)
     if settled.config.device == "cpu":
@@ -316,6 +317,12 @@ def _score(
                 log=log,
                 probabilities=probabilities if probabilities.is_file() else None,
             )
+
+
+def _of_other_runs(run: Run) -> list[Path]:
+    """Where other runs have the scores of their base models, the newest first."""
+    folders = (path for path in run.folder.parent.glob("*/scores/before") if path.parents[1] != run.folder)
+    return sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def _report(outcome: RunOutcome, data: Path, settled: settings.ResolvedSettings) -> Path:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
 from sft.cli.validate import validate as command
-from sft.errors import ProblemsFound
+from sft.errors import ProblemsFound, UsageError
 from sft.files import jsonl
 from sft.models import versions
 from sft.runtime.runner import Runner
@@ -427,3 +427,32 @@ def test_a_path_is_what_the_system_makes_of_it(tmp_path: Path) -> None:
             *((line, "image.missing") for line in range(1, 5)),
             (6, "set.contradiction"),
         ]
+
+
+def test_a_folder_is_checked_with_its_held_out_parts(folder: Path) -> None:
+    (folder / "train.jsonl").write_bytes(sample("0.png", "a") + sample("1.png", "b") + sample("2.png", "c"))
+    (folder / "val.jsonl").write_bytes(sample("1.png", "b"))
+    (folder / "test.jsonl").write_bytes(sample("2.png", "c") + sample("3.png", "d"))
+    run = CliRunner()
+    words = [str(folder), "--json", "--workers", "1"]
+    reports = json.loads(run.invoke(command, words).stdout)
+    assert [Path(report["path"]).name for report in reports] == ["train.jsonl", "val.jsonl", "test.jsonl"]
+    leaks = [
+        [(problem["line"], problem["message"].rpartition("/")[2]) for problem in report["problems"]]
+        for report in reports
+    ]
+    assert leaks == [[(2, "1.png is also in val.jsonl:1"), (3, "2.png is also in test.jsonl:1")], [], []]
+    (folder / "train.jsonl").write_bytes(sample("0.png", "a"))
+    assert run.invoke(command, words).exit_code == 0
+    (folder / "val.jsonl").write_bytes(sample("3.png", "d"))
+    failed = run.invoke(command, words)
+    assert failed.exit_code == 1 and json.loads(failed.stdout)[1]["problems"][0]["code"] == "set.leak"
+    other = folder / "other.jsonl"
+    other.write_bytes(sample("3.png", "d"))
+    against = json.loads(run.invoke(command, [str(other), "--against", str(folder), *words[1:]]).stdout)
+    assert [problem["message"] for problem in against[0]["problems"]] == [
+        "3.png is also in val.jsonl:1",
+        "3.png is also in test.jsonl:2",
+    ]
+    refused = run.invoke(command, [str(folder), "--fix", "-o", str(folder / "new.jsonl")])
+    assert isinstance(refused.exception, UsageError) and refused.exception.hint == "name the file itself"

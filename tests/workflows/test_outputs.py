@@ -6,6 +6,8 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,17 +19,19 @@ from click.testing import CliRunner
 from eval_server import Served
 from places import ROOT
 
+from sft import serving
 from sft.cli import sft as command
 from sft.evaluation.gates import ForgettingGate, LostGate, load_gates
 from sft.evaluation.scores import SCORES, pairs_of
 from sft.files.atomic import read_json, sha256
 from sft.inference.predict import read_predictions, write_predictions
+from sft.models import versions
 from sft.report import data as report_data
 from sft.training.run_folder import Run
 from sft.types import Prediction
 from sft.workflows import evaluate as outputs
 from sft.workflows import run as loop
-from sft.workflows.evaluate import EvalRequest, run_evaluation
+from sft.workflows.evaluate import EvalRequest, Listeners, ModelToScore, evaluate_model, run_evaluation
 
 REPORTS = {"report.html", "report.md", "metrics.csv", "junit.xml"}
 ANSWERS = {"predictions.jsonl", "results.json", "answers.jsonl"}
@@ -118,8 +122,53 @@ def test_scores_stand_beside_the_training_curves(served: Served, bengali_data: P
     run_evaluation(
         EvalRequest(bengali_data, (served.url,), tmp_path / "out", reports=True, model_dir=model), say=said.append
     )
-    folder = tmp_path / "runs" / "mine-1" / "tensorboard" / "eval" / bengali_data.stem / "step-30"
+    (folder,) = (tmp_path / "runs" / "mine-1" / "tensorboard" / "eval").glob(f"{bengali_data.parent.name}-*/step-30")
     assert points(folder, "eval_ocr/cer") == [30] and any(str(folder) in line for line in said)
+
+
+def test_two_sets_whose_files_have_one_name_are_two_curves(served: Served, bengali_data: Path, tmp_path: Path) -> None:
+    model = exported(tmp_path / "runs" / "mine-1", max_steps=30)
+    other = tmp_path / "other" / bengali_data.parent.name / bengali_data.name
+    other.parent.mkdir(parents=True)
+    lines = bengali_data.read_text("utf-8").splitlines(keepends=True)
+    other.write_text("".join(lines[:3]).replace("images/", f"{bengali_data.parent}/images/"), "utf-8")
+    for number, data in enumerate((bengali_data, other)):
+        run_evaluation(
+            EvalRequest(data, (served.url,), tmp_path / f"out{number}", reports=True, model_dir=model),
+            say=lambda _: None,
+        )
+    folders = sorted((tmp_path / "runs" / "mine-1" / "tensorboard" / "eval").glob("*/step-30"))
+    assert len(folders) == 2 and all(points(folder, "eval_ocr/cer") == [30] for folder in folders)
+
+
+def test_what_another_run_has_scored_is_taken_over(
+    served: Served, bengali_data: Path, base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The base model, of which each run on the same rows needs the scores."""
+    started = []
+
+    @contextmanager
+    def serving_once(*_: object, **__: object) -> Iterator[str]:
+        started.append(1)
+        yield served.url
+
+    monkeypatch.setattr(serving, "serving", serving_once)
+    version = versions.MODELS["0.9B"]
+    model = ModelToScore(base_model, version, "print", serving.ServerOptions("python"))
+    said: list[str] = []
+    listeners = Listeners(lambda _: None, said.append)
+    folders = [tmp_path / "runs" / name / "scores" / "before" for name in ("first", "second", "third")]
+    first = evaluate_model(model, bengali_data, folders[0], listeners, sampling={"max_tokens": 32})
+    folders[1].mkdir(parents=True)
+    (folders[1] / "answers.jsonl").write_text("left by a kill")
+    second = evaluate_model(
+        model, bengali_data, folders[1], listeners, sampling={"max_tokens": 32}, elsewhere=[folders[0]]
+    )
+    assert second == first and started == [1] and any(str(folders[0]) in line for line in said)
+    assert read_predictions(folders[1] / "predictions.jsonl") == read_predictions(folders[0] / "predictions.jsonl")
+    assert [path.name for path in folders[1].parent.iterdir()] == ["before"]
+    evaluate_model(model, bengali_data, folders[2], listeners, sampling={"max_tokens": 16}, elsewhere=folders[:2])
+    assert started == [1, 1]
 
 
 @pytest.mark.parametrize("same", [True, False])

@@ -46,9 +46,10 @@ class Mark:
 
 @dataclass(frozen=True)
 class ServedCut:
-    """What to cut out of a page. `outlines`: of one block, or of those that are joined, from top to bottom;
-    `aligns[i]` is how the block i + 1 stands below those above it. `margins`: they are cut off, as of formulas. `marks`:
-    painted over the pictures of a table.
+    """What to cut out of a page.
+
+    `outlines`: of one block, or of those that are joined, from top to bottom; `aligns[i]` is how the block i + 1 stands
+    below those above it. `margins`: they are cut off, as of formulas. `marks`: painted over the pictures of a table.
     """
 
     outlines: tuple[Outline, ...]

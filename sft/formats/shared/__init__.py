@@ -11,6 +11,7 @@ from sft.lazy import names_of
 if TYPE_CHECKING:
     from sft.formats.shared import (
         datasets_library,
+        docling_labels,
         hocr_text,
         json_stream,
         lmdb_file,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         parquet,
         regions,
         rows,
+        served,
         webdataset,
         xml_safe,
     )
@@ -72,6 +74,7 @@ __all__ = [
     "datasets_library",
     "decode_line",
     "delimited_dialect",
+    "docling_labels",
     "from_base64",
     "from_messages",
     "hocr_text",
@@ -93,6 +96,7 @@ __all__ = [
     "records",
     "regions",
     "rows",
+    "served",
     "source_file",
     "text_lines",
     "to_messages",

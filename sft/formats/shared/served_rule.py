@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, islice, pairwise, product
+from itertools import count, islice, product
 from typing import Literal
 
 from sft.images import Align, Box
@@ -147,7 +147,7 @@ def _beside_picture(before: Box, after: Box, pictures: Sequence[Box]) -> bool:
 def marks(pictures: int) -> list[str]:
     """The mark of each picture of a page, in the order in which layout detection gives them."""
     numbers = list(islice(_numbers(), pictures))
-    random.Random(SEED).shuffle(numbers)  # noqa: S311  (the pipeline's own sequence)
+    random.Random(SEED).shuffle(numbers)
     return [f"[F{number}]" for number in numbers]
 
 
@@ -168,8 +168,3 @@ def pictures_inside(table: Box, images: Sequence[Box]) -> list[int]:
         and bottom <= table[3]
         and min(right - left, bottom - top) >= SMALL_PICTURE
     ]
-
-
-def seams(group: Group) -> list[tuple[int, int]]:
-    """The pairs of neighbours in a group."""
-    return list(pairwise(group.members))

@@ -192,6 +192,84 @@ def _goes_on(page: Mapping[str, Any], blocks: list[Any]) -> frozenset[tuple[int,
     return frozenset(found)
 
 
+def _page(page: Mapping[str, Any]) -> tuple[str, float, float]:
+    """(image, width, height); a size of 0 is unknown."""
+    info = page.get("page_info", page)
+    if not isinstance(info, dict):
+        raise RowRejected("source.shape", "page_info is not an object")
+    name = info.get("image_path", info.get("image"))
+    if not isinstance(name, str) or not name:
+        raise RowRejected("source.shape", "no image_path")
+    sizes = [info.get(key, 0) for key in ("width", "height")]
+    return name, regions.number(sizes[0], "the width"), regions.number(sizes[1], "the height")
+
+
+def _item(
+    where: str, block: Any, name: str, picture: Picture, size: tuple[float, float], options: SourceOptions
+) -> ReadItem | None:
+    raw = json_stream.raw(block)
+    try:
+        if not isinstance(block, dict) or not isinstance(
+            kind := block.get("category_type", block.get("type")),
+            str,
+        ):
+            raise RowRejected("source.shape", "a block without a category")
+        task = Task.TABLE if kind in TABLES else Task.FORMULA if kind in FORMULAS else Task.OCR
+        if options.task not in (None, task):
+            return None
+        if block.get("ignore") is True or kind in WITHOUT_TEXT or kind.endswith("_mask"):
+            raise RowRejected(
+                "source.ignored",
+                "marked as ignored" if block.get("ignore") is True else f"{kind} has no text to be read",
+            )
+        label, markup = _label(block, task)
+        quad = _quad(block, size)
+        factors = regions.scale(picture, *size)
+    except RowRejected as error:
+        return Reject(where, error.code, str(error), raw)
+    return regions.item(
+        where, raw, label, regions.crop(picture, regions.scaled(quad, factors)), task=task, group=name, markup=markup
+    )
+
+
+def _label(block: Mapping[str, Any], task: Task) -> tuple[str, str]:
+    """(label, how it is written)"""
+    content = block.get("content")
+    if task is Task.TABLE:
+        html = block.get(
+            "html",
+            content if isinstance(content, str) and "<t" in content else None,
+        )
+        if not isinstance(html, str) or not html.strip():
+            if block.get("latex") or content:
+                raise RowRejected("source.inexpressible", "a table in LaTeX alone", hint="give it in HTML")
+            raise MarkupError("target.empty", "a table without html")
+        return html, "html"
+    label = block.get("latex", content) if task is Task.FORMULA else block.get("text", content)
+    if label is None:
+        raise MarkupError("target.empty", "no latex" if task is Task.FORMULA else "no text")
+    if not isinstance(label, str):
+        raise RowRejected("source.shape", f"the label is not a text, but {type(label).__name__}")
+    return (label, "latex") if task is Task.FORMULA else (latex.inline_to_paren(label), "text")
+
+
+def _quad(block: Mapping[str, Any], size: tuple[float, float]) -> regions.Quad:
+    if "poly" in block:
+        return regions.polygon(regions.pairs(block["poly"]), ordered=True)
+    values = block.get("bbox")
+    if not isinstance(values, list) or len(values) != 4:
+        raise RowRejected("source.geometry", "neither poly nor bbox")
+    left, top, right, bottom = (regions.number(value) for value in values)
+    if max(left, top, right, bottom) <= 1:
+        if not all(size):
+            raise RowRejected("source.geometry", "a box in fractions of a page whose size is not known")
+        left = left * size[0]
+        top = top * size[1]
+        right = right * size[0]
+        bottom = bottom * size[1]
+    return regions.box(left, top, right, bottom)
+
+
 FORMATS = {
     "omnidocbench": Format(
         "omnidocbench",

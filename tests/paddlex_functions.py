@@ -35,7 +35,7 @@ def some_of(name: str, wanted: tuple[str, ...], known: dict[str, Any]) -> dict[s
     for node in body:
         node.decorator_list = []  # checks of installed packages
     scope: dict[str, Any] = {"__name__": "paddlex_alone", **known}
-    exec(compile(ast.Module(body, []), str(path), "exec"), scope)
+    exec(compile(ast.Module([*body], []), str(path), "exec"), scope)
     return {name: scope[name] for name in wanted}
 
 

@@ -37,6 +37,7 @@ from sft.errors import RowRejected
 from sft.files import Unit
 from sft.formats.base import Format, Item, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import docling_labels, json_stream, page_images, regions, served
+from sft.formats.shared.served_rule import Kind
 from sft.images import Box, Mark, box_of
 from sft.markup import Grid
 from sft.types import Task
@@ -197,12 +198,10 @@ class _ServedDocument:
         if item.name in self.inside and item.kind == "texts":
             return served.Block("unknown", quad, read, said="it stands inside a picture or a table")
         if item.kind == "tables" and isinstance(read, Item):
-            return served.Block(
-                self._kind(item, read), quad, read, lambda marks: self._marked(item, read, place, marks)
-            )
+            return served.Block(self._kind(item, read), quad, read, partial(self._marked, item, read, place))
         return served.Block(self._kind(item, read), quad, read)
 
-    def _kind(self, item: _ServedItem, read: ReadItem | None) -> served.Kind:
+    def _kind(self, item: _ServedItem, read: ReadItem | None) -> Kind:
         label = item.item.get("label")
         if item.kind == "tables":
             return "table" if label != "document_index" else "other"

@@ -37,6 +37,7 @@ from sft.errors import RowRejected
 from sft.files import Unit
 from sft.formats.base import Format, Item, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.shared import json_stream, page_images, regions, served
+from sft.formats.shared.served_rule import Kind
 from sft.images import Mark
 from sft.markup import MarkupError, latex
 from sft.types import Task
@@ -44,7 +45,7 @@ from sft.types import Task
 TABLES = {"table", "html_table", "latex_table"}
 FORMULAS = {"equation_isolated", "equation", "interline_equation", "equation_block", "formula"}
 WITHOUT_TEXT = {"figure", "image", "abandon", "need_mask", "organic_chemical_formula_mask", "algorithm_mask"}
-KINDS: dict[str, served.Kind] = {
+KINDS: dict[str, Kind] = {
     **dict.fromkeys(("text_block", "text", "text_mask", "list_group", "paragraph"), "text"),
     **dict.fromkeys((*TABLES, "table_mask"), "table"),
     **dict.fromkeys(FORMULAS, "formula"),

@@ -19,7 +19,9 @@ from sft.images import served as pixels
 
 PAGES = 1500
 WIDTH, HEIGHT = 900, 1200
-KINDS: tuple[Kind, ...] = ("text",) * 8 + ("image", "image", "table", "chart", "seal", "formula", "other")  # type: ignore[assignment]
+KINDS: list[Kind] = [*["text"] * 8, "image", "image", "table", "chart", "seal", "formula", "other"]
+PICTURES: list[Kind] = ["image", "seal", "chart", "text"]
+ASIDE: list[Kind] = ["image", "image", "table", "chart", "seal"]
 LABELS = {"formula": "display_formula", "other": "paragraph_title"}  # as the layout model calls them
 NOT_JOINED = ["image", "header_image", "footer_image", "chart", "seal", "table"]  # what the pipeline hands over
 
@@ -43,8 +45,9 @@ def random_page(rng: random.Random) -> list[Place]:
             x = left + rng.choice([0, 0, 0, 3, 5, 6, 60, 100, 280 - width, 278 - width, 274 - width])
             places.append(Place(kind, (x, top, x + width, top + height)))
             if rng.random() < 0.3:
-                aside = rng.choice(["image", "image", "table", "chart", "seal"])
-                places.append(Place(aside, (x + width - rng.randint(-10, 90), top, x + width + 100, top + height)))
+                places.append(
+                    Place(rng.choice(ASIDE), (x + width - rng.randint(-10, 90), top, x + width + 100, top + height))
+                )
             top += rng.choice([height, height + 5, height + 12, height // 2, height + 90, 0])
     return places
 
@@ -152,7 +155,7 @@ def test_tables_are_painted_as_the_pipeline_paints_them(theirs: ModuleType) -> N
         for _ in range(rng.randint(1, 5)):
             x, y = rng.randint(0, 300), rng.randint(0, 220)
             box = (x, y, x + rng.choice([24, 25, 40, 90]), y + rng.choice([24, 25, 60, 120]))
-            places.append(Place(rng.choice(["image", "seal", "chart", "text"]), box))
+            places.append(Place(rng.choice(PICTURES), box))
         found = [{"label": place.kind, "coordinate": list(place.box), "score": 1} for place in places]
         figures = gather(page, found)
         left, top, right, bottom = table

@@ -26,6 +26,18 @@ Size = tuple[int, int] | None  # width and height of the page in pixels, where t
 PlacedCell = tuple[int, int, Cell]  # row, column, cell
 # of a table: its row with these marks in their cells; None where the source does not say which cells they are
 MarkCells = Callable[[Sequence[Mark]], ReadItem | None]
+# labels of PP-DocLayoutV2 and V3 that the rules tell apart; what else they call a block is "other"
+LABELS: dict[str, Kind] = {
+    **dict.fromkeys(("text", "vertical_text"), "text"),
+    **dict.fromkeys(("formula", "display_formula"), "formula"),
+    "table": "table",
+    "image": "image",
+    "chart": "chart",
+    "seal": "seal",
+}
+OTHER_LABELS = {"abstract", "algorithm", "aside_text", "content", "doc_title", "figure_title", "footer", "footnote"} | {
+    *("formula_number", "header", "number", "paragraph_title", "reference_content", "vision_footnote")
+}
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,11 @@ def served_rows(page: ServedPage) -> Iterator[ReadItem]:
             said = block.said if block.kind == "unknown" else "it is not known where it stands on its page"
             found[index] = _warned(_as_labelled(block), "served.place", said)
         yield from found[index]
+
+
+def kind_of(label: str) -> Kind:
+    """What a label of the layout model stands for."""
+    return LABELS.get(label, "other" if label in OTHER_LABELS else "unknown")
 
 
 def _is_placed(block: Block, size: Size) -> bool:

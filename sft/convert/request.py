@@ -68,8 +68,7 @@ def checked(order: ConvertRequest, source_format: Format) -> ConvertRequest:
             f"--quotes {options.quotes}: {source_format.name} reads no CSV or TSV",
             hint=f"it goes with {', '.join(QUOTED)}",
         )
-    if options.as_served:
-        _check_served(options, source_format)
+    _check_served(options, source_format)
     if options.split and not source_format.splits:
         raise UsageError(
             f"--split {options.split}: the format {source_format.name} has no splits",
@@ -95,6 +94,8 @@ def checked(order: ConvertRequest, source_format: Format) -> ConvertRequest:
 
 
 def _check_served(options: SourceOptions, source_format: Format) -> None:
+    if not options.as_served:
+        return
     if not source_format.served:
         known = ", ".join(name for name in FORMATS if get(name).served)
         raise UsageError(

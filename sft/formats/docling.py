@@ -36,8 +36,7 @@ from typing import Any
 from sft.errors import RowRejected
 from sft.files import Unit
 from sft.formats.base import Format, Item, Picture, ReadItem, Reject, SourceOptions
-from sft.formats.shared import docling_labels, json_stream, page_images, regions, served
-from sft.formats.shared.served_rule import Kind
+from sft.formats.shared import Kind, docling_labels, json_stream, page_images, regions, served
 from sft.images import Box, Mark, box_of
 from sft.markup import Grid
 from sft.types import Task

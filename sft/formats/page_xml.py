@@ -34,8 +34,7 @@ from typing import TYPE_CHECKING
 from sft.errors import RowRejected
 from sft.files import Unit
 from sft.formats.base import Format, Item, Note, Picture, ReadItem, Reject, SourceOptions
-from sft.formats.shared import page_images, regions, rows, served, xml_safe
-from sft.formats.shared.served_rule import Kind
+from sft.formats.shared import Kind, page_images, regions, rows, served, xml_safe
 from sft.images import Box, Mark, box_of
 from sft.markup import PLACEHOLDERS, Cell, Grid, join_words
 from sft.types import Task
@@ -223,7 +222,7 @@ def _reading_order(page: _Element) -> dict[str, int]:
         element = waiting.pop()
         if reference := element.get("regionRef"):
             order.setdefault(reference, len(order))
-        waiting += reversed(sorted(element.iterchildren("{*}*"), key=_index))
+        waiting += sorted(element.iterchildren("{*}*", reversed=True), key=_index, reverse=True)
     return order
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         read_once,
         stamp,
     )
-    from sft.images.served import Align, Box, Mark, Outline, ServedCut, box_of, cut_as_served
+    from sft.images.served import Align, Box, Mark, ServedCut, box_of, cut_as_served
 else:
     __getattr__ = names_of(__name__)
 
@@ -34,7 +34,6 @@ __all__ = [
     "Box",
     "ImageProblem",
     "Mark",
-    "Outline",
     "Pixels",
     "ServedCut",
     "band_of",

@@ -19,7 +19,23 @@ from sft.images import served as pixels
 
 PAGES = 1500
 WIDTH, HEIGHT = 900, 1200
-KINDS: list[Kind] = [*["text"] * 8, "image", "image", "table", "chart", "seal", "formula", "other"]
+KINDS: list[Kind] = [
+    "text",
+    "text",
+    "text",
+    "text",
+    "text",
+    "text",
+    "text",
+    "text",
+    "image",
+    "image",
+    "table",
+    "chart",
+    "seal",
+    "formula",
+    "other",
+]
 PICTURES: list[Kind] = ["image", "seal", "chart", "text"]
 ASIDE: list[Kind] = ["image", "image", "table", "chart", "seal"]
 LABELS = {"formula": "display_formula", "other": "paragraph_title"}  # as the layout model calls them

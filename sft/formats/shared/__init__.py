@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         windows_picture,
         with_suffix,
     )
+    from sft.formats.shared.served_rule import Kind
     from sft.formats.shared.targets import make
 else:
     __getattr__ = names_of(__name__)
@@ -68,6 +69,7 @@ __all__ = [
     "DataFile",
     "Inline",
     "Json",
+    "Kind",
     "Record",
     "begin",
     "data_files",

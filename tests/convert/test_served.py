@@ -279,14 +279,19 @@ def test_nonsense_costs_nothing(page: dict[str, Any], tmp_path: Path) -> None:
 
 
 def random_blocks(rng: random.Random) -> list[dict[str, Any]]:
-    blocks = []
-    for index in range(rng.randint(1, 12)):
-        left, top = rng.choice([10, 10, 12, 170, 210, 400]), rng.randrange(0, 400, 20)
-        box = (left, top, left + rng.choice([3, 100, 150, 180]), top + rng.choice([4, 18, 30, 60]))
+    """Two columns, often with the same kind of block on both sides."""
+    found: list[tuple[str, Box]] = []
+    for top in range(10, rng.randint(30, 400), 70):
         kind = rng.choice(["text_block", "text_block", "text_block", "figure", "title", "table", "equation_isolated"])
-        label = {"table": {"html": HTML}, "equation_isolated": {"latex": "x"}, "figure": {}}
-        blocks.append(block(kind, box, index, **label.get(kind, {"text": f"block {index}"})))
-    return blocks
+        for left in (10, 210):
+            kind = kind if rng.random() < 0.8 else "figure"
+            box = (left, top, left + rng.choice([3, 180, 190]), top + rng.choice([4, 30, 60]))
+            found.append((kind, box))
+    labels: dict[str, dict[str, str]] = {"table": {"html": HTML}, "equation_isolated": {"latex": "x"}, "figure": {}}
+    return [
+        block(kind, box, index, **labels.get(kind, {"text": f"block {index}"}))
+        for index, (kind, box) in enumerate(found)
+    ]
 
 
 def test_no_block_is_lost(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ from sft.images import Box, Mark, box_of
 from sft.markup import Grid
 from sft.types import Task
 
-TEXTS = {"text", "paragraph", "list_item", "handwritten_text"}  # labels of what the pipeline calls a text
+TEXTS = ("text", "paragraph", "list_item", "handwritten_text")  # labels of what the pipeline calls a text
 Parts = list[tuple[ReadItem, Any]]  # rows and rejects, each with its place on a page (prov)
 LISTS = ("texts", "tables", "pictures", "key_value_items", "form_items")
 
@@ -233,12 +233,18 @@ class _ServedDocument:
         if isinstance(cell.get("bbox"), dict):
             quad = self._quad({"page_no": table.get("page_no"), "bbox": cell["bbox"]})
         elif cell.get("ref"):
-            pictures = [
-                item for kind, item in docling_labels.referred(cell["ref"], self.document) if kind == "pictures"
-            ]
-            places = docling_labels.places_of(pictures[0]) if len(pictures) == 1 else []
-            quad = self._quad(places[0]) if len(places) == 1 else ()
+            quad = self._picture_of(cell["ref"])
         return box_of(quad) if quad else None
+
+    def _picture_of(self, reference: Any) -> regions.Quad:
+        """The place of the only picture that a cell refers to."""
+        try:
+            below = list(docling_labels.referred(reference, self.document))
+        except RowRejected:
+            return ()
+        pictures = [item for kind, item in below if kind == "pictures"]
+        places = docling_labels.places_of(pictures[0]) if len(pictures) == 1 else []
+        return self._quad(places[0]) if len(places) == 1 else ()
 
 
 def _reading_order(document: Mapping[str, Any]) -> tuple[dict[str, int], set[str]]:

@@ -205,10 +205,13 @@ class _ServedDocument:
         if item.kind == "tables":
             return "table" if label != "document_index" else "other"
         if item.kind == "pictures":
-            return "chart" if isinstance(read, Item) or label == "chart" else "image"
-        if item.kind == "texts":
-            return "text" if label in TEXTS else "formula" if label == "formula" else "other"
-        return "unknown"
+            with_data = isinstance(read, Item)
+            return "chart" if with_data or label == "chart" else "image"
+        if item.kind != "texts":
+            return "unknown"
+        if label in TEXTS:
+            return "text"
+        return "formula" if label == "formula" else "other"
 
     def _quad(self, place: Any) -> regions.Quad:
         try:
@@ -225,7 +228,14 @@ class _ServedDocument:
         if marked is None:
             return None
         grid = Grid.from_sparse(marked, rows, columns)
-        return regions.item(read.where, "", grid, read.picture, task=read.task, group=read.group)
+        return regions.item(
+            read.where,
+            "",
+            grid,
+            read.picture,
+            task=read.task,
+            group=read.group,
+        )
 
     def _cell_box(self, cell: Mapping[str, Any], table: Any) -> Box | None:
         """The place of a cell, or that of the picture which it refers to."""
@@ -243,8 +253,12 @@ class _ServedDocument:
         except RowRejected:
             return ()
         pictures = [item for kind, item in below if kind == "pictures"]
-        places = docling_labels.places_of(pictures[0]) if len(pictures) == 1 else []
-        return self._quad(places[0]) if len(places) == 1 else ()
+        if len(pictures) != 1:
+            return ()
+        places = docling_labels.places_of(pictures[0])
+        if len(places) != 1:
+            return ()
+        return self._quad(places[0])
 
 
 def _reading_order(document: Mapping[str, Any]) -> tuple[dict[str, int], set[str]]:

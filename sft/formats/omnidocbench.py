@@ -118,7 +118,14 @@ def _served(
     """The blocks with their kinds and places."""
     found = []
     for index, block in enumerate(blocks):
-        read = _item(f"{where}#{index}", block, name, picture, size, options)
+        read = _item(
+            f"{where}#{index}",
+            block,
+            name,
+            picture,
+            size,
+            options,
+        )
         found.append(_block(block, read, picture, size))
     first = [block.get("order") if isinstance(block, dict) else None for block in blocks]
     order = sorted(range(len(blocks)), key=lambda index: _rank(first[index]))
@@ -142,7 +149,15 @@ def _block(block: Any, read: ReadItem | None, picture: Picture, size: tuple[floa
         text = _marked_html(html, marks) if isinstance(html, str) else None
         if text is None or not isinstance(read, Item):
             return None
-        return regions.item(read.where, text, text, read.picture, task=Task.TABLE, group=read.group, markup="html")
+        return regions.item(
+            read.where,
+            text,
+            text,
+            read.picture,
+            task=Task.TABLE,
+            group=read.group,
+            markup="html",
+        )
 
     return served.Block(KINDS.get(kind, "unknown") if isinstance(kind, str) else "unknown", quad, read, marked)
 

@@ -147,10 +147,13 @@ class _Blocks:
     def _is_block(self, element: _Element) -> bool:
         if xml_safe.local(element) != "TextRegion":
             return True
-        if any(xml_safe.local(parent) == "TableRegion" for parent in element.iterancestors()):
+        if next(element.iterancestors("{*}TableRegion"), None) is not None:
             return False
-        inner = next(element.iterchildren("{*}TextRegion"), None) is not None
-        return not inner or next(element.iterchildren("{*}TextLine"), None) is not None
+        regions_inside = next(element.iterchildren("{*}TextRegion"), None)
+        if regions_inside is None:
+            return True
+        lines = next(element.iterchildren("{*}TextLine"), None)
+        return lines is not None
 
     def _block(self, element: _Element) -> served.Block:
         name = xml_safe.local(element)
@@ -185,8 +188,14 @@ class _Blocks:
                 _outline(region)  # says what is wrong with it
         except RowRejected as error:
             return Reject(self._where(region), error.code, str(error), text[: rows.RAW])
-        picture = regions.crop(self.picture, quad)
-        return regions.item(self._where(region), text[: rows.RAW], text, picture, task=Task.OCR, group=self.name)
+        return regions.item(
+            self._where(region),
+            text[: rows.RAW],
+            text,
+            regions.crop(self.picture, quad),
+            task=Task.OCR,
+            group=self.name,
+        )
 
     def _table(self, table: _Element) -> ReadItem:
         where = self._where(table)
@@ -205,7 +214,14 @@ class _Blocks:
         cells = served.marked_cells([placed for placed, _ in found], boxes, marks)
         if cells is None:
             return None
-        return regions.item(read.where, "", _grid(cells), read.picture, task=Task.TABLE, group=self.name)
+        return regions.item(
+            read.where,
+            "",
+            _grid(cells),
+            read.picture,
+            task=Task.TABLE,
+            group=self.name,
+        )
 
 
 def _type_of(region: _Element) -> str:
@@ -222,7 +238,11 @@ def _reading_order(page: _Element) -> dict[str, int]:
         element = waiting.pop()
         if reference := element.get("regionRef"):
             order.setdefault(reference, len(order))
-        waiting += sorted(element.iterchildren("{*}*", reversed=True), key=_index, reverse=True)
+        waiting += sorted(
+            element.iterchildren("{*}*", reversed=True),
+            key=_index,
+            reverse=True,
+        )
     return order
 
 

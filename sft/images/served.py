@@ -68,11 +68,16 @@ def box_of(outline: Outline) -> Box:
 def cut_as_served(page: Pixels, cut: ServedCut) -> Pixels:
     """The picture that the model is shown; `ImageProblem` where the page has nothing there, or it is too large."""
     blocks = [_block(page, outline) for outline in cut.outlines]
-    if cut.marks:
-        left, top, _, _ = box_of(cut.outlines[0])
-        for mark in cut.marks:
-            x1, y1, x2, y2 = mark.box
-            paint_mark(blocks[0], (x1 - left, y1 - top, x2 - left, y2 - top), mark.text)
+    left, top, _, _ = box_of(cut.outlines[0])
+    for mark in cut.marks:
+        x1, y1, x2, y2 = mark.box
+        inside = (
+            x1 - left,
+            y1 - top,
+            x2 - left,
+            y2 - top,
+        )
+        paint_mark(blocks[0], inside, mark.text)
     whole = stack(blocks, cut.aligns)
     return dark_part(whole) if cut.margins else whole
 
@@ -90,21 +95,30 @@ def _block(page: Pixels, outline: Outline) -> Pixels:
     block = page[top:bottom, left:right].copy()
     if not block.size:
         raise ImageProblem("source.geometry", f"nothing of the image of {width} x {height} px is inside the box")
-    if _share(outline) < RECTANGULAR:
-        mask = np.zeros(block.shape[:2], np.uint8)
-        cv2.fillPoly(mask, [np.array(outline).astype(np.int32) - np.array([left, top], np.int32)], 1)
-        block[mask == 0] = 255
+    if _share(outline) >= RECTANGULAR:
+        return block
+    corners = np.array(outline).astype(np.int32)
+    corners -= np.array([left, top], np.int32)
+    mask = np.zeros(block.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [corners], 1)
+    block[mask == 0] = 255
     return block
 
 
 def _share(outline: Outline) -> float:
     """How much of the upright rectangle around an outline is inside of it."""
-    around = zip(outline, [*outline[1:], outline[0]], strict=True)
-    area = abs(math.fsum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in around)) / 2
     xs = [x for x, _ in outline]
     ys = [y for _, y in outline]
     rectangle = (max(xs) - min(xs)) * (max(ys) - min(ys))
-    return area / rectangle if rectangle else 1.0
+    if not rectangle:
+        return 1.0
+    pairs = zip(
+        outline,
+        [*outline[1:], outline[0]],
+        strict=True,
+    )
+    twice = math.fsum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in pairs)
+    return abs(twice) / 2 / rectangle
 
 
 def stack(blocks: Sequence[Pixels], aligns: Sequence[Align]) -> Pixels:
@@ -115,7 +129,12 @@ def stack(blocks: Sequence[Pixels], aligns: Sequence[Align]) -> Pixels:
         return blocks[0]
     starts = [0]
     width = blocks[0].shape[1]
-    for block, align in zip(blocks[1:], aligns, strict=True):
+    below = zip(
+        blocks[1:],
+        aligns,
+        strict=True,
+    )
+    for block, align in below:
         wider = max(width, block.shape[1])
         moved = _indent(wider - width, align)
         starts = [start + moved for start in starts]
@@ -152,8 +171,13 @@ def dark_part(block: Pixels) -> Pixels:
     dark = stretched[grey] <= DARK
     rows = np.flatnonzero(dark.any(axis=1))
     columns = np.flatnonzero(dark.any(axis=0))
-    part = block[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return np.ascontiguousarray(part) if min(part.shape[:2]) >= LEAST else block
+    part = block[
+        rows[0] : rows[-1] + 1,
+        columns[0] : columns[-1] + 1,
+    ]
+    if min(part.shape[:2]) < LEAST:
+        return block
+    return np.ascontiguousarray(part)
 
 
 def paint_mark(block: Pixels, box: Box, text: str) -> None:
@@ -162,11 +186,13 @@ def paint_mark(block: Pixels, box: Box, text: str) -> None:
 
     left, top, right, bottom = box
     cv2.rectangle(block, (left, top), (right, bottom), WHITE, thickness=-1)
-    scale, width, height = _font_scale(text, min(right - left, bottom - top))
+    across = right - left
+    down = bottom - top
+    scale, width, height = _font_scale(text, min(across, down))
     cv2.putText(
         block,
         text,
-        (left + (right - left - width) // 2, top + (bottom - top + height) // 2),
+        (left + (across - width) // 2, top + (down + height) // 2),
         cv2.FONT_HERSHEY_SIMPLEX,
         scale,
         BLACK,

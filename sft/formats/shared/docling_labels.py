@@ -183,9 +183,16 @@ def referred(reference: Any, document: Mapping[str, Any]) -> Iterator[tuple[str,
 def item_at(path: str, document: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The item that "#/texts/0" names; None where there is none."""
     parts = path.split("/")
-    items = document.get(parts[1]) if len(parts) == 3 else None
-    index = int(parts[2]) if len(parts) == 3 and parts[2].isdecimal() and len(parts[2]) < 10 else -1
-    item = items[index] if isinstance(items, list) and 0 <= index < len(items) else None
+    if len(parts) != 3:
+        return None
+    _, name, number = parts
+    items = document.get(name)
+    if not isinstance(items, list) or not number.isdecimal() or len(number) > 9:
+        return None
+    index = int(number)
+    if index >= len(items):
+        return None
+    item = items[index]
     return item if isinstance(item, dict) else None
 
 

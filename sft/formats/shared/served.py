@@ -23,6 +23,7 @@ from sft.types import Task
 
 MAX_BLOCKS = 2000  # of one page, that are compared with each other
 Size = tuple[int, int] | None  # width and height of the page in pixels, where they are known
+UNASKED = f"a side of less than {served_rule.SHORTEST} px, or in the same place as a larger block"
 PlacedCell = tuple[int, int, Cell]  # row, column, cell
 # of a table: its row with these marks in their cells; None where the source does not say which cells they are
 MarkCells = Callable[[Sequence[Mark]], ReadItem | None]
@@ -79,14 +80,22 @@ def served_rows(page: ServedPage) -> Iterator[ReadItem]:
             found |= _together(page, members, group)
         else:
             found[members[0]] = _alone(page.blocks[members[0]], images)
-    for number in dropped:
-        said = "smaller than 6 px, or in the same place as a larger block"
-        found[placed[number]] = _warned(_alone(page.blocks[placed[number]], images), "served.unasked", said)
+    for index in (placed[number] for number in dropped):
+        alone = _alone(page.blocks[index], images)
+        found[index] = _warned(alone, "served.unasked", UNASKED)
     for index, block in enumerate(page.blocks):
-        if index not in found:
-            said = block.said if block.kind == "unknown" else "it is not known where it stands on its page"
-            found[index] = _warned(_as_labelled(block), "served.place", said)
-        yield from found[index]
+        if index in found:
+            yield from found[index]
+        else:
+            yield from _warned(_as_labelled(block), "served.place", _why_not_placed(page, block))
+
+
+def _why_not_placed(page: ServedPage, block: Block) -> str:
+    if block.kind == "unknown":
+        return block.said
+    if _is_placed(block, page.size):
+        return f"its page has more than {MAX_BLOCKS} blocks"
+    return "it is not known where it stands on its page"
 
 
 def kind_of(label: str) -> Kind:
@@ -97,20 +106,21 @@ def kind_of(label: str) -> Kind:
 def _is_placed(block: Block, size: Size) -> bool:
     if block.kind == "unknown" or not block.quad:
         return False
-    left, top, right, bottom = box_of(block.quad)
-    if size is not None:
-        right, bottom = min(right, size[0]), min(bottom, size[1])
+    left, top, right, bottom = _inside(box_of(block.quad), size)
     return right > left and bottom > top
+
+
+def _inside(box: Box, size: Size) -> Box:
+    """What of a box is on the page."""
+    if size is None:
+        return box
+    left, top, right, bottom = box
+    return left, top, min(right, size[0]), min(bottom, size[1])
 
 
 def _images(places: Iterable[Place], size: Size) -> list[Box]:
     """The pictures of a page that may be painted over, inside the page."""
-    found = []
-    for place in places:
-        if place.kind in served_rule.IMAGES:
-            left, top, right, bottom = place.box
-            found.append((left, top, min(right, size[0]), min(bottom, size[1])) if size else place.box)
-    return found
+    return [_inside(place.box, size) for place in places if place.kind in served_rule.IMAGES]
 
 
 def _together(page: ServedPage, members: list[int], group: Group) -> dict[int, list[ReadItem]]:
@@ -123,19 +133,28 @@ def _together(page: ServedPage, members: list[int], group: Group) -> dict[int, l
             index: _warned(_alone(block, ()), "served.apart", said)
             for index, block in zip(members, blocks, strict=True)
         }
-    on = [pair in page.goes_on for pair in pairwise(members)]
+    goes_on = [pair in page.goes_on for pair in pairwise(members)]
+    cut = ServedCut(tuple(block.quad for block in blocks), group.aligns)
+    joined = _joined(items, goes_on, cut)
+    found: dict[int, list[ReadItem]] = {index: [] for index in members}
+    found[min(members)] = [joined]
+    return found
+
+
+def _joined(items: Sequence[Item], goes_on: Sequence[bool], cut: ServedCut) -> Item:
+    """The rows of several blocks as one."""
     first = items[0]
-    joined = replace(
+    warnings = [warning for item in items for warning in item.warnings]
+    files = dict.fromkeys(file for item in items for file in item.files)
+    return replace(
         first,
         where=_where([item.where for item in items]),
-        target=_text([item.target for item in items], on),
-        picture=replace(first.picture, cut=ServedCut(tuple(block.quad for block in blocks), group.aligns)),
-        warnings=tuple(warning for item in items for warning in item.warnings),
-        files=tuple(dict.fromkeys(file for item in items for file in item.files)),
+        target=_text([item.target for item in items], goes_on),
+        picture=replace(first.picture, cut=cut),
+        warnings=tuple(warnings),
+        files=tuple(files),
         blocks=len(items),
     )
-    leader = min(members)
-    return {index: [joined] if index == leader else [] for index in members}
 
 
 def _has_text(item: Item) -> bool:
@@ -152,7 +171,8 @@ def _text(texts: Sequence[str], goes_on: Sequence[bool]) -> str:
     """The texts as the crop shows them: a line of its own for each, but on one line where the text goes on."""
     joined = texts[0]
     for text, on in zip(texts[1:], goes_on, strict=True):
-        joined = join_words([joined, text]) if on and not joined.endswith(tuple(HYPHENS)) else f"{joined}\n{text}"
+        hyphen = joined.endswith(tuple(HYPHENS))
+        joined = join_words([joined, text]) if on and not hyphen else f"{joined}\n{text}"
     return composed(joined)
 
 
@@ -202,19 +222,39 @@ def marked_cells(
     """
     found = list(cells)
     for mark in marks:
-        x, y = (mark.box[0] + mark.box[2]) / 2, (mark.box[1] + mark.box[3]) / 2
-        inside = [index for index, box in enumerate(boxes) if box and box[0] <= x < box[2] and box[1] <= y < box[3]]
-        if len(inside) != 1:
+        middle = _middle(mark.box)
+        inside = [index for index, box in enumerate(boxes) if _around(box, middle)]
+        box = boxes[inside[0]] if len(inside) == 1 else None
+        if box is None:
             return None
         row, column, cell = found[inside[0]]
-        found[inside[0]] = (row, column, replace(cell, text=_beside(cell.text, mark.text, boxes[inside[0]], (x, y))))
+        text = _beside(cell.text, mark, box)
+        found[inside[0]] = (row, column, replace(cell, text=text))
     return found
 
 
-def _beside(text: str, mark: str, box: Box | None, middle: tuple[float, float]) -> str:
-    if not text.strip() or box is None:
-        return mark
-    across = (middle[0] - box[0]) / (box[2] - box[0]) - 0.5
-    down = (middle[1] - box[1]) / (box[3] - box[1]) - 0.5
+def _beside(text: str, mark: Mark, box: Box) -> str:
+    """A text and a mark, in the order in which they are seen."""
+    if not text.strip():
+        return mark.text
+    x, y = _middle(mark.box)
+    left, top, right, bottom = box
+    across = (x - left) / (right - left) - 0.5
+    down = (y - top) / (bottom - top) - 0.5
     further = down if abs(down) >= abs(across) else across
-    return f"{mark} {text}" if further < 0 else f"{text} {mark}"
+    if further < 0:
+        return f"{mark.text} {text}"
+    return f"{text} {mark.text}"
+
+
+def _middle(box: Box) -> tuple[float, float]:
+    left, top, right, bottom = box
+    return (left + right) / 2, (top + bottom) / 2
+
+
+def _around(box: Box | None, point: tuple[float, float]) -> bool:
+    """Whether a point is inside a box that is known."""
+    if box is None:
+        return False
+    left, top, right, bottom = box
+    return left <= point[0] < right and top <= point[1] < bottom

@@ -50,14 +50,18 @@ def never_asked(places: Sequence[Place]) -> set[int]:
     """The blocks that are left out: too small, or in the same place as a larger one."""
     dropped: set[int] = set()
     for first, one in enumerate(places):
-        if min(one.box[2] - one.box[0], one.box[3] - one.box[1]) < SHORTEST:
+        if _shorter_side(one.box) < SHORTEST:
             dropped.add(first)
         for second in range(first + 1, len(places)):
             if first in dropped:
                 break
             other = places[second]
-            if second not in dropped and _in_one_place(one, other):
-                dropped.add(second if _area(one.box) >= _area(other.box) else first)
+            if second in dropped or not _in_one_place(one, other):
+                continue
+            if _area(one.box) >= _area(other.box):
+                dropped.add(second)
+            else:
+                dropped.add(first)
     return dropped
 
 
@@ -73,7 +77,7 @@ def _in_one_place(one: Place, other: Place) -> bool:
 
 
 def _area(box: Box) -> int:
-    return abs((box[2] - box[0]) * (box[3] - box[1]))
+    return abs(_width(box) * _height(box))
 
 
 def _shared(one: Box, other: Box) -> int:
@@ -85,52 +89,62 @@ def _shared(one: Box, other: Box) -> int:
 def groups(places: Sequence[Place]) -> list[Group]:
     """All blocks in reading order, those that are joined in one group."""
     pictures = [place.box for place in places if place.kind in APART]
-    found: list[Group] = []
-    flow = [index for index, place in enumerate(places) if place.kind not in APART]
-    for index, before in zip(flow, [None, *flow], strict=False):
-        align = None if before is None else _alignment(places[before], places[index], pictures)
+    alone = [Group((index,)) for index, place in enumerate(places) if place.kind in APART]
+    joined: list[Group] = []
+    before: Place | None = None
+    for index, place in enumerate(places):
+        if place.kind in APART:
+            continue
+        align = _alignment(before, place, pictures)
         if align is None:
-            found.append(Group((index,)))
+            joined.append(Group((index,)))
         else:
-            last = found[-1]
-            found[-1] = Group((*last.members, index), (*last.aligns, align))
-    whole = [part for group in found for part in _not_too_tall(group, places)]
-    return sorted(
-        [*whole, *(Group((index,)) for index, place in enumerate(places) if place.kind in APART)],
-        key=lambda group: group.members,
-    )
+            last = joined.pop()
+            joined.append(Group((*last.members, index), (*last.aligns, align)))
+        before = place
+    for group in joined:
+        alone += _not_too_tall(group, places)
+    return sorted(alone, key=lambda group: group.members)
 
 
 def _not_too_tall(group: Group, places: Sequence[Place]) -> list[Group]:
     boxes = [places[index].box for index in group.members]
-    width = max(right - left for left, _, right, _ in boxes)
-    height = sum(bottom - top for _, top, _, bottom in boxes)
-    if width <= 0 or height / width >= TALL:
-        return [Group((index,)) for index in group.members]
-    return [group]
+    width = max(map(_width, boxes))
+    height = sum(map(_height, boxes))
+    if width > 0 and height / width < TALL:
+        return [group]
+    return [Group((index,)) for index in group.members]
 
 
-def _alignment(before: Place, after: Place, pictures: Sequence[Box]) -> Align | None:
+def _alignment(before: Place | None, after: Place, pictures: Sequence[Box]) -> Align | None:
     """How a block stands below the one before it in reading order; None where they are not joined."""
-    if before.kind != "text" or after.kind != "text":
+    if before is None or before.kind != "text" or after.kind != "text":
         return None
-    if min(before.box[2], after.box[2]) <= max(before.box[0], after.box[0]):  # not below each other
-        return "center" if _in_next_column(before.box, after.box) else None
-    left = abs(before.box[0] - after.box[0]) <= SAME_EDGE
-    right = abs(before.box[2] - after.box[2]) <= SAME_EDGE
-    if left == right or not _below(before.box, after.box) or not _beside_picture(before.box, after.box, pictures):
+    upper = before.box
+    lower = after.box
+    if min(upper[2], lower[2]) <= max(upper[0], lower[0]):  # nothing of one is below the other
+        return "center" if _in_next_column(upper, lower) else None
+    left = _aligned(upper[0], lower[0])
+    right = _aligned(upper[2], lower[2])
+    if left == right or not _below(upper, lower):
+        return None
+    if not _beside_picture(upper, lower, pictures):
         return None
     return "left" if left else "right"
 
 
+def _aligned(one: int, other: int) -> bool:
+    return abs(one - other) <= SAME_EDGE
+
+
 def _in_next_column(before: Box, after: Box) -> bool:
     gutter = after[0] - before[2]
-    wider = max(before[2] - before[0], after[2] - after[0])
+    wider = max(_width(before), _width(after))
     return gutter > 0 and after[1] < before[3] and gutter < wider * GUTTER
 
 
 def _below(before: Box, after: Box) -> bool:
-    taller = max(before[3] - before[1], after[3] - after[1])
+    taller = max(_height(before), _height(after))
     return after[3] >= before[1] and abs(after[1] - before[3]) < taller * NEAR
 
 
@@ -160,11 +174,21 @@ def _numbers() -> Iterator[int]:
 def pictures_inside(table: Box, images: Sequence[Box]) -> list[int]:
     """The pictures that lie wholly inside a table, and are large enough to be painted over."""
     return [
-        index
-        for index, (left, top, right, bottom) in enumerate(images)
-        if left >= table[0]
-        and top >= table[1]
-        and right <= table[2]
-        and bottom <= table[3]
-        and min(right - left, bottom - top) >= SMALL_PICTURE
+        index for index, image in enumerate(images) if _contains(table, image) and _shorter_side(image) >= SMALL_PICTURE
     ]
+
+
+def _contains(outer: Box, inner: Box) -> bool:
+    return inner[0] >= outer[0] and inner[1] >= outer[1] and inner[2] <= outer[2] and inner[3] <= outer[3]
+
+
+def _width(box: Box) -> int:
+    return box[2] - box[0]
+
+
+def _height(box: Box) -> int:
+    return box[3] - box[1]
+
+
+def _shorter_side(box: Box) -> int:
+    return min(_width(box), _height(box))

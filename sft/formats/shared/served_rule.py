@@ -67,8 +67,7 @@ def never_asked(places: Sequence[Place]) -> set[int]:
 
 def _in_one_place(one: Place, other: Place) -> bool:
     shared = _shared(one.box, other.box)
-    smaller = min(_area(one.box), _area(other.box))
-    if not smaller or shared / smaller <= SAME_PLACE:
+    if not shared or shared / min(_area(one.box), _area(other.box)) <= SAME_PLACE:
         return False
     kinds = {one.kind, other.kind}
     if len(kinds) == 1 or not kinds & APART:
@@ -82,8 +81,10 @@ def _area(box: Box) -> int:
 
 def _shared(one: Box, other: Box) -> int:
     width = min(one[2], other[2]) - max(one[0], other[0])
+    if width <= 0:
+        return 0
     height = min(one[3], other[3]) - max(one[1], other[1])
-    return max(0, width) * max(0, height)
+    return width * max(0, height)
 
 
 def groups(places: Sequence[Place]) -> list[Group]:

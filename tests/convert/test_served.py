@@ -72,11 +72,11 @@ def pictures(rows: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
     return {row["source"]: np.asarray(Image.open(folder / row["image_info"][0]["image_url"])) for row in rows}
 
 
-def as_pipeline() -> list[Any]:
-    """What the functions of PaddleX make of the page: the pictures that the model is asked about."""
+def as_pipeline(image: Path, layout: list[tuple[str, Box]]) -> list[Any]:
+    """What the functions of PaddleX make of a page: the pictures that the model is asked about."""
     theirs, gather = load_uilts(), layout_functions()["gather_imgs"]
-    page = np.asarray(Image.open(FOLDER / "page-xml/source/roses.png").convert("RGB"))
-    boxes = [{"label": label, "coordinate": list(box), "score": 1} for label, box in PAGE]
+    page = np.asarray(Image.open(image).convert("RGB"))
+    boxes = [{"label": label, "coordinate": list(box), "score": 1} for label, box in layout]
     figures = gather(page, boxes)
     blocks = []
     for found in theirs.filter_overlap_boxes({"boxes": boxes}, "rect")["boxes"]:
@@ -113,7 +113,7 @@ def test_golden_page_becomes_the_golden_rows(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_model_is_trained_on_the_pictures_that_it_will_be_asked_about(name: str, tmp_path: Path) -> None:
     _, rows = run(name, FOLDER / name / "source", tmp_path)
-    asked = as_pipeline()
+    asked = as_pipeline(FOLDER / "page-xml/source/roses.png", PAGE)
     assert len(asked) == 5
     hit = set()
     for source, ours in pictures(rows, tmp_path).items():
@@ -317,6 +317,40 @@ def test_no_block_is_lost(tmp_path: Path) -> None:
 
 def members(where: str) -> list[str]:
     return where.partition("#")[2].split("+")
+
+
+def test_random_pages_are_shown_as_the_pipeline_shows_them(tmp_path: Path) -> None:
+    rng = random.Random(14)
+    labels = {
+        "text_block": "text",
+        "title": "paragraph_title",
+        "figure": "image",
+        "equation_isolated": "display_formula",
+    }
+    joined = dropped = 0
+    for number in range(80):
+        blocks = [one for one in random_blocks(rng) if one["category_type"] != "table"]
+        blocks.append(block("title", (450, 450, 590, 490), 99, text="so that there is a row"))
+        if number % 2:  # some in the same place
+            blocks += [block("text_block", (15, 15, 190, 40), 100, text="twice")]
+        rng.shuffle(blocks)
+        layout = sorted(blocks, key=lambda one: int(one["order"]))
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        source = omnidocbench(folder, blocks)
+        result, rows = run("omnidocbench", source, folder)
+        boxes = [(labels[one["category_type"]], (*one["poly"][:2], *one["poly"][4:6])) for one in layout]
+        expected = as_pipeline(folder / "page.png", boxes)
+        alone = {one["where"] for one in beside(folder, "warnings") if one["code"] == "served.unasked"}
+        ours = [picture for where, picture in pictures(rows, folder).items() if where not in alone]
+        assert sorted(map(looks, ours)) == sorted(map(looks, expected))
+        joined += result.manifest["counts"]["merged"]["rows"]
+        dropped += len(alone)
+    assert joined > 10 and dropped > 10
+
+
+def looks(picture: Any) -> tuple[tuple[int, ...], bytes]:
+    return picture.shape, np.ascontiguousarray(picture).tobytes()
 
 
 def test_without_neighbours_nothing_changes(tmp_path: Path) -> None:

@@ -206,6 +206,9 @@ def formulas(numbers: np.random.Generator) -> list[Pixels]:
         if index % 5 == 0:
             block = noise(numbers, 40, 90) // 40 + np.uint8(200)
         found.append(block)
+    for low, high in ((0, 255), (30, 220), (100, 131)):  # every grey between two, from left to right
+        ramp = np.arange(low, high + 1, dtype=np.uint8)
+        found.append(np.dstack([np.tile(ramp, (9, 1))] * 3))
     return [*found, np.full((9, 9, 3), 7, np.uint8)]
 
 

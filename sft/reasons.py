@@ -140,6 +140,17 @@ REASONS: dict[str, tuple[Severity, str]] = {
     ),
     "table.number_format": ("warning", "a number format of Excel that is not known; the stored value is written"),
     "table.narrow": ("warning", "a number that does not fit its column; Excel shows ### or fewer digits"),
+    # blocks of pages that are cut as the PaddleOCR pipeline cuts them (--as-served)
+    "served.place": ("warning", "a block whose kind or place the source does not tell; it is cut as labelled"),
+    "served.unasked": ("warning", "a block that the PaddleOCR pipeline leaves out; it is cut alone"),
+    "served.apart": (
+        "warning",
+        "a block that the PaddleOCR pipeline would join with one whose text is not known; it is cut alone",
+    ),
+    "served.picture": (
+        "warning",
+        "a table with pictures in it whose cells are not known; its crop shows them, not their marks",
+    ),
     # sources that are converted
     "review.changed": ("error", "a correction of a row that has changed since it was reviewed"),
     "review.conflict": ("error", "several corrections of one row that contradict each other"),

@@ -40,6 +40,7 @@ class ConvertOptions:
     split: str
     quotes: str
     turn: bool
+    as_served: bool
     to: Literal["erniekit", "messages"]
     copy: bool
     deep: bool
@@ -115,6 +116,12 @@ class ConvertOptions:
     help="Turn crops that are at least 1.5 times as tall as wide by 90°, as PaddleOCR's recognition data are.",
 )
 @click.option(
+    "--as-served",
+    is_flag=True,
+    help="Cut pages as the PaddleOCR pipeline does: neighbouring texts joined, formulas without margins, pictures in"
+    " tables as marks [F2]; for omnidocbench, docling, page-xml, ppocrlabel.",
+)
+@click.option(
     "--to",
     type=click.Choice(["erniekit", "messages"]),
     default="erniekit",
@@ -176,6 +183,7 @@ def convert(chosen: ConvertOptions) -> None:
       sft convert --list
       sft convert --list omnidocbench
       sft convert paddleocr-rec train/rec_gt_train.txt -o train.jsonl
+      sft convert omnidocbench OmniDocBench.json -o pages.jsonl --as-served
       sft convert ppocrlabel photos/Label.txt -o lines.jsonl --turn
       sft convert csv prices.csv -o tables.jsonl --task table --map image=file --map text=html --markup html
       sft convert erniekit train.jsonl -o chat.jsonl --to messages
@@ -193,7 +201,7 @@ def convert(chosen: ConvertOptions) -> None:
 
     source_format = formats.get(name)
     task = Task(chosen.task) if chosen.task else None
-    said = {name: getattr(chosen, name) for name in ("markup", "images", "split", "turn", "quotes")}
+    said = {name: getattr(chosen, name) for name in ("markup", "images", "split", "turn", "quotes", "as_served")}
     options = options_of(
         source_format, _columns(chosen.columns), task=task, delimiter=_delimiter(chosen.delimiter), **said
     )
@@ -299,6 +307,8 @@ def _report(result: Result, out: Path, *, own_prompt: bool, as_json: bool) -> No
             [[code, str(count)] for code, count in counts["reasons"].items()],
         )
     where = f"; they are in {out.with_name(f'{out.stem}.rejects.jsonl')}" if counts["rejected"] else ""
+    if merged := counts.get("merged"):
+        ui.say(f"as the pipeline shows it: {merged['blocks']} blocks are joined in {merged['rows']} of the rows")
     already = "already done, nothing to do: " if result.reused else ""
     ui.out.print(
         f"{already}{out}: {counts['in']} rows = {counts['out']} written + {counts['rejected']} rejected{where}",
@@ -327,6 +337,7 @@ def _as_dict(one: Format) -> dict[str, Any]:
         "tasks": [task.value for task in one.tasks],
         "columns": list(one.columns),
         "splits": one.splits,
+        "as_served": one.served,
         "example": one.example,
     }
 
@@ -342,6 +353,8 @@ def _show(one: Format) -> None:
     )
     if one.splits:
         ui.out.print(f"--split: {one.splits}", markup=False)
+    if one.served:
+        ui.out.print("--as-served: pages can be cut as the PaddleOCR pipeline cuts them", markup=False)
     if one.columns:
         ui.out.print(
             f"columns for --map: {', '.join(one.columns)}",

@@ -300,6 +300,8 @@ def _assemble(
         "rejected": rejected,
         **{name: dict(sorted(numbers.items())) for name, numbers in by_name.items()},
     }
+    if order.options.as_served:
+        counts["merged"] = {"blocks": 0, "rows": 0, **tally.merged}
     more = {
         "warnings": [*wording.warnings(inputs, tally), *warnings.sentences(out, tally)],
         "notes": wording.notes(tally),

@@ -32,6 +32,7 @@ from sft.images import (
     MAX_IMAGE_PIXELS,
     ImageProblem,
     crop,
+    cut_as_served,
     ending_of,
     orientation,
     peek,
@@ -92,7 +93,9 @@ class ImagePreparer:
             if not picture.turn or prepared.height < TURN_FROM * prepared.width:
                 return prepared
         page = self._decoded(picture)
-        if picture.quad:
+        if picture.cut is not None:
+            page = cut_as_served(page, picture.cut)
+        elif picture.quad:
             page = crop(page, picture.quad)
         if picture.turn and page.shape[0] >= TURN_FROM * page.shape[1]:  # counter-clockwise, as PaddleOCR does
             import numpy as np

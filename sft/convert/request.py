@@ -12,7 +12,7 @@ from sft.convert import warnings
 from sft.convert.worker import ConvertRequest
 from sft.errors import UsageError
 from sft.files import open_input, rejects_path
-from sft.formats import MARKUPS, Format, SourceOptions
+from sft.formats import FORMATS, MARKUPS, Format, SourceOptions, get
 
 HUB_NAMES = ("hf",)  # formats whose source may be the name of a data set instead of a path
 SPLITS_IN_FILES = ("pubtabnet", "otsl-parquet")  # one file may hold several splits, or its name says which
@@ -63,6 +63,7 @@ def checked(order: ConvertRequest, source_format: Format) -> ConvertRequest:
             f"--quotes {options.quotes}: {source_format.name} reads no CSV or TSV",
             hint=f"it goes with {', '.join(QUOTED)}",
         )
+    _check_served(options, source_format)
     if options.split and not source_format.splits:
         raise UsageError(
             f"--split {options.split}: the format {source_format.name} has no splits",
@@ -85,6 +86,18 @@ def checked(order: ConvertRequest, source_format: Format) -> ConvertRequest:
     return replace(
         order, source=source, out=out, options=replace(options, columns=dict(options.columns)), model=version.name
     )
+
+
+def _check_served(options: SourceOptions, source_format: Format) -> None:
+    if not options.as_served:
+        return
+    if not source_format.served:
+        known = ", ".join(name for name in FORMATS if get(name).served)
+        raise UsageError(
+            f"--as-served: {source_format.name} holds no pages with blocks of known kind", hint=f"it goes with {known}"
+        )
+    if options.turn:
+        raise UsageError("--turn and --as-served contradict each other", hint="the PaddleOCR pipeline turns no crop")
 
 
 def _with_task(options: SourceOptions, source_format: Format) -> SourceOptions:
@@ -122,6 +135,7 @@ def as_options(order: ConvertRequest) -> dict[str, Any]:
         "split": options.split,
         "turn": options.turn,
         "quotes": options.quotes,
+        "as_served": options.as_served,
         "to": order.to,
         "copy": order.copy,
         "deep": order.deep,

@@ -33,6 +33,7 @@ class Tally:
     alike: dict[str, int] = field(
         default_factory=dict
     )  # what labels look like that are taken as plain text, such as HTML tables
+    merged: dict[str, int] = field(default_factory=dict)  # with --as-served: rows of several blocks, and their blocks
     sizes: list[int] = field(default_factory=list)  # bytes of rows, rejects, warnings and the list of images
 
     def add(self, other: Tally) -> None:
@@ -41,7 +42,7 @@ class Tally:
         self.out += other.out
         pairs = [
             (getattr(self, name), getattr(other, name))
-            for name in ("reasons", "images", "alike", "warned", "splits", "notes")
+            for name in ("reasons", "images", "alike", "warned", "splits", "notes", "merged")
         ]
         for mine, theirs in pairs:
             for key, count in theirs.items():
@@ -72,3 +73,10 @@ def count(counts: dict[str, int], key: str) -> None:
     """One more of `key`; "" is nothing."""
     if key:
         counts[key] = counts.get(key, 0) + 1
+
+
+def count_merged(tally: Tally, blocks: int) -> None:
+    """One more row that `blocks` blocks of a page are joined in; a row of one is none."""
+    if blocks > 1:
+        tally.merged["rows"] = tally.merged.get("rows", 0) + 1
+        tally.merged["blocks"] = tally.merged.get("blocks", 0) + blocks

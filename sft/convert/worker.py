@@ -14,7 +14,7 @@ import msgspec
 
 from sft import formats, models
 from sft.convert.image_store import NotFetched, Placed, Store, forget_folders
-from sft.convert.tally import PIECES, Tally, count
+from sft.convert.tally import PIECES, Tally, count, count_merged
 from sft.convert.warnings import warning_lines
 from sft.errors import RowRejected, SftError
 from sft.files import RAW_CHARACTERS, ImageSnapshot, NotText, Unit, atomic, reject_line
@@ -109,8 +109,10 @@ def convert_unit(piece: NumberedUnit) -> Tally:
         else:
             tally.out += 1
             rows.append(row)
-            if isinstance(read, Item) and read.warnings:
-                warnings.append(warning_lines(read, tally))
+            if isinstance(read, Item):
+                count_merged(tally, read.blocks)
+                if read.warnings:
+                    warnings.append(warning_lines(read, tally))
     contents = [
         b"".join(rows),
         b"".join(rejects),

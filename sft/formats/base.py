@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sft.files import Unit
+from sft.images import ServedCut
 from sft.markup import MarkupWarning
 from sft.types import Task
 
@@ -30,7 +31,8 @@ class Picture:
 
     `quad`: at least four points (x, y) in pixels of the upright image (EXIF applied), clockwise from the top left; the
     crop is cut along them. `turn`: a crop at least 1.5 times as tall as wide is turned by 90°, as PaddleOCR's
-    recognition data are. `hint`: what to do where there is no such file, in words; `others`: where it was
+    recognition data are. `cut`: where it is given, it says how to cut in place of `quad`, which is then only the
+    place. `hint`: what to do where there is no such file, in words; `others`: where it was
     looked for in vain, too.
     """
 
@@ -39,6 +41,7 @@ class Picture:
     url: str = ""
     quad: tuple[tuple[float, float], ...] = ()
     turn: bool = False
+    cut: ServedCut | None = None
     hint: str = ""
     others: tuple[Path, ...] = ()
 
@@ -50,7 +53,8 @@ class Item:
     `where` names the place in the source, relative to it: "labels.txt:12", "page.xml#line_3". `group` is the document
     or page that the sample was cut from, which a split must not tear apart. `prompt`: "" means the model's own for the
     task. `split`: the part of a published set that it belongs to, as its authors call it ("train", "test"). `warnings`:
-    what the reader of the label fixed or dropped. `files`: further ones that the label was read from.
+    what the reader of the label fixed or dropped. `files`: further ones that the label was read from. `blocks`: how
+    many blocks of the page are joined in it.
     """
 
     where: str
@@ -62,6 +66,7 @@ class Item:
     warnings: tuple[MarkupWarning, ...] = ()
     files: tuple[Path, ...] = ()
     split: str = ""
+    blocks: int = 1
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ class SourceOptions:
     `markup`: how labels are written, "auto" or a key of `sft.formats.shared.markups.MEANING`. `delimiter`: of cells in
     labels that are CSV, "" to find out. `images`: the folder that image paths count from, where the format's own rule
     does not hold. `quotes`: of CSV and TSV: "csv" where they enclose fields, "none" where they are text, "auto" to find
-    out.
+    out. `as_served`: cut pages as the PaddleOCR pipeline does; only for formats that say so.
     """
 
     task: Task | None = None
@@ -125,6 +130,7 @@ class SourceOptions:
     split: str = ""
     turn: bool = False
     quotes: str = "auto"
+    as_served: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,7 @@ class Format:
     read: Callable[[Unit, SourceOptions], Iterator[ReadItem]]
     columns: tuple[str, ...] = ()  # names that --map knows
     splits: str = ""  # what --split may say, in words; "" where there are no splits
+    served: bool = False  # whether pages can be cut as the PaddleOCR pipeline cuts them (--as-served)
 
 
 def split_name(path: str) -> str:

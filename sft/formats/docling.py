@@ -20,290 +20,29 @@ A table (docling-core, `test/data/doc`, shortened; the schema is that of `doclin
   keep their marker where `orig` has it. A text on several pages or columns is divided by its `charspan`.
 - Pictures with chart data (table, bars, slices, lines) are charts; others have nothing to be read, and are rejected
   with source.ignored. Cells of key-value items and forms are OCR samples unless they refer to a text.
+- With --as-served, texts and list items are what is joined, in the order of `body`; what stands below a picture or a
+  table in that tree is no block of the page. A picture in a table belongs to the cell whose `bbox` or `ref` has it.
 - With --task, only what is of that task is part of the source.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sft.errors import RowRejected
 from sft.files import Unit
-from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
-from sft.formats.shared import json_stream, page_images, regions
-from sft.markup import Cell, Grid, MarkupError, join_words
+from sft.formats.base import Format, Item, Picture, ReadItem, Reject, SourceOptions
+from sft.formats.shared import Kind, docling_labels, json_stream, page_images, regions, served
+from sft.images import Box, Mark, box_of
+from sft.markup import Grid
 from sft.types import Task
 
-MAX_CELLS = 100_000  # of one table
-MAX_REFERENCES = 1000  # followed for one cell; they might run in a circle
-Label = tuple[Task, str | Grid, str, Any]  # task, label, how it is written, place on the page
-
-
-def task_of(kind: str, item: Mapping[str, Any]) -> Task:
-    """What an item of the list `kind` is, whether it can be read or not."""
-    if kind in ("tables", "pictures"):
-        return Task.TABLE if kind == "tables" else Task.CHART
-    return Task.FORMULA if item.get("label") == "formula" else Task.OCR
-
-
-def labels_of(kind: str, item: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[Label]:
-    """One label per place of an item; RowRejected where it has none. `document` is where cells find what they refer
-    to.
-    """
-    if kind == "tables":
-        rows, columns, table_cells = _cells(item.get("data"), document)
-        yield Task.TABLE, Grid.from_sparse(table_cells, rows, columns), "auto", _only_place(item)
-    elif kind == "pictures":
-        yield Task.CHART, _chart(item, document), "csv", _only_place(item)
-    elif kind == "texts":
-        yield from _text(item)
-    else:
-        graph = item.get("graph")
-        cells = graph.get("cells") if isinstance(graph, dict) else None
-        if not isinstance(cells, list):
-            raise RowRejected("source.shape", "no cells in this form")
-        for cell in cells:
-            if isinstance(cell, dict) and cell.get("prov") and not cell.get("item_ref"):
-                yield Task.OCR, _string(cell, "text"), "text", cell["prov"]
-
-
-def _places(item: Mapping[str, Any]) -> list[Any]:
-    places = item.get("prov") or []
-    return places if isinstance(places, list) else [places]
-
-
-def _only_place(item: Mapping[str, Any]) -> Any:
-    places = _places(item)
-    if len(places) > 1:
-        raise RowRejected(
-            "source.inexpressible", f"it stands in {len(places)} places, and nothing says which part is where"
-        )
-    return places[0] if places else None
-
-
-def _string(item: Mapping[str, Any], key: str) -> str:
-    value = item.get(key, "")
-    if not isinstance(value, str):
-        raise RowRejected("source.shape", f"{key} is not a text")
-    return value
-
-
-def _text(item: Mapping[str, Any]) -> Iterator[Label]:
-    task = task_of("texts", item)
-    text = _string(item, "text")
-    original = _string(item, "orig")
-    if item.get("content_layer") == "invisible":
-        raise RowRejected("source.ignored", "an invisible text")
-    if task is Task.FORMULA:
-        if not text.strip():
-            raise MarkupError("target.empty", "a formula that was not recognised")
-        yield task, text, "latex", _only_place(item)
-        return
-    if item.get("label") == "list_item" and text.strip() and original.rstrip().endswith(text.rstrip()):
-        text = original
-    places = _places(item)
-    if len(places) < 2:
-        yield task, text, "text", places[0] if places else None
-        return
-    spans = [place.get("charspan") if isinstance(place, dict) else None for place in places]
-    whole = original if original and spans[-1] and spans[-1] == [spans[-1][0], len(original)] else text
-    end = 0
-    for place, span in zip(places, spans, strict=True):
-        if (
-            not isinstance(span, list)
-            or len(span) != 2
-            or not all(type(value) is int for value in span)
-            or not end <= span[0] <= span[1] <= len(whole)
-        ):
-            raise RowRejected(
-                "source.inexpressible", f"a text in {len(places)} places whose charspans do not divide it"
-            )
-        if whole[end : span[0]].strip():
-            raise RowRejected("source.inexpressible", "a text with a part that is nowhere on the page")
-        end = span[1]
-        yield task, whole[span[0] : span[1]].strip(), "text", place
-
-
-def _cells(data: Any, document: Mapping[str, Any]) -> tuple[int, int, list[tuple[int, int, Cell]]]:
-    cells = data.get("table_cells") if isinstance(data, dict) else None
-    if not isinstance(cells, list):
-        raise RowRejected("source.shape", "a table without table_cells")
-    placed = [(*_position(cell), _cell(cell, document)) for cell in cells]
-    rows = max(
-        [
-            _whole(data, "num_rows"),
-            *(row + 1 for row, _, _ in placed),
-        ]
-    )
-    columns = max(
-        [
-            _whole(data, "num_cols"),
-            *(column + 1 for _, column, _ in placed),
-        ]
-    )
-    if rows * columns > MAX_CELLS:
-        raise RowRejected("source.too_large", f"a table of {rows} x {columns} cells")
-    if not placed:
-        raise MarkupError("target.empty", "a table without cells")
-    return rows, columns, placed
-
-
-def _position(cell: Any) -> tuple[int, int]:
-    if not isinstance(cell, dict):
-        raise RowRejected("source.shape", "a cell that is not an object")
-    return _whole(cell, "start_row_offset_idx", None), _whole(cell, "start_col_offset_idx", None)
-
-
-def _cell(cell: Mapping[str, Any], document: Mapping[str, Any]) -> Cell:
-    header = cell.get("column_header") is True or cell.get("row_header") is True
-    text = _string(cell, "text")
-    if not text.strip() and cell.get("ref"):
-        text = join_words([part for part in _referred(cell["ref"], document) if part.strip()])
-    return Cell(
-        text,
-        _span(cell, "row"),
-        _span(cell, "col"),
-        header,
-    )
-
-
-def _span(cell: Mapping[str, Any], kind: str) -> int:
-    """Rows or columns of a cell: from its first to its last one, which is what docling itself goes by, or else as
-    stated.
-    """
-    start = _whole(cell, f"start_{kind}_offset_idx")
-    end = _whole(cell, f"end_{kind}_offset_idx")
-    return end - start if end > start else max(1, _whole(cell, f"{kind}_span", 1))
-
-
-def _referred(reference: Any, document: Mapping[str, Any]) -> Iterator[str]:
-    """The texts below what a cell of a form refers to (`{"$ref": "#/field_items/0"}`), in order."""
-    waiting = [reference]
-    seen = 0
-    while waiting:
-        seen += 1
-        if seen > MAX_REFERENCES:
-            raise RowRejected("source.shape", "a cell refers to too many items, or to itself")
-        name = waiting.pop()
-        parts = str(name.get("$ref")).split("/") if isinstance(name, dict) else []
-        items = document.get(parts[1]) if len(parts) == 3 else None
-        index = int(parts[2]) if len(parts) == 3 and parts[2].isdecimal() and len(parts[2]) < 10 else -1
-        item = items[index] if isinstance(items, list) and 0 <= index < len(items) else None
-        if not isinstance(item, dict):
-            raise RowRejected("source.shape", f"a cell refers to {str(name)[:60]}, which does not exist")
-        if parts[1] == "texts":
-            yield _string(item, "text")
-        children = item.get("children")
-        waiting += reversed(children) if isinstance(children, list) else []
-
-
-def _whole(item: Mapping[str, Any], key: str, default: int | None = 0) -> int:
-    value = item.get(key, default)
-    if type(value) is not int or not 0 <= value <= MAX_CELLS:
-        raise RowRejected(
-            "source.shape",
-            f"{key} is {str(value)[:20]!r}",
-        )
-    return value
-
-
-def _chart(item: Mapping[str, Any], document: Mapping[str, Any]) -> str:
-    """The data of a chart as CSV."""
-    meta = item.get("meta")
-    notes = item.get("annotations")
-    objects = [note for note in notes if isinstance(note, dict)] if isinstance(notes, list) else []
-    if isinstance(meta, dict) and isinstance(meta.get("tabular_chart"), dict):
-        objects.insert(0, {"kind": "tabular_chart_data", **meta["tabular_chart"]})
-    for note in objects:
-        kind = note.get("kind")
-        if kind == "tabular_chart_data":
-            return _csv(_plain(note.get("chart_data"), document))
-        if kind == "bar_chart_data":
-            return _csv(
-                [
-                    [note.get("x_axis_label", ""), note.get("y_axis_label", "")],
-                    *([bar.get("label"), bar.get("values")] for bar in _list(note, "bars")),
-                ]
-            )
-        if kind == "pie_chart_data":
-            return _csv(
-                [
-                    ["", note.get("title", "")],
-                    *([slice_.get("label"), slice_.get("value")] for slice_ in _list(note, "slices")),
-                ]
-            )
-        if kind == "line_chart_data":
-            return _csv(_lines(note))
-        if kind in ("stacked_bar_chart_data", "scatter_chart_data"):
-            raise RowRejected("source.inexpressible", f"{kind} cannot be expressed as one table")
-    raise RowRejected("source.ignored", "a picture without chart data")
-
-
-def _list(note: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    value = note.get(key)
-    if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
-        raise RowRejected("source.shape", f"{key} is not a list of objects")
-    return value
-
-
-def _plain(data: Any, document: Mapping[str, Any]) -> list[list[str]]:
-    rows, columns, cells = _cells(data, document)
-    table = [[""] * columns for _ in range(rows)]
-    for row, column, cell in cells:
-        if cell.rowspan > 1 or cell.colspan > 1:
-            raise RowRejected("source.inexpressible", "a chart whose table has cells over several columns or rows")
-        table[row][column] = cell.text
-    return table
-
-
-def _lines(note: Mapping[str, Any]) -> list[list[Any]]:
-    """One column per line, one row per value on the x axis, in the order in which they come."""
-    lines = _list(note, "lines")
-    table: dict[Any, dict[int, Any]] = {}
-    for index, line in enumerate(lines):
-        values = line.get("values")
-        if not isinstance(values, list) or not all(
-            isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], (int, float, str)) for pair in values
-        ):
-            raise RowRejected("source.shape", "the values of a line are not pairs")
-        for x, y in values:
-            table.setdefault(x, {})[index] = y
-    if len(table) * len(lines) > MAX_CELLS:
-        raise RowRejected(
-            "source.too_large",
-            f"a chart of {len(table)} x {len(lines)} values",
-        )
-    return [
-        [
-            note.get("x_axis_label", ""),
-            *(line.get("label") for line in lines),
-        ],
-        *([x, *(ys.get(index, "") for index in range(len(lines)))] for x, ys in table.items()),
-    ]
-
-
-def _csv(table: list[list[Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    for row in table:
-        if not all(isinstance(value, (str, int, float)) or value is None for value in row):
-            raise RowRejected("source.shape", "a label or value of the chart is neither text nor number")
-        if not all(math.isfinite(value) for value in row if isinstance(value, float)):
-            raise RowRejected("source.shape", "a value of the chart is not a number")
-        writer.writerow(
-            [
-                int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
-                for value in row
-            ]
-        )
-    return out.getvalue()
-
-
+TEXTS = ("text", "paragraph", "list_item", "handwritten_text")  # labels of what the pipeline calls a text
+Parts = list[tuple[ReadItem, Any]]  # rows and rejects, each with its place on a page (prov)
 LISTS = ("texts", "tables", "pictures", "key_value_items", "form_items")
 
 
@@ -335,6 +74,7 @@ def _document(
     document: Mapping[str, Any], source: page_images.PageDocument, name: str, root: Path, options: SourceOptions
 ) -> Iterator[ReadItem]:
     pages = _Pages(document, source, root, options)
+    served_items: list[_ServedItem] = []
     for kind in LISTS:
         items = document.get(kind) or []
         if not isinstance(items, list):
@@ -347,12 +87,18 @@ def _document(
             continue
         for index, item in enumerate(items):
             where = f"{name}#/{kind}/{index}"
-            if isinstance(item, dict):
-                yield from _item(where, kind, item, document, pages, name, options)
-            else:
+            if not isinstance(item, dict):
                 yield Reject(
                     where, "source.shape", f"expected an object, found {type(item).__name__}", json_stream.raw(item)
                 )
+                continue
+            parts = _item(where, kind, item, document, pages, name, options)
+            if options.as_served:
+                served_items.append(_ServedItem(f"#/{kind}/{index}", kind, item, list(parts)))
+            else:
+                yield from (read for read, _ in parts)
+    if options.as_served:
+        yield from _ServedDocument(document, pages, served_items).rows()
 
 
 def _item(
@@ -363,13 +109,13 @@ def _item(
     pages: _Pages,
     name: str,
     options: SourceOptions,
-) -> Iterator[ReadItem]:
+) -> Iterator[tuple[ReadItem, Any]]:
     raw = json_stream.raw({key: item.get(key) for key in ("label", "prov", "text", "data") if key in item})
     try:
-        labels = list(labels_of(kind, item, document))
+        labels = list(docling_labels.labels_of(kind, item, document))
     except RowRejected as error:
-        if options.task in (None, task_of(kind, item)):
-            yield Reject(where, error.code, str(error), raw)
+        if options.task in (None, docling_labels.task_of(kind, item)):
+            yield Reject(where, error.code, str(error), raw), None
         return
     for part, (task, label, markup, place) in enumerate(labels):
         if options.task not in (None, task):
@@ -381,17 +127,164 @@ def _item(
                 item if kind in ("tables", "pictures") else {},
             )
         except RowRejected as error:
-            yield Reject(here, error.code, str(error), raw)
+            yield Reject(here, error.code, str(error), raw), place
             continue
-        yield regions.item(
-            here,
-            raw,
-            label,
-            picture,
-            task=task,
-            group=name,
-            markup=markup,
+        yield (
+            regions.item(
+                here,
+                raw,
+                label,
+                picture,
+                task=task,
+                group=name,
+                markup=markup,
+            ),
+            place,
         )
+
+
+@dataclass(frozen=True)
+class _ServedItem:
+    """An item of the document with what it became."""
+
+    name: str  # "#/texts/0"
+    kind: str  # of the list
+    item: Mapping[str, Any]
+    parts: Parts
+
+
+class _ServedDocument:
+    """The blocks of a document, page by page, as the pipeline would ask for them."""
+
+    def __init__(self, document: Mapping[str, Any], pages: _Pages, items: Sequence[_ServedItem]) -> None:
+        self.document, self.pages, self.items = document, pages, items
+        self.order, self.inside = _reading_order(document)
+
+    def rows(self) -> Iterator[ReadItem]:
+        """What the document becomes."""
+        blocks: dict[str, list[served.Block]] = {}
+        ranks: dict[str, list[int]] = {}
+        goes_on: dict[str, set[tuple[int, int]]] = {}
+        for item in self.items:
+            rank = self.order.get(item.name, len(self.order))
+            before: tuple[str, int] | None = None
+            for place, read in self._places(item):
+                page = str(place.get("page_no")) if isinstance(place, dict) else ""
+                mine = blocks.setdefault(page, [])
+                mine.append(self._block(item, place, read))
+                ranks.setdefault(page, []).append(rank)
+                if before is not None and before[0] == page:
+                    goes_on.setdefault(page, set()).add((before[1], len(mine) - 1))
+                before = page, len(mine) - 1
+        for page, of_page in blocks.items():
+            order = sorted(range(len(of_page)), key=ranks[page].__getitem__)
+            pairs = frozenset(goes_on.get(page, ()))
+            yield from served.served_rows(served.ServedPage(of_page, order, self.pages.size(page), pairs))
+
+    def _places(self, item: _ServedItem) -> Iterator[tuple[Any, ReadItem | None]]:
+        """The places of an item, also those that no row shows, and the row or reject of each."""
+        places = docling_labels.places_of(item.item)
+        if not item.parts:
+            yield from ((place, None) for place in places)
+        elif len(item.parts) == 1 and item.parts[0][1] is None:  # a reject of the whole item, or one without a place
+            yield (places[0] if places else None), item.parts[0][0]
+            yield from ((place, None) for place in places[1:])
+        else:
+            yield from ((place, read) for read, place in item.parts)
+
+    def _block(self, item: _ServedItem, place: Any, read: ReadItem | None) -> served.Block:
+        quad = self._quad(place)
+        if item.name in self.inside and item.kind == "texts":
+            return served.Block("unknown", quad, read, said="it stands inside a picture or a table")
+        if item.kind == "tables" and isinstance(read, Item):
+            return served.Block(self._kind(item, read), quad, read, partial(self._marked, item, read, place))
+        return served.Block(self._kind(item, read), quad, read)
+
+    def _kind(self, item: _ServedItem, read: ReadItem | None) -> Kind:
+        label = item.item.get("label")
+        if item.kind == "tables":
+            return "table" if label != "document_index" else "other"
+        if item.kind == "pictures":
+            with_data = isinstance(read, Item)
+            return "chart" if with_data or label == "chart" else "image"
+        if item.kind != "texts":
+            return "unknown"
+        if label in TEXTS:
+            return "text"
+        return "formula" if label == "formula" else "other"
+
+    def _quad(self, place: Any) -> regions.Quad:
+        try:
+            return self.pages.located(place)[1] if isinstance(place, dict) else ()
+        except RowRejected:
+            return ()
+
+    def _marked(self, item: _ServedItem, read: Item, place: Any, marks: Sequence[Mark]) -> ReadItem | None:
+        """The row of a table with the marks of its pictures in their cells."""
+        data = item.item["data"]
+        rows, columns, cells = docling_labels.table_cells_of(data, self.document)
+        boxes = [self._cell_box(cell, place) for cell in data["table_cells"]]
+        marked = served.marked_cells(cells, boxes, marks)
+        if marked is None:
+            return None
+        grid = Grid.from_sparse(marked, rows, columns)
+        return regions.item(
+            read.where,
+            "",
+            grid,
+            read.picture,
+            task=read.task,
+            group=read.group,
+        )
+
+    def _cell_box(self, cell: Mapping[str, Any], table: Any) -> Box | None:
+        """The place of a cell, or that of the picture which it refers to."""
+        quad: regions.Quad = ()
+        if isinstance(cell.get("bbox"), dict):
+            quad = self._quad({"page_no": table.get("page_no"), "bbox": cell["bbox"]})
+        elif cell.get("ref"):
+            quad = self._picture_of(cell["ref"])
+        return box_of(quad) if quad else None
+
+    def _picture_of(self, reference: Any) -> regions.Quad:
+        """The place of the only picture that a cell refers to."""
+        try:
+            below = list(docling_labels.referred(reference, self.document))
+        except RowRejected:
+            return ()
+        pictures = [item for kind, item in below if kind == "pictures"]
+        if len(pictures) != 1:
+            return ()
+        places = docling_labels.places_of(pictures[0])
+        if len(places) != 1:
+            return ()
+        return self._quad(places[0])
+
+
+def _reading_order(document: Mapping[str, Any]) -> tuple[dict[str, int], set[str]]:
+    """The items of the tree of furniture and body in its order, and those that stand below a picture or a table."""
+    order: dict[str, int] = {}
+    inside: set[str] = set()
+    waiting = [
+        (name, False)
+        for root in ("body", "furniture")
+        for name in reversed(docling_labels.children_of(document.get(root)))
+    ]
+    while waiting:
+        name, within = waiting.pop()
+        if name in order:
+            continue
+        order[name] = len(order)
+        if within:
+            inside.add(name)
+        within = within or name.startswith(("#/pictures/", "#/tables/"))
+        below = docling_labels.children_of(docling_labels.item_at(name, document))
+        waiting += [(child, within) for child in reversed(below)]
+    return order, inside
+
+
+class _NoImage(RowRejected):
+    """A page without an image."""
 
 
 class _Pages:
@@ -411,6 +304,16 @@ class _Pages:
             if own := self._image(item):
                 return own
             raise RowRejected("source.geometry", "no place on a page (prov)")
+        try:
+            picture, quad = self.located(place)
+        except _NoImage:
+            if own := self._image(item):
+                return own
+            raise
+        return regions.crop(picture, quad)
+
+    def located(self, place: Mapping[str, Any]) -> tuple[Picture, regions.Quad]:
+        """The image of the page that a place is on, and where it is in the image."""
         number = str(place.get("page_no"))
         page = self.pages.get(number)
         if not isinstance(page, dict):
@@ -422,20 +325,21 @@ class _Pages:
         if number not in self.known:
             try:
                 self.known[number] = self._page(page)
-            except RowRejected:
-                if own := self._image(item):
-                    return own
-                raise
+            except RowRejected as error:
+                raise _NoImage(error.code, error.message, place=error.place, hint=error.hint) from error
         picture, factors = self.known[number]
-        box = place["bbox"]
+        box = place.get("bbox")
+        if not isinstance(box, dict):
+            raise RowRejected("source.geometry", "no box")
         left, top, right, bottom = (regions.number(box.get(side), side) for side in "ltrb")
         if box.get("coord_origin", "TOPLEFT") == "BOTTOMLEFT":
             top = height - top
             bottom = height - bottom
-        return regions.crop(
-            picture,
-            regions.scaled(regions.box(left, top, right, bottom), factors),
-        )
+        return picture, regions.scaled(regions.box(left, top, right, bottom), factors)
+
+    def size(self, number: str) -> tuple[int, int] | None:
+        """Width and height of the image of a page that was looked at."""
+        return regions.size_of(self.known[number][0]) if number in self.known else None
 
     def _page(self, page: Mapping[str, Any]) -> tuple[Picture, tuple[float, float]]:
         picture = self._image(page)
@@ -488,5 +392,6 @@ FORMATS = {
         (Task.OCR, Task.TABLE, Task.FORMULA, Task.CHART),
         units,
         read,
+        served=True,
     )
 }

@@ -15,28 +15,44 @@ Every version of the namespace is read, also files without one, and the old `<Co
 - The outline is that of `Coords`; a line with a `Baseline` alone has no crop and is rejected.
 - A TableRegion with `TableCell` (Transkribus) or with `Roles/TableCellRole` (PAGE 2019) also gives a table; its lines
   are lines as well. With --task, only lines (ocr) or tables (table) are part of the source.
+- With --as-served the regions are the samples, not their lines: the pipeline shows the model a block at a time. The
+  text is that of the lines, one below the other; a region with a line that nobody has read is rejected. Regions of
+  type paragraph, or of none, are what is joined, in the order of `ReadingOrder`. What is inside a TableRegion belongs
+  to the table, which needs cells; a picture in it belongs to the cell whose Coords it lies in.
 - The image may have another size than the page says, as long as it has the same shape;
   `sft.formats.shared.page_images` says where it is looked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sft.errors import RowRejected
 from sft.files import Unit
-from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
-from sft.formats.shared import page_images, regions, rows, xml_safe
-from sft.markup import Cell, Grid, join_words
+from sft.formats.base import Format, Item, Note, Picture, ReadItem, Reject, SourceOptions
+from sft.formats.shared import Kind, page_images, regions, rows, served, xml_safe
+from sft.images import Box, Mark, box_of
+from sft.markup import PLACEHOLDERS, Cell, Grid, join_words
 from sft.types import Task
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
 MAX_CELLS = 100_000  # of one table
+MAX_CUSTOM = 4096  # characters of an attribute that are searched
+# regions that the pipeline would see, and as what
+REGIONS: dict[str, Kind] = {
+    "TextRegion": "text",
+    "TableRegion": "table",
+    "MathsRegion": "formula",
+    "ChartRegion": "chart",
+    **dict.fromkeys(("ImageRegion", "GraphicRegion", "LineDrawingRegion", "MapRegion"), "image"),
+}
+_STRUCTURE = re.compile(r"\bstructure\s{0,9}\{[^}]{0,200}?\btype\s{0,9}:\s{0,9}([\w-]{1,40})")
 NO_INDEX = 10**9  # behind all that have one
 Joined = frozenset[tuple[str, str]]  # ids of words without a blank between them
 
@@ -77,6 +93,9 @@ def _items(
         yield Reject(name, error.code, str(error))
         return
     joined = _joined(page)
+    if options.as_served:
+        yield from _Blocks(document, page, picture, factors, name, options).rows()
+        return
     for element in document.iter("TextLine", "TableRegion", "TextRegion"):
         kind = xml_safe.local(element)
         if kind == "TextRegion" and not _is_alone(element):
@@ -97,6 +116,141 @@ def _items(
                 yield item
 
 
+class _Blocks:
+    """The regions of a page, as the PaddleOCR pipeline would ask for them."""
+
+    def __init__(
+        self,
+        document: xml_safe.Document,
+        page: _Element,
+        picture: Picture,
+        factors: tuple[float, float],
+        name: str,
+        options: SourceOptions,
+    ) -> None:
+        self.document, self.page, self.picture, self.factors = document, page, picture, factors
+        self.name, self.options = name, options
+        self.joined = _joined(page)
+
+    def rows(self) -> Iterator[ReadItem]:
+        """What the page becomes."""
+        elements = [element for element in self.document.iter(*REGIONS) if self._is_block(element)]
+        blocks = [self._block(element) for element in elements]
+        for element in elements:
+            if xml_safe.local(element) == "TextRegion" and not _type_of(element):
+                yield Note("TextRegions without a type are taken as paragraphs")
+        ranks = _reading_order(self.page)
+        last = len(ranks)
+        order = sorted(range(len(elements)), key=lambda index: ranks.get(elements[index].get("id", ""), last))
+        yield from served.served_rows(served.ServedPage(blocks, order, regions.size_of(self.picture)))
+
+    def _is_block(self, element: _Element) -> bool:
+        if xml_safe.local(element) != "TextRegion":
+            return True
+        if next(element.iterancestors("{*}TableRegion"), None) is not None:
+            return False
+        regions_inside = next(element.iterchildren("{*}TextRegion"), None)
+        if regions_inside is None:
+            return True
+        lines = next(element.iterchildren("{*}TextLine"), None)
+        return lines is not None
+
+    def _block(self, element: _Element) -> served.Block:
+        name = xml_safe.local(element)
+        kind = REGIONS[name]
+        if name == "TextRegion":
+            kind = "text" if _type_of(element) in ("", "paragraph") else "other"
+        try:
+            quad = regions.scaled(_outline(element), self.factors)
+        except RowRejected:
+            quad = ()
+        read: ReadItem | None = None
+        if name == "TextRegion" and self.options.task in (None, Task.OCR):
+            read = self._text(element, quad)
+        if name == "TableRegion" and self.options.task in (None, Task.TABLE):
+            read = self._table(element)
+            if isinstance(read, Item):
+                return served.Block(kind, quad, read, partial(self._marked, element, read))
+        return served.Block(kind, quad, read)
+
+    def _where(self, element: _Element) -> str:
+        return f"{self.name}#{element.get('id', '')}"
+
+    def _text(self, region: _Element, quad: regions.Quad) -> ReadItem:
+        """The row of a region, with the text of all of its lines."""
+        lines = [(line.get("id", ""), _text(line, self.joined)) for line in region.iterchildren("{*}TextLine")]
+        text = "\n".join(line for _, line in lines) if any(line for _, line in lines) else _own_text(region)
+        unread = [name for name, line in lines if line in ("", *PLACEHOLDERS)]
+        try:
+            if unread and text != _own_text(region):
+                raise RowRejected("target.empty", f"the line {unread[0]!r} of this region has no text")
+            if not quad:
+                _outline(region)  # says what is wrong with it
+        except RowRejected as error:
+            return Reject(self._where(region), error.code, str(error), text[: rows.RAW])
+        return regions.item(
+            self._where(region),
+            text[: rows.RAW],
+            text,
+            regions.crop(self.picture, quad),
+            task=Task.OCR,
+            group=self.name,
+        )
+
+    def _table(self, table: _Element) -> ReadItem:
+        where = self._where(table)
+        read = _item(where, table, Task.TABLE, self.picture, self.factors, self.name, self.options, self.joined)
+        return read or Reject(where, "source.inexpressible", "a table that nobody cut into cells")
+
+    def _marked(self, table: _Element, read: Item, marks: Sequence[Mark]) -> ReadItem | None:
+        """The row of a table with the marks of its pictures in their cells."""
+        boxes: list[Box | None] = []
+        with_elements = list(_cells_with_elements(table))
+        for _, element in with_elements:
+            try:
+                boxes.append(box_of(regions.scaled(_outline(element), self.factors)))
+            except RowRejected:
+                boxes.append(None)
+        cells = served.marked_cells([placed for placed, _ in with_elements], boxes, marks)
+        if cells is None:
+            return None
+        return regions.item(
+            read.where,
+            "",
+            _grid(cells),
+            read.picture,
+            task=Task.TABLE,
+            group=self.name,
+        )
+
+
+def _type_of(region: _Element) -> str:
+    """What kind of text a region says it is: by its type, or as Transkribus writes it."""
+    match = _STRUCTURE.search(region.get("custom", "")[:MAX_CUSTOM])
+    return region.get("type", "") or (match[1] if match else "")
+
+
+def _reading_order(page: _Element) -> dict[str, int]:
+    """id of a region → its place in the order of reading; empty where the page states none."""
+    order: dict[str, int] = {}
+    waiting: list[_Element] = list(page.iterchildren("{*}ReadingOrder"))
+    while waiting:
+        element = waiting.pop()
+        if reference := element.get("regionRef"):
+            order.setdefault(reference, len(order))
+        waiting += sorted(
+            element.iterchildren("{*}*", reversed=True),
+            key=_index,
+            reverse=True,
+        )
+    return order
+
+
+def _index(element: _Element) -> int:
+    index = element.get("index", "")
+    return int(index) if index.isdecimal() and len(index) < 10 else NO_INDEX
+
+
 def _item(
     where: str,
     element: _Element,
@@ -110,7 +264,7 @@ def _item(
     label: str | Grid = ""
     try:
         if task is Task.TABLE:
-            cells = list(_cells(element))
+            cells = _cells(element)
             if not cells:
                 return None  # a region that nobody cut into cells; its lines are lines
             label = _grid(cells)
@@ -208,23 +362,22 @@ def _own_text(element: _Element) -> str:
     return min(texts, key=lambda equiv: equiv[0])[1] if texts else ""
 
 
-def _cells(table: _Element) -> Iterator[tuple[int, int, Cell]]:
+def _cells(table: _Element) -> list[tuple[int, int, Cell]]:
+    return [placed for placed, _ in _cells_with_elements(table)]
+
+
+def _cells_with_elements(table: _Element) -> Iterator[tuple[tuple[int, int, Cell], _Element]]:
+    """Row, column and cell of each, with the element that has its outline."""
     for cell in table.iter("{*}TableCell"):
-        yield (
-            _whole(cell, "row"),
-            _whole(cell, "col"),
-            Cell(_text(cell), _whole(cell, "rowSpan", 1), _whole(cell, "colSpan", 1)),
-        )
+        placed = Cell(_text(cell), _whole(cell, "rowSpan", 1), _whole(cell, "colSpan", 1))
+        yield (_whole(cell, "row"), _whole(cell, "col"), placed), cell
     for role in table.iter("{*}TableCellRole"):
         roles = role.getparent()
         region = roles.getparent() if roles is not None else None
         if region is not None:
             header = role.get("header", "") in ("true", "1")
-            yield (
-                _whole(role, "rowIndex"),
-                _whole(role, "columnIndex"),
-                Cell(_text(region), _whole(role, "rowSpan", 1), _whole(role, "colSpan", 1), header),
-            )
+            placed = Cell(_text(region), _whole(role, "rowSpan", 1), _whole(role, "colSpan", 1), header)
+            yield (_whole(role, "rowIndex"), _whole(role, "columnIndex"), placed), region
 
 
 def _whole(element: _Element, name: str, default: int | None = None) -> int:
@@ -255,5 +408,6 @@ FORMATS = {
         (Task.OCR, Task.TABLE),
         units,
         read,
+        served=True,
     )
 }

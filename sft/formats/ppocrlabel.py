@@ -5,8 +5,8 @@ A line (from docs/datasets of PaddleOCR; the path starts with the name of the op
 
     ch4_test_images/img_61.jpg	[{"transcription": "MASA", "points": [[310, 104], [416, 141], [418, 216], [312, 179]]}]
 
-PPOCRLabel adds `"difficult": false`, and `"key_cls"` in its key information mode, which is not read. Points run
-clockwise from the top left of the text; a polygon of more than four gives the smallest rectangle around it.
+PPOCRLabel adds `"difficult": false`, and `"key_cls"` in its key information mode, which only --as-served reads. Points
+run clockwise from the top left of the text; a polygon of more than four gives the smallest rectangle around it.
 
 - `###`, `*` and `difficult` mean "not to be used"; so do TEMPORARY and 待识别, which PPOCRLabel writes into a box until
   somebody types its text. All of them are rejected with source.ignored.
@@ -14,6 +14,9 @@ clockwise from the top left of the text; a polygon of more than four gives the s
   means
   its Label.txt; Cache.cach is converted only where it is named itself. `fileState.txt` repeats, with paths of the
   machine it was written on, which images are confirmed, and is not needed.
+- With --as-served, `key_cls` says what kind of block a box is, where it is one of the labels of the layout model (text,
+  image, table, display_formula, paragraph_title …). A box without such a label is cut as it was drawn, with a warning:
+  lines are no blocks, and what the pipeline would make of them is not known.
 - `rec_gt.txt` with `crop_img` is format paddleocr-rec, `gt.txt` of the table mode is pubtabnet.
 """
 
@@ -27,7 +30,7 @@ from typing import Any
 from sft.errors import RowRejected, UsageError
 from sft.files import Unit, line_units, page_bytes
 from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions, inside
-from sft.formats.shared import json_stream, regions, rows
+from sft.formats.shared import json_stream, regions, rows, served
 from sft.types import Task
 
 IGNORED = {"###", "*"}
@@ -75,14 +78,24 @@ def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
                 line[: rows.RAW],
             )
             continue
-        for index, box in enumerate(boxes):
-            yield _item(
-                f"{where}#{index}",
-                box,
-                name,
-                picture,
-                options,
-            )
+        reads = [_item(f"{where}#{index}", box, name, picture, options) for index, box in enumerate(boxes)]
+        if options.as_served:
+            blocks = [_block(box, read) for box, read in zip(boxes, reads, strict=True)]
+            size = regions.size_of(picture)
+            reads = list(served.served_rows(served.ServedPage(blocks, range(len(blocks)), size)))
+        yield from reads
+
+
+def _block(box: Any, read: ReadItem) -> served.Block:
+    """A box as a block of its page, if somebody said what kind of block it is."""
+    if not isinstance(box, dict) or not isinstance(box.get("points"), list):
+        return served.Block("unknown", (), read)
+    try:
+        quad = regions.polygon(regions.pairs(box["points"]), ordered=True)
+    except RowRejected:
+        return served.Block("unknown", (), read)
+    label = box.get("key_cls")
+    return served.Block(served.kind_of(label) if isinstance(label, str) else "unknown", quad, read)
 
 
 def _picture(name: str, folder: Path, options: SourceOptions) -> Picture:
@@ -141,5 +154,6 @@ FORMATS = {
         (Task.OCR, Task.FORMULA),
         units,
         read,
+        served=True,
     )
 }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         read_once,
         stamp,
     )
+    from sft.images.served import Align, Box, Mark, ServedCut, box_of, cut_as_served
 else:
     __getattr__ = names_of(__name__)
 
@@ -29,11 +30,17 @@ __all__ = [
     "LIMIT",
     "MAX_FILE_BYTES",
     "MAX_IMAGE_PIXELS",
+    "Align",
+    "Box",
     "ImageProblem",
+    "Mark",
     "Pixels",
+    "ServedCut",
     "band_of",
     "bands",
+    "box_of",
     "crop",
+    "cut_as_served",
     "dhash",
     "ending_of",
     "fingerprint_of",

@@ -18,8 +18,8 @@ from PIL import Image
 from places import TESTS
 
 from sft.cli.convert import convert
-from sft.formats import docling
 from sft.formats.pubtabnet import build, content
+from sft.formats.shared import docling_labels
 from sft.markup.cell_text import cell_text
 from sft.markup.grid import Cell, Grid
 from sft.markup.html import parse_html
@@ -238,7 +238,7 @@ def test_docling_core_lays_tables_out_the_same(rows: int, columns: int, rng: ran
                 )
             )
     data = TableData(num_rows=rows, num_cols=columns, table_cells=cells)
-    ((_, grid, _, _),) = docling.labels_of("tables", {"data": data.model_dump(mode="json"), "prov": [{}]}, {})
+    ((_, grid, _, _),) = docling_labels.labels_of("tables", {"data": data.model_dump(mode="json"), "prov": [{}]}, {})
     assert isinstance(grid, Grid)
     expected = [[cell.text for cell in line] for line in data.grid]
     assert grid.filled("repeat") == expected

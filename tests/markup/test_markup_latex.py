@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paddlex_pipeline import shown_by_pipeline
+from paddlex_functions import shown_by_pipeline
 from places import TESTS
 
 from sft.markup import latex, latex_scoring, latex_tokens

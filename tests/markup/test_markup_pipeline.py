@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
-from importlib import metadata
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from paddlex_pipeline import shown_by_pipeline
+from paddlex_functions import load_uilts, shown_by_pipeline
 
 from sft.markup import pipeline
 from sft.types import Task
@@ -20,26 +16,6 @@ from sft.validate.answer_checks import check_answer
 from sft.validate.fast.markup import doubtful_tables
 
 Cut = Callable[..., str]
-
-
-def load_uilts() -> ModuleType:
-    """paddlex/inference/pipelines/paddleocr_vl/uilts.py alone: its package would import the whole of PaddleX."""
-    path = Path(str(metadata.distribution("paddlex").locate_file("paddlex/inference/pipelines/paddleocr_vl/uilts.py")))
-    stubs = {name: ModuleType(name) for name in ("pdx", "pdx.vl", "pdx.layout_parsing", "pdx.layout_parsing.utils")}
-    for name in ("calculate_overlap_ratio", "calculate_projection_overlap_ratio"):
-        setattr(stubs["pdx.layout_parsing.utils"], name, None)
-    for name in ("pdx", "pdx.vl", "pdx.layout_parsing"):
-        stubs[name].__path__ = []
-    spec = importlib.util.spec_from_file_location("pdx.vl.uilts", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.update(stubs)
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        for name in stubs:
-            del sys.modules[name]
-    return module
 
 
 @pytest.fixture(scope="module")

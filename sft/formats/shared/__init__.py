@@ -11,6 +11,7 @@ from sft.lazy import names_of
 if TYPE_CHECKING:
     from sft.formats.shared import (
         datasets_library,
+        docling_labels,
         hocr_text,
         json_stream,
         lmdb_file,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         parquet,
         regions,
         rows,
+        served,
         webdataset,
         xml_safe,
     )
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
         windows_picture,
         with_suffix,
     )
+    from sft.formats.shared.served_rule import Kind
     from sft.formats.shared.targets import make
 else:
     __getattr__ = names_of(__name__)
@@ -66,12 +69,14 @@ __all__ = [
     "DataFile",
     "Inline",
     "Json",
+    "Kind",
     "Record",
     "begin",
     "data_files",
     "datasets_library",
     "decode_line",
     "delimited_dialect",
+    "docling_labels",
     "from_base64",
     "from_messages",
     "hocr_text",
@@ -93,6 +98,7 @@ __all__ = [
     "records",
     "regions",
     "rows",
+    "served",
     "source_file",
     "text_lines",
     "to_messages",

@@ -69,6 +69,7 @@ _COLUMNS = _commands("begin{array} begin{tabular}")  # the group after them, not
 SCRIPTS = ("_", "^", "'")
 _ONE = _commands("sqrt hat bar tilde vec dot ddot overline underline widehat widetilde mathbb mathcal mathfrak mathscr")
 _TWO = _commands("frac binom")
+_KEPT_APART = "\\\\{}"  # a row end and brackets behind it that are no skip, as `without_row_skips` writes them
 
 
 def normalise_scoring(formula: str) -> str:
@@ -79,6 +80,13 @@ def normalise_scoring(formula: str) -> str:
     `^`), and `'` is `^ \\prime`. Fonts that make another letter of it (`\\mathbb`, `\\mathcal`, `\\mathfrak`,
     `\\mathscr`) stay, and so do columns and rows.
     """
+    form = _form(formula)
+    while _KEPT_APART in form:  # what stood in its place is gone only now, and an empty group is spare
+        form = _form(form)
+    return form
+
+
+def _form(formula: str) -> str:
     words = [SYNONYMS.get(word, word) for word in tokens(without_row_skips(strip_delimiters(formula)))]
     tree = _tree(words)
     try:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from paddlex_functions import shown_by_pipeline
 from places import TESTS
@@ -184,6 +184,8 @@ def test_formulas_spelt_out(spelt: str, tight: str) -> None:
 
 @settings(max_examples=1500, deadline=None)
 @given(formulas, st.booleans())
+@example("\\\\{[2pt][0,1]", False)
+@example("\\\\[2pt][3pt][0,1]", False)
 def test_normalisation_is_idempotent(formula: str, tight: bool) -> None:
     once = latex.normalise_training(formula, tight=tight)
     assert latex.normalise_training(once, tight=tight) == once

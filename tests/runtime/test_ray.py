@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from places import ROOT
+from places import ROOT, TESTS
 from tiny_format import ROWS_PER_UNIT, TINY
 from waiting import PATIENCE, wait_for
 
@@ -56,7 +56,7 @@ def cluster(notes: Path) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ray._private.node.time", SlowClock())
         patch.setenv("TINY_NOTES", str(notes))
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(TESTS), str(Path(__file__).parent)]))
         found = Cluster(initialize_head=True, head_node_args={"wait": False, "num_cpus": 1, "include_dashboard": False})
         second = found.add_node(wait=False, num_cpus=1)  # it would wait 30 s at most
         found.wait_for_nodes(timeout=PATIENCE)

@@ -36,6 +36,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "fetch-model": ("models", "download a released model and check it"),
     "serve": ("serve", "serve a model directory with vLLM"),
     "eval": ("evaluate", "score the answers of a running server"),
+    "prelabel": ("prelabel", "first labels for pictures, from a served model"),
     "review": ("review", "find labels that are probably wrong, and take corrections back"),
     "compare": ("compare", "which run is better, by how much, how sure, and what was forgotten"),
     "curve": ("curve", "score every checkpoint of a run, and say which one to take"),

@@ -93,13 +93,13 @@ NOT_IN_NAMES = re.compile(r"[^\w.-]+")
     "--min-pixels",
     type=click.IntRange(min=784),
     metavar="N",
-    help="Seed sent with each request [default: the server's].",
+    help="Least pixels of a picture, below which it is enlarged [default: the server's].",
 )
 @click.option(
     "--max-pixels",
     type=click.IntRange(min=784),
     metavar="N",
-    help="Seed sent with each request [default: the server's].",
+    help="Most pixels of a picture, above which it is made smaller [default: the server's].",
 )
 @click.option(
     "--fresh",

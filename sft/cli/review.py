@@ -69,9 +69,11 @@ def review(
             where=str(out),
             hint="corrections in it would be overwritten: give another -o, or remove it",
         )
+    from sft.workflows import corrections
     from sft.workflows import review as reviewing
 
     reviewed = reviewing.review(evaluations, data=data, limit=limit)
+    root = corrections.local_files_root(reviewed)
     folder = new_folder_beside(out)
     try:
         files = _write(folder, reviewed)
@@ -83,6 +85,7 @@ def review(
     if reviewed.trained:
         ui.say("caution: a model was trained on these very rows and repeats their labels, wrong ones too")
     ui.say(f"look at {out / 'review.html'} (differences: report.html), correct in one of: {', '.join(files)}")
+    ui.say(f"Label Studio shows the pictures with LOCAL_FILES_DOCUMENT_ROOT={root} (docs/review.md)")
     if as_json:
         print_json([_as_dict(item) for item in reviewed.suspects])
     else:

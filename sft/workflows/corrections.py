@@ -3,9 +3,13 @@
 - review.csv: UTF-8 with a byte order mark, so that a spreadsheet reads it; the column `corrected` is empty until
   somebody fills it in; `###` there drops the row.
 - label-studio.json, with label-studio.xml as the labelling configuration: the label is the annotation, the model's
-  answer the prediction. A skipped (cancelled) task drops its row.
+  answer the prediction. A skipped (cancelled) task drops its row. Images are addressed as Label Studio serves local
+  files, below `local_files_root`.
 - ppocrlabel/: the images under names that hold line and hash, and Label.txt with the label over the whole image.
   `###` drops the row. Rows of plain text only.
+
+Labels that nobody has seen yet (`sft prelabel`) are no annotations, and stand in Cache.cach, which PPOCRLabel shows
+like Label.txt and does not take for confirmed.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shutil
 from collections import Counter
@@ -20,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sft.convert import manifest_path
 from sft.errors import ProblemsFound, UsageError
@@ -90,18 +96,31 @@ def _as_text(text: str) -> str:
     return f"'{text}" if _FORMULA.match(text) else text
 
 
-def write_label_studio(path: Path, reviewed: Reviewed) -> None:
+def local_files_root(reviewed: Reviewed) -> Path:
+    """What LOCAL_FILES_DOCUMENT_ROOT of Label Studio must be: the folder above the one that holds all images, since a
+    storage may not be the root itself.
+    """
+    folders = {os.path.dirname(os.path.abspath(reviewed.data.parent / item.pred.image)) for item in reviewed.suspects}
+    return Path(os.path.commonpath(folders)).parent if folders else reviewed.data.parent.absolute()
+
+
+def _address(image: Path, root: Path) -> str:
+    return f"/data/local-files/?d={quote(os.path.relpath(image.absolute(), root))}"
+
+
+def write_label_studio(path: Path, reviewed: Reviewed, *, confirmed: bool = True) -> None:
     """Tasks to import, and the labelling configuration beside them."""
+    root = local_files_root(reviewed)
     tasks = [
         {
             "id": number,
             "data": {
-                "image": relative_image(reviewed.data, item.pred.image, path.parent),
+                "image": _address(reviewed.data.parent / item.pred.image, root),
                 "line": item.pred.id,
                 "row": item.row,
                 "task": item.task,
             },
-            "annotations": [{"result": _region(item.pred.ref)}],
+            "annotations": [{"result": _region(item.pred.ref)}] if confirmed else [],
             "predictions": [{"model_version": "answer", "score": 1 - item.error, "result": _region(item.pred.pred)}],
         }
         for number, item in enumerate(reviewed.suspects, 1)
@@ -110,7 +129,7 @@ def write_label_studio(path: Path, reviewed: Reviewed) -> None:
     atomic.write(path, json.dumps(tasks, ensure_ascii=False, indent=1).encode("utf-8", "replace") + b"\n")
 
 
-def write_ppocrlabel(folder: Path, reviewed: Reviewed) -> int:
+def write_ppocrlabel(folder: Path, reviewed: Reviewed, *, confirmed: bool = True) -> int:
     """A folder that PPOCRLabel opens; how many rows it has. Images that are not there are left out."""
     from sft.images import ImageProblem, probe
 
@@ -129,7 +148,7 @@ def write_ppocrlabel(folder: Path, reviewed: Reviewed) -> int:
         corners = [[0, 0], [header.width, 0], [header.width, header.height], [0, header.height]]
         box = {"transcription": item.pred.ref, "points": corners, "difficult": False}
         lines.append(f"{folder.name}/{name}\t{json.dumps([box], ensure_ascii=False)}\n")
-    atomic.write(folder / "Label.txt", "".join(lines).encode("utf-8", "replace"))
+    atomic.write(folder / ("Label.txt" if confirmed else "Cache.cach"), "".join(lines).encode("utf-8", "replace"))
     return len(lines)
 
 
@@ -301,9 +320,22 @@ def _reject(item: Correction, code: str, message: str) -> RejectedRow:
     return RejectedRow(item.where, code, message, item.text)
 
 
-def write_all(folder: Path, reviewed: Reviewed) -> Sequence[str]:
-    """All files to correct in; their names. `folder` is there, and empty."""
-    write_csv(folder / "review.csv", reviewed)
-    write_label_studio(folder / "label-studio.json", reviewed)
-    pages = write_ppocrlabel(folder / "ppocrlabel", reviewed)
-    return ["review.csv", "label-studio.json", *([f"ppocrlabel/ ({pages} rows of text)"] if pages else [])]
+KINDS = ("csv", "label-studio", "ppocrlabel")
+
+
+def write_all(folder: Path, reviewed: Reviewed, kinds: Sequence[str] = KINDS, *, confirmed: bool = True) -> list[str]:
+    """The files to correct in, of `kinds`; their names. `folder` is there, and empty.
+
+    confirmed: whether somebody has written the labels, so that they are not the model's own answers.
+    """
+    names = []
+    if "csv" in kinds:
+        write_csv(folder / "review.csv", reviewed)
+        names.append("review.csv")
+    if "label-studio" in kinds:
+        write_label_studio(folder / "label-studio.json", reviewed, confirmed=confirmed)
+        names.append("label-studio.json")
+    if "ppocrlabel" in kinds:
+        pages = write_ppocrlabel(folder / "ppocrlabel", reviewed, confirmed=confirmed)
+        names += [f"ppocrlabel/ ({pages} rows of text)"] if pages else []
+    return names

@@ -29,7 +29,11 @@ def tiny_model(folder: Path, name: str, seed: int, model_name: str) -> None:
       sft tiny-model models/tiny --data mine.jsonl
     """
     if folder.exists():  # before the trainer's environment is made; "." has no name for a log beside it
-        raise UsageError("this path already exists", where=str(folder), hint="give a new directory: models/tiny")
+        raise UsageError(
+            "this path already exists",
+            where=str(folder),
+            hint="give a new directory: models/tiny",
+        )
     data_set = locate.find(name, say=ui.say)
     python = environments.ensure("trainer").python
     models.make_tiny_model(

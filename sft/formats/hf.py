@@ -335,7 +335,14 @@ def _item(
 def _chat(
     where: str, row: Mapping[str, Any], turns: Any, image: Any, columns: Columns, folder: Path, options: SourceOptions
 ) -> Item | HubRow:
-    pictures = [parquet.picture(one, folder, options) for one in (image if isinstance(image, list) else [image])]
+    pictures = [
+        parquet.picture(
+            one,
+            folder,
+            options,
+        )
+        for one in (image if isinstance(image, list) else [image])
+    ]
     chat = hf_chat.read(
         where,
         turns,

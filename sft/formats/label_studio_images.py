@@ -80,7 +80,11 @@ def address_of(value: Any, region: Mapping[str, Any], *, paged: bool) -> Any:
         page = int(tag[1]) if tag and len(pages) > 1 else 0 if paged or len(pages) == 1 else None
     if page is None:
         said = f"on which of {len(pages)} pages? the region has no item_index"
-        raise RowRejected("source.shape", said, hint="export as JSON; JSON_MIN does not keep the pages of regions")
+        raise RowRejected(
+            "source.shape",
+            said,
+            hint="export as JSON; JSON_MIN does not keep the pages of regions",
+        )
     if not 0 <= page < len(pages):
         raise RowRejected("source.shape", f"page {page}, counted from 0, of {len(pages)}")
     return pages[page]

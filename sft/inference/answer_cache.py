@@ -215,6 +215,10 @@ def _read(line: bytes) -> _Row | None:
         or check != f"{zlib.crc32(rest):08x}".encode()
     ):
         return None
-    with suppress(msgspec.MsgspecError, ValueError, RecursionError):  # bytes that are no text, and nesting without end
+    with suppress(
+        msgspec.MsgspecError,
+        ValueError,
+        RecursionError,
+    ):  # bytes that are no text, and nesting without end
         return msgspec.json.decode(b"{" + rest, type=_Row)
     return None

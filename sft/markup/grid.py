@@ -401,7 +401,11 @@ def write_csv(rows: list[list[str]], delimiter: str) -> str:
     """
     for number, row in enumerate(rows):
         if any("\n" in text or "\r" in text for text in row):
-            raise MarkupError("source.inexpressible", "a line break in a cell", place=f"row {number + 1}")
+            raise MarkupError(
+                "source.inexpressible",
+                "a line break in a cell",
+                place=f"row {number + 1}",
+            )
     out = io.StringIO()
     csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(rows)
     return out.getvalue()

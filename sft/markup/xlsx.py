@@ -266,7 +266,11 @@ def _shown(cell: Any, layout: SheetLayout, book: Any, warnings: list[MarkupWarni
         cell, "style_array", None
     )  # the number of a format tells more than the text that openpyxl has for it
     built_in = BUILT_IN.get(style.numFmtId) if style is not None else None
-    text, is_number, doubt = shown(value, built_in or cell.number_format or "General", epoch=book.epoch)
+    text, is_number, doubt = shown(
+        value,
+        built_in or cell.number_format or "General",
+        epoch=book.epoch,
+    )
     if is_number and style is not None and style.numFmtId in EAST_ASIAN:
         doubt = "each language of East Asia shows this date or time its own way"
     if is_number and layout.hides_zeros and cell.value == 0:

@@ -56,7 +56,12 @@ def sample_tokens(sample: Sample, headers: list[ImageHeader], budget: Budget) ->
     """
     tokenizer = load_tokenizer(budget.tokenizer)
     texts = sum(len(tokenizer.encode(text, add_special_tokens=False)) for text in trained_texts(sample))
-    return sequence_tokens(sample, texts, [(header.width, header.height) for header in headers], budget)
+    return sequence_tokens(
+        sample,
+        texts,
+        [(header.width, header.height) for header in headers],
+        budget,
+    )
 
 
 def trained_texts(sample: Sample) -> list[str]:

@@ -185,7 +185,15 @@ def _interpreter(environment: Environment) -> str:
         return sys.executable
     for major, minor in environment.pythons:
         path = shutil.which(f"python{major}.{minor}")
-        if path and subprocess.run([path, "-c", "import venv"], capture_output=True, check=False).returncode == 0:
+        if (
+            path
+            and subprocess.run(
+                [path, "-c", "import venv"],
+                capture_output=True,
+                check=False,
+            ).returncode
+            == 0
+        ):
             return path
     wanted = ", ".join(f"{major}.{minor}" for major, minor in environment.pythons)
     raise EngineError(

@@ -80,7 +80,12 @@ def keep_probabilities(url: str, model: str, data: Path, max_tokens: int, out: P
             "return_tokens_as_token_ids": True,
         }
         try:
-            answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=ASK_SECONDS, trust_env=False)
+            answer = httpx.post(
+                f"{url}/v1/chat/completions",
+                json=body,
+                timeout=ASK_SECONDS,
+                trust_env=False,
+            )
             entries = answer.json()["choices"][0]["logprobs"]["content"]
             record[str(line)] = {
                 "tokens": [int(item["token"].removeprefix("token_id:")) for item in entries],

@@ -126,7 +126,15 @@ def write_label_studio(path: Path, reviewed: Reviewed, *, confirmed: bool = True
         for number, item in enumerate(reviewed.suspects, 1)
     ]
     atomic.write(path.with_suffix(".xml"), VIEW.encode())
-    atomic.write(path, json.dumps(tasks, ensure_ascii=False, indent=1).encode("utf-8", "replace") + b"\n")
+    atomic.write(
+        path,
+        json.dumps(
+            tasks,
+            ensure_ascii=False,
+            indent=1,
+        ).encode("utf-8", "replace")
+        + b"\n",
+    )
 
 
 def write_ppocrlabel(folder: Path, reviewed: Reviewed, *, confirmed: bool = True) -> int:

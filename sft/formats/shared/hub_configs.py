@@ -170,7 +170,11 @@ def choose_config(configs: dict[str, Config], split: str, where: str) -> tuple[C
     name, slash, wanted = split.rpartition("/")
     if slash:
         if name not in configs:
-            raise UsageError(f"no configuration called {name!r}", where=where, hint=f"the configurations are {known}")
+            raise UsageError(
+                f"no configuration called {name!r}",
+                where=where,
+                hint=f"the configurations are {known}",
+            )
         return configs[name], wanted
     named = [config for config in configs.values() if len(configs) == 1 or config.name == "default" or config.default]
     if len(named) != 1:

@@ -44,10 +44,10 @@ class ImageSnapshot:
         self._records: dict[str, tuple[int, int]] = {}
         self._ways: dict[str, str] = {}
 
-    def note(self, path: Path) -> None:
-        """A file of the source."""
+    def note(self, path: Path | str, found: os.stat_result | None = None) -> None:
+        """A file of the source; `found`: what the system has just said of it, if anything."""
         if (name := str(path)) not in self._records:
-            self._records[name] = file_state(name)
+            self._records[name] = (found.st_size, found.st_mtime_ns) if found else file_state(name)
 
     def note_stored(self, url: str) -> None:
         """A file that was stored beside OUT, by its path from there."""

@@ -16,7 +16,16 @@ from PIL import Image as Pillow
 
 from sft.errors import RowRejected
 from sft.files import CHUNK
-from sft.images.headers import HEAD_BYTES, TAIL_BYTES, fingerprint, is_whole, orientation_behind_pixels, peek
+from sft.images.headers import (
+    HEAD_BYTES,
+    TAIL_BYTES,
+    Peek,
+    fingerprint,
+    is_whole,
+    orientation_behind_pixels,
+    peek,
+    peek_bytes,
+)
 from sft.types import ImageHeader
 
 MAX_IMAGE_PIXELS = 2 * (
@@ -56,12 +65,7 @@ def probe(path: Path, *, decode: bool = False) -> ImageHeader:
     """
     if not decode:
         found = peek(str(path))
-        if (
-            found
-            and found.whole
-            and found.size <= MAX_FILE_BYTES
-            and found.header.width * found.header.height <= MAX_IMAGE_PIXELS
-        ):
+        if found and _is_sound(found):
             return found.header
         decode = not (found.whole if found else is_whole(str(path)))
     try:
@@ -76,6 +80,36 @@ def probe(path: Path, *, decode: bool = False) -> ImageHeader:
             f"{path} has {size:,} bytes, at most {MAX_FILE_BYTES:,} are read",
         )
     return _open(path, decode)
+
+
+def _is_sound(found: Peek) -> bool:
+    return (
+        found.whole
+        and found.size <= MAX_FILE_BYTES
+        and found.header.width * found.header.height <= MAX_IMAGE_PIXELS
+    )
+
+
+def read_plain(path: str, *, max_bytes: int = MAX_FILE_BYTES) -> bytes | None:
+    """The content of an image file of at most `max_bytes` that `probe` accepts by its two ends: the file is opened
+    once, for both. None for any other file, of which `probe` says what is wrong with it, if anything is.
+    """
+    try:
+        # not blocking: a pipe is opened, seen and left
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):  # ValueError: a NUL byte in the name
+        return None
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > max_bytes:
+            return None
+        content = os.read(handle, found.st_size + 1)  # one more than there was: longer now is changed
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+    seen = peek_bytes(content) if len(content) == found.st_size else None
+    return content if seen and _is_sound(seen) else None
 
 
 def _open(path: Path, decode: bool) -> ImageHeader:

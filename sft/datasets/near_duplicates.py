@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ import msgspec
 import numpy as np
 
 from sft.arrays import Ints
+from sft.datasets.dedupe import first_of
 from sft.datasets.index import Index, Places, read_lines
 from sft.errors import ProblemsFound
 from sft.files import atomic, staging
-from sft.images import ImageProblem, dhash, near_pairs_of_groups
+from sft.images import ImageProblem, dhashes, near_pairs_of_groups
 from sft.runtime import Runner, run
 
 BATCH = 500  # images that one process looks at in one go
@@ -46,10 +48,22 @@ def alike(index: Index, folder: staging.StagingFolder, runner: Runner) -> list[t
     files.
     """
     rows, sizes = _same_texts(index)
-    pieces = list(run(hash_batch, _batches(index, rows, folder), runner))
+    shown, which = _distinct(index, rows)
+    pieces = list(run(hash_batch, _batches(index, shown, folder), runner))
     hashes = np.concatenate([np.empty(0, np.uint64), *(np.load(piece, allow_pickle=False) for piece in pieces)])
-    found = np.array(near_pairs_of_groups(hashes, sizes), np.int64).reshape(-1, 2)
+    found = np.array(near_pairs_of_groups(hashes[which], sizes), np.int64).reshape(-1, 2)
     return sorted(zip(rows[found[:, 0]].tolist(), rows[found[:, 1]].tolist(), strict=True))
+
+
+def _distinct(index: Index, rows: Ints) -> tuple[Ints, Ints]:
+    """(rows whose first images are all different, and all that there are; which of them shows the image of each row):
+    equal files look the same, and are decoded once.
+    """
+    row = index.images["row"]
+    image = index.images["image"][np.searchsorted(row, rows.astype(row.dtype))]
+    first = first_of(image[:, 0], image[:, 1])
+    shown = np.flatnonzero(first == np.arange(len(rows)))
+    return rows[shown], np.searchsorted(shown, first)
 
 
 def _same_texts(index: Index) -> tuple[Ints, Ints]:
@@ -65,7 +79,7 @@ def _batches(index: Index, rows: Ints, folder: staging.StagingFolder) -> Iterato
     for begin in range(0, len(rows), BATCH):
         yield HashBatch(
             Places.of(index, rows[begin : begin + BATCH]),
-            folder.path(f"{begin:012}.looks"),
+            folder.path(f"{begin:012}.dhash"),
         )
 
 
@@ -74,10 +88,7 @@ def hash_batch(batch: HashBatch) -> Path:
     if not batch.piece.is_file():
         try:
             with _one_thread():
-                hashes = np.array(
-                    [dhash(path) for path in _images(batch.rows)],
-                    np.uint64,
-                )
+                hashes = dhashes(list(_images(batch.rows)))
         except ImageProblem as problem:
             raise ProblemsFound(
                 f"[{problem.code}] {problem}", hint="`sft validate --deep` finds all of them"
@@ -87,11 +98,11 @@ def hash_batch(batch: HashBatch) -> Path:
     return batch.piece
 
 
-def _images(rows: Places) -> Iterator[Path]:
+def _images(rows: Places) -> Iterator[str]:
     """The first image of each row."""
-    folders = [path.parent for path in rows.files]
+    folders = [os.fspath(path.parent) for path in rows.files]
     for file, line in zip(rows.file.tolist(), read_lines(rows), strict=True):
-        yield folders[file] / _decoder.decode(line).image_info[0].image_url
+        yield os.path.join(folders[file], _decoder.decode(line).image_info[0].image_url)
 
 
 @contextmanager

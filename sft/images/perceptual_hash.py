@@ -7,7 +7,7 @@ together with what the images say: compare images of the same text, or pages.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,25 +26,35 @@ Hashes = npt.NDArray[np.uint64]
 
 def dhash(path: Path) -> int:
     """64 bit of how an image looks, EXIF orientation applied. ImageProblem where it cannot be decoded."""
+    return int(dhashes([str(path)])[0])
+
+
+def dhashes(paths: Sequence[str]) -> Hashes:
+    """`dhash` of each of some images."""
+    small = np.empty((len(paths), 8, 9), np.uint8)
+    for path, into in zip(paths, small, strict=True):
+        _shrink(path, into)
+    bits = np.packbits(small[:, :, :-1] < small[:, :, 1:], axis=2)
+    return bits.reshape(-1).view(">u8").astype(np.uint64)
+
+
+def _shrink(path: str, into: npt.NDArray[np.uint8]) -> None:
+    """The 9 x 8 grey values of an image."""
     import cv2
 
-    plain = read_plain(str(path))
+    plain = read_plain(path)
     if plain is None:
-        probe(path)  # limits of size, before anything is decoded
+        probe(Path(path))  # limits of size, before anything is decoded
     try:
         grey = cv2.imdecode(
             np.fromfile(path, np.uint8) if plain is None else np.frombuffer(plain, np.uint8),
             cv2.IMREAD_GRAYSCALE,
         )
     except (cv2.error, OSError) as error:
-        raise ImageProblem("image.truncated", f"{path} cannot be decoded ({error})") from error
+        raise ImageProblem("image.truncated", f"{Path(path)} cannot be decoded ({error})") from error
     if grey is None:
-        raise ImageProblem("image.truncated", f"{path} cannot be decoded")
-    small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
-    return int.from_bytes(
-        np.packbits(small[:, :-1] < small[:, 1:]).tobytes(),
-        "big",
-    )
+        raise ImageProblem("image.truncated", f"{Path(path)} cannot be decoded")
+    cv2.resize(grey, (9, 8), dst=into, interpolation=cv2.INTER_AREA)
 
 
 def bands(limit: int = LIMIT) -> list[tuple[int, int]]:

@@ -49,11 +49,13 @@ class ImageSnapshot:
         if (name := str(path)) not in self._records:
             self._records[name] = (found.st_size, found.st_mtime_ns) if found else file_state(name)
 
-    def note_stored(self, url: str) -> None:
-        """A file that was stored beside OUT, by its path from there."""
-        name = os.path.join(self._base, url)
+    def note_stored(self, url: str, size: int) -> None:
+        """A file of `size` bytes that was stored beside OUT, by its path from there."""
+        name = f"{self._base}/{url}"
         if name not in self._records:
-            self._records[name] = (file_state(name)[0], 0)
+            self._records[name] = (size, 0)
+            folder = url.rpartition("/")[0]
+            self._ways.setdefault(f"{self._base}/{folder}", f"{folder}/")  # asks no disk where it leads
 
     def packed(self) -> bytes:
         """The records, in the order of the source; b"" for none."""

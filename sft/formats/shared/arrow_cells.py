@@ -47,8 +47,12 @@ def _of_array(array: Any) -> Cell:
 def _with_nulls(array: Any, read: Cell) -> Cell:
     if not array.null_count:
         return read
-    there = array.is_valid().to_pylist()
-    return lambda row: read(row) if there[row] else None
+    if array.null_count == len(array):
+        return lambda row: None
+    # one bit a value, 1 where there is one; `Array.is_valid` says the same, but loads all functions of pyarrow first
+    bits = memoryview(array.buffers()[0]).cast("B")
+    first = array.offset
+    return lambda row: read(row) if bits[first + row >> 3] >> (first + row & 7) & 1 else None
 
 
 def _buffers(array: Any) -> tuple[list[int], memoryview]:

@@ -59,12 +59,12 @@ class ImageSnapshot:
 
     def packed(self) -> bytes:
         """The records, in the order of the source; b"" for none."""
-        records = (
-            b"%d %d %s\0" % (*found, os.fsencode(self._relative(name)))
-            for name, found in self._records.items()
+        records = [
+            f"{size} {when} {self._relative(name)}\0"
+            for name, (size, when) in self._records.items()
             if "\0" not in name
-        )
-        content = b"".join(records)
+        ]
+        content = os.fsencode("".join(records))
         return gzip.compress(content, LEVEL, mtime=0) if content else b""
 
     def _relative(self, name: str) -> str:

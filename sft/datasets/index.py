@@ -23,7 +23,18 @@ import numpy.typing as npt
 
 from sft.arrays import AnyArray
 from sft.errors import ProblemsFound, RowRejected, UsageError
-from sft.files import CHUNK, MAX_LINE_BYTES, ImageSnapshot, RealPaths, Unit, atomic, bounded_lines, line_units, open_input, staging
+from sft.files import (
+    CHUNK,
+    MAX_LINE_BYTES,
+    ImageSnapshot,
+    RealPaths,
+    Unit,
+    atomic,
+    bounded_lines,
+    line_units,
+    open_input,
+    staging,
+)
 from sft.formats import split_name
 from sft.images import ImageProblem, probe, read_plain
 from sft.markup import canonical, scripts

@@ -9,7 +9,16 @@ from sft.lazy import names_of
 if TYPE_CHECKING:
     from sft.images.crops import Pixels, crop
     from sft.images.headers import fingerprint_of, peek, peek_bytes
-    from sft.images.perceptual_hash import LIMIT, band_of, bands, dhash, dhashes, near_pairs, near_pairs_of_groups, popcount
+    from sft.images.perceptual_hash import (
+        LIMIT,
+        band_of,
+        bands,
+        dhash,
+        dhashes,
+        near_pairs,
+        near_pairs_of_groups,
+        popcount,
+    )
     from sft.images.reader import (
         FORMATS,
         MAX_FILE_BYTES,

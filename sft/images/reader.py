@@ -83,11 +83,7 @@ def probe(path: Path, *, decode: bool = False) -> ImageHeader:
 
 
 def _is_sound(found: Peek) -> bool:
-    return (
-        found.whole
-        and found.size <= MAX_FILE_BYTES
-        and found.header.width * found.header.height <= MAX_IMAGE_PIXELS
-    )
+    return found.whole and found.size <= MAX_FILE_BYTES and found.header.width * found.header.height <= MAX_IMAGE_PIXELS
 
 
 def read_plain(path: str, *, max_bytes: int = MAX_FILE_BYTES) -> bytes | None:

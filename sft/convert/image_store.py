@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sft.convert.prepare_image import ImagePreparer, PreparedImage
 from sft.errors import EngineError, ProblemsFound, SftError, UsageError
-from sft.files import atomic
+from sft.files import atomic, file_state
 from sft.formats import Picture
 from sft.images import ImageProblem
 
@@ -49,12 +49,15 @@ class Slow(EngineError):
 
 @dataclass(frozen=True)
 class Placed:
-    """An image in its place: the path from OUT's folder, size in pixels as stored, and how it got there."""
+    """An image in its place: the path from OUT's folder, size in pixels as stored, how it got there, and the bytes of
+    the file where it was stored beside OUT.
+    """
 
     url: str
     width: int
     height: int
     kind: ImagePlacement
+    size: int = 0
 
 
 class NotFetched(ImageProblem):
@@ -78,8 +81,10 @@ class Store:
     def __post_init__(self) -> None:
         self._preparer = ImagePreparer(deep=self.deep)
         self._root = str(self.out.parent)
+        self._scratch = str(self.scratch)
         self._base = os.path.realpath(self.out.parent)
         self.folder = self.out.with_name(f"{self.out.stem}_images")
+        self._folder_name = self.folder.name
 
     def place(self, picture: Picture, said: object = None) -> Placed:
         """Check a picture, and give it its place; `said` is the path a row had for it, kept if it still leads there.
@@ -113,14 +118,14 @@ class Store:
     def _put(self, picture: Picture, look: PreparedImage) -> Placed:
         try:
             if look.pixels is not None:
-                name = self._write_pixels(look.pixels)
+                name, size = self._write_pixels(look.pixels)
             else:
                 content = picture.data if picture.data is not None else (picture.path or Path()).read_bytes()
                 name = self._name(
                     hashlib.sha256(content).hexdigest(),
                     look.extension,
                 )
-                self._write(name, lambda: content)
+                size = self._write(name, lambda: content)
         except OSError as error:
             code = "image.unreadable" if isinstance(error, PermissionError) else "image.missing"
             raise ImageProblem(code, f"cannot be read ({error.strerror or error})") from error
@@ -129,28 +134,32 @@ class Store:
             look.width,
             look.height,
             "copied" if look.pixels is None else "drawn",
+            size,
         )
 
-    def _write_pixels(self, pixels: Pixels) -> str:
+    def _write_pixels(self, pixels: Pixels) -> tuple[str, int]:
+        """(name, bytes of the file)."""
         mode = "L" if pixels.ndim == 2 else "RGB"
         content = hashlib.sha256(f"{mode} {pixels.shape[1]} {pixels.shape[0]} ".encode())
         content.update(pixels.data if pixels.flags.c_contiguous else pixels.tobytes())
         name = self._name(content.hexdigest(), "png")
-        self._write(name, lambda: _png(pixels))
-        return name
+        return name, self._write(name, lambda: _png(pixels))
 
     def _name(self, digest: str, extension: str) -> str:
-        return f"{self.folder.name}/{digest[:2]}/{digest}.{extension}"
+        return f"{self._folder_name}/{digest[:2]}/{digest}.{extension}"
 
-    def _write(self, name: str, content: Callable[[], bytes]) -> None:
+    def _write(self, name: str, content: Callable[[], bytes]) -> int:
+        """Store a file unless it is there; returns its bytes."""
         target = f"{self._root}/{name}"
-        if os.path.exists(target):  # it appeared by renaming, so it is whole
-            return
-        folder = os.path.dirname(target)
+        if os.access(target, os.F_OK):  # it appeared by renaming, so it is whole
+            return file_state(target)[0]
+        folder = target.rpartition("/")[0]
         if folder not in self._folders:
             os.makedirs(folder, exist_ok=True)
             self._folders.add(folder)
-        atomic.write(target, content(), scratch=self.scratch)
+        packed = content()
+        atomic.write(target, packed, scratch=self._scratch)
+        return len(packed)
 
     def fetch(self, urls: Iterable[str]) -> None:
         """Bring remote images here, several at a time; what goes wrong is said when the picture is placed."""

@@ -280,7 +280,7 @@ def _row(
     for place in places:
         tally.images[place.kind] = tally.images.get(place.kind, 0) + 1
         if place.kind != "in_place":
-            seen.note_stored(place.url)
+            seen.note_stored(place.url, place.size)
     count(tally.splits, read.split)
     if isinstance(read, Item) and order.options.markup == "auto" and (looks := looks_like(read)):
         tally.alike[looks] = tally.alike.get(looks, 0) + 1

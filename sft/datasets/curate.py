@@ -20,7 +20,7 @@ from sft.arrays import Ints
 from sft.datasets import dedupe as duplicates
 from sft.datasets import mix as mixing
 from sft.datasets import split as splitting
-from sft.datasets.index import STRATA, Index, Keys, build, copy_rows, open_rows, read_line
+from sft.datasets.index import STRATA, Index, Keys, Places, build, copy_rows, read_lines
 from sft.datasets.near_duplicates import alike
 from sft.errors import EngineError, ProblemsFound, SftError, UsageError
 from sft.files import atomic, manifest, read_json, reject_line, rejects_path, snapshot, staging
@@ -415,14 +415,14 @@ def _write(index: Index, folder: staging.StagingFolder, place: _OutputPaths, dec
     for target, rows in decided.outputs.items():
         with atomic.piece(folder.path(target)) as stream:
             written[target] = copy_rows(index, rows, place.folder, stream)
-    with atomic.piece(folder.path(place.rejects)) as stream, open_rows(index) as files:
+    gone = np.flatnonzero(decided.verdict)
+    with atomic.piece(folder.path(place.rejects)) as stream:
         for part in index.rejects:
             stream.write(part.read_bytes())
-        for row in np.flatnonzero(decided.verdict):
+        for row, line in zip(gone.tolist(), read_lines(Places.of(index, gone)), strict=True):
             code, message = duplicates.REASON[int(decided.verdict[row])]
-            raw = read_line(index, row, files).decode("utf-8", "replace")
             message = message.format(_where(index, int(decided.other[row])))
-            stream.write(reject_line(_where(index, row), code, message, raw))
+            stream.write(reject_line(_where(index, row), code, message, line.decode("utf-8", "replace")))
     return written
 
 

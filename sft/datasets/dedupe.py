@@ -29,7 +29,7 @@ def verdicts(index: Index, *, keep_first: bool = False) -> tuple[Ints, Ints]:
     count = len(rows)
     verdict = np.zeros(count, np.int64)
     other = np.arange(count)
-    first = _first_of(
+    first = first_of(
         rows["images"][:, 0],
         rows["images"][:, 1],
         rows["texts"][:, 0],
@@ -39,7 +39,7 @@ def verdicts(index: Index, *, keep_first: bool = False) -> tuple[Ints, Ints]:
     verdict[repeated], other[repeated] = DUPLICATE, first[repeated]
     kept = np.flatnonzero(~repeated)
     question = kept[
-        _first_of(
+        first_of(
             rows["images"][kept, 0],
             rows["images"][kept, 1],
             rows["prompt"][kept],
@@ -61,7 +61,7 @@ def verdicts(index: Index, *, keep_first: bool = False) -> tuple[Ints, Ints]:
 def _tidiest(index: Index, verdict: Ints, other: Ints) -> tuple[Ints, Ints]:
     """The same, where a row that is kept gives way to the first one that says the same and is spelt as it should be."""
     rows = index.rows
-    best = _first_of(
+    best = first_of(
         *(rows[name][:, at] for name in ("images", "texts") for at in (0, 1)),
         last=rows["untidy"],
     )
@@ -73,7 +73,7 @@ def _tidiest(index: Index, verdict: Ints, other: Ints) -> tuple[Ints, Ints]:
     return verdict, other
 
 
-def _first_of(*keys: npt.NDArray[np.uint64], last: npt.NDArray[np.uint8] | None = None) -> Ints:
+def first_of(*keys: npt.NDArray[np.uint64], last: npt.NDArray[np.uint8] | None = None) -> Ints:
     """For every row the first row with the same keys; rows marked by `last` come behind the others."""
     count = len(keys[0])
     by: list[npt.NDArray[Any]] = [

@@ -10,7 +10,7 @@ import json
 import os
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -21,11 +21,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from sft.arrays import AnyArray
 from sft.errors import ProblemsFound, RowRejected, UsageError
 from sft.files import (
     CHUNK,
     MAX_LINE_BYTES,
     ImageSnapshot,
+    RealPaths,
     Unit,
     atomic,
     bounded_lines,
@@ -35,7 +37,7 @@ from sft.files import (
     staging,
 )
 from sft.formats import split_name
-from sft.images import ImageProblem, probe
+from sft.images import ImageProblem, probe, read_plain
 from sft.markup import canonical, scripts
 from sft.models import TASK_OF
 from sft.runtime import Runner, run
@@ -209,6 +211,8 @@ class _Shard:
         self.names: dict[str, str] = {}
         self.rejected: dict[str, int] = {}
         self.seen: set[str] = set()
+        self.folder = os.fspath(job.unit.path.parent)
+        self.real_paths = RealPaths()
         self.looked_at = ImageSnapshot(job.piece.parent.parent)  # the work folder stands beside the outputs
 
     def read(self) -> Iterator[bytes]:
@@ -242,7 +246,7 @@ class _Shard:
             answers = [item.text for item in sample.text_info if item.tag == "no_mask"]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise RowRejected("structure.object", f"not a sample: {error}") from error
-        hashes = [self._hash(self.job.unit.path.parent / image.image_url) for image in sample.image_info]
+        hashes = [self._hash(image.image_url) for image in sample.image_info]
         keys = self.job.keys
         if keys.asked and len(self.seen) < MAX_KEYS:
             self.seen.update(_dotted(raw))
@@ -275,27 +279,26 @@ class _Shard:
             )
         )
 
-    def _hash(self, path: Path) -> tuple[int, int]:
-        resolved = _resolved(path)
-        self.looked_at.note(resolved)
+    def _hash(self, url: str) -> tuple[int, int]:
+        name = os.path.join(self.folder, url)
+        try:
+            resolved, status = self.real_paths.look(name)
+        except (OSError, ValueError) as error:  # a name that no file can have
+            raise ImageProblem("image.missing", f"no file {Path(name)} ({error})") from error
+        self.looked_at.note(resolved, status)
         return content_hash(resolved)
 
 
-def _resolved(path: Path) -> Path:
-    """Without links; ImageProblem for a name that no file can have. (Path.resolve raises for links in a circle.)"""
-    try:
-        return Path(os.path.realpath(path))
-    except (OSError, ValueError) as error:
-        raise ImageProblem("image.missing", f"no file {path} ({error})") from error
-
-
 @lru_cache(maxsize=4096)
-def content_hash(path: Path) -> tuple[int, int]:
+def content_hash(path: str) -> tuple[int, int]:
     """128 bit of the content of an image file. ImageProblem where it cannot be read as an image."""
-    probe(path)
+    plain = read_plain(path, max_bytes=CHUNK)
+    if plain is not None:
+        return wide_hash(plain)
+    probe(Path(path))
     digest = blake2b(digest_size=16)
     try:
-        with path.open("rb") as stream:
+        with open(path, "rb") as stream:
             while chunk := stream.read(CHUNK):
                 digest.update(chunk)
     except OSError as error:
@@ -372,19 +375,39 @@ def _stratum(key: str, raw: Any, sample: Sample, answers: list[str]) -> str:
     return "none" if value is None else str(value)
 
 
-def read_line(index: Index, row: int | np.int64, cache: dict[int, Any]) -> bytes:
-    """The bytes of one row, without its line end; `cache` holds the open files."""
-    file, offset, length = (int(index.rows[name][row]) for name in ("file", "offset", "length"))
-    if file not in cache:
-        cache[file] = index.files[file].open("rb")
-    stream = cache[file]
-    stream.seek(offset)
-    text: bytes = stream.read(length)
-    if len(text) != length:
-        raise ProblemsFound(
-            "this file changed while it was read", where=str(index.files[file]), hint="run the command again"
-        )
-    return text
+@dataclass(frozen=True)
+class Places:
+    """Where some rows stand: the numbers of their files, where their lines begin, how long these are."""
+
+    files: tuple[Path, ...]
+    file: AnyArray
+    offset: AnyArray
+    length: AnyArray
+
+    @classmethod
+    def of(cls, index: Index, numbers: AnyArray) -> Places:
+        """Of these rows of an index."""
+        rows = index.rows[numbers]
+        return cls(index.files, *(np.ascontiguousarray(rows[name]) for name in ("file", "offset", "length")))
+
+
+def read_lines(places: Places) -> Iterator[bytes]:
+    """The bytes of rows, without their line ends."""
+    files: dict[int, IO[bytes]] = {}
+    with ExitStack() as stack:
+        for file, offset, length in zip(
+            places.file.tolist(), places.offset.tolist(), places.length.tolist(), strict=True
+        ):
+            stream = files.get(file)
+            if stream is None:
+                stream = files[file] = stack.enter_context(places.files[file].open("rb"))
+            stream.seek(offset)
+            text = stream.read(length)
+            if len(text) != length:
+                raise ProblemsFound(
+                    "this file changed while it was read", where=str(places.files[file]), hint="run the command again"
+                )
+            yield text
 
 
 _row = msgspec.json.Decoder(
@@ -392,15 +415,7 @@ _row = msgspec.json.Decoder(
 )  # what is not looked at stays as it was written, numbers of any length too
 _images = msgspec.json.Decoder(list[dict[str, Any]])
 BATCH = 1 << 20  # bytes of rows that are joined before they are written
-
-
-@contextmanager
-def open_rows(index: Index) -> Iterator[dict[int, Any]]:
-    """The open files of an index, closed in the end."""
-    files: dict[int, Any] = {}
-    with ExitStack() as stack:
-        stack.callback(lambda: [stream.close() for stream in files.values()])
-        yield files
+ROWS_AT_ONCE = 10_000  # whose places are looked up at once
 
 
 def copy_rows(index: Index, numbers: npt.NDArray[np.int64], folder: Path, stream: IO[bytes]) -> int:
@@ -409,10 +424,10 @@ def copy_rows(index: Index, numbers: npt.NDArray[np.int64], folder: Path, stream
     target = folder.resolve()
     count = size = 0
     batch: list[bytes] = []
-    with open_rows(index) as files:
-        for number in numbers:
-            line = read_line(index, number, files)
-            base = moved[int(index.rows["file"][number])]
+    for begin in range(0, len(numbers), ROWS_AT_ONCE):
+        places = Places.of(index, numbers[begin : begin + ROWS_AT_ONCE])
+        for file, line in zip(places.file.tolist(), read_lines(places), strict=True):
+            base = moved[file]
             batch.append(line if base is None else relocate(line, base, target))
             count += 1
             size += len(line)

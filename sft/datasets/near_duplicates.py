@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from sft.datasets.index import Index, open_rows, read_line
+from sft.arrays import Ints
+from sft.datasets.dedupe import first_of
+from sft.datasets.index import Index, Places, read_lines
 from sft.errors import ProblemsFound
 from sft.files import atomic, staging
-from sft.images import ImageProblem, dhash, near_pairs
+from sft.images import ImageProblem, dhashes, near_pairs_of_groups
 from sft.runtime import Runner, run
-from sft.types import Sample
 
 BATCH = 500  # images that one process looks at in one go
-_decoder = msgspec.json.Decoder(Sample)
+
+
+class _Picture(msgspec.Struct):
+    image_url: str
+
+
+class _Row(msgspec.Struct):
+    """What is looked at of a row that has been checked before."""
+
+    image_info: list[_Picture]
+
+
+_decoder = msgspec.json.Decoder(_Row)
 
 
 @dataclass(frozen=True)
 class HashBatch:
-    """Images to look at, and where the hashes go."""
+    """Rows whose first images are looked at, and where the hashes go."""
 
-    images: tuple[Path, ...]
+    rows: Places
     piece: Path
 
 
@@ -32,55 +47,48 @@ def alike(index: Index, folder: staging.StagingFolder, runner: Runner) -> list[t
     """Pairs of rows (left < right) with the same texts and first images that look the same, though they are different
     files.
     """
-    groups = _same_texts(index)
-    rows = np.concatenate([np.empty(0, np.int64), *groups]).tolist()
-    pieces = list(run(hash_batch, _batches(index, rows, folder), runner))
-    hashes = dict(
-        zip(
-            rows,
-            np.concatenate([np.empty(0, np.uint64), *(np.load(piece, allow_pickle=False) for piece in pieces)]),
-            strict=True,
-        )
-    )
-    pairs = []
-    for group in groups:
-        of_group = np.array(
-            [hashes[int(row)] for row in group],
-            np.uint64,
-        )
-        pairs += [(int(group[left]), int(group[right])) for left, right in near_pairs(of_group)]
-    return sorted(pairs)
+    rows, sizes = _same_texts(index)
+    shown, which = _distinct(index, rows)
+    pieces = list(run(hash_batch, _batches(index, shown, folder), runner))
+    hashes = np.concatenate([np.empty(0, np.uint64), *(np.load(piece, allow_pickle=False) for piece in pieces)])
+    pairs = np.array(near_pairs_of_groups(hashes[which], sizes), np.int64).reshape(-1, 2)
+    return sorted(zip(rows[pairs[:, 0]].tolist(), rows[pairs[:, 1]].tolist(), strict=True))
 
 
-def _same_texts(index: Index) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    """Rows with the same texts, where there are at least two of them, with different images."""
+def _distinct(index: Index, rows: Ints) -> tuple[Ints, Ints]:
+    """(rows whose first images are all different, and all that there are; which of them shows the image of each row):
+    equal files look the same, and are decoded once.
+    """
+    row = index.images["row"]
+    image = index.images["image"][np.searchsorted(row, rows.astype(row.dtype))]
+    first = first_of(image[:, 0], image[:, 1])
+    shown = np.flatnonzero(first == np.arange(len(rows)))
+    return rows[shown], np.searchsorted(shown, first)
+
+
+def _same_texts(index: Index) -> tuple[Ints, Ints]:
+    """(rows that have the same texts as others, group by group; the sizes of the groups)."""
     texts = index.rows["texts"]
     order = np.lexsort((np.arange(len(texts)), texts[:, 1], texts[:, 0]))
     cuts = np.flatnonzero((texts[order][1:] != texts[order][:-1]).any(axis=1)) + 1
-    return [part for part in np.split(order, cuts) if len(part) > 1]
+    sizes = np.diff(cuts, prepend=0, append=len(order))
+    return order[np.repeat(sizes > 1, sizes)], sizes[sizes > 1]
 
 
-def _batches(index: Index, rows: list[int], folder: staging.StagingFolder) -> Iterator[HashBatch]:
-    with open_rows(index) as files:
-        for begin in range(0, len(rows), BATCH):
-            images = []
-            for row in rows[begin : begin + BATCH]:
-                sample = _decoder.decode(read_line(index, row, files))
-                images.append(index.files[int(index.rows["file"][row])].parent / sample.image_info[0].image_url)
-            yield HashBatch(
-                tuple(images),
-                folder.path(f"{begin:012}.looks"),
-            )
+def _batches(index: Index, rows: Ints, folder: staging.StagingFolder) -> Iterator[HashBatch]:
+    for begin in range(0, len(rows), BATCH):
+        yield HashBatch(
+            Places.of(index, rows[begin : begin + BATCH]),
+            folder.path(f"{begin:012}.dhash"),
+        )
 
 
 def hash_batch(batch: HashBatch) -> Path:
     """Hash the images of one batch and leave the hashes; a piece that is there already is kept."""
     if not batch.piece.is_file():
         try:
-            hashes = np.array(
-                [dhash(path) for path in batch.images],
-                np.uint64,
-            )
+            with _one_thread():
+                hashes = dhashes(list(_images(batch.rows)))
         except ImageProblem as problem:
             raise ProblemsFound(
                 f"[{problem.code}] {problem}", hint="`sft validate --deep` finds all of them"
@@ -88,3 +96,23 @@ def hash_batch(batch: HashBatch) -> Path:
         with atomic.piece(batch.piece) as stream:
             np.save(stream, hashes)
     return batch.piece
+
+
+def _images(rows: Places) -> Iterator[str]:
+    """The first image of each row."""
+    folders = [os.fspath(path.parent) for path in rows.files]
+    for file, line in zip(rows.file.tolist(), read_lines(rows), strict=True):
+        yield os.path.join(folders[file], _decoder.decode(line).image_info[0].image_url)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """OpenCV without threads of its own: all cores are busy, and it starts them for images of any size."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)

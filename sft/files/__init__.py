@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     )
     from sft.files.real_paths import RealPaths
     from sft.files.rejects import RAW_CHARACTERS, RejectedRow, reject_line, rejects_path
-    from sft.files.snapshot import ImageSnapshot, changed_files
+    from sft.files.snapshot import ImageSnapshot, changed_files, file_state
     from sft.files.staging import StagingFolder, folder_of
     from sft.files.text_input import NotText, open_text, to_utf8, what_it_is
     from sft.files.units import (
@@ -78,6 +78,7 @@ __all__ = [
     "disk_error",
     "encode",
     "fetch_file",
+    "file_state",
     "file_units",
     "folder_of",
     "line_units",

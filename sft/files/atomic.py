@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -190,13 +191,22 @@ def piece(path: Path, *, scratch: Path | None = None) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
 
 
-def write(path: Path | str, content: bytes, *, scratch: Path | None = None) -> None:
+_TOKEN = uuid.uuid4().hex  # of this process; a copy of it that was forked has another id
+_numbers = itertools.count()
+
+
+def write(path: Path | str, content: bytes, *, scratch: Path | str | None = None) -> None:
     """A small file, whole or not at all; as `piece`, with as few calls of the system as it takes."""
     folder, name = os.path.split(path)
-    temporary = f"{scratch or folder or '.'}/{name}.{uuid.uuid4().hex}.tmp"
+    temporary = f"{scratch or folder or '.'}/{name}.{_TOKEN}-{os.getpid()}-{next(_numbers)}.tmp"
     try:
-        with open(temporary, "wb") as stream:
-            stream.write(content)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            written = os.write(handle, content)
+            while written < len(content):  # one call writes at most 2 GiB, and less to a disk that is nearly full
+                written += os.write(handle, memoryview(content)[written:])
+        finally:
+            os.close(handle)
         os.replace(temporary, path)
     except BaseException as error:  # after an interrupt, too, nothing is left behind
         with suppress(OSError):

@@ -44,25 +44,27 @@ class ImageSnapshot:
         self._records: dict[str, tuple[int, int]] = {}
         self._ways: dict[str, str] = {}
 
-    def note(self, path: Path) -> None:
-        """A file of the source."""
+    def note(self, path: Path | str, status: os.stat_result | None = None) -> None:
+        """A file of the source; `found`: what the system has just said of it, if anything."""
         if (name := str(path)) not in self._records:
-            self._records[name] = file_state(name)
+            self._records[name] = (status.st_size, status.st_mtime_ns) if status else file_state(name)
 
-    def note_stored(self, url: str) -> None:
-        """A file that was stored beside OUT, by its path from there."""
-        name = os.path.join(self._base, url)
+    def note_stored(self, url: str, size: int) -> None:
+        """A file of `size` bytes that was stored beside OUT, by its path from there."""
+        name = f"{self._base}/{url}"
         if name not in self._records:
-            self._records[name] = (file_state(name)[0], 0)
+            self._records[name] = (size, 0)
+            folder = url.rpartition("/")[0]
+            self._ways.setdefault(f"{self._base}/{folder}", f"{folder}/")  # asks no disk where it leads
 
     def packed(self) -> bytes:
         """The records, in the order of the source; b"" for none."""
-        records = (
-            b"%d %d %s\0" % (*record, os.fsencode(self._relative(name)))
-            for name, record in self._records.items()
+        records = [
+            f"{size} {when} {self._relative(name)}\0"
+            for name, (size, when) in self._records.items()
             if "\0" not in name
-        )
-        content = b"".join(records)
+        ]
+        content = os.fsencode("".join(records))
         return gzip.compress(content, LEVEL, mtime=0) if content else b""
 
     def _relative(self, name: str) -> str:

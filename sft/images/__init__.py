@@ -9,7 +9,15 @@ from sft.lazy import names_of
 if TYPE_CHECKING:
     from sft.images.crops import Pixels, crop
     from sft.images.headers import fingerprint_of, peek, peek_bytes
-    from sft.images.perceptual_hash import LIMIT, band_of, bands, dhash, near_pairs, popcount
+    from sft.images.perceptual_hash import (
+        LIMIT,
+        band_of,
+        bands,
+        dhash,
+        dhashes,
+        near_pairs_of_groups,
+        popcount,
+    )
     from sft.images.reader import (
         FORMATS,
         MAX_FILE_BYTES,
@@ -19,6 +27,7 @@ if TYPE_CHECKING:
         orientation,
         probe,
         read_once,
+        read_plain,
         stamp,
     )
     from sft.images.served import Align, Box, Mark, ServedCut, box_of, cut_as_served
@@ -42,14 +51,16 @@ __all__ = [
     "crop",
     "cut_as_served",
     "dhash",
+    "dhashes",
     "ending_of",
     "fingerprint_of",
-    "near_pairs",
+    "near_pairs_of_groups",
     "orientation",
     "peek",
     "peek_bytes",
     "popcount",
     "probe",
     "read_once",
+    "read_plain",
     "stamp",
 ]

@@ -49,7 +49,11 @@ _PNG_MODES = {
 }  # (bit depth, colour type) → Pillow's mode
 _JPEG_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _JPEG_FRAMES = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive; others are not decoded everywhere
+# Tables, comments and applications' segments: all but those of EXIF and XMP, and of several pictures (0xE2 is a colour
+# profile, too).
+_JPEG_PLAIN = frozenset((0xDB, 0xC4, 0xDD, 0xFE, 0xE0, *range(0xE3, 0xF0)))
 _ihdr, _chunk, _frame = Struct(">I4sIIBBBBBI").unpack_from, Struct(">I4s").unpack_from, Struct(">HBHHB").unpack_from
+_segment = Struct(">BBH").unpack_from
 
 
 @dataclass(frozen=True)
@@ -259,11 +263,13 @@ def _turned_late(path: str, size: int, place: int) -> bool:
 
 def _jpeg(head: bytes) -> ImageHeader | None:
     place, header = 2, None
+    last = len(head) - 4
     for _ in range(MAX_SEGMENTS):
-        if place + 4 > len(head) or head[place] != 0xFF:
+        if place > last:
             return None
-        marker = head[place + 1]
-        length = head[place + 2] << 8 | head[place + 3]
+        begin, marker, length = _segment(head, place)
+        if begin != 0xFF:
+            return None
         if marker == 0xDA:
             return header
         if marker in _JPEG_FRAMES:
@@ -273,12 +279,14 @@ def _jpeg(head: bytes) -> ImageHeader | None:
             if bits != 8 or layers not in _JPEG_MODES or size != 8 + 3 * layers or not width or not height:
                 return None
             header = ImageHeader(width, height, "JPEG", _JPEG_MODES[layers])
-        elif marker == 0xE1 or (marker == 0xE2 and not head.startswith(b"ICC_PROFILE\0", place + 4)):
+        elif length < 2 or not (marker in _JPEG_PLAIN or _is_profile(head, place)):
             return None  # EXIF, XMP, or several pictures in one file
-        elif not (marker in (0xDB, 0xC4, 0xDD, 0xFE) or 0xE0 <= marker <= 0xEF) or length < 2:
-            return None
         place += 2 + length
     return None
+
+
+def _is_profile(head: bytes, place: int) -> bool:
+    return head[place + 1] == 0xE2 and head.startswith(b"ICC_PROFILE\0", place + 4)
 
 
 def _has_exif(head: bytes) -> bool:

@@ -7,38 +7,54 @@ together with what the images say: compare images of the same text, or pages.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from sft.images.reader import ImageProblem, probe
+from sft.arrays import Ints
+from sft.images.reader import ImageProblem, probe, read_plain
 
 LIMIT = 4  # bits of 64 in which two images that look the same may differ
 BLOCK = 2048  # hashes that are compared with each other at once
+SMALL = 256  # hashes of a group in which each is compared with each, many groups at once
+PAIRS = 1 << 18  # that are compared at once
 Hashes = npt.NDArray[np.uint64]
 
 
 def dhash(path: Path) -> int:
     """64 bit of how an image looks, EXIF orientation applied. ImageProblem where it cannot be decoded."""
+    return int(dhashes([str(path)])[0])
+
+
+def dhashes(paths: Sequence[str]) -> Hashes:
+    """`dhash` of each of some images."""
+    small = np.empty((len(paths), 8, 9), np.uint8)
+    for path, into in zip(paths, small, strict=True):
+        _shrink(path, into)
+    bits = np.packbits(small[:, :, :-1] < small[:, :, 1:], axis=2)
+    return bits.reshape(-1).view(">u8").astype(np.uint64)
+
+
+def _shrink(path: str, into: npt.NDArray[np.uint8]) -> None:
+    """The 9 x 8 grey values of an image."""
     import cv2
 
-    probe(path)  # limits of size, before anything is decoded
+    plain = read_plain(path)
+    if plain is None:
+        probe(Path(path))  # limits of size, before anything is decoded
     try:
         grey = cv2.imdecode(
-            np.fromfile(path, np.uint8),
+            np.fromfile(path, np.uint8) if plain is None else np.frombuffer(plain, np.uint8),
             cv2.IMREAD_GRAYSCALE,
         )
     except (cv2.error, OSError) as error:
-        raise ImageProblem("image.truncated", f"{path} cannot be decoded ({error})") from error
+        raise ImageProblem("image.truncated", f"{Path(path)} cannot be decoded ({error})") from error
     if grey is None:
-        raise ImageProblem("image.truncated", f"{path} cannot be decoded")
-    small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA).astype(np.int16)
-    return int.from_bytes(
-        np.packbits(small[:, :-1] < small[:, 1:]).tobytes(),
-        "big",
-    )
+        raise ImageProblem("image.truncated", f"{Path(path)} cannot be decoded")
+    cv2.resize(grey, (9, 8), dst=into, interpolation=cv2.INTER_AREA)
 
 
 def bands(limit: int = LIMIT) -> list[tuple[int, int]]:
@@ -75,10 +91,30 @@ def near_pairs(hashes: Hashes, *, limit: int = LIMIT) -> list[tuple[int, int]]:
     for band in bands(limit):
         stretch = band_of(unique, band)
         order = np.argsort(stretch, kind="stable")
-        cuts = np.flatnonzero(np.diff(stretch[order])) + 1
-        for part in np.split(order, cuts):
-            pairs |= {(min(a, b), max(a, b)) for a, b in _close(unique, part, limit, first)}
+        sizes = np.diff(np.flatnonzero(np.diff(stretch[order])) + 1, prepend=0, append=len(order))
+        for left, right in _close(unique[order], sizes, limit):
+            a, b = first[order[left]], first[order[right]]
+            pairs.update(zip(np.minimum(a, b).tolist(), np.maximum(a, b).tolist(), strict=True))
     return sorted(pairs | _of_equals(pairs, first, inverse))
+
+
+def near_pairs_of_groups(hashes: Hashes, sizes: Ints, *, limit: int = LIMIT) -> list[tuple[int, int]]:
+    """`near_pairs` of each group of hashes, in one list; `sizes`: of the groups, which follow one another.
+
+    Most groups are small, and there may be very many: those are compared together.
+    """
+    starts = np.cumsum(sizes) - sizes
+    pairs: list[tuple[int, int]] = []
+    for at in np.flatnonzero(sizes > SMALL).tolist():
+        start = int(starts[at])
+        pairs += [(start + i, start + j) for i, j in near_pairs(hashes[start : start + int(sizes[at])], limit=limit)]
+    few = np.flatnonzero(sizes <= SMALL)
+    repeated = np.zeros(len(hashes), bool)  # hashes that equal one before them in their group
+    for left, right in _close_in_small(hashes, starts[few], sizes[few], limit):
+        repeated[right[hashes[left] == hashes[right]]] = True
+        chained = ~(repeated[left] & repeated[right])
+        pairs += zip(left[chained].tolist(), right[chained].tolist(), strict=True)
+    return sorted(pairs)
 
 
 def _of_equals(
@@ -98,16 +134,33 @@ def _of_equals(
     }
 
 
-def _close(
-    unique: Hashes, part: npt.NDArray[np.intp], limit: int, first: npt.NDArray[np.intp]
-) -> list[tuple[int, int]]:
-    pairs = []
-    for begin in range(0, len(part), BLOCK):
-        left = part[begin : begin + BLOCK]
-        for other in range(begin, len(part), BLOCK):
-            right = part[other : other + BLOCK]
-            bits = popcount(unique[left][:, None] ^ unique[right][None, :])
-            for a, b in np.argwhere(bits <= limit):
-                if left[a] != right[b]:
-                    pairs.append((int(first[left[a]]), int(first[right[b]])))
-    return pairs
+def _close(hashes: Hashes, sizes: Ints, limit: int) -> Iterator[tuple[Ints, Ints]]:
+    """Pairs of places (left < right) inside the same part whose hashes differ in at most `limit` bits.
+
+    `sizes`: of the parts, which follow one another.
+    """
+    starts = np.cumsum(sizes) - sizes
+    few = np.flatnonzero(sizes <= SMALL)
+    yield from _close_in_small(hashes, starts[few], sizes[few], limit)
+    for at in np.flatnonzero(sizes > SMALL).tolist():
+        start, end = int(starts[at]), int(starts[at] + sizes[at])
+        for begin in range(start, end, BLOCK):
+            block = hashes[begin : min(begin + BLOCK, end)]
+            for other in range(begin, end, BLOCK):
+                bits = popcount(block[:, None] ^ hashes[other : min(other + BLOCK, end)][None, :])
+                left, right = np.nonzero(bits <= limit)
+                left, right = left + begin, right + other
+                yield left[left < right], right[left < right]
+
+
+def _close_in_small(hashes: Hashes, starts: Ints, sizes: Ints, limit: int) -> Iterator[tuple[Ints, Ints]]:
+    """The same for parts of at most SMALL hashes, all of one size together; no part is torn apart."""
+    for size in np.unique(sizes[sizes > 1]).tolist():
+        i, j = np.triu_indices(size, 1)
+        of_size = starts[sizes == size]
+        step = max(1, PAIRS // len(i))
+        for begin in range(0, len(of_size), step):
+            some = of_size[begin : begin + step, None]
+            values = hashes[some + np.arange(size)]
+            part, pair = np.nonzero(popcount(values[:, i] ^ values[:, j]) <= limit)
+            yield some[part, 0] + i[pair], some[part, 0] + j[pair]

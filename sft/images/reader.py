@@ -16,7 +16,16 @@ from PIL import Image as Pillow
 
 from sft.errors import RowRejected
 from sft.files import CHUNK
-from sft.images.headers import HEAD_BYTES, TAIL_BYTES, fingerprint, is_whole, orientation_behind_pixels, peek
+from sft.images.headers import (
+    HEAD_BYTES,
+    TAIL_BYTES,
+    Peek,
+    fingerprint,
+    is_whole,
+    orientation_behind_pixels,
+    peek,
+    peek_bytes,
+)
 from sft.types import ImageHeader
 
 MAX_IMAGE_PIXELS = 2 * (
@@ -56,12 +65,7 @@ def probe(path: Path, *, decode: bool = False) -> ImageHeader:
     """
     if not decode:
         peeked = peek(str(path))
-        if (
-            peeked
-            and peeked.whole
-            and peeked.size <= MAX_FILE_BYTES
-            and peeked.header.width * peeked.header.height <= MAX_IMAGE_PIXELS
-        ):
+        if peeked and _is_sound(peeked):
             return peeked.header
         decode = not (peeked.whole if peeked else is_whole(str(path)))
     try:
@@ -76,6 +80,36 @@ def probe(path: Path, *, decode: bool = False) -> ImageHeader:
             f"{path} has {size:,} bytes, at most {MAX_FILE_BYTES:,} are read",
         )
     return _open(path, decode)
+
+
+def _is_sound(peeked: Peek) -> bool:
+    return (
+        peeked.whole
+        and peeked.size <= MAX_FILE_BYTES
+        and peeked.header.width * peeked.header.height <= MAX_IMAGE_PIXELS
+    )
+
+
+def read_plain(path: str, *, max_bytes: int = MAX_FILE_BYTES) -> bytes | None:
+    """The content of an image file of at most `max_bytes` that `probe` accepts by its two ends: the file is opened
+    once, for both. None for any other file, of which `probe` says what is wrong with it, if anything is.
+    """
+    try:
+        # not blocking: a pipe is opened, seen and left
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):  # ValueError: a NUL byte in the name
+        return None
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
+            return None
+        content = os.read(handle, status.st_size + 1)  # one more than there was: longer now is changed
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+    seen = peek_bytes(content) if len(content) == status.st_size else None
+    return content if seen and _is_sound(seen) else None
 
 
 def _open(path: Path, decode: bool) -> ImageHeader:

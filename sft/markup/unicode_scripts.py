@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 # Characters between which a line breaks without a blank, as insides of a regex character class.
 # Han, kana, bopomofo, Yi, Tangut, Nushu, CJK punctuation and full-width forms. Hangul is not among them: Korean parts
@@ -170,12 +170,37 @@ def character_class(codes: list[int]) -> str:
 
 @dataclass(frozen=True)
 class _Script:
+    """A script and its classes of characters; its patterns are compiled when the first text of it comes, since all of
+    them together take longer than a command needs to start.
+    """
+
     name: str
-    letter: re.Pattern[str]
-    mark: re.Pattern[str]
-    word: re.Pattern[str]  # two or more letters and marks
-    stretch: re.Pattern[str]  # STRETCH letters with no mark among them
-    others: re.Pattern[str]  # a letter of another script that needs marks
+    letters: str
+    marks: str
+    foreign: str  # letters of other scripts that need marks
+
+    @cached_property
+    def letter(self) -> re.Pattern[str]:
+        return re.compile(f"[{self.letters}]")
+
+    @cached_property
+    def mark(self) -> re.Pattern[str]:
+        return re.compile(f"[{self.marks}]")
+
+    @cached_property
+    def word(self) -> re.Pattern[str]:
+        """Two or more letters and marks."""
+        return re.compile(f"[{self.letters}{self.marks}]{{2,}}")
+
+    @cached_property
+    def stretch(self) -> re.Pattern[str]:
+        """STRETCH letters with no mark among them."""
+        return re.compile(f"(?:[{self.letters}][^{self.letters}{self.marks}]*){{{STRETCH}}}")
+
+    @cached_property
+    def others(self) -> re.Pattern[str]:
+        """A letter of another script that needs marks."""
+        return re.compile(f"[{self.foreign}]")
 
     def unmarked(self, text: str) -> bool:
         """Enough letters in words, and fewer than one mark for every RATIO of them."""
@@ -184,27 +209,17 @@ class _Script:
 
 
 def _build() -> tuple[dict[str, _Script], re.Pattern[str]]:
-    letters: dict[str, list[int]] = {}
-    marks: dict[str, list[int]] = {}
+    letters: dict[str, str] = {}
+    marks: dict[str, str] = {}
     for name, blocks in _MARKED.items():
         codes = [code for first, last in sorted(blocks) for code in range(first, last + 1)]
-        letters[name] = [code for code in codes if unicodedata.category(chr(code))[0] == "L"]
-        marks[name] = [code for code in codes if unicodedata.category(chr(code))[0] == "M"]
-    scripts = {}
-    for name in _MARKED:
-        letter = character_class(letters[name])
-        mark = character_class(marks[name])
-        others = "".join(character_class(codes) for other, codes in letters.items() if other != name)
-        stretch = f"(?:[{letter}][^{letter}{mark}]*){{{STRETCH}}}"
-        scripts[name] = _Script(
-            name,
-            re.compile(f"[{letter}]"),
-            re.compile(f"[{mark}]"),
-            re.compile(f"[{letter}{mark}]{{2,}}"),
-            re.compile(stretch),
-            re.compile(f"[{others}]"),
-        )
-    return scripts, re.compile("[" + "".join(character_class(codes) for codes in letters.values()) + "]")
+        letters[name] = character_class([code for code in codes if unicodedata.category(chr(code))[0] == "L"])
+        marks[name] = character_class([code for code in codes if unicodedata.category(chr(code))[0] == "M"])
+    scripts = {
+        name: _Script(name, letters[name], marks[name], "".join(letters[other] for other in _MARKED if other != name))
+        for name in _MARKED
+    }
+    return scripts, re.compile(f"[{''.join(letters.values())}]")
 
 
 _SCRIPTS, NEEDS_MARKS = _build()  # NEEDS_MARKS: one letter of such a script

@@ -21,7 +21,7 @@ from sft.datasets.index import IMAGE, ROW, Index, Keys, short_hash
 from sft.datasets.mix import MixInput, draw, quotas, shares
 from sft.datasets.split import components, deal, held_by_publisher
 from sft.errors import ProblemsFound, UsageError
-from sft.images.perceptual_hash import LIMIT, dhash, near_pairs
+from sft.images.perceptual_hash import LIMIT, SMALL, Hashes, dhash, dhashes, near_pairs, near_pairs_of_groups, popcount
 from sft.runtime.runner import Runner
 
 ONE = Runner(workers=1)
@@ -498,6 +498,58 @@ def test_near_pairs_are_all_pairs(values: list[int], data: st.DataObject) -> Non
     assert near_pairs(np.array([0, 1, 1], np.uint64)) == [(0, 1), (0, 2), (1, 2)]
     doubled = near_pairs(np.array(unique + unique, np.uint64))
     assert {(at, at + len(unique)) for at in range(len(unique))} <= set(doubled)
+
+
+def near_one_another(count: int, seed: int) -> Hashes:
+    """Hashes of which many are equal, many near and most neither."""
+    draw = np.random.default_rng(seed)
+    values = draw.integers(0, 1 << 63, count, dtype=np.uint64)
+    copied = draw.random(count) < 0.5
+    values[copied] = values[draw.integers(0, count, copied.sum())]
+    return values ^ np.uint64(1) << draw.integers(0, 64, count, dtype=np.uint64) * (draw.random(count) < 0.3)
+
+
+@pytest.mark.parametrize("sizes", [[2], [1, 1], [], [2, 3, 2, 40, 1, 3], [SMALL, SMALL + 1, 700, 5]])
+def test_near_pairs_of_groups_are_those_of_each_group(sizes: list[int]) -> None:
+    hashes = near_one_another(sum(sizes), 3)
+    expected = []
+    start = 0
+    for size in sizes:
+        expected += [(start + i, start + j) for i, j in near_pairs(hashes[start : start + size])]
+        start += size
+    assert near_pairs_of_groups(hashes, np.array(sizes, np.int64)) == expected
+    assert expected or max(sizes, default=0) < 3
+
+
+def test_near_pairs_of_many_hashes_that_share_their_stretches() -> None:
+    hashes = np.unique(np.random.default_rng(5).integers(0, 1 << 22, 3000, dtype=np.uint64))  # parts above BLOCK
+    near = popcount(hashes[:, None] ^ hashes[None, :]) <= LIMIT
+    left, right = np.nonzero(np.triu(near, 1))
+    assert near_pairs(hashes) == list(zip(left.tolist(), right.tolist(), strict=True)) and len(left) > len(hashes)
+
+
+def test_equal_images_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [picture(tmp_path / "i" / f"{name}.png", looks) for name, looks in (("a", 1), ("b", 2), ("c", 1), ("d", 3))]
+    pixels = cv2.imread(str(tmp_path / names[0]))
+    assert pixels is not None
+    cv2.imwrite(str(tmp_path / "i" / "e.png"), cv2.resize(pixels, (300, 225)))
+    data = write(tmp_path / "all.jsonl", [row(name, "the same") for name in (*names, "i/e.png")])
+    seen: list[str] = []
+
+    def looked_at(paths: list[str]) -> Hashes:
+        seen.extend(paths)
+        return dhashes(paths)
+
+    monkeypatch.setattr("sft.datasets.near_duplicates.dhashes", looked_at)
+    outcome = dedupe_set(data, tmp_path / "clean.jsonl", near=True, runner=ONE)
+    assert [Path(name).name for name in seen] == ["a.png", "b.png", "d.png", "e.png"]
+    assert outcome.manifest["counts"]["reasons"] == {"set.duplicate": 1, "set.near_duplicate": 1}
+
+
+def test_dhashes_are_those_of_each_image(tmp_path: Path) -> None:
+    paths = [str(tmp_path / picture(tmp_path / "i" / f"{number}.png", number)) for number in range(5)]
+    assert dhashes(paths).tolist() == [dhash(Path(path)) for path in paths]
+    assert len(set(dhashes(paths).tolist())) == 5 and dhashes([]).tolist() == []
 
 
 def test_dhash_sees_looks_not_bytes(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -262,3 +263,31 @@ def test_folders_of_killed_processes_are_swept(tmp_path: Path) -> None:
         (folder / "half").write_text("x")
     made = atomic.new_folder_beside(tmp_path / "out")
     assert made.is_dir() and not list(made.iterdir()) and not stale.exists() and other.exists()
+
+
+def test_a_small_file_is_written_in_as_many_calls_as_the_disk_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    sizes: list[int] = []
+
+    def some(handle: int, content: bytes) -> int:
+        sizes.append(write(handle, content[:3]))
+        return sizes[-1]
+
+    monkeypatch.setattr(os, "write", some)
+    atomic.write(tmp_path / "a", b"eleven byte")
+    assert (tmp_path / "a").read_bytes() == b"eleven byte" and sizes == [3, 3, 3, 2]
+    atomic.write(tmp_path / "a", b"")
+    assert (tmp_path / "a").read_bytes() == b"" and [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_small_file_is_not_there_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "a").write_bytes(b"old")
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(EngineError, match="No space left"):
+        atomic.write(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"old" and [path.name for path in tmp_path.iterdir()] == ["a"]

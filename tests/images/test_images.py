@@ -17,7 +17,7 @@ from sft.errors import ProblemsFound
 from sft.files import atomic, jsonl
 from sft.images import reader
 from sft.images.headers import fingerprint_of, peek, peek_bytes
-from sft.images.reader import ImageProblem, probe
+from sft.images.reader import ImageProblem, probe, read_plain
 from sft.models import versions
 from sft.models.resize import image_tokens, smart_resize
 from sft.models.token_budget import Budget, load_tokenizer, pixel_limits, sample_tokens
@@ -203,6 +203,29 @@ def test_peek_waits_for_nothing(tmp_path: Path) -> None:
     for name in (str(tmp_path / "pipe"), "/dev/zero", str(tmp_path), "none", "a\0b", ""):
         assert peek(name) is None
         assert fingerprint_of(name) is None
+
+
+def test_plain_files_are_read_whole_and_all_others_left_to_probe(tmp_path: Path) -> None:
+    for name in ("png", "jpg"):
+        path = tmp_path / f"a.{name}"
+        Image.new("RGB", (40, 20), (9, 99, 199)).save(path)
+        content = path.read_bytes()
+        assert read_plain(str(path)) == content == read_plain(str(path), max_bytes=len(content))
+        assert read_plain(str(path), max_bytes=len(content) - 1) is None
+        path.write_bytes(content[:-9])
+        assert read_plain(str(path)) is None
+    Image.new("RGB", (40, 20)).save(tmp_path / "turned.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0")
+    os.mkfifo(tmp_path / "pipe.png")
+    for name in ("turned.jpg", "pipe.png", "none.png", "nul\0.png", "."):
+        assert read_plain(f"{tmp_path}/{name}") is None
+
+
+def test_plain_files_are_not_larger_than_anybody_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (40, 20)).save(tmp_path / "a.png")
+    monkeypatch.setattr(reader, "MAX_IMAGE_PIXELS", 799)
+    assert read_plain(str(tmp_path / "a.png")) is None
+    monkeypatch.setattr(reader, "MAX_IMAGE_PIXELS", 800)
+    assert read_plain(str(tmp_path / "a.png"))
 
 
 def test_fingerprints_differ_where_files_do(noise: dict[str, bytes], tmp_path: Path) -> None:

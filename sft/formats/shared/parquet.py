@@ -18,6 +18,7 @@ from typing import Any
 from sft.errors import RowRejected, UsageError
 from sft.files import Unit, open_input
 from sft.formats.base import Picture, Reject, SourceOptions
+from sft.formats.shared.arrow_cells import Cells, cells_of
 from sft.formats.shared.rows import picture as named_picture
 from sft.images import MAX_FILE_BYTES
 
@@ -207,10 +208,11 @@ def rows(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
     number = part.first
     try:
         for batch in _batches(unit.path, part):
+            cells = None if part.arrow else cells_of(batch)
             for index in range(batch.num_rows):
                 where = f"{unit.name}:{number}"
                 number += 1
-                yield _row(where, batch.slice(index, 1), check=part.arrow)
+                yield _row(where, batch, index, cells)
     except UsageError as error:
         yield Reject(f"{unit.name}:{number}", "source.syntax", error.message)
     except Exception as error:  # as above
@@ -225,11 +227,13 @@ def rows(unit: Unit) -> Iterator[tuple[str, dict[str, Any]] | Reject]:
         )
 
 
-def _row(where: str, row: Any, *, check: bool) -> tuple[str, dict[str, Any]] | Reject:
-    """One row as Python values. `check`: of an Arrow file, whose offsets are believed unless they are checked."""
+def _row(where: str, batch: Any, index: int, cells: Cells | None) -> tuple[str, dict[str, Any]] | Reject:
+    """One row as Python values. `cells` None: of an Arrow file, whose offsets are believed unless they are checked."""
     try:
-        if check:
-            row.validate(full=True)
+        if cells is not None:
+            return where, {name: cell(index) for name, cell in cells}
+        row = batch.slice(index, 1)
+        row.validate(full=True)
         return where, {name: row.column(name)[0].as_py() for name in dict.fromkeys(row.schema.names)}
     except UnicodeDecodeError as error:
         return Reject(where, "source.encoding", f"not UTF-8: {error.reason}")

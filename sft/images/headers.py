@@ -279,9 +279,10 @@ def _jpeg(head: bytes) -> ImageHeader | None:
             if bits != 8 or layers not in _JPEG_MODES or size != 8 + 3 * layers or not width or not height:
                 return None
             header = ImageHeader(width, height, "JPEG", _JPEG_MODES[layers])
-        elif marker not in _JPEG_PLAIN or length < 2:
-            if marker != 0xE2 or length < 2 or not head.startswith(b"ICC_PROFILE\0", place + 4):
-                return None  # EXIF, XMP, or several pictures in one file
+        elif length < 2 or (
+            marker not in _JPEG_PLAIN and not (marker == 0xE2 and head.startswith(b"ICC_PROFILE\0", place + 4))
+        ):
+            return None  # EXIF, XMP, or several pictures in one file
         place += 2 + length
     return None
 

@@ -48,7 +48,6 @@ __all__ = [
     "dhashes",
     "ending_of",
     "fingerprint_of",
-    "near_pairs",
     "near_pairs_of_groups",
     "orientation",
     "peek",

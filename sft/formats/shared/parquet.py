@@ -52,6 +52,7 @@ def library() -> Any:
         raise UsageError(
             "reading Parquet and Arrow files needs pyarrow", hint="pip install 'paddleocr-vl-sft[data]'"
         ) from error
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())  # gives back what is free; the default one keeps much of it
     return pyarrow
 
 

@@ -41,6 +41,11 @@ def say(text: str) -> None:
     err.print(plain(text), markup=False)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `1,200 rows`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def report_error(error: SftError) -> None:
     """An error as the user sees it; never a traceback."""
     err.print("error:", style="bold red", end=" ")

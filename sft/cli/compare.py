@@ -189,7 +189,8 @@ def show(comparison: Comparison, *, all_slices: bool) -> None:
 
     for run in comparison.runs:
         ui.out.print(
-            f"{run.name}: {run.answered + run.lost} samples = {run.answered} answered + {run.lost} lost", markup=False
+            f"{run.name}: {ui.counted(run.answered + run.lost, 'sample')} = {run.answered} answered + {run.lost} lost",
+            markup=False,
         )
     if not comparison.complete:
         ui.out.print(

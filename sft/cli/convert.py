@@ -311,7 +311,8 @@ def _report(result: Result, out: Path, *, own_prompt: bool, as_json: bool) -> No
         ui.say(f"as the pipeline shows it: {merged['blocks']} blocks are joined in {merged['rows']} of the rows")
     already = "already done, nothing to do: " if result.reused else ""
     ui.out.print(
-        f"{already}{out}: {counts['in']} rows = {counts['out']} written + {counts['rejected']} rejected{where}",
+        f"{already}{out}: {ui.counted(counts['in'], 'row')} = {counts['out']} written"
+        f" + {counts['rejected']} rejected{where}",
         markup=False,
     )
 

@@ -305,6 +305,6 @@ def _tell(account: dict[str, Any], fresh: bool, out: Path, as_json: bool) -> Non
     files = ", ".join(f"{name} {count}" for name, count in counts["files"].items())
     more = f"; {counts['left_out']} left out, {counts['repeated']} repeated" if "left_out" in counts else ""
     ui.out.print(
-        f"{counts['in']} rows in; out: {files}; {counts['rejected']} rejected{more}",
+        f"{ui.counted(counts['in'], 'row')} in; out: {files}; {counts['rejected']} rejected{more}",
         markup=False,
     )

@@ -242,7 +242,7 @@ def show(results: dict[str, Any], written: Path) -> None:
 
     scores = results["scores"]
     counts = results["counts"]
-    title = f"{counts['in']} samples = {counts['scored']} scored + {counts['lost']} lost"
+    title = f"{ui.counted(counts['in'], 'sample')} = {counts['scored']} scored + {counts['lost']} lost"
     parts = results.get("sets") or results.get("tasks") or {}
     if set(parts) <= {"ocr"}:
         rows = [[name_of(name), f"{scores[name]:.4f}"] for name in TEXT_SCORES]

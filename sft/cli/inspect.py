@@ -82,7 +82,7 @@ def stats(
 
 def _show(stats: Stats) -> None:
     ui.out.print(
-        f"{stats.path}: {stats.rows:,} rows"
+        f"{stats.path}: {ui.counted(stats.rows, 'row')}"
         + (f", {stats.unreadable:,} more are not samples" if stats.unreadable else ""),
         markup=False,
     )

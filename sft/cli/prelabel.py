@@ -138,7 +138,10 @@ def prelabel(chosen: PrelabelOptions) -> None:
 def _show(out: Path, account: dict[str, Any]) -> None:
     counts = account["counts"]
     why = "".join(f", {code} x {count}" for code, count in account["reasons"].items())
-    ui.say(f"{counts['in']} pictures = {counts['out']} rows + {counts['rejected']} rejected{why}")
+    ui.say(
+        f"{ui.counted(counts['in'], 'picture')} = {ui.counted(counts['out'], 'row')}"
+        f" + {counts['rejected']} rejected{why}"
+    )
     if account["cut_off"]:
         ui.say(f"{account['cut_off']} answers were cut off at the longest length; --max-tokens allows more")
     ui.say(f"correct in one of: {', '.join(account['files'])}; then")

@@ -81,7 +81,7 @@ def review(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     others = reviewed.answers - len(reviewed.suspects)
-    ui.say(f"{reviewed.answers:,} answers = {len(reviewed.suspects):,} to look at + {others:,} others")
+    ui.say(f"{ui.counted(reviewed.answers, 'answer')} = {len(reviewed.suspects):,} to look at + {others:,} others")
     if reviewed.trained:
         ui.say("caution: a model was trained on these very rows and repeats their labels, wrong ones too")
     ui.say(f"look at {out / 'review.html'} (differences: report.html), correct in one of: {', '.join(files)}")
@@ -156,7 +156,8 @@ def _apply(corrected: Path, data: Path | None, out: Path, as_json: bool) -> None
         made = corrections.apply_corrections(data, corrected, out, progress=bar.update)
     counts = made["counts"]
     ui.say(
-        f"{counts['in']} rows = {counts['kept']} kept + {counts['corrected']} corrected + {counts['dropped']} dropped;"
+        f"{ui.counted(counts['in'], 'row')} = {counts['kept']} kept + {counts['corrected']} corrected"
+        f" + {counts['dropped']} dropped;"
         f" {counts['rejected_corrections']} corrections rejected"
         + "".join(f", {code} x {count}" for code, count in counts["reasons"].items())
     )

@@ -108,7 +108,11 @@ def told_of(model_dir: Path) -> str:
     step = manifest.get("checkpoint", manifest.get("max_steps"))
     data = manifest.get("data")
     run = f"run {manifest['run']}" + (f", step {step}" if step else "") if "run" in manifest else "of no run"
-    trained = f", trained on {data.get('rows')} rows of {data.get('name')}" if isinstance(data, dict) else ""
+    trained = (
+        f", trained on {ui.counted(int(data.get('rows') or 0), 'row')} of {data.get('name')}"
+        if isinstance(data, dict)
+        else ""
+    )
     return f"serving {model_dir}: {run}{trained}"
 
 

@@ -272,7 +272,7 @@ def _show(report: Report, limit: int) -> None:
         ui.table("", ["reason", "severity", "count"], rows)
     verdict = "fit to train" if not report.errors else "not fit to train"
     ui.out.print(
-        f"{report.path}: {report.rows} rows = {report.good} good + {report.rows - report.good} bad; {report.warnings}"
-        f" warnings; {verdict}",
+        f"{report.path}: {ui.counted(report.rows, 'row')} = {report.good} good + {report.rows - report.good} bad;"
+        f" {ui.counted(report.warnings, 'warning')}; {verdict}",
         markup=False,
     )

@@ -47,6 +47,7 @@ from sft.files import (
 )
 from sft.images import ImageProblem, ending_of, probe
 from sft.types import Sample
+from sft.ui import counted
 
 MAX_JSONL_BYTES = 4 * 1024**3
 MAX_IMAGE_BYTES = 32 * 1024**2
@@ -90,7 +91,7 @@ def account(manifest: Mapping[str, Any], card: Card, out: Path) -> tuple[list[st
     lines, whole = [], True
     for name, split in manifest["splits"].items():
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(split["reasons"].items()))
-        line = f"{name}: {split['rows']} rows = {split['written']} written + {split['rejected']} rejected"
+        line = f"{name}: {counted(split['rows'], 'row')} = {split['written']} written + {split['rejected']} rejected"
         line += f" ({reasons}); rejects in {out / name}.rejects.jsonl" if split["rejected"] else ""
         stated = card.files[name].rows
         line += f"; the card says {stated}" if stated is not None else ""

@@ -206,7 +206,7 @@ def run_evaluation(
         done = predict.ask(prepared, served, options, cache=cache, on_done=on_done)
     if done.cached:
         say(
-            f"{done.cached} answers are reused from before"
+            f"{done.cached} answer{'s are' if done.cached > 1 else ' is'} reused from before"
             + (
                 ""
                 if served.known_by == "directory"

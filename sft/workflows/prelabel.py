@@ -114,7 +114,7 @@ def prelabel(
     with AnswerCache(cached) as cache:
         done = predict.ask(prepared, served, options, cache=cache, on_done=on_done)
     if done.cached:
-        say(f"{done.cached} answers are reused from before")
+        say(f"{done.cached} answer{'s are' if done.cached > 1 else ' is'} reused from before")
     if done.stopped:
         missing = sum(bool(pred.error) for pred in done.preds)
         raise EngineError(

@@ -207,7 +207,7 @@ def check_file(path: Path, settled: settings.ResolvedSettings) -> Survey:
         )
     report.require_good()
     warned = ", ".join(f"{code} {count}" for (_, code), count in sorted(report.counts.items()))
-    ui.say(f"  {path}: {report.rows} rows, all good" + (f"; warnings: {warned}" if warned else ""))
+    ui.say(f"  {path}: {ui.counted(report.rows, 'row')}, all good" + (f"; warnings: {warned}" if warned else ""))
     return known
 
 
@@ -219,8 +219,8 @@ def _split(
         folder = request.runs / "held-out" / f"{name}-{train.sha256[:8]}-{settled.config.seed}"
         held = holdout.hold_out(train, folder, seed=settled.config.seed)
         ui.say(
-            f"  no test set given: {held.rows} rows of {held.groups} pages, documents or images are held out"
-            " (TEST=file.jsonl names one)"
+            f"  no test set given: {ui.counted(held.rows, 'row')} of {held.groups} pages, documents or images are"
+            " held out (TEST=file.jsonl names one)"
         )
         if held.few:
             ui.say(f"  warning: {few_groups_warning(held.groups)}")

@@ -386,7 +386,7 @@ def test_fetch_says_what_became_of_the_rows(
         "train: 7 rows = 3 written + 4 rejected (source.address 1, source.remote 2, structure.json 1); rejects in"
         " datasets/demo/full/train.rejects.jsonl; the card says 29605" in said
     )
-    assert "test: 1 rows = 1 written + 0 rejected" in said
+    assert "test: 1 row = 1 written + 0 rejected" in said
 
 
 @pytest.mark.parametrize(("stated", "code"), [(1, 0), (None, 0), (2, 1)])
@@ -402,9 +402,9 @@ def test_fetch_ends_well_only_with_every_row(
 def test_account_compares_with_the_card_of_today(card: dict[str, Any], tmp_path: Path) -> None:
     del card["files"]["train"]
     manifest = fetch(card, tmp_path)
-    assert account(manifest, load_card(card), tmp_path) == (["test: 1 rows = 1 written + 0 rejected"], True)
+    assert account(manifest, load_card(card), tmp_path) == (["test: 1 row = 1 written + 0 rejected"], True)
     card["files"]["test"]["rows"] = 3
     assert account(fetch(card, tmp_path), load_card(card), tmp_path) == (
-        ["test: 1 rows = 1 written + 0 rejected; the card says 3"],
+        ["test: 1 row = 1 written + 0 rejected; the card says 3"],
         False,
     )

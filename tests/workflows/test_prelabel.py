@@ -125,7 +125,7 @@ def test_a_stopped_server_costs_nothing(photos: Path, served: Served, tmp_path: 
     served.kill()
     served.start()
     done = prelabel(photos, served, out)
-    assert done.exit_code == 1 and "answers are reused" in done.stderr and (out / "rows.jsonl").is_file()
+    assert done.exit_code == 1 and "reused from before" in done.stderr and (out / "rows.jsonl").is_file()
 
 
 def test_what_a_user_may_get_wrong(photos: Path, served: Served, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -51,11 +52,12 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
             yield Unit(
                 source.parent,
                 source.parent.name,
-                ((source.name, _image(source, options, {})),),
+                ((source.name, _image(_Labels(source.parent, options.images), source, {})),),
             )
         return
     batch: list[tuple[str, str]] = []
     listed: dict[Path, dict[str, list[str]]] = {}
+    labels = _Labels(source, options.images, _twice_named(source) if options.images else frozenset())
     any_file = False
     for folder, names, files in os.walk(source):
         names.sort()
@@ -70,7 +72,7 @@ def units(source: Path, options: SourceOptions) -> Iterator[Unit]:
                     batch = []
                 yield from line_units(path, relative)
                 any_file = True
-            elif (image := _image(path, options, listed)) or name.lower().startswith("gt_"):
+            elif (image := _image(labels, path, listed)) or name.lower().startswith("gt_"):
                 batch.append((relative, image))
                 any_file = True
             if len(batch) == UNIT_FILES:
@@ -102,11 +104,25 @@ def _named(line: str) -> tuple[str, str] | None:
     return (name, rest.strip()) if comma and name.lower().endswith(IMAGE_SUFFIXES) else None
 
 
-def _image(path: Path, options: SourceOptions, listed: dict[Path, dict[str, list[str]]]) -> str:
-    """The image of a file of words; "" where there is none, or more than one."""
+@dataclass(frozen=True)
+class _Labels:
+    """Where files of words lie, where --images says that their images do, and which names stand in several folders."""
+
+    source: Path
+    images: Path | None
+    twice_named: frozenset[str] = frozenset()
+
+
+def _image(labels: _Labels, path: Path, listed: dict[Path, dict[str, list[str]]]) -> str:
+    """The image of a file of words; "" where there is none, or more than one.
+
+    Below --images it lies in the folder that the file of words has in the source, or in --images itself, unless files
+    of several folders are called so: it would be a picture of another book.
+    """
     stems = dict.fromkeys((path.stem.removeprefix("gt_"), path.stem))
-    if options.images:
-        return _one(options.images, stems, listed)
+    if labels.images:
+        mirrored = _one(labels.images / path.parent.relative_to(labels.source), stems, listed)
+        return mirrored or ("" if path.name in labels.twice_named else _one(labels.images, stems, listed))
     if own := _one(path.parent, stems, listed):
         return own
     try:
@@ -115,6 +131,12 @@ def _image(path: Path, options: SourceOptions, listed: dict[Path, dict[str, list
         return ""
     images = [image for image in (_one(folder, stems, listed) for folder in beside) if image]
     return images[0] if len(images) == 1 else ""
+
+
+def _twice_named(source: Path) -> frozenset[str]:
+    """Names of files of words that stand in more than one folder of the source."""
+    counts = Counter(name for _, _, names in os.walk(source) for name in names if name.lower().endswith(".txt"))
+    return frozenset(name for name, count in counts.items() if count > 1)
 
 
 def _one(folder: Path, stems: dict[str, None], listed: dict[Path, dict[str, list[str]]]) -> str:

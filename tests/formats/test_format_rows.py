@@ -509,6 +509,27 @@ def test_icdar_sroie_and_folders_beside(tmp_path: Path) -> None:
     assert short(reads("icdar", tmp_path / "box", images=tmp_path / "val")) == ["TAN WOON YANN", "x"]
 
 
+def test_icdar_never_takes_the_picture_of_another_book(tmp_path: Path) -> None:
+    for book in ("one", "two"):
+        put(tmp_path / "labels" / book / "gt_1.txt", f"{QUAD},{book}\n")
+    put(tmp_path / "labels" / "one" / "gt_2.txt", f"{QUAD},alone\n")
+    put(tmp_path / "images" / "1.jpg")
+    put(tmp_path / "images" / "2.jpg")
+    assert short(reads("icdar", tmp_path / "labels", images=tmp_path / "images")) == [
+        "image.missing",
+        "alone",
+        "image.missing",
+    ]
+    for book in ("one", "two"):
+        put(tmp_path / "images" / book / "1.jpg")
+    found = items(reads("icdar", tmp_path / "labels", images=tmp_path / "images"))
+    assert [item.picture.path.relative_to(tmp_path / "images").as_posix() for item in found] == [
+        "one/1.jpg",
+        "2.jpg",
+        "two/1.jpg",
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "code"),
     [

@@ -110,7 +110,7 @@ class Asked(msgspec.Struct):
 
 
 class Data(msgspec.Struct):
-    """The data file. content: hash of prompts, truths and the bytes of all images."""
+    """The data file. content: hash of prompts, references and the bytes of all images."""
 
     path: str
     sha256: str

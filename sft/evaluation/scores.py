@@ -27,7 +27,7 @@ Of = Callable[[str, str], "Pair | None"]
 
 
 def _edits(counted: Callable[..., text.Edits]) -> Of:
-    """Edits over units of the truth, to be pooled."""
+    """Edits over units of the reference, to be pooled."""
 
     def pair(ref: str, pred: str) -> Pair:
         edits = counted(ref=ref, pred=pred)
@@ -112,7 +112,7 @@ Pair = tuple[float, float]
 ScoreKind = Literal["share", "bounded", "rate", "number"]
 OTHER = "other"  # the task of a prompt that no model version has; scored as text
 MAX_PAIRS = (
-    64_000_000  # cells of the truth × cells of the answer, 512 MB; beyond, an answer is a runaway and its TEDS 0
+    64_000_000  # cells of the reference × cells of the answer, 512 MB; beyond, an answer is a runaway and its TEDS 0
 )
 MAX_CELLS = 100_000  # of an answer, for the same; no model writes so many
 SHARD = 256  # answers that one process is given at once
@@ -168,7 +168,7 @@ _LIST = (
         "share",
         "exact",
         "formula_exact",
-        definition="the answer equals the truth, in the sense of its task",
+        definition="the answer equals the reference, in the sense of its task",
         own="a table has no such record: every cell and span must be equal",
     ),
     _of("teds", "bounded"),
@@ -293,7 +293,7 @@ def pairs_of(
     extras: Collection[str] = (),
     progress: Callable[[int], object] = lambda _: None,
 ) -> list[dict[str, Pair] | None]:
-    """`pairs_one` of every prediction, in order; None for a lost one. Equal answers to equal truths are scored once.
+    """`pairs_one` of every prediction, in order; None for a lost one. Equal pairs are scored once.
 
     runner: where; the cores of this machine unless given. extras: of EXTRAS; what cannot be had here is absent.
     progress hears how many are done. UsageError: charts without scipy.

@@ -32,7 +32,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # where HTTP_PROXY has 
 LOST: dict[str, str] = {
     "answer.image": "the image cannot be read",
     "answer.prompt": "this kind of server cannot be asked with this prompt",
-    "answer.refused": "nobody listens at the address",
+    "answer.refused": "no server listens at the address",
     "answer.cut": "the connection ended before the answer was whole",
     "answer.timeout": "no whole answer within the time limit",
     "answer.busy": "the server has no room (429 or 503)",

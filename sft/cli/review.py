@@ -72,7 +72,8 @@ def review(
     from sft.workflows import corrections
     from sft.workflows import review as reviewing
 
-    reviewed = reviewing.review(evaluations, data=data, limit=limit)
+    with ui.Follow("scoring", reviewing.count_answers(evaluations)) as bar:
+        reviewed = reviewing.review(evaluations, data=data, limit=limit, progress=bar.update)
     root = corrections.local_files_root(reviewed)
     folder = new_folder_beside(out)
     try:

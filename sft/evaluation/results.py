@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -326,12 +326,14 @@ def as_json(results: Results) -> dict[str, Any]:
     return plain
 
 
-def scored(preds: Sequence[Prediction], extras: Collection[str] = ()) -> Pairs:
+def scored(
+    preds: Sequence[Prediction], extras: Collection[str] = (), progress: Callable[[int], object] = lambda _: None
+) -> Pairs:
     """The scores of each sample, and tasks that cannot be scored here with the reason; those are left out, not zero.
-    extras: as of `pairs_of`.
+    extras, progress: as of `pairs_of`.
     """
     try:
-        return pairs_of(preds, extras=extras), {}
+        return pairs_of(preds, extras=extras, progress=progress), {}
     except UsageError as error:  # a library for charts is missing
         rest = [pred if task_of(pred.prompt) != "chart" else None for pred in preds]
         scored = iter(pairs_of([pred for pred in rest if pred], extras=extras))

@@ -18,8 +18,9 @@ import hashlib
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -71,19 +72,29 @@ class Reviewed:
     trained: bool = False
 
 
-def review(evaluations: Sequence[Path], *, data: Path | None = None, limit: int = 200) -> Reviewed:
+def review(
+    evaluations: Sequence[Path],
+    *,
+    data: Path | None = None,
+    limit: int = 200,
+    progress: Callable[[int], object] = lambda _: None,
+) -> Reviewed:
     """The suspects of one evaluation, or of several over one data file: folds of a cross-validation, or several
     models, of which the one counts that agrees most with the label.
 
-    evaluations: folders with predictions.jsonl, such files, or run folders. UsageError: none there, or no data file.
+    evaluations: folders with predictions.jsonl, such files, or run folders. progress: hears how many answers
+    are scored. UsageError: none there, or no data file.
     """
     files = [_predictions_of(path) for path in evaluations]
     data = data or _data_of(files)
     best: dict[int, tuple[float, Prediction]] = {}
-    for path in files:
-        for pred, error in _errors(predict.read_predictions(path)):
+    runs = [predict.read_predictions(path) for path in files]
+    done = 0
+    for preds in runs:
+        for pred, error in _errors(preds, partial(_after, progress, done)):
             if pred.id not in best or error < best[pred.id][0]:
                 best[pred.id] = (error, pred)
+        done += len(preds)
     if not best:
         raise ProblemsFound("no answer that could be compared with a label", where=", ".join(map(str, files)))
     hashes = _hashes(data, {line: pred for line, (_, pred) in best.items()})
@@ -91,6 +102,15 @@ def review(evaluations: Sequence[Path], *, data: Path | None = None, limit: int 
     asked = [conditions.beside(file).get("conditions") for file in files]
     trained = any(isinstance(one, dict) and one.get(TRAINED_ON) for one in asked)
     return Reviewed(data, len(best), tuple(suspected[:limit]), trained)
+
+
+def count_answers(evaluations: Sequence[Path]) -> int:
+    """How many answers `review` looks at."""
+    count = 0
+    for path in evaluations:
+        with open_input(_predictions_of(path)) as stream:
+            count += sum(1 for _ in stream)
+    return max(count, 1)
 
 
 def suspects(rows: Sequence[tuple[Prediction, float, str]]) -> list[Suspect]:
@@ -190,9 +210,13 @@ def _kind(pred: Prediction) -> tuple[str, str]:
     return task_of(pred.prompt), next(iter(scripts(pred.ref)), "")
 
 
-def _errors(preds: Sequence[Prediction]) -> Iterator[tuple[Prediction, float]]:
+def _after(progress: Callable[[int], object], before: int, count: int) -> None:
+    progress(before + count)
+
+
+def _errors(preds: Sequence[Prediction], progress: Callable[[int], object]) -> Iterator[tuple[Prediction, float]]:
     """(prediction, error from 0 to 1) of those that were answered and can be scored."""
-    pairs, _ = results.scored(preds)
+    pairs, _ = results.scored(preds, progress=progress)
     for pred, pair in zip(preds, pairs, strict=True):
         if pair is not None and not pred.error:
             yield pred, _error(task_of(pred.prompt), pair)

@@ -194,19 +194,25 @@ def read_corrections(path: Path) -> list[Correction]:
 
 
 def _from_csv(path: Path, text: str) -> Iterator[Correction]:
-    delimiter = text[len(COLUMNS[0]) : len(COLUMNS[0]) + 1] or ","  # of a spreadsheet's own: it may write ; or a tab
+    ours = text.startswith(COLUMNS[0])  # else an export of Label Studio
+    delimiter = (text[len(COLUMNS[0]) :][:1] if ours else "") or ","  # of a spreadsheet's own: it may write ; or a tab
     usual = csv.field_size_limit(MAX_BYTES)
     try:
         for number, row in enumerate(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter), 1):
-            corrected = (row["corrected"] or "").strip("\r\n")
+            corrected = (row["label" if "line" in row else "corrected"] or "").strip("\r\n")
             if corrected.strip():
-                yield Correction(int(row["id"]), row["row"], corrected, f"{path}: record {number}")
+                line = int(row["line" if "line" in row else "id"])  # `line`: a CSV of Label Studio
+                yield Correction(line, row["row"], corrected, f"{path}: record {number}")
     finally:
         csv.field_size_limit(usual)
 
 
 def _from_label_studio(path: Path, text: str) -> Iterator[Correction]:
     for number, task in enumerate(json.loads(text), 1):
+        where = f"{path}: task {number}"
+        if "data" not in task:  # JSON_MIN, in which skipped tasks are missing
+            yield Correction(int(task["line"]), task["row"], _joined(task.get("label", "")), where)
+            continue
         annotations = task.get("annotations") or []
         if not annotations:
             continue
@@ -214,10 +220,12 @@ def _from_label_studio(path: Path, text: str) -> Iterator[Correction]:
         for region in annotations[-1].get("result") or []:
             if region.get("type") == "textarea":
                 said = region["value"]["text"]  # a list, or one text in some exports
-        value = said if isinstance(said, str) else "\n".join(said)
-        if annotations[-1].get("was_cancelled"):
-            value = DROPPED
-        yield Correction(int(task["data"]["line"]), task["data"]["row"], value, f"{path}: task {number}")
+        value = DROPPED if annotations[-1].get("was_cancelled") else _joined(said)
+        yield Correction(int(task["data"]["line"]), task["data"]["row"], value, where)
+
+
+def _joined(said: str | list[str]) -> str:
+    return said if isinstance(said, str) else "\n".join(said)
 
 
 def _from_ppocrlabel(path: Path, text: str) -> Iterator[Correction]:

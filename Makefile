@@ -26,11 +26,11 @@ KNOWN := $(VARIABLES) SFT PYTHON SHELL
 GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
 $(foreach name,$(filter-out $(KNOWN),$(GIVEN)),$(error unknown variable $(name); known: $(KNOWN)))
 .DEFAULT_GOAL := help
-.PHONY: help train test eval compare curve serve tensorboard convert validate setup env-train env-serve image check \
+.PHONY: help train test eval compare compare-models curve serve tensorboard convert validate setup env-train env-serve image check \
   bench clean clean-all
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "variables: $(VARIABLES)"
 
 train: ## the whole job on DATA (default: the sample that ships): train, export, serve, score, report
@@ -49,6 +49,11 @@ compare: setup ## which of two runs is better, what was forgotten: make compare 
 	@$(SFT) compare "base=$(if $(findstring /,$(BASE)),$(BASE),runs/eval/$(or $(BASE),base))" \
 	  "tuned=$(if $(findstring /,$(TUNED)),$(TUNED),runs/eval/$(or $(TUNED),tuned))" \
 	  -o "$(or $(OUT),runs/compare)" $(if $(GATE),--gate "$(GATE)")
+
+compare-models: setup ## serve BASE and TUNED one after the other, score, compare: BASE=0.9B TUNED=runs/x DATA=mine
+	@$(SFT) compare-models $(if $(BASE),"base=$(BASE)") "tuned=$(or $(TUNED),$(MODEL_DIR))" \
+	  $(if $(filter command environment,$(origin DATA)),--data "$(DATA)") $(if $(OUT),-o "$(OUT)") \
+	  $(if $(GATE),--gate "$(GATE)")
 
 curve: setup ## score every checkpoint of RUN (default: the newest), say which to take: make curve RUN=runs/a DATA=tasks
 	@$(SFT) curve "$(RUN)" $(if $(filter command environment,$(origin DATA)),--data "$(DATA)") $(if $(OUT),-o "$(OUT)")

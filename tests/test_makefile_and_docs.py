@@ -119,6 +119,14 @@ def test_make_compare_takes_names_and_paths(words: tuple[str, ...], parts: tuple
     assert all(part in shown for part in parts) and ("--gate" in shown) == bool(words)
 
 
+def test_make_compare_models_passes_on_what_was_said() -> None:
+    shown = make("compare-models", "BASE=0.9B", "TUNED=runs/a b", "DATA=mine", "OUT=o", "GATE=g.yaml").stdout
+    words = " ".join(shown.replace("\\\n", " ").split())
+    assert 'compare-models "base=0.9B" "tuned=runs/a b" --data "mine" -o "o" --gate "g.yaml"' in words
+    plain = make("compare-models").stdout
+    assert '"tuned=' in plain and not any(word in plain for word in ("base=", "--data", "--gate", "-o "))
+
+
 def make(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, **environment}
     return subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=False, env=env)

@@ -39,6 +39,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "prelabel": ("prelabel", "first labels for pictures, from a served model"),
     "review": ("review", "find labels that are probably wrong, and take corrections back"),
     "compare": ("compare", "which run is better, by how much, how sure, and what was forgotten"),
+    "compare-models": ("compare_models", "serve models one after the other, score and compare them"),
     "curve": ("curve", "score every checkpoint of a run, and say which one to take"),
     "env": ("setup", "make the trainer's or the server's environment"),
     "image": ("setup", "build the training container with ERNIEKit"),

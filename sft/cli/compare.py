@@ -82,6 +82,14 @@ def compare(chosen: CompareOptions) -> None:
       sft compare base=runs/base tuned=runs/tuned --gate eval/gates/ci.yaml -o comparison
       sft compare base=runs/base "step 200=runs/s200" "step 400=runs/s400" -o curve
     """
+    given = [_run(text) for text in chosen.runs]
+    conclude(given, chosen)
+
+
+def conclude(given: list[tuple[str, Path]], chosen: CompareOptions) -> None:
+    """Compare (name, predictions), show and write what was asked for; ends with 1 where an answer is missing or a gate
+    is broken. `chosen.runs` is not looked at.
+    """
     from msgspec import to_builtins
 
     from sft import models
@@ -90,7 +98,6 @@ def compare(chosen: CompareOptions) -> None:
 
     require(chosen.metrics)
     gates = load_gates(chosen.gate) if chosen.gate else {}
-    given = [_run(text) for text in chosen.runs]
     with ui.Follow("scoring", sum(_rows(path) for _, path in given)) as bar:
         compared = compare_runs(
             given,

@@ -133,7 +133,7 @@ def _ordered(order: CurveRequest, name: str | None) -> CurveRequest:
     """The order with the data or the suite that a name means."""
     from dataclasses import replace
 
-    from sft.cli.evaluate import rows_to_score, suite_to_score
+    from sft.cli.evaluate import data_label, rows_to_score, suite_to_score
 
     if name is None:
         return order
@@ -146,11 +146,10 @@ def _ordered(order: CurveRequest, name: str | None) -> CurveRequest:
             label=suite.suite.name,
         )
     data = rows_to_score(name)
-    parent = data.resolve().parent.name  # ../test.jsonl has one, too
     return replace(
         order,
         data=data,
-        label=parent if data.name == "test.jsonl" and parent else data.stem,
+        label=data_label(data),
     )
 
 

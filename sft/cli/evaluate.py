@@ -208,6 +208,12 @@ def rows_to_score(name: str) -> Path:
     return path
 
 
+def data_label(data: Path) -> str:
+    """What rows are called in the name of a folder: `mine` of mine/test.jsonl."""
+    parent = data.resolve().parent.name  # ../test.jsonl has one, too
+    return parent if data.name == "test.jsonl" and parent else data.stem
+
+
 HEADLINES = (
     "cer",
     "wer",

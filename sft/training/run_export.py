@@ -112,24 +112,21 @@ def trained_from(run: Run) -> tuple[Path, models.ModelVersion, tuple[int, int]]:
 
 
 def servable(run: Run) -> Path:
-    """The base model of a run as it is, if a server can load it; else a copy with the files completed as an export
+    """The base model of a run as it is, if a server can load it; else a copy in the run folder."""
+    base, version, pixels = trained_from(run)
+    with _alone(run, run.folder / "base"):
+        return servable_model(base, version, run.folder / "base", pixels=pixels)
+
+
+def servable_model(base: Path, version: models.ModelVersion, out: Path, *, pixels: tuple[int, int]) -> Path:
+    """A model directory as it is, if a server can load it; else a copy in `out` with the files completed as an export
     completes them.
     """
-    base, version, pixels = trained_from(run)
     try:
         models.verify_served(base, version)
     except ProblemsFound as fault:
-        out = run.folder / "base"
-        with _alone(run, out):
-            if not out.is_dir():
-                ui.say(f"  the base model cannot be served as it is ({fault.message}); completing a copy in {out}")
-                models.export(
-                    base,
-                    base,
-                    out,
-                    version,
-                    pixels=pixels,
-                    origin={"base": str(base)},
-                )
+        if not out.is_dir():
+            ui.say(f"  the base model cannot be served as it is ({fault.message}); completing a copy in {out}")
+            models.export(base, base, out, version, pixels=pixels, origin={"base": str(base)})
         return out
     return base

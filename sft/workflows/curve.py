@@ -132,6 +132,16 @@ class CurveWork:
         """Where the scores of a step go."""
         return self.out / f"step-{point.step}"
 
+    def server_options(self) -> serving.ServerOptions:
+        """How each of the models is served."""
+        return serving.server_options(
+            self.device,
+            self.machine,
+            port=serving.free_port(),
+            max_model_len=self.context,
+            gpu_memory=self.order.gpu_memory,
+        )
+
     def points(self) -> list[CurveModel]:
         """The models that the order wants."""
         return checkpoints.chosen(
@@ -331,15 +341,8 @@ def score(work: CurveWork, point: CurveModel, bar: ui.Follow) -> dict[str, Any] 
             if point.kind == "checkpoint" and (not weights or checkpoints.signature(point.weights) != weights):
                 return None
             raise
-        options = serving.server_options(
-            work.device,
-            work.machine,
-            port=serving.free_port(),
-            max_model_len=work.context,
-            gpu_memory=work.order.gpu_memory,
-        )
         return evaluate_model(
-            ModelToScore(model, work.version, models.fingerprint(model), options),
+            ModelToScore(model, work.version, models.fingerprint(model), work.server_options),
             work.data,
             folder,
             Listeners(bar.one, ui.say),

@@ -412,12 +412,14 @@ def _curve_name(order: EvalRequest, data_hash: str) -> str:
 
 @dataclass(frozen=True)
 class ModelToScore:
-    """A model directory that is served for its score. fingerprint: of its files (`sft.models.fingerprint`)."""
+    """A model directory that is served for its score. fingerprint: of its files (`sft.models.fingerprint`); options:
+    asked for when a server is started.
+    """
 
     directory: Path
     version: ModelVersion
     fingerprint: str
-    options: serving.ServerOptions
+    options: Callable[[], serving.ServerOptions]
 
 
 @dataclass(frozen=True)
@@ -439,8 +441,9 @@ def evaluate_model(
     conditions: Mapping[str, Any] | None = None,
     suite: suites.ReadySuite | None = None,
     elsewhere: Iterable[Path] = (),
+    fresh: bool = False,
 ) -> dict[str, Any]:
-    """Serve, evaluate, stop. Reuses what is there when model, data and sampling are the same.
+    """Serve, evaluate, stop. Reuses what is there when model, data and sampling are the same, unless `fresh`.
 
     sampling: as in `EvalRequest`. conditions: of `conditions_of`, if the caller has them. elsewhere: folders of other
     evaluations, of which one of the same kind is taken over.
@@ -450,15 +453,15 @@ def evaluate_model(
         "fingerprint": model.fingerprint,
         **(conditions or conditions_of(data, sampling.get("max_tokens"), suite)),
     }
-    if earlier := scored_before(out, conditions):
+    if not fresh and (earlier := scored_before(out, conditions)):
         say("already scored, nothing has changed")
         return earlier
-    for other in elsewhere:
+    for other in () if fresh else elsewhere:
         if earlier := scored_before(other, conditions):
             say(f"the same model has answered the same rows in {other}: its answers are taken over")
             _take_over(other, out)
             return earlier
-    with serving.serving(model.directory, model.version, model.options, log=out / "server.log", say=say) as url:
+    with serving.serving(model.directory, model.version, model.options(), log=out / "server.log", say=say) as url:
         order = EvalRequest(
             data,
             (url,),
@@ -470,6 +473,7 @@ def evaluate_model(
             conditions=conditions,
             sampling=sampling,
             suite=suite,
+            fresh=fresh,
         )
         results = run_evaluation(order, on_done=listeners.on_done, say=say)
         listeners.while_served(url)

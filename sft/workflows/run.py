@@ -288,15 +288,17 @@ def _score(
     def keep(url: str) -> None:
         keep_probabilities(url, settled.version.served_name, data, answer_tokens, probabilities)
 
+    def server() -> serving.ServerOptions:
+        context = settled.config.max_seq_len if settled.config.device == "cpu" else None
+        return serving.server_options(
+            settled.config.device, hardware, port=port or serving.free_port(), max_model_len=context
+        )
+
     for name, folder in (("before", base), ("after", outcome.model or base)):
         with stages.stage(f"serve and score {name}"), ui.Follow(f"answers {name}", count) as bar:
-            context = settled.config.max_seq_len if settled.config.device == "cpu" else None
-            options = serving.server_options(
-                settled.config.device, hardware, port=port or serving.free_port(), max_model_len=context
-            )
             kept = keep if name == "after" and settled.config.device == "cpu" else lambda _: None
             results = evaluate_model(
-                ModelToScore(folder, settled.version, models.fingerprint(folder), options),
+                ModelToScore(folder, settled.version, models.fingerprint(folder), server),
                 data,
                 outcome.run.folder / "scores" / name,
                 Listeners(bar.one, ui.say, while_served=kept),

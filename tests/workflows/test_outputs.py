@@ -154,7 +154,7 @@ def test_what_another_run_has_scored_is_taken_over(
 
     monkeypatch.setattr(serving, "serving", serving_once)
     version = versions.MODELS["0.9B"]
-    model = ModelToScore(base_model, version, "print", serving.ServerOptions("python"))
+    model = ModelToScore(base_model, version, "print", lambda: serving.ServerOptions("python"))
     said: list[str] = []
     listeners = Listeners(lambda _: None, said.append)
     folders = [tmp_path / "runs" / name / "scores" / "before" for name in ("first", "second", "third")]

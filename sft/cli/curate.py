@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from sft import ui
 from sft.cli.options import as_record, json_option, print_json
+from sft.datasets import locate
 from sft.errors import UsageError
 from sft.runtime import Runner
 from sft.types import GROUP_KEYS
@@ -122,6 +123,7 @@ def split(chosen: SplitOptions) -> None:
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT
         for key in keys
     ]
+    locate.one_file(chosen.data)
     with ui.Follow(f"reading {chosen.data.name}", _size(chosen.data), unit=" bytes") as bar:
         outcome = run(
             chosen.data,
@@ -189,7 +191,7 @@ def mix(
     from sft.datasets import mix_sets as run
 
     given = [(*_weighed(text, 1.0), False) for text in sources] + [(*_weighed(text, None), True) for text in replays]
-    files = [Path(name) for name, _, _ in given]
+    files = [locate.one_file(Path(name)) for name, _, _ in given]
     with ui.Follow("reading", sum(_size(path) for path in files), unit=" bytes") as bar:
         outcome = run(
             [MixInput(*item) for item in given],
@@ -240,6 +242,7 @@ def dedupe(
     """
     from sft.datasets import dedupe_set as run
 
+    locate.one_file(data)
     with ui.Follow(f"reading {data.name}", _size(data), unit=" bytes") as bar:
         outcome = run(
             data, out, keep_first=keep_first, near=near, runner=_runner(workers, runner, address), progress=bar.update

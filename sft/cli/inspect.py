@@ -11,6 +11,7 @@ from sft import models, ui
 from sft.cli.options import json_option, model_option, print_json
 from sft.datasets import MEASURES, QUANTILES, Stats, gather, locate
 from sft.errors import UsageError
+from sft.formats import require_rows
 from sft.models import Budget, pixel_limits
 from sft.types import Problem, Sample
 
@@ -30,6 +31,8 @@ def _page(path: Path) -> Path:
 
 def _file(name: Path) -> Path:
     """A file, a folder or a name, as DATA= takes it."""
+    if name.is_file():
+        require_rows(name)
     return name if name.is_file() else locate.find(str(name), say=ui.say).train
 
 

@@ -15,6 +15,7 @@ from sft import models, ui
 from sft.cli.options import as_record, json_option, list_problems, model_option, print_json
 from sft.datasets import locate
 from sft.errors import EXIT_PROBLEMS, UsageError
+from sft.formats import require_rows
 from sft.models import Budget, pixel_limits
 from sft.reasons import REASONS
 from sft.runtime import Runner
@@ -175,6 +176,7 @@ def _jobs(given: Path) -> list[_Job]:
     part may be in one before it.
     """
     if given.is_file():
+        require_rows(given)
         return [_Job(given)]
     train = locate.find(str(given), say=ui.say).train
     parts = [train, *(path for name in ("val", "test") if (path := train.with_name(f"{name}.jsonl")).is_file())]

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sft.arrays import Ints
-from sft.datasets.index import group_of
+from sft.datasets.index import group_of, published_as
 from sft.datasets.split import FEWEST_GROUPS, connected, neighbours, of_one_group
 from sft.errors import ProblemsFound, RowRejected
 from sft.files import RealPaths, atomic_write
@@ -29,12 +29,15 @@ RowMask = npt.NDArray[np.bool_]  # one for each row
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What is known of the training file; the test file, its rows, and of how many groups they are."""
+    """What is known of the training file; the test file, its rows, and of how many groups they are. published: rows of
+    a published val or test split; where there are such, these and what belongs to them are the test file.
+    """
 
     train: Survey
     test: Path
     rows: int
     groups: int
+    published: int = 0
 
     @property
     def few(self) -> bool:
@@ -49,8 +52,9 @@ def hold_out(data: Survey, folder: Path, *, seed: int) -> HeldOut:
     In = train + test. Rows keep all their keys; images are named by absolute paths, since the new files stand
     elsewhere.
     """
-    group_of = _groups(data)
-    held = _held(data, group_of, seed)
+    documents, published = _named(data)
+    group_of = _groups(data, documents)
+    held = _published(data, group_of, published) if published.any() else _held(data, group_of, seed)
     train = folder / "train.hub.jsonl"
     test = folder / "test.hub.jsonl"
     with atomic_write(train) as kept, atomic_write(test) as out:
@@ -67,7 +71,23 @@ def hold_out(data: Survey, folder: Path, *, seed: int) -> HeldOut:
         test,
         int(np.count_nonzero(held)),
         len(np.unique(group_of[held])),
+        int(np.count_nonzero(published)),
     )
+
+
+def _published(data: Survey, group_of: Ints, published: RowMask) -> RowMask:
+    """Which rows are held out where a published set says so: its val and test rows are never trained on, nor is what
+    shares an image or a document with them.
+    """
+    held = np.isin(group_of, group_of[published])
+    if held.all():
+        raise ProblemsFound(
+            "every row is of a published val or test split (meta.split), or shares an image or a document with one",
+            where=str(data.path),
+            hint="convert the train split too, or give TEST=file.jsonl; `sft split --ignore-published` deals them out"
+            " like all others",
+        )
+    return held
 
 
 def _held(data: Survey, group_of: Ints, seed: int) -> RowMask:
@@ -106,21 +126,24 @@ def _absolute(data: Survey) -> Iterator[tuple[int, Any]]:
         yield line - 1, value
 
 
-def _groups(data: Survey) -> Ints:
+def _groups(data: Survey, documents: npt.NDArray[np.uint64]) -> Ints:
     """For each row the number of the least digest among the images of its group, by which the group is named."""
     content = np.unique(data.files.digests, return_inverse=True)[1][data.places["image"]]
     rows = data.places["line"].astype(np.int64) - 1
-    documents = np.fromiter(_documents(data), np.uint64, data.count)
     groups = connected(data.count, chain(neighbours((content,), rows), of_one_group(documents)))
     least = np.full(data.count, len(data.files.digests))
     np.minimum.at(least, groups[rows], content)
     return least[groups]
 
 
-def _documents(data: Survey) -> Iterator[int]:
-    """What every row names as its page or document, as a number."""
+def _named(data: Survey) -> tuple[npt.NDArray[np.uint64], RowMask]:
+    """What every row names as its page or document, as a number; and whether a published set holds it out."""
+    documents = np.zeros(data.count, np.uint64)
+    published = np.zeros(data.count, np.bool_)
     for line, value in data.raw_rows():
         try:
-            yield group_of(value, GROUP_KEYS)
+            documents[line - 1] = group_of(value, GROUP_KEYS)
+            published[line - 1] = published_as(value) > 0
         except RowRejected as problem:
             raise ProblemsFound(str(problem), where=f"{data.path}:{line}", hint="write a text or a number") from problem
+    return documents, published

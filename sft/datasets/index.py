@@ -274,7 +274,7 @@ class _Shard:
                 asked,
                 group_of(raw, keys.group),
                 number,
-                _held(raw),
+                published_as(raw),
                 untidy,
             )
         )
@@ -348,7 +348,7 @@ def look_up(raw: Any, key: str) -> Any:
         raise RowRejected("structure.object", f"{key} is nested too deeply") from error
 
 
-def _held(raw: Any) -> int:
+def published_as(raw: Any) -> int:
     """The part of a published set that a row is held out in, of PUBLISHED."""
     split = look_up(raw, "meta.split")
     return PUBLISHED.get(split_name(split), 0) if isinstance(split, str) else 0

@@ -11,9 +11,12 @@ from sft import models
 from sft.datasets.card import load_card
 from sft.errors import UsageError
 from sft.files import data_fingerprint, read_json, read_samples, sha256, write_json
+from sft.formats import holds_rows, labels_in, require_rows, unlabelled
 from sft.types import Task
 
 DATASETS = Path("datasets")
+PARTS = ("train", "val", "test")  # files of a set
+FILES_NAMED = 5  # where none of them is meant
 DRAWING = 2  # raised when the drawn sample changes, so that old ones are drawn again
 
 
@@ -28,10 +31,14 @@ class DataSet:
 
 
 def find(name: str, *, say: Callable[[str], None] = lambda _: None) -> DataSet:
-    """DATA=…: a file, a folder with train.jsonl, or a name under datasets/ (whose sample is drawn if need be)."""
+    """DATA=…: a file, a folder with train.jsonl, or a name under datasets/ (whose sample is drawn if need be).
+
+    UsageError: there is no such data, or it holds labels that are still to be converted.
+    """
     given = Path(name)
     for path in (given, DATASETS / name):
         if path.is_file():
+            require_rows(path)
             test = path.with_name("test.jsonl")
             name = (
                 path.resolve().parent.name if path.name == "train.jsonl" else path.stem
@@ -62,13 +69,34 @@ def find(name: str, *, say: Callable[[str], None] = lambda _: None) -> DataSet:
     )
     hint = f"did you mean {close[0]} ?" if close else f"give a JSONL file{others}"
     if given.is_dir():
-        inside = ", ".join(sorted(path.name for path in given.glob("*.jsonl"))[:5])
-        raise UsageError(
-            "no train.jsonl in this folder",
-            where=name,
-            hint=f"name one of its files: {inside}" if inside else "it holds no JSONL file",
-        )
+        raise UsageError("no train.jsonl in this folder", where=name, hint=_instead(given))
     raise UsageError("no such data", where=name, hint=hint)
+
+
+def one_file(given: Path) -> Path:
+    """DATA of a verb that takes one file and makes others of it.
+
+    UsageError: no such file; a folder, with what it holds; labels that are still to be converted.
+    """
+    if given.is_dir():
+        parts = [path.name for name in PARTS if (path := given / f"{name}.jsonl").is_file()]
+        raise UsageError(
+            f"this is a folder{' with ' + ', '.join(parts) if parts else ''}, and one file is wanted",
+            where=str(given),
+            hint=f"name one: {given / parts[0]}" if parts else _instead(given),
+        )
+    require_rows(given)
+    return given
+
+
+def _instead(folder: Path) -> str:
+    """What to give, or to do, where a folder has no training file."""
+    inside = sorted(path.name for path in folder.glob("*.jsonl") if holds_rows(path))
+    if inside:
+        return f"name one of its files: {', '.join(inside[:FILES_NAMED])}"
+    if found := labels_in(folder):
+        return f"it has labels of the format {found.format}: `{found.command}`"
+    return unlabelled(folder) or "it holds no JSONL file"
 
 
 def _carded(folder: Path, say: Callable[[str], None]) -> DataSet:

@@ -12,6 +12,7 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.formats.base import Format, HubRow, Item, Note, Picture, ReadItem, Reject, SourceOptions, split_name
+    from sft.formats.recognise import holds_rows, labels_in, require_rows, unlabelled
     from sft.formats.shared import IMAGE_SUFFIXES, MARKUPS, MEANING, to_messages
 else:
     __getattr__ = names_of(__name__)
@@ -28,8 +29,12 @@ __all__ = [
     "ReadItem",
     "Reject",
     "SourceOptions",
+    "holds_rows",
+    "labels_in",
+    "require_rows",
     "split_name",
     "to_messages",
+    "unlabelled",
 ]
 
 # name as users type it → module under sft/formats that holds its FORMAT; imported when it is used

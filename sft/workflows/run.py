@@ -218,9 +218,10 @@ def _split(
     if test is None:
         folder = request.runs / "held-out" / f"{name}-{train.sha256[:8]}-{settled.config.seed}"
         held = holdout.hold_out(train, folder, seed=settled.config.seed)
+        why = f" ({held.published} are of a published val or test split, meta.split)" if held.published else ""
         ui.say(
             f"  no test set given: {ui.counted(held.rows, 'row')} of {held.groups} pages, documents or images are"
-            " held out (TEST=file.jsonl names one)"
+            f" held out{why} (TEST=file.jsonl names one)"
         )
         if held.few:
             ui.say(f"  warning: {few_groups_warning(held.groups)}")

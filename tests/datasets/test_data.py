@@ -231,6 +231,27 @@ def test_pages_are_held_out_whole_and_rows_keep_their_keys(here: Path) -> None:
     assert "--group none" in str(caught.value.hint)
 
 
+def test_what_was_published_to_be_held_out_is_never_trained_on(here: Path) -> None:
+    path = rows(here / "all.jsonl", *((f"images/{number}.png",) for number in range(60)))
+    values = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    for number, value in enumerate(values):
+        split = "validation" if number in (1, 2) else "test" if number == 3 else "train"
+        value["meta"] = {"group": f"page-{number // 2}", "split": split}
+
+    def held_out() -> holdout.HeldOut:
+        path.write_text("".join(json.dumps(value) + "\n" for value in values), "utf-8")
+        return holdout.hold_out(surveyed(path), here / "out", seed=1)
+
+    held = held_out()
+    test = [json.loads(line) for line in held.test.read_text("utf-8").splitlines()]
+    assert [value["meta"]["group"] for value in test] == ["page-0", "page-0", "page-1", "page-1"]
+    assert (held.rows, held.groups, held.published, held.train.count) == (4, 2, 3, 56)
+    for value in values:
+        value["meta"]["split"] = "test"
+    with pytest.raises(ProblemsFound, match="every row is of a published"):
+        held_out()
+
+
 def test_hold_out_needs_two_images(here: Path) -> None:
     path = rows(here / "all.jsonl", ("a.png",), ("a.png",))
     with pytest.raises(ProblemsFound, match="the same image"):

@@ -53,7 +53,7 @@ def run(name: str, test: Path | None, port: int | None, setup_seconds: float, as
 def _show(outcome: RunOutcome) -> None:
     """The two tables of the end, and where everything is."""
     from sft.evaluation import SCORES
-    from sft.report import name_of
+    from sft.report import name_of, wording
 
     if outcome.before and outcome.after:
         old = outcome.before["scores"]
@@ -61,9 +61,9 @@ def _show(outcome: RunOutcome) -> None:
         rows = [
             [
                 name_of(name),
-                f"{old[name]:.4f}",
-                f"{new[name]:.4f}",
-                f"{new[name] - old[name]:+.4f}",
+                wording.value(name, old[name]),
+                wording.value(name, new[name]),
+                wording.change(name, new[name] - old[name]),
                 "higher" if SCORES[name].higher_is_better else "lower",
             ]
             for name in TEXT_SCORES

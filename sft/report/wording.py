@@ -87,6 +87,7 @@ def change(score: str, number: float) -> str:
     """0.0123 → "+1.23 pp", with a minus sign that is as wide as the plus."""
     if not math.isfinite(number):
         return "∞"
+    number = round(number, 4 if is_percent(score) else 3) + 0.0  # no "−0.00"
     if is_percent(score):
         return (f"{number * 100:+.2f} pp" if abs(number) < MANY else f"{number * 100:+,.0f} pp").replace(
             "-",

@@ -26,8 +26,8 @@ KNOWN := $(VARIABLES) SFT PYTHON SHELL
 GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
 $(foreach name,$(filter-out $(KNOWN),$(GIVEN)),$(error unknown variable $(name); known: $(KNOWN)))
 .DEFAULT_GOAL := help
-.PHONY: help train test eval compare compare-models curve serve tensorboard convert validate setup env-train env-serve image check \
-  bench clean clean-all
+.PHONY: help train test eval compare compare-models curve serve tensorboard convert validate setup env-train env-serve \
+  image check bench clean clean-all
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -11,7 +11,16 @@ from typing import Any
 import click
 
 from sft import serving, ui
-from sft.cli.options import TEXT_SCORES, json_option, metric_option, print_json
+from sft.cli.options import (
+    TEXT_SCORES,
+    api_key_option,
+    concurrency_option,
+    json_option,
+    max_tokens_option,
+    metric_option,
+    patience_option,
+    print_json,
+)
 from sft.datasets import locate as datasets
 from sft.errors import EXIT_PROBLEMS, EngineError, UsageError
 from sft.files import open_input
@@ -48,19 +57,8 @@ NOT_IN_NAMES = re.compile(r"[^\w.-]+")
     show_default=True,
     help="chat: OpenAI-style; pipeline: PaddleX's /layout-parsing.",
 )
-@click.option(
-    "--api-key",
-    metavar="KEY",
-    envvar="SFT_API_KEY",
-    show_envvar=True,
-    help="API key of the server; safer in the environment than on the command line.",
-)
-@click.option(
-    "--concurrency",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Most requests in flight per server [default: as many as it can take].",
-)
+@api_key_option
+@concurrency_option
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
@@ -69,20 +67,8 @@ NOT_IN_NAMES = re.compile(r"[^\w.-]+")
     metavar="S",
     help="Timeout of one answer in seconds.",
 )
-@click.option(
-    "--patience",
-    type=click.FloatRange(min=0),
-    default=scheduler.PATIENCE,
-    show_default=True,
-    metavar="S",
-    help="Give up after this many seconds without any server.",
-)
-@click.option(
-    "--max-tokens",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Longest answer in tokens [default: half of the server's context, at most 4096].",
-)
+@patience_option(scheduler.PATIENCE)
+@max_tokens_option
 @click.option(
     "--temperature",
     type=click.FloatRange(min=0),

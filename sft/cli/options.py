@@ -83,6 +83,42 @@ model_option = click.option(
 )
 
 
+api_key_option = click.option(
+    "--api-key",
+    metavar="KEY",
+    envvar="SFT_API_KEY",
+    show_envvar=True,
+    help="API key of the server; safer in the environment than on the command line.",
+)
+
+concurrency_option = click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Most requests in flight per server [default: as many as it can take].",
+)
+
+
+def patience_option(default: float) -> Callable[[F], F]:
+    """Seconds without any server."""
+    return click.option(
+        "--patience",
+        type=click.FloatRange(min=0),
+        default=default,
+        show_default=True,
+        metavar="S",
+        help="Give up after this many seconds without any server.",
+    )
+
+
+max_tokens_option = click.option(
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Longest answer in tokens [default: half of the server's context, at most 4096].",
+)
+
+
 def print_json(value: Any) -> None:
     """Data for programs, on stdout."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))

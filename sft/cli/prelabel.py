@@ -10,7 +10,16 @@ from typing import Any
 import click
 
 from sft import models, serving, ui
-from sft.cli.options import as_record, json_option, model_option, print_json
+from sft.cli.options import (
+    api_key_option,
+    as_record,
+    concurrency_option,
+    json_option,
+    max_tokens_option,
+    model_option,
+    patience_option,
+    print_json,
+)
 from sft.errors import EXIT_PROBLEMS, UsageError
 from sft.inference import scheduler
 from sft.types import Task
@@ -67,22 +76,10 @@ class PrelabelOptions:
     help="What to correct in. Can be repeated.",
 )
 @click.option("--served-name", metavar="NAME", help="Name of the served model [default: the server's own].")
-@click.option("--api-key", metavar="KEY", envvar="SFT_API_KEY", show_envvar=True, help="API key of the server.")
-@click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Most requests in flight per server.")
-@click.option(
-    "--patience",
-    type=click.FloatRange(min=0),
-    default=scheduler.PATIENCE,
-    show_default=True,
-    metavar="S",
-    help="Give up after this many seconds without any server.",
-)
-@click.option(
-    "--max-tokens",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Longest answer in tokens [default: half of the server's context, at most 4096].",
-)
+@api_key_option
+@concurrency_option
+@patience_option(scheduler.PATIENCE)
+@max_tokens_option
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N pictures.")
 @model_option
 @json_option

@@ -182,8 +182,7 @@ def score_models(found: Sequence[NamedModel], rows: RowsToAsk, plan: ComparePlan
                     sampling={"max_tokens": rows.max_tokens} if rows.max_tokens else {},
                     conditions=conditions,
                     suite=rows.suite,
-                    elsewhere=_scored_elsewhere(folder),
-                    fresh=plan.fresh,
+                    elsewhere=None if plan.fresh else _scored_elsewhere(folder),
                 )
             if results["stopped"]:
                 raise EngineError(

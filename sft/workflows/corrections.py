@@ -21,7 +21,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ VIEW = """<View>
 </View>
 """
 _FORMULA = re.compile(r"[=+@\t\r]|-(?![\d.,]*$)")
+_PYTHON_WORDS = re.compile("false|true|null")  # PPOCRLabel puts "False" and the like in their place, in texts as well
 
 
 @dataclass(frozen=True)
@@ -153,11 +154,26 @@ def write_ppocrlabel(folder: Path, reviewed: Reviewed, *, confirmed: bool = True
             continue
         name = _image_name(item, source)
         shutil.copyfile(source, folder / name)
-        corners = [[0, 0], [header.width, 0], [header.width, header.height], [0, header.height]]
-        box = {"transcription": item.pred.ref, "points": corners, "difficult": False}
-        lines.append(f"{folder.name}/{name}\t{json.dumps([box], ensure_ascii=False)}\n")
-    atomic.write(folder / ("Label.txt" if confirmed else "Cache.cach"), "".join(lines).encode("utf-8", "replace"))
+        turned = header.exif_orientation >= 5  # by 90°; PPOCRLabel shows it upright
+        width, height = (header.height, header.width) if turned else (header.width, header.height)
+        lines.append(f"{folder.name}/{name}\t{_box(item.pred.ref, width, height)}\n")
+    content = "".join(lines).encode("utf-8", "replace")
+    if confirmed:
+        atomic.write(folder / "Label.txt", content)
+    # saving, PPOCRLabel drops from Label.txt what was not confirmed; it finds those again in Cache.cach
+    atomic.write(folder / "Cache.cach", content)
     return len(lines)
+
+
+def _box(text: str, width: int, height: int) -> str:
+    """A box over the whole image as JSON. PPOCRLabel reads the line as Python: the second letter of "true" and the like
+    is written as its number, so that it stays what it is.
+    """
+    corners = [[0, 0], [width, 0], [width, height], [0, height]]
+    written = _PYTHON_WORDS.sub(
+        lambda found: f"{found[0][0]}\\u{ord(found[0][1]):04x}{found[0][2:]}", json.dumps(text, ensure_ascii=False)
+    )
+    return f'[{{"transcription": {written}, "points": {json.dumps(corners)}, "difficult": false}}]'
 
 
 def _region(text: str) -> list[dict[str, Any]]:
@@ -194,10 +210,15 @@ def read_corrections(path: Path) -> list[Correction]:
 
 
 def _from_csv(path: Path, text: str) -> Iterator[Correction]:
-    delimiter = text[len(COLUMNS[0]) : len(COLUMNS[0]) + 1] or ","  # of a spreadsheet's own: it may write ; or a tab
+    ours = text.startswith(COLUMNS[0])  # else an export of Label Studio
+    delimiter = (text[len(COLUMNS[0]) :][:1] if ours else "") or ","  # of a spreadsheet's own: it may write ; or a tab
     usual = csv.field_size_limit(MAX_BYTES)
     try:
-        for number, row in enumerate(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter), 1):
+        rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+        if "annotation_id" in (rows.fieldnames or ()):
+            yield from _from_flat(path, rows)
+            return
+        for number, row in enumerate(rows, 1):
             corrected = (row["corrected"] or "").strip("\r\n")
             if corrected.strip():
                 yield Correction(int(row["id"]), row["row"], corrected, f"{path}: record {number}")
@@ -206,18 +227,43 @@ def _from_csv(path: Path, text: str) -> Iterator[Correction]:
 
 
 def _from_label_studio(path: Path, text: str) -> Iterator[Correction]:
-    for number, task in enumerate(json.loads(text), 1):
+    tasks = json.loads(text)
+    if tasks and all("data" not in task for task in tasks):  # JSON_MIN, in which skipped tasks are missing
+        yield from _from_flat(path, tasks)
+        return
+    for number, task in enumerate(tasks, 1):
         annotations = task.get("annotations") or []
         if not annotations:
             continue
+        chosen = _latest(annotations)
         said: str | list[str] = ""
-        for region in annotations[-1].get("result") or []:
+        for region in chosen.get("result") or []:
             if region.get("type") == "textarea":
                 said = region["value"]["text"]  # a list, or one text in some exports
-        value = said if isinstance(said, str) else "\n".join(said)
-        if annotations[-1].get("was_cancelled"):
-            value = DROPPED
+        value = DROPPED if chosen.get("was_cancelled") else _joined(said)
         yield Correction(int(task["data"]["line"]), task["data"]["row"], value, f"{path}: task {number}")
+
+
+def _from_flat(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[Correction]:
+    """JSON_MIN and CSV of Label Studio: a row for each annotation, and one for a task that has none."""
+    by_line: dict[int, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_line.setdefault(int(row["line"]), []).append(row)
+    for line, several in by_line.items():
+        chosen = _latest(several)
+        if chosen.get("annotation_id", 0) not in (None, ""):
+            yield Correction(line, chosen["row"], _joined(chosen.get("label") or ""), f"{path}: line {line}")
+
+
+def _latest(several: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The annotation that was changed last: somebody may have added one to that which was imported, and exports have
+    them in any order.
+    """
+    return max(enumerate(several), key=lambda item: (item[1].get("updated_at") or "", item[0]))[1]
+
+
+def _joined(said: str | list[str]) -> str:
+    return said if isinstance(said, str) else "\n".join(said)
 
 
 def _from_ppocrlabel(path: Path, text: str) -> Iterator[Correction]:

@@ -440,23 +440,22 @@ def evaluate_model(
     sampling: Mapping[str, Any],
     conditions: Mapping[str, Any] | None = None,
     suite: suites.ReadySuite | None = None,
-    elsewhere: Iterable[Path] = (),
-    fresh: bool = False,
+    elsewhere: Iterable[Path] | None = (),
 ) -> dict[str, Any]:
-    """Serve, evaluate, stop. Reuses what is there when model, data and sampling are the same, unless `fresh`.
+    """Serve, evaluate, stop. Reuses what is there when model, data and sampling are the same.
 
     sampling: as in `EvalRequest`. conditions: of `conditions_of`, if the caller has them. elsewhere: folders of other
-    evaluations, of which one of the same kind is taken over.
+    evaluations, of which one of the same kind is taken over; None: nothing is reused, here neither.
     """
     say = listeners.say
     conditions = {
         "fingerprint": model.fingerprint,
         **(conditions or conditions_of(data, sampling.get("max_tokens"), suite)),
     }
-    if not fresh and (earlier := scored_before(out, conditions)):
+    if elsewhere is not None and (earlier := scored_before(out, conditions)):
         say("already scored, nothing has changed")
         return earlier
-    for other in () if fresh else elsewhere:
+    for other in elsewhere or ():
         if earlier := scored_before(other, conditions):
             say(f"the same model has answered the same rows in {other}: its answers are taken over")
             _take_over(other, out)
@@ -473,7 +472,7 @@ def evaluate_model(
             conditions=conditions,
             sampling=sampling,
             suite=suite,
-            fresh=fresh,
+            fresh=elsewhere is None,
         )
         results = run_evaluation(order, on_done=listeners.on_done, say=say)
         listeners.while_served(url)

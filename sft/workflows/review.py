@@ -36,6 +36,7 @@ from sft.workflows.evaluate import TRAINED_ON
 
 MODEL_FAULT = 0.1  # of the weight of an answer that is cut off or left something out: that is no proof against a label
 SWAPPED = 0.5  # is added for labels that were swapped, and for a table whose rows stand in another order
+ROOT = 0.1  # exponent of the error in the rank
 UNSEEN = 0.1  # how often a sequence of three letters counts as seen that is in no label
 SURE = 2.0  # difference in log probability from which a spelling speaks clearly for one side
 HASH_DIGITS = 16
@@ -114,10 +115,12 @@ def count_answers(evaluations: Sequence[Path]) -> int:
 
 
 def suspects(rows: Sequence[tuple[Prediction, float, str]]) -> list[Suspect]:
-    """Rows with an error, by rank: error x (1 - mean error of the others of the same task and script) x how clearly the
-    spelling speaks for the answer; a tenth of it where the answer is not whole, a half more where labels were swapped.
+    """Rows with an error, by rank: error^ROOT x (1 - mean error of the others of the same task and script) x how
+    clearly the spelling speaks for the answer; a tenth of it where the answer is not whole, a half more where labels
+    were swapped.
 
-    rows: (prediction, error, hash of the row).
+    The root, since a label that lost a vowel sign is as wrong as another text, and most of the largest errors are the
+    model's. rows: (prediction, error, hash of the row).
     """
     kinds = [_kind(pred) for pred, _, _ in rows]
     counts = Counter(kinds)
@@ -133,13 +136,14 @@ def suspects(rows: Sequence[tuple[Prediction, float, str]]) -> list[Suspect]:
     for kind, (pred, error, digest) in zip(kinds, rows, strict=True):
         if error <= 0:
             continue
+        task = kind[0]
         others = counts[kind] - 1
         usual = (sums[kind] - error) / others if others else 0.0
         whole = _is_whole(pred)
-        swapped = partners.get((kind[0], text.normalise(pred.pred), text.normalise(pred.ref)), [0])[0]
-        rank = error * (1 - min(usual, 1.0)) * spelling[kind[0]].speaks_for(pred.pred, against=pred.ref)
+        swapped = partners.get((task, text.normalise(pred.pred), text.normalise(pred.ref)), [0])[0]
+        rank = error**ROOT * (1 - min(usual, 1.0)) * spelling[task].speaks_for(pred.pred, against=pred.ref)
         rank = rank * (1.0 if whole else MODEL_FAULT) + (SWAPPED if swapped or _is_reordered(pred) else 0.0)
-        suspected.append(Suspect(pred, kind[0], error, usual, rank, swapped, digest))
+        suspected.append(Suspect(pred, task, error, usual, rank, swapped, digest))
     return sorted(suspected, key=lambda item: (-item.rank, item.pred.id))
 
 
@@ -156,7 +160,7 @@ class Spelling:
         triples = _triples(label)
         self._three.update(triples)
         self._two.update(triple[:2] for triple in triples)
-        self._letters.update(label)
+        self._letters.update(_shape(label))
 
     def speaks_for(self, answer: str, *, against: str) -> float:
         """How much likelier the answer's letters are than those of the label `against`, which is not counted: from 0
@@ -181,8 +185,13 @@ class Spelling:
         return total / len(odd)
 
 
+def _shape(label: str) -> str:
+    """A label with all digits alike: which number it is says nothing about how labels are spelt."""
+    return "".join("0" if sign.isdecimal() else sign for sign in label)
+
+
 def _triples(label: str) -> list[str]:
-    marked = f"\x02\x02{label}\x03"
+    marked = f"\x02\x02{_shape(label)}\x03"
     return [marked[place : place + 3] for place in range(len(marked) - 2)]
 
 

@@ -53,6 +53,7 @@ def test_the_command_that_is_named_converts(source: str, tmp_path: Path, monkeyp
     for verb in (["validate"], ["run"], ["train"], ["stats"], ["view"], ["eval"], ["split", "-o", "out"]):
         done = invoke(*verb, str(copy))
         assert isinstance(done.exception, UsageError) and done.exception.hint, (verb, done.output)
+    assert isinstance(done.exception, UsageError) and done.exception.hint
     told = done.exception.hint.split("`")[1]
     words = shlex.split(told)
     assert words[:2] == ["sft", "convert"] and words[-2] == "-o"

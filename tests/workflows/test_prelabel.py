@@ -98,6 +98,31 @@ def test_tasks_of_label_studio_have_predictions_and_addresses_that_it_serves(
     assert [sample.ref for _, sample in read_samples(new)] == [rows[0], "new", rows[2]]
 
 
+@pytest.mark.parametrize("name", ["result.csv", "result.json"])
+def test_the_other_exports_of_label_studio_come_back(photos: Path, served: Served, tmp_path: Path, name: str) -> None:
+    """CSV and JSON_MIN as label-studio-sdk 2.1.2 converts them: the third task was skipped and is missing."""
+    out = tmp_path / "first"
+    prelabel(photos, served, out, "--to", "label-studio")
+    tasks = json.loads((out / "label-studio.json").read_text("utf-8"))
+    rows = [sample.ref for _, sample in read_samples(out / "rows.jsonl")]
+    made = "2026-12-01T00:00:00Z"
+    exported = [
+        {"annotation_id": n, "annotator": 1, "created_at": made, "id": n + 1, "label": label, "lead_time": 1.0}
+        | {key: task["data"][key] for key in ("image", "line", "row", "task")}
+        for n, (task, label) in enumerate(zip(tasks, ("corrected", rows[1]), strict=False))
+    ]
+    if name.endswith(".json"):
+        (tmp_path / name).write_text(json.dumps(exported), "utf-8")
+    else:
+        with (tmp_path / name).open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, list(exported[0]), quoting=csv.QUOTE_NONNUMERIC)
+            writer.writeheader()
+            writer.writerows(exported)
+    new = out / "corrected.jsonl"
+    assert sft("review", "--apply", tmp_path / name, "--data", out / "rows.jsonl", "-o", new).exit_code == 0
+    assert [sample.ref for _, sample in read_samples(new)] == ["corrected", *rows[1:]]
+
+
 def test_answers_are_no_confirmed_labels_for_ppocrlabel(photos: Path, served: Served, tmp_path: Path) -> None:
     out = tmp_path / "first"
     prelabel(photos, served, out, "--to", "ppocrlabel")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
@@ -343,3 +344,54 @@ def test_what_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("a,b\n1,2\n", "utf-8")
     with pytest.raises(ProblemsFound, match="not what `sft review` wrote"):
         read_corrections(tmp_path / "c.csv")
+
+
+def test_the_annotation_that_was_changed_last_counts_in_every_export(tmp_path: Path) -> None:
+    """Rows as the converter of label-studio-sdk 2.1.2 writes them: one an annotation, newest first; one for a task
+    without any.
+    """
+    plain = {"line": 1, "row": "a", "annotation_id": 11, "label": "two", "updated_at": "2026-01-01T00:00:00Z"}
+    edited = plain | {"annotation_id": 12, "label": "zwei", "updated_at": "2026-01-02T00:00:00Z"}
+    untouched = {"line": 2, "row": "b", "annotation_id": None, "updated_at": None}
+    (tmp_path / "min.json").write_text(json.dumps([edited, plain, untouched]), "utf-8")
+    with (tmp_path / "export.csv").open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, ["annotation_id", "label", "line", "row", "updated_at"], quoting=csv.QUOTE_ALL)
+        table.writeheader()
+        table.writerows([edited, plain, untouched])
+    annotations = [
+        {
+            "updated_at": one["updated_at"],
+            "result": [{"type": "textarea", "value": {"text": [one["label"]]}}],
+        }
+        for one in (edited, plain)
+    ]
+    task = {"data": {"line": 1, "row": "a"}, "annotations": annotations}
+    (tmp_path / "full.json").write_text(json.dumps([task]), "utf-8")
+    for name in ("min.json", "export.csv", "full.json"):
+        found = [(item.line, item.row, item.text) for item in read_corrections(tmp_path / name)]
+        assert found == [(1, "a", "zwei")], name
+
+
+def test_what_ppocrlabel_makes_of_the_folder(tmp_path: Path) -> None:
+    """As PPOCRLabel reads and saves (PPOCRLabel.py at 42362c8): a line is Python after "false", "true" and "null" were
+    replaced in all of it; Label.txt loses what was not confirmed, Cache.cach keeps it; pictures are shown upright.
+    """
+    labels = ["true, false or null", "a\tnull\\true", "plain"]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number in range(1, 4):
+        Image.new("RGB", (90, 30), "white").save(tmp_path / f"{number}.jpg", exif=exif if number == 3 else Image.Exif())
+    write_samples(tmp_path / "data.jsonl", [ocr_sample(f"{n}.jpg", OCR, text) for n, text in enumerate(labels, 1)])
+    preds = [Prediction(n, f"{n}.jpg", OCR, text, "other", "stop", 0.1, "") for n, text in enumerate(labels, 1)]
+    write_predictions(tmp_path / "predictions.jsonl", preds)
+    assert run(tmp_path / "predictions.jsonl", "--data", tmp_path / "data.jsonl", "-o", tmp_path / "r").exit_code == 0
+    for name in ("Label.txt", "Cache.cach"):
+        shown = {}
+        for line in (tmp_path / "r/ppocrlabel" / name).read_text("utf-8").splitlines():
+            image, boxes = line.split("\t")
+            for word, python in (("false", "False"), ("true", "True"), ("null", "None")):
+                boxes = boxes.replace(word, python)
+            (box,) = ast.literal_eval(boxes)
+            shown[int(Path(image).stem.partition("-")[0])] = box
+        assert [shown[n]["transcription"] for n in (1, 2, 3)] == labels, name
+        assert shown[1]["points"][2] == [90, 30] and shown[3]["points"][2] == [30, 90], name

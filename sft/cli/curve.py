@@ -206,7 +206,9 @@ def _course(course: Course, chosen: int | None) -> None:
                 ", ".join(marks),
             ]
         )
-    samples = f"{course.n} samples" + (f" of {course.independent} documents" if course.independent < course.n else "")
+    samples = ui.counted(course.n, "sample")
+    if course.independent < course.n:
+        samples += f" of {ui.counted(course.independent, 'document')}"
     title = f"\n{course.task}: {course.metric}, {'higher' if course.higher_is_better else 'lower'} is better; {samples}"
     ui.table(
         title,

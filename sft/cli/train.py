@@ -70,7 +70,7 @@ def _show(outcome: RunOutcome) -> None:
         ]
         counts = outcome.after["counts"]
         ui.table(
-            f"\nHeld-out: {counts['in']} samples = {counts['scored']} scored + {counts['lost']} lost",
+            f"\nHeld-out: {ui.counted(counts['in'], 'sample')} = {counts['scored']} scored + {counts['lost']} lost",
             ["", "before", "after", "delta", "better is"],
             rows,
         )
@@ -178,7 +178,7 @@ def _dry_run(asked: settings.Request, machine: Machine, path: Path, as_json: boo
         )
         return
     ui.say(f"engine {settled.config.engine}: {settled.reasons['engine']}")
-    click.echo(f"# data: {samples} rows, the first {len(rows)}")
+    click.echo(f"# data: {ui.counted(samples, 'row')}, the first {len(rows)}")
     click.echo("\n".join(rows))
     click.echo(f"\n# {prepared.job.settings.name}\n{prepared.settings}")
     for file, text in prepared.extra.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from sft import ui
 from sft.evaluation import SCORES, Interval
 
 NAMES = {
@@ -125,7 +126,7 @@ def between(score: str, interval: Interval) -> str:
 
 def counted(scored: int, lost: int) -> str:
     """How many samples a task has: "16 samples scored, 16 lost"."""
-    return f"{scored:,} samples scored" + (f", {lost:,} lost" if lost else "")
+    return f"{ui.counted(scored, 'sample')} scored" + (f", {lost:,} lost" if lost else "")
 
 
 def p_value(p: float) -> str:

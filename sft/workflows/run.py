@@ -229,7 +229,7 @@ def _split(
     shared = shared_images(train, test)
     if shared:
         raise ProblemsFound(
-            f"[set.leak] {len(shared)} images are in the training and in the test file, the first in line"
+            f"[set.leak] images in both the training and the test file: {len(shared)}, the first in line"
             f" {shared[0][0]} and in line {shared[0][1]}",
             where=str(test.path),
             hint="remove them from one of the two; a score on trained images is meaningless",

@@ -5,8 +5,6 @@ Each stage can be run again.
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -181,19 +179,9 @@ def train_only(request: settings.Request, name: str) -> Run:
 def _set_up(stages: ui.Stages, names: list[str]) -> None:
     """Make the environments that are missing, side by side."""
     missing = [name for name in names if not environments.is_ready(name)]
-    if not missing:
-        return
-    started = time.monotonic()
-    ui.say(f"── set-up: making the environments of {' and '.join(missing)} (once; one to three minutes)")
-    with ThreadPoolExecutor(len(missing)) as pool:
-        futures = [pool.submit(environments.ensure, name) for name in missing]
-        while not all(future.done() for future in futures):
-            time.sleep(1)
-            if int(time.monotonic() - started) % 30 == 0:
-                ui.say(f"   … {time.monotonic() - started:.0f} s")
-        for future in futures:
-            future.result()
-    stages.seconds.append((f"set-up: {' + '.join(missing)}", time.monotonic() - started))
+    if missing:
+        ui.say(f"── set-up: {' and '.join(missing)}")
+        stages.seconds.append((f"set-up: {' + '.join(missing)}", environments.ensure_all(missing, ui.say)))
 
 
 def check_file(path: Path, settled: settings.ResolvedSettings) -> Survey:

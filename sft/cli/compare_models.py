@@ -108,10 +108,10 @@ def compare_models(chosen: CompareModelsOptions) -> None:
     if doubled:
         raise UsageError(f"two models are called {sorted(doubled)[0]}", hint="give each a name of its own")
     rows = _rows(chosen) if chosen.data else None  # before a model is downloaded
-    found = find_models(named, chosen.models)
-    rows = rows or held_out_rows(found)
-    scored = score_models(found, rows, ComparePlan(chosen.out, chosen.device, chosen.gpu_memory, chosen.fresh))
-    for (name, _), model in zip(scored.runs, found, strict=True):
+    to_compare = find_models(named, chosen.models)
+    rows = rows or held_out_rows(to_compare)
+    scored = score_models(to_compare, rows, ComparePlan(chosen.out, chosen.device, chosen.gpu_memory, chosen.fresh))
+    for (name, _), model in zip(scored.runs, to_compare, strict=True):
         ui.say(f"{name}: {model.directory}")
     conclude(
         scored.runs,

@@ -94,8 +94,8 @@ def _instead(folder: Path) -> str:
     inside = sorted(path.name for path in folder.glob("*.jsonl") if holds_rows(path))
     if inside:
         return f"name one of its files: {', '.join(inside[:FILES_NAMED])}"
-    if found := labels_in(folder):
-        return f"it has labels of the format {found.format}: `{found.command}`"
+    if format_name := labels_in(folder):
+        return f"it has labels of the format {format_name.format}: `{format_name.command}`"
     return unlabelled(folder) or "it holds no JSONL file"
 
 

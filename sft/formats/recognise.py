@@ -82,10 +82,12 @@ def require_rows(path: Path) -> None:
             where=str(path),
             hint=f"`sft compare NAME={path}` reads them; DATA is what was asked",
         )
-    found = labels_in(path)
-    if found:
+    format_name = labels_in(path)
+    if format_name:
         raise UsageError(
-            f"these are labels of the format {found.format}, not samples", where=str(path), hint=f"`{found.command}`"
+            f"these are labels of the format {format_name.format}, not samples",
+            where=str(path),
+            hint=f"`{format_name.command}`",
         )
 
 
@@ -174,7 +176,7 @@ def _of_lines(path: Path, lines: list[str]) -> str:
         (lambda: _names_an_image(first) and name.endswith(("_labels.txt", "caption.txt")), "hme100k"),
         (lambda: _names_an_image(first), "paddleocr-rec"),
     )
-    return next((found for rule, found in rules if rule()), "")
+    return next((format_name for rule, format_name in rules if rule()), "")
 
 
 def _names_an_image(line: str) -> bool:

@@ -75,20 +75,20 @@ def find_models(given: Sequence[tuple[str, str]], folder: Path) -> list[NamedMod
 
     UsageError: no such model, or no base is known of one that is alone.
     """
-    found = [_find(name, model, folder) for name, model in given]
-    if len(found) > 1:
-        return found
-    of = run_of(found[0].directory)
+    named_models = [_find(name, model, folder) for name, model in given]
+    if len(named_models) > 1:
+        return named_models
+    of = run_of(named_models[0].directory)
     if of is None:
         raise UsageError(
             "a comparison needs two models, and the run that this one comes from is not here",
-            where=str(found[0].directory),
-            hint=f"sft compare-models {BASE}=0.9B {found[0].name}={given[0][1]} --data DATA",
+            where=str(named_models[0].directory),
+            hint=f"sft compare-models {BASE}=0.9B {named_models[0].name}={given[0][1]} --data DATA",
         )
     run = Run.open(of[0])
     _, version, _ = run_export.trained_from(run)
-    name = BASE if found[0].name != BASE else "before"
-    return [_named(name, run_export.servable(run), version), *found]
+    name = BASE if named_models[0].name != BASE else "before"
+    return [_named(name, run_export.servable(run), version), *named_models]
 
 
 def _find(name: str, model: str, folder: Path) -> NamedModel:
@@ -135,16 +135,16 @@ def _named(name: str, directory: Path, version: models.ModelVersion) -> NamedMod
     return NamedModel(name, directory, version, models.fingerprint(directory))
 
 
-def held_out_rows(found: Sequence[NamedModel]) -> RowsToAsk:
+def held_out_rows(named_models: Sequence[NamedModel]) -> RowsToAsk:
     """The held-out rows of the run that the last of these models comes from, asked as `sft run` asks them.
 
     UsageError: it comes from no run that is here.
     """
-    of = run_of(found[-1].directory)
+    of = run_of(named_models[-1].directory)
     if of is None:
         raise UsageError(
             "which rows? the run that this model comes from is not here",
-            where=str(found[-1].directory),
+            where=str(named_models[-1].directory),
             hint="name a file, a folder or a suite: --data DATA (make: DATA=…)",
         )
     run = Run.open(of[0])
@@ -153,7 +153,7 @@ def held_out_rows(found: Sequence[NamedModel]) -> RowsToAsk:
     return RowsToAsk(data, run.folder.name, tokens)
 
 
-def score_models(found: Sequence[NamedModel], rows: RowsToAsk, plan: ComparePlan) -> ScoredModels:
+def score_models(named_models: Sequence[NamedModel], rows: RowsToAsk, plan: ComparePlan) -> ScoredModels:
     """Serve, ask and stop each model in turn.
 
     EngineError: no server can run here, one failed, or answers are missing; what is scored stays.
@@ -161,7 +161,7 @@ def score_models(found: Sequence[NamedModel], rows: RowsToAsk, plan: ComparePlan
     machine = Machine.look()
     device = plan.device or ("gpu" if machine.gpus else "cpu")
     conditions = conditions_of(rows.data, rows.max_tokens, rows.suite)
-    parts = [*(model.fingerprint for model in found), str(conditions["data"]), str(rows.max_tokens)]
+    parts = [*(model.fingerprint for model in named_models), str(conditions["data"]), str(rows.max_tokens)]
     mark = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:6]
     out = plan.out or RUNS / COMPARED / f"{rows.label}-{mark}"
     serve = partial(_server_options, device, machine, plan.gpu_memory)
@@ -171,7 +171,7 @@ def score_models(found: Sequence[NamedModel], rows: RowsToAsk, plan: ComparePlan
     done: list[tuple[str, Path]] = []
     with Run(out).locked():
         Run(out).set_state("scoring")
-        for model in found:
+        for model in named_models:
             folder = out / model.name
             with stages.stage(f"serve and score {model.name}"), ui.Follow(f"answers {model.name}", count) as bar:
                 results = evaluate_model(
@@ -193,7 +193,7 @@ def score_models(found: Sequence[NamedModel], rows: RowsToAsk, plan: ComparePlan
                 )
             done.append((model.name, folder))
         Run(out).set_state("finished")
-    return ScoredModels(out, done, found[0].version)
+    return ScoredModels(out, done, named_models[0].version)
 
 
 def _server_options(device: str, machine: Machine, gpu_memory: float) -> serving.ServerOptions:

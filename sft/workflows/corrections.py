@@ -172,7 +172,7 @@ def _box(text: str, width: int, height: int) -> str:
     """
     corners = [[0, 0], [width, 0], [width, height], [0, height]]
     written = _PYTHON_WORDS.sub(
-        lambda found: f"{found[0][0]}\\u{ord(found[0][1]):04x}{found[0][2:]}", json.dumps(text, ensure_ascii=False)
+        lambda match: f"{match[0][0]}\\u{ord(match[0][1]):04x}{match[0][2:]}", json.dumps(text, ensure_ascii=False)
     )
     return f'[{{"transcription": {written}, "points": {json.dumps(corners)}, "difficult": false}}]'
 

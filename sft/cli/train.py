@@ -29,10 +29,19 @@ from sft.workflows import RunOutcome, run_loop, summary, train_only
     help="Held-out rows [default: test.jsonl beside the data, or rows that are set aside].",
 )
 @click.option("--port", type=int, metavar="N", help="Port of the server [default: a free one].")
+@click.option("--rescore", is_flag=True, help="Ask both models again, also where their answers are known.")
 @click.option("--setup-seconds", type=float, default=0.0, hidden=True)
 @run_options
 @json_option
-def run(name: str, test: Path | None, port: int | None, setup_seconds: float, as_json: bool, **options: Any) -> None:
+def run(
+    name: str,
+    test: Path | None,
+    port: int | None,
+    rescore: bool,
+    setup_seconds: float,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """The whole job on DATA: a JSONL file, a folder with train.jsonl, or a name under datasets/.
 
     \b
@@ -40,7 +49,7 @@ def run(name: str, test: Path | None, port: int | None, setup_seconds: float, as
       sft run                         the sample that ships
       sft run mine.jsonl --epochs 4
     """
-    outcome = run_loop(request(options), name, test, setup_seconds=setup_seconds, port=port)
+    outcome = run_loop(request(options), name, test, setup_seconds=setup_seconds, port=port, rescore=rescore)
     if as_json:
         print_json(summary(outcome))
     else:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
 
 from sft.errors import RowRejected
 from sft.files import CHUNK
@@ -127,7 +128,7 @@ def why_unreadable(error: Exception) -> str:
     """What Pillow says of a file that it cannot open, in words for people: not the name of an exception, nor the
     address of a stream.
     """
-    if isinstance(error, Pillow.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "it begins like no image format"
     return (str(error).splitlines() or [""])[0][:WHY_SHOWN] or "its content makes no sense"
 

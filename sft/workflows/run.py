@@ -68,9 +68,15 @@ def first_line(settled: settings.ResolvedSettings) -> str:
 
 
 def run_loop(
-    request: settings.Request, data_name: str, test: Path | None, *, setup_seconds: float = 0.0, port: int | None = None
+    request: settings.Request,
+    data_name: str,
+    test: Path | None,
+    *,
+    setup_seconds: float = 0.0,
+    port: int | None = None,
+    rescore: bool = False,
 ) -> RunOutcome:
-    """Do everything; raises as soon as a stage finds that going on makes no sense."""
+    """Do everything; raises as soon as a stage finds that going on makes no sense. rescore: ask both models again."""
     stages = ui.Stages()
     hardware = Machine.look()
     preview = settings.resolve_settings(
@@ -98,7 +104,7 @@ def run_loop(
     with stages.stage("plan"):
         plan, base, lengths, run = plan_run(settled, request, train_data, data_set.name)
     with run.locked():
-        job = PlannedRun(settled, hardware, run, train_data, test_data, base, plan, lengths)
+        job = PlannedRun(settled, hardware, run, train_data, test_data, base, plan, lengths, rescore)
         return _work(job, stages, no_server, port)
 
 
@@ -114,6 +120,7 @@ class PlannedRun:
     base: Path
     plan: Plan
     lengths: preflight.Lengths
+    rescore: bool = False  # what is answered already is asked again
 
 
 def _work(job: PlannedRun, stages: ui.Stages, no_server: str, port: int | None) -> RunOutcome:
@@ -135,7 +142,7 @@ def _work(job: PlannedRun, stages: ui.Stages, no_server: str, port: int | None) 
     if no_server:
         outcome.left_out = dict.fromkeys(("serve", "score before", "score after", "Transformers check"), no_server)
     else:
-        _score(outcome, stages, settled, job.hardware, test_data, answers, port)
+        _score(outcome, stages, job, answers, port)
     with stages.stage("report"):
         outcome.report = _report(outcome, test_data, settled)
     return outcome
@@ -261,15 +268,8 @@ def train_run(
         )
 
 
-def _score(
-    outcome: RunOutcome,
-    stages: ui.Stages,
-    settled: settings.ResolvedSettings,
-    hardware: Machine,
-    data: Path,
-    answer_tokens: int,
-    port: int | None,
-) -> None:
+def _score(outcome: RunOutcome, stages: ui.Stages, job: PlannedRun, answer_tokens: int, port: int | None) -> None:
+    settled, data = job.settled, job.test_data
     count = sum(1 for _ in data.open("rb"))
     base = servable(outcome.run)
     probabilities = outcome.run.folder / "scores" / "after" / "probabilities.json"
@@ -280,7 +280,7 @@ def _score(
     def server() -> serving.ServerOptions:
         context = settled.config.max_seq_len if settled.config.device == "cpu" else None
         return serving.server_options(
-            settled.config.device, hardware, port=port or serving.free_port(), max_model_len=context
+            settled.config.device, job.hardware, port=port or serving.free_port(), max_model_len=context
         )
 
     for name, folder in (("before", base), ("after", outcome.model or base)):
@@ -292,7 +292,7 @@ def _score(
                 outcome.run.folder / "scores" / name,
                 Listeners(bar.one, ui.say, while_served=kept),
                 sampling={"max_tokens": answer_tokens},
-                elsewhere=_of_other_runs(outcome.run) if name == "before" else (),
+                elsewhere=None if job.rescore else _of_other_runs(outcome.run) if name == "before" else (),
             )
         setattr(outcome, name, results)
     if settled.config.device == "cpu":

@@ -136,7 +136,7 @@ def ensure_all(names: Sequence[str], say: Callable[[str], None]) -> float:
     missing = [name for name in names if not is_ready(name)]
     if not missing:
         return 0.0
-    started = said = time.monotonic()
+    started = last_sign = time.monotonic()
     size = sum(ENVIRONMENTS[name].gigabytes for name in missing)
     where = home(missing[0]).parent
     free = shutil.disk_usage(_existing(where)).free / GIGABYTE
@@ -148,10 +148,10 @@ def ensure_all(names: Sequence[str], say: Callable[[str], None]) -> float:
         futures = [pool.submit(ensure, name) for name in missing]
         while not all(future.done() for future in futures):
             wait(futures, timeout=1)
-            if time.monotonic() - said >= SAY_SECONDS:
-                said = time.monotonic()
+            if time.monotonic() - last_sign >= SAY_SECONDS:
+                last_sign = time.monotonic()
                 busy = [name for name, future in zip(missing, futures, strict=True) if not future.done()]
-                say(f"   … {said - started:.0f} s; " + "; ".join(f"{name}: {_at_work(name)}" for name in busy))
+                say(f"   … {last_sign - started:.0f} s; " + "; ".join(f"{name}: {_at_work(name)}" for name in busy))
         for future in futures:
             future.result()
     return time.monotonic() - started
@@ -161,7 +161,7 @@ def _at_work(name: str) -> str:
     """What the installer does now, by the last line of its log, without addresses."""
     place = home(name)
     lines = [line.strip() for line in tail(place.with_name(f"{place.name}.log"), 5) if line.strip()]
-    return _ADDRESS.sub(lambda found: found[0].rpartition("/")[2], lines[-1])[:60] if lines else "beginning"
+    return _ADDRESS.sub(lambda match: match[0].rpartition("/")[2], lines[-1])[:60] if lines else "beginning"
 
 
 def _existing(path: Path) -> Path:

@@ -291,11 +291,11 @@ def test_end_table_shows_what_was_cut_off(tmp_path: Path, capsys: pytest.Capture
     before, after = ({"scores": {**scores, "truncated": cut}, "counts": counts} for cut in (0.75, 0.25))
     train._show(run.RunOutcome(run_folder.Run(tmp_path), [], before=before, after=after))
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["Cut", "off", "at", "max_tokens", "0.7500", "0.2500", "-0.5000", "lower"] in shown
-    assert ["Empty", "answers", "0.1250", "0.1250", "+0.0000", "lower"] in shown
+    assert ["Cut", "off", "at", "max_tokens", "75.00%", "25.00%", "−50.00", "pp", "lower"] in shown
+    assert ["Empty", "answers", "12.50%", "12.50%", "+0.00", "pp", "lower"] in shown
     evaluate_module.show({"scores": scores, "counts": counts}, tmp_path)
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["Cut", "off", "at", "max_tokens", "0.2500"] in shown and ["Empty", "answers", "0.1250"] in shown
+    assert ["Cut", "off", "at", "max_tokens", "25.00%"] in shown and ["Empty", "answers", "12.50%"] in shown
 
 
 def test_make_help_names_every_target() -> None:

@@ -263,7 +263,7 @@ def test_every_checkpoint_is_scored_once_and_shown_everywhere(
         and "ocr: cer, lower is better; 60 samples" in done.stdout
     )
     shown = next(line for line in done.stdout.splitlines() if line.startswith("60 "))
-    assert "0.0000 [" in shown and "better" in shown and "best value, take this" in shown
+    assert "0.00% [" in shown and "better" in shown and "best value, take this" in shown
     monkeypatch.setattr(environments, "no_cpu_server", lambda: "no AVX2")
     again = invoke(machine.run, "--json")
     assert again.exit_code == 0 and steps(again) == [0, 20, 40, 60] and len(machine.served) == 4, (

@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "tiny-model": ("models", "build a tiny PaddleOCR-VL with random weights"),
     "fetch-model": ("models", "download a released model and check it"),
     "serve": ("serve", "serve a model directory with vLLM"),
+    "bundle": ("bundle", "a folder to deploy: compose file, settings, model, scripts"),
     "eval": ("evaluate", "score the answers of a running server"),
     "prelabel": ("prelabel", "first labels for pictures, from a served model"),
     "review": ("review", "find labels that are probably wrong, and take corrections back"),

@@ -81,6 +81,7 @@ class ModelVersion:
     prompt_end: str  # between the prompt and the answer
     min_pixels: int | None  # None: read from the download
     max_pixels: int | None
+    layout_model: str  # cuts the pages of this version's pipeline
     revision: str = "main"  # the hub's branch; the commit it resolves to is recorded beside the download
     aliases: tuple[str, ...] = field(default=())
     engines: tuple[str, ...] = ("paddleformers",)  # trainers that are known to write this version's prompt ending
@@ -96,6 +97,7 @@ MODELS: dict[str, ModelVersion] = {
         prompt_end="\nAssistant: ",
         min_pixels=147_384,
         max_pixels=2_822_400,
+        layout_model="PP-DocLayoutV2",
         aliases=("1.0", "PaddleOCR-VL", "PaddleOCR-VL-0.9B"),
         engines=("erniekit", "paddleformers"),
     ),
@@ -108,6 +110,7 @@ MODELS: dict[str, ModelVersion] = {
         prompt_end="\nAssistant:\n",
         min_pixels=112_896,
         max_pixels=1_003_520,
+        layout_model="PP-DocLayoutV3",
         aliases=("PaddleOCR-VL-1.5", "PaddleOCR-VL-1.5-0.9B"),
     ),
     "1.6": ModelVersion(
@@ -119,6 +122,7 @@ MODELS: dict[str, ModelVersion] = {
         prompt_end="\nAssistant:\n",
         min_pixels=None,
         max_pixels=None,
+        layout_model="PP-DocLayoutV3",
         aliases=("PaddleOCR-VL-1.6", "PaddleOCR-VL-1.6-0.9B"),
     ),
 }

@@ -8,6 +8,8 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.runtime import container, environments, parallel, process
+    from sft.runtime.container import BLACKWELL, SERVER_IMAGE, SHM_SIZE, server_tag
+    from sft.runtime.gpus import BFLOAT16, GpuModel, gpu_model
     from sft.runtime.log_excerpt import last_errors, plain
     from sft.runtime.machine import Machine
     from sft.runtime.parallel import run
@@ -17,17 +19,24 @@ else:
     __getattr__ = names_of(__name__)
 
 __all__ = [
+    "BFLOAT16",
+    "BLACKWELL",
+    "SERVER_IMAGE",
+    "SHM_SIZE",
+    "GpuModel",
     "Machine",
     "Process",
     "Runner",
     "container",
     "environments",
+    "gpu_model",
     "last_errors",
     "parallel",
     "plain",
     "process",
     "run",
     "run_json",
+    "server_tag",
     "shell_line",
     "stop_container",
     "tail",

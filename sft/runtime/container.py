@@ -202,7 +202,12 @@ def server_image(compute_capability: tuple[int, int]) -> str:
     >>> server_image((12, 0)).rpartition(":")[2]
     'latest-nvidia-gpu-sm120'
     """
-    return f"{SERVER_IMAGE}:latest-nvidia-gpu{'-sm120' if compute_capability >= BLACKWELL else ''}"
+    return f"{SERVER_IMAGE}:{server_tag(compute_capability)}"
+
+
+def server_tag(compute_capability: tuple[int, int]) -> str:
+    """The tag of the PaddleOCR project's images for a card; with "-offline" behind it they hold the models."""
+    return "latest-nvidia-gpu" + ("-sm120" if compute_capability >= BLACKWELL else "")
 
 
 def serve_command(

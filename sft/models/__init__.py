@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from sft.models.safetensors import safetensors_header, tensor_table
     from sft.models.tiny import make_tiny_model
     from sft.models.token_budget import (
+        USER,
         Budget,
+        fixed_tokens,
         load_tokenizer,
+        picture_tokens,
         pixel_limits,
         sample_tokens,
         sequence_tokens,
         text_tokens,
+        trained_size,
         trained_texts,
     )
     from sft.models.verify import check_model, fingerprint, identify, require_model, verify_served, weight_files
@@ -56,6 +60,7 @@ __all__ = [
     "OTSL_TOKENS",
     "RESERVED_IN_TEXT",
     "TASK_OF",
+    "USER",
     "Budget",
     "ModelVersion",
     "check_model",
@@ -63,11 +68,13 @@ __all__ = [
     "fetch_model",
     "find",
     "fingerprint",
+    "fixed_tokens",
     "get",
     "identify",
     "image_tokens",
     "load_tokenizer",
     "make_tiny_model",
+    "picture_tokens",
     "pixel_limits",
     "present_or_fetch",
     "render_prompt",
@@ -79,6 +86,7 @@ __all__ = [
     "tensor_table",
     "text_tokens",
     "tiny",
+    "trained_size",
     "trained_texts",
     "verify_served",
     "weight_files",

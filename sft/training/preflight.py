@@ -33,7 +33,9 @@ class Lengths:
 def check_lengths(data: Survey, base: Path, settled: ResolvedSettings) -> Lengths:
     """The lengths of all samples; ProblemsFound where one does not fit. Trainers skip or cut such samples."""
     low, high = pixels(settled, base)
-    budget = Budget(base / "tokenizer.json", low, high, settled.config.max_seq_len)
+    budget = Budget(
+        base / "tokenizer.json", low, high, settled.config.max_seq_len, settled.version, settled.config.engine
+    )
     longest = (0, 0)
     total = 0
     count = 0
@@ -55,9 +57,9 @@ def _lengths(data: Survey, budget: Budget) -> Iterator[tuple[int, int]]:
     """(line, tokens) of every sample."""
     rows = data.rows()
     while batch := list(islice(rows, TOGETHER)):
-        tokens = text_tokens(chain.from_iterable(trained_texts(sample) for _, sample, _ in batch), budget)
+        tokens = text_tokens(chain.from_iterable(trained_texts(sample, budget) for _, sample, _ in batch), budget)
         for line, sample, images in batch:
-            texts = sum(tokens[text] for text in trained_texts(sample))
+            texts = sum(tokens[text] for text in trained_texts(sample, budget))
             sizes = [data.files.size(number) for number in images]
             try:
                 yield line, sequence_tokens(sample, texts, sizes, budget)

@@ -10,10 +10,11 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.models import tiny
+    from sft.models.augmentation import most_tokens, picture_draws, together
     from sft.models.exporter import MANIFEST, export
     from sft.models.fetch import fetch_model, present_or_fetch
     from sft.models.prompts import render_prompt
-    from sft.models.resize import image_tokens, smart_resize
+    from sft.models.resize import image_tokens
     from sft.models.safetensors import safetensors_header, tensor_table
     from sft.models.tiny import make_tiny_model
     from sft.models.token_budget import (
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
         picture_tokens,
         pixel_limits,
         sample_tokens,
-        sequence_tokens,
         text_tokens,
         trained_size,
         trained_texts,
@@ -74,6 +74,8 @@ __all__ = [
     "image_tokens",
     "load_tokenizer",
     "make_tiny_model",
+    "most_tokens",
+    "picture_draws",
     "picture_tokens",
     "pixel_limits",
     "present_or_fetch",
@@ -81,11 +83,10 @@ __all__ = [
     "require_model",
     "safetensors_header",
     "sample_tokens",
-    "sequence_tokens",
-    "smart_resize",
     "tensor_table",
     "text_tokens",
     "tiny",
+    "together",
     "trained_size",
     "trained_texts",
     "verify_served",

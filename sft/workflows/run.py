@@ -158,9 +158,12 @@ def plan_run(
         f"  longest sample       {lengths.longest} tokens (line {lengths.line}) of max_seq_len"
         f" {settled.config.max_seq_len}; mean {lengths.mean:.0f}"
     )
-    note = preflight.packing_note(lengths, settled)
-    if note:
-        ui.say(f"  warning: {note}")
+    drawn = lengths.augmented
+    if drawn and drawn.largest > lengths.longest:
+        ui.say(f"  as augmented         up to {drawn.largest} tokens (line {drawn.line})")
+    for note in (preflight.augmented_note(lengths), preflight.packing_note(lengths, settled)):
+        if note:
+            ui.say(f"  warning: {note}")
     return plan, base, lengths, settings.open_run(settled, request, data.fingerprint, base, name=name)
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from conftest import surveyed
+from PIL import Image as Pictures
 
-from sft.errors import UsageError
+from sft.errors import ProblemsFound, UsageError
+from sft.files.jsonl import encode, ocr_sample
 from sft.runtime import container
 from sft.runtime import machine as machine_module
 from sft.serving import server
@@ -107,6 +109,41 @@ def test_sample_that_does_not_fit_is_named_by_line(base_model: Path, bengali_dat
     assert f"{bengali_data}:" in str(caught.value)
     lengths = preflight.check_lengths(surveyed(bengali_data), base_model, settled)
     assert 0 < lengths.mean <= lengths.longest <= 512 and 1 <= lengths.line <= 12
+
+
+def test_row_that_fits_only_as_it_is_stored_is_a_finding(base_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "long"
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for number, size in enumerate([(300, 200), (1000, 250)]):
+        Pictures.new("RGB", size, "white").save(folder / f"images/{number}.png")
+        rows.append(encode(ocr_sample(f"images/{number}.png", "OCR:", "১২৩")) + b"\n")
+    data = folder / "train.jsonl"
+    data.write_bytes(b"".join(rows))
+    surveyed_data = surveyed(data)
+
+    def check(most: int) -> preflight.Lengths:
+        settled = settle(max_seq_len=most, model=str(base_model))
+        return preflight.check_lengths(surveyed_data, base_model, settled)
+
+    whole = check(4096)
+    assert whole.augmented and whole.augmented.line == 2 and not whole.augmented.left_out
+    assert whole.longest == int(whole.tokens[1]) and whole.line == 2
+    largest = whole.augmented.largest
+    assert largest - whole.longest == 756 - 324
+    assert preflight.augmented_note(whole) == ""
+    with pytest.raises(ProblemsFound, match=r"\[trainer\.augmented\] up to \d+ tokens \(line 2\)") as caught:
+        check(whole.longest)
+    assert caught.value.where == f"{data}:2" and f"at least {largest}" in str(caught.value.hint)
+    assert not check(largest).augmented.left_out  # type: ignore[union-attr]
+    fixed = preflight.check_lengths(surveyed_data, base_model, settle(GPU, max_seq_len=whole.longest))
+    assert fixed.augmented and fixed.augmented.largest == fixed.longest, "ERNIEKit fixes the grid before it augments"
+
+
+def test_a_few_rows_that_may_be_left_out_are_announced() -> None:
+    drawn = preflight.Augmented(520, 7, 0.2, 0.21, 7, 0.2)
+    note = preflight.augmented_note(preflight.Lengths(500, 7, 300.0, drawn))
+    assert "0.21 rows of a pass" in note and "line 7 (20.0% of its draws)" in note
 
 
 def test_packs_that_hold_fewer_samples_than_planned_are_announced() -> None:

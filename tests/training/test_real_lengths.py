@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import subprocess
@@ -19,6 +20,7 @@ from test_job import settle
 
 from sft.files import write_json
 from sft.models import versions
+from sft.models.augmentation import TokenDraws, picture_draws, together
 from sft.models.token_budget import Budget, fixed_tokens, load_tokenizer, sample_tokens, trained_texts
 from sft.runtime import environments
 from sft.training import preflight
@@ -28,6 +30,7 @@ from sft.types import Image, ImageHeader, Sample, Tag, Text
 
 PIPELINE = TESTS / "trainer_pipeline.py"
 TAGS: tuple[Tag, Tag] = ("mask", "no_mask")
+DRAWS = int(os.environ.get("SFT_REAL_DRAWS", "600"))  # 20000 takes some minutes
 SIZES = int(os.environ.get("SFT_REAL_SIZES", "150"))  # 5000 takes some minutes
 TEXTS = ("১২৩", "ab  c\n\nd", "<fcel>1<lcel><nl>", r"\[ x^{2} \]", "a|b\n1|2", "٣ 漢字 😀", "x" * 300)
 
@@ -148,3 +151,40 @@ def test_drawn_rows_have_the_predicted_length(base_model: Path, bengali_data: Pa
     yielded = real(tmp_path, rows, base_model, what="lengths")
     assert (max(yielded), sum(yielded) / len(yielded)) == (lengths.longest, lengths.mean)
     assert yielded[lengths.line - 1] == lengths.longest
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "longest", "share"), [(147_384, 2_822_400, 900, 1), (5600, 7000, 400, 3)], ids=["0.9B", "tiny"]
+)
+def test_no_draw_of_the_augmentation_is_longer_than_the_largest(
+    low: int, high: int, longest: int, share: int, base_model: Path, tmp_path: Path
+) -> None:
+    limits(base_model, low, high)
+    chance = random.Random(6)
+    repeat = 30
+    sizes = [(1000, 250), (28, 5200)] + [any_size(chance, longest) for _ in range(DRAWS * share // 4 // repeat - 2)]
+    sample = one("OCR:", "ab")
+    rows = [(sample, [blank(tmp_path, number, size)]) for number, size in enumerate(sizes)]
+    yielded = real(tmp_path, rows, base_model, what="lengths", augment=True, repeat=repeat)
+    budget = Budget(base_model / "tokenizer.json", low, high, 100_000)
+    tokenizer = load_tokenizer(budget.tokenizer)
+    texts = sum(len(tokenizer.encode(piece, add_special_tokens=False)) for piece in trained_texts(sample, budget))
+    assert len(yielded) == repeat * len(sizes)
+    longer = 0
+    for number, size in enumerate(sizes):
+        drawn = yielded[number * repeat : (number + 1) * repeat]
+        predicted = together([picture_draws(*size, budget)], fixed_tokens(sample, texts))
+        check_draws(size, drawn, predicted)
+        plain = expected(sample, [size], budget)
+        longer += sum(length > plain for length in drawn if length and plain)
+    assert longer > len(yielded) // 50, "otherwise nothing was augmented"
+
+
+def check_draws(size: tuple[int, int], drawn: list[int | None], predicted: TokenDraws) -> None:
+    """Each draw is one of those that were predicted, and they come about as often."""
+    kept = [length for length in drawn if length is not None]
+    assert {*kept} <= {*predicted.tokens.tolist()}, size
+    assert max(kept, default=0) <= predicted.largest
+    refused = len(drawn) - len(kept)
+    spread = math.sqrt(len(drawn) * predicted.refused * (1 - predicted.refused))
+    assert abs(refused - len(drawn) * predicted.refused) <= 5 * spread + 2, size

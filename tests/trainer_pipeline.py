@@ -4,7 +4,7 @@ Input, JSON on stdin: template (file), name (of the template), model (directory)
 (`map` or `iterable`), augment (false: pictures are left as they are), and what to do:
   lengths   {"repeat": R}: tokens of every row, R times, in the order of the file; null where it is skipped
   batches   {"batch", "workers", "epochs", "gpus"}: per epoch and rank, each batch of the real loader as
-            [[path of the first image, tokens], …]
+            [[number that the name of the first image is, tokens], …]
 The last line of stdout is the answer as JSON.
 """
 
@@ -14,6 +14,7 @@ import importlib.util
 import json
 import random
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,13 +84,14 @@ def lengths(job: dict[str, Any], rows: Any) -> list[int | None]:
 def passes(job: dict[str, Any], rows: Any) -> list[Any]:
     """What the trainer's loader hands out: of Trainer.get_train_dataloader and _get_train_sampler."""
 
-    def collate(batch: list[Any]) -> list[list[Any]]:
-        return [[sequence.images[0], len(sequence.token_ids)] for example in batch for sequence in example]
+    def collate(batch: list[Any]) -> Any:
+        pairs = [(int(Path(one.images[0]).stem), len(one.token_ids)) for example in batch for one in example]
+        return np.array(pairs, np.int64)  # the loader hands out arrays only
 
     if job["kind"] != "map":
         loader = DataLoader(rows, batch_size=job["batch"], collate_fn=collate, num_workers=job["workers"])
         stream = iter(loader)
-        return [next(stream) for _ in range(job["batches"])]
+        return [next(stream).tolist() for _ in range(job["batches"])]
     result = []
     for epoch in range(job["epochs"]):
         ranks = []
@@ -101,7 +103,7 @@ def passes(job: dict[str, Any], rows: Any) -> list[Any]:
                 sampler = MappingDistributedBatchSampler(rows, num_replicas=job["gpus"], rank=rank, **options)
             loader = DataLoader(rows, batch_sampler=sampler, collate_fn=collate, num_workers=job["workers"])
             sampler.set_epoch(epoch)
-            ranks.append(list(loader))
+            ranks.append([batch.tolist() for batch in loader])
         result.append(ranks)
     return result
 

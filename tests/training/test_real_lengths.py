@@ -188,3 +188,30 @@ def check_draws(size: tuple[int, int], drawn: list[int | None], predicted: Token
     refused = len(drawn) - len(kept)
     spread = math.sqrt(len(drawn) * predicted.refused * (1 - predicted.refused))
     assert abs(refused - len(drawn) * predicted.refused) <= 5 * spread + 2, size
+
+
+def drawn_rows(folder: Path, count: int) -> list[tuple[Sample, list[str]]]:
+    """Rows of different lengths, each with its own picture."""
+    return [(one("OCR:", "ab " * (number % 9 + 1)), [blank(folder, number, (60, 40))]) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("count", "batch", "gpus", "workers"), [(10, 4, 1, 0), (23, 4, 1, 2), (23, 3, 2, 0), (24, 2, 4, 0)]
+)
+def test_a_pass_of_the_loader_is_every_row_once(
+    count: int, batch: int, gpus: int, workers: int, base_model: Path, tmp_path: Path
+) -> None:
+    limits(base_model, 5600, 7000)
+    rows = drawn_rows(tmp_path, count)
+    asked = {"what": "batches", "batch": batch, "gpus": gpus, "workers": workers, "epochs": 3}
+    passes = real(tmp_path, rows, base_model, **asked)
+    budget = Budget(base_model / "tokenizer.json", 5600, 7000, 100_000)
+    lengths = [expected(sample, [(60, 40)], budget) for sample, _ in rows]
+    orders = []
+    for ranks in passes:
+        seen = [number for batches in ranks for taken in batches for number, _ in taken]
+        assert len({*seen}) == len(seen) == count // gpus * gpus, "each once; what G does not divide is left over"
+        assert all(lengths[number] == tokens for batches in ranks for taken in batches for number, tokens in taken)
+        assert [len(batches) for batches in ranks] == [math.ceil(count // gpus / batch)] * gpus
+        orders.append(seen)
+    assert len({tuple(order) for order in orders}) == 3, "another order in every pass"

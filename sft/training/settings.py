@@ -154,6 +154,7 @@ def plan_for(settled: ResolvedSettings, samples: int) -> Plan:
         accum=config.accum,
         learning_rate=config.learning_rate,
         limit=config.max_steps,
+        passes=config.engine == "paddleformers",
     )
 
 

@@ -26,6 +26,7 @@ from sft.runtime import environments
 from sft.training import preflight
 from sft.training.engines import absolute_images
 from sft.training.engines.paddleformers import TEMPLATE_NAME, PaddleFormers
+from sft.training.plan import make_plan
 from sft.types import Image, ImageHeader, Sample, Tag, Text
 
 PIPELINE = TESTS / "trainer_pipeline.py"
@@ -207,11 +208,13 @@ def test_a_pass_of_the_loader_is_every_row_once(
     passes = real(tmp_path, rows, base_model, **asked)
     budget = Budget(base_model / "tokenizer.json", 5600, 7000, 100_000)
     lengths = [expected(sample, [(60, 40)], budget) for sample, _ in rows]
+    plan = make_plan(samples=count, epochs=3, gpus=gpus, batch=batch, accum=1, passes=True)
+    assert plan.wanted_steps == 3 * plan.micro_steps
     orders = []
     for ranks in passes:
         seen = [number for batches in ranks for taken in batches for number, _ in taken]
         assert len({*seen}) == len(seen) == count // gpus * gpus, "each once; what G does not divide is left over"
         assert all(lengths[number] == tokens for batches in ranks for taken in batches for number, tokens in taken)
-        assert [len(batches) for batches in ranks] == [math.ceil(count // gpus / batch)] * gpus
+        assert [len(batches) for batches in ranks] == [plan.micro_steps] * gpus
         orders.append(seen)
     assert len({tuple(order) for order in orders}) == 3, "another order in every pass"

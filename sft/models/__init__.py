@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sft.models.safetensors import safetensors_header, tensor_table
     from sft.models.tiny import make_tiny_model
     from sft.models.token_budget import (
+        ERNIEKIT,
         USER,
         Budget,
         fixed_tokens,
@@ -52,6 +53,7 @@ __all__ = [
     "BEGIN",
     "DEFAULT_MODEL",
     "EOS",
+    "ERNIEKIT",
     "FACTOR",
     "IMAGE_TOKEN",
     "MANIFEST",

@@ -13,6 +13,7 @@ import numpy as np
 from sft.arrays import Ints
 from sft.errors import ProblemsFound
 from sft.models import (
+    ERNIEKIT,
     Budget,
     fixed_tokens,
     most_tokens,
@@ -23,10 +24,13 @@ from sft.models import (
     together,
     trained_texts,
 )
+from sft.training.packing import Packing, simulate
+from sft.training.plan import Plan
 from sft.training.settings import ResolvedSettings
 from sft.training.trainer import SKIPPED_SHARE
 from sft.validate import Survey
 
+WORTH_SAYING = 0.02  # steps more than the formula's
 TOGETHER = 512  # samples whose texts are in memory as tokens
 
 
@@ -182,16 +186,21 @@ def _lengths(data: Survey, budget: Budget) -> Iterator[tuple[int, int, int, list
             yield line, more + pictures, more, sizes
 
 
-def packing_note(lengths: Lengths, settled: ResolvedSettings) -> str:
-    """What to know where fewer than B samples fit into ERNIEKit's packs: fewer are seen per step than the
-    plan counts.
-    """
-    fits = int(settled.config.max_seq_len // lengths.mean)
-    if settled.config.engine != "erniekit" or fits >= settled.config.batch:
+def pack(lengths: Lengths, settled: ResolvedSettings, plan: Plan) -> Packing | None:
+    """The packs of this run; None where the trainer does not pack."""
+    if settled.config.engine != ERNIEKIT or not len(lengths.tokens):
+        return None
+    config = settled.config
+    return simulate(lengths.tokens, plan, max_seq_len=config.max_seq_len, workers=config.workers)
+
+
+def packing_note(packing: Packing | None, plan: Plan) -> str:
+    """What to know where packs hold fewer samples than the formula counts on: fewer epochs are trained than planned."""
+    if not packing or packing.max_steps <= plan.formula_steps * (1 + WORTH_SAYING):
         return ""
+    trained = plan.epochs * plan.formula_steps / packing.max_steps
     return (
-        f"samples have {lengths.mean:.0f} tokens on average, so about {fits} fit into a pack of"
-        f" {settled.config.max_seq_len}, not B = {settled.config.batch}: about"
-        f" {settled.config.epochs * fits / settled.config.batch:.2g} of {settled.config.epochs:g} epochs would be"
-        f" trained; give --batch {max(fits, 1)}"
+        f"a pack holds {packing.rows:.1f} samples on average, not B = {plan.batch}: in the {plan.formula_steps} steps"
+        f" of the formula about {trained:.2g} of {plan.epochs:g} epochs would be trained; it takes {packing.max_steps}"
+        f" steps, or --batch {max(1, int(packing.rows))}"
     )

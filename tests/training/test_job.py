@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import surveyed
 from PIL import Image as Pictures
@@ -19,6 +20,7 @@ from sft.training.config import REHEARSAL
 
 CARD = container.Gpu("NVIDIA A800", (8, 0), 81920, "550.54")
 GPU = machine_module.Machine((CARD,), "docker")
+OLD = machine_module.Machine((container.Gpu("Tesla T4", (7, 5), 15360, "550.54"),), "docker")
 NONE = machine_module.Machine((), None)
 
 
@@ -52,6 +54,8 @@ def test_with_a_gpu_the_version_decides_the_engine() -> None:
         (NONE, {"engine": "erniekit"}, "NVIDIA GPUs only"),
         (NONE, {"model": "0.9B"}, "cannot be trained on a CPU"),
         (NONE, {"gpus": 4}, "4 GPUs are asked for, but this is a rehearsal"),
+        (NONE, {"accum": 2}, "cannot accumulate on a CPU"),
+        (OLD, {}, "Tesla T4 has compute capability 7.5; training in bf16 needs 8.0"),
         (GPU, {"gpus": 8}, "8 GPUs are asked for, this machine has 1"),
     ],
 )
@@ -147,11 +151,18 @@ def test_a_few_rows_that_may_be_left_out_are_announced() -> None:
 
 
 def test_packs_that_hold_fewer_samples_than_planned_are_announced() -> None:
-    lengths = preflight.Lengths(4000, 1, 3864.0)  # a page of A4 with a long answer
-    note = preflight.packing_note(lengths, settle(GPU))
-    assert "about 4 fit" in note and "B = 8" in note and "--batch 4" in note
-    assert preflight.packing_note(preflight.Lengths(300, 1, 250.0), settle(GPU)) == ""
-    assert preflight.packing_note(lengths, settle()) == "", "PaddleFormers counts samples"
+    def note(tokens: int) -> str:
+        settled = settle(GPU)
+        plan = settings.plan_for(settled, 1000)
+        lengths = preflight.Lengths(tokens, 1, float(tokens), None, np.full(1000, tokens))
+        return preflight.packing_note(preflight.pack(lengths, settled, plan), plan)
+
+    assert "holds 4.0 samples" in note(4000) and "B = 8" in note(4000) and "--batch 4" in note(4000)
+    assert "1 of 2 epochs" in note(4000) and "it takes 63 steps" in note(4000)  # a page of A4 with a long answer
+    assert note(250) == ""
+    settled = settle()
+    lengths = preflight.Lengths(400, 1, 400.0, None, np.full(1000, 400))
+    assert preflight.pack(lengths, settled, settings.plan_for(settled, 1000)) is None, "PaddleFormers counts samples"
 
 
 def test_who_trains_and_who_serves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,7 +180,7 @@ def test_more_per_update_than_there_is(samples: int, gpus: int, example: str) ->
     ) as caught:
         make_plan(samples=samples, epochs=1, gpus=gpus, batch=8, accum=8)
     assert example in str(caught.value.hint)
-    numbers = {name: int(value) for name, value in re.findall(r"--(\w+) (\d+)", example)}
+    numbers: dict[str, Any] = {name: int(value) for name, value in re.findall(r"--(\w+) (\d+)", example)}
     make_plan(**{"samples": samples, "epochs": 1, "gpus": gpus, **numbers})  # what the hint says works
 
 

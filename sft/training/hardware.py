@@ -35,7 +35,7 @@ MOST_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Card:
+class GpuCard:
     """One kind of GPU as its maker describes it: GB, compute capability, dense bf16 operations a second in 10^12."""
 
     name: str
@@ -44,36 +44,36 @@ class Card:
     rate: float
 
 
-CARDS: dict[str, Card] = {
+CARDS: dict[str, GpuCard] = {
     card.name: card
     for card in (
-        Card("3060", 12, (8, 6), 25.6),
-        Card("3080", 10, (8, 6), 59.5),
-        Card("3090", 24, (8, 6), 71),
-        Card("4060ti", 16, (8, 9), 44),
-        Card("4070", 12, (8, 9), 58.3),
-        Card("4080", 16, (8, 9), 97.5),
-        Card("4090d", 24, (8, 9), 147),
-        Card("4090", 24, (8, 9), 165),
-        Card("5070", 12, (12, 0), 61.7),
-        Card("5070ti", 16, (12, 0), 87.9),
-        Card("5080", 16, (12, 0), 112.6),
-        Card("5090", 32, (12, 0), 209.5),
-        Card("L4", 24, (8, 9), 121),
-        Card("L40S", 48, (8, 9), 362),
-        Card("A10", 24, (8, 6), 125),
-        Card("A100-40", 40, (8, 0), 312),
-        Card("A100", 80, (8, 0), 312),
-        Card("A800", 80, (8, 0), 312),
-        Card("H100", 80, (9, 0), 989),
-        Card("H200", 141, (9, 0), 989),
-        Card("T4", 16, (7, 5), 0),
-        Card("V100", 32, (7, 0), 0),
+        GpuCard("3060", 12, (8, 6), 25.6),
+        GpuCard("3080", 10, (8, 6), 59.5),
+        GpuCard("3090", 24, (8, 6), 71),
+        GpuCard("4060ti", 16, (8, 9), 44),
+        GpuCard("4070", 12, (8, 9), 58.3),
+        GpuCard("4080", 16, (8, 9), 97.5),
+        GpuCard("4090d", 24, (8, 9), 147),
+        GpuCard("4090", 24, (8, 9), 165),
+        GpuCard("5070", 12, (12, 0), 61.7),
+        GpuCard("5070ti", 16, (12, 0), 87.9),
+        GpuCard("5080", 16, (12, 0), 112.6),
+        GpuCard("5090", 32, (12, 0), 209.5),
+        GpuCard("L4", 24, (8, 9), 121),
+        GpuCard("L40S", 48, (8, 9), 362),
+        GpuCard("A10", 24, (8, 6), 125),
+        GpuCard("A100-40", 40, (8, 0), 312),
+        GpuCard("A100", 80, (8, 0), 312),
+        GpuCard("A800", 80, (8, 0), 312),
+        GpuCard("H100", 80, (9, 0), 989),
+        GpuCard("H200", 141, (9, 0), 989),
+        GpuCard("T4", 16, (7, 5), 0),
+        GpuCard("V100", 32, (7, 0), 0),
     )
 }
 
 
-def card_named(name: str) -> Card:
+def card_named(name: str) -> GpuCard:
     """The card called `name`, whatever the case and whether RTX stands before it."""
     wanted = name.lower().replace("rtx", "").replace("nvidia", "").replace(" ", "").strip("-_")
     for card in CARDS.values():
@@ -115,7 +115,7 @@ def memory_of(method: Method, tokens: float) -> float:
     return MEMORY_OFFSET[method] + MEMORY_PER_TOKEN * tokens
 
 
-def hours_of(method: Method, card: Card, tokens: float, gpus: int) -> float:
+def hours_of(method: Method, card: GpuCard, tokens: float, gpus: int) -> float:
     """Hours for so many tokens on so many cards.
 
     >>> round(hours_of("full", CARDS["A800"], 29605 * 2 * 250, 1), 1)
@@ -126,7 +126,7 @@ def hours_of(method: Method, card: Card, tokens: float, gpus: int) -> float:
     return work / (card.rate * 1e12 * REACHED * gpus) / 3600
 
 
-def propose(card: Card, *, mean: float, largest: int, samples: int, epochs: float, gpus: int) -> list[Need]:
+def propose(card: GpuCard, *, mean: float, largest: int, samples: int, epochs: float, gpus: int) -> list[Need]:
     """For both methods the most samples at once that fit, with the accumulation that makes about 64 an update.
 
     mean, largest: tokens of a sample. A micro-step is taken as (B - 1) samples of the mean and the largest one.

@@ -83,28 +83,42 @@ def check_lengths(data: Survey, base: Path, settled: ResolvedSettings) -> Length
     out than a run may lose. Trainers skip such samples.
     """
     lengths = measure_lengths(data, base, settled)
-    most = settled.config.max_seq_len
-    if lengths.longest > most:
-        hint = f"split the sample, or raise max_seq_len to at least {lengths.longest}; it would be skipped silently"
-        raise ProblemsFound(
-            f"[trainer.too_long] {lengths.longest} tokens, max_seq_len is {most}",
-            where=f"{data.path}:{lengths.line}",
-            hint=hint,
-        )
-    if lengths.augmented:
-        _require_few_left_out(lengths.augmented, data, settled)
+    for problem in findings(lengths, data, settled):
+        raise problem
     return lengths
 
 
-def _require_few_left_out(augmented: Augmented, data: Survey, settled: ResolvedSettings) -> None:
+def findings(lengths: Lengths, data: Survey, settled: ResolvedSettings) -> list[ProblemsFound]:
+    """Why a run on rows of these lengths would not be the one that is asked for."""
+    most = settled.config.max_seq_len
+    problems = []
+    if lengths.longest > most:
+        hint = f"split the sample, or raise max_seq_len to at least {lengths.longest}; it would be skipped silently"
+        problems.append(
+            ProblemsFound(
+                f"[trainer.too_long] {lengths.longest} tokens, max_seq_len is {most}",
+                where=f"{data.path}:{lengths.line}",
+                hint=hint,
+            )
+        )
+    drawn = lengths.augmented
+    if not problems and drawn and expected_skips(drawn, data, settled) > data.count * SKIPPED_SHARE:
+        problems.append(_too_many_left_out(drawn, data, settled))
+    return problems
+
+
+def expected_skips(augmented: Augmented, data: Survey, settled: ResolvedSettings) -> float:
+    """How often in this run a row is left out, on average, because of what augmentation has made of it."""
     config = settled.config
     most = config.gpus * config.batch * config.accum * (config.max_steps or math.inf) / data.count  # passes
-    expected = augmented.left_out * min(config.epochs, most)
-    if expected <= data.count * SKIPPED_SHARE:
-        return
-    raise ProblemsFound(
+    return augmented.left_out * min(config.epochs, most)
+
+
+def _too_many_left_out(augmented: Augmented, data: Survey, settled: ResolvedSettings) -> ProblemsFound:
+    times = expected_skips(augmented, data, settled)
+    return ProblemsFound(
         f"[trainer.augmented] up to {augmented.largest} tokens (line {augmented.line}) when the trainer has rescaled"
-        f" images by chance, max_seq_len is {config.max_seq_len}: about {expected:.1f} times in this run a row"
+        f" images by chance, max_seq_len is {settled.config.max_seq_len}: about {times:.1f} times in this run a row"
         f" would be left out, this one in {augmented.worst_chance:.0%} of its draws",
         where=f"{data.path}:{augmented.worst}",
         hint=f"raise max_seq_len to at least {augmented.largest}, or cut long and thin images into pieces",

@@ -106,8 +106,22 @@ def plan(chosen: PlanOptions) -> None:
 
 def _show_formula(chosen: PlanOptions, made: Plan) -> None:
     """The plan without data, and the ways to another number of GPUs."""
-    same = planning.keep_update(made, chosen.to_gpus) if chosen.to_gpus is not None else []
-    scaled = planning.scale_rate(made, chosen.to_gpus) if chosen.to_gpus is not None else None
+    same = (
+        planning.keep_update(
+            made,
+            chosen.to_gpus,
+        )
+        if chosen.to_gpus is not None
+        else []
+    )
+    scaled = (
+        planning.scale_rate(
+            made,
+            chosen.to_gpus,
+        )
+        if chosen.to_gpus is not None
+        else None
+    )
     if chosen.as_json:
         ways = (
             {"keep_update": [planning.as_dict(way) for way in same], "scale_rate": planning.as_dict(scaled)}
@@ -120,9 +134,16 @@ def _show_formula(chosen: PlanOptions, made: Plan) -> None:
         f"D={made.samples} E={made.epochs:g} G={made.gpus} B={made.batch} A={made.accum}",
         style="bold",
     )
-    ui.show_breakdown(planning.breakdown(made), to=ui.out)
+    ui.show_breakdown(
+        planning.breakdown(made),
+        to=ui.out,
+    )
     if scaled:
-        _ways(made, same, scaled)
+        _ways(
+            made,
+            same,
+            scaled,
+        )
 
 
 def _of_data(chosen: PlanOptions) -> None:
@@ -130,21 +151,50 @@ def _of_data(chosen: PlanOptions) -> None:
     from sft.workflows import plan_data, plan_record  # brings the whole job with it
 
     if chosen.samples is not None:
-        raise UsageError("either a data set or --samples", hint="leave --samples out: the rows are counted")
+        raise UsageError(
+            "either a data set or --samples",
+            hint="leave --samples out: the rows are counted",
+        )
     if chosen.price is not None and not chosen.gpu:
-        raise UsageError("--price needs --gpu", hint="`sft plan mine.jsonl --gpu 4090 --price 0.4`")
-    flags: dict[str, Any] = {name: getattr(chosen, name) for name in OF_A_RUN}
+        raise UsageError(
+            "--price needs --gpu",
+            hint="`sft plan mine.jsonl --gpu 4090 --price 0.4`",
+        )
+    flags: dict[str, Any] = {
+        name: getattr(
+            chosen,
+            name,
+        )
+        for name in OF_A_RUN
+    }
     flags["learning_rate"] = chosen.lr
     given = {name: value for name, value in flags.items() if value is not None}
-    made = plan_data(Request(given, models=chosen.models), str(chosen.name), gpu=chosen.gpu, say=ui.say)
-    record = plan_record(made, chosen.price)
+    made = plan_data(
+        Request(
+            given,
+            models=chosen.models,
+        ),
+        str(chosen.name),
+        gpu=chosen.gpu,
+        say=ui.say,
+    )
+    record = plan_record(
+        made,
+        chosen.price,
+    )
     if chosen.out:
-        write_json(chosen.out, record)
+        write_json(
+            chosen.out,
+            record,
+        )
         ui.say(f"plan: {chosen.out}; `sft train {chosen.name} --config {chosen.out}` takes its settings")
     if chosen.as_json:
         print_json(record)
     else:
-        _show_data(chosen, made)
+        _show_data(
+            chosen,
+            made,
+        )
     if made.findings:
         sys.exit(EXIT_PROBLEMS)
 
@@ -156,12 +206,21 @@ def _show_data(chosen: PlanOptions, made: DataPlan) -> None:
         f"D={plan.samples} E={plan.epochs:g} G={plan.gpus} B={plan.batch} A={plan.accum}, {made.settled.config.engine}",
         style="bold",
     )
-    ui.show_breakdown(planning.breakdown(plan), to=ui.out)
+    ui.show_breakdown(
+        planning.breakdown(plan),
+        to=ui.out,
+    )
     _show_lengths(made)
     _show_histogram(made)
-    _show_needs(chosen, made)
+    _show_needs(
+        chosen,
+        made,
+    )
     for finding in made.findings:
-        ui.out.print(ui.plain(finding), markup=False)
+        ui.out.print(
+            ui.plain(finding),
+            markup=False,
+        )
 
 
 def _show_lengths(made: DataPlan) -> None:
@@ -184,7 +243,13 @@ def _show_lengths(made: DataPlan) -> None:
         lines["packs"] = f"{packs.packs:.0f} a GPU, {filled}; {packs.max_steps} steps make {plan.epochs:g} epochs"
     for name, text in lines.items():
         ui.out.print(f"  {name:<20} {text}", markup=False)
-    for note in (preflight.augmented_note(lengths), preflight.packing_note(packs, plan)):
+    for note in (
+        preflight.augmented_note(lengths),
+        preflight.packing_note(
+            packs,
+            plan,
+        ),
+    ):
         if note:
             ui.say(f"warning: {note}")
 
@@ -196,7 +261,10 @@ def _show_histogram(made: DataPlan) -> None:
     stripes = histogram(made)
     most = max((count for _, _, count in stripes), default=0)
     limit = made.settled.config.max_seq_len
-    ui.out.print("\nTokens of the rows, not augmented", style="bold")
+    ui.out.print(
+        "\nTokens of the rows, not augmented",
+        style="bold",
+    )
     for start, end, count in stripes:
         cut = "  max_seq_len" if start <= limit < end else ""
         bar = "#" * -(-BAR * count // most)
@@ -212,7 +280,11 @@ def _show_needs(chosen: PlanOptions, made: DataPlan) -> None:
 
     rows = []
     for need in made.needs:
-        cost = cost_of(need, made.plan.gpus, chosen.price)
+        cost = cost_of(
+            need,
+            made.plan.gpus,
+            chosen.price,
+        )
         fits = "yes" if need.fits else "no"
         numbers = [f"{need.batch}", f"{need.accum}", f"{need.memory:.1f}", f"{need.hours:.1f}"]
         rows.append([need.method, fits, *numbers, "" if cost is None else f"{cost:.2f}"])

@@ -87,27 +87,62 @@ def most_tokens(width: int, height: int, budget: Budget) -> int:
     """No draw of an image is longer; found without going through them. May be far too much for long and thin images."""
     limits = (budget.min_pixels, budget.max_pixels)
     try:
-        tall, wide = smart_resize(height, width, min_pixels=limits[0], max_pixels=limits[1])
+        tall, wide = smart_resize(
+            height,
+            width,
+            min_pixels=limits[0],
+            max_pixels=limits[1],
+        )
     except ValueError:
         return ANYTHING
     if budget.engine != PADDLEFORMERS:
         return tall * wide // FACTOR**2
-    if max(tall, wide) > LONG * min(tall, wide):
+    if max(
+        tall,
+        wide,
+    ) > LONG * min(
+        tall,
+        wide,
+    ):
         return ANYTHING
     edge = PAD_TO + FACTOR / 2  # of rounding to whole rows
     scaled = (SCALE_TO * tall + edge) * (SCALE_TO * wide + edge)
     root = math.sqrt(limits[0])
     enlarged = root * root + 4 * root * FACTOR + FACTOR**2  # at most a row and a column more; sides up to 10 to 1
-    return int(max(min(limits[1], scaled), enlarged) / FACTOR**2) + 1
+    return (
+        int(
+            max(
+                min(
+                    limits[1],
+                    scaled,
+                ),
+                enlarged,
+            )
+            / FACTOR**2
+        )
+        + 1
+    )
 
 
 def together(draws: Iterable[TokenDraws], more: int) -> TokenDraws:
     """A row of several images, drawn one by one, and of `more` tokens that do not change."""
     total = fixed_draws(more)
     for drawn in draws:
-        sums = np.add.outer(total.tokens, drawn.tokens).ravel()
-        chances = np.multiply.outer(total.chances, drawn.chances).ravel()
-        total = TokenDraws(*_gathered(sums, chances), 1 - (1 - total.refused) * (1 - drawn.refused))
+        sums = np.add.outer(
+            total.tokens,
+            drawn.tokens,
+        ).ravel()
+        chances = np.multiply.outer(
+            total.chances,
+            drawn.chances,
+        ).ravel()
+        total = TokenDraws(
+            *_gathered(
+                sums,
+                chances,
+            ),
+            1 - (1 - total.refused) * (1 - drawn.refused),
+        )
     return total
 
 

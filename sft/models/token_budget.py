@@ -114,8 +114,20 @@ def trained_size(width: int, height: int, budget: Budget) -> tuple[int, int]:
     trainer refuses it.
     """
     limits = {"min_pixels": budget.min_pixels, "max_pixels": budget.max_pixels}
-    tall, wide = smart_resize(height, width, **limits)
-    return smart_resize(tall, wide, **limits) if budget.engine == PADDLEFORMERS else (tall, wide)
+    tall, wide = smart_resize(
+        height,
+        width,
+        **limits,
+    )
+    return (
+        smart_resize(
+            tall,
+            wide,
+            **limits,
+        )
+        if budget.engine == PADDLEFORMERS
+        else (tall, wide)
+    )
 
 
 def picture_tokens(width: int, height: int, budget: Budget) -> int:

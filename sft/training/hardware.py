@@ -75,11 +75,30 @@ CARDS: dict[str, GpuCard] = {
 
 def card_named(name: str) -> GpuCard:
     """The card called `name`, whatever the case and whether RTX stands before it."""
-    wanted = name.lower().replace("rtx", "").replace("nvidia", "").replace(" ", "").strip("-_")
+    wanted = (
+        name.lower()
+        .replace(
+            "rtx",
+            "",
+        )
+        .replace(
+            "nvidia",
+            "",
+        )
+        .replace(
+            " ",
+            "",
+        )
+        .strip("-_")
+    )
     for card in CARDS.values():
         if card.name.lower() == wanted:
             return card
-    close = get_close_matches(wanted, [known.lower() for known in CARDS], n=1)
+    close = get_close_matches(
+        wanted,
+        [known.lower() for known in CARDS],
+        n=1,
+    )
     hint = f"did you mean {close[0]} ? " if close else ""
     raise UsageError(f"no figures for a GPU called {name!r}", hint=f"{hint}known: {', '.join(CARDS)}")
 
@@ -131,14 +150,56 @@ def propose(card: GpuCard, *, mean: float, largest: int, samples: int, epochs: f
 
     mean, largest: tokens of a sample. A micro-step is taken as (B - 1) samples of the mean and the largest one.
     """
-    require_bf16(card.name, card.capability)
+    require_bf16(
+        card.name,
+        card.capability,
+    )
     room = card.memory * (1 - KEPT_FREE)
     needs = []
     for method in MEMORY_OFFSET:
-        most = min(MOST_AT_ONCE, max(1, samples // gpus))
-        sizes = [(batch, memory_of(method, largest + (batch - 1) * mean)) for batch in range(most, 0, -1)]
+        most = min(
+            MOST_AT_ONCE,
+            max(
+                1,
+                samples // gpus,
+            ),
+        )
+        sizes = [
+            (
+                batch,
+                memory_of(
+                    method,
+                    largest + (batch - 1) * mean,
+                ),
+            )
+            for batch in range(
+                most,
+                0,
+                -1,
+            )
+        ]
         batch, memory = next((size for size in sizes if size[1] <= room), sizes[-1])
-        accum = max(1, min(math.ceil(SAMPLES_PER_UPDATE / gpus / batch), samples // (gpus * batch)))
-        hours = hours_of(method, card, samples * epochs * mean, gpus)
-        needs.append(Need(method, batch, accum, memory, hours, memory <= room))
+        accum = max(
+            1,
+            min(
+                math.ceil(SAMPLES_PER_UPDATE / gpus / batch),
+                samples // (gpus * batch),
+            ),
+        )
+        hours = hours_of(
+            method,
+            card,
+            samples * epochs * mean,
+            gpus,
+        )
+        needs.append(
+            Need(
+                method,
+                batch,
+                accum,
+                memory,
+                hours,
+                memory <= room,
+            )
+        )
     return needs

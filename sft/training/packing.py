@@ -1,11 +1,11 @@
 """ERNIEKit's packing, gone through row by row: how many packs a run needs, and how full they are.
 
 A micro-step of ERNIEKit is one pack. Rows come in an order that is shuffled with a fixed seed at every pass; rank r
-takes every G-th row from r on, each of its workers every n-th of those, and appends them to its buffer. The pack is
-handed out when the next row would make it longer than `max_seq_len` or when it holds `packing_size` rows; nothing is
-put elsewhere or split, and a pack may hold the end of one pass and the beginning of the next
-(`dist_data_loader.py::MMDataloader`, `vl_sft_dataset_json.py`, release/v1.4). Lengths do not change there: the grid is
-fixed before the augmentation.
+takes every G-th row from r on, each of its workers every n-th of those, and the rank appends what its workers bring in
+turn to one buffer. The pack is handed out when the next row would make it longer than `max_seq_len` or when it holds
+`packing_size` rows; nothing is put elsewhere or split, and a pack may hold the end of one pass and the beginning of
+the next (`dist_data_loader.py::MMDataloader`, `vl_sft_dataset_json.py`, release/v1.4). Lengths do not change there:
+the grid is fixed before the augmentation.
 
 PaddleFormers does not pack here: a micro-step is B rows, see `sft.training.plan`.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
@@ -56,29 +57,50 @@ def packs_of(lengths: Iterable[int], *, max_seq_len: int, packing_size: int) -> 
         yield pack
 
 
-def streams(rows: int, *, epochs: float, gpus: int, workers: int) -> Iterator[list[Ints]]:
-    """Per GPU, the rows that each of its workers reads until every row has come E times."""
+def streams(rows: int, *, epochs: float, gpus: int, workers: int) -> Iterator[list[int]]:
+    """Per GPU, the rows that its workers bring one after the other, until every row has come E times."""
     for rank in range(gpus):
-        order = np.arange(rank, rows, gpus)
-        readers: list[list[Ints]] = [[] for _ in range(max(1, workers))]
+        order = np.arange(
+            rank,
+            rows,
+            gpus,
+        )
+        readers: list[list[int]] = [
+            []
+            for _ in range(
+                max(
+                    1,
+                    workers,
+                )
+            )
+        ]
         for number in range(math.ceil(epochs)):
             np.random.RandomState(SHUFFLE_SEED).shuffle(order)  # of what the last pass has left: passes differ
-            share = min(1.0, epochs - number)
-            for worker, parts in enumerate(readers):
-                part = order[worker :: len(readers)]
-                parts.append(part[: math.ceil(len(part) * share)].copy())
-        yield [np.concatenate(parts) for parts in readers]
+            share = min(
+                1.0,
+                epochs - number,
+            )
+            for worker, reader in enumerate(readers):
+                part = order[worker :: len(readers)].tolist()
+                reader += part[: math.ceil(len(part) * share)]
+        yield [row for turn in zip_longest(*readers) for row in turn if row is not None]
 
 
 def simulate(tokens: Ints, plan: Plan, *, max_seq_len: int, workers: int) -> Packing:
     """The packs of a whole run on these lengths, in the order of the file."""
     counts = []
-    for readers in streams(len(tokens), epochs=plan.epochs, gpus=plan.gpus, workers=workers):
-        packs = [
-            sum(1 for _ in packs_of(tokens[rows].tolist(), max_seq_len=max_seq_len, packing_size=plan.batch))
-            for rows in readers
-        ]
-        counts.append(sum(packs))
+    for rows in streams(
+        len(tokens),
+        epochs=plan.epochs,
+        gpus=plan.gpus,
+        workers=workers,
+    ):
+        packs = packs_of(
+            tokens[rows].tolist(),
+            max_seq_len=max_seq_len,
+            packing_size=plan.batch,
+        )
+        counts.append(sum(1 for _ in packs))
     total = sum(counts)
     mean = total / plan.gpus
     return Packing(

@@ -73,7 +73,14 @@ class Plan:
     def left_over(self) -> int:
         """Samples at the end of a pass that make no whole update: they count in the next pass's first one."""
         rest = self.micro_steps - self.updates_per_pass * self.accum
-        return max(0, self.samples - (self.micro_steps - rest) * self.gpus * self.batch) if rest > 0 else 0
+        return (
+            max(
+                0,
+                self.samples - (self.micro_steps - rest) * self.gpus * self.batch,
+            )
+            if rest > 0
+            else 0
+        )
 
     @property
     def wanted_steps(self) -> int:

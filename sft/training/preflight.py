@@ -42,9 +42,19 @@ def pixels(settled: ResolvedSettings, base: Path) -> tuple[int, int]:
 
 def budget_of(settled: ResolvedSettings, base: Path) -> Budget:
     """What decides whether a sample fits into this run."""
-    low, high = pixels(settled, base)
+    low, high = pixels(
+        settled,
+        base,
+    )
     config = settled.config
-    return Budget(base / "tokenizer.json", low, high, config.max_seq_len, settled.version, config.engine)
+    return Budget(
+        base / "tokenizer.json",
+        low,
+        high,
+        config.max_seq_len,
+        settled.version,
+        config.engine,
+    )
 
 
 @dataclass(frozen=True)
@@ -111,11 +121,18 @@ def expected_skips(augmented: Augmented, data: Survey, settled: ResolvedSettings
     """How often in this run a row is left out, on average, because of what augmentation has made of it."""
     config = settled.config
     most = config.gpus * config.batch * config.accum * (config.max_steps or math.inf) / data.count  # passes
-    return augmented.left_out * min(config.epochs, most)
+    return augmented.left_out * min(
+        config.epochs,
+        most,
+    )
 
 
 def _too_many_left_out(augmented: Augmented, data: Survey, settled: ResolvedSettings) -> ProblemsFound:
-    times = expected_skips(augmented, data, settled)
+    times = expected_skips(
+        augmented,
+        data,
+        settled,
+    )
     return ProblemsFound(
         f"[trainer.augmented] up to {augmented.largest} tokens (line {augmented.line}) when the trainer has rescaled"
         f" images by chance, max_seq_len is {settled.config.max_seq_len}: about {times:.1f} times in this run a row"
@@ -181,7 +198,12 @@ class _Augmentation:
 
     def result(self) -> Augmented:
         """What was found."""
-        return Augmented(*self.largest, self.left_out, -self.worst[1], self.worst[0])
+        return Augmented(
+            *self.largest,
+            self.left_out,
+            -self.worst[1],
+            self.worst[0],
+        )
 
 
 def _lengths(data: Survey, budget: Budget) -> Iterator[tuple[int, int, int, list[tuple[int, int]]]]:
@@ -205,7 +227,12 @@ def pack(lengths: Lengths, settled: ResolvedSettings, plan: Plan) -> Packing | N
     if settled.config.engine != ERNIEKIT or not len(lengths.tokens):
         return None
     config = settled.config
-    return simulate(lengths.tokens, plan, max_seq_len=config.max_seq_len, workers=config.workers)
+    return simulate(
+        lengths.tokens,
+        plan,
+        max_seq_len=config.max_seq_len,
+        workers=config.workers,
+    )
 
 
 def packing_note(packing: Packing | None, plan: Plan) -> str:

@@ -38,38 +38,106 @@ class DataPlan:
 def plan_data(request: Request, name: str, *, gpu: str | None, say: Callable[[str], None]) -> DataPlan:
     """Measure the rows of `name` as the trainer will count them. gpu: plan for this card, not for this machine."""
     card = hardware.card_named(gpu) if gpu else None
-    machine = _machine(card, request) if card else Machine.look()
-    data_set = datasets.find(name, say=say)
-    preview = settings.resolve_settings(request, machine, settings.MANY)
-    data = check_file(data_set.train, preview)
-    settled = settings.resolve_settings(request, machine, data.count)
-    plan = settings.plan_for(settled, data.count)
-    lengths = preflight.measure_lengths(data, _base(settled, request, data, say), settled)
-    needs = _needs(card, lengths, settled, data)
+    machine = (
+        _machine(
+            card,
+            request,
+        )
+        if card
+        else Machine.look()
+    )
+    data_set = datasets.find(
+        name,
+        say=say,
+    )
+    preview = settings.resolve_settings(
+        request,
+        machine,
+        settings.MANY,
+    )
+    data = check_file(
+        data_set.train,
+        preview,
+    )
+    settled = settings.resolve_settings(
+        request,
+        machine,
+        data.count,
+    )
+    plan = settings.plan_for(
+        settled,
+        data.count,
+    )
+    lengths = preflight.measure_lengths(
+        data,
+        _base(
+            settled,
+            request,
+            data,
+            say,
+        ),
+        settled,
+    )
+    needs = _needs(
+        card,
+        lengths,
+        settled,
+        data,
+    )
     return DataPlan(
         settled,
         data,
         plan,
         lengths,
-        preflight.pack(lengths, settled, plan),
+        preflight.pack(
+            lengths,
+            settled,
+            plan,
+        ),
         card,
         needs,
-        [str(problem) for problem in preflight.findings(lengths, data, settled)],
+        [
+            str(problem)
+            for problem in preflight.findings(
+                lengths,
+                data,
+                settled,
+            )
+        ],
     )
 
 
 def _machine(card: hardware.GpuCard, request: Request) -> Machine:
     """A machine that has as many of these cards as are asked for."""
-    hardware.require_bf16(card.name, card.capability)
+    hardware.require_bf16(
+        card.name,
+        card.capability,
+    )
     gpus = int(request.flags.get("gpus") or 1)
-    return Machine((container.Gpu(card.name, card.capability, int(card.memory * 1000), ""),) * gpus, "docker")
+    return Machine(
+        (
+            container.Gpu(
+                card.name,
+                card.capability,
+                int(card.memory * 1000),
+                "",
+            ),
+        )
+        * gpus,
+        "docker",
+    )
 
 
 def _base(settled: settings.ResolvedSettings, request: Request, data: Survey, say: Callable[[str], None]) -> Path:
     """A directory with the tokenizer and the pixel limits; nothing is downloaded for a plan."""
     model = settled.config.model
     if model == settings.TINY or Path(model).is_dir():
-        return model_dir(settled, request, data, say=say)
+        return model_dir(
+            settled,
+            request,
+            data,
+            say=say,
+        )
     version = models.get(model)
     path = request.models / version.hub_id.rpartition("/")[2]
     for name in ("tokenizer.json", "preprocessor_config.json"):
@@ -102,11 +170,17 @@ def histogram(made: DataPlan) -> list[tuple[int, int, int]]:
     tokens = made.lengths.tokens
     if not len(tokens):
         return []
-    width = max(1, -(-(int(tokens.max()) + 1) // STRIPES))
+    width = max(
+        1,
+        -(-(int(tokens.max()) + 1) // STRIPES),
+    )
     stripes = (tokens // width).tolist()
     return [
         (number * width, (number + 1) * width, stripes.count(number))
-        for number in range(min(stripes), max(stripes) + 1)
+        for number in range(
+            min(stripes),
+            max(stripes) + 1,
+        )
     ]
 
 
@@ -115,7 +189,13 @@ def plan_record(made: DataPlan, price: float | None) -> dict[str, Any]:
     config = made.settled.config
     lengths = made.lengths
     return {
-        "settings": {name: getattr(config, name) for name in (*SETTINGS, *LENGTH_SETTINGS)},
+        "settings": {
+            name: getattr(
+                config,
+                name,
+            )
+            for name in (*SETTINGS, *LENGTH_SETTINGS)
+        },
         "data": {"path": str(made.data.path), "sha256": made.data.sha256, "rows": made.data.count},
         "plan": planning.as_dict(made.plan),
         "lengths": {
@@ -127,7 +207,17 @@ def plan_record(made: DataPlan, price: float | None) -> dict[str, Any]:
         "augmented": asdict(lengths.augmented) if lengths.augmented else None,
         "packing": asdict(made.packs) if made.packs else None,
         "gpu": asdict(made.card) if made.card else None,
-        "needs": [{**asdict(need), "cost": cost_of(need, config.gpus, price)} for need in made.needs],
+        "needs": [
+            {
+                **asdict(need),
+                "cost": cost_of(
+                    need,
+                    config.gpus,
+                    price,
+                ),
+            }
+            for need in made.needs
+        ],
         "findings": made.findings,
     }
 

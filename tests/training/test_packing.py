@@ -40,12 +40,8 @@ def test_packs(tokens: list[int], max_seq_len: int, packing_size: int) -> None:
 @given(st.integers(1, 80), st.integers(1, 4), st.integers(1, 4), st.integers(0, 3))
 def test_every_row_comes_as_often_as_there_are_epochs(rows: int, epochs: int, gpus: int, workers: int) -> None:
     assume(gpus <= rows)
-    seen = Counter(
-        int(row)
-        for readers in streams(rows, epochs=epochs, gpus=gpus, workers=workers)
-        for part in readers
-        for row in part
-    )
+    brought = streams(rows, epochs=epochs, gpus=gpus, workers=workers)
+    seen = Counter(row for stream in brought for row in stream)
     assert seen == dict.fromkeys(range(rows), epochs)
 
 

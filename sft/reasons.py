@@ -48,6 +48,10 @@ REASONS: dict[str, tuple[Severity, str]] = {
     "trainer.system": ("error", "a system text is not supported by the workbench"),
     "trainer.image_size_fields": ("error", "image_width and image_height are wrong; the trainer believes them"),
     "trainer.too_long": ("error", "longer than max_seq_len; the row is skipped or cut"),
+    "trainer.augmented": (
+        "error",
+        "rows that the trainer leaves out whenever it makes their images too large or too thin",
+    ),
     "trainer.path": ("error", "a path the trainer cannot use"),
     "image.remote": ("error", "an address instead of a file; fetched in training without a time-out"),
     "image.inline": ("error", "an image inside the row; works for some formats and paths only"),

@@ -67,11 +67,10 @@ def stats(
     if html:
         _page(html)
     path = _file(name)
-    budget = Budget(base / "tokenizer.json", *pixel_limits(base), 1) if base else None
+    version = models.get(model_name)
+    budget = Budget(base / "tokenizer.json", *pixel_limits(base), 1, version) if base else None
     with ui.Follow(f"reading {path.name}", max(path.stat().st_size, 1), unit=" bytes") as bar:
-        gathered = gather(
-            path, models.get(model_name), budget=budget, pick=rows if html else 0, seed=seed, progress=bar.update
-        )
+        gathered = gather(path, version, budget=budget, pick=rows if html else 0, seed=seed, progress=bar.update)
     if html:
         from sft.report import write_stats
 

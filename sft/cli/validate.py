@@ -117,12 +117,15 @@ def validate(chosen: ValidateOptions) -> None:
         raise UsageError("-o goes with --fix and one file", where=str(chosen.files[0]), hint="name the file itself")
     if chosen.fix:
         jobs = [replace(job, path=_mend(job.path, chosen.out)) for job in jobs]
+    version = models.get(chosen.model_name)
     budget = (
-        Budget(chosen.base / "tokenizer.json", *pixel_limits(chosen.base), chosen.max_seq_len) if chosen.base else None
+        Budget(chosen.base / "tokenizer.json", *pixel_limits(chosen.base), chosen.max_seq_len, version)
+        if chosen.base
+        else None
     )
     like = Context(
         Path(),
-        models.get(chosen.model_name),
+        version,
         chosen.deep,
         budget,
         not chosen.no_images,

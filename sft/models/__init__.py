@@ -10,19 +10,24 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.models import tiny
+    from sft.models.augmentation import most_tokens, picture_draws, together
     from sft.models.exporter import MANIFEST, export
     from sft.models.fetch import fetch_model, present_or_fetch
     from sft.models.prompts import render_prompt
-    from sft.models.resize import image_tokens, smart_resize
+    from sft.models.resize import image_tokens
     from sft.models.safetensors import safetensors_header, tensor_table
     from sft.models.tiny import make_tiny_model
     from sft.models.token_budget import (
+        ERNIEKIT,
+        USER,
         Budget,
+        fixed_tokens,
         load_tokenizer,
+        picture_tokens,
         pixel_limits,
         sample_tokens,
-        sequence_tokens,
         text_tokens,
+        trained_size,
         trained_texts,
     )
     from sft.models.verify import check_model, fingerprint, identify, require_model, verify_served, weight_files
@@ -48,6 +53,7 @@ __all__ = [
     "BEGIN",
     "DEFAULT_MODEL",
     "EOS",
+    "ERNIEKIT",
     "FACTOR",
     "IMAGE_TOKEN",
     "MANIFEST",
@@ -56,6 +62,7 @@ __all__ = [
     "OTSL_TOKENS",
     "RESERVED_IN_TEXT",
     "TASK_OF",
+    "USER",
     "Budget",
     "ModelVersion",
     "check_model",
@@ -63,22 +70,26 @@ __all__ = [
     "fetch_model",
     "find",
     "fingerprint",
+    "fixed_tokens",
     "get",
     "identify",
     "image_tokens",
     "load_tokenizer",
     "make_tiny_model",
+    "most_tokens",
+    "picture_draws",
+    "picture_tokens",
     "pixel_limits",
     "present_or_fetch",
     "render_prompt",
     "require_model",
     "safetensors_header",
     "sample_tokens",
-    "sequence_tokens",
-    "smart_resize",
     "tensor_table",
     "text_tokens",
     "tiny",
+    "together",
+    "trained_size",
     "trained_texts",
     "verify_served",
     "weight_files",

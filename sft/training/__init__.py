@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 from sft.lazy import names_of
 
 if TYPE_CHECKING:
-    from sft.training import config, engines, plan, preflight, run_export, run_folder, settings, trainer
+    from sft.training import (
+        config,
+        engines,
+        hardware,
+        packing,
+        plan,
+        preflight,
+        run_export,
+        run_folder,
+        settings,
+        trainer,
+    )
     from sft.training.base_model import model_dir
     from sft.training.config import BASE_LEARNING_RATE, load_file
     from sft.training.plan import Plan, breakdown
@@ -31,9 +42,11 @@ __all__ = [
     "config",
     "engines",
     "export_run",
+    "hardware",
     "load_file",
     "machine",
     "model_dir",
+    "packing",
     "plan",
     "preflight",
     "run_export",

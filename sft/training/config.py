@@ -64,7 +64,7 @@ REHEARSAL: dict[str, Any] = {
 
 
 def load_file(path: Path) -> dict[str, Any]:
-    """A YAML file of settings, as `configs/train/` holds them."""
+    """A YAML file of settings, as `configs/train/` holds them, or the plan.json of `sft plan`."""
     try:
         values = plain_yaml.load(path.read_text("utf-8"))
     except OSError as error:
@@ -80,6 +80,8 @@ def load_file(path: Path) -> dict[str, Any]:
             f"a list of `name: value` lines is expected, found a {type(values).__name__}",
             where=str(path),
         )
+    if isinstance(values.get("settings"), dict):  # what `sft plan DATA -o plan.json` has written
+        values = values["settings"]
     return {str(key): value for key, value in values.items()}
 
 

@@ -1,10 +1,19 @@
 """Arithmetic that speaks: D samples, E epochs, G GPUs, B samples per micro-step, A accumulation steps → the run.
 
     max_steps    = ceil(D·E / (G·B·A))        ERNIEKit has no epochs, so this number decides how much is trained
-    warmup_steps = ceil(1 % of max_steps)
+    warmup_steps = ceil(1 % of max_steps), but 0 where that is 1
 
 The formula and its example (29605 samples, 2 epochs, 1 GPU, 8, 8 → 926 and 10) are those of ERNIEKit's
 `docs/paddleocr_vl_sft.md`. B is `packing_size` for ERNIEKit and `per_device_train_batch_size` for PaddleFormers.
+
+PaddleFormers 1.2.0 goes over a map-style data set in whole passes, each row once: ceil(D / (G·B)) micro-steps, whole
+groups of A of which are updates. What is left over at the end of a pass goes into the first update of the next one. So
+
+    max_steps    = ceil(E · floor(ceil(D / (G·B)) / A))
+
+Both trainers raise the learning rate from 0, so the first of W warm-up updates changes nothing (update k runs at
+(k-1)/W of the peak), and with W = 1 a whole update would be lost for no warm-up at all. The cosine would reach its end
+one update after the last: the smallest rate is in the log, never in use.
 """
 
 from __future__ import annotations
@@ -34,6 +43,7 @@ class Plan:
     accum: int  # A
     learning_rate: float
     limit: int | None = None
+    passes: bool = False  # the trainer goes over the data in whole passes, as PaddleFormers does
 
     @property
     def samples_per_update(self) -> int:
@@ -41,11 +51,41 @@ class Plan:
         return self.gpus * self.batch * self.accum
 
     @property
+    def formula_steps(self) -> int:
+        """ceil(D·E / (G·B·A)), the documented formula."""
+        return math.ceil(self._epochs * self.samples / self.samples_per_update)
+
+    @property
+    def _epochs(self) -> Fraction:
+        return Fraction(str(self.epochs))  # str: 0.1 is what was typed, not its binary neighbour
+
+    @property
+    def micro_steps(self) -> int:
+        """Micro-steps of a GPU in a pass: ceil(floor(D / G) / B). What G does not divide is left out of every pass."""
+        return math.ceil(self.samples // self.gpus / self.batch)
+
+    @property
+    def updates_per_pass(self) -> int:
+        """Updates in a whole pass over the data."""
+        return max(1, self.micro_steps // self.accum)
+
+    @property
+    def left_over(self) -> int:
+        """Samples at the end of a pass that make no whole update: they count in the next pass's first one."""
+        rest = self.micro_steps - self.updates_per_pass * self.accum
+        return (
+            max(
+                0,
+                self.samples - (self.micro_steps - rest) * self.gpus * self.batch,
+            )
+            if rest > 0
+            else 0
+        )
+
+    @property
     def wanted_steps(self) -> int:
         """max_steps before any limit."""
-        return math.ceil(
-            Fraction(str(self.epochs)) * self.samples / self.samples_per_update
-        )  # str: 0.1 is what was typed, not its binary neighbour
+        return math.ceil(self._epochs * self.updates_per_pass) if self.passes else self.formula_steps
 
     @property
     def max_steps(self) -> int:
@@ -54,8 +94,9 @@ class Plan:
 
     @property
     def warmup_steps(self) -> int:
-        """Steps in which the learning rate rises from 0."""
-        return math.ceil(WARMUP_SHARE * self.max_steps)
+        """Steps in which the learning rate rises from 0; none where there would be one, since that runs at rate 0."""
+        steps = math.ceil(WARMUP_SHARE * self.max_steps)
+        return steps if steps > 1 else 0
 
     @property
     def save_steps(self) -> int:
@@ -78,6 +119,8 @@ class Plan:
     @property
     def epochs_seen(self) -> float:
         """How often each sample is really seen."""
+        if self.passes:
+            return self.max_steps / self.updates_per_pass
         return self.max_steps * self.samples_per_update / self.samples
 
 
@@ -90,6 +133,7 @@ def make_plan(
     accum: int,
     learning_rate: float = BASE_LEARNING_RATE,
     limit: int | None = None,
+    passes: bool = False,
 ) -> Plan:
     """A checked `Plan`; every number that makes no sense is named in one error."""
     faults = [
@@ -110,7 +154,7 @@ def make_plan(
             "; ".join(faults),
             hint="`sft plan --samples 29605 --epochs 2 --gpus 1 --batch 8 --accum 8` is a valid plan",
         )
-    plan = Plan(samples, epochs, gpus, batch, accum, learning_rate, limit)
+    plan = Plan(samples, epochs, gpus, batch, accum, learning_rate, limit, passes)
     if plan.samples_per_update > samples:
         raise UsageError(
             f"one update takes G·B·A = {gpus}·{batch}·{accum} = {plan.samples_per_update} samples, but there are only D"
@@ -151,9 +195,11 @@ def breakdown(plan: Plan) -> list[tuple[str, str, str]]:
                 f"ceil(D·E / (G·B·A)) = ceil({plan.samples}·{plan.epochs:g} / {plan.samples_per_update}) ="
                 f" ceil({ratio:.2f})"
             ),
-            f"{plan.wanted_steps}",
+            f"{plan.formula_steps}",
         ),
     ]
+    if plan.passes:
+        rows += _passes(plan)
     if plan.limit is not None and plan.limit < plan.wanted_steps:
         rows.append(
             (
@@ -166,10 +212,36 @@ def breakdown(plan: Plan) -> list[tuple[str, str, str]]:
             )
         )
     rows += [
-        ("warmup_steps", f"ceil(1 % · {plan.max_steps}) = ceil({plan.max_steps / 100:.2f})", f"{plan.warmup_steps}"),
+        ("warmup_steps", _warmup(plan), f"{plan.warmup_steps}"),
         ("save_steps", f"min({SAVE_EVERY_AT_MOST}, ceil({plan.max_steps} / {SAVES_PER_RUN}))", f"{plan.save_steps}"),
         ("learning_rate", f"cosine down to {plan.min_learning_rate:g} (a tenth)", f"{plan.learning_rate:g}"),
     ]
+    return rows
+
+
+def _warmup(plan: Plan) -> str:
+    share = f"ceil(1 % · {plan.max_steps}) = ceil({plan.max_steps / 100:.2f})"
+    if not plan.warmup_steps:
+        return f"{share} = 1, left out: the only update would run at rate 0"
+    return share
+
+
+def _passes(plan: Plan) -> list[tuple[str, str, str]]:
+    """What whole passes make of the formula."""
+    micro = f"ceil({plan.samples // plan.gpus} / {plan.batch})"
+    rows = [
+        (
+            "max_steps, whole passes",
+            f"ceil(E · floor({micro} / A)) = ceil({plan.epochs:g} · {plan.updates_per_pass})",
+            f"{plan.wanted_steps}",
+        )
+    ]
+    if plan.left_over:
+        how = "rows of a pass that make no whole update: they count in the next one, and not in the last"
+        rows.append(("left over", how, f"{plan.left_over}"))
+    if plan.samples % plan.gpus:
+        how = f"D is no multiple of {plan.gpus} GPUs: these rows are in no pass"
+        rows.append(("never trained", how, f"{plan.samples % plan.gpus}"))
     return rows
 
 
@@ -204,6 +276,7 @@ def scale_rate(plan: Plan, gpus: int) -> Plan:
         accum=plan.accum,
         learning_rate=plan.learning_rate * gpus / plan.gpus,
         limit=plan.limit,
+        passes=plan.passes,
     )
 
 
@@ -211,6 +284,7 @@ def as_dict(plan: Plan) -> dict[str, float | int | None]:
     """Inputs and results, for `--json` and for the run folder."""
     derived = (
         "samples_per_update",
+        "formula_steps",
         "max_steps",
         "warmup_steps",
         "save_steps",

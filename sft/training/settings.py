@@ -12,6 +12,7 @@ from sft.errors import UsageError
 from sft.runtime import Machine
 from sft.training import engines
 from sft.training.config import REHEARSAL, RunConfig, load_file, resolve
+from sft.training.hardware import require_bf16
 from sft.training.plan import Plan, fit_batch, make_plan
 from sft.training.run_folder import RUNS, Run, run_name
 
@@ -80,10 +81,18 @@ def resolve_settings(request: Request, machine: Machine, samples: int) -> Resolv
             f"{config.gpus} GPUs are asked for, this machine has {len(machine.gpus)}",
             hint=f"GPUS={len(machine.gpus)}, with BATCH or ACCUM raised to keep G·B·A",
         )
+    if config.device == "gpu":
+        for gpu in machine.gpus[: config.gpus]:
+            require_bf16(gpu.name, gpu.compute_capability)
     if rehearsal and config.engine != "paddleformers":
         raise UsageError(
             "ERNIEKit trains on NVIDIA GPUs only, but this is a rehearsal on the CPU",
             hint="leave ENGINE out, or see what would run: `sft train DATA --engine erniekit --dry-run`",
+        )
+    if rehearsal and config.accum > 1:
+        raise UsageError(
+            f"accum is {config.accum}, but PaddleFormers cannot accumulate on a CPU: it ends at the first update",
+            hint=f"--accum 1 --batch {config.batch * config.accum} sees as many samples per update",
         )
     batch, accum = fit_batch(
         samples,
@@ -154,6 +163,7 @@ def plan_for(settled: ResolvedSettings, samples: int) -> Plan:
         accum=config.accum,
         learning_rate=config.learning_rate,
         limit=config.max_steps,
+        passes=config.engine == "paddleformers",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sft import models
 from sft.images import ImageProblem, probe
-from sft.models import TASK_OF, Budget, smart_resize
+from sft.models import TASK_OF, Budget, trained_size
 from sft.reasons import make, shorten
 from sft.types import ImageHeader, Problem, Sample, Task
 from sft.validate.context import Context
@@ -138,12 +138,7 @@ def _shape(header: ImageHeader, where: str, line: int, budget: Budget | None) ->
         )
     elif budget:
         try:
-            smart_resize(
-                header.height,
-                header.width,
-                min_pixels=budget.min_pixels,
-                max_pixels=budget.max_pixels,
-            )
+            trained_size(header.width, header.height, budget)
         except ValueError as error:
             yield make("image.aspect", f"{size}: {error}", line, "cut it into pieces, or raise max_pixels")
     if CHANNEL_SIDE < short < MIN_SIDE:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from sft.arrays import AnyArray
 from sft.files import MAX_LINE_BYTES, decode, open_input, whole_lines
 from sft.images import ImageProblem, fingerprint_of
-from sft.models import MAX_ASPECT, TASK_OF, Budget, image_tokens
+from sft.models import FACTOR, MAX_ASPECT, TASK_OF, USER, Budget, trained_size
 from sft.reasons import make
 from sft.types import ImageHeader, Problem, Sample, Task
 from sft.validate.across_rows import ENTRY, LOOK, folder_of, path_print, place_of, says_print
@@ -38,6 +38,7 @@ KEPT = 200  # findings of each code kept with their text; all are counted
 CHUNK_BYTES = 4 * 1024 * 1024  # looked at together: less would make the calls dear
 BLANK = b" \t\r\n"  # JSON's idea of white space; Python's has more
 _NEWLINE, _SLASH, _DOT = b"\n/."
+SPECIAL_TOKENS = 4  # of a row with one image and one answer: begin, image start and end, end
 LONGEST_TOKEN_RUN = 12  # tokens that a byte of text can become at most, whatever a tokenizer's normaliser makes of it
 # line: of the row, from 1. image: its number in the table of images.
 PLACE = np.dtype([("line", "u4"), ("image", "u4")])
@@ -357,18 +358,12 @@ def _fits(header: ImageHeader, prompt: str, answer: str, budget: Budget | None) 
     if budget is None:
         return True
     try:
-        tokens = image_tokens(
-            header.height,
-            header.width,
-            min_pixels=budget.min_pixels,
-            max_pixels=budget.max_pixels,
-        )
+        tall, wide = trained_size(header.width, header.height, budget)
     except ValueError:
         return False
-    return (
-        tokens + LONGEST_TOKEN_RUN * (len(answer.encode("utf-8", "surrogatepass")) + len(prompt) + 2)
-        <= budget.max_seq_len
-    )
+    texts = (answer, prompt, USER, budget.version.prompt_end)
+    length = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) + SPECIAL_TOKENS
+    return tall * wide // FACTOR**2 + LONGEST_TOKEN_RUN * length <= budget.max_seq_len
 
 
 def _line(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sft.workflows.checkpoints import evaluated
     from sft.workflows.compare_models import ComparePlan, RowsToAsk, find_models, held_out_rows, score_models
     from sft.workflows.curve import CurveRequest, CurveResult, curve_of, run_curve
+    from sft.workflows.data_plan import DataPlan, cost_of, histogram, plan_data, plan_record
     from sft.workflows.evaluate import TENSORBOARD, EvalRequest, images_of, run_evaluation, side_by_side, write_curves
     from sft.workflows.run import RunOutcome, run_loop, summary, train_only
 else:
@@ -23,14 +24,19 @@ __all__ = [
     "Course",
     "CurveRequest",
     "CurveResult",
+    "DataPlan",
     "EvalRequest",
     "RowsToAsk",
     "RunOutcome",
+    "cost_of",
     "curve_of",
     "evaluated",
     "find_models",
     "held_out_rows",
+    "histogram",
     "images_of",
+    "plan_data",
+    "plan_record",
     "run_curve",
     "run_evaluation",
     "run_loop",

@@ -163,9 +163,18 @@ def plan_run(
         f"  longest sample       {lengths.longest} tokens (line {lengths.line}) of max_seq_len"
         f" {settled.config.max_seq_len}; mean {lengths.mean:.0f}"
     )
-    note = preflight.packing_note(lengths, settled)
-    if note:
-        ui.say(f"  warning: {note}")
+    drawn = lengths.augmented
+    if drawn and drawn.largest > lengths.longest:
+        ui.say(f"  as augmented         up to {drawn.largest} tokens (line {drawn.line})")
+    packing = preflight.pack(lengths, settled, plan)
+    if packing:
+        ui.say(
+            f"  packs                {packing.packs:.0f} a GPU, {packing.rows:.2f} samples in each, filled to"
+            f" {packing.filling:.0%}; {packing.max_steps} steps make {plan.epochs:g} epochs"
+        )
+    for note in (preflight.augmented_note(lengths), preflight.packing_note(packing, plan)):
+        if note:
+            ui.say(f"  warning: {note}")
     return plan, base, lengths, settings.open_run(settled, request, data.fingerprint, base, name=name)
 
 

@@ -280,26 +280,29 @@ def test_many_threads(tmp_path: Path, noise: dict[str, bytes]) -> None:
 # Tokens of a sample.
 
 
-def test_sample_tokens(base_model: Path) -> None:
+@pytest.mark.parametrize("engine", ["paddleformers", "erniekit"])
+def test_sample_tokens(base_model: Path, engine: str) -> None:
     low, high = pixel_limits(base_model)
     assert (low, high) == (LOW, HIGH)
-    budget = Budget(base_model / "tokenizer.json", low, high, 16384)
+    budget = Budget(base_model / "tokenizer.json", low, high, 16384, engine=engine)
     tokenizer = load_tokenizer(budget.tokenizer)
 
-    def text(value: str) -> int:
-        return len(tokenizer.encode(value, add_special_tokens=False).ids)
+    def turn(prompt: str, answer: str, image: int) -> int:
+        parts = ["User: ", prompt, "\nAssistant: "]
+        asked = parts if engine == "erniekit" else ["".join(parts)]
+        pieces = [*asked, answer]
+        return sum(len(tokenizer.encode(one, add_special_tokens=False).ids) for one in pieces) + image + 2 + 1
 
     header = ImageHeader(300, 200, "PNG", "RGB")
     sample = jsonl.ocr_sample("a.png", "OCR:", "১২৩")
-    assert sample_tokens(sample, [header], budget) == 204 + text("OCR:") + text("১২৩") + 11  # N + P + R + 11
+    assert sample_tokens(sample, [header], budget) == 1 + turn("OCR:", "১২৩", 204)
     assert sample_tokens(jsonl.ocr_sample("a.png", " OCR:", "১২৩\n"), [header], budget) == sample_tokens(
         sample, [header], budget
     )
     two = Sample(
         (*sample.text_info, Text("OCR:", "mask"), Text("১", "no_mask")), (ImageInfo("a.png"), ImageInfo("b.png", 2))
     )
-    expected = 1 + 2 * 8 + 2 * text("OCR:") + text("১২৩") + text("১") + 2 * (204 + 2)
-    assert sample_tokens(two, [header, header], budget) == expected
+    assert sample_tokens(two, [header, header], budget) == 1 + turn("OCR:", "১২৩", 204) + turn("OCR:", "১", 204)
     with pytest.raises(ProblemsFound, match=r"image\.aspect"):
         sample_tokens(sample, [ImageHeader(6000, 29, "PNG", "RGB")], budget)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import surveyed
+from PIL import Image as Pictures
 
-from sft.errors import UsageError
+from sft.errors import ProblemsFound, UsageError
+from sft.files.jsonl import encode, ocr_sample
 from sft.runtime import container
 from sft.runtime import machine as machine_module
 from sft.serving import server
@@ -17,6 +20,7 @@ from sft.training.config import REHEARSAL
 
 CARD = container.Gpu("NVIDIA A800", (8, 0), 81920, "550.54")
 GPU = machine_module.Machine((CARD,), "docker")
+OLD = machine_module.Machine((container.Gpu("Tesla T4", (7, 5), 15360, "550.54"),), "docker")
 NONE = machine_module.Machine((), None)
 
 
@@ -50,6 +54,8 @@ def test_with_a_gpu_the_version_decides_the_engine() -> None:
         (NONE, {"engine": "erniekit"}, "NVIDIA GPUs only"),
         (NONE, {"model": "0.9B"}, "cannot be trained on a CPU"),
         (NONE, {"gpus": 4}, "4 GPUs are asked for, but this is a rehearsal"),
+        (NONE, {"accum": 2}, "cannot accumulate on a CPU"),
+        (OLD, {}, "Tesla T4 has compute capability 7.5; training in bf16 needs 8.0"),
         (GPU, {"gpus": 8}, "8 GPUs are asked for, this machine has 1"),
     ],
 )
@@ -109,12 +115,54 @@ def test_sample_that_does_not_fit_is_named_by_line(base_model: Path, bengali_dat
     assert 0 < lengths.mean <= lengths.longest <= 512 and 1 <= lengths.line <= 12
 
 
+def test_row_that_fits_only_as_it_is_stored_is_a_finding(base_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "long"
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for number, size in enumerate([(300, 200), (1000, 250)]):
+        Pictures.new("RGB", size, "white").save(folder / f"images/{number}.png")
+        rows.append(encode(ocr_sample(f"images/{number}.png", "OCR:", "১২৩")) + b"\n")
+    data = folder / "train.jsonl"
+    data.write_bytes(b"".join(rows))
+    surveyed_data = surveyed(data)
+
+    def check(most: int) -> preflight.Lengths:
+        settled = settle(max_seq_len=most, model=str(base_model))
+        return preflight.check_lengths(surveyed_data, base_model, settled)
+
+    whole = check(4096)
+    assert whole.augmented and whole.augmented.line == 2 and not whole.augmented.left_out
+    assert whole.longest == int(whole.tokens[1]) and whole.line == 2
+    largest = whole.augmented.largest
+    assert largest - whole.longest == 756 - 324
+    assert preflight.augmented_note(whole) == ""
+    with pytest.raises(ProblemsFound, match=r"\[trainer\.augmented\] up to \d+ tokens \(line 2\)") as caught:
+        check(whole.longest)
+    assert caught.value.where == f"{data}:2" and f"at least {largest}" in str(caught.value.hint)
+    assert not check(largest).augmented.left_out  # type: ignore[union-attr]
+    fixed = preflight.check_lengths(surveyed_data, base_model, settle(GPU, max_seq_len=whole.longest))
+    assert fixed.augmented and fixed.augmented.largest == fixed.longest, "ERNIEKit fixes the grid before it augments"
+
+
+def test_a_few_rows_that_may_be_left_out_are_announced() -> None:
+    drawn = preflight.Augmented(520, 7, 0.2, 0.21, 7, 0.2)
+    note = preflight.augmented_note(preflight.Lengths(500, 7, 300.0, drawn))
+    assert "0.21 rows of a pass" in note and "line 7 (20.0% of its draws)" in note
+
+
 def test_packs_that_hold_fewer_samples_than_planned_are_announced() -> None:
-    lengths = preflight.Lengths(4000, 1, 3864.0)  # a page of A4 with a long answer
-    note = preflight.packing_note(lengths, settle(GPU))
-    assert "about 4 fit" in note and "B = 8" in note and "--batch 4" in note
-    assert preflight.packing_note(preflight.Lengths(300, 1, 250.0), settle(GPU)) == ""
-    assert preflight.packing_note(lengths, settle()) == "", "PaddleFormers counts samples"
+    def note(tokens: int) -> str:
+        settled = settle(GPU)
+        plan = settings.plan_for(settled, 1000)
+        lengths = preflight.Lengths(tokens, 1, float(tokens), None, np.full(1000, tokens))
+        return preflight.packing_note(preflight.pack(lengths, settled, plan), plan)
+
+    assert "holds 4.0 samples" in note(4000) and "B = 8" in note(4000) and "--batch 4" in note(4000)
+    assert "1 of 2 epochs" in note(4000) and "it takes 63 steps" in note(4000)  # a page of A4 with a long answer
+    assert note(250) == ""
+    settled = settle()
+    lengths = preflight.Lengths(400, 1, 400.0, None, np.full(1000, 400))
+    assert preflight.pack(lengths, settled, settings.plan_for(settled, 1000)) is None, "PaddleFormers counts samples"
 
 
 def test_who_trains_and_who_serves(monkeypatch: pytest.MonkeyPatch) -> None:

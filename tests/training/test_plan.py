@@ -43,7 +43,7 @@ def test_formula(samples: int, often: float, gpus: int, batch: int, accum: int) 
         < samples * Fraction(Decimal(repr(often)))
         <= plan.max_steps * plan.samples_per_update
     )
-    assert plan.warmup_steps == -(-plan.max_steps // 100)
+    assert plan.warmup_steps == (-(-plan.max_steps // 100) if plan.max_steps > 100 else 0), "one would run at rate 0"
     assert 1 <= plan.save_steps <= 200
     assert 1 <= plan.logging_steps <= plan.max_steps
     assert plan.save_steps == 200 or plan.save_steps * 5 < plan.max_steps + 5  # five times a run
@@ -55,9 +55,44 @@ def test_a_tenth_is_what_was_typed() -> None:
     assert make_plan(samples=100, epochs=1e-7, gpus=1, batch=1, accum=1).max_steps == 1
 
 
+@given(st.integers(1, 200), st.integers(1, 4), st.integers(1, 4), st.integers(1, 6), st.integers(1, 5))
+def test_whole_passes(samples: int, often: int, gpus: int, batch: int, accum: int) -> None:
+    """Against the trainer's loop, step by step: a sampler that gives each rank its part, an update every A batches."""
+    assume(gpus * batch * accum <= samples)
+    plan = make_plan(samples=samples, epochs=often, gpus=gpus, batch=batch, accum=accum, passes=True)
+    seen = dict.fromkeys(range(samples), 0)
+    updates = 0
+    accum = min(accum, math.ceil(samples // gpus / batch))
+    for _ in range(often):
+        ranks = [list(range(rank, samples // gpus * gpus, gpus)) for rank in range(gpus)]
+        for micro in range(math.ceil(len(ranks[0]) / batch)):
+            for rank in ranks:
+                for row in rank[micro * batch : (micro + 1) * batch]:
+                    seen[row] += 1
+            updates += (micro + 1) % accum == 0
+            if updates == plan.max_steps:
+                break
+    assert updates == plan.max_steps
+    assert sum(times == 0 for times in seen.values()) >= samples % gpus
+    assert sum(times == often for times in seen.values()) == samples - max(plan.left_over, samples % gpus)
+    assert plan.epochs_seen == often
+
+
+def test_whole_passes_are_said_beside_the_formula() -> None:
+    rows = {name: (how, result) for name, how, result in breakdown(make_plan(**EXAMPLE, passes=True))}
+    assert rows["max_steps"][1] == "926"
+    assert rows["max_steps, whole passes"] == ("ceil(E · floor(ceil(29605 / 8) / A)) = ceil(2 · 462)", "924")
+    assert rows["left over"][1] == "37"
+    assert "never trained" not in rows
+    four = {name: result for name, _, result in breakdown(make_plan(**{**EXAMPLE, "gpus": 4}, passes=True))}
+    assert four["never trained"] == "1"
+    short = {name: (how, result) for name, how, result in breakdown(make_plan(**EXAMPLE, limit=90))}
+    assert short["warmup_steps"][1] == "0" and "rate 0" in short["warmup_steps"][0]
+
+
 def test_limit() -> None:
     plan = make_plan(**EXAMPLE, limit=100)
-    assert (plan.max_steps, plan.wanted_steps, plan.warmup_steps) == (100, 926, 1)
+    assert (plan.max_steps, plan.wanted_steps, plan.warmup_steps) == (100, 926, 0)
     assert plan.epochs_seen == pytest.approx(6400 / 29605)
     assert make_plan(**EXAMPLE, limit=5000).max_steps == 926
     assert any("min(926, 100)" in how and "0.22 times instead of 2" in how for _, how, _ in breakdown(plan))
@@ -145,7 +180,7 @@ def test_more_per_update_than_there_is(samples: int, gpus: int, example: str) ->
     ) as caught:
         make_plan(samples=samples, epochs=1, gpus=gpus, batch=8, accum=8)
     assert example in str(caught.value.hint)
-    numbers = {name: int(value) for name, value in re.findall(r"--(\w+) (\d+)", example)}
+    numbers: dict[str, Any] = {name: int(value) for name, value in re.findall(r"--(\w+) (\d+)", example)}
     make_plan(**{"samples": samples, "epochs": 1, "gpus": gpus, **numbers})  # what the hint says works
 
 

@@ -485,6 +485,7 @@ def test_every_code_is_produced() -> None:
         "set.marks",
         "file.key_order",
         "trainer.too_long",
+        "trainer.augmented",  # of a whole run: tests/training
         "set.leak",
         "set.near_leak",
         "set.near_duplicate",

@@ -38,6 +38,7 @@ CHECKPOINT_FILES = (
 
 _TEMPLATE = '''"""The prompt of PaddleOCR-VL {version}, registered with the trainer; generated from the model record."""
 
+from paddleformers.datasets.SFTDataset import MapSFTDataset
 from paddleformers.datasets.template.formatter import EmptyFormatter, StringFormatter
 from paddleformers.datasets.template.mm_plugin import get_mm_plugin
 from paddleformers.datasets.template.template import register_template
@@ -51,6 +52,23 @@ register_template(
     chat_sep={answer_end!r},
     mm_plugin=get_mm_plugin(name="paddleocr_vl", image_token={image_token!r}),
 )
+
+
+def name_faults(make):
+    """Every row that cannot be used is printed: the data set takes another one for it and prints ten of them only."""
+
+    def process(self, example, count):
+        try:
+            return make(self, example, count)
+        except Exception as error:
+            line = f"Warning: Error processing example, skipping. Error: {{error!r}}; images {{example.get('images')}}"
+            print(line.replace("\\n", " "), flush=True)
+            raise
+
+    return process
+
+
+MapSFTDataset._process_sft_sequence = name_faults(MapSFTDataset._process_sft_sequence)
 '''
 
 
@@ -167,6 +185,7 @@ def _data(job: TrainingJob) -> dict[str, Any]:
         "eval_dataset_prob": "1.0",
         "max_seq_len": job.config.max_seq_len,
         "mix_strategy": "concat",
+        "dataset_type": "map",  # every row once a pass; the default repeats the last row and draws with repeats
         "padding_free": True,
         "truncate_packing": False,
         "dataloader_num_workers": job.config.workers,

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         find,
         get,
     )
+    from sft.models.weights import NEVER_TRAINED
 else:
     __getattr__ = names_of(__name__)
 
@@ -53,6 +54,7 @@ __all__ = [
     "MANIFEST",
     "MAX_ASPECT",
     "MODELS",
+    "NEVER_TRAINED",
     "OTSL_TOKENS",
     "RESERVED_IN_TEXT",
     "TASK_OF",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sft.workflows.curve import CurveRequest, CurveResult, curve_of, run_curve
     from sft.workflows.evaluate import TENSORBOARD, EvalRequest, images_of, run_evaluation, side_by_side, write_curves
     from sft.workflows.run import RunOutcome, run_loop, summary, train_only
+    from sft.workflows.runs import RunStatus, again, list_runs, status_of
 else:
     __getattr__ = names_of(__name__)
 
@@ -27,16 +28,20 @@ __all__ = [
     "PairedDifference",
     "RowsToAsk",
     "RunOutcome",
+    "RunStatus",
+    "again",
     "curve_of",
     "evaluated",
     "find_models",
     "held_out_rows",
     "images_of",
+    "list_runs",
     "run_curve",
     "run_evaluation",
     "run_loop",
     "score_models",
     "side_by_side",
+    "status_of",
     "suites",
     "summary",
     "train_only",

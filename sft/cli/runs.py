@@ -31,7 +31,12 @@ run_argument = click.argument("folder", type=click.Path(path_type=Path), metavar
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), default=Path("runs"), metavar="[FOLDER]")
+@click.argument(
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    metavar="[FOLDER]",
+)
 @json_option
 def runs(folder: Path, as_json: bool) -> None:
     """All runs in FOLDER [default: runs], the latest first; FOLDER/index.html has them as a table to sort.
@@ -46,7 +51,11 @@ def runs(folder: Path, as_json: bool) -> None:
     if as_json:
         print_json([asdict(status) for status in known])
         return
-    ui.table("", list(COLUMNS), [[_text(cell) for cell in row] for row in cells])
+    ui.table(
+        "",
+        list(COLUMNS),
+        [[_text(cell) for cell in row] for row in cells],
+    )
     ui.say(f"as a page: {folder / INDEX}")
 
 

@@ -33,7 +33,12 @@ def cut_after(folder: Path, step: int) -> int:
             data = stream.read()
         events = list(_events(data))
         kept = [event for event in events if _step(event[_LENGTH.size + _CHECKSUM : -_CHECKSUM]) <= step]
-        whole = sum(map(len, events))
+        whole = sum(
+            map(
+                len,
+                events,
+            )
+        )
         if len(kept) == len(events) and whole == len(data):
             continue
         cut += len(events) - len(kept)
@@ -47,7 +52,10 @@ def _events(data: bytes) -> Iterator[bytes]:
     begin = 0
     frame = _LENGTH.size + 2 * _CHECKSUM
     while begin + frame <= len(data):
-        (length,) = _LENGTH.unpack_from(data, begin)
+        (length,) = _LENGTH.unpack_from(
+            data,
+            begin,
+        )
         end = begin + frame + length
         if length > MAX_EVENT or end > len(data):
             return

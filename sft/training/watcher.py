@@ -145,7 +145,10 @@ class Watcher:
             return
         usual = (self._times[-1] - self._times[0]) / (len(self._times) - 1)
         silent = self.clock() - self._times[-1]
-        if silent >= max(STALL_SECONDS, STALL_FACTOR * usual):
+        if silent >= max(
+            STALL_SECONDS,
+            STALL_FACTOR * usual,
+        ):
             self._stalled = True
             self._warn("speed.stall", f"no step for {silent:.0f} s, where {usual:.0f} s are usual")
 
@@ -154,7 +157,12 @@ class Watcher:
         if not math.isfinite(progress.loss):
             self._stop("loss.not-a-number", f"the loss is {progress.loss} at step {progress.step}")
         self.loss = progress.loss
-        self.on_progress(replace(progress, max_steps=self.job.plan.max_steps))
+        self.on_progress(
+            replace(
+                progress,
+                max_steps=self.job.plan.max_steps,
+            )
+        )
         self._zero(progress.loss)
         self._guessing(progress.loss)
         self._spike(progress.loss)
@@ -196,7 +204,10 @@ class Watcher:
         self.skipped += 1
         if self.skipped > self.job.plan.samples * SKIPPED_SHARE:
             text = plain(line)
-            row = skipped_row(text, self.job.rows)
+            row = skipped_row(
+                text,
+                self.job.rows,
+            )
             where = f", row {row} of its data" if row else ""
             self._stop(
                 "rows.skipped",
@@ -215,7 +226,10 @@ class Watcher:
         elif not names and _NEW in text:  # shapes that differ; their names follow
             self._stop(code, f"tensors of the model {verb}: {text[-200:]}", where=str(self.job.model_dir))
         elif not names:  # a trainer at a quieter level of logging says so of the released models too
-            self._warn(code, "the trainer leaves tensors of the base out and does not say which")
+            self._warn(
+                code,
+                "the trainer leaves tensors of the base out and does not say which",
+            )
 
     def _stop(self, code: str, what: str, *, where: str | None = None) -> None:
         self.warnings.append({"rule": code, "step": self.step, "what": what})
@@ -229,10 +243,28 @@ class Watcher:
 
 def vocabulary_size(model_dir: Path) -> int | None:
     """`vocab_size` of a model directory's config.json; None where it says none."""
-    with suppress(SftError, OSError):
+    with suppress(
+        SftError,
+        OSError,
+    ):
         config = read_json(model_dir / "config.json")
-        size = config.get("vocab_size") if isinstance(config, dict) else None
-        return size if isinstance(size, int) and size > 1 else None
+        size = (
+            config.get("vocab_size")
+            if isinstance(
+                config,
+                dict,
+            )
+            else None
+        )
+        return (
+            size
+            if isinstance(
+                size,
+                int,
+            )
+            and size > 1
+            else None
+        )
     return None
 
 
@@ -240,7 +272,13 @@ def skipped_row(text: str, rows: Path) -> int | None:
     """The line, from 1, of the trainer's row whose images a skip line quotes; None where that is not one row alone."""
     quoted = set(_QUOTED.findall(text))
     candidates: list[int] = []
-    with suppress(SftError, OSError), open_input(rows) as stream:
+    with (
+        suppress(
+            SftError,
+            OSError,
+        ),
+        open_input(rows) as stream,
+    ):
         for number, raw, too_long in bounded_lines(stream):
             images = set() if too_long else _images(raw)
             if images and images <= quoted:
@@ -249,8 +287,18 @@ def skipped_row(text: str, rows: Path) -> int | None:
 
 
 def _images(raw: bytes) -> set[str]:
-    with suppress(ValueError, KeyError, TypeError, AttributeError):
+    with suppress(
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ):
         row = json.loads(raw)
         listed = row.get("images") or [item["image_url"] for item in row["image_info"]]
-        return set(map(str, listed))
+        return set(
+            map(
+                str,
+                listed,
+            )
+        )
     return set()

@@ -52,9 +52,17 @@ class RunStatus:
 def list_runs(folder: Path) -> list[RunStatus]:
     """Every run in a folder, the latest first; UsageError where there is no such folder."""
     if not folder.is_dir():
-        raise UsageError("no such folder of runs", where=str(folder), hint="`sft train DATA` makes one")
+        raise UsageError(
+            "no such folder of runs",
+            where=str(folder),
+            hint="`sft train DATA` makes one",
+        )
     runs = (status_of(Run(path.parent)) for path in folder.glob("*/config.yaml"))
-    return sorted(runs, key=lambda run: (run.time, run.name), reverse=True)
+    return sorted(
+        runs,
+        key=lambda run: (run.time, run.name),
+        reverse=True,
+    )
 
 
 def status_of(run: Run) -> RunStatus:
@@ -65,27 +73,73 @@ def status_of(run: Run) -> RunStatus:
     manifest = _table(run.manifest_path)
     config = _config(run)
     live = _is_held(run)
-    progress = _last_step(run, str(config.get("engine")))
+    progress = _last_step(
+        run,
+        str(config.get("engine")),
+    )
     finished = run.finished
     step = _whole(plan.get("max_steps")) if finished else None
     seen = progress.step if progress else _whole(state.get("step"))
     warned = manifest.get("warnings") or state.get("warnings")
     return RunStatus(
         name=run.folder.name,
-        state=_state(str(state.get("status") or "planned"), live=live, finished=finished),
+        state=_state(
+            str(state.get("status") or "planned"),
+            live=live,
+            finished=finished,
+        ),
         stage=_stage(run) if live else "",
         step=step or seen or 0,
         max_steps=_whole(plan.get("max_steps")),
         loss=progress.loss if progress else None,
-        seconds_left=_left(progress, plan) if live and not finished else None,
-        data=Path(str(data.get("path", ""))).name and "/".join(Path(str(data["path"])).parts[-2:]),
+        seconds_left=_left(
+            progress,
+            plan,
+        )
+        if live and not finished
+        else None,
+        data=Path(
+            str(
+                data.get(
+                    "path",
+                    "",
+                )
+            )
+        ).name
+        and "/".join(Path(str(data["path"])).parts[-2:]),
         rows=_whole(data.get("rows")),
-        model=str(config.get("model", "")),
-        engine=str(config.get("engine", "")),
-        before=_score(run, "before"),
-        after=_score(run, "after"),
-        time=str(state.get("time", "")),
-        warnings=len(warned) if isinstance(warned, list) else 0,
+        model=str(
+            config.get(
+                "model",
+                "",
+            )
+        ),
+        engine=str(
+            config.get(
+                "engine",
+                "",
+            )
+        ),
+        before=_score(
+            run,
+            "before",
+        ),
+        after=_score(
+            run,
+            "after",
+        ),
+        time=str(
+            state.get(
+                "time",
+                "",
+            )
+        ),
+        warnings=len(warned)
+        if isinstance(
+            warned,
+            list,
+        )
+        else 0,
     )
 
 
@@ -94,7 +148,14 @@ def again(run: Run, runs: Path) -> str:
     they were.
     """
     data = _table(run.folder / "data.json")
-    path = Path(str(data.get("path", "")))
+    path = Path(
+        str(
+            data.get(
+                "path",
+                "",
+            )
+        )
+    )
     if not path.is_file() or sha256(path) != data.get("sha256"):
         what = "have changed since" if path.is_file() else "are gone"
         raise ProblemsFound(
@@ -148,13 +209,34 @@ def _left(progress: Progress | None, plan: dict[str, Any]) -> float | None:
     last, update = _whole(plan.get("max_steps")), _whole(plan.get("samples_per_update"))
     if not progress or not progress.samples_per_second or not last or not update:
         return None
-    return max(last - progress.step, 0) * update / progress.samples_per_second
+    return (
+        max(
+            last - progress.step,
+            0,
+        )
+        * update
+        / progress.samples_per_second
+    )
 
 
 def _score(run: Run, which: str) -> float | None:
     scores = _table(run.folder / "scores" / which / "results.json").get("scores")
-    value = scores.get(SCORE) if isinstance(scores, dict) else None
-    return value if isinstance(value, float) else None
+    value = (
+        scores.get(SCORE)
+        if isinstance(
+            scores,
+            dict,
+        )
+        else None
+    )
+    return (
+        value
+        if isinstance(
+            value,
+            float,
+        )
+        else None
+    )
 
 
 def _config(run: Run) -> dict[str, Any]:
@@ -164,11 +246,32 @@ def _config(run: Run) -> dict[str, Any]:
 
 
 def _table(path: Path) -> dict[str, Any]:
-    with suppress(SftError, OSError):
+    with suppress(
+        SftError,
+        OSError,
+    ):
         value = read_json(path)
-        return value if isinstance(value, dict) else {}
+        return (
+            value
+            if isinstance(
+                value,
+                dict,
+            )
+            else {}
+        )
     return {}
 
 
 def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return (
+        value
+        if isinstance(
+            value,
+            int,
+        )
+        and not isinstance(
+            value,
+            bool,
+        )
+        else None
+    )

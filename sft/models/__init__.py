@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         find,
         get,
     )
+    from sft.models.weights import NEVER_TRAINED
 else:
     __getattr__ = names_of(__name__)
 
@@ -59,6 +60,7 @@ __all__ = [
     "MANIFEST",
     "MAX_ASPECT",
     "MODELS",
+    "NEVER_TRAINED",
     "OTSL_TOKENS",
     "RESERVED_IN_TEXT",
     "TASK_OF",

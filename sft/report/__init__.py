@@ -9,7 +9,7 @@ from sft.lazy import names_of
 if TYPE_CHECKING:
     from sft.report import wording
     from sft.report.data import ReportData, ReportSample, gather
-    from sft.report.dataset_pages import RowCard, card, write_stats, write_view
+    from sft.report.dataset_pages import RowCard, card, write_runs, write_stats, write_view
     from sft.report.exports import write_tensorboard
     from sft.report.html import write_all, write_report
     from sft.report.samples import TEXT_TASKS
@@ -28,6 +28,7 @@ __all__ = [
     "wording",
     "write_all",
     "write_report",
+    "write_runs",
     "write_stats",
     "write_tensorboard",
     "write_view",

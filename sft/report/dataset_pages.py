@@ -84,3 +84,13 @@ def write_view(path: Path, title: str, cards: Sequence[RowCard], notes: Sequence
                 notes=list(notes),
             )
         )
+
+
+def write_runs(
+    path: Path, title: str, columns: Sequence[str], rows: Sequence[Sequence[str | int | float | None]]
+) -> None:
+    """A table that its heads sort, as a page; None is an empty cell."""
+    with atomic_write(path) as stream:
+        stream.write(
+            answers.page("runs.html.jinja", title=title, columns=list(columns), rows=[list(row) for row in rows])
+        )

@@ -136,12 +136,17 @@ class Process:
                 item = self._lines.get_nowait()
         return collected
 
-    def wait(self, on_line: Callable[[str], None] | None = None) -> int:
-        """Read to the end; returns the exit code, 128 + n for signal n. Ctrl-C ends the command and is passed on."""
+    def wait(self, on_line: Callable[[str], None] | None = None, on_idle: Callable[[], None] | None = None) -> int:
+        """Read to the end; returns the exit code, 128 + n for signal n. Ctrl-C ends the command and is passed on.
+
+        on_idle: called when nothing was printed for 0.2 s.
+        """
         while (batch := self.lines(0.2)) is not None:
             for line in batch:
                 if on_line:
                     on_line(line)
+            if on_idle and not batch:
+                on_idle()
         return self.exit_code()
 
     def exit_code(self) -> int:

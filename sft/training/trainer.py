@@ -5,12 +5,14 @@ checkpoint.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,18 +21,18 @@ from sft.errors import EngineError, SftError, UsageError
 from sft.files import RealPaths, atomic_write, read_json, read_samples, sha256, write_json
 from sft.images import stamp
 from sft.models import ModelVersion, tensor_table, weight_files
-from sft.runtime import Machine, Process, container, environments, last_errors, plain, shell_line, stop_container, tail
-from sft.training import engines
+from sft.runtime import Machine, Process, container, environments, last_errors, shell_line, stop_container, tail
+from sft.training import engines, events
 from sft.training.config import RunConfig, dump
-from sft.training.engines import Checkpoint, Engine, TrainingJob, absolute_images, is_skip, to_yaml
+from sft.training.engines import Checkpoint, Engine, TrainingJob, absolute_images, to_yaml
 from sft.training.plan import Plan, as_dict
 from sft.training.run_folder import Run, machine, now
 from sft.training.settings import ResolvedSettings
+from sft.training.watcher import Watcher
 from sft.types import Progress, Sample
 from sft.validate import Survey
 
 EXIT_SIGKILL = 137
-SKIPPED_SHARE = 0.01  # of the samples; more skipped lines than that and the training is not the one that was asked for
 
 
 @dataclass(frozen=True)
@@ -254,11 +256,13 @@ def train(
             prepared,
             run,
             resume.path,
-            Watcher(job, on_progress, resume.step),
+            Watcher(job, on_progress, resume.step, say=say),
             resume,
             0.0,
         )
     _clear_partial(job.output_dir, {checkpoint.path for checkpoint in checkpoints})
+    events.cut_after(job.tensorboard_dir, resume.step if resume else 0)
+    before = run.state()
     argv, env = command(prepared, runtime, resume, images)
     with atomic_write(run.folder / "command.txt") as stream:
         stream.write(f"{shell_line(argv, env)}\n".encode())
@@ -275,12 +279,12 @@ def train(
         say(f"resuming from step {resume.step} ({resume.path.name})")
     started = time.monotonic()
     begun = {"resumed_from": resume.step if resume else None}
-    watcher = Watcher(job, on_progress, resume.step if resume else 0)
+    watcher = Watcher(job, on_progress, resume.step if resume else 0, say=say)
     run.set_state("running", step=watcher.step, **begun)
     code = -1
     try:
         with Process(argv, run.log, env, cwd=job.run_dir) as process:
-            code = process.wait(lambda line: watcher(line, prepared.engine))
+            code = process.wait(lambda line: watcher(line, prepared.engine), watcher.idle)
         fault = _fault(code, job)
     except KeyboardInterrupt:
         run.set_state(
@@ -296,6 +300,7 @@ def train(
             step=watcher.step,
             exit_code=code,
             checkpoint=_newest(prepared),
+            warnings=watcher.warnings,
             **begun,
         )
         raise error
@@ -310,7 +315,7 @@ def train(
             checkpoint=_newest(prepared),
             **begun,
         )
-        raise _failure(fault, run, _newest(prepared))
+        raise _failure(fault, run, before)
     return _finish(
         prepared,
         run,
@@ -319,33 +324,6 @@ def train(
         resume,
         time.monotonic() - started,
     )
-
-
-class Watcher:
-    """Reads a trainer's log as it comes: the last step, and the rows that the trainer leaves out."""
-
-    def __init__(self, job: TrainingJob, on_progress: Callable[[Progress], None], step: int) -> None:
-        self.job, self.on_progress = job, on_progress
-        self.step = step
-        self.loss: float | None = None
-        self.skipped = 0
-
-    def __call__(self, line: str, engine: Engine) -> None:
-        """One line. EngineError when more rows are skipped than can be an accident; the caller's block ends the
-        trainer.
-        """
-        progress = engine.progress(line)
-        if progress:
-            self.step, self.loss = progress.step, progress.loss
-            self.on_progress(replace(progress, max_steps=self.job.plan.max_steps))
-        elif is_skip(line):
-            self.skipped += 1
-            if self.skipped > self.job.plan.samples * SKIPPED_SHARE:
-                raise EngineError(
-                    f"the trainer skips rows ({self.skipped} so far): {plain(line)[-200:]}",
-                    where=str(self.job.rows),
-                    hint="this row passed `sft validate` and should not have; the log says which it was",
-                )
 
 
 def _fault(code: int, job: TrainingJob) -> str:
@@ -377,18 +355,34 @@ def _newest(prepared: PreparedTraining) -> int | None:
     return checkpoints[-1].step if checkpoints else None
 
 
-def _failure(fault: str, run: Run, checkpoint: int | None) -> EngineError:
-    lines = "\n  ".join(last_errors(tail(run.log)))
+def _failure(fault: str, run: Run, before: Mapping[str, Any]) -> EngineError:
+    """`before`: the state that the run had when this attempt began."""
+    lines = last_errors(tail(run.log))
+    quoted = "\n  ".join(lines)
+    return EngineError(
+        f"the trainer {fault}; its last lines:\n  {quoted}",
+        where=str(run.log),
+        hint=_what_next(run.state(), before, lines),
+    )
+
+
+def _what_next(state: Mapping[str, Any], before: Mapping[str, Any], lines: Sequence[str]) -> str:
+    """The hint of a failed attempt; never to repeat what has just failed twice at one place."""
+    same = ("status", "step", "exit_code", "checkpoint")
+    if all(state.get(key) == before.get(key) for key in same):
+        return (
+            f"it has failed here before, at step {state.get('step')} with the same exit code; the same command would"
+            " fail again. The lines above say why"
+        )
+    checkpoint = state.get("checkpoint")
     again = (
         f"run the same command to resume from step {checkpoint}"
         if checkpoint
         else "no checkpoint was written yet, the same command starts again"
     )
-    return EngineError(
-        f"the trainer {fault}; its last lines:\n  {lines}",
-        where=str(run.log),
-        hint=again,
-    )
+    if any("No space left" in line for line in lines):
+        return f"the disk is full: free space, then {again}"
+    return again
 
 
 def _finish(
@@ -406,7 +400,10 @@ def _finish(
         "resumed_from": resume.step if resume else None,
         "last_logged_step": watcher.step,
         "last_loss": watcher.loss,
+        "train_loss": mean_loss(run.log, prepared.engine),
+        "samples_per_second": _rate(job, resume),
         "skipped_rows": watcher.skipped,
+        "warnings": watcher.warnings,
         "seconds": round(seconds, 1),
         "weights_dir": str(weights.relative_to(run.folder)),
         "weights": {path.name: sha256(path) for path in weight_files(weights)},
@@ -415,6 +412,37 @@ def _finish(
     write_json(run.manifest_path, manifest)
     run.set_state("finished", step=job.plan.max_steps)
     return manifest
+
+
+def mean_loss(log: Path, engine: Engine) -> float | None:
+    """The mean loss over all steps of a run, of its step lines: a resumed trainer divides the sum of its own part by
+    all steps. The last line of a step counts; None where there is none.
+    """
+    losses: dict[int, float] = {}
+    with suppress(OSError), log.open(encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            progress = engine.progress(line)
+            if progress and math.isfinite(progress.loss):
+                losses[progress.step] = progress.loss
+    total = 0.0
+    last = 0
+    for step in sorted(losses):
+        total += losses[step] * (step - last)
+        last = step
+    return total / last if last else None
+
+
+def _rate(job: TrainingJob, resume: Checkpoint | None) -> float | None:
+    """Samples per second of the last attempt: what it trained over the time that the trainer says it took. The
+    trainer's own figure counts the steps before a resume as well.
+    """
+    steps = job.plan.max_steps - (resume.step if resume else 0)
+    with suppress(SftError, OSError):
+        results = read_json(job.output_dir / "train_results.json")
+        seconds = results.get("train_runtime") if isinstance(results, dict) else None
+        if isinstance(seconds, int | float) and 0 < seconds < math.inf:
+            return round(steps * job.plan.samples_per_update / seconds, 4)
+    return None
 
 
 def runtime(settled: ResolvedSettings, machine: Machine) -> Runtime:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sft.workflows.data_plan import DataPlan, cost_of, histogram, plan_data, plan_record
     from sft.workflows.evaluate import TENSORBOARD, EvalRequest, images_of, run_evaluation, side_by_side, write_curves
     from sft.workflows.run import RunOutcome, run_loop, summary, train_only
+    from sft.workflows.runs import RunStatus, again, list_runs, status_of
 else:
     __getattr__ = names_of(__name__)
 
@@ -28,6 +29,8 @@ __all__ = [
     "EvalRequest",
     "RowsToAsk",
     "RunOutcome",
+    "RunStatus",
+    "again",
     "cost_of",
     "curve_of",
     "evaluated",
@@ -35,6 +38,7 @@ __all__ = [
     "held_out_rows",
     "histogram",
     "images_of",
+    "list_runs",
     "plan_data",
     "plan_record",
     "run_curve",
@@ -42,6 +46,7 @@ __all__ = [
     "run_loop",
     "score_models",
     "side_by_side",
+    "status_of",
     "suites",
     "summary",
     "train_only",

@@ -126,3 +126,43 @@ def test_checkpoint_of_the_last_step_needs_no_trainer(fake: Fake, monkeypatch: p
     monkeypatch.setattr(type(fake.prepared.engine), "checkpoints", lambda *_: [Checkpoint(folder, 4)])
     manifest = fake.go("raise SystemExit(9)")
     assert manifest["weights_dir"] == "checkpoints/checkpoint-4" and manifest["resumed_from"] == 4
+
+
+def test_rule_that_stops_is_in_the_state(fake: Fake) -> None:
+    fake.result()
+    with pytest.raises(EngineError, match=r"\[loss\.not-a-number\]"):
+        fake.go(f"print({STEP.format(step=1).replace('0.5', 'nan')!r})")
+    state = fake.run.state()
+    assert state["status"] == "failed" and state["warnings"][0]["rule"] == "loss.not-a-number"
+
+
+def test_same_failure_twice_gets_no_hint_to_repeat_it(fake: Fake) -> None:
+    hints = []
+    for program in ("1 / 0", "1 / 0", f"print({STEP.format(step=2)!r}); 1 / 0"):
+        with pytest.raises(EngineError) as caught:
+            fake.go(program)
+        hints.append(str(caught.value.hint))
+    assert "the same command starts again" in hints[0]
+    assert "would fail again" in hints[1]
+    assert "the same command starts again" in hints[2], "it came further"
+
+
+def test_full_disk_is_named(fake: Fake) -> None:
+    with pytest.raises(EngineError) as caught:
+        fake.go("raise OSError(28, 'No space left on device')")
+    assert str(caught.value.hint).startswith("the disk is full: free space, then")
+
+
+def test_figures_of_a_resumed_run_are_those_of_the_whole_run(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trainer divides the losses of its own part by all steps, and all steps by its own time."""
+    fake.run.log.parent.mkdir(parents=True, exist_ok=True)
+    lines = [STEP.replace("0.5", str(loss)).format(step=step) for step, loss in ((1, 4.0), (2, 3.0), (3, 9.0))]
+    fake.run.log.write_text("\n".join(lines) + "\n")
+    fake.result()
+    (fake.output / "train_results.json").write_text('{"train_runtime": 4.0, "train_samples_per_second": 4.0}')
+    checkpoint = [Checkpoint(fake.output / "checkpoint-2", 2)]
+    monkeypatch.setattr(type(fake.prepared.engine), "checkpoints", lambda *_: checkpoint)
+    again = STEP.replace("0.5", "2.0").format(step=4)
+    manifest = fake.go(f"print({again!r})")
+    assert manifest["train_loss"] == pytest.approx((4 + 3 + 9 + 2) / 4)
+    assert manifest["samples_per_second"] == 2.0  # two steps of four samples in four seconds

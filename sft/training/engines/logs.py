@@ -11,7 +11,7 @@ import re
 from sft.runtime import plain
 from sft.types import Progress
 
-_STEP = re.compile(r"\bloss: (?P<loss>[-+0-9.eEnaif]+), .*?\bglobal_step: (?P<step>\d+)")
+_STEP = re.compile(r"\bloss: (?P<loss>[-+0-9.eEnNaAiIfF]+), .*?\bglobal_step: (?P<step>\d+)")
 _RATE = re.compile(r"\b(?:interval|global)_samples_per_second: (?P<rate>[0-9.eE+-]+)")
 
 

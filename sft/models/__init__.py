@@ -10,7 +10,7 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.models import tiny
-    from sft.models.exporter import MANIFEST, export
+    from sft.models.exporter import MANIFEST, export, say_export
     from sft.models.fetch import fetch_model, present_or_fetch
     from sft.models.prompts import render_prompt
     from sft.models.resize import image_tokens, smart_resize
@@ -74,6 +74,7 @@ __all__ = [
     "require_model",
     "safetensors_header",
     "sample_tokens",
+    "say_export",
     "sequence_tokens",
     "smart_resize",
     "tensor_table",

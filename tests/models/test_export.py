@@ -37,7 +37,7 @@ def test_complete_directory(tmp_path: Path, base_model: Path) -> None:
     assert read_json(out / "generation_config.json")["eos_token_id"] == 2
     assert "max_length" not in read_json(out / "generation_config.json")
     assert read_json(out / "tokenizer_config.json")["image_token"] == versions.IMAGE_TOKEN
-    assert read_json(out / "tokenizer_config.json")["tokenizer_class"] == "LlamaTokenizer"
+    assert read_json(out / "tokenizer_config.json")["tokenizer_class"] == "PreTrainedTokenizerFast"
     assert yaml.safe_load((out / "inference.yml").read_text())["Global"]["model_name"] == VERSION.served_name
     limits = read_json(out / "preprocessor_config.json")
     assert (limits["min_pixels"], limits["max_pixels"]) == PIXELS

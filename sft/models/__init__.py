@@ -10,8 +10,9 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.models import tiny
-    from sft.models.exporter import MANIFEST, export, say_export
+    from sft.models.exporter import export, say_export
     from sft.models.fetch import fetch_model, present_or_fetch
+    from sft.models.foreign import export_foreign
     from sft.models.prompts import render_prompt
     from sft.models.resize import image_tokens, smart_resize
     from sft.models.safetensors import safetensors_header, tensor_table
@@ -25,7 +26,15 @@ if TYPE_CHECKING:
         text_tokens,
         trained_texts,
     )
-    from sft.models.verify import check_model, fingerprint, identify, require_model, verify_served, weight_files
+    from sft.models.verify import (
+        MANIFEST,
+        check_model,
+        fingerprint,
+        identify,
+        require_model,
+        verify_served,
+        weight_files,
+    )
     from sft.models.versions import (
         BEGIN,
         DEFAULT_MODEL,
@@ -60,6 +69,7 @@ __all__ = [
     "ModelVersion",
     "check_model",
     "export",
+    "export_foreign",
     "fetch_model",
     "find",
     "fingerprint",

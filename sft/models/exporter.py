@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,9 @@ from sft.files import atomic_write, disk_error, new_folder_beside, read_table, s
 from sft.models import prompts, remote_code, versions
 from sft.models.server_settings import generation_settings, tokenizer_settings
 from sft.models.token_budget import load_tokenizer
-from sft.models.verify import FROM_BASE_IF_THERE, WEIGHTS, verify_served
+from sft.models.verify import FROM_BASE_IF_THERE, MANIFEST, WEIGHTS, verify_served
 from sft.models.weights import Written, write_weights
 
-MANIFEST = "sft-export.json"
 FROM_BASE = ("config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")  # needed
 
 
@@ -90,8 +90,11 @@ def export(
     *,
     pixels: tuple[int, int],
     origin: dict[str, Any],
+    changes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Build `out` from the trained weights in the folder `weights` and the base model; returns the manifest.
+
+    `changes`: sentences for its list of what was changed.
 
     Raises ProblemsFound where the weights are not those of the base's architecture, EngineError where the disk is full;
     in both cases nothing is left under `out`.
@@ -105,14 +108,14 @@ def export(
     try:
         _copy_base(base, temporary)
         written = write_weights(weights, base, temporary / WEIGHTS)
-        changes = server_files(temporary, version, pixels=pixels, eos_token_id=_eos_id(temporary))
+        settled = server_files(temporary, version, pixels=pixels, eos_token_id=_eos_id(temporary))
         manifest = {
             **origin,
             "model_version": version.name,
             "served_name": version.served_name,
             "pixels": list(pixels),
             **_about(written),
-            "changes": [*written.changes, *changes],
+            "changes": [*changes, *written.changes, *settled],
         }
         others = {path.name: sha256(path) for path in temporary.iterdir() if path.name != WEIGHTS}
         manifest["files"] = dict(sorted({**others, WEIGHTS: written.sha256}.items()))

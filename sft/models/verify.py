@@ -28,6 +28,7 @@ from sft.models.token_budget import limits_in, load_tokenizer, pixel_limits
 from sft.models.versions import ModelVersion
 
 WEIGHTS = "model.safetensors"
+MANIFEST = "sft-export.json"
 FROM_BASE_IF_THERE = (
     "tokenizer.model",
     "special_tokens_map.json",
@@ -302,7 +303,7 @@ def _served_name(directory: Path) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _prompt_end(directory: Path) -> str | None:
+def prompt_end(directory: Path) -> str | None:
     """What the chat template puts in front of an answer: the last one it writes is the one for generation."""
     endings = ENDING.findall(_text(directory / "chat_template.jinja"))
     return f"\nAssistant:{endings[-1]}".replace("\\n", "\n") if endings else None
@@ -320,7 +321,7 @@ def _version_problems(directory: Path, version: ModelVersion) -> list[str]:
     """What contradicts the record; what is missing or a pointer has been said already."""
     problems: list[str] = []
     served = _served_name(directory)
-    ending = _prompt_end(directory)
+    ending = prompt_end(directory)
     limits = _pixel_limits(directory)
     if served != version.served_name and _is_real(directory / "inference.yml"):
         problems.append(
@@ -349,7 +350,7 @@ def identify(directory: Path) -> ModelVersion | None:
             (version for version in versions.MODELS.values() if version.served_name == served),
             None,
         )
-    ending = _prompt_end(directory)
+    ending = prompt_end(directory)
     limits = _pixel_limits(directory)
     same_ending = [version for version in versions.MODELS.values() if version.prompt_end == ending]
     candidates = (

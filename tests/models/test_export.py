@@ -32,7 +32,7 @@ def test_complete_directory(tmp_path: Path, base_model: Path) -> None:
     weights = trained(tmp_path / "weights", TENSORS)
     manifest = exporter.export(weights, base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={"run": "r"})
     out = tmp_path / "out"
-    assert {path.name for path in out.iterdir()} >= {*versions.SERVED_FILES, exporter.MANIFEST}
+    assert {path.name for path in out.iterdir()} >= {*versions.SERVED_FILES, verify.MANIFEST}
     assert not list(out.glob("*.index.json")) and not list(out.glob("model-*"))
     assert read_json(out / "generation_config.json")["eos_token_id"] == 2
     assert "max_length" not in read_json(out / "generation_config.json")

@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "run": ("train", "the whole job: validate, plan, train, export, serve, score, report"),
     "train": ("train", "train only; --dry-run shows what would run"),
     "export": ("train", "complete and prove a model directory"),
+    "doctor": ("doctor", "what a model directory is, and what keeps it from serving"),
     "tiny-model": ("models", "build a tiny PaddleOCR-VL with random weights"),
     "fetch-model": ("models", "download a released model and check it"),
     "serve": ("serve", "serve a model directory with vLLM"),

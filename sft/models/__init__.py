@@ -10,9 +10,10 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.models import tiny
+    from sft.models.doctor import diagnose
     from sft.models.exporter import export, say_export
     from sft.models.fetch import fetch_model, present_or_fetch
-    from sft.models.foreign import export_foreign
+    from sft.models.foreign import export_foreign, mended
     from sft.models.prompts import render_prompt
     from sft.models.resize import image_tokens, smart_resize
     from sft.models.safetensors import safetensors_header, tensor_table
@@ -68,6 +69,7 @@ __all__ = [
     "Budget",
     "ModelVersion",
     "check_model",
+    "diagnose",
     "export",
     "export_foreign",
     "fetch_model",
@@ -78,6 +80,7 @@ __all__ = [
     "image_tokens",
     "load_tokenizer",
     "make_tiny_model",
+    "mended",
     "pixel_limits",
     "present_or_fetch",
     "render_prompt",

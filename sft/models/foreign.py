@@ -43,6 +43,25 @@ def export_foreign(weights: Path, base: Path, out: Path) -> dict[str, Any]:
     )
 
 
+def mended(folder: Path, out: Path) -> dict[str, Any]:
+    """Build in `out` a copy that has everything that can be had without the base: joined weights, template, settings.
+
+    The weights stay as they are. ProblemsFound where the directory does not say which version it is, or holds no whole
+    model.
+    """
+    about = recognise(folder)
+    if about.kind in UNUSABLE:
+        raise ProblemsFound(about.about, where=str(folder), hint=about.hint)
+    return export(
+        folder,
+        folder,
+        out,
+        _version(folder),
+        pixels=pixel_limits(folder),
+        origin={"mended_from": folder.resolve().name, "tool": about.tool},
+    )
+
+
 def _version(base: Path) -> versions.ModelVersion:
     version = identify(base)
     if version is None:

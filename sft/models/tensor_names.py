@@ -7,12 +7,10 @@ saves; peft puts a prefix in front. A tool that believes the output layer to be 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from sft.errors import ProblemsFound
-from sft.models.safetensors import tensor_bytes
+from sft.models.safetensors import Table, tensor_bytes
 
-Table = dict[str, tuple[Path, dict[str, Any]]]
 PREFIXES = (  # theirs → the base's
     ("base_model.model.", ""),
     ("model.language_model.", "model."),

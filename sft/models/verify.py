@@ -78,7 +78,7 @@ def verify_served(folder: Path, version: versions.ModelVersion) -> None:
     """Check a model directory as a server will read it; ProblemsFound names everything that is wrong."""
     faults = [f"{name} is missing" for name in versions.SERVED_FILES if not (folder / name).is_file()]
     if not faults:
-        faults += _template_faults(folder, version)
+        faults += template_faults(folder, version)
         tokenizer = load_tokenizer(folder / "tokenizer.json")
         for token in (versions.BEGIN, versions.EOS, versions.IMAGE_TOKEN, versions.IMAGE_START, versions.IMAGE_END):
             if len(tokenizer.encode(token, add_special_tokens=False).ids) != 1:
@@ -97,7 +97,7 @@ def verify_served(folder: Path, version: versions.ModelVersion) -> None:
         )
 
 
-def _template_faults(folder: Path, version: versions.ModelVersion) -> list[str]:
+def template_faults(folder: Path, version: versions.ModelVersion) -> list[str]:
     """What the template renders against what the trainer was given as the prompt."""
     messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "OCR:"}]}]
     try:

@@ -20,9 +20,9 @@ import numpy as np
 
 from sft.errors import ProblemsFound
 from sft.files import atomic_write
-from sft.models.safetensors import head, tensor_bytes, tensor_table
-from sft.models.tensor_names import HEAD, Table, as_base_names
-from sft.models.verify import weight_files
+from sft.models.safetensors import Table, head, tensor_bytes, tensor_table
+from sft.models.tensor_names import HEAD, as_base_names
+from sft.models.verify import WEIGHTS, weight_files
 
 BLOCK = 1024 * 1024  # bytes read at a time: what is computed of them stays in the processor's cache
 # Tensors that no stage trains and some trainers leave out; servers ask for them, so they are taken from the base.
@@ -93,8 +93,8 @@ def write_weights(trained: Path, base: Path, out: Path) -> Written:
     Nothing is compared where the two folders are one. ProblemsFound, and no file: the tensors are not the base's, a
     number is not finite, or every tensor is the base's own.
     """
-    wanted = tensor_table(weight_files(base))
-    trained_table, renamed = as_base_names(tensor_table(weight_files(trained)), wanted, trained)
+    wanted = tensor_table(_trained_files(base))
+    trained_table, renamed = as_base_names(tensor_table(_trained_files(trained)), wanted, trained)
     filled = _fitting(trained_table, wanted, trained)
     same = trained.resolve() == base.resolve()
     tensors = []
@@ -122,6 +122,16 @@ def write_weights(trained: Path, base: Path, out: Path) -> Written:
         {what: count for (what, done), count in changed.items() if not done},
         renamed,
     )
+
+
+def _trained_files(folder: Path) -> list[Path]:
+    """The weight files; model.safetensors where an index beside it names shards none of which is there, as joining by
+    hand leaves it (PaddleX#5012).
+    """
+    whole = folder / WEIGHTS
+    if whole.is_file() and not any(folder.glob("model-*.safetensors")):
+        return [whole]
+    return weight_files(folder)
 
 
 def _fitting(table: Table, wanted: Table, trained: Path) -> list[str]:
@@ -239,11 +249,11 @@ def _blocks(tensor: _Tensor, looked: _Behind) -> Iterator[bytes]:
 
 
 def _look(tensor: _Tensor, block: bytes, kind: str) -> None:
-    if not _finite(block, kind):
+    if not all_finite(block, kind):
         tensor.finite = False
 
 
-def _finite(block: bytes, kind: str) -> bool:
+def all_finite(block: bytes, kind: str) -> bool:
     """Whether all numbers are finite; other kinds than floating ones are."""
     if kind not in _NOT_FINITE:
         return True

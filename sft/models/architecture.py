@@ -70,9 +70,10 @@ def _language(sizes: dict[str, int], head_dim: int) -> Shapes:
     inner = sizes["intermediate_size"]
     queries = sizes["num_attention_heads"] * head_dim
     keys = sizes["num_key_value_heads"] * head_dim
+    words = sizes["vocab_size"]
     shapes: Shapes = {
-        "lm_head.weight": [sizes["vocab_size"], width],
-        f"{TEXT}.embed_tokens.weight": [sizes["vocab_size"], width],
+        "lm_head.weight": [words, width],
+        f"{TEXT}.embed_tokens.weight": [words, width],
         f"{TEXT}.norm.weight": [width],
     }
     for number in range(sizes["num_hidden_layers"]):
@@ -95,11 +96,12 @@ def _vision(sizes: dict[str, int]) -> Shapes:
     width = sizes["hidden_size"]
     inner = sizes["intermediate_size"]
     patch = sizes["patch_size"]
+    side = sizes["image_size"] // patch
     shapes: Shapes = {
         f"{VISION}.embeddings.packing_position_embedding.weight": [PACKED_POSITIONS, width],
         f"{VISION}.embeddings.patch_embedding.weight": [width, CHANNELS, patch, patch],
         f"{VISION}.embeddings.patch_embedding.bias": [width],
-        f"{VISION}.embeddings.position_embedding.weight": [(sizes["image_size"] // patch) ** 2, width],
+        f"{VISION}.embeddings.position_embedding.weight": [side**2, width],
         **_with_bias(f"{VISION}.post_layernorm", [width]),
     }
     for number in range(sizes["num_hidden_layers"]):
@@ -108,8 +110,14 @@ def _vision(sizes: dict[str, int]) -> Shapes:
             shapes |= _with_bias(f"{layer}.{norm}", [width])
         for part in ("q_proj", "k_proj", "v_proj", "out_proj"):
             shapes |= _with_bias(f"{layer}.self_attn.{part}", [width, width])
-        shapes |= _with_bias(f"{layer}.mlp.fc1", [inner, width])
-        shapes |= _with_bias(f"{layer}.mlp.fc2", [width, inner])
+        shapes |= _with_bias(
+            f"{layer}.mlp.fc1",
+            [inner, width],
+        )
+        shapes |= _with_bias(
+            f"{layer}.mlp.fc2",
+            [width, inner],
+        )
     return shapes
 
 

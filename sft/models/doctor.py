@@ -150,11 +150,21 @@ def _numbers(folder: Path) -> Looked:
 
 def _head(folder: Path) -> Looked:
     table = _table(folder)
-    tied = read_table(folder / "config.json").get("tie_word_embeddings")
-    if tied is not True or HEAD not in table or is_tied(table):
+    config = read_table(folder / "config.json")
+    tied = config.get("tie_word_embeddings")
+    if tied is not True or HEAD not in table:
+        return []
+    if is_tied(table):
         return []
     message = f"config.json ties {HEAD} to the embeddings, the weights hold two different tensors"
-    return [Check("output layer", FAILED, message, "set tie_word_embeddings to what the base's config.json has")]
+    hint = "set tie_word_embeddings to what the base's config.json has"
+    check = Check(
+        "output layer",
+        FAILED,
+        message,
+        hint,
+    )
+    return [check]
 
 
 def _version(folder: Path) -> Looked:
@@ -177,9 +187,17 @@ def _version(folder: Path) -> Looked:
 
 def _template(folder: Path) -> Looked:
     version = identify(folder)
-    if version is None or not (folder / "chat_template.jinja").is_file():
+    if version is None:
         return []
-    return _failed("template", template_faults(folder, version), FIX)
+    path = folder / "chat_template.jinja"
+    if not path.is_file():
+        return []
+    faults = template_faults(folder, version)
+    return _failed(
+        "template",
+        faults,
+        FIX,
+    )
 
 
 def _pixels(folder: Path) -> Looked:
@@ -203,10 +221,17 @@ def _pixels(folder: Path) -> Looked:
 
 def _tokenizer(folder: Path) -> Looked:
     table = read_table(folder / "tokenizer_config.json")
-    faults = tokenizer_settings(folder, table)[1]
+    _, changes = tokenizer_settings(folder, table)
+    faults = [change.replace(" became ", " must become ") for change in changes]
     if table.get("image_token") != versions.IMAGE_TOKEN:
-        faults.append("tokenizer_config.json has no image_token: the server's processor would not start")
-    return _failed("tokenizer", [fault.replace(" became ", " must become ") for fault in faults], FIX)
+        faults.append(
+            "tokenizer_config.json has no image_token: the server's processor would not start",
+        )
+    return _failed(
+        "tokenizer",
+        faults,
+        FIX,
+    )
 
 
 def _generation(folder: Path) -> Looked:
@@ -221,12 +246,21 @@ def _generation(folder: Path) -> Looked:
 
 def _config(folder: Path) -> Looked:
     table = read_table(folder / "config.json")
+    kind = str(table.get("model_type"))
     faults = []
-    if table.get("model_type") != "paddleocr_vl":
-        faults.append(f"config.json has model_type {str(table.get('model_type'))[:50]!r}, not 'paddleocr_vl'")
+    if kind != "paddleocr_vl":
+        faults.append(
+            f"config.json has model_type {kind[:50]!r}, not 'paddleocr_vl'",
+        )
     if "text_config" in table:
-        faults.append("config.json has the layout of Transformers 5 (text_config), which older servers cannot read")
-    return _failed("config", faults, FROM_BASE)
+        faults.append(
+            "config.json has the layout of Transformers 5 (text_config), which older servers cannot read",
+        )
+    return _failed(
+        "config",
+        faults,
+        FROM_BASE,
+    )
 
 
 def _code(folder: Path) -> Looked:

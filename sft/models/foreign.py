@@ -78,8 +78,8 @@ def _require_same_tokens(weights: Path, base: Path) -> None:
     path = weights / "tokenizer.json"
     if not path.is_file():
         return
-    ours = load_tokenizer(path).get_vocab(with_added_tokens=True)
-    theirs = load_tokenizer(base / "tokenizer.json").get_vocab(with_added_tokens=True)
+    ours = load_tokenizer(path).get_vocab()
+    theirs = load_tokenizer(base / "tokenizer.json").get_vocab()
     if ours != theirs:
         different = sorted(token for token in ours.keys() | theirs.keys() if ours.get(token) != theirs.get(token))
         raise ProblemsFound(

@@ -97,9 +97,10 @@ def _without_weights(folder: Path) -> Directory:
 
 def _tool(folder: Path) -> str | None:
     for name, mark, tool in TOOLS:
-        if mark and re.search(mark, _text(folder / name), re.IGNORECASE):
-            return tool
-        if not mark and (folder / name).is_file():
+        path = folder / name
+        if not path.is_file():
+            continue
+        if re.search(mark, _text(path), re.IGNORECASE):
             return tool
     return None
 

@@ -48,13 +48,23 @@ def as_base_names(table: Table, wanted: Table, where: Path) -> tuple[Table, list
         new = name if name in wanted else base_name(name)
         new = new if new in wanted else name
         if new in renamed:
-            raise ProblemsFound(f"two tensors are {new}", where=str(where), hint="remove one of the weight files")
+            raise ProblemsFound(
+                f"two tensors are {new}",
+                where=str(where),
+                hint="remove one of the weight files",
+            )
         renamed[new] = place
         moved += new != name
-    changes = [f"{moved} tensors have the base's names again, which another tool had changed"] if moved else []
+    changes = []
+    if moved:
+        changes.append(
+            f"{moved} tensors have the base's names again, which another tool had changed",
+        )
     if HEAD in wanted and HEAD not in renamed and EMBEDDINGS in renamed and is_tied(wanted):
         renamed[HEAD] = renamed[EMBEDDINGS]
-        changes.append(f"{HEAD} was left out as tied: it is {EMBEDDINGS} again, as in the base")
+        changes.append(
+            f"{HEAD} was left out as tied: it is {EMBEDDINGS} again, as in the base",
+        )
     return renamed, changes
 
 

@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "status": ("runs", "where a run stands, from any shell"),
     "reproduce": ("runs", "the command that does a run once more"),
     "export": ("train", "complete and prove a model directory"),
+    "doctor": ("doctor", "what a model directory is, and what keeps it from serving"),
     "tiny-model": ("models", "build a tiny PaddleOCR-VL with random weights"),
     "fetch-model": ("models", "download a released model and check it"),
     "serve": ("serve", "serve a model directory with vLLM"),

@@ -12,7 +12,7 @@ from sft import models, serving, ui
 from sft.cli.options import TEXT_SCORES, json_option, print_json, request, run_options
 from sft.datasets import locate
 from sft.errors import EXIT_PROBLEMS
-from sft.files import read_samples
+from sft.files import read_samples, read_table
 from sft.runtime import Machine, container, process
 from sft.training import config, run_export, settings
 from sft.training import run_folder as runs
@@ -199,30 +199,59 @@ def _dry_run(asked: settings.Request, machine: Machine, path: Path, as_json: boo
 
 
 @click.command()
-@click.argument("run_folder", type=click.Path(path_type=Path), metavar="RUN")
+@click.argument("run_folder", type=click.Path(path_type=Path), metavar="[RUN]", required=False)
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, metavar="MODEL_DIR", help="New directory.")
 @click.option("--checkpoint", type=int, metavar="STEP", help="Export checkpoint-STEP instead of the final weights.")
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="A model that another tool trained, merged, as safetensors; needs --base.",
+)
+@click.option(
+    "--base",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The released model that --weights was trained from.",
+)
 @json_option
-def export(run_folder: Path, out: Path, checkpoint: int | None, as_json: bool) -> None:
+def export(
+    run_folder: Path | None,
+    out: Path,
+    checkpoint: int | None,
+    weights: Path | None,
+    base: Path | None,
+    as_json: bool,
+) -> None:
     """Turn a run into a model directory that serves: weights, template, names, pixel limits, end token.
 
     \b
-    Example:
+    Examples:
       sft export runs/bengali-paddleformers-3f9c01a2 -o models/bengali
+      sft export --weights merged --base models/PaddleOCR-VL-1.6 -o models/mine     trained elsewhere
     """
-    from sft import models as exporting
-    from sft.files import read_json
-
-    folder = runs.Run.open(run_folder)
-    manifest = run_export.export_checkpoint(folder, out, checkpoint) if checkpoint or not folder.finished else None
-    if manifest is None:
-        run_export.export_run(folder, out, fresh=True)
-        manifest = read_json(out / exporting.MANIFEST)
+    if (run_folder is None) == (weights is None) or (weights is None) != (base is None):
+        raise click.UsageError("give a RUN, or --weights and --base together.")
+    if checkpoint is not None and run_folder is None:
+        raise click.UsageError("--checkpoint is a step of a RUN; --weights takes the checkpoint's folder.")
+    manifest: dict[str, Any] = {}
+    if weights is not None and base is not None:
+        manifest = models.export_foreign(weights, base, out)
+        models.say_export(manifest, out)
+    elif run_folder is not None:
+        manifest = _export_of_run(runs.Run.open(run_folder), out, checkpoint)
     if as_json:
         print_json(manifest)
-    else:
-        ui.say("once `sft serve` has it, to read with the PaddleOCR client:")
-        url = f"http://127.0.0.1:{serving.DEFAULT_PORT}/v1"
-        for line in serving.client_lines(serving.version_of(out), exporting.pixel_limits(out), url=url):
-            ui.say(f"  {line}")
-        click.echo(out)
+        return
+    ui.say("once `sft serve` has it, to read with the PaddleOCR client:")
+    url = f"http://127.0.0.1:{serving.DEFAULT_PORT}/v1"
+    for line in serving.client_lines(serving.version_of(out), models.pixel_limits(out), url=url):
+        ui.say(f"  {line}")
+    click.echo(out)
+
+
+def _export_of_run(folder: runs.Run, out: Path, checkpoint: int | None) -> dict[str, Any]:
+    if checkpoint or not folder.finished:
+        return run_export.export_checkpoint(folder, out, checkpoint)
+    run_export.export_run(folder, out, fresh=True)
+    return read_table(out / models.MANIFEST)

@@ -11,8 +11,10 @@ from sft.lazy import names_of
 if TYPE_CHECKING:
     from sft.models import tiny
     from sft.models.augmentation import most_tokens, picture_draws, together
-    from sft.models.exporter import MANIFEST, export
+    from sft.models.doctor import diagnose
+    from sft.models.exporter import MANIFEST, export, say_export
     from sft.models.fetch import fetch_model, present_or_fetch
+    from sft.models.foreign import export_foreign, mended
     from sft.models.prompts import render_prompt
     from sft.models.resize import image_tokens
     from sft.models.safetensors import safetensors_header, tensor_table
@@ -30,7 +32,15 @@ if TYPE_CHECKING:
         trained_size,
         trained_texts,
     )
-    from sft.models.verify import check_model, fingerprint, identify, require_model, verify_served, weight_files
+    from sft.models.verify import (
+        MANIFEST,
+        check_model,
+        fingerprint,
+        identify,
+        require_model,
+        verify_served,
+        weight_files,
+    )
     from sft.models.versions import (
         BEGIN,
         DEFAULT_MODEL,
@@ -68,7 +78,9 @@ __all__ = [
     "Budget",
     "ModelVersion",
     "check_model",
+    "diagnose",
     "export",
+    "export_foreign",
     "fetch_model",
     "find",
     "fingerprint",
@@ -78,6 +90,7 @@ __all__ = [
     "image_tokens",
     "load_tokenizer",
     "make_tiny_model",
+    "mended",
     "most_tokens",
     "picture_draws",
     "picture_tokens",
@@ -87,6 +100,9 @@ __all__ = [
     "require_model",
     "safetensors_header",
     "sample_tokens",
+    "say_export",
+    "sequence_tokens",
+    "smart_resize",
     "tensor_table",
     "text_tokens",
     "tiny",

@@ -12,38 +12,44 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from sft import ui
 from sft.errors import ProblemsFound, UsageError
 from sft.files import atomic_write, disk_error, new_folder_beside, read_table, sha256, write_json
 from sft.models import prompts, remote_code, versions
+from sft.models.server_settings import generation_settings, tokenizer_settings
 from sft.models.token_budget import load_tokenizer
-from sft.models.verify import FROM_BASE_IF_THERE, WEIGHTS, verify_served
+from sft.models.verify import FROM_BASE_IF_THERE, MANIFEST, WEIGHTS, verify_served
 from sft.models.weights import Written, write_weights
 
-MANIFEST = "sft-export.json"
 FROM_BASE = ("config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")  # needed
 
 
-def server_files(folder: Path, version: versions.ModelVersion, *, pixels: tuple[int, int], eos_token_id: int) -> None:
-    """Write what differs between a trained and a served directory: template, names, pixel limits, end token."""
+def server_files(
+    folder: Path, version: versions.ModelVersion, *, pixels: tuple[int, int], eos_token_id: int
+) -> list[str]:
+    """Write what differs between a trained and a served directory: template, names, pixel limits, end token, sampling.
+
+    Returns a sentence for each setting that was there and acts no more.
+    """
     with atomic_write(folder / "chat_template.jinja") as stream:
         stream.write(prompts.chat_template(version).encode())
     with atomic_write(folder / "inference.yml") as stream:
         stream.write(yaml.safe_dump({"Global": {"model_name": version.served_name}}).encode())
     write_json(folder / remote_code.PROCESSOR_CONFIG, remote_code.processor_config(folder))
     generation = read_table(folder / "generation_config.json") if (folder / "generation_config.json").exists() else {}
-    generation.pop("max_length", None)  # 20 as the trainer writes it
+    generation, taken_out = generation_settings(generation)
     write_json(folder / "generation_config.json", {**generation, "eos_token_id": eos_token_id, "use_cache": True})
-    attributes = read_table(folder / "tokenizer_config.json")
-    if attributes.get("tokenizer_class") == "Ernie4_5_Tokenizer":
-        attributes["tokenizer_class"] = "LlamaTokenizer"
+    attributes, changed = tokenizer_settings(folder, read_table(folder / "tokenizer_config.json"))
     write_json(folder / "tokenizer_config.json", {**attributes, "image_token": versions.IMAGE_TOKEN})
     _write_pixels(folder / "preprocessor_config.json", pixels)
     _write_nested_pixels(folder / remote_code.PROCESSOR_CONFIG, pixels)
+    return [*changed, *taken_out]
 
 
 def _write_pixels(path: Path, pixels: tuple[int, int]) -> None:
@@ -84,8 +90,11 @@ def export(
     *,
     pixels: tuple[int, int],
     origin: dict[str, Any],
+    changes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Build `out` from the trained weights in the folder `weights` and the base model; returns the manifest.
+
+    `changes`: sentences for its list of what was changed.
 
     Raises ProblemsFound where the weights are not those of the base's architecture, EngineError where the disk is full;
     in both cases nothing is left under `out`.
@@ -99,13 +108,14 @@ def export(
     try:
         _copy_base(base, temporary)
         written = write_weights(weights, base, temporary / WEIGHTS)
-        server_files(temporary, version, pixels=pixels, eos_token_id=_eos_id(temporary))
+        settled = server_files(temporary, version, pixels=pixels, eos_token_id=_eos_id(temporary))
         manifest = {
             **origin,
             "model_version": version.name,
             "served_name": version.served_name,
             "pixels": list(pixels),
             **_about(written),
+            "changes": [*changes, *written.changes, *settled],
         }
         others = {path.name: sha256(path) for path in temporary.iterdir() if path.name != WEIGHTS}
         manifest["files"] = dict(sorted({**others, WEIGHTS: written.sha256}.items()))
@@ -117,6 +127,18 @@ def export(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return manifest
+
+
+def say_export(manifest: dict[str, Any], out: Path) -> None:
+    """What an export did to the weights and settings, on the terminal."""
+    equal, of = manifest["equal_to_base"]["tensors"], manifest["equal_to_base"]["of"]
+    ui.say(f"model directory {out}: {of - equal} of {of} trained tensors differ from the base's")
+    for what, count in manifest["converted"].items():
+        ui.say(f"  {count} tensors {what}: the base's kind of number")
+    for what, count in manifest["other_kind_than_base"].items():
+        ui.say(f"  {count} tensors keep their own kind of number, which has no exact way to the base's ({what})")
+    for change in manifest["changes"]:
+        ui.say(f"  {change}")
 
 
 def _about(written: Written) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sft.errors import ProblemsFound
 
+Table = dict[str, tuple[Path, dict[str, Any]]]  # name → (file, entry)
 ALIGNMENT = 8
 MAX_SAFETENSORS_HEADER = 100 * 1024 * 1024  # the format's own limit
 

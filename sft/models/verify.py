@@ -28,6 +28,7 @@ from sft.models.token_budget import limits_in, load_tokenizer, pixel_limits
 from sft.models.versions import ModelVersion
 
 WEIGHTS = "model.safetensors"
+MANIFEST = "sft-export.json"
 FROM_BASE_IF_THERE = (
     "tokenizer.model",
     "special_tokens_map.json",
@@ -77,7 +78,7 @@ def verify_served(folder: Path, version: versions.ModelVersion) -> None:
     """Check a model directory as a server will read it; ProblemsFound names everything that is wrong."""
     faults = [f"{name} is missing" for name in versions.SERVED_FILES if not (folder / name).is_file()]
     if not faults:
-        faults += _template_faults(folder, version)
+        faults += template_faults(folder, version)
         tokenizer = load_tokenizer(folder / "tokenizer.json")
         for token in (versions.BEGIN, versions.EOS, versions.IMAGE_TOKEN, versions.IMAGE_START, versions.IMAGE_END):
             if len(tokenizer.encode(token, add_special_tokens=False).ids) != 1:
@@ -96,7 +97,7 @@ def verify_served(folder: Path, version: versions.ModelVersion) -> None:
         )
 
 
-def _template_faults(folder: Path, version: versions.ModelVersion) -> list[str]:
+def template_faults(folder: Path, version: versions.ModelVersion) -> list[str]:
     """What the template renders against what the trainer was given as the prompt."""
     messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "OCR:"}]}]
     try:
@@ -302,7 +303,7 @@ def _served_name(directory: Path) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _prompt_end(directory: Path) -> str | None:
+def prompt_end(directory: Path) -> str | None:
     """What the chat template puts in front of an answer: the last one it writes is the one for generation."""
     endings = ENDING.findall(_text(directory / "chat_template.jinja"))
     return f"\nAssistant:{endings[-1]}".replace("\\n", "\n") if endings else None
@@ -320,7 +321,7 @@ def _version_problems(directory: Path, version: ModelVersion) -> list[str]:
     """What contradicts the record; what is missing or a pointer has been said already."""
     problems: list[str] = []
     served = _served_name(directory)
-    ending = _prompt_end(directory)
+    ending = prompt_end(directory)
     limits = _pixel_limits(directory)
     if served != version.served_name and _is_real(directory / "inference.yml"):
         problems.append(
@@ -349,7 +350,7 @@ def identify(directory: Path) -> ModelVersion | None:
             (version for version in versions.MODELS.values() if version.served_name == served),
             None,
         )
-    ending = _prompt_end(directory)
+    ending = prompt_end(directory)
     limits = _pixel_limits(directory)
     same_ending = [version for version in versions.MODELS.values() if version.prompt_end == ending]
     candidates = (

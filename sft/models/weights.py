@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,15 @@ import numpy as np
 
 from sft.errors import ProblemsFound
 from sft.files import atomic_write
-from sft.models.safetensors import head, tensor_bytes, tensor_table
-from sft.models.verify import weight_files
+from sft.models.safetensors import Table, head, tensor_bytes, tensor_table
+from sft.models.tensor_names import HEAD, as_base_names
+from sft.models.verify import WEIGHTS, weight_files
 
 BLOCK = 1024 * 1024  # bytes read at a time: what is computed of them stays in the processor's cache
 # Tensors that no stage trains and some trainers leave out; servers ask for them, so they are taken from the base.
 NEVER_TRAINED = ("packing_position_embedding", "vision_model.head.")
+LAG = 16  # blocks that may wait to be hashed
 SHOWN = 5  # names in a message
-Table = dict[str, tuple[Path, dict[str, Any]]]
 
 # Kind of number → its bits as unsigned integers, and the least of these, without the sign, that is no finite number.
 _NOT_FINITE: dict[str, tuple[str, int]] = {
@@ -44,7 +45,7 @@ _NOT_FINITE: dict[str, tuple[str, int]] = {
 class Written:
     """What was written. `from_base`: tensors that training left out; `equal`: trained tensors that are the base's to
     the last bit, of `trained`; `converted`, `foreign`: how many tensors had another kind of number than the base, by
-    "F32 → BF16", and were brought to it or could not be.
+    "F32 → BF16", and were brought to it or could not be; `changes`: sentences about names that were brought back.
     """
 
     sha256: str
@@ -53,6 +54,7 @@ class Written:
     trained: int
     converted: dict[str, int]
     foreign: dict[str, int]
+    changes: list[str]
 
 
 @dataclass
@@ -91,8 +93,8 @@ def write_weights(trained: Path, base: Path, out: Path) -> Written:
     Nothing is compared where the two folders are one. ProblemsFound, and no file: the tensors are not the base's, a
     number is not finite, or every tensor is the base's own.
     """
-    wanted = tensor_table(weight_files(base))
-    trained_table = tensor_table(weight_files(trained))
+    wanted = tensor_table(_trained_files(base))
+    trained_table, renamed = as_base_names(tensor_table(_trained_files(trained)), wanted, trained)
     filled = _fitting(trained_table, wanted, trained)
     same = trained.resolve() == base.resolve()
     tensors = []
@@ -118,14 +120,25 @@ def write_weights(trained: Path, base: Path, out: Path) -> Written:
         len(trained_table),
         {what: count for (what, done), count in changed.items() if done},
         {what: count for (what, done), count in changed.items() if not done},
+        renamed,
     )
+
+
+def _trained_files(folder: Path) -> list[Path]:
+    """The weight files; model.safetensors where an index beside it names shards none of which is there, as joining by
+    hand leaves it (PaddleX#5012).
+    """
+    whole = folder / WEIGHTS
+    if whole.is_file() and not any(folder.glob("model-*.safetensors")):
+        return [whole]
+    return weight_files(folder)
 
 
 def _fitting(table: Table, wanted: Table, trained: Path) -> list[str]:
     """The names that only the base has, each of which it may supply; ProblemsFound for what does not fit."""
     lost = sorted(wanted.keys() - table.keys())
     filled = [name for name in lost if any(part in name for part in NEVER_TRAINED)]
-    faults = [f"{name} is missing" for name in lost if name not in filled]
+    faults = [f"{name} is missing{_why(name)}" for name in lost if name not in filled]
     faults += [f"{name} is not in the base model" for name in sorted(table.keys() - wanted.keys())]
     faults += [
         f"{name} has not the bytes that its shape needs" for name in sorted(table) if not _filled(table[name][1])
@@ -145,6 +158,10 @@ def _fitting(table: Table, wanted: Table, trained: Path) -> list[str]:
     return filled
 
 
+def _why(name: str) -> str:
+    return " (left out as tied to the embeddings, which the base's is not)" if name == HEAD else ""
+
+
 def _filled(entry: dict[str, Any]) -> bool:
     """Whether a tensor has as many bytes as its numbers need, where their width is known."""
     begin, end = entry["data_offsets"]
@@ -156,23 +173,46 @@ def _some(names: list[str]) -> str:
     return f"{'; '.join(names[:SHOWN])}{' …' if len(names) > SHOWN else ''}"
 
 
+class _Behind:
+    """Work on the blocks of a copy in a thread of its own, in order, at most LAG blocks behind: a copy that waited for
+    each block to be hashed would be as slow as both together on a machine that does much else.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self.pool = pool
+        self.waiting: deque[Future[None]] = deque()
+
+    def do(self, work: Callable[..., None], *args: Any) -> None:
+        """Have it done; waits only where too much is waiting."""
+        self.waiting.append(self.pool.submit(work, *args))
+        if len(self.waiting) > LAG:
+            self.waiting.popleft().result()
+
+    def finish(self) -> None:
+        """Until all is done."""
+        while self.waiting:
+            self.waiting.popleft().result()
+
+
 def _copy(tensors: list[_Tensor], out: Path, trained: Path) -> _Sums:
     """Header and tensors into `out`; the file is not there where something is wrong with them."""
     sums = _Sums()
-    with atomic_write(out) as target, ThreadPoolExecutor(2) as pool:
+    with atomic_write(out) as target, ThreadPoolExecutor(1) as hasher, ThreadPoolExecutor(1) as looker:
+        hashed = _Behind(hasher)
+        looked = _Behind(looker)
         begin = head((one.name, one.kind, one.entry["shape"], one.size) for one in tensors)
         sums.digest.update(begin)
         target.write(begin)
         for tensor in tensors:
-            for block in _blocks(tensor, pool):
-                hashed = pool.submit(sums.digest.update, block)  # beside the writing: neither needs the interpreter
+            for block in _blocks(tensor, looked):
+                hashed.do(sums.digest.update, block)  # beside the writing: neither needs the interpreter
                 target.write(block)
-                hashed.result()
-            if not tensor.finite and tensor.trained:
-                sums.broken.append(tensor.name)
-            if tensor.compared is not None:
-                sums.compared += 1
-                sums.equal += tensor.equal
+        hashed.finish()
+        looked.finish()
+        sums.broken = [one.name for one in tensors if one.trained and not one.finite]
+        compared = [one for one in tensors if one.compared is not None]
+        sums.compared = len(compared)
+        sums.equal = sum(one.equal for one in compared)
         _refuse(sums, trained)
     return sums
 
@@ -192,24 +232,28 @@ def _refuse(sums: _Sums, trained: Path) -> None:
         )
 
 
-def _blocks(tensor: _Tensor, pool: ThreadPoolExecutor) -> Iterator[bytes]:
-    """The bytes of a tensor as they are written; `finite` and `equal` of the tensor are set on the way."""
+def _blocks(tensor: _Tensor, looked: _Behind) -> Iterator[bytes]:
+    """The bytes of a tensor as they are written; `equal` of the tensor is set on the way, `finite` a little behind."""
     kind = tensor.entry["dtype"]
     convert = CONVERSIONS.get((kind, tensor.kind))
     theirs: Iterator[bytes] = iter(())
     if tensor.compared is not None and tensor.compared[1]["dtype"] == tensor.kind:
         theirs = tensor_bytes(*tensor.compared, BLOCK * _width(tensor.kind) // _width(kind))
     for raw in tensor_bytes(tensor.path, tensor.entry, BLOCK):
-        looked = pool.submit(_finite, raw, kind)
+        looked.do(_look, tensor, raw, kind)
         block = convert(raw) if convert else raw
+        if convert:
+            looked.do(_look, tensor, block, tensor.kind)  # beyond the largest number of the other kind
         tensor.equal = tensor.equal and block == next(theirs, b"")
         yield block
-        tensor.finite &= looked.result()
-        if convert:
-            tensor.finite &= _finite(block, tensor.kind)  # beyond the largest number of the other kind
 
 
-def _finite(block: bytes, kind: str) -> bool:
+def _look(tensor: _Tensor, block: bytes, kind: str) -> None:
+    if not all_finite(block, kind):
+        tensor.finite = False
+
+
+def all_finite(block: bytes, kind: str) -> bool:
     """Whether all numbers are finite; other kinds than floating ones are."""
     if kind not in _NOT_FINITE:
         return True

@@ -86,12 +86,7 @@ def _export(run: Run, weights: Path, out: Path, origin: dict[str, Any]) -> dict[
         pixels=pixels,
         origin={**origin, "data": _trained_on(run)},
     )
-    equal, of = manifest["equal_to_base"]["tensors"], manifest["equal_to_base"]["of"]
-    ui.say(f"model directory {out}: {of - equal} of {of} trained tensors differ from the base's")
-    for what, count in manifest["converted"].items():
-        ui.say(f"  {count} tensors {what}: the base's kind of number")
-    for what, count in manifest["other_kind_than_base"].items():
-        ui.say(f"  {count} tensors keep their own kind of number, which has no exact way to the base's ({what})")
+    models.say_export(manifest, out)
     return manifest
 
 

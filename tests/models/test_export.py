@@ -32,12 +32,12 @@ def test_complete_directory(tmp_path: Path, base_model: Path) -> None:
     weights = trained(tmp_path / "weights", TENSORS)
     manifest = exporter.export(weights, base_model, tmp_path / "out", VERSION, pixels=PIXELS, origin={"run": "r"})
     out = tmp_path / "out"
-    assert {path.name for path in out.iterdir()} >= {*versions.SERVED_FILES, exporter.MANIFEST}
+    assert {path.name for path in out.iterdir()} >= {*versions.SERVED_FILES, verify.MANIFEST}
     assert not list(out.glob("*.index.json")) and not list(out.glob("model-*"))
     assert read_json(out / "generation_config.json")["eos_token_id"] == 2
     assert "max_length" not in read_json(out / "generation_config.json")
     assert read_json(out / "tokenizer_config.json")["image_token"] == versions.IMAGE_TOKEN
-    assert read_json(out / "tokenizer_config.json")["tokenizer_class"] == "LlamaTokenizer"
+    assert read_json(out / "tokenizer_config.json")["tokenizer_class"] == "PreTrainedTokenizerFast"
     assert yaml.safe_load((out / "inference.yml").read_text())["Global"]["model_name"] == VERSION.served_name
     limits = read_json(out / "preprocessor_config.json")
     assert (limits["min_pixels"], limits["max_pixels"]) == PIXELS

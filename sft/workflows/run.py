@@ -270,7 +270,8 @@ def train_run(
 
 def _score(outcome: RunOutcome, stages: ui.Stages, job: PlannedRun, answer_tokens: int, port: int | None) -> None:
     settled, data = job.settled, job.test_data
-    count = sum(1 for _ in data.open("rb"))
+    with data.open("rb") as stream:
+        count = sum(1 for _ in stream)
     base = servable(outcome.run)
     probabilities = outcome.run.folder / "scores" / "after" / "probabilities.json"
 

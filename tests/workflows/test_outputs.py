@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from eval_server import Served
 from places import ROOT
 
-from sft import serving
+from sft import serving, ui
 from sft.cli import sft as command
 from sft.evaluation.gates import ForgettingGate, LostGate, load_gates
 from sft.evaluation.scores import SCORES, pairs_of
@@ -169,6 +169,8 @@ def test_what_another_run_has_scored_is_taken_over(
     assert [path.name for path in folders[1].parent.iterdir()] == ["before"]
     evaluate_model(model, bengali_data, folders[2], listeners, sampling={"max_tokens": 16}, elsewhere=folders[:2])
     assert started == [1, 1]
+    evaluate_model(model, bengali_data, folders[2], listeners, sampling={"max_tokens": 16}, elsewhere=None)
+    assert started == [1, 1, 1], "told to reuse nothing, and yet its own answers were taken"
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -204,6 +206,27 @@ def test_the_run_of_a_model_directory(tmp_path: Path, monkeypatch: pytest.Monkey
         (tmp_path / "elsewhere" / "sft-export.json").write_text(text)
         assert outputs.run_of(tmp_path / "elsewhere") is None
     assert outputs.run_of(tmp_path / "none") is None and outputs.run_of(None) is None
+
+
+@pytest.mark.parametrize("rescore", [False, True])
+def test_rescore_takes_no_answers_over(
+    rescore: bool, bengali_data: Path, base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: dict[str, Any] = {}
+
+    def evaluate(_model: object, _data: Path, out: Path, *_: object, elsewhere: Any, **__: object) -> dict[str, Any]:
+        taken[out.name] = elsewhere
+        return {}
+
+    monkeypatch.setattr(loop, "evaluate_model", evaluate)
+    monkeypatch.setattr(loop, "servable", lambda _: base_model)
+    other = tmp_path / "runs" / "first" / "scores" / "before"
+    other.mkdir(parents=True)
+    run = Run(tmp_path / "runs" / "second")
+    settled = SimpleNamespace(config=SimpleNamespace(device="gpu"), version=versions.MODELS["0.9B"])
+    job: Any = SimpleNamespace(settled=settled, test_data=bengali_data, hardware=None, rescore=rescore)
+    loop._score(loop.RunOutcome(run, [], model=base_model), ui.Stages(), job, 64, None)
+    assert taken == ({"before": None, "after": None} if rescore else {"before": [other], "after": ()})
 
 
 def test_the_whole_job_reports_base_and_tuned(bengali_data: Path, tmp_path: Path) -> None:

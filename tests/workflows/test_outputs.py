@@ -21,11 +21,12 @@ from places import ROOT
 
 from sft import serving, ui
 from sft.cli import sft as command
+from sft.evaluation.conditions import REHEARSAL_NOTE
 from sft.evaluation.gates import ForgettingGate, LostGate, load_gates
 from sft.evaluation.scores import SCORES, pairs_of
 from sft.files.atomic import read_json, sha256
 from sft.inference.predict import read_predictions, write_predictions
-from sft.models import versions
+from sft.models import tiny, versions
 from sft.report import data as report_data
 from sft.training.run_folder import Run
 from sft.types import Prediction
@@ -229,7 +230,30 @@ def test_rescore_takes_no_answers_over(
     assert taken == ({"before": None, "after": None} if rescore else {"before": [other], "after": ()})
 
 
-def test_the_whole_job_reports_base_and_tuned(bengali_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("random", [False, True])
+def test_pages_of_a_rehearsal_begin_with_what_they_are(
+    random: bool, served: Served, bengali_data: Path, base_model: Path, tmp_path: Path
+) -> None:
+    if random:
+        settings = read_json(base_model / "config.json")
+        (base_model / "config.json").write_text(json.dumps(settings | tiny.SIZES))
+    out = tmp_path / "out"
+    run_evaluation(
+        EvalRequest(bengali_data, (served.url,), out, name="a", model_dir=base_model, reports=True),
+    )
+    done = CliRunner().invoke(command, ["compare", f"a={out}", f"b={out}", "-o", str(tmp_path / "compared")])
+    assert done.exit_code == 0, done.output
+    for folder in (out, tmp_path / "compared"):
+        page = (folder / "report.html").read_text("utf-8")
+        assert (REHEARSAL_NOTE in page) is random
+        assert (REHEARSAL_NOTE in (folder / "report.md").read_text("utf-8")) is random
+        if random:
+            first = '<p class="warn" dir="auto">'
+            assert page.index(REHEARSAL_NOTE) == page.index(first) + len(first)
+
+
+@pytest.mark.parametrize("rehearsal", [False, True])
+def test_the_whole_job_reports_base_and_tuned(rehearsal: bool, bengali_data: Path, tmp_path: Path) -> None:
     preds = [Prediction(line, f"{line}.png", "OCR:", "abcd", "abcx") for line in range(1, 13)]
     for name, found in (
         ("before", preds),
@@ -241,10 +265,11 @@ def test_the_whole_job_reports_base_and_tuned(bengali_data: Path, tmp_path: Path
     settled: Any = SimpleNamespace(
         config=SimpleNamespace(model="0.9B", engine="paddleformers"),
         version=SimpleNamespace(served_name="m"),
-        rehearsal=False,
+        rehearsal=rehearsal,
     )
     assert loop._report(outcome, bengali_data, settled) == tmp_path / "run" / "report.html"
     assert names(tmp_path / "run") >= REPORTS | {"results.json"}
+    assert (REHEARSAL_NOTE in (tmp_path / "run" / "report.html").read_text("utf-8")) is rehearsal
     assert (
         figures(tmp_path / "run")["before", "ocr.cer"] == 0.25
         and figures(tmp_path / "run")["after", "ocr.cer"] == 0.125

@@ -19,9 +19,10 @@ FLAGS = $(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model "$(MODEL)") $(i
   $(if $(GPUS),--gpus $(GPUS)) $(if $(BATCH),--batch $(BATCH)) $(if $(ACCUM),--accum $(ACCUM)) $(if $(LR),--lr $(LR)) \
   $(if $(MAX_STEPS),--max-steps $(MAX_STEPS)) $(if $(CONFIG),--config "$(CONFIG)") \
   $(if $(call switch,REHEARSAL),--rehearsal)
+RUN_FLAGS = $(if $(call switch,RESCORE),--rescore) $(FLAGS)
 # A misspelt variable is an error: make itself would ignore it.
 VARIABLES := FORMAT SOURCE OUT DATA TEST ENGINE MODEL EPOCHS GPUS BATCH ACCUM LR MAX_STEPS CONFIG REHEARSAL MODEL_DIR \
-  RUN URL PORT NAME BASE TUNED GATE SURE
+  RESCORE RUN URL PORT NAME BASE TUNED GATE SURE
 KNOWN := $(VARIABLES) SFT PYTHON SHELL
 GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
 $(foreach name,$(filter-out $(KNOWN),$(GIVEN)),$(error unknown variable $(name); known: $(KNOWN)))
@@ -36,7 +37,8 @@ help: ## this list
 train: ## the whole job on DATA (default: the sample that ships): train, export, serve, score, report
 	@test -f .venv/sft-stamp || PATH="$$PATH:/usr/lib/wsl/lib" nvidia-smi -L >/dev/null 2>&1 || \
 	  echo "REHEARSAL (no NVIDIA GPU here): after set-up, a tiny PaddleOCR-VL is trained on the CPU" >&2
-	@seconds=$$(scripts/setup) && $(SFT) run "$(DATA)" $(if $(TEST),--test "$(TEST)") --setup-seconds "$$seconds" $(FLAGS)
+	@seconds=$$(scripts/setup) && $(SFT) run "$(DATA)" $(if $(TEST),--test "$(TEST)") --setup-seconds "$$seconds" \
+	  $(RUN_FLAGS)
 
 test: setup ## set up and pass the tests
 	@$(MAKE) --no-print-directory -j2 env-train env-serve

@@ -133,13 +133,15 @@ def make(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_switches_are_on_or_off_or_an_error() -> None:
-    for word in ("1", "yes", "true", "on", "True"):
-        assert "--rehearsal" in make("train", f"REHEARSAL={word}").stdout
-    for word in ("0", "no", "false", "off", "False", ""):
-        done = make("train", f"REHEARSAL={word}")
-        assert done.returncode == 0 and "--rehearsal" not in done.stdout
-    refused = make("train", "REHEARSAL=maybe")
-    assert refused.returncode == 2 and "REHEARSAL=maybe is neither on (1, yes, true) nor off" in refused.stderr
+    for switch in ("REHEARSAL", "RESCORE"):
+        flag = f"--{switch.lower()}"
+        for word in ("1", "yes", "true", "on", "True"):
+            assert flag in make("train", f"{switch}={word}").stdout
+        for word in ("0", "no", "false", "off", "False", ""):
+            done = make("train", f"{switch}={word}")
+            assert done.returncode == 0 and flag not in done.stdout
+        refused = make("train", f"{switch}=maybe")
+        assert refused.returncode == 2 and f"{switch}=maybe is neither on (1, yes, true) nor off" in refused.stderr
 
 
 def test_port_and_name_are_those_of_the_command_line_alone() -> None:

@@ -61,28 +61,8 @@ def run(
 
 def _show(outcome: RunOutcome) -> None:
     """The two tables of the end, and where everything is."""
-    from sft.evaluation import SCORES
-    from sft.report import name_of, wording
-
     if outcome.before and outcome.after:
-        old = outcome.before["scores"]
-        new = outcome.after["scores"]
-        rows = [
-            [
-                name_of(name),
-                wording.value(name, old[name]),
-                wording.value(name, new[name]),
-                wording.change(name, new[name] - old[name]),
-                "higher" if SCORES[name].higher_is_better else "lower",
-            ]
-            for name in TEXT_SCORES
-        ]
-        counts = outcome.after["counts"]
-        ui.table(
-            f"\nHeld-out: {ui.counted(counts['in'], 'sample')} = {counts['scored']} scored + {counts['lost']} lost",
-            ["", "before", "after", "delta", "better is"],
-            rows,
-        )
+        _show_scores(outcome.before, outcome.after)
     for results in (outcome.before, outcome.after):
         ui.lost(results or {})
     ui.table(
@@ -105,6 +85,53 @@ def _show(outcome: RunOutcome) -> None:
         f"model:  {outcome.model}\nreport: {outcome.report}",
         markup=False,
     )
+
+
+def _show_scores(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """A table for each task, by the task's own measures and with its headline first, and how far its scores bear."""
+    from sft.evaluation import FEW
+    from sft.report import wording
+
+    counts = after["counts"]
+    ui.out.print(
+        f"\nHeld-out: {ui.counted(counts['in'], 'sample')} = {counts['scored']} scored + {counts['lost']} lost",
+        style="bold",
+        markup=False,
+    )
+    for task, part in after["tasks"].items():
+        scored = part["counts"]["scored"]
+        if part["unscored"]:
+            ui.say(f"{wording.task_name(task)} not scored: {part['unscored'].splitlines()[0]}")
+            continue
+        few = f"; few samples (under {FEW}): the scores are no more than a hint" if scored < FEW else ""
+        old = before["tasks"].get(task, {}).get("scores", {})
+        ui.table(
+            f"{wording.task_name(task)}: {ui.counted(scored, 'sample')}{few}",
+            ["", "before", "after", "delta", "better is"],
+            _score_rows(task, old, part["scores"]),
+        )
+
+
+def _score_rows(task: str, old: dict[str, float], new: dict[str, float]) -> list[list[str]]:
+    """Name, both scores, change and direction; those first that the task stands by."""
+    from sft.evaluation import EXTRAS, HEADLINE, SCORES
+    from sft.report import name_of, wording
+
+    headline = HEADLINE[task]
+    usual = TEXT_SCORES if headline == TEXT_SCORES[0] else tuple(name for name in SCORES if name not in EXTRAS)
+    names = [headline, *(name for name in usual if name != headline)]
+    directions = {name: SCORES[name].higher_is_better for name in names}
+    return [
+        [
+            name_of(name),
+            wording.value(name, old[name]),
+            wording.value(name, new[name]),
+            wording.change(name, new[name] - old[name]),
+            "higher" if directions[name] else "lower",
+        ]
+        for name in names
+        if name in old and name in new and directions[name] is not None
+    ]
 
 
 @click.command()

@@ -335,6 +335,7 @@ def compare_runs(
             if not any(line.scope == "task" and line.name == task.value for line in lines)
         ),
         notes=(
+            *conditions.rehearsal_notes(conditions_of_runs),
             *([stale] if stale else []),
             *conditions.differences(names, conditions_of_runs, [info.sha256 for info in infos]),
         ),

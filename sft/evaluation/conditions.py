@@ -29,6 +29,10 @@ DIFFER = {
     "template": "chat template differs",
 }
 OWN = ("asked at", "made")  # every run has its own
+RANDOM_WEIGHTS = "random_weights"  # of the conditions in results.json, where the model is that of a rehearsal
+REHEARSAL_NOTE = (
+    "Rehearsal: random weights. A tiny model gave these answers; the scores say nothing about the real PaddleOCR-VL."
+)
 Conditions = Mapping[str, Any]
 
 
@@ -39,6 +43,13 @@ class Condition:
     name: str
     values: tuple[str, ...]
     differs: bool
+
+
+def rehearsal_notes(runs: Sequence[Conditions]) -> list[str]:
+    """What a page has to say first where any of its runs is of a rehearsal; [] elsewhere."""
+    asked = (run.get("conditions") for run in runs)
+    random = any(isinstance(one, dict) and one.get(RANDOM_WEIGHTS) for one in asked)
+    return [REHEARSAL_NOTE] if random else []
 
 
 def beside(path: Path) -> dict[str, Any]:

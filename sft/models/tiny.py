@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sft.errors import EngineError, UsageError
-from sft.files import new_folder_beside, read_samples, write_json
+from sft.errors import EngineError, SftError, UsageError
+from sft.files import new_folder_beside, read_json, read_samples, write_json
 from sft.images import probe
 from sft.models import versions
 from sft.models.exporter import server_files
@@ -86,6 +86,15 @@ def make_tiny_model(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return out
+
+
+def is_tiny(model_dir: Path) -> bool:
+    """Whether a model directory, trained or not, has the sizes of `make_tiny_model`; False where nothing tells."""
+    try:
+        config = read_json(model_dir / "config.json")
+        return all(config.get(name) == size for name, size in SIZES.items())
+    except (SftError, AttributeError):
+        return False
 
 
 def pixels_for(aspect: float) -> tuple[int, int]:

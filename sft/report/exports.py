@@ -78,7 +78,7 @@ def write_markdown(
                 ),
                 "",
             ]
-    lines += [f"> {_inline(note)}\n" for note in (*data.notes, *(value for key, value in notes if key == WARNING))]
+    lines += [f"> {_inline(note)}\n" for note in (*(value for key, value in notes if key == WARNING), *data.notes)]
     lines += [f"**Gates: all {len(gates)} kept**", ""] if gates and not broken else []
     if gates:
         lines += _table(

@@ -128,7 +128,7 @@ def write_report(
     page = rendering.template("report.html.jinja").render(
         title=title,
         names=data.names,
-        warnings=[*_warnings(data), *(value for key, value in notes if key == WARNING)],
+        warnings=[*(value for key, value in notes if key == WARNING), *_warnings(data)],
         findings=findings(data),
         moved=moved(data),
         shapes=SHAPES,

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sft import __version__, report, serving
+from sft import __version__, models, report, serving
 from sft.datasets import fingerprint as data_fingerprint
 from sft.errors import ProblemsFound, SftError, UsageError
 from sft.evaluation import Pairs, facts, read_rows, require, results
@@ -274,6 +274,7 @@ def _report(
         steps=steps,
     )
     notes = [
+        *(("note", text) for text in run_conditions.rehearsal_notes([described])),
         ("server", described["server"] or described["endpoint"]["url"]),
         ("model", described["endpoint"]["model"]),
         ("data", str(order.data)),
@@ -355,10 +356,19 @@ def _described(
                 sum(item.sample.turns - 1 for item in prepared),
                 seeds | ({"sampling": sampling.seed} if sampling.seed is not None else {}),
             ),
-            conditions={**order.conditions, **({TRAINED_ON: True} if trained_on(directory, order.data) else {})},
+            conditions={**order.conditions, **_remarks(directory, order.data)},
             pairs=pairs,
         )
     )
+
+
+def _remarks(directory: Path | None, data: Path) -> dict[str, bool]:
+    """What one has to know of a model before its scores."""
+    remarks = {
+        TRAINED_ON: trained_on(directory, data),
+        run_conditions.RANDOM_WEIGHTS: directory is not None and models.tiny.is_tiny(directory),
+    }
+    return {name: True for name, holds in remarks.items() if holds}
 
 
 def conditions_of(data: Path, max_tokens: int | None, suite: suites.ReadySuite | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sft import models, report, serving, ui
 from sft.datasets import few_groups_warning, holdout
 from sft.datasets import locate as datasets
 from sft.errors import ProblemsFound, SftError
+from sft.evaluation import conditions
 from sft.files import read_json, write_json
 from sft.inference import predict
 from sft.runtime import Machine, environments
@@ -279,7 +280,8 @@ def train_run(
 
 def _score(outcome: RunOutcome, stages: ui.Stages, job: PlannedRun, answer_tokens: int, port: int | None) -> None:
     settled, data = job.settled, job.test_data
-    count = sum(1 for _ in data.open("rb"))
+    with data.open("rb") as stream:
+        count = sum(1 for _ in stream)
     base = servable(outcome.run)
     probabilities = outcome.run.folder / "scores" / "after" / "probabilities.json"
 
@@ -340,7 +342,7 @@ def _report(outcome: RunOutcome, data: Path, settled: settings.ResolvedSettings)
         ("run", outcome.run.folder.name),
     ]
     if settled.rehearsal:
-        notes.insert(0, ("rehearsal", "tiny model, random weights, CPU: the scores say nothing about the real model"))
+        notes.insert(0, ("note", conditions.REHEARSAL_NOTE))
     if outcome.parity:
         notes.append(("Transformers", f"{outcome.parity} answers equal to vLLM's"))
     notes += [(f"left out: {stage}", why) for stage, why in outcome.left_out.items()]

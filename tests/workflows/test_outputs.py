@@ -19,13 +19,14 @@ from click.testing import CliRunner
 from eval_server import Served
 from places import ROOT
 
-from sft import serving
+from sft import serving, ui
 from sft.cli import sft as command
+from sft.evaluation.conditions import REHEARSAL_NOTE
 from sft.evaluation.gates import ForgettingGate, LostGate, load_gates
 from sft.evaluation.scores import SCORES, pairs_of
 from sft.files.atomic import read_json, sha256
 from sft.inference.predict import read_predictions, write_predictions
-from sft.models import versions
+from sft.models import tiny, versions
 from sft.report import data as report_data
 from sft.training.run_folder import Run
 from sft.types import Prediction
@@ -169,6 +170,8 @@ def test_what_another_run_has_scored_is_taken_over(
     assert [path.name for path in folders[1].parent.iterdir()] == ["before"]
     evaluate_model(model, bengali_data, folders[2], listeners, sampling={"max_tokens": 16}, elsewhere=folders[:2])
     assert started == [1, 1]
+    evaluate_model(model, bengali_data, folders[2], listeners, sampling={"max_tokens": 16}, elsewhere=None)
+    assert started == [1, 1, 1], "told to reuse nothing, and yet its own answers were taken"
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -206,7 +209,51 @@ def test_the_run_of_a_model_directory(tmp_path: Path, monkeypatch: pytest.Monkey
     assert outputs.run_of(tmp_path / "none") is None and outputs.run_of(None) is None
 
 
-def test_the_whole_job_reports_base_and_tuned(bengali_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rescore", [False, True])
+def test_rescore_takes_no_answers_over(
+    rescore: bool, bengali_data: Path, base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: dict[str, Any] = {}
+
+    def evaluate(_model: object, _data: Path, out: Path, *_: object, elsewhere: Any, **__: object) -> dict[str, Any]:
+        taken[out.name] = elsewhere
+        return {}
+
+    monkeypatch.setattr(loop, "evaluate_model", evaluate)
+    monkeypatch.setattr(loop, "servable", lambda _: base_model)
+    other = tmp_path / "runs" / "first" / "scores" / "before"
+    other.mkdir(parents=True)
+    run = Run(tmp_path / "runs" / "second")
+    settled = SimpleNamespace(config=SimpleNamespace(device="gpu"), version=versions.MODELS["0.9B"])
+    job: Any = SimpleNamespace(settled=settled, test_data=bengali_data, hardware=None, rescore=rescore)
+    loop._score(loop.RunOutcome(run, [], model=base_model), ui.Stages(), job, 64, None)
+    assert taken == ({"before": None, "after": None} if rescore else {"before": [other], "after": ()})
+
+
+@pytest.mark.parametrize("random", [False, True])
+def test_pages_of_a_rehearsal_begin_with_what_they_are(
+    random: bool, served: Served, bengali_data: Path, base_model: Path, tmp_path: Path
+) -> None:
+    if random:
+        settings = read_json(base_model / "config.json")
+        (base_model / "config.json").write_text(json.dumps(settings | tiny.SIZES))
+    out = tmp_path / "out"
+    run_evaluation(
+        EvalRequest(bengali_data, (served.url,), out, name="a", model_dir=base_model, reports=True),
+    )
+    done = CliRunner().invoke(command, ["compare", f"a={out}", f"b={out}", "-o", str(tmp_path / "compared")])
+    assert done.exit_code == 0, done.output
+    for folder in (out, tmp_path / "compared"):
+        page = (folder / "report.html").read_text("utf-8")
+        assert (REHEARSAL_NOTE in page) is random
+        assert (REHEARSAL_NOTE in (folder / "report.md").read_text("utf-8")) is random
+        if random:
+            first = '<p class="warn" dir="auto">'
+            assert page.index(REHEARSAL_NOTE) == page.index(first) + len(first)
+
+
+@pytest.mark.parametrize("rehearsal", [False, True])
+def test_the_whole_job_reports_base_and_tuned(rehearsal: bool, bengali_data: Path, tmp_path: Path) -> None:
     preds = [Prediction(line, f"{line}.png", "OCR:", "abcd", "abcx") for line in range(1, 13)]
     for name, found in (
         ("before", preds),
@@ -218,10 +265,11 @@ def test_the_whole_job_reports_base_and_tuned(bengali_data: Path, tmp_path: Path
     settled: Any = SimpleNamespace(
         config=SimpleNamespace(model="0.9B", engine="paddleformers"),
         version=SimpleNamespace(served_name="m"),
-        rehearsal=False,
+        rehearsal=rehearsal,
     )
     assert loop._report(outcome, bengali_data, settled) == tmp_path / "run" / "report.html"
     assert names(tmp_path / "run") >= REPORTS | {"results.json"}
+    assert (REHEARSAL_NOTE in (tmp_path / "run" / "report.html").read_text("utf-8")) is rehearsal
     assert (
         figures(tmp_path / "run")["before", "ocr.cer"] == 0.25
         and figures(tmp_path / "run")["after", "ocr.cer"] == 0.125

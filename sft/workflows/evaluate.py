@@ -217,6 +217,8 @@ def run_evaluation(
     described = _described(order, default, rules, served, prepared, done, pairs)
     predict.write_predictions(order.out / "predictions.jsonl", done.preds)
     write_json(order.out / "results.json", described)
+    for alarm in described["alarms"]:
+        say(f"caution: {alarm}")
     if described["conditions"].get(TRAINED_ON):
         say("caution: the model was trained on these very rows; the scores say nothing about others")
     if order.reports:

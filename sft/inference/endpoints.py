@@ -156,6 +156,8 @@ async def probe_server(client: httpx.AsyncClient, endpoint: Endpoint) -> Server:
         if endpoint.kind == "chat"
         else "`paddlex --serve --pipeline PaddleOCR-VL` starts one"
     )
+    if endpoint.proxy:
+        hint = f"requests go through the proxy {endpoint.proxy}; NO_PROXY={httpx.URL(endpoint.root).host} avoids it"
     try:
         status, _, content = await asyncio.wait_for(
             exchange(client, "GET", PROTOCOLS[endpoint.kind].alive), CONNECT_TIMEOUT

@@ -180,6 +180,7 @@ def run_evaluation(
     )
     for url, why in served.silent.items():
         say(f"{url} is not used: {why}")
+    say(_who_answers(served))
     if order.guarded and not order.fresh:
         _refuse_others(order, served)
     default = _default(order, served)
@@ -231,6 +232,13 @@ def run_evaluation(
             say,
         )
     return described
+
+
+def _who_answers(served: Served) -> str:
+    """The model that is scored, and those beside it that are not."""
+    others = served.servers[0].others
+    beside = f"; not {client.shown(', '.join(others))}, served at the same address" if others else ""
+    return f"asking {client.shown(served.endpoint.model or '')}{beside}"
 
 
 def _refuse_others(order: EvalRequest, served: Served) -> None:

@@ -23,9 +23,11 @@ from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.files.jsonl import ocr_sample
 from sft.inference import predict as module
 from sft.inference.client import Endpoint, Sampling
+from sft.inference.endpoints import probe_servers
 from sft.inference.predict import Waits, predict, read_predictions, resolve, write_predictions
 from sft.types import Image as ImageInfo
 from sft.types import Prediction, Sample, Text
+from sft.workflows.evaluate import _who_answers
 
 SAMPLING = Sampling(max_tokens=64)
 SERVER = Endpoint("http://server:8000")
@@ -574,6 +576,18 @@ def test_predictions_survive_the_disk(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes() + b'{"id": "three"}\n')
     with pytest.raises(ProblemsFound, match=r"predictions.jsonl:3: not a prediction"):
         read_predictions(path)
+
+
+def test_a_base_and_its_adapter_are_not_taken_for_each_other() -> None:
+    listed = {"data": [{"id": "base", "parent": None}, {"id": "tuned", "parent": "base"}]}
+    fake = Fake(lambda body, before: chat("x"), httpx.Response(200, json=listed))
+    with pytest.raises(UsageError, match="a base model and adapters of it: base, tuned") as error:
+        resolve(SERVER, transport=fake.transport)
+    assert "--model" in str(error.value)
+    for name, other in (("base", "tuned"), ("tuned", "base")):
+        served = probe_servers([Endpoint("http://server:8000", name)], transport=fake.transport)
+        assert (served.endpoint.model, served.servers[0].others) == (name, (other,))
+        assert _who_answers(served) == f"asking {name}; not {other}, served at the same address"
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -8,6 +8,7 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.evaluation import conditions, results
+    from sft.evaluation.alarms import alarms_of
     from sft.evaluation.compare import OPEN, PREDICTIONS, ComparedRuns, Comparison, ScoreLine, compare_runs, verdict_of
     from sft.evaluation.conditions import Condition
     from sft.evaluation.estimates import ALPHA, HEADLINES, EstimateTable, Measured, corrected, measure
@@ -44,6 +45,7 @@ __all__ = [
     "Pair",
     "Pairs",
     "ScoreLine",
+    "alarms_of",
     "compare_runs",
     "conditions",
     "corrected",

@@ -23,6 +23,7 @@ import msgspec
 
 from sft import __version__
 from sft.errors import SftError, UsageError
+from sft.evaluation.alarms import alarms_of
 from sft.evaluation.scores import SCORES, Pair, pairs_of, score, task_of, totals
 from sft.files import sha256
 from sft.inference import LOST, Sampling, Served, Server
@@ -151,7 +152,8 @@ class Timing(msgspec.Struct):
 class Results(msgspec.Struct):
     """The content of results.json.
 
-    `scores`: all samples read as text, whatever their task; `tasks`: each by its own measure.
+    `scores`: all samples read as text, whatever their task; `tasks`: each by its own measure. `alarms`: what all
+    answers have in common and should not (`sft.evaluation.alarms`).
     """
 
     format: ResultsFormat
@@ -181,6 +183,7 @@ class Results(msgspec.Struct):
     timing: Timing | None
     created: str
     conditions: dict[str, Any] = {}
+    alarms: list[str] = []
 
 
 def schema() -> dict[str, Any]:
@@ -296,6 +299,7 @@ def build(
         timing=course.timing,
         created=moment.isoformat(timespec="seconds"),
         conditions=dict(conditions or {}),
+        alarms=[alarm.text for alarm in alarms_of(preds)],
     )
 
 

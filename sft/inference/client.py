@@ -12,8 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
 from math import isfinite
 from typing import Any, Literal
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 import msgspec
@@ -26,7 +28,7 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024  # of one reply; 16 384 tokens take some 100
 MAX_WAIT = 60.0  # seconds that a server may ask to be left alone; one that asks for more is not waited for
 SHOWN = 300  # characters of a server's own message that are kept
 REPLACED = "\ufffd"  # for a character of it that cannot be shown
-LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # where HTTP_PROXY has no business
+LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # this machine
 
 # why a request has no answer: code → meaning
 LOST: dict[str, str] = {
@@ -94,6 +96,25 @@ class Endpoint:
     def local(self) -> bool:
         """Whether the server is on this machine."""
         return httpx.URL(self.root).host in LOOPBACK
+
+    @property
+    def near(self) -> bool:
+        """Whether the address is of this machine or of a private network, where HTTP_PROXY has no business."""
+        with suppress(ValueError):
+            address = ip_address(httpx.URL(self.root).host)
+            return address.is_private or address.is_loopback or address.is_link_local
+        return self.local
+
+    @property
+    def proxy(self) -> str:
+        """The proxy of the environment that requests go through, without its password; "" where there is none."""
+        url = httpx.URL(self.root)
+        if self.near or proxy_bypass(url.host):
+            return ""
+        named = getproxies()
+        address = named.get(url.scheme) or named.get("all") or ""
+        scheme, mark, rest = address.partition("://")
+        return shown(f"{scheme}{mark}{rest.rpartition('@')[2]}")
 
     @property
     def public(self) -> str:
@@ -166,7 +187,7 @@ def http_client(endpoint: Endpoint, transport: httpx.AsyncBaseTransport | None =
         timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),  # the whole request is timed in `post`
         limits=httpx.Limits(max_connections=None),  # the pool is the limit
         follow_redirects=False,  # a redirect could carry the images and the key elsewhere
-        trust_env=not endpoint.local,
+        trust_env=not endpoint.near,
         transport=transport,
     )
 

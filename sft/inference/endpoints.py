@@ -41,7 +41,8 @@ MAX_NAME = 1000  # characters of a model's name, which may be a path
 class Server:
     """A server that answered once.
 
-    `endpoint` has the model's name; `record`: what it told of it; `version`: "vLLM 0.11.0", or "".
+    `endpoint` has the model's name; `record`: what it told of it; `version`: "vLLM 0.11.0", or ""; `others`: names of
+    further models at the same address.
     """
 
     endpoint: Endpoint
@@ -50,6 +51,7 @@ class Server:
     max_model_len: int | None = None
     chat_template: str | None = None
     probed: str = ""  # SHA-256 of the token ids that the server makes of PROBE, where it tells them
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,8 @@ async def probe_server(client: httpx.AsyncClient, endpoint: Endpoint) -> Server:
         if endpoint.kind == "chat"
         else "`paddlex --serve --pipeline PaddleOCR-VL` starts one"
     )
+    if endpoint.proxy:
+        hint = f"requests go through the proxy {endpoint.proxy}; NO_PROXY={httpx.URL(endpoint.root).host} avoids it"
     try:
         status, _, content = await asyncio.wait_for(
             exchange(client, "GET", PROTOCOLS[endpoint.kind].alive), CONNECT_TIMEOUT
@@ -191,6 +195,13 @@ def _chosen(endpoint: Endpoint, listed: list[dict[str, Any]], status: int, hint:
             where=endpoint.public,
             hint=f"give the model's name; {hint}",
         )
+    parents = [str(model["parent"]) for model in listed if model.get("parent")]
+    if endpoint.model is None and parents:
+        raise UsageError(
+            f"the server serves a base model and adapters of it: {shown(', '.join(names))}",
+            where=endpoint.public,
+            hint="say with --model which of them is to be asked",
+        )
     name = endpoint.model or names[0]
     if names and name not in names:  # a server that lists nothing may still serve it
         close = get_close_matches(name, names, n=1, cutoff=0.4)
@@ -209,6 +220,7 @@ def _chosen(endpoint: Endpoint, listed: list[dict[str, Any]], status: int, hint:
     return Server(
         replace(endpoint, model=name),
         record=facts[:MAX_FACTS],
+        others=tuple(other for other in names if other != name),
         max_model_len=limit if type(limit) is int and limit > 0 else None,
     )
 

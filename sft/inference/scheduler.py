@@ -4,12 +4,13 @@
 - A reply "no room" is tried again after the time that the server asks for (if that is more than MAX_WAIT: not at all),
   else after a
   back-off that doubles; the server is left alone for as long. A time-out is tried once more, a broken reply twice.
+- An error (500) while others were in flight may mean "no room" as well: the first one of a question lowers the limit,
+  and what still fails waits for the end and goes alone once. What fails alone is lost: it is the picture.
 - A server that refuses or drops connections is down: it gets no questions until it answers again. A question whose
   connection was cut goes to the front; after SUSPECT cuts it waits for the end and goes alone, for it may be what kills
   the server; after CUTS cuts it is lost.
-- When all servers have been down for `patience` seconds, or HOPELESS questions in a row were lost to the servers, or
-  they go
-  down time and again without one answer, the rest is not asked.
+- When all servers have been down for `patience` seconds, or HOPELESS questions in a row failed and one that was
+  answered before fails now too, or they go down time and again without one answer, the rest is not asked.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class _Job:
     question: Question
     tries: int = 0
     cuts: int = 0
+    why: Lost | None = None  # of one that waits to be asked alone, for the last time
 
 
 @dataclass
@@ -113,6 +115,8 @@ class RequestScheduler:
     _victims: set[int] = field(default_factory=set)
     _down_since: float | None = None
     _alone: bool = False
+    _good: Question | None = None  # one that was answered
+    _doubting: bool = False  # it is being asked again
 
     async def run(self, questions: Sequence[tuple[int, Question]]) -> None:
         """Ask everything that can be asked."""
@@ -144,7 +148,7 @@ class RequestScheduler:
         for job in (*self._ready, *(entry[2] for entry in self._later), *self._suspects):
             self.tell(
                 job.index,
-                Lost("answer.not_asked", f"not tried: {self.stopped}"),
+                job.why or Lost("answer.not_asked", f"not tried: {self.stopped}"),
                 "",
             )
 
@@ -198,12 +202,15 @@ class RequestScheduler:
         sent = time.monotonic()
         full = station.flying >= station.limit.allowed
         try:
-            answer = await self._request(job, station)
+            answer = await self._request(job.question, station)
         except (ImageProblem, OSError) as error:
             self._done(job, Lost("answer.image", str(error)), station)
         except LostError as lost:
             self._failed(job, lost, station, sent)
+            if self._in_a_row >= HOPELESS and not self._doubting:
+                await self._doubt(lost, station)
         else:
+            self._good = job.question
             self._in_a_row = self._downs = 0
             self._victims.clear()
             station.limit.answered(
@@ -216,12 +223,26 @@ class RequestScheduler:
             station.flying -= 1
             self._alone = False
 
-    async def _request(self, job: _Job, station: _ServerState) -> Answer:
+    async def _doubt(self, lost: LostError, station: _ServerState) -> None:
+        """So many failures in a row: of the server, or of the pictures? What was answered before is asked again."""
+        self._doubting = True
+        try:
+            if self._good is not None:
+                await self._request(self._good, station)
+                self._in_a_row = 0
+                return
+        except (LostError, ImageProblem, OSError):
+            pass
+        finally:
+            self._doubting = False
+        self.stopped = f"{self._in_a_row} questions in a row were lost, the last one because: {lost}"
+
+    async def _request(self, question: Question, station: _ServerState) -> Answer:
         endpoint = station.server.endpoint
         wire = PROTOCOLS[endpoint.kind]
         body = await asyncio.to_thread(
             wire.body,
-            job.question,
+            question,
             endpoint.model or "",
         )
         sent = time.perf_counter()
@@ -253,7 +274,8 @@ class RequestScheduler:
             self._cut(job, lost, station)
             return
         job.tries += 1
-        if lost.code in ("answer.busy", "answer.timeout"):
+        crowded = lost.code == "answer.http" and not _final(lost) and job.tries == 1 and station.flying > 1
+        if crowded or lost.code in ("answer.busy", "answer.timeout"):
             station.limit.overloaded(sent=sent, now=now)
         pause = (
             min(
@@ -266,19 +288,21 @@ class RequestScheduler:
         too_long = pause > MAX_WAIT
         if lost.wait and not too_long:
             station.rests_until = max(station.rests_until, now + lost.wait)
-        if job.tries < TRIES.get(lost.code, 1) and not _final(lost) and not too_long:
+        if job.why is None and job.tries < TRIES.get(lost.code, 1) and not _final(lost) and not too_long:
             self.retries += 1
             heapq.heappush(
                 self._later,
                 (now + pause, job.index, job),
             )
             return
-        self._done(
-            job, Lost(lost.code, f"{lost} (to be asked again after {pause:g} s)" if too_long else str(lost)), station
-        )
+        why = Lost(lost.code, f"{lost} (to be asked again after {pause:g} s)" if too_long else str(lost))
         self._in_a_row = self._in_a_row + 1 if lost.code in TRIES and not _final(lost) else 0
-        if self._in_a_row >= HOPELESS:
-            self.stopped = f"{self._in_a_row} questions in a row were lost, the last one because: {lost}"
+        if job.why is None and lost.code == "answer.http" and not _final(lost) and not too_long:
+            self.retries += 1
+            job.why = why
+            self._suspects.append(job)
+            return
+        self._done(job, why, station)
 
     def _cut(self, job: _Job, lost: LostError, station: _ServerState) -> None:
         """The connection is gone, and with it perhaps the server."""

@@ -1,5 +1,5 @@
-"""What a reader should know first: what has changed beyond chance, what one sample decides, answers that are none, and
-the worst slice.
+"""What a reader should know first: what all answers have in common, what has changed beyond chance, what one sample
+decides, answers that are none, and the worst slice.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from sft import ui
-from sft.evaluation import ALPHA, HEADLINE, SCORES
+from sft.evaluation import ALPHA, HEADLINE, SCORES, alarms_of
 from sft.report import wording as words
 from sft.report.data import Figure, ReportData, RunDifference
 
@@ -24,13 +24,13 @@ SICK_WORDS = {
     "wrong_format": "are not in the format of their task",
 }
 SLICES = 3  # worst slices that are named
-FindingKind = Literal["worse", "better", "few", "look"]
-ORDER: tuple[FindingKind, ...] = ("worse", "better", "few", "look")
+FindingKind = Literal["alarm", "worse", "better", "few", "look"]
+ORDER: tuple[FindingKind, ...] = ("alarm", "worse", "better", "few", "look")
 
 
 class Finding(NamedTuple):
-    """kind: worse or better beyond chance; few: the same, of too few samples; look: what to look at before the scores
-    are believed.
+    """kind: alarm: of all answers together, which makes every score doubtful; worse or better beyond chance; few: the
+    same, of too few samples; look: what to look at before the scores are believed.
     """
 
     kind: FindingKind
@@ -46,6 +46,7 @@ def findings(data: ReportData) -> list[Finding]:
         if not change.dimension and change.score == HEADLINE[change.task]
         for item in _change(data, change)
     ]
+    listed += [item for run in range(len(data.names)) for item in _alarms(data, run)]
     runs = range(len(data.names)) if len(data.names) <= 3 else (0, len(data.names) - 1)  # of a curve, its ends
     listed += [
         item for task in data.tasks for run in runs for item in (*_carried(data, run, task), *_sick(data, run, task))
@@ -94,6 +95,13 @@ def _change(data: ReportData, change: RunDifference) -> Iterator[Finding]:
             f" samples carry the difference{one}"
         )
         yield Finding("look", "no verdict", f"{text}; {why}")
+
+
+def _alarms(data: ReportData, run: int) -> Iterator[Finding]:
+    """What all answers of a run have in common."""
+    preds = [answer.pred for sample in data.samples if (answer := sample.answers[run])]
+    for alarm in alarms_of(preds):
+        yield Finding("alarm", "all answers", f"{_who(data, run, always=True)}{alarm.text}")
 
 
 def _carried(data: ReportData, run: int, task: str) -> Iterator[Finding]:

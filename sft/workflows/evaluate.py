@@ -180,6 +180,7 @@ def run_evaluation(
     )
     for url, why in served.silent.items():
         say(f"{url} is not used: {why}")
+    say(_who_answers(served))
     if order.guarded and not order.fresh:
         _refuse_others(order, served)
     default = _default(order, served)
@@ -217,6 +218,8 @@ def run_evaluation(
     described = _described(order, default, rules, served, prepared, done, pairs)
     predict.write_predictions(order.out / "predictions.jsonl", done.preds)
     write_json(order.out / "results.json", described)
+    for alarm in described["alarms"]:
+        say(f"caution: {alarm}")
     if described["conditions"].get(TRAINED_ON):
         say("caution: the model was trained on these very rows; the scores say nothing about others")
     if order.reports:
@@ -229,6 +232,13 @@ def run_evaluation(
             say,
         )
     return described
+
+
+def _who_answers(served: Served) -> str:
+    """The model that is scored, and those beside it that are not."""
+    others = served.servers[0].others
+    beside = f"; not {client.shown(', '.join(others))}, served at the same address" if others else ""
+    return f"asking {client.shown(served.endpoint.model or '')}{beside}"
 
 
 def _refuse_others(order: EvalRequest, served: Served) -> None:

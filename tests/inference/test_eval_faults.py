@@ -218,7 +218,7 @@ def test_faults_are_told_apart(served: Served, tmp_path: Path) -> None:
     assert all(reason["meaning"] == LOST[reason["code"]] and reason["example"] for reason in found["lost"])
     assert not found["complete"] and found["counts"] == {"in": 11, "scored": 1, "lost": 10} and found["stopped"] == ""
     tries = Counter(served.asked())
-    assert (tries["400 always"], tries["500 always"], tries["malformed always"], tries["503 always"]) == (1, 3, 3, 6)
+    assert (tries["400 always"], tries["500 always"], tries["malformed always"], tries["503 always"]) == (1, 4, 3, 6)
 
 
 def test_a_slow_answer_is_a_fault_of_its_own_and_tried_once_more(served: Served, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import json
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,9 +23,11 @@ from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.files.jsonl import ocr_sample
 from sft.inference import predict as module
 from sft.inference.client import Endpoint, Sampling
+from sft.inference.endpoints import probe_servers
 from sft.inference.predict import Waits, predict, read_predictions, resolve, write_predictions
 from sft.types import Image as ImageInfo
 from sft.types import Prediction, Sample, Text
+from sft.workflows.evaluate import _who_answers
 
 SAMPLING = Sampling(max_tokens=64)
 SERVER = Endpoint("http://server:8000")
@@ -131,10 +134,71 @@ def test_500_then_an_answer(samples: list[tuple[int, Sample]], tmp_path: Path) -
     assert len(fake.bodies) == 15
 
 
-def test_500_forever_is_lost_after_three_tries(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
+def test_500_forever_is_lost_after_three_tries_and_one_alone(samples: list[tuple[int, Sample]], tmp_path: Path) -> None:
     fake = Fake(lambda body, before: httpx.Response(500, text="overloaded"))
     assert run(fake, samples[:1], tmp_path)[0].error == "500: overloaded"
-    assert len(fake.bodies) == 3
+    assert len(fake.bodies) == 4
+
+
+class Crowded(Fake):
+    """A server that answers 500 to what comes while `room` others are in flight, and always to some prompts."""
+
+    def __init__(self, room: int, bad: Callable[[int], bool] = lambda number: False) -> None:
+        super().__init__(lambda body, before: chat("ok"))
+        self.room = room
+        self.bad = bad
+        self.flying = 0
+        self.broken = False
+        self.transport = httpx.MockTransport(self.crowded)
+
+    async def crowded(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return await self.handle(request)
+        self.flying += 1
+        full = self.flying > self.room
+        for _ in range(20):
+            await asyncio.sleep(0)
+        self.flying -= 1
+        answer = await self.handle(request)
+        number = int(re.findall(r"prompt ([0-9]+):", request.content.decode())[0])
+        return httpx.Response(500, text="CUDA") if full or self.broken or self.bad(number) else answer
+
+
+def many(count: int) -> list[tuple[int, Sample]]:
+    return [(line, ocr_sample("a.png", f"prompt {line}:", f"ref {line}")) for line in range(1, count + 1)]
+
+
+@pytest.mark.usefixtures("samples")
+@pytest.mark.parametrize("room", [1, 4, 20])
+def test_overload_that_comes_as_500_loses_nothing(room: int, tmp_path: Path) -> None:
+    fake = Crowded(room)
+    preds = run(fake, many(200), tmp_path)
+    assert [pred.pred for pred in preds] == ["ok"] * 200
+    assert len(fake.bodies) < 200 * 3
+
+
+@pytest.mark.usefixtures("samples")
+def test_pictures_that_always_fail_are_named_and_the_rest_is_scored(tmp_path: Path) -> None:
+    """Even a block of them that is longer than what is hopeless."""
+    fake = Crowded(8, lambda number: 50 < number <= 150)
+    preds = run(fake, many(300), tmp_path)
+    assert [pred.id for pred in preds if pred.error] == list(range(51, 151))
+    assert {(pred.reason, pred.error) for pred in preds if pred.error} == {("answer.http", "500: CUDA")}
+    tries = Counter(fake.prompts)
+    assert {tries[f"prompt {number}:"] for number in range(51, 151)} == {4}
+
+
+@pytest.mark.usefixtures("samples")
+def test_a_server_that_breaks_for_good_is_not_asked_on(tmp_path: Path) -> None:
+    fake = Crowded(8)
+
+    def hear(pred: Prediction) -> None:
+        fake.broken = fake.broken or pred.id == 100
+
+    preds = run(fake, many(1000), tmp_path, on_done=hear)
+    lost = Counter(pred.reason for pred in preds)
+    assert lost[""] >= 90 and lost["answer.not_asked"] > 700
+    assert "questions in a row were lost, the last one because: 500: CUDA" in preds[-1].error
 
 
 @pytest.mark.parametrize(
@@ -514,6 +578,18 @@ def test_predictions_survive_the_disk(tmp_path: Path) -> None:
         read_predictions(path)
 
 
+def test_a_base_and_its_adapter_are_not_taken_for_each_other() -> None:
+    listed = {"data": [{"id": "base", "parent": None}, {"id": "tuned", "parent": "base"}]}
+    fake = Fake(lambda body, before: chat("x"), httpx.Response(200, json=listed))
+    with pytest.raises(UsageError, match="a base model and adapters of it: base, tuned") as error:
+        resolve(SERVER, transport=fake.transport)
+    assert "--model" in str(error.value)
+    for name, other in (("base", "tuned"), ("tuned", "base")):
+        served = probe_servers([Endpoint("http://server:8000", name)], transport=fake.transport)
+        assert (served.endpoint.model, served.servers[0].others) == (name, (other,))
+        assert _who_answers(served) == f"asking {name}; not {other}, served at the same address"
+
+
 class Handler(BaseHTTPRequestHandler):
     """The smallest server that vLLM's clients accept."""
 
@@ -562,3 +638,29 @@ def test_a_port_where_nobody_listens() -> None:
         port = httpd.server_address[1]
     with pytest.raises(EngineError, match="no server answers"):
         resolve(Endpoint(f"http://127.0.0.1:{port}"))
+
+
+@pytest.mark.parametrize(
+    ("url", "direct"),
+    [
+        ("http://10.1.2.3:8118", True),
+        ("http://192.168.0.7/v1", True),
+        ("http://[fd00::1]:8118", True),
+        ("http://localhost:1", True),
+        ("http://model.example.org", False),
+        ("http://8.8.8.8", False),
+    ],
+)
+def test_a_proxy_is_named_and_private_addresses_go_direct(
+    url: str, direct: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://me:secret@proxy.example.org:3128")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert Endpoint(url).near == direct
+    assert Endpoint(url).proxy == ("" if direct else "http://proxy.example.org:3128")
+    down = httpx.MockTransport(lambda request: httpx.Response(502))
+    with pytest.raises(EngineError) as error:
+        resolve(Endpoint(url), transport=down)
+    assert ("goes through" in str(error.value) or "go through the proxy" in str(error.value)) is not direct
+    assert "secret" not in str(error.value)

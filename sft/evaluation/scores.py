@@ -18,7 +18,20 @@ from typing import Literal
 
 from sft.errors import UsageError
 from sft.markup import plain_text
-from sft.metrics import METRICS, cdm, cells, formula, function, health, read_chart, read_table, spotting, text
+from sft.metrics import (
+    MAX_CELLS,
+    MAX_PAIRS,
+    METRICS,
+    cdm,
+    cells,
+    formula,
+    function,
+    health,
+    read_chart,
+    read_table,
+    spotting,
+    text,
+)
 from sft.models import TASK_OF
 from sft.runtime import Runner, run
 from sft.types import Prediction, Task
@@ -111,10 +124,6 @@ def cdm_pairs(refs: list[str], preds: list[str]) -> list[dict[str, Pair]]:
 Pair = tuple[float, float]
 ScoreKind = Literal["share", "bounded", "rate", "number"]
 OTHER = "other"  # the task of a prompt that no model version has; scored as text
-MAX_PAIRS = (
-    64_000_000  # cells of the reference × cells of the answer, 512 MB; beyond, an answer is a runaway and its TEDS 0
-)
-MAX_CELLS = 100_000  # of an answer, for the same; no model writes so many
 SHARD = 256  # answers that one process is given at once
 FEW = 1000  # answers that are scored before other processes would have started
 

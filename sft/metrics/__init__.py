@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from sft.lazy import names_of
 
 if TYPE_CHECKING:
-    from sft.metrics import cdm, cells, formula, health, spotting, text
-    from sft.metrics.answers import read_chart, read_table
+    from sft.metrics import cdm, cells, formula, health, rewards, spotting, text
+    from sft.metrics.answers import MAX_CELLS, MAX_PAIRS, read_chart, read_table
     from sft.metrics.health import worst_share
 else:
     __getattr__ = names_of(__name__)
 
 __all__ = [
+    "MAX_CELLS",
+    "MAX_PAIRS",
     "METRICS",
     "cdm",
     "cells",
@@ -29,6 +31,7 @@ __all__ = [
     "health",
     "read_chart",
     "read_table",
+    "rewards",
     "spotting",
     "text",
     "worst_share",

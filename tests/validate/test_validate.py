@@ -154,6 +154,9 @@ CASES = [
         turns(("Where is what?", "mask"), ("a" + places(*BOX), "no_mask")),
         warn=UNKNOWN,
     ),
+    # key information, asked for by its keys
+    case("keys of JSON", turns(("OCR:{}", "mask"), ('{"total": "5"}', "no_mask")), warn=UNKNOWN),
+    case("keys of JSON, and a blank", turns(("OCR: {}", "mask"), ('{"total": "5"}', "no_mask")), warn=UNKNOWN),
     # the line
     case("not JSON", b'{"text_info": ', "structure.json"),
     case("trailing comma", row()[:-1] + b",}", "structure.json"),

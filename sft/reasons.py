@@ -99,6 +99,14 @@ REASONS: dict[str, tuple[Severity, str]] = {
         "warning",
         "a no-break space, a tab, several blanks in a row or the like; no image tells them from one blank",
     ),
+    # places of Spotting
+    "spotting.places": ("error", "a text without places under the prompt for Spotting"),
+    "spotting.count": ("error", "a text with another number of places than eight"),
+    "spotting.range": ("error", "a place above 1000: places are thousandths of the picture's sides"),
+    "spotting.corners": ("error", "corners that run counter-clockwise, cross or enclose nothing"),
+    "spotting.text": ("error", "a place without a text"),
+    "spotting.frame": ("error", "two notations of Spotting mixed, or one without its end"),
+    "spotting.prompt": ("error", "places of Spotting under the prompt of another task"),
     # the language of answers
     "language.marks": (
         "warning",

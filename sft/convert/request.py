@@ -13,6 +13,7 @@ from sft.convert.worker import ConvertRequest
 from sft.errors import UsageError
 from sft.files import open_input, rejects_path
 from sft.formats import FORMATS, MARKUPS, Format, SourceOptions, get
+from sft.types import Task
 
 HUB_NAMES = ("hf",)  # formats whose source may be the name of a data set instead of a path
 SPLITS_IN_FILES = ("pubtabnet", "otsl-parquet")  # one file may hold several splits, or its name says which
@@ -95,6 +96,10 @@ def _check_served(options: SourceOptions, source_format: Format) -> None:
         known = ", ".join(name for name in FORMATS if get(name).served)
         raise UsageError(
             f"--as-served: {source_format.name} holds no pages with blocks of known kind", hint=f"it goes with {known}"
+        )
+    if options.task is Task.SPOTTING:
+        raise UsageError(
+            "--as-served and --task spotting contradict each other", hint="the pipeline shows Spotting whole pictures"
         )
     if options.turn:
         raise UsageError("--turn and --as-served contradict each other", hint="the PaddleOCR pipeline turns no crop")

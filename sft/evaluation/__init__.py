@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from sft.evaluation.estimates import ALPHA, HEADLINES, EstimateTable, Measured, corrected, measure
     from sft.evaluation.gates import GateResult, judge, load_gates
     from sft.evaluation.results import Pairs
-    from sft.evaluation.scores import EXTRAS, HEADLINE, HEALTH, OTHER, SCORES, Pair, pairs_of, require, score, task_of
+    from sft.evaluation.run_scores import score
+    from sft.evaluation.scores import EXTRAS, HEADLINE, HEALTH, OTHER, SCORES, Pair, pairs_of, require, task_of
     from sft.evaluation.slices import DIMENSIONS, FEWEST, facts, read_rows
     from sft.evaluation.statistics import FEW, EstimateKind, Interval, intervals
     from sft.evaluation.steps import is_beginning, step_of, steps_of

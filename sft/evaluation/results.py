@@ -24,7 +24,8 @@ import msgspec
 from sft import __version__
 from sft.errors import SftError, UsageError
 from sft.evaluation.alarms import alarms_of
-from sft.evaluation.scores import SCORES, Pair, pairs_of, score, task_of, totals
+from sft.evaluation.run_scores import score
+from sft.evaluation.scores import SCORES, Pair, pairs_of, task_of, totals
 from sft.files import sha256
 from sft.inference import LOST, Sampling, Served, Server
 from sft.metrics import METRICS, text

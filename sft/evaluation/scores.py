@@ -10,15 +10,28 @@ for a formula, every cell with its spans for a table. Tables and charts are read
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
 from typing import Literal
 
-from sft.errors import EngineError, ProblemsFound, SftError, UsageError
-from sft.metrics import METRICS, cdm, cells, formula, function, health, read_chart, read_table, text
+from sft.errors import UsageError
+from sft.markup import plain_text
+from sft.metrics import (
+    MAX_CELLS,
+    MAX_PAIRS,
+    METRICS,
+    cdm,
+    cells,
+    formula,
+    function,
+    health,
+    read_chart,
+    read_table,
+    spotting,
+    text,
+)
 from sft.models import TASK_OF
 from sft.runtime import Runner, run
 from sft.types import Prediction, Task
@@ -111,10 +124,6 @@ def cdm_pairs(refs: list[str], preds: list[str]) -> list[dict[str, Pair]]:
 Pair = tuple[float, float]
 ScoreKind = Literal["share", "bounded", "rate", "number"]
 OTHER = "other"  # the task of a prompt that no model version has; scored as text
-MAX_PAIRS = (
-    64_000_000  # cells of the reference × cells of the answer, 512 MB; beyond, an answer is a runaway and its TEDS 0
-)
-MAX_CELLS = 100_000  # of an answer, for the same; no model writes so many
 SHARD = 256  # answers that one process is given at once
 FEW = 1000  # answers that are scored before other processes would have started
 
@@ -192,6 +201,10 @@ _LIST = (
     _of("parses", "share", "formula_parses"),
     _of("rms_f1", "bounded"),
     _of("rnss", "bounded"),
+    _of("det_precision", "bounded"),
+    _of("det_recall", "bounded"),
+    _of("det_f1", "bounded"),
+    _of("e2e_f1", "bounded"),
     _of("empty", "share"),
     _of("truncated", "share"),
     _of("runaway", "share"),
@@ -231,7 +244,7 @@ HEADLINE = {  # the one score that stands for a task where forgetting is looked 
     Task.TABLE.value: "teds",
     Task.FORMULA.value: "similarity",
     Task.CHART.value: "rms_f1",
-    Task.SPOTTING.value: "cer",
+    Task.SPOTTING.value: "e2e_f1",
     Task.SEAL.value: "cer",
     OTHER: "cer",
 }
@@ -240,6 +253,7 @@ _OWN = {
     "table": ("teds", "teds_s", "teds_strict", "cell_f1", "exact"),
     "formula": ("similarity", "exact", "parses"),
     "chart": ("rms_f1", "rnss", "cell_f1", "exact"),
+    "spotting": ("e2e_f1", "det_f1", "det_precision", "det_recall", "cer", "wer", "ned", "exact"),
 }
 HAS = {  # task → the scores that its answers can have, those last that have to be asked for
     task: (
@@ -403,95 +417,27 @@ def _chart(ref: str, pred: str) -> dict[str, Pair]:
     )
 
 
+def _spotting(ref: str, pred: str) -> dict[str, Pair]:
+    """Texts as texts, without their places, and both by place; pairs are counts, so that a set's score is ICDAR's."""
+    counted = spotting.hits(ref=ref, pred=pred)
+    both = float(counted.ref + counted.pred)
+    by_place = {
+        "det_precision": (float(counted.placed), float(counted.pred)),
+        "det_recall": (float(counted.placed), float(counted.ref)),
+        "det_f1": (2.0 * counted.placed, both),
+        "e2e_f1": (2.0 * counted.equal, both),
+    }
+    return {
+        **text_pairs(plain_text(ref), plain_text(pred)),
+        **_ones(exact=text.exact(ref=ref, pred=pred)),
+        **{name: pair for name, pair in by_place.items() if pair[1]},
+    }
+
+
 _TASKS: Mapping[str, Callable[[str, str], dict[str, Pair]]] = {
     "table": _table,
     "formula": _formula,
     "chart": _chart,
+    "spotting": _spotting,
 }  # all others are text
 _KNOWN = frozenset(task.value for task in Task)
-
-
-ANSWERED = ("answer.http", "answer.json", "answer.schema", "answer.choices")  # reasons of a server that is there
-
-
-@dataclass(frozen=True)
-class RunScores:
-    """One run in numbers. All but `n` and `lost` are over the `n` scored samples; rates and shares are 1.0-based, not
-    percent.
-    """
-
-    n: int  # scored
-    lost: int  # without an answer, in none of the numbers below
-    cer: float  # pooled: sum of edits / sum of reference lengths
-    cer_mean: float  # mean of the samples' own rates
-    wer: float  # pooled
-    ned: float  # mean
-    exact: float  # share
-    empty: float  # share of answers with nothing but white space
-    truncated: float  # share that ran into max_tokens
-    length_ratio: float  # code points of all answers / of all references; far above 1 where a model repeats itself
-
-    @property
-    def complete(self) -> bool:
-        """Whether every sample has an answer; scores of an incomplete run must not be compared."""
-        return self.lost == 0
-
-
-def score(preds: Sequence[Prediction], pairs: Sequence[Mapping[str, Pair] | None] | None = None) -> RunScores:
-    """Scores over the predictions that have an answer, both texts brought through `normalise` first.
-
-    pairs: what `sample_scores.pairs_of` gave for them, if the caller has it. ProblemsFound: there are no predictions at
-    all.
-    EngineError: every one of them is lost; ProblemsFound: none could be asked.
-    """
-    if not preds:
-        raise ProblemsFound("no predictions to score", hint="the data file has no samples, or the filter left none")
-    rows = [
-        _row(pred, known) for pred, known in zip(preds, pairs or [None] * len(preds), strict=True) if not pred.error
-    ]
-    if not rows:
-        raise _all_lost(preds)
-    whole = totals(rows)
-    rates = [numerator / max(denominator, 1.0) for numerator, denominator in (row["cer"] for row in rows)]
-    names = ("cer", "wer", "ned", "exact", "empty", "truncated", "length_ratio")
-    return RunScores(
-        n=len(rows),
-        lost=len(preds) - len(rows),
-        cer_mean=sum(rates) / len(rows),
-        **{name: whole[name] for name in names},
-    )
-
-
-def _all_lost(preds: Sequence[Prediction]) -> SftError:
-    """Whose fault it is that there is not one answer: the data's, the command's, or the server's."""
-    reason, _ = Counter(pred.reason for pred in preds).most_common(1)[0]
-    first = next(pred.error for pred in preds if pred.reason == reason)
-    if reason in ("answer.image", "answer.prompt"):
-        return ProblemsFound(
-            f"none of {len(preds)} samples could be asked; the first: {first}",
-            hint="`sft validate` looks at the images; prompts must be those that this kind of server knows",
-        )
-    hint = "see whether the server still runs and what its log says, then run the same command again"
-    if reason in ANSWERED:
-        hint = (
-            "the server is there, but does not give what was asked for: look at --endpoint, --model and --max-tokens,"
-            " and at the server's log"
-        )
-    return EngineError(f"all {len(preds)} requests are lost; the first: {first}", hint=hint)
-
-
-def _row(pred: Prediction, known: Mapping[str, Pair] | None) -> Mapping[str, Pair]:
-    """The scores of one answer read as text; known already where that is its task."""
-    if known and "cer" in known:
-        return known
-    ref = text.normalise(pred.ref)
-    answer = text.normalise(pred.pred)
-    health = {
-        "empty": float(not answer),
-        "truncated": float(pred.finish_reason == "length"),
-    }
-    return (
-        text_pairs(ref, answer)
-        | {name: (value, 1.0) for name, value in health.items()}
-        | {"length_ratio": (float(len(answer)), float(len(ref)))}
-    )

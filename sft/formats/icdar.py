@@ -13,7 +13,8 @@ Corners run clockwise from the top left; words are cut out along them. The text 
 stand for " and \\. `###` and `*` are words that nobody could read: source.ignored; words that are only called difficult
 have a text and are kept. Which fields stand before or behind the text is decided by the file
 (`sft.formats.icdar_page`). The group of a word is its page. The image of `gt_img_1.txt` is `img_1` with any suffix:
-under `--images`, beside the file, or in a folder beside the file's.
+under `--images`, beside the file, or in a folder beside the file's. With --task spotting a file is one sample: its
+whole picture, and all words with their places; a list of cropped words has no places.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from sft.errors import RowRejected, UsageError
 from sft.files import MAX_LINE_BYTES, UNIT_FILES, Span, Unit, line_units, open_text, unit_lines
 from sft.formats.base import Format, Note, Picture, ReadItem, Reject, SourceOptions
 from sft.formats.icdar_page import SCRIPTS, Layout, fits, layout, split
-from sft.formats.shared import BOM, IMAGE_SUFFIXES, RAW, begin, decode_line, item, picture
+from sft.formats.shared import BOM, IMAGE_SUFFIXES, RAW, begin, decode_line, item, picture, spotting
 from sft.types import Task
 
 IGNORED = ("###", "*")
@@ -162,19 +163,23 @@ def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
     """An Item or a Reject for every line."""
     if isinstance(unit.payload, Span):
         for where, line in _list_lines(unit):
+            if isinstance(line, str) and options.task is Task.SPOTTING:
+                yield Reject(where, "source.geometry", "a cropped word has no place in a picture", line[:RAW])
+                continue
             yield (
                 line if isinstance(line, Reject) else _cropped(where, line, options.images or unit.path.parent, options)
             )
         return
     neighbours = cache(lambda: _usual_layout(unit))
     for name, image in unit.payload:
-        yield from _page(
+        page = _page(
             unit.path / name,
             name,
             image,
             options,
             neighbours,
         )
+        yield from spotting.pages(page, name) if options.task is Task.SPOTTING else page
 
 
 def _usual_layout(unit: Unit) -> Layout | None:
@@ -341,7 +346,7 @@ FORMATS = {
         title="ICDAR robust reading: words with corners (2013, 2015, MLT, SROIE) and cropped words",
         origin="https://rrc.cvc.uab.es/?ch=4&com=tasks",
         example="377,117,463,117,465,130,378,130,Genaxis Theatre",
-        tasks=(Task.OCR,),
+        tasks=(Task.OCR, Task.SPOTTING),
         units=units,
         read=read,
     )

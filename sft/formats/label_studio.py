@@ -30,6 +30,7 @@ A task of a JSON export (OCR template; from the documentation of the template an
 - JSON_MIN has `bbox` and `transcription` (a list, or one text) at the top; they belong together by position. It does
   not say
   on which page a region is.
+- With --task spotting a page is one sample: its whole picture, and all texts of regions with their places.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from sft.errors import RowRejected, UsageError
 from sft.files import NotText, Unit
 from sft.formats import label_studio_images as images
 from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions
-from sft.formats.shared import json_stream, regions, rows
+from sft.formats.shared import json_stream, regions, rows, spotting
 from sft.markup import MarkupError
 from sft.types import Task
 
@@ -116,9 +117,11 @@ def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
             )
             continue
         paged = any(images.is_index(region.get("page")) for region in found_regions)
-        for index, region in enumerate(found_regions):
-            place = f"{where}#{region.get('id', index)}"
-            yield _item(place, region, image, paged, unit, options)
+        items = [
+            _item(f"{where}#{region.get('id', index)}", region, image, paged, unit, options)
+            for index, region in enumerate(found_regions)
+        ]
+        yield from spotting.pages(items, where) if options.task is Task.SPOTTING else items
 
 
 def _as_task(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -322,7 +325,7 @@ FORMATS = {
         ' "result": [{"id": "bb1", "type": "rectangle", "original_width": 864, "original_height": 1296, "value": {"x":'
         ' 21.9, "y": 27.5, "width": 9.4, "height": 2.6, "rotation": 0}}, {"id": "bb1", "type": "textarea", "value":'
         ' {"text": ["TOTAL"]}}]}]}',
-        (Task.OCR, Task.TABLE, Task.FORMULA, Task.CHART),
+        (Task.OCR, Task.TABLE, Task.FORMULA, Task.CHART, Task.SPOTTING),
         units,
         read,
         columns=("image", "text"),

@@ -17,6 +17,7 @@ run clockwise from the top left of the text; a polygon of more than four gives t
 - With --as-served, `key_cls` says what kind of block a box is, where it is one of the labels of the layout model (text,
   image, table, display_formula, paragraph_title …). A box without such a label is cut as it was drawn, with a warning:
   lines are no blocks, and what the pipeline would make of them is not known.
+- With --task spotting a line is one sample: its whole picture, and all texts with their places.
 - `rec_gt.txt` with `crop_img` is format paddleocr-rec, `gt.txt` of the table mode is pubtabnet.
 """
 
@@ -30,7 +31,7 @@ from typing import Any
 from sft.errors import RowRejected, UsageError
 from sft.files import Unit, line_units, page_bytes
 from sft.formats.base import Format, Picture, ReadItem, Reject, SourceOptions, inside
-from sft.formats.shared import json_stream, regions, rows, served
+from sft.formats.shared import json_stream, regions, rows, served, spotting
 from sft.types import Task
 
 IGNORED = {"###", "*"}
@@ -79,7 +80,9 @@ def read(unit: Unit, options: SourceOptions) -> Iterator[ReadItem]:
             )
             continue
         reads = [_item(f"{where}#{index}", box, name, picture, options) for index, box in enumerate(boxes)]
-        if options.as_served:
+        if options.task is Task.SPOTTING:
+            reads = list(spotting.pages(reads, where))
+        elif options.as_served:
             blocks = [_block(box, read) for box, read in zip(boxes, reads, strict=True)]
             size = regions.size_of(picture)
             reads = list(served.served_rows(served.ServedPage(blocks, range(len(blocks)), size)))
@@ -151,7 +154,7 @@ FORMATS = {
         "https://github.com/PFCCLab/PPOCRLabel (README, 2.3 and 4)",
         'ch4_test_images/img_61.jpg\t[{"transcription": "MASA", "points": [[310, 104], [416, 141], [418, 216], [312,'
         " 179]]}]",
-        (Task.OCR, Task.FORMULA),
+        (Task.OCR, Task.FORMULA, Task.SPOTTING),
         units,
         read,
         served=True,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sft.lazy import names_of
 
 if TYPE_CHECKING:
-    from sft.images.crops import Pixels, crop
+    from sft.images.crops import Pixels, crop, outline_corners
     from sft.images.headers import fingerprint_of, peek, peek_bytes
     from sft.images.perceptual_hash import (
         LIMIT,
@@ -57,6 +57,7 @@ __all__ = [
     "fingerprint_of",
     "near_pairs_of_groups",
     "orientation",
+    "outline_corners",
     "peek",
     "peek_bytes",
     "popcount",

@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from sft.markup.otsl import parse_otsl
     from sft.markup.pipeline import MIN_LENGTH, MIN_LENGTH_TABLE, dollars_deleted, min_length, repetition_cut
     from sft.markup.spelling import canonical
+    from sft.markup.spotting import (
+        SpottedText,
+        corner_fault,
+        has_places,
+        parse_spotting,
+        plain_text,
+        spotting_faults,
+        write_spotting,
+    )
     from sft.markup.text import (
         PLACEHOLDERS,
         clusters,
@@ -58,15 +67,18 @@ __all__ = [
     "Grid",
     "MarkupError",
     "MarkupWarning",
+    "SpottedText",
     "arabic",
     "canonical",
     "chart",
     "clusters",
     "composed",
     "controls",
+    "corner_fault",
     "delimiter_of",
     "dollars_deleted",
     "has_marks",
+    "has_places",
     "ink_hyphens",
     "invisible",
     "is_composed",
@@ -84,7 +96,9 @@ __all__ = [
     "parse_html",
     "parse_markdown",
     "parse_otsl",
+    "parse_spotting",
     "parse_xlsx",
+    "plain_text",
     "program_of",
     "repetition_cut",
     "script_of",
@@ -93,6 +107,7 @@ __all__ = [
     "sheet_rows",
     "spelling",
     "split_markdown",
+    "spotting_faults",
     "strip_delimiters",
     "table",
     "text",
@@ -102,4 +117,5 @@ __all__ = [
     "without_invisible",
     "without_references",
     "without_row_skips",
+    "write_spotting",
 ]

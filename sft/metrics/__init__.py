@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from sft.lazy import names_of
 
 if TYPE_CHECKING:
-    from sft.metrics import cdm, cells, formula, health, text
-    from sft.metrics.answers import read_chart, read_table
+    from sft.metrics import cdm, cells, formula, health, rewards, spotting, text
+    from sft.metrics.answers import MAX_CELLS, MAX_PAIRS, read_chart, read_table
     from sft.metrics.health import worst_share
 else:
     __getattr__ = names_of(__name__)
 
 __all__ = [
+    "MAX_CELLS",
+    "MAX_PAIRS",
     "METRICS",
     "cdm",
     "cells",
@@ -29,11 +31,13 @@ __all__ = [
     "health",
     "read_chart",
     "read_table",
+    "rewards",
+    "spotting",
     "text",
     "worst_share",
 ]
 
-Family = Literal["text", "table", "formula", "chart", "any"]
+Family = Literal["text", "table", "formula", "chart", "spotting", "any"]
 Corpus = Literal["mean", "sum / sum"]
 
 
@@ -346,6 +350,46 @@ METRICS: dict[str, Metric] = {
         "chart",
         "cells.chart_cell_f1_fuzzy",
         settings="text:anls.5|read:lenient",
+    ),
+    "det_precision": Metric(
+        "det_precision",
+        "1.0",
+        True,
+        "texts at a right place (IoU of the outlines >= 0.5, one to one) / texts of the answer",
+        "spotting",
+        "spotting.det_precision",
+        "sum / sum",
+        "iou:.5",
+    ),
+    "det_recall": Metric(
+        "det_recall",
+        "1.0",
+        True,
+        "texts at a right place / texts of the reference",
+        "spotting",
+        "spotting.det_recall",
+        "sum / sum",
+        "iou:.5",
+    ),
+    "det_f1": Metric(
+        "det_f1",
+        "1.0",
+        True,
+        "2 · texts at a right place / texts of both; ICDAR's Hmean",
+        "spotting",
+        "spotting.det_f1",
+        "sum / sum",
+        "iou:.5",
+    ),
+    "e2e_f1": Metric(
+        "e2e_f1",
+        "1.0",
+        True,
+        "2 · equal texts at a right place / texts of both; ICDAR's end-to-end Hmean, with upper and lower case",
+        "spotting",
+        "spotting.e2e_f1",
+        "sum / sum",
+        "iou:.5|text:exact",
     ),
     "empty": Metric(
         "empty", "1.0", False, "1 where the answer is nothing but white space", "any", "health.empty", takes=("pred",)

@@ -15,6 +15,10 @@ from sft.markup import chart as charts
 
 Notation = Literal["otsl", "html", "markdown", "none"]
 MAX_LENGTH = 4_000_000  # characters of an answer that are read; a table of 200 × 20 has some 40 000
+# Where a table's distance would take minutes: cells of the reference × cells of the answer (512 MB), and of an answer
+# alone; no model writes so many. Beyond, an answer is a runaway and its TEDS 0.
+MAX_PAIRS = 64_000_000
+MAX_CELLS = 100_000
 
 _OTSL = re.compile(r"<(?:[felux]cel|nl|ched|rhed|srow)>")
 _DOCLING = re.compile(r"<(?:ched|rhed|srow|otsl)>")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sft.models import tiny
     from sft.models.augmentation import most_tokens, picture_draws, together
     from sft.models.doctor import diagnose
-    from sft.models.exporter import MANIFEST, export, say_export
+    from sft.models.exporter import export, say_export
     from sft.models.fetch import fetch_model, present_or_fetch
     from sft.models.foreign import export_foreign, mended
     from sft.models.prompts import render_prompt

@@ -12,13 +12,15 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from sft.markup import Grid, MarkupError, chart, latex_tokens, parse_otsl
+from sft.markup import Grid, MarkupError, chart, has_places, latex_tokens, parse_otsl, parse_spotting
 from sft.report import rendering
 from sft.types import Task
 
 MAX_SHOWN = 4000  # code points of one answer in a page
 MAX_FORMULA = 2000  # characters that are turned into MathML
 MAX_CELLS = 2000
+MAX_OUTLINES = 500  # places that are drawn over one picture …
+MAX_PLACES = 200_000  # … and characters of an answer that are read for them
 _INLINE = re.compile(r"\\\((.{1,500}?)\\\)", re.DOTALL)
 # elements and attributes of MathML Core that a formula needs; links, scripts and foreign content are none of them
 KEPT = {
@@ -85,11 +87,36 @@ def answer(task: Task | None, text: str) -> Rendered:
             )
         if task is Task.FORMULA:
             return Rendered(formula_html(text))
+        if task is Task.SPOTTING and has_places(text):
+            return Rendered(spotted_html(text))
         if task is Task.CHART:
             return Rendered(grid_html(Grid.from_rows(chart.parse_rows(text))))
     except MarkupError as error:
         return Rendered(plain(text), f"{error.code}: {error}")
     return Rendered(plain(text))
+
+
+def outlines(text: str) -> list[tuple[tuple[int, int], ...]]:
+    """The outlines of an answer to Spotting, in thousandths of the picture; the first MAX_OUTLINES of them."""
+    if not has_places(text):
+        return []
+    corners = [spotted.corners for spotted in parse_spotting(text[:MAX_PLACES])]
+    return [corner for corner in corners if corner][:MAX_OUTLINES]
+
+
+def outlines_svg(text: str) -> Markup:
+    """The same as a picture to be laid over the other one; nothing where there are none."""
+    drawn = [" ".join(f"{x},{y}" for x, y in corners) for corners in outlines(text)]
+    shapes = Markup("").join(Markup('<polygon points="{}"/>').format(points) for points in drawn)
+    start = '<svg class="places" viewBox="0 0 1000 1000" preserveAspectRatio="none" aria-hidden="true">'
+    return Markup(start) + shapes + Markup("</svg>") if drawn else Markup("")  # noqa: S704  (numbers)
+
+
+def spotted_html(text: str) -> Markup:
+    """The texts as a numbered list, in the order of the answer."""
+    words = [spotted.text for spotted in parse_spotting(text)]
+    lines = Markup("").join(Markup('<li dir="auto">{}</li>').format(word) for word in words)
+    return Markup('<ol class="spotted">') + lines + Markup("</ol>")
 
 
 def _strict(text: str) -> bool:

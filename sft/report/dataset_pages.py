@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from markupsafe import Markup
@@ -30,6 +30,7 @@ class RowCard:
     raw: str
     note: str
     problems: tuple[Problem, ...]
+    places: Markup = field(default_factory=Markup)  # drawn over the picture
 
 
 def card(line: int, sample: Sample, base: Path, problems: Sequence[Problem] = ()) -> RowCard:
@@ -48,6 +49,7 @@ def card(line: int, sample: Sample, base: Path, problems: Sequence[Problem] = ()
         sample.ref[: answers.MAX_SHOWN],
         shown.note,
         tuple(problems),
+        answers.outlines_svg(sample.ref),
     )
 
 

@@ -3,7 +3,8 @@
 One JSON object. A sample: id, task (its number), image, prompt (its number), ref, length in code points, hidden: how
 many of them are not shown, slices, picture (its number; -1: none, and why), file: its address, grid or math of the
 reference, answers. An answer: error, values of the scores, edits that make it from the reference, length, hidden,
-reasons (bits), lost: why it is, grid and math as above, note: what the grid leaves out. null: not asked.
+reasons (bits), lost: why it is, grid and math as above, note: what the grid leaves out. null: not asked. Of Spotting
+both have places: outlines in thousandths of the picture.
 """
 
 from __future__ import annotations
@@ -153,6 +154,8 @@ def _sample(page: Page, sample: ReportSample, task: int, names: Sequence[str], i
     if grid:
         row["grid"] = table_diff.plain(grid)
         page.cells += grid.shape[0] * grid.shape[1]
+    if sample.task == "spotting" and (drawn := _outlines(sample.ref)):
+        row["places"] = drawn
     row["answers"] = [_answer(page, sample, run, answer, cut, names) for run, answer in enumerate(sample.answers)]
     if grid:
         _compare(page, row, grid, sample)
@@ -202,7 +205,16 @@ def _answer(
     record |= {key: value for key, value in (("reasons", reasons), ("hidden", len(text) - len(cut))) if value}
     if sample.task == "formula" and (number := _formula(page, text)) is not None:
         record["math"] = number
+    if sample.task == "spotting" and (drawn := _outlines(text)):
+        record["places"] = drawn
     return record
+
+
+def _outlines(text: str) -> list[str]:
+    """Outlines as SVG writes their points, in thousandths of the picture."""
+    from sft.report.answers import outlines
+
+    return [" ".join(f"{x},{y}" for x, y in corners) for corners in outlines(text)]
 
 
 def _formula(page: Page, text: str) -> int | None:

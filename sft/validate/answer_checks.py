@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sft.markup import MarkupError, controls
+from sft.markup import MarkupError, controls, has_places
 from sft.models import OTSL_TOKENS, TASK_OF
 from sft.reasons import make, shorten
 from sft.types import Problem, Task
@@ -58,7 +58,28 @@ def check_answer(text: str, prompt: str, where: str, line: int) -> Iterator[Prob
         yield from _table(text, where, line)
     if task is Task.FORMULA:
         yield from _formula(text.strip(), where, line)
+    if task is Task.SPOTTING:
+        yield from _spotting(text, where, line)
+    elif prompt in TASK_OF and has_places(text):
+        yield make(
+            "spotting.prompt",
+            f"{where} has places of Spotting",
+            line,
+            "places belong under the prompt `Spotting:`; under any other the text stands alone",
+        )
     yield from _pipeline(text, task, where, line)
+
+
+def _spotting(text: str, where: str, line: int) -> Iterator[Problem]:
+    from sft.markup import spotting_faults
+
+    for fault in spotting_faults(text):
+        yield make(
+            fault.code,
+            f"{where}: {shorten(fault.message)}",
+            line,
+            fault.hint,
+        )
 
 
 def _table(text: str, where: str, line: int) -> Iterator[Problem]:

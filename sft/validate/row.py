@@ -184,7 +184,7 @@ def _prompt(prompt: str, line: int, model: models.ModelVersion) -> Iterator[Prob
         return
     close = (
         get_close_matches(prompt.lower(), [text.lower() for text in known], n=1, cutoff=0.8)
-        if len(prompt) <= LONGEST_NAME
+        if len(prompt) <= LONGEST_NAME and not _asks_for_keys(prompt, known)
         else []
     )
     match = next(
@@ -202,6 +202,12 @@ def _prompt(prompt: str, line: int, model: models.ModelVersion) -> Iterator[Prob
             line,
             f"known to {model.served_name}: {', '.join(known)}; others only work when you call the model directly",
         )
+
+
+def _asks_for_keys(prompt: str, known: list[str]) -> bool:
+    """Whether a known prompt is followed by JSON: the keys of the answer (`OCR:{"total": ""}`), and no misspelling."""
+    rests = [prompt[len(text) :].strip() for text in known if prompt.startswith(text)]
+    return any(rest[:1] in ("{", "[") for rest in rests)
 
 
 def _extras(raw: dict[str, Any], line: int) -> Iterator[Problem]:

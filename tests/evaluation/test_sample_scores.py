@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from sft.errors import UsageError
 from sft.evaluation import scores
-from sft.evaluation.scores import EXTRAS, HAS, HEADLINE, OTHER, SCORES, pairs_of, pairs_one, score, score_one, task_of
+from sft.evaluation.run_scores import score
+from sft.evaluation.scores import EXTRAS, HAS, HEADLINE, OTHER, SCORES, pairs_of, pairs_one, score_one, task_of
 from sft.metrics import METRICS, function
 from sft.models.versions import MODELS
 from sft.runtime.runner import Runner
@@ -76,7 +77,9 @@ def test_every_task_has_a_headline_and_a_record() -> None:
     assert {"cer", "wer", "ned", "exact"} <= METRICS.keys() & SCORES.keys()
 
 
+SPOTTED = "a" + "".join(f"<|LOC_{place}|>" for place in (0, 0, 900, 0, 900, 50, 0, 50))
 REFS = {
+    "spotting": (SPOTTED, SPOTTED + "b"),
     "text": ("some words 12", "some wards 1"),
     "table": (OTSL, OTSL.replace("2", "3")),
     "formula": ("\\[x^2+y\\]", "\\[x^2-y\\]"),
@@ -109,7 +112,7 @@ def test_scores_are_those_of_metrics_or_say_why_not() -> None:
 
 def test_what_a_task_has_is_what_its_answers_get() -> None:
     for task, names in HAS.items():
-        family = {"table": "table", "formula": "formula", "chart": "chart"}.get(task, "text")
+        family = task if task in REFS else "text"
         ref, answer = REFS[family]
         assert set(pairs_one(task, ref, answer, extras=EXTRAS)) == set(names) - {"cdm"}, task
 

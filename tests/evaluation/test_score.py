@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sft.errors import EngineError, ProblemsFound, SftError
-from sft.evaluation.scores import RunScores, score
+from sft.evaluation.run_scores import RunScores, score
 from sft.types import Prediction
 
 

@@ -25,13 +25,14 @@ from places import ROOT
 from waiting import PATIENCE, with_one_of
 
 from sft.errors import EngineError, UsageError
-from sft.evaluation.scores import MAX_CELLS, score_one
+from sft.evaluation.scores import score_one
 from sft.files.jsonl import ocr_sample, write_samples
 from sft.inference import client, endpoints, predict
 from sft.inference.answer_cache import AnswerCache, prepare
 from sft.inference.client import Answer, Endpoint, LostError, Sampling, complaint, exchange, http_client, shown
 from sft.inference.endpoints import probe_servers
 from sft.inference.predict import Waits
+from sft.metrics import MAX_CELLS
 
 MODELS = b'{"data": [{"id": "m", "root": "/m", "max_model_len": 4096}]}'
 GOOD = b'{"choices": [{"message": {"content": "abc"}, "finish_reason": "stop"}]}'

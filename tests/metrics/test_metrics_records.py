@@ -13,11 +13,13 @@ from sft.metrics import METRICS, Metric, function
 from sft.types import Task
 
 OTSL = "<fcel>a<fcel>b<nl><fcel>c<fcel>d<nl>"
+SPOTTED = "a" + "".join(f"<|LOC_{place}|>" for place in (0, 0, 900, 0, 900, 50, 0, 50))
 # per family: truth, a right answer, a wrong one
 SAMPLES: dict[str, tuple[str, str, str]] = {
     "text": ("ab", "ab", "גד"),
     "table": (OTSL, OTSL, "<table><tr><td>x</td></tr></table>"),
     "formula": (r"\[x^2+y^2=z^2\]", r"\[x^2+y^2=z^2\]", r"\[\frac{a\]"),
+    "spotting": (SPOTTED, SPOTTED, SPOTTED.replace("a<", "b<").replace("LOC_900", "LOC_300")),
     "chart": ("year | a\n1 | 5\n2 | 6", "year | a\n1 | 5\n2 | 6", "month | b\n7 | 90"),
 }
 LOOP = "abcdefgh " * 30
@@ -67,6 +69,6 @@ def test_signatures_tell_metrics_apart_and_are_written_with_the_record() -> None
 
 
 def test_every_task_has_metrics() -> None:
-    assert {metric.task for metric in METRICS.values()} == {"text", "table", "formula", "chart", "any"}
+    assert {metric.task for metric in METRICS.values()} == {"text", "table", "formula", "chart", "spotting", "any"}
     with pytest.raises(KeyError):
         function("bertscore")

@@ -75,6 +75,14 @@ def chart(text: Any) -> bytes:
     return turns(("Chart Recognition:", "mask"), (text, "no_mask"))
 
 
+def spotting(text: Any) -> bytes:
+    return turns(("Spotting:", "mask"), (text, "no_mask"))
+
+
+def places(*numbers: int) -> str:
+    return "".join(f"<|LOC_{number}|>" for number in numbers)
+
+
 def prompt(text: Any) -> bytes:
     return turns((text, "mask"), ("x", "no_mask"))
 
@@ -91,6 +99,8 @@ def case(name: str, line: bytes, *codes: str, warn: tuple[str, ...] = ()) -> Cas
     return Case(name, line, frozenset(codes), frozenset(warn))
 
 
+BOX = (100, 100, 300, 100, 300, 150, 100, 150)
+UNKNOWN = ("prompt.unknown",)
 CASES = [
     # what is fine
     case("good", row()),
@@ -128,6 +138,25 @@ CASES = [
             "ಕನ್ನಡ ភាសាខ្មែរ မြန်မာ ไทย العربية עברית Ελληνικά русский 中文 한국어 日本語 e\u0301".replace("e\u0301", "é")
         ),
     ),
+    # Spotting, whose prompt the first version does not know
+    case("places", spotting("a" + places(*BOX) + "b c" + places(*BOX)), warn=UNKNOWN),
+    case("no places", spotting("only words"), "spotting.places", warn=UNKNOWN),
+    case("a text without places", spotting("a" + places(*BOX) + "b"), "spotting.places", warn=UNKNOWN),
+    case("seven places", spotting("a" + places(*BOX[:7])), "spotting.count", warn=UNKNOWN),
+    case("pixels", spotting("a" + places(*BOX[:4], 1300, *BOX[5:])), "spotting.range", warn=UNKNOWN),
+    case("counter-clockwise", spotting("a" + places(1, 1, 1, 9, 9, 9, 9, 1)), "spotting.corners", warn=UNKNOWN),
+    case("crossing sides", spotting("a" + places(1, 1, 9, 9, 9, 1, 1, 9)), "spotting.corners", warn=UNKNOWN),
+    case("a place without a text", spotting(places(*BOX)), "spotting.text", warn=UNKNOWN),
+    case("half a frame", spotting("<|TEXT_START|>a" + places(*BOX)), "spotting.frame", warn=UNKNOWN),
+    case("places under OCR", answer("a" + places(*BOX)), "spotting.prompt"),
+    case(
+        "places under a prompt of one's own",
+        turns(("Where is what?", "mask"), ("a" + places(*BOX), "no_mask")),
+        warn=UNKNOWN,
+    ),
+    # key information, asked for by its keys
+    case("keys of JSON", turns(("OCR:{}", "mask"), ('{"total": "5"}', "no_mask")), warn=UNKNOWN),
+    case("keys of JSON, and a blank", turns(("OCR: {}", "mask"), ('{"total": "5"}', "no_mask")), warn=UNKNOWN),
     # the line
     case("not JSON", b'{"text_info": ', "structure.json"),
     case("trailing comma", row()[:-1] + b",}", "structure.json"),

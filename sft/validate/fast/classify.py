@@ -36,7 +36,19 @@ _QUOTES = 24
 
 
 PIECE_BYTES = 128 * 1024  # decoded together: more would leave the cache of a core
-_JUDGES = {Task.TABLE: doubtful_tables, Task.FORMULA: doubtful_formulas, Task.CHART: doubtful_charts}
+
+
+def _all_doubtful(answers: list[str]) -> list[bool]:
+    """Labels of Spotting, whose places are read one by one."""
+    return [True] * len(answers)
+
+
+_JUDGES = {
+    Task.TABLE: doubtful_tables,
+    Task.FORMULA: doubtful_formulas,
+    Task.CHART: doubtful_charts,
+    Task.SPOTTING: _all_doubtful,
+}
 
 
 @dataclass

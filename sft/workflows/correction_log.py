@@ -101,9 +101,12 @@ def _check(entry: Entry, where: str) -> None:
 def _mend(handle: int, path: Path) -> None:
     """End a last line that has no line end: one that is whole is kept, half of one is taken away.
 
-    UsageError: the last line was begun by somebody else, so that this is no log, perhaps a set.
+    UsageError: the file does not begin as a log does (a set, perhaps), or its last line was begun by something else.
     """
     size = os.fstat(handle).st_size
+    head = os.pread(handle, 2 * len(BEGIN), 0).replace(b" ", b"")[: len(BEGIN)]
+    if not BEGIN.startswith(head):
+        raise UsageError("this is no log of corrections", where=str(path), hint="give one, or a name that is new")
     begin = max(0, size - LONGEST_ENTRY)
     tail = os.pread(handle, size - begin, begin)
     last = tail.rpartition(b"\n")[2]
@@ -114,7 +117,7 @@ def _mend(handle: int, path: Path) -> None:
     elif last.startswith(BEGIN[: len(last)]):
         os.ftruncate(handle, size - len(last))
     else:
-        raise UsageError("the last line is no correction", where=str(path), hint="give a log of corrections, or none")
+        raise UsageError("the last line is no correction", where=str(path), hint="mend it by hand")
 
 
 def _write_all(handle: int, content: bytes) -> None:

@@ -114,18 +114,21 @@ def test_a_whole_line_that_is_no_correction_is_an_error(content: bytes, place: s
 def test_nothing_but_a_log_is_written_to(tmp_path: Path) -> None:
     entry = Entry(1, "a", "x")
     data = tmp_path / "train.jsonl"
-    data.write_bytes(b'{"text_info":[')
+    data.write_bytes(b'{"text_info":[]}\n')
+    half = tmp_path / "half.jsonl"
+    half.write_bytes(b'{"line":1,"row":"a","text":"x"}\n[1')
     link = tmp_path / "link.jsonl"
     link.symlink_to(data)
     pipe = tmp_path / "pipe.jsonl"
     os.mkfifo(pipe)
-    for path in (data, link, pipe, tmp_path):
+    for path in (data, half, link, pipe, tmp_path):
         with pytest.raises(UsageError):
             append(path, entry)
     for wrong in (Entry(1, "a"), Entry(1, "a", "x", undo=True), Entry(1, "a", "x" * 5_000_000)):
         with pytest.raises(SftError):
             append(tmp_path / "new.jsonl", wrong)
-    assert data.read_bytes() == b'{"text_info":['
+    assert data.read_bytes() == b'{"text_info":[]}\n'
+    assert half.read_bytes().endswith(b"[1")
     assert not (tmp_path / "new.jsonl").exists()
 
 

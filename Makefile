@@ -40,7 +40,7 @@ train: ## the whole job on DATA (default: the sample that ships): train, export,
 
 test: setup ## set up and pass the tests
 	@$(MAKE) --no-print-directory -j2 env-train env-serve
-	@.venv/bin/python -m pytest -n 2 --dist loadfile
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 eval: setup ## score a running server on DATA (a folder, name or suite): make eval DATA=smoke NAME=base
 	@$(SFT) eval "$(DATA)" --url "$(URL)" $(if $(call given,NAME),--name "$(NAME)")

@@ -19,7 +19,7 @@ from rich.text import Text
 from sft.errors import SftError
 from sft.types import Progress
 
-_NUMBER = re.compile(r"[-+]?[0-9.,]+(e[-+]?\d+)?%?")
+_NUMBER = re.compile(r"[-+−]?[0-9.,]+(e[-+]?\d+)?(%| pp)?")
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 LOG_EVERY = 10.0  # seconds between progress lines where stderr is not a terminal
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,8 +27,11 @@ settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file first: of two processes, the other one does the rest meanwhile."""
-    items.sort(key=lambda item: item.path.name != "test_e2e.py")
+    """The longest file first, then those with many tests: of two processes, the other one does the rest meanwhile.
+    (`--no-loadscope-reorder` keeps this order; xdist would sort by the number of tests alone.)
+    """
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.name != "test_e2e.py", -tests[item.path]))
 
 
 def write_safetensors(path: Path, tensors: dict[str, list[int]], value: float = 0.0) -> None:

@@ -81,3 +81,15 @@ def test_what_a_killed_one_left_is_no_obstacle(checkout: Path) -> None:
     (checkout / ".venv-setup.lock").write_text(f"{gone.pid}\n")
     (checkout / ".venv").mkdir()
     assert "making .venv" in end(start(checkout))
+
+
+def test_too_little_space_is_said_at_once(checkout: Path) -> None:
+    df = checkout.parent / "bin" / "df"
+    df.parent.mkdir()
+    df.write_text("#!/bin/sh\necho Filesystem\necho disk 9 9 700 1% /\n")
+    df.chmod(0o755)
+    env = {**os.environ, "PATH": f"{df.parent}:{os.environ['PATH']}", "PYTHON": str(checkout.parent / "python")}
+    env["LOG"] = str(checkout.parent / "log")
+    done = subprocess.run([checkout / "scripts" / "setup"], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 3 and "takes 1400 MB, and 700 MB are free" in done.stderr
+    assert not (checkout / ".venv").exists() and not (checkout / ".venv-setup.lock").exists()

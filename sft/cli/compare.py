@@ -264,6 +264,8 @@ def _worth_a_line(line: ScoreLine, comparison: Comparison) -> bool:
 
 
 def _forgotten(row: Any) -> list[str]:
+    from sft.report import wording
+
     if row.drop is None:
         return [
             row.run,
@@ -281,9 +283,9 @@ def _forgotten(row: Any) -> list[str]:
         row.task,
         row.metric,
         str(row.n),
-        f"{row.base:.4f}",
-        f"{row.tuned:.4f}",
-        _sure(row.drop, row.drop_low, row.drop_high, "+"),
+        wording.value(row.metric, row.base),
+        wording.value(row.metric, row.tuned),
+        moved(row.metric, row.drop, row.drop_low, row.drop_high),
         _p(row.p_holm),
         row.verdict,
     ]
@@ -319,10 +321,10 @@ def _cells(line: ScoreLine) -> list[str]:
         f"{line.metric} {_ARROWS[line.higher_is_better]}{'*' if line.one else ''}",
         str(line.n),
     ]
-    cells += [_sure(score.value, score.low, score.high) for score in line.scores]
+    cells += [sure(line.metric, score.value, score.low, score.high) for score in line.scores]
     for delta in line.deltas:
         cells += [
-            _sure(delta.value, delta.low, delta.high, "+"),
+            moved(line.metric, delta.value, delta.low, delta.high),
             _p(delta.p_holm),
             f"{delta.wins}/{delta.losses}/{delta.ties}",
             delta.verdict,
@@ -330,8 +332,20 @@ def _cells(line: ScoreLine) -> list[str]:
     return cells
 
 
-def _sure(value: float, low: float, high: float | None, sign: str = "") -> str:
-    return f"{value:{sign}.4f} [{low:{sign}.4f}, {'?' if high is None else format(high, f'{sign}.4f')}]"
+def sure(score: str, value: float, low: float, high: float | None) -> str:
+    """A score and its interval, written as in the reports: "12.3% [10.1%, ?]"."""
+    from sft.report import wording
+
+    upper = "?" if high is None else wording.value(score, high)
+    return f"{wording.value(score, value)} [{wording.value(score, low)}, {upper}]"
+
+
+def moved(score: str, value: float, low: float, high: float | None) -> str:
+    """A change of a score, and its interval."""
+    from sft.report import wording
+
+    limits = ", ".join("?" if limit is None else wording.change(score, limit) for limit in (low, high))
+    return f"{wording.change(score, value)} [{limits.replace(' pp', '')}]"
 
 
 def _p(p: float) -> str:

@@ -290,12 +290,13 @@ def _report(result: Result, out: Path, *, own_prompt: bool, as_json: bool) -> No
         ui.say(f"note: {sentence}")
     if result.custom_prompts and not own_prompt:
         ui.say(
-            f"warning: {result.custom_prompts} rows have prompts that the PaddleOCR pipeline never sends; `sft validate"
-            f" {out}` shows them, --prompt replaces them"
+            f"warning: rows with prompts that the PaddleOCR pipeline never sends: {result.custom_prompts}; `sft"
+            f" validate {out}` shows them, --prompt replaces them"
         )
     if result.later:
         ui.say(
-            f"{result.later} rows wait for images whose hosts did not answer; run the same command to try them again"
+            f"rows that wait for images whose hosts did not answer: {result.later}; run the same command to try"
+            " them again"
         )
     if as_json:
         print_json(result.manifest)

@@ -215,8 +215,8 @@ def mix(
         for row in outcome.manifest["sources"]:
             if row["left_out"]:
                 ui.say(
-                    f"{row['left_out']} rows of {row['source']} are left out: its share is {row['share']:.1%} of"
-                    f" {counts['out']} rows; a larger --rows or weight takes more"
+                    f"{ui.counted(row['left_out'], 'row')} of {row['source']} left out: its share is"
+                    f" {row['share']:.1%} of {ui.counted(counts['out'], 'row')}; a larger --rows or weight takes more"
                 )
 
 

@@ -10,11 +10,12 @@ import click
 from click.core import ParameterSource
 
 from sft import ui
+from sft.cli.compare import moved, sure
 from sft.cli.options import json_option, metric_option, model_option, print_json
 from sft.errors import EXIT_PROBLEMS, UsageError
 
 if TYPE_CHECKING:
-    from sft.workflows import Course, CurveRequest, CurveResult, PairedDifference
+    from sft.workflows import Course, CurveRequest, CurveResult
 
 OF_RUNS = (
     "checkpoints",
@@ -191,7 +192,6 @@ def show(result: CurveResult) -> None:
 def _course(course: Course, chosen: int | None) -> None:
     rows = []
     for step in course.steps:
-        high = "?" if step.high is None else f"{step.high:.4f}"
         marks = [
             *(["best value"] if step.step == course.best else []),
             *(["worse than the best"] if not step.could_be_best else []),
@@ -200,20 +200,18 @@ def _course(course: Course, chosen: int | None) -> None:
         rows.append(
             [
                 str(step.step),
-                f"{step.value:.4f} [{step.low:.4f}, {high}]",
-                _moved(step.change),
+                sure(course.metric, step.value, step.low, step.high),
+                moved(course.metric, step.change.value, step.change.low, step.change.high) if step.change else "",
                 step.change.verdict if step.change else "",
                 ", ".join(marks),
             ]
         )
-    samples = f"{course.n} samples" + (f" of {course.independent} documents" if course.independent < course.n else "")
+    samples = ui.counted(course.n, "sample")
+    if course.independent < course.n:
+        samples += f" of {ui.counted(course.independent, 'document')}"
     title = f"\n{course.task}: {course.metric}, {'higher' if course.higher_is_better else 'lower'} is better; {samples}"
     ui.table(
         title,
         ["step", f"{course.metric} [95 %]", "change from the step before", "", ""],
         rows,
     )
-
-
-def _moved(change: PairedDifference | None) -> str:
-    return "" if change is None else f"{change.value:+.4f} [{change.low:+.4f}, {change.high:+.4f}]"

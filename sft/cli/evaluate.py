@@ -230,15 +230,17 @@ HEADLINES = (
 def show(results: dict[str, Any], written: Path) -> None:
     """The scores as a table; those that were asked for by name, too."""
     from sft.evaluation import EXTRAS
-    from sft.report import name_of
+    from sft.report import name_of, wording
 
     scores = results["scores"]
     counts = results["counts"]
     title = f"{ui.counted(counts['in'], 'sample')} = {counts['scored']} scored + {counts['lost']} lost"
     parts = results.get("sets") or results.get("tasks") or {}
     if set(parts) <= {"ocr"}:
-        rows = [[name_of(name), f"{scores[name]:.4f}"] for name in TEXT_SCORES]
-        rows += [[name, f"{scores[name]:.4f}"] for name in EXTRAS if name in scores]  # as they were asked for
+        rows = [[name_of(name), wording.value(name, scores[name])] for name in TEXT_SCORES]
+        rows += [
+            [name, wording.value(name, scores[name])] for name in EXTRAS if name in scores
+        ]  # as they were asked for
         ui.table(title, ["", "score"], rows)
     else:
         names = [name for name in (*HEADLINES, *EXTRAS) if any(name in part["scores"] for part in parts.values())]
@@ -246,7 +248,7 @@ def show(results: dict[str, Any], written: Path) -> None:
             [
                 part,
                 str(scored["counts"]["scored"]),
-                *(f"{scored['scores'][name]:.4f}" if name in scored["scores"] else "" for name in names),
+                *(wording.value(name, scored["scores"][name]) if name in scored["scores"] else "" for name in names),
             ]
             for part, scored in parts.items()
         ]

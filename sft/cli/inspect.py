@@ -90,7 +90,7 @@ def _show(stats: Stats) -> None:
         markup=False,
     )
     if stats.no_image:
-        ui.out.print(f"{stats.no_image:,} images cannot be read; `sft validate` says why", markup=False)
+        ui.out.print(f"images that cannot be read: {stats.no_image:,}; `sft validate` says why", markup=False)
     for name, counter in stats.counts.items():
         if counter and (len(counter) > 1 or name in ("task", "script")):
             rows = [
@@ -169,12 +169,12 @@ def view(name: Path, model_name: str, out: Path | None, rows: int, suspicious: i
         card(line, sample, path.parent, findings.get(line, ())) for line, sample in picked if line not in set(lines)
     ]
     unread = len(lines) - len(named)
-    notes = [f"{len(named)} rows with findings, then rows drawn at random (seed {seed})"] + (
-        [f"{unread} more rows with findings are no samples and cannot be drawn"] if unread else []
+    notes = [f"{ui.counted(len(named), 'row')} with findings, then rows drawn at random (seed {seed})"] + (
+        [f"further rows with findings that are no samples and cannot be drawn: {unread}"] if unread else []
     )
     write_view(
         out,
-        f"{path.name}: {len(cards)} of {report.rows:,} rows",
+        f"{path.name}: {len(cards)} of {ui.counted(report.rows, 'row')}",
         cards,
         notes,
     )

@@ -140,7 +140,7 @@ def _show(out: Path, account: dict[str, Any]) -> None:
         f" + {counts['rejected']} rejected{why}"
     )
     if account["cut_off"]:
-        ui.say(f"{account['cut_off']} answers were cut off at the longest length; --max-tokens allows more")
+        ui.say(f"answers cut off at the longest length: {account['cut_off']}; --max-tokens allows more")
     ui.say(f"correct in one of: {', '.join(account['files'])}; then")
     ui.say(f"  sft review --apply CORRECTED --data {out}/{account['rows']} -o {out}/corrected.jsonl")
     if "label-studio.json" in account["files"]:

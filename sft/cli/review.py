@@ -127,7 +127,7 @@ def _page(path: Path, reviewed: reviewing.Reviewed) -> None:
             card(item.pred.id, sample, reviewed.data.parent, [Problem("review", "warning", said, item.pred.id)])
         )
     notes = [
-        f"{reviewed.answers:,} answers; labels that are probably wrong come first. report.html shows the differences."
+        f"{ui.counted(reviewed.answers, 'answer')}; labels that are probably wrong come first; report.html shows how."
     ]
     write_view(path, f"{reviewed.data.name}: {len(cards)} labels to look at", cards, notes)
 
@@ -159,7 +159,7 @@ def _apply(corrected: Path, data: Path | None, out: Path, as_json: bool) -> None
     ui.say(
         f"{ui.counted(counts['in'], 'row')} = {counts['kept']} kept + {counts['corrected']} corrected"
         f" + {counts['dropped']} dropped;"
-        f" {counts['rejected_corrections']} corrections rejected"
+        f" {ui.counted(counts['rejected_corrections'], 'correction')} rejected"
         + "".join(f", {code} x {count}" for code, count in counts["reasons"].items())
     )
     if as_json:

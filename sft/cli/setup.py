@@ -25,12 +25,10 @@ def env(name: str) -> None:
     if reason:
         ui.say(f"left out: {reason}")
         return
-    if not environments.is_ready(name):
-        ui.say(f"making the {name}'s environment in {environments.home(name)} (one to three minutes)")
-    ready = environments.ensure(name)
-    if ready.seconds:
-        ui.say(f"done in {ready.seconds:.0f} s")
-    click.echo(ready.python)
+    seconds = environments.ensure_all([name], ui.say)
+    if seconds:
+        ui.say(f"done in {seconds:.0f} s")
+    click.echo(environments.ensure(name).python)
 
 
 @click.command()

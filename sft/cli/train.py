@@ -29,10 +29,19 @@ from sft.workflows import RunOutcome, run_loop, summary, train_only
     help="Held-out rows [default: test.jsonl beside the data, or rows that are set aside].",
 )
 @click.option("--port", type=int, metavar="N", help="Port of the server [default: a free one].")
+@click.option("--rescore", is_flag=True, help="Ask both models again, also where their answers are known.")
 @click.option("--setup-seconds", type=float, default=0.0, hidden=True)
 @run_options
 @json_option
-def run(name: str, test: Path | None, port: int | None, setup_seconds: float, as_json: bool, **options: Any) -> None:
+def run(
+    name: str,
+    test: Path | None,
+    port: int | None,
+    rescore: bool,
+    setup_seconds: float,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """The whole job on DATA: a JSONL file, a folder with train.jsonl, or a name under datasets/.
 
     \b
@@ -40,7 +49,7 @@ def run(name: str, test: Path | None, port: int | None, setup_seconds: float, as
       sft run                         the sample that ships
       sft run mine.jsonl --epochs 4
     """
-    outcome = run_loop(request(options), name, test, setup_seconds=setup_seconds, port=port)
+    outcome = run_loop(request(options), name, test, setup_seconds=setup_seconds, port=port, rescore=rescore)
     if as_json:
         print_json(summary(outcome))
     else:
@@ -53,7 +62,7 @@ def run(name: str, test: Path | None, port: int | None, setup_seconds: float, as
 def _show(outcome: RunOutcome) -> None:
     """The two tables of the end, and where everything is."""
     from sft.evaluation import SCORES
-    from sft.report import name_of
+    from sft.report import name_of, wording
 
     if outcome.before and outcome.after:
         old = outcome.before["scores"]
@@ -61,16 +70,16 @@ def _show(outcome: RunOutcome) -> None:
         rows = [
             [
                 name_of(name),
-                f"{old[name]:.4f}",
-                f"{new[name]:.4f}",
-                f"{new[name] - old[name]:+.4f}",
+                wording.value(name, old[name]),
+                wording.value(name, new[name]),
+                wording.change(name, new[name] - old[name]),
                 "higher" if SCORES[name].higher_is_better else "lower",
             ]
             for name in TEXT_SCORES
         ]
         counts = outcome.after["counts"]
         ui.table(
-            f"\nHeld-out: {counts['in']} samples = {counts['scored']} scored + {counts['lost']} lost",
+            f"\nHeld-out: {ui.counted(counts['in'], 'sample')} = {counts['scored']} scored + {counts['lost']} lost",
             ["", "before", "after", "delta", "better is"],
             rows,
         )
@@ -178,7 +187,7 @@ def _dry_run(asked: settings.Request, machine: Machine, path: Path, as_json: boo
         )
         return
     ui.say(f"engine {settled.config.engine}: {settled.reasons['engine']}")
-    click.echo(f"# data: {samples} rows, the first {len(rows)}")
+    click.echo(f"# data: {ui.counted(samples, 'row')}, the first {len(rows)}")
     click.echo("\n".join(rows))
     click.echo(f"\n# {prepared.job.settings.name}\n{prepared.settings}")
     for file, text in prepared.extra.items():

@@ -36,6 +36,7 @@ from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.files import Unit, atomic, manifest, rejects_path, snapshot, staging, write_json
 from sft.formats import Format
 from sft.runtime import Runner, parallel
+from sft.ui import counted
 
 
 def files_of(unit: Unit) -> Iterable[Path]:
@@ -377,7 +378,10 @@ def _give_up(place: staging.StagingFolder, tally: Tally, order: ConvertRequest, 
         f"{advice}{'; ' if advice else ''}{rejects_path(order.out)} names every reason; {order.out.name} is not written"
     )
     raise NothingUsable(
-        f"none of {tally.seen} rows can be used ({reasons}):{said}", account, where=str(order.source), hint=hint
+        f"none of {counted(tally.seen, 'row')} can be used ({reasons}):{said}",
+        account,
+        where=str(order.source),
+        hint=hint,
     )
 
 

@@ -37,6 +37,7 @@ from sft.images import (
     orientation,
     peek,
     peek_bytes,
+    why_unreadable,
 )
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def _open(stream: IO[bytes]) -> Pillow.Image:
     except Pillow.DecompressionBombError as error:
         raise ImageProblem("image.too_large", str(error)) from error
     except Exception as error:  # a decoder that meets nonsense may raise anything
-        raise ImageProblem("image.unreadable", f"not an image that can be read ({type(error).__name__})") from error
+        raise ImageProblem("image.unreadable", f"not an image that can be read ({why_unreadable(error)})") from error
     if image.width * image.height > MAX_IMAGE_PIXELS:
         raise ImageProblem(
             "image.too_large", f"{image.width} x {image.height} px, at most {MAX_IMAGE_PIXELS:,} pixels are read"

@@ -282,7 +282,7 @@ def _rewrite(source: Path, target: Path, files: Mapping[str, str], failed: Mappi
         target.unlink()
         first = f": {rejects[0].where}: {rejects[0].message}" if rejects else ""
         raise ProblemsFound(
-            f"none of {rows} rows can be used{first}",
+            f"none of {counted(rows, 'row')} can be used{first}",
             where=str(source),
             hint=f"{rejected} names every reason" if rejects else None,
         )

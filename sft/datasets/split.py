@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from sft.arrays import AnyArray, Ints
 from sft.datasets.index import NO_GROUP, Index
+from sft.ui import counted
 
 FEWEST_GROUPS = 50  # held-out pages or documents, below which intervals of scores are wide and not to be trusted
 
@@ -138,8 +139,8 @@ def why_nothing_fits(index: Index, groups: Ints, part: str, size: int, keys: Seq
     )
     if len(sizes) > 1:
         said = (
-            f"no group fits into {part}, of which {size} rows are wanted: {len(sizes)} groups of {smallest} to"
-            f" {largest} rows"
+            f"no group fits into {part}, of which {counted(size, 'row')} should be:"
+            f" {counted(len(sizes), 'group')} of {smallest} to {counted(largest, 'row')}"
         )
         return said, f"--{part} {smallest} takes the smallest group; --group KEY makes smaller ones than {by}; {within}"
     rows = index.rows.copy()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         read_once,
         read_plain,
         stamp,
+        why_unreadable,
     )
     from sft.images.served import Align, Box, Mark, ServedCut, box_of, cut_as_served
 else:
@@ -63,4 +64,5 @@ __all__ = [
     "read_once",
     "read_plain",
     "stamp",
+    "why_unreadable",
 ]

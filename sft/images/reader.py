@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
 
 from sft.errors import RowRejected
 from sft.files import CHUNK
@@ -31,6 +32,7 @@ from sft.types import ImageHeader
 MAX_IMAGE_PIXELS = 2 * (
     1024**3 // 4 // 3
 )  # 179 M: above, Pillow and so every trainer refuses (a 600 dpi A3 page has 70 M)
+WHY_SHOWN = 200  # characters of what a decoder says
 MAX_FILE_BYTES = 200 * 1024 * 1024
 IN_MEMORY = 16 * 1024 * 1024  # bytes; a larger file is read twice instead of being held
 EXIF_ORIENTATION = 0x0112
@@ -117,8 +119,18 @@ def _open(path: Path, decode: bool) -> ImageHeader:
         try:
             stream = stack.enter_context(path.open("rb"))
         except OSError as error:
-            raise ImageProblem("image.unreadable", f"{path} is not an image that can be read ({error})") from error
+            why = error.strerror or str(error)
+            raise ImageProblem("image.unreadable", f"{path} is not an image that can be read ({why})") from error
         return _header(stream, path, decode)
+
+
+def why_unreadable(error: Exception) -> str:
+    """What Pillow says of a file that it cannot open, in words for people: not the name of an exception, nor the
+    address of a stream.
+    """
+    if isinstance(error, UnidentifiedImageError):
+        return "it begins like no image format"
+    return (str(error).splitlines() or [""])[0][:WHY_SHOWN] or "its content makes no sense"
 
 
 def _header(stream: IO[bytes], path: Path | str, decode: bool) -> ImageHeader:
@@ -129,7 +141,8 @@ def _header(stream: IO[bytes], path: Path | str, decode: bool) -> ImageHeader:
         except Pillow.DecompressionBombError as error:
             raise ImageProblem("image.too_large", f"{path}: {error}") from error
         except Exception as error:  # a decoder that meets nonsense may raise anything
-            raise ImageProblem("image.unreadable", f"{path} is not an image that can be read ({error})") from error
+            why = why_unreadable(error)
+            raise ImageProblem("image.unreadable", f"{path} is not an image that can be read ({why})") from error
         # Pillow says so itself by its own limit, which anybody may have moved
         if image.width * image.height > MAX_IMAGE_PIXELS:
             raise ImageProblem(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sft.lazy import names_of
 
 if TYPE_CHECKING:
+    from sft.report import wording
     from sft.report.data import ReportData, ReportSample, gather
     from sft.report.dataset_pages import RowCard, card, write_stats, write_view
     from sft.report.exports import write_tensorboard
@@ -24,6 +25,7 @@ __all__ = [
     "card",
     "gather",
     "name_of",
+    "wording",
     "write_all",
     "write_report",
     "write_stats",

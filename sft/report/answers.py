@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup, escape
 
 from sft.markup import Grid, MarkupError, chart, latex_tokens, parse_otsl
+from sft.report import rendering
 from sft.types import Task
 
 MAX_SHOWN = 4000  # code points of one answer in a page
@@ -174,8 +173,4 @@ def _kept(root: Any) -> Any:
 
 def page(template: str, **values: object) -> bytes:
     """A template of this folder or of the reports, filled; UTF-8."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template(template).render(**values).encode("utf-8", "replace")
+    return rendering.template(template).render(**values).encode("utf-8", "replace")

@@ -14,6 +14,7 @@ from sft.models import TASK_OF
 from sft.report import answers
 from sft.report.thumbnails import picture
 from sft.types import Problem, Sample
+from sft.ui import counted
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def write_stats(path: Path, stats: Stats) -> None:
         stream.write(
             answers.page(
                 "stats.html.jinja",
-                title=f"{stats.path.name}: {stats.rows:,} rows",
+                title=f"{stats.path.name}: {counted(stats.rows, 'row')}",
                 stats=stats,
                 numbers=numbers,
                 shares=shares,

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from sft import ui
 from sft.evaluation import ALPHA, HEADLINE, SCORES
 from sft.report import wording as words
 from sft.report.data import Figure, ReportData, RunDifference
@@ -151,7 +152,7 @@ def _slices(data: ReportData, task: str) -> Iterator[Finding]:
         reverse=True,
     )[:SLICES]:
         values = (
-            f"{words.value(name, item.interval.value)} ({item.n:,} samples),"
+            f"{words.value(name, item.interval.value)} ({ui.counted(item.n, 'sample')}),"
             f" {words.value(name, whole.interval.value) if whole else ''} over all"
         )
         part = f"{words.dimension_name(item.dimension)} “{item.label or 'none'}”"

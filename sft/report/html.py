@@ -17,14 +17,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from sft.evaluation import HEADLINE, HEALTH, SCORES, Condition, GateResult
 from sft.evaluation import conditions as run_conditions
 from sft.files import atomic_write
 from sft.metrics import text as text_metrics
-from sft.report import plots, samples
+from sft.report import plots, rendering, samples
 from sft.report import wording as words
 from sft.report.data import SETS, ReportData, RunDifference
 from sft.report.exports import WARNING, write_csv, write_junit, write_markdown
@@ -125,43 +124,39 @@ def write_report(
         )
     )
     island = samples.encoded(content | {"font": FAMILY if font else ""})
-    script = _environment().get_template("report.js.jinja").render()
-    page = (
-        _environment()
-        .get_template("report.html.jinja")
-        .render(
-            title=title,
-            names=data.names,
-            warnings=[*_warnings(data), *(value for key, value in notes if key == WARNING)],
-            findings=findings(data),
-            moved=moved(data),
-            shapes=SHAPES,
-            meanings=_meanings(data),
-            arrows={words.name_of(name): words.ARROWS[item.higher_is_better] for name, item in SCORES.items()},
-            by_step=all(step is not None for step in data.steps),
-            tasks=[_task(data, task) for task in data.tasks],
-            sets=_sets(data),
-            conditions=conditions,
-            broken=[gate for gate in gates if not gate.passed],
-            counts=[data.counts(run) for run in range(len(data.names))],
-            gates=gates,
-            notes=[item for item in notes if item[0] != WARNING],
-            normalisation=text_metrics.RAW,
-            timings=timings,
-            total=sum(seconds for _, seconds in timings),
-            curves=plots.curves(data),
-            size=(plots.WIDTH, plots.HEIGHT),
-            margin=(plots.LEFT, plots.RIGHT),
-            panels=plots.panels(data),
-            confusions=_confusions(confusions),
-            limits=_limits(content, pictures),
-            uris=[Markup(uri) for uri in pictures.uris],  # noqa: S704  (base64)
-            island=Markup(island),  # noqa: S704  (escaped for JSON)
-            font=Markup(font),  # noqa: S704  (base64)
-            family=FAMILY,
-            script=Markup(script),  # noqa: S704  (our own)
-            script_hash=_hash(script),
-        )
+    script = rendering.template("report.js.jinja").render()
+    page = rendering.template("report.html.jinja").render(
+        title=title,
+        names=data.names,
+        warnings=[*_warnings(data), *(value for key, value in notes if key == WARNING)],
+        findings=findings(data),
+        moved=moved(data),
+        shapes=SHAPES,
+        meanings=_meanings(data),
+        arrows={words.name_of(name): words.ARROWS[item.higher_is_better] for name, item in SCORES.items()},
+        by_step=all(step is not None for step in data.steps),
+        tasks=[_task(data, task) for task in data.tasks],
+        sets=_sets(data),
+        conditions=conditions,
+        broken=[gate for gate in gates if not gate.passed],
+        counts=[data.counts(run) for run in range(len(data.names))],
+        gates=gates,
+        notes=[item for item in notes if item[0] != WARNING],
+        normalisation=text_metrics.RAW,
+        timings=timings,
+        total=sum(seconds for _, seconds in timings),
+        curves=plots.curves(data),
+        size=(plots.WIDTH, plots.HEIGHT),
+        margin=(plots.LEFT, plots.RIGHT),
+        panels=plots.panels(data),
+        confusions=_confusions(confusions),
+        limits=_limits(content, pictures),
+        uris=[Markup(uri) for uri in pictures.uris],  # noqa: S704  (base64)
+        island=Markup(island),  # noqa: S704  (escaped for JSON)
+        font=Markup(font),  # noqa: S704  (base64)
+        family=FAMILY,
+        script=Markup(script),  # noqa: S704  (our own)
+        script_hash=_hash(script),
     )
     with atomic_write(path) as stream:
         stream.write(page.encode("utf-8", "replace"))  # half a surrogate pair in a name must not cost the page
@@ -205,13 +200,6 @@ def write_all(
     )
     write_csv(folder / "metrics.csv", data)
     write_junit(folder / "junit.xml", data, title=title, gates=gates)
-
-
-def _environment() -> jinja2.Environment:
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    return jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
 
 
 def _hash(script: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from sft import ui
 from sft.evaluation import SCORES, Interval
 
 NAMES = {
@@ -87,6 +88,7 @@ def change(score: str, number: float) -> str:
     """0.0123 → "+1.23 pp", with a minus sign that is as wide as the plus."""
     if not math.isfinite(number):
         return "∞"
+    number = round(number, 4 if is_percent(score) else 3) + 0.0  # no "−0.00"
     if is_percent(score):
         return (f"{number * 100:+.2f} pp" if abs(number) < MANY else f"{number * 100:+,.0f} pp").replace(
             "-",
@@ -124,7 +126,7 @@ def between(score: str, interval: Interval) -> str:
 
 def counted(scored: int, lost: int) -> str:
     """How many samples a task has: "16 samples scored, 16 lost"."""
-    return f"{scored:,} samples scored" + (f", {lost:,} lost" if lost else "")
+    return f"{ui.counted(scored, 'sample')} scored" + (f", {lost:,} lost" if lost else "")
 
 
 def p_value(p: float) -> str:

@@ -16,7 +16,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
@@ -27,12 +28,17 @@ from sft.files import write_json
 from sft.runtime.process import clean_environment, tail
 
 STAMP = "sft-stamp.json"
+GIGABYTE = 1e9
+SAY_SECONDS = 10.0  # between two signs of life
+_ADDRESS = re.compile(r"\w+://\S+")
 PYTHON_OVERRIDE = {"trainer": "SFT_TRAINER_PYTHON", "server": "SFT_SERVER_PYTHON"}
 
 
 @dataclass(frozen=True)
 class Environment:
-    """One record per environment. `first` is installed with its dependencies, `pins` after it."""
+    """One record per environment. `first` is installed with its dependencies, `pins` after it. gigabytes: on disk, as
+    measured with builds for the CPU.
+    """
 
     name: str
     pins: str  # file in sft/requirements
@@ -40,10 +46,13 @@ class Environment:
     first: tuple[str, ...] = ()
     resolve: bool = True  # False: the pins are complete, install exactly them
     probe: str = ""  # must import
+    gigabytes: float = 0.0
 
 
 ENVIRONMENTS: dict[str, Environment] = {
-    "trainer": Environment("trainer", "trainer-cpu.txt", ((3, 11), (3, 12)), probe="import paddle, tensorboardX"),
+    "trainer": Environment(
+        "trainer", "trainer-cpu.txt", ((3, 11), (3, 12)), probe="import paddle, tensorboardX", gigabytes=3.1
+    ),
     # torch alone first: an index that offers the CPU build gives that one (it sorts above the plain version), any other
     # index gives the CUDA build with what it needs; either carries vLLM's CPU kernels
     "server": Environment(
@@ -53,6 +62,7 @@ ENVIRONMENTS: dict[str, Environment] = {
         first=("torch==2.13.0",),
         resolve=False,
         probe="import torch, transformers",
+        gigabytes=3.5,
     ),
 }
 
@@ -113,8 +123,61 @@ def ensure(name: str) -> ReadyEnvironment:
         if is_ready(name):
             return ReadyEnvironment(python)
         started = time.monotonic()
+        _require_space(ENVIRONMENTS[name], place)
         _make(ENVIRONMENTS[name], place, lock)
         return ReadyEnvironment(python, time.monotonic() - started)
+
+
+def ensure_all(names: Sequence[str], say: Callable[[str], None]) -> float:
+    """Make those that are missing, side by side, with a sign of life every ten seconds; gives the seconds it took.
+
+    Errors: as `ensure`.
+    """
+    missing = [name for name in names if not is_ready(name)]
+    if not missing:
+        return 0.0
+    started = last_sign = time.monotonic()
+    size = sum(ENVIRONMENTS[name].gigabytes for name in missing)
+    where = home(missing[0]).parent
+    free = shutil.disk_usage(_existing(where)).free / GIGABYTE
+    say(
+        f"making the environments of {' and '.join(missing)}: {size:.1f} GB in {where}, where {free:.0f} GB are free;"
+        " once, some minutes"
+    )
+    with ThreadPoolExecutor(len(missing)) as pool:
+        futures = [pool.submit(ensure, name) for name in missing]
+        while not all(future.done() for future in futures):
+            wait(futures, timeout=1)
+            if time.monotonic() - last_sign >= SAY_SECONDS:
+                last_sign = time.monotonic()
+                busy = [name for name, future in zip(missing, futures, strict=True) if not future.done()]
+                say(f"   … {last_sign - started:.0f} s; " + "; ".join(f"{name}: {_at_work(name)}" for name in busy))
+        for future in futures:
+            future.result()
+    return time.monotonic() - started
+
+
+def _at_work(name: str) -> str:
+    """What the installer does now, by the last line of its log, without addresses."""
+    place = home(name)
+    lines = [line.strip() for line in tail(place.with_name(f"{place.name}.log"), 5) if line.strip()]
+    return _ADDRESS.sub(lambda match: match[0].rpartition("/")[2], lines[-1])[:60] if lines else "beginning"
+
+
+def _existing(path: Path) -> Path:
+    """The next folder above that is there."""
+    return path if path.is_dir() else _existing(path.parent)
+
+
+def _require_space(environment: Environment, place: Path) -> None:
+    """Said before minutes of downloading, not after them; what stands at the place is removed first and counts."""
+    free = shutil.disk_usage(_existing(place.parent)).free / GIGABYTE
+    if not place.exists() and free < environment.gigabytes:
+        raise EngineError(
+            f"the {environment.name}'s environment takes {environment.gigabytes:.1f} GB, and {free:.1f} GB are free",
+            where=str(place.parent),
+            hint="make room there, or clone to a larger disk",
+        )
 
 
 @contextmanager

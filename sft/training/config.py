@@ -83,6 +83,9 @@ def load_file(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
+OPTIONS = {"learning_rate": "lr"}  # settings whose option has another name
+
+
 def resolve(layers: list[tuple[str, Mapping[str, Any]]]) -> tuple[RunConfig, dict[str, str]]:
     """Merge layers, later ones win; returns the configuration and, per key, the name of the layer it came from.
 
@@ -106,11 +109,12 @@ def resolve(layers: list[tuple[str, Mapping[str, Any]]]) -> tuple[RunConfig, dic
     except ValidationError as error:
         for fault in error.errors():
             key = ".".join(str(part) for part in fault["loc"])
-            faults.append(f"{origins.get(key, 'default')}: {key} is {fault.get('input')!r}: {fault['msg'].lower()}")
+            wanted = fault["msg"].replace("Input", "it", 1).replace("greater than or equal to", "at least")
+            faults.append(f"{_named(key, origins.get(key, 'default'))} is {fault.get('input')!r}: {wanted}")
         config = None
     if config and config.min_pixels and config.max_pixels and config.min_pixels > config.max_pixels:
         faults.append(
-            f"{origins['min_pixels']}: min_pixels is {config.min_pixels}, above max_pixels, which is"
+            f"{_named('min_pixels', origins['min_pixels'])} is {config.min_pixels}, above max_pixels, which is"
             f" {config.max_pixels}"
         )
     if faults or config is None:
@@ -119,6 +123,11 @@ def resolve(layers: list[tuple[str, Mapping[str, Any]]]) -> tuple[RunConfig, dic
             hint=f"settings: {', '.join(RunConfig.model_fields)}",
         )
     return config, origins
+
+
+def _named(key: str, origin: str) -> str:
+    """A setting as the user said it: `--batch`, or `batch` in a file."""
+    return f"--{OPTIONS.get(key, key).replace('_', '-')}" if origin == "flag" else f"{origin}: {key}"
 
 
 def _fraction(value: object) -> object:

@@ -24,6 +24,7 @@ import json
 import os
 import platform
 import time
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,6 +36,7 @@ from sft.files import read_json, write_json
 from sft.training.config import RunConfig
 
 RUNS = Path("runs")
+NAME_LENGTH, NAME_BYTES = 40, 120  # of the data's name within that of a run's folder; a file system takes 255 bytes
 # Settings that do not change what is computed: changing them resumes the same run.
 NOT_IDENTITY = frozenset({"workers", "save_steps"})
 
@@ -45,10 +47,18 @@ def run_name(name: str, data_fingerprint: str, config: RunConfig, model_fingerpr
     digest = hashlib.sha256(
         json.dumps([identity, data_fingerprint, model_fingerprint], sort_keys=True).encode()
     ).hexdigest()[:8]
-    safe = (
-        "".join(char if (char.isalnum() and char.isascii()) or char in "-_." else "-" for char in name)[:40] or "data"
-    )
-    return f"{safe}-{config.engine}-{digest}"
+    return f"{_readable(name)}-{config.engine}-{digest}"
+
+
+def _readable(name: str) -> str:
+    """The name of the data as part of a folder's name: letters, marks and digits of any script stay."""
+    kept = "".join(
+        char if char in "-_." or unicodedata.category(char)[0] in "LMN" else "-"
+        for char in unicodedata.normalize("NFC", name)
+    )[:NAME_LENGTH]
+    while len(kept.encode("utf-8", "replace")) > NAME_BYTES:
+        kept = kept[:-1]
+    return kept.strip("-.") or "data"
 
 
 @contextmanager

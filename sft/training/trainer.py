@@ -134,7 +134,7 @@ def _located(data: Survey) -> Iterator[tuple[Sample, list[str]]]:
         yield sample, images
     if changed:
         raise EngineError(
-            f"{len(changed)} images have changed since they were checked, the first is {min(changed)}",
+            f"images that have changed since they were checked: {len(changed)}, the first is {min(changed)}",
             where=str(data.path),
             hint="run the same command again",
         )

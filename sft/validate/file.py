@@ -73,7 +73,8 @@ class Report(Findings):
         )
         where = f"{self.path}:{first.line}" if first and first.line else str(self.path)
         message = f"[{first.code}] {first.message}" if first else "errors"
-        more = f" ({self.errors} errors in all, {self.rows - self.good} of {self.rows} rows)" if self.errors > 1 else ""
+        bad = self.rows - self.good
+        more = f" ({self.errors} errors in all; bad rows: {bad} of {self.rows})" if self.errors > 1 else ""
         hint = f"{first.hint}; " if first and first.hint else ""
         raise ProblemsFound(
             f"{message}{more}",

@@ -8,7 +8,7 @@ from sft.lazy import names_of
 
 if TYPE_CHECKING:
     from sft.workflows import suites
-    from sft.workflows.checkpoint_choice import Course, PairedDifference
+    from sft.workflows.checkpoint_choice import Course
     from sft.workflows.checkpoints import evaluated
     from sft.workflows.compare_models import ComparePlan, RowsToAsk, find_models, held_out_rows, score_models
     from sft.workflows.curve import CurveRequest, CurveResult, curve_of, run_curve
@@ -24,7 +24,6 @@ __all__ = [
     "CurveRequest",
     "CurveResult",
     "EvalRequest",
-    "PairedDifference",
     "RowsToAsk",
     "RunOutcome",
     "curve_of",

@@ -44,6 +44,7 @@ from sft.files import (
 from sft.models import TASK_OF
 from sft.report import TEXT_TASKS
 from sft.types import Task
+from sft.ui import counted
 from sft.validate import answer_errors, repair
 from sft.workflows import correction_log
 from sft.workflows.review import Reviewed, Suspect, relative_image, row_hash
@@ -405,5 +406,5 @@ def write_all(folder: Path, reviewed: Reviewed, kinds: Sequence[str] = KINDS, *,
         names.append("label-studio.json")
     if "ppocrlabel" in kinds:
         pages = write_ppocrlabel(folder / "ppocrlabel", reviewed, confirmed=confirmed)
-        names += [f"ppocrlabel/ ({pages} rows of text)"] if pages else []
+        names += [f"ppocrlabel/ ({counted(pages, 'row')} of text)"] if pages else []
     return names

@@ -202,7 +202,7 @@ def run_evaluation(
         path.unlink(missing_ok=True)
     with AnswerCache(path) as cache:
         if cache.damaged:
-            say(f"{path}: {cache.damaged} damaged lines are asked again")
+            say(f"{path}: damaged lines that are asked again: {cache.damaged}")
         done = predict.ask(prepared, served, options, cache=cache, on_done=on_done)
     if done.cached:
         say(

@@ -5,8 +5,6 @@ Each stage can be run again.
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,9 +68,15 @@ def first_line(settled: settings.ResolvedSettings) -> str:
 
 
 def run_loop(
-    request: settings.Request, data_name: str, test: Path | None, *, setup_seconds: float = 0.0, port: int | None = None
+    request: settings.Request,
+    data_name: str,
+    test: Path | None,
+    *,
+    setup_seconds: float = 0.0,
+    port: int | None = None,
+    rescore: bool = False,
 ) -> RunOutcome:
-    """Do everything; raises as soon as a stage finds that going on makes no sense."""
+    """Do everything; raises as soon as a stage finds that going on makes no sense. rescore: ask both models again."""
     stages = ui.Stages()
     hardware = Machine.look()
     preview = settings.resolve_settings(
@@ -100,7 +104,7 @@ def run_loop(
     with stages.stage("plan"):
         plan, base, lengths, run = plan_run(settled, request, train_data, data_set.name)
     with run.locked():
-        job = PlannedRun(settled, hardware, run, train_data, test_data, base, plan, lengths)
+        job = PlannedRun(settled, hardware, run, train_data, test_data, base, plan, lengths, rescore)
         return _work(job, stages, no_server, port)
 
 
@@ -116,6 +120,7 @@ class PlannedRun:
     base: Path
     plan: Plan
     lengths: preflight.Lengths
+    rescore: bool = False  # what is answered already is asked again
 
 
 def _work(job: PlannedRun, stages: ui.Stages, no_server: str, port: int | None) -> RunOutcome:
@@ -137,7 +142,7 @@ def _work(job: PlannedRun, stages: ui.Stages, no_server: str, port: int | None) 
     if no_server:
         outcome.left_out = dict.fromkeys(("serve", "score before", "score after", "Transformers check"), no_server)
     else:
-        _score(outcome, stages, settled, job.hardware, test_data, answers, port)
+        _score(outcome, stages, job, answers, port)
     with stages.stage("report"):
         outcome.report = _report(outcome, test_data, settled)
     return outcome
@@ -181,19 +186,9 @@ def train_only(request: settings.Request, name: str) -> Run:
 def _set_up(stages: ui.Stages, names: list[str]) -> None:
     """Make the environments that are missing, side by side."""
     missing = [name for name in names if not environments.is_ready(name)]
-    if not missing:
-        return
-    started = time.monotonic()
-    ui.say(f"── set-up: making the environments of {' and '.join(missing)} (once; one to three minutes)")
-    with ThreadPoolExecutor(len(missing)) as pool:
-        futures = [pool.submit(environments.ensure, name) for name in missing]
-        while not all(future.done() for future in futures):
-            time.sleep(1)
-            if int(time.monotonic() - started) % 30 == 0:
-                ui.say(f"   … {time.monotonic() - started:.0f} s")
-        for future in futures:
-            future.result()
-    stages.seconds.append((f"set-up: {' + '.join(missing)}", time.monotonic() - started))
+    if missing:
+        ui.say(f"── set-up: {' and '.join(missing)}")
+        stages.seconds.append((f"set-up: {' + '.join(missing)}", environments.ensure_all(missing, ui.say)))
 
 
 def check_file(path: Path, settled: settings.ResolvedSettings) -> Survey:
@@ -229,7 +224,7 @@ def _split(
     shared = shared_images(train, test)
     if shared:
         raise ProblemsFound(
-            f"[set.leak] {len(shared)} images are in the training and in the test file, the first in line"
+            f"[set.leak] images in both the training and the test file: {len(shared)}, the first in line"
             f" {shared[0][0]} and in line {shared[0][1]}",
             where=str(test.path),
             hint="remove them from one of the two; a score on trained images is meaningless",
@@ -273,15 +268,8 @@ def train_run(
         )
 
 
-def _score(
-    outcome: RunOutcome,
-    stages: ui.Stages,
-    settled: settings.ResolvedSettings,
-    hardware: Machine,
-    data: Path,
-    answer_tokens: int,
-    port: int | None,
-) -> None:
+def _score(outcome: RunOutcome, stages: ui.Stages, job: PlannedRun, answer_tokens: int, port: int | None) -> None:
+    settled, data = job.settled, job.test_data
     count = sum(1 for _ in data.open("rb"))
     base = servable(outcome.run)
     probabilities = outcome.run.folder / "scores" / "after" / "probabilities.json"
@@ -292,7 +280,7 @@ def _score(
     def server() -> serving.ServerOptions:
         context = settled.config.max_seq_len if settled.config.device == "cpu" else None
         return serving.server_options(
-            settled.config.device, hardware, port=port or serving.free_port(), max_model_len=context
+            settled.config.device, job.hardware, port=port or serving.free_port(), max_model_len=context
         )
 
     for name, folder in (("before", base), ("after", outcome.model or base)):
@@ -304,7 +292,7 @@ def _score(
                 outcome.run.folder / "scores" / name,
                 Listeners(bar.one, ui.say, while_served=kept),
                 sampling={"max_tokens": answer_tokens},
-                elsewhere=_of_other_runs(outcome.run) if name == "before" else (),
+                elsewhere=None if job.rescore else _of_other_runs(outcome.run) if name == "before" else (),
             )
         setattr(outcome, name, results)
     if settled.config.device == "cpu":

@@ -37,6 +37,7 @@ from sft.formats import SourceOptions
 from sft.inference import Sampling, shown
 from sft.runtime import Runner
 from sft.types import Task
+from sft.ui import counted
 
 FOLDER = Path("eval")  # where the suites that ship lie
 MAX_BYTES = 1024**2
@@ -244,7 +245,7 @@ def make_ready(suite: Suite, home: Path, folder: Path, *, say: Callable[[str], N
             name,
         )
         rows += chosen
-        say(f"  {name}: {len(chosen)} samples of {source}")
+        say(f"  {name}: {counted(len(chosen), 'sample')} of {source}")
     data = folder / DATA
     content = b"".join(row + b"\n" for row in rows)
     if not data.is_file() or data.read_bytes() != content:

@@ -20,6 +20,7 @@ from waiting import work_of
 from sft.cli import VERBS, train
 from sft.cli import evaluate as evaluate_module
 from sft.cli import serve as serve_module
+from sft.cli import sft as command
 from sft.datasets import locate
 from sft.models import verify, versions
 from sft.runtime import environments
@@ -52,8 +53,8 @@ def test_help_lists_every_verb_and_every_verb_has_an_example() -> None:
     shown = sft("--help").stdout
     for verb in VERBS:
         assert f"\n  {verb} " in shown
-        text = sft(verb, "--help")
-        assert text.returncode == 0 and "Example" in text.stdout, verb
+        text = CliRunner().invoke(command, [verb, "--help"])
+        assert text.exit_code == 0 and "Example" in text.stdout, verb
 
 
 def test_typo_gets_a_suggestion() -> None:
@@ -290,11 +291,11 @@ def test_end_table_shows_what_was_cut_off(tmp_path: Path, capsys: pytest.Capture
     before, after = ({"scores": {**scores, "truncated": cut}, "counts": counts} for cut in (0.75, 0.25))
     train._show(run.RunOutcome(run_folder.Run(tmp_path), [], before=before, after=after))
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["Cut", "off", "at", "max_tokens", "0.7500", "0.2500", "-0.5000", "lower"] in shown
-    assert ["Empty", "answers", "0.1250", "0.1250", "+0.0000", "lower"] in shown
+    assert ["Cut", "off", "at", "max_tokens", "75.00%", "25.00%", "−50.00", "pp", "lower"] in shown
+    assert ["Empty", "answers", "12.50%", "12.50%", "+0.00", "pp", "lower"] in shown
     evaluate_module.show({"scores": scores, "counts": counts}, tmp_path)
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["Cut", "off", "at", "max_tokens", "0.2500"] in shown and ["Empty", "answers", "0.1250"] in shown
+    assert ["Cut", "off", "at", "max_tokens", "25.00%"] in shown and ["Empty", "answers", "12.50%"] in shown
 
 
 def test_make_help_names_every_target() -> None:

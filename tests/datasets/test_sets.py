@@ -146,7 +146,7 @@ def test_split_says_what_cannot_be(data: Path, tmp_path: Path) -> None:
         split_set(one, tmp_path / "o", parts=[("test", 0.1)], keys=Keys(("meta.group",)), runner=ONE)
     assert "--group KEY" in (caught.value.hint or "") and "--group none" in (caught.value.hint or "")
     with pytest.raises(
-        ProblemsFound, match="no group fits into test, of which 1 rows are wanted: 8 groups of 5 to 10 rows"
+        ProblemsFound, match="no group fits into test, of which 1 row should be: 8 groups of 5 to 10 rows"
     ) as caught:
         split_set(data, tmp_path / "o", parts=[("test", 1)], keys=Keys(("meta.group",)), runner=ONE)
     assert "--test 5 takes the smallest group" in (caught.value.hint or "")

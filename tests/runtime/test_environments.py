@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,33 @@ def test_cpu_flags_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text("processor : 0\nflags\t\t: fpu avx avx2\nbugs : none\n")
     assert environments.cpu_flags(tmp_path / "cpuinfo") == {"fpu", "avx", "avx2"}
     assert environments.cpu_flags(tmp_path / "none") == frozenset()
+
+
+def test_space_is_asked_for_before_anything_is_downloaded(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_environment(monkeypatch)
+    record = dataclasses.replace(ENVIRONMENTS["trainer"], gigabytes=1e6)
+    monkeypatch.setitem(ENVIRONMENTS, "trainer", record)
+    with pytest.raises(EngineError, match=r"takes 1000000\.0 GB, and [0-9.]+ GB are free"):
+        environments.ensure("trainer")
+    assert not place.exists()
+
+
+def test_signs_of_life_name_no_address(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "SAY_SECONDS", 0.0)
+    looks = iter([False] * 3)
+
+    def slow(_: str) -> environments.ReadyEnvironment:
+        place.with_name(f"{place.name}.log").write_text(
+            "Collecting x\n  Downloading https://host.example/a/x-1.whl (9 MB)\n"
+        )
+        while next(looks, True) is False:
+            time.sleep(0.5)
+        return environments.ReadyEnvironment("python")
+
+    monkeypatch.setattr(environments, "ensure", slow)
+    said: list[str] = []
+    assert environments.ensure_all(["trainer"], said.append) > 0
+    assert "3.1 GB in " in said[0] and "GB are free" in said[0]
+    assert any("trainer: Downloading x-1.whl (9 MB)" in line for line in said[1:]) and "host" not in "".join(said)
+    monkeypatch.setattr(environments, "is_ready", lambda _: True)
+    assert environments.ensure_all(["trainer"], said.append) == 0

@@ -13,7 +13,7 @@ import pytest
 
 from sft.errors import EngineError, ProblemsFound
 from sft.files.atomic import read_json
-from sft.runtime.workers.transformers_answers import correct_positions
+from sft.runtime.workers.transformers_answers import can_be_read, correct_positions
 from sft.serving import parity
 from sft.serving.parity import LIMIT, TIE, Parity, compare, keep_probabilities
 
@@ -51,6 +51,12 @@ def test_a_version_that_cannot_be_corrected_is_named(
     monkeypatch.setattr(parity, "run_json", lambda *_, **__: lines)
     with pytest.raises(ProblemsFound, match=r"Transformers 5\.14\.0 places"):
         parity.check_parity(tmp_path, bengali_data, [], server_python="py", max_tokens=4, log=tmp_path / "log")
+
+
+def test_an_answer_with_the_mark_of_an_image_is_not_read_back() -> None:
+    config = SimpleNamespace(image_token_id=9)
+    assert can_be_read([1, 2], config) and can_be_read([1, 2], SimpleNamespace())
+    assert not can_be_read([1, 9], config) and not can_be_read([], config)
 
 
 def test_probabilities_decide_where_texts_agree() -> None:

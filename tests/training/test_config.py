@@ -56,11 +56,16 @@ def test_all_faults_at_once() -> None:
         "my.yaml: unknown setting 'lerning_rate', did you mean 'learning_rate' ?",
         "my.yaml: unknown setting 'colour'",
         "my.yaml: batch is 0: ",
-        "flag: accum is '8': ",
-        "flag: engine is 'tensorflow': ",
+        "--accum is '8': ",
+        "--engine is 'tensorflow': ",
     ):
         assert part in text
     assert text.count(";") == 4
+
+
+def test_an_option_is_named_as_it_is_typed() -> None:
+    text = faults(("flag", {"batch": 0, "learning_rate": -1.0, "max_seq_len": 0}))
+    assert "--batch is 0: it should be at least 1" in text and "--lr is -1.0: " in text and "--max-seq-len is 0" in text
 
 
 def test_engine_is_required() -> None:

@@ -30,7 +30,7 @@ from sft.evaluation import scores
 from sft.files.atomic import read_json, write_json
 from sft.files.jsonl import read_samples
 from sft.inference.predict import write_predictions
-from sft.models import exporter, verify
+from sft.models import exporter
 from sft.report import plots
 from sft.report.data import gather
 from sft.runtime import environments
@@ -159,11 +159,20 @@ def handler(machine: Machine, step: int) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two rows to train on and ROWS that are held out."""
+    folder = tmp_path_factory.mktemp("drawn")
+    for split, count in (("train", 2), ("test", ROWS)):
+        bengali_sample.write_split(folder, seed=1, split=split, count=count, prompt="OCR:")
+    return folder
+
+
 @pytest.fixture
-def machine(tmp_path: Path, base_model: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+def machine(tmp_path: Path, drawn: Path, base_model: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A run with three checkpoints that has not ended, on a machine with a server; the current folder is empty."""
-    bengali_sample.write_split(tmp_path / "mine", seed=1, split="train", count=2, prompt="OCR:")
-    data = bengali_sample.write_split(tmp_path / "mine", seed=1, split="test", count=ROWS, prompt="OCR:")
+    shutil.copytree(drawn, tmp_path / "mine")
+    data = tmp_path / "mine" / "test.jsonl"
     run = tmp_path / "runs" / "mine-1"
     run.mkdir(parents=True)
     (run / "config.yaml").write_text(
@@ -184,7 +193,7 @@ def machine(tmp_path: Path, base_model: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(serve, "serving", found.serving)
     monkeypatch.setattr(job, "server_options", lambda *_, **__: serve.ServerOptions("python"))
     monkeypatch.setattr(environments, "no_cpu_server", lambda: "")
-    monkeypatch.setattr(verify, "verify_served", lambda *_: None)  # a process each time; tested with `sft export`
+    monkeypatch.setattr(exporter, "verify_served", lambda *_: None)  # a process each time; tested with `sft export`
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return found
@@ -254,7 +263,7 @@ def test_every_checkpoint_is_scored_once_and_shown_everywhere(
         and "ocr: cer, lower is better; 60 samples" in done.stdout
     )
     shown = next(line for line in done.stdout.splitlines() if line.startswith("60 "))
-    assert "0.0000 [" in shown and "better" in shown and "best value, take this" in shown
+    assert "0.00% [" in shown and "better" in shown and "best value, take this" in shown
     monkeypatch.setattr(environments, "no_cpu_server", lambda: "no AVX2")
     again = invoke(machine.run, "--json")
     assert again.exit_code == 0 and steps(again) == [0, 20, 40, 60] and len(machine.served) == 4, (

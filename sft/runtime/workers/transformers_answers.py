@@ -4,7 +4,8 @@
 
 Prints a line about itself, {"transformers": "5.19.0", "positions": "corrected"}, and one JSON object per image: the
 text; the margin, by how much the chosen token was ahead of the second, in logits, where it was closest; and, where
-`tokens` names an answer, the log-probability of each of its tokens after the ones before it. The end of an answer is
+`tokens` names an answer, the log-probability of each of its tokens after the ones before it (left out where the answer
+has the mark of an image in it). The end of an answer is
 decided by the directory's own generation_config.json, and the prompt by its own chat template: nothing is helped
 along, so what is printed is what a user of the directory gets.
 
@@ -56,6 +57,13 @@ def log_probabilities(model: Any, inputs: Any, tokens: list[int]) -> list[float]
     return chosen
 
 
+def can_be_read(tokens: list[int], config: Any) -> bool:
+    """Whether an answer can be given back to the model: a hardly trained one may write the mark of an image, for which
+    the model would then want an image.
+    """
+    return bool(tokens) and getattr(config, "image_token_id", None) not in tokens
+
+
 def main() -> None:
     """Read the order from stdin, answer line by line."""
     model_dir = sys.argv[1]
@@ -92,7 +100,7 @@ def main() -> None:
         )
         best = [scores[0].topk(2).values for scores in output.scores]
         record: dict[str, Any] = {"text": text, "margin": min(float(first - second) for first, second in best)}
-        if item.get("tokens"):
+        if can_be_read(item.get("tokens") or [], model.config):
             record["logprobs"] = log_probabilities(model, inputs, item["tokens"])
         print(json.dumps(record, ensure_ascii=False), flush=True)
 

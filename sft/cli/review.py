@@ -36,7 +36,7 @@ PATH = click.Path(path_type=Path)
     "corrected",
     type=PATH,
     metavar="FILE",
-    help="Apply corrections: review.csv, an export of Label Studio (.json) or PPOCRLabel's Label.txt.",
+    help="Apply corrections: review.csv, an export of Label Studio (.json), PPOCRLabel's Label.txt or a log (.jsonl).",
 )
 @json_option
 def review(

@@ -7,6 +7,7 @@
   files, below `local_files_root`.
 - ppocrlabel/: the images under names that hold line and hash, and Label.txt with the label over the whole image.
   `###` drops the row. Rows of plain text only.
+- a log of corrections, .jsonl (`correction_log`): what a program appends while somebody edits.
 
 Labels that nobody has seen yet (`sft prelabel`) are no annotations, and stand in Cache.cach, which PPOCRLabel shows
 like Label.txt and does not take for confirmed.
@@ -45,6 +46,7 @@ from sft.report import TEXT_TASKS
 from sft.types import Task
 from sft.ui import counted
 from sft.validate import answer_errors, repair
+from sft.workflows import correction_log
 from sft.workflows.review import Reviewed, Suspect, relative_image, row_hash
 
 COLUMNS = ("id", "row", "image", "task", "label", "answer", "corrected", "error", "note")
@@ -186,7 +188,7 @@ def _image_name(item: Suspect, source: Path) -> str:
 
 
 def read_corrections(path: Path) -> list[Correction]:
-    """The corrections of a CSV, of an export of Label Studio (JSON) or of PPOCRLabel's Label.txt.
+    """The corrections of a CSV, of an export of Label Studio (JSON) or of PPOCRLabel's Label.txt, or a log.
 
     ProblemsFound: a file that is none of them. A cell that is empty, or a text that is the label, is no correction and
     is left out when it is applied.
@@ -195,10 +197,17 @@ def read_corrections(path: Path) -> list[Correction]:
         text = to_utf8(atomic.read_bounded(path, max_bytes=MAX_BYTES)).decode()
     except UnicodeDecodeError as error:
         raise ProblemsFound("not UTF-8", where=str(path), hint="save it as UTF-8 again") from error
-    reader = {".csv": _from_csv, ".json": _from_label_studio, ".txt": _from_ppocrlabel}.get(path.suffix.lower())
+    readers = {
+        ".csv": _from_csv,
+        ".json": _from_label_studio,
+        ".txt": _from_ppocrlabel,
+        correction_log.SUFFIX: _from_log,
+    }
+    reader = readers.get(path.suffix.lower())
     if reader is None:
         raise UsageError(
-            "corrections are read from a .csv, a .json of Label Studio or a Label.txt of PPOCRLabel", where=str(path)
+            "corrections are read from a .csv, a .json of Label Studio, a Label.txt of PPOCRLabel or a .jsonl log",
+            where=str(path),
         )
     try:
         return list(reader(path, text))
@@ -275,6 +284,11 @@ def _from_ppocrlabel(path: Path, text: str) -> Iterator[Correction]:
         line_number, _, row = Path(name).stem.partition("-")
         value = " ".join(box["transcription"] for box in json.loads(boxes))
         yield Correction(int(line_number), row, value, f"{path}:{number}")
+
+
+def _from_log(path: Path, text: str) -> Iterator[Correction]:
+    for number, entry in correction_log.read(text.encode(), str(path)):
+        yield Correction(entry.line, entry.row, entry.text or "", f"{path}:{number}")
 
 
 def apply_corrections(

@@ -27,7 +27,7 @@ from sft.models import (
 from sft.training.packing import Packing, simulate
 from sft.training.plan import Plan
 from sft.training.settings import ResolvedSettings
-from sft.training.trainer import SKIPPED_SHARE
+from sft.training.watcher import SKIPPED_SHARE
 from sft.validate import Survey
 
 WORTH_SAYING = 0.02  # steps more than the formula's

@@ -18,7 +18,7 @@ from places import TESTS
 from sft.cli import sft as command
 from sft.errors import ProblemsFound, UsageError
 from sft.files.atomic import read_json, sha256, write_json
-from sft.models import exporter, versions
+from sft.models import exporter, verify, versions
 from sft.models.tiny import SPECIAL_TOKENS
 from sft.runtime.gpus import GPU_MODELS, gpu_model
 from sft.serving.bundle import BundleOptions, model_files, write_bundle
@@ -152,7 +152,7 @@ def test_the_model_is_copied_and_proven(base_model: Path, tmp_path: Path) -> Non
 
 def test_a_file_that_changed_since_the_export(base_model: Path, tmp_path: Path) -> None:
     hashes = {path.name: sha256(path) for path in base_model.iterdir()}
-    write_json(base_model / exporter.MANIFEST, {"files": hashes | {"config.json": "0" * 64}})
+    write_json(base_model / verify.MANIFEST, {"files": hashes | {"config.json": "0" * 64}})
     with pytest.raises(ProblemsFound, match="changed since it was exported"):
         bundled(base_model, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base"]

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from sft import serving, ui
-from sft.runtime import gpu_model
+from sft.runtime import gpu_card
 
 MEGABYTE = 1_000_000
 
@@ -49,7 +49,7 @@ def bundle(
     if port == vlm_port:
         raise click.UsageError(f"--port and --vlm-port are both {port}")
     options = serving.BundleOptions(
-        gpu_model(gpu),
+        gpu_card(gpu),
         offline=not online,
         listen=places["host"],
         api_port=port,

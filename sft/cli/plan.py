@@ -289,7 +289,7 @@ def _show_needs(chosen: PlanOptions, made: DataPlan) -> None:
         numbers = [f"{need.batch}", f"{need.accum}", f"{need.memory:.1f}", f"{need.hours:.1f}"]
         rows.append([need.method, fits, *numbers, "" if cost is None else f"{cost:.2f}"])
     ui.table(
-        f"\n{made.card.name}, {made.card.memory:g} GB, {made.plan.gpus} of them (memory ±{hardware.MEMORY_ERROR:.0%},"
+        f"\n{made.card.title}, {made.card.memory:g} GB, {made.plan.gpus} of them (memory ±{hardware.MEMORY_ERROR:.0%},"
         f" hours ±{hardware.TIME_ERROR:.0%} where it could be compared)",
         ["method", "fits", "B", "A", "GB", "hours", "cost"],
         rows,

@@ -9,7 +9,7 @@ from sft.lazy import names_of
 if TYPE_CHECKING:
     from sft.runtime import container, environments, parallel, process
     from sft.runtime.container import BLACKWELL, SERVER_IMAGE, SHM_SIZE, server_tag
-    from sft.runtime.gpus import BFLOAT16, GpuModel, gpu_model
+    from sft.runtime.gpus import GPU_CARDS, GpuCard, gpu_card, require_bf16
     from sft.runtime.log_excerpt import last_errors, plain
     from sft.runtime.machine import Machine
     from sft.runtime.parallel import run
@@ -19,21 +19,22 @@ else:
     __getattr__ = names_of(__name__)
 
 __all__ = [
-    "BFLOAT16",
     "BLACKWELL",
+    "GPU_CARDS",
     "SERVER_IMAGE",
     "SHM_SIZE",
-    "GpuModel",
+    "GpuCard",
     "Machine",
     "Process",
     "Runner",
     "container",
     "environments",
-    "gpu_model",
+    "gpu_card",
     "last_errors",
     "parallel",
     "plain",
     "process",
+    "require_bf16",
     "run",
     "run_json",
     "server_tag",

@@ -1,4 +1,4 @@
-"""Cards that people name before they have them: compute capability and memory, as NVIDIA's data sheets give them."""
+"""Cards that people name before they have them, as NVIDIA's data sheets describe them."""
 
 from __future__ import annotations
 
@@ -8,63 +8,73 @@ from difflib import get_close_matches
 
 from sft.errors import UsageError
 
-BFLOAT16 = (8, 0)  # least compute capability that computes in bfloat16, which PaddleOCR-VL is trained and served in
+BFLOAT16 = (8, 0)  # least compute capability that computes in bfloat16, in which PaddleOCR-VL is trained and served
+MAKERS = ("nvidia", "geforce", "tesla", "rtx")  # words of a name that tell no two cards apart
 
 
 @dataclass(frozen=True)
-class GpuModel:
-    """A card. memory_gb: as it is sold (GiB)."""
+class GpuCard:
+    """A card. memory: GB as it is sold; rate: dense bf16 operations a second, in 10^12, None where it is not known."""
 
     title: str
+    memory: float
     compute_capability: tuple[int, int]
-    memory_gb: int
+    rate: float | None = None
 
 
-MAKERS = ("nvidia", "geforce", "tesla")  # words of a name that tell no two cards apart
-GPU_MODELS: dict[str, GpuModel] = {
-    "v100": GpuModel("Tesla V100", (7, 0), 16),
-    "t4": GpuModel("T4", (7, 5), 16),
-    "a100": GpuModel("A100", (8, 0), 40),
-    "a10080gb": GpuModel("A100 80 GB", (8, 0), 80),
-    "a800": GpuModel("A800", (8, 0), 80),
-    "a10": GpuModel("A10", (8, 6), 24),
-    "rtx3060": GpuModel("GeForce RTX 3060", (8, 6), 12),
-    "rtx3090": GpuModel("GeForce RTX 3090", (8, 6), 24),
-    "l4": GpuModel("L4", (8, 9), 24),
-    "l40s": GpuModel("L40S", (8, 9), 48),
-    "rtx4060": GpuModel("GeForce RTX 4060", (8, 9), 8),
-    "rtx4070": GpuModel("GeForce RTX 4070", (8, 9), 12),
-    "rtx4080": GpuModel("GeForce RTX 4080", (8, 9), 16),
-    "rtx4090": GpuModel("GeForce RTX 4090", (8, 9), 24),
-    "h100": GpuModel("H100", (9, 0), 80),
-    "h200": GpuModel("H200", (9, 0), 141),
-    "b200": GpuModel("B200", (10, 0), 180),
-    "rtx5050": GpuModel("GeForce RTX 5050", (12, 0), 8),
-    "rtx5060": GpuModel("GeForce RTX 5060", (12, 0), 8),
-    "rtx5060ti": GpuModel("GeForce RTX 5060 Ti", (12, 0), 16),
-    "rtx5070": GpuModel("GeForce RTX 5070", (12, 0), 12),
-    "rtx5070ti": GpuModel("GeForce RTX 5070 Ti", (12, 0), 16),
-    "rtx5080": GpuModel("GeForce RTX 5080", (12, 0), 16),
-    "rtx5090": GpuModel("GeForce RTX 5090", (12, 0), 32),
+GPU_CARDS: dict[str, GpuCard] = {
+    "v100": GpuCard("V100", 32, (7, 0)),
+    "t4": GpuCard("T4", 16, (7, 5)),
+    "a100-40": GpuCard("A100-40", 40, (8, 0), 312),
+    "a100": GpuCard("A100", 80, (8, 0), 312),
+    "a800": GpuCard("A800", 80, (8, 0), 312),
+    "a10": GpuCard("A10", 24, (8, 6), 125),
+    "3060": GpuCard("RTX 3060", 12, (8, 6), 25.6),
+    "3080": GpuCard("RTX 3080", 10, (8, 6), 59.5),
+    "3090": GpuCard("RTX 3090", 24, (8, 6), 71),
+    "l4": GpuCard("L4", 24, (8, 9), 121),
+    "l40s": GpuCard("L40S", 48, (8, 9), 362),
+    "4060": GpuCard("RTX 4060", 8, (8, 9)),
+    "4060ti": GpuCard("RTX 4060 Ti", 16, (8, 9), 44),
+    "4070": GpuCard("RTX 4070", 12, (8, 9), 58.3),
+    "4080": GpuCard("RTX 4080", 16, (8, 9), 97.5),
+    "4090d": GpuCard("RTX 4090D", 24, (8, 9), 147),
+    "4090": GpuCard("RTX 4090", 24, (8, 9), 165),
+    "h100": GpuCard("H100", 80, (9, 0), 989),
+    "h200": GpuCard("H200", 141, (9, 0), 989),
+    "b200": GpuCard("B200", 180, (10, 0)),
+    "5050": GpuCard("RTX 5050", 8, (12, 0)),
+    "5060": GpuCard("RTX 5060", 8, (12, 0)),
+    "5060ti": GpuCard("RTX 5060 Ti", 16, (12, 0)),
+    "5070": GpuCard("RTX 5070", 12, (12, 0), 61.7),
+    "5070ti": GpuCard("RTX 5070 Ti", 16, (12, 0), 87.9),
+    "5080": GpuCard("RTX 5080", 16, (12, 0), 112.6),
+    "5090": GpuCard("RTX 5090", 32, (12, 0), 209.5),
 }
 
 
-def gpu_model(name: str) -> GpuModel:
+def gpu_card(name: str) -> GpuCard:
     """The card called `name`, however it is written.
 
-    >>> gpu_model("NVIDIA GeForce RTX 5060 Ti").memory_gb
+    >>> gpu_card("NVIDIA GeForce RTX 5060 Ti").memory
     16
-    >>> gpu_model("4090").title
-    'GeForce RTX 4090'
+    >>> gpu_card("rtx4090").title
+    'RTX 4090'
     """
-    words = re.split(r"[\s_-]+", name.lower())
+    words = [word.removeprefix("rtx") for word in re.split(r"[\s_]+", name.lower())]
     key = "".join(word for word in words if word not in MAKERS)
-    if key in GPU_MODELS:
-        return GPU_MODELS[key]
-    if f"rtx{key}" in GPU_MODELS:
-        return GPU_MODELS[f"rtx{key}"]
-    close = get_close_matches(key, GPU_MODELS, n=1)
-    raise UsageError(
-        f"no card is known by the name {name!r}",
-        hint=(f"did you mean {close[0]}? " if close else "") + f"Known: {', '.join(GPU_MODELS)}",
-    )
+    if key in GPU_CARDS:
+        return GPU_CARDS[key]
+    close = get_close_matches(key, GPU_CARDS, n=1)
+    hint = f"did you mean {close[0]} ? " if close else ""
+    raise UsageError(f"no figures for a GPU called {name!r}", hint=f"{hint}known: {', '.join(GPU_CARDS)}")
+
+
+def require_bf16(name: str, capability: tuple[int, int], *, doing: str = "training") -> None:
+    """UsageError for a card that cannot compute in bf16, in which both trainers train and every server serves."""
+    if capability < BFLOAT16:
+        raise UsageError(
+            f"{name} has compute capability {capability[0]}.{capability[1]}; {doing} in bf16 needs 8.0 (Ampere) or"
+            " newer",
+            hint="rent or use another card: RTX 30xx or newer, A10, L4, A100 …",
+        )

@@ -28,7 +28,7 @@ import jinja2
 from sft import models
 from sft.errors import ProblemsFound, UsageError
 from sft.files import CHUNK, disk_error, new_folder_beside, read_table, write_json
-from sft.runtime import BFLOAT16, BLACKWELL, SERVER_IMAGE, SHM_SIZE, GpuModel, server_tag
+from sft.runtime import BLACKWELL, SERVER_IMAGE, SHM_SIZE, GpuCard, require_bf16, server_tag
 from sft.serving.layouts import LAYOUT_MODELS, MERGE_MODES
 from sft.serving.server import BATCHED_TOKENS, DEFAULT_PORT
 from sft.types import Task
@@ -58,7 +58,7 @@ class BundleOptions:
     hold the released models, for a machine without a network.
     """
 
-    gpu: GpuModel
+    gpu: GpuCard
     offline: bool = True
     listen: str = "127.0.0.1"
     api_port: int = API_PORT
@@ -66,24 +66,14 @@ class BundleOptions:
     gpu_id: int = 0
 
 
-def memory_share(memory_gb: int) -> float:
+def memory_share(memory: float) -> float:
     """vLLM's share of a card that the layout model and a display share, in steps of 0.05.
 
     >>> memory_share(8), memory_share(12), memory_share(80)
     (0.65, 0.75, 0.8)
     """
-    possible = 1 - SPARE_GB / memory_gb
+    possible = 1 - SPARE_GB / memory
     return min(USUAL_SHARE, int(possible * 20) / 20)
-
-
-def require_bfloat16(gpu: GpuModel) -> None:
-    """UsageError for a card that cannot compute as the model was trained."""
-    if gpu.compute_capability < BFLOAT16:
-        major, minor = gpu.compute_capability
-        raise UsageError(
-            f"the {gpu.title} has compute capability {major}.{minor}: no bfloat16, in which this model is served",
-            hint="take a card of Ampere or newer (compute capability 8.0): RTX 30xx, A10, L4 …",
-        )
 
 
 def write_bundle(
@@ -100,7 +90,7 @@ def write_bundle(
     Raises UsageError where `out` exists or the card cannot serve the model, ProblemsFound where the directory is not
     complete or a file differs from its export.
     """
-    require_bfloat16(options.gpu)
+    require_bf16(f"the {options.gpu.title}", options.gpu.compute_capability, doing="serving")
     if out.exists():
         raise UsageError("this path already exists", where=str(out), hint="give a new directory, or remove the old one")
     models.verify_served(model_dir, version)
@@ -195,7 +185,7 @@ def _facts(
 ) -> dict[str, Any]:
     """Everything that the templates say."""
     gpu = options.gpu
-    share = memory_share(gpu.memory_gb)
+    share = memory_share(gpu.memory)
     return {
         "registry": SERVER_IMAGE.rpartition("/")[0],
         "tag": server_tag(gpu.compute_capability) + ("-offline" if options.offline else ""),
@@ -207,7 +197,7 @@ def _facts(
         "vlm_port": options.vlm_port,
         "gpu_id": options.gpu_id,
         "share": share,
-        "spare": gpu.memory_gb * (1 - share),
+        "spare": gpu.memory * (1 - share),
         "context": CONTEXT,
         "batched_tokens": BATCHED_TOKENS,
         "served_name": version.served_name,

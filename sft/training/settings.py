@@ -9,10 +9,9 @@ from typing import Any
 
 from sft import models
 from sft.errors import UsageError
-from sft.runtime import Machine
+from sft.runtime import Machine, require_bf16
 from sft.training import engines
 from sft.training.config import REHEARSAL, RunConfig, load_file, resolve
-from sft.training.hardware import require_bf16
 from sft.training.plan import Plan, fit_batch, make_plan
 from sft.training.run_folder import RUNS, Run, run_name
 

@@ -10,7 +10,7 @@ from typing import Any
 from sft import models
 from sft.datasets import locate as datasets
 from sft.errors import UsageError
-from sft.runtime import Machine, container
+from sft.runtime import GpuCard, Machine, container, gpu_card, require_bf16
 from sft.training import Plan, Request, hardware, model_dir, packing, preflight, settings
 from sft.training import plan as planning
 from sft.validate import Survey
@@ -30,14 +30,14 @@ class DataPlan:
     plan: Plan
     lengths: preflight.Lengths
     packs: packing.Packing | None
-    card: hardware.GpuCard | None
+    card: GpuCard | None
     needs: list[hardware.Need]
     findings: list[str]
 
 
 def plan_data(request: Request, name: str, *, gpu: str | None, say: Callable[[str], None]) -> DataPlan:
     """Measure the rows of `name` as the trainer will count them. gpu: plan for this card, not for this machine."""
-    card = hardware.card_named(gpu) if gpu else None
+    card = gpu_card(gpu) if gpu else None
     machine = (
         _machine(
             card,
@@ -107,18 +107,18 @@ def plan_data(request: Request, name: str, *, gpu: str | None, say: Callable[[st
     )
 
 
-def _machine(card: hardware.GpuCard, request: Request) -> Machine:
+def _machine(card: GpuCard, request: Request) -> Machine:
     """A machine that has as many of these cards as are asked for."""
-    hardware.require_bf16(
-        card.name,
-        card.capability,
+    require_bf16(
+        card.title,
+        card.compute_capability,
     )
     gpus = int(request.flags.get("gpus") or 1)
     return Machine(
         (
             container.Gpu(
-                card.name,
-                card.capability,
+                card.title,
+                card.compute_capability,
                 int(card.memory * 1000),
                 "",
             ),
@@ -151,7 +151,7 @@ def _base(settled: settings.ResolvedSettings, request: Request, data: Survey, sa
 
 
 def _needs(
-    card: hardware.GpuCard | None, lengths: preflight.Lengths, settled: settings.ResolvedSettings, data: Survey
+    card: GpuCard | None, lengths: preflight.Lengths, settled: settings.ResolvedSettings, data: Survey
 ) -> list[hardware.Need]:
     if not card or not lengths.augmented:
         return []

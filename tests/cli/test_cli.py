@@ -303,3 +303,20 @@ def test_make_help_names_every_target() -> None:
     shown = subprocess.run(["make", "help"], capture_output=True, text=True, cwd=root, check=True).stdout
     for target in ("train", "test", "eval", "serve", "tensorboard", "validate", "env-train", "env-serve"):
         assert f"make {target}" in shown
+
+
+CAUGHT = """
+import runpy, sft.cli
+def main(**_):
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        pass
+sft.cli.sft.main = main
+runpy.run_module("sft", run_name="__main__")
+"""
+
+
+def test_ctrl_c_that_was_dealt_with_is_no_failure() -> None:
+    """Python remembers one that came inside an exec, as dataclasses do it, and would end by SIGINT in spite of it."""
+    assert subprocess.run([sys.executable, "-c", CAUGHT], check=False).returncode == 0

@@ -302,7 +302,7 @@ def test_full_disk_stops_the_run(card: dict[str, Any], tmp_path: Path, monkeypat
 
 def test_split_without_a_usable_row(card: dict[str, Any], server: Server, tmp_path: Path) -> None:
     del server.files["/images/t.png"]
-    with pytest.raises(ProblemsFound, match="none of 1 rows can be used"):
+    with pytest.raises(ProblemsFound, match="none of 1 row can be used"):
         fetch(card, tmp_path)
     assert not (tmp_path / "test.jsonl").exists()
     assert not (tmp_path / "manifest.json").exists()

@@ -148,7 +148,7 @@ def test_the_evaluation_killed_at_random_moments(data: Path, undisturbed: str, t
     assert code == 0, told
     assert digest(out) == undisturbed and kept == sorted(kept) and kept[-1] > 0
     assert found["timing"]["kept"] >= kept[-1] and found["timing"]["kept"] + found["timing"]["asked"] == SAMPLES
-    assert "1 damaged lines" in told
+    assert "damaged lines that are asked again: 1" in told
 
 
 def test_a_server_that_stays_dead_loses_nothing(data: Path, undisturbed: str, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from sft.errors import ProblemsFound, UsageError
 from sft.files.atomic import read_json, sha256, write_json
 from sft.models import exporter, verify, versions
 from sft.models.tiny import SPECIAL_TOKENS
-from sft.runtime.gpus import GPU_MODELS, gpu_model
+from sft.runtime.gpus import GPU_CARDS, gpu_card
 from sft.serving.bundle import BundleOptions, model_files, write_bundle
 
 GOLDEN = TESTS / "golden" / "bundle"
@@ -38,7 +38,7 @@ def model_of(base: Path, name: str) -> Path:
 
 
 def bundled(model: Path, out: Path, *, name: str = "0.9B", card: str = "rtx5060", **more: Any) -> Path:
-    write_bundle(model, versions.MODELS[name], out, BundleOptions(gpu_model(card), **more))
+    write_bundle(model, versions.MODELS[name], out, BundleOptions(gpu_card(card), **more))
     return out
 
 
@@ -174,11 +174,11 @@ def test_links_lead_to_blobs_only(base_model: Path, tmp_path: Path) -> None:
 
 
 def test_cards() -> None:
-    for name, card in GPU_MODELS.items():
-        assert gpu_model(card.title) == card, name
+    for name, card in GPU_CARDS.items():
+        assert gpu_card(card.title) == card, name
     with pytest.raises(UsageError) as raised:
-        gpu_model("rtx5061")
-    assert "did you mean rtx506" in str(raised.value.hint)
+        gpu_card("rtx5061")
+    assert "did you mean 506" in str(raised.value.hint)
 
 
 def invoke(*words: object) -> Result:
@@ -201,7 +201,7 @@ def test_the_command(base_model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("card", ["t4", "v100"])
 def test_a_card_without_bfloat16(base_model: Path, tmp_path: Path, card: str) -> None:
     done = invoke(base_model, "-o", tmp_path / "out", "--gpu", card)
-    assert isinstance(done.exception, UsageError) and "no bfloat16" in done.exception.message
+    assert isinstance(done.exception, UsageError) and "serving in bf16 needs 8.0" in done.exception.message
     assert not (tmp_path / "out").exists()
 
 

@@ -370,4 +370,4 @@ def test_what_was_asked_for_by_name_is_shown(capsys: pytest.CaptureFixture[str])
             },
             Path("x"),
         )
-        assert "cer_lines" in (shown := capsys.readouterr().out) and "0.1250" in shown
+        assert "cer_lines" in (shown := capsys.readouterr().out) and "12.50%" in shown

@@ -5,19 +5,17 @@ from __future__ import annotations
 import pytest
 
 from sft.errors import UsageError
+from sft.runtime.gpus import GPU_CARDS, gpu_card, require_bf16
 from sft.training.hardware import (
-    CARDS,
     MEMORY_ERROR,
     TIME_ERROR,
-    Method,
-    card_named,
+    Tuning,
     hours_of,
     memory_of,
     propose,
-    require_bf16,
 )
 
-PUBLISHED: list[tuple[Method, str, int, float, float]] = [  # method, card, samples at once, GB, hours
+PUBLISHED: list[tuple[Tuning, str, int, float, float]] = [  # method, card, samples at once, GB, hours
     ("full", "A800", 8, 30, 1.6),
     ("lora", "A800", 8, 20, 1 + 46 / 60),
     ("full", "4090d", 4, 24, 3 + 17 / 60),
@@ -27,36 +25,36 @@ TOKENS = 250  # of a sample, as it is taken
 
 
 @pytest.mark.parametrize(("method", "card", "batch", "memory", "hours"), PUBLISHED)
-def test_published_runs(method: Method, card: str, batch: int, memory: float, hours: float) -> None:
+def test_published_runs(method: Tuning, card: str, batch: int, memory: float, hours: float) -> None:
     assert memory_of(method, batch * TOKENS) == pytest.approx(memory, rel=MEMORY_ERROR)
-    assert hours_of(method, CARDS[card], 29605 * 2 * TOKENS, 1) == pytest.approx(hours, rel=TIME_ERROR)
+    assert hours_of(method, GPU_CARDS[card.lower()], 29605 * 2 * TOKENS, 1) == pytest.approx(hours, rel=TIME_ERROR)
 
 
 def test_names() -> None:
-    assert card_named("RTX 4090") is CARDS["4090"] and card_named("nvidia a100") is CARDS["A100"]
+    assert gpu_card("RTX 4090") is GPU_CARDS["4090"] and gpu_card("nvidia a100") is GPU_CARDS["a100"]
     with pytest.raises(UsageError, match="no figures for a GPU called 'A80'") as caught:
-        card_named("A80")
+        gpu_card("A80")
     assert "did you mean a800" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("name", ["T4", "V100"])
 def test_cards_without_bf16_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match=r"compute capability 7\.\d; training in bf16 needs 8\.0"):
-        propose(CARDS[name], mean=250, largest=600, samples=1000, epochs=2, gpus=1)
+        propose(GPU_CARDS[name.lower()], mean=250, largest=600, samples=1000, epochs=2, gpus=1)
     require_bf16("A100", (8, 0))
 
 
 def test_what_fits_is_proposed() -> None:
     def of(name: str, largest: int = 600) -> dict[str, tuple[bool, int, int]]:
-        needs = propose(CARDS[name], mean=250, largest=largest, samples=30_000, epochs=2, gpus=1)
+        needs = propose(GPU_CARDS[name.lower()], mean=250, largest=largest, samples=30_000, epochs=2, gpus=1)
         return {need.method: (need.fits, need.batch, need.accum) for need in needs}
 
     assert of("A100") == {"full": (True, 8, 8), "lora": (True, 8, 8)}
     assert of("3060")["full"][0] is False and of("3060")["lora"] == (True, 1, 64)
     assert of("4090")["full"] == (True, 1, 64)
     assert of("4090", largest=4000)["full"][0] is False
-    for card in CARDS.values():
-        if card.capability >= (8, 0):
+    for card in GPU_CARDS.values():
+        if card.compute_capability >= (8, 0) and card.rate:
             for need in propose(card, mean=250, largest=600, samples=30_000, epochs=2, gpus=2):
                 assert not need.fits or need.memory <= card.memory
                 assert 64 <= need.batch * need.accum * 2 <= 64 + 2 * need.batch

@@ -11,11 +11,11 @@ from sft.lazy import names_of
 if TYPE_CHECKING:
     from sft.models import tiny
     from sft.models.augmentation import most_tokens, picture_draws, together
+    from sft.models.chat_template import render_prompt
     from sft.models.doctor import diagnose
     from sft.models.exporter import export, say_export
     from sft.models.fetch import fetch_model, present_or_fetch
     from sft.models.foreign import export_foreign, mended
-    from sft.models.prompts import render_prompt
     from sft.models.resize import image_tokens
     from sft.models.safetensors import safetensors_header, tensor_table
     from sft.models.tiny import make_tiny_model
@@ -101,8 +101,6 @@ __all__ = [
     "safetensors_header",
     "sample_tokens",
     "say_export",
-    "sequence_tokens",
-    "smart_resize",
     "tensor_table",
     "text_tokens",
     "tiny",

@@ -55,14 +55,14 @@ def expected_shapes(config: dict[str, Any]) -> Shapes:
 
 
 def _sizes(table: dict[str, Any], keys: tuple[str, ...], where: str) -> dict[str, int]:
-    found = {}
+    sizes = {}
     for key in keys:
         value = table.get(key)
         most = MOST_LAYERS if key == "num_hidden_layers" else LARGEST
         if type(value) is not int or not 0 < value <= most:
             raise ProblemsFound(f"{where} has {key} {value!r}")
-        found[key] = value
-    return found
+        sizes[key] = value
+    return sizes
 
 
 def _language(sizes: dict[str, int], head_dim: int) -> Shapes:

@@ -71,10 +71,10 @@ def diagnose(folder: Path) -> Diagnosis:
 
 def _looked(name: str, look: Callable[[Path], Looked], folder: Path, hint: str) -> Looked:
     try:
-        found = look(folder)
+        checks = look(folder)
     except SftError as error:
-        found = [Check(name, FAILED, error.message, error.hint or hint)]
-    return found or [Check(name, OK, "as it should be")]
+        checks = [Check(name, FAILED, error.message, error.hint or hint)]
+    return checks or [Check(name, OK, "as it should be")]
 
 
 def _failed(name: str, faults: list[str], hint: str) -> Looked:

@@ -21,7 +21,7 @@ import yaml
 from sft import ui
 from sft.errors import ProblemsFound, UsageError
 from sft.files import atomic_write, disk_error, new_folder_beside, read_table, sha256, write_json
-from sft.models import prompts, remote_code, versions
+from sft.models import chat_template, remote_code, versions
 from sft.models.server_settings import generation_settings, tokenizer_settings
 from sft.models.token_budget import load_tokenizer
 from sft.models.verify import FROM_BASE_IF_THERE, MANIFEST, WEIGHTS, verify_served
@@ -38,7 +38,7 @@ def server_files(
     Returns a sentence for each setting that was there and acts no more.
     """
     with atomic_write(folder / "chat_template.jinja") as stream:
-        stream.write(prompts.chat_template(version).encode())
+        stream.write(chat_template.chat_template(version).encode())
     with atomic_write(folder / "inference.yml") as stream:
         stream.write(yaml.safe_dump({"Global": {"model_name": version.served_name}}).encode())
     write_json(folder / remote_code.PROCESSOR_CONFIG, remote_code.processor_config(folder))

@@ -105,11 +105,11 @@ def _prompt_change(weights: Path, version: versions.ModelVersion) -> list[str]:
     end = prompt_end(weights)
     if end in (None, version.prompt_end):
         return []
-    told = (
+    sentence = (
         f"warning: the template beside the weights ends the prompt with {end!r}, {version.name} is served with"
         f" {version.prompt_end!r}: if it was trained so, its answers are worse than the base's"
     )
-    return [told]
+    return [sentence]
 
 
 def _what(about: Directory) -> list[str]:

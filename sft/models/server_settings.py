@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sft.models.token_budget import load_tokenizer
+from sft.models.versions import EOS
 
 BYTE_LEVEL_CLASS = "PreTrainedTokenizerFast"
 SENTENCEPIECE_CLASS = "LlamaTokenizer"
@@ -74,6 +75,9 @@ def tokenizer_settings(folder: Path, table: dict[str, Any]) -> tuple[dict[str, A
         kind = "byte-level" if is_byte_level(folder) else "SentencePiece"
         chosen = settings["tokenizer_class"]
         changes.append(f"tokenizer_class {str(written)[:SHOWN]} became {chosen}: tokenizer.json is a {kind} one")
+    if not settings.get("eos_token"):  # LlamaTokenizer knew it by itself; without it nothing ends an answer
+        settings["eos_token"] = EOS
+        changes.append(f"eos_token {EOS} was added: not every class knows it by itself")
     extra = settings.get("extra_special_tokens")
     if isinstance(extra, list):  # Transformers 4 takes a table only, and 5 takes the older name as well
         del settings["extra_special_tokens"]

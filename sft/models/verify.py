@@ -22,7 +22,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sft.errors import ProblemsFound
 from sft.files import read_bounded, read_table, sha256
-from sft.models import prompts, remote_code, versions
+from sft.models import chat_template, remote_code, versions
 from sft.models.safetensors import safetensors_header, tensor_table
 from sft.models.token_budget import limits_in, load_tokenizer, pixel_limits
 from sft.models.versions import ModelVersion
@@ -107,7 +107,7 @@ def template_faults(folder: Path, version: versions.ModelVersion) -> list[str]:
         return ["chat_template.jinja takes too long to render"]
     except ValueError as error:
         return [f"chat_template.jinja cannot be rendered ({error})"]
-    wanted = prompts.render_prompt(version, "OCR:")
+    wanted = chat_template.render_prompt(version, "OCR:")
     return [] if rendered == wanted else [f"chat_template.jinja renders {rendered[:SHOWN]!r}, training used {wanted!r}"]
 
 

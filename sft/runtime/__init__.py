@@ -9,7 +9,7 @@ from sft.lazy import names_of
 if TYPE_CHECKING:
     from sft.runtime import container, environments, parallel, process
     from sft.runtime.container import BLACKWELL, SERVER_IMAGE, SHM_SIZE, server_tag
-    from sft.runtime.gpus import GPU_CARDS, GpuCard, gpu_card, require_bf16
+    from sft.runtime.gpus import GpuCard, gpu_card, require_bf16
     from sft.runtime.log_excerpt import last_errors, plain
     from sft.runtime.machine import Machine
     from sft.runtime.parallel import run
@@ -20,7 +20,6 @@ else:
 
 __all__ = [
     "BLACKWELL",
-    "GPU_CARDS",
     "SERVER_IMAGE",
     "SHM_SIZE",
     "GpuCard",

@@ -57,8 +57,8 @@ def memory_of(method: Tuning, tokens: float) -> float:
 def hours_of(method: Tuning, card: GpuCard, tokens: float, gpus: int) -> float:
     """Hours for so many tokens on so many cards.
 
-    >>> from sft.runtime import GPU_CARDS
-    >>> round(hours_of("full", GPU_CARDS["a800"], 29605 * 2 * 250, 1), 1)
+    >>> from sft.runtime import gpu_card
+    >>> round(hours_of("full", gpu_card("a800"), 29605 * 2 * 250, 1), 1)
     1.6
     """
     if card.rate is None:

@@ -17,7 +17,7 @@ from test_architecture import CONFIG
 
 from sft.files import read_json
 from sft.files.atomic import write_json
-from sft.models import diagnose, exporter, mended, prompts, verify, versions
+from sft.models import chat_template, diagnose, exporter, mended, verify, versions
 from sft.models.architecture import expected_shapes
 from sft.models.tiny import train_tokenizer
 
@@ -64,7 +64,7 @@ def weights(without: str = "", **shapes: list[int]) -> Callable[[Path], None]:
 
 
 def template(version: str) -> Callable[[Path], None]:
-    return lambda folder: _write(folder, "chat_template.jinja", prompts.chat_template(versions.MODELS[version]))
+    return lambda folder: _write(folder, "chat_template.jinja", chat_template.chat_template(versions.MODELS[version]))
 
 
 def served_as(name: str) -> Callable[[Path], None]:

@@ -16,7 +16,7 @@ from waiting import PATIENCE, cpu_limit, work_of
 
 from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.files.atomic import read_json
-from sft.models import exporter, prompts, remote_code, verify, versions
+from sft.models import chat_template, exporter, remote_code, verify, versions
 from sft.models.safetensors import safetensors_header
 
 PIXELS = (3136, 9408)
@@ -147,7 +147,7 @@ def test_prove_names_a_missing_file(tmp_path: Path, base_model: Path, name: str)
 
 def test_prove_finds_the_template_of_another_version(base_model: Path) -> None:
     verify.verify_served(base_model, VERSION)
-    (base_model / "chat_template.jinja").write_text(prompts.chat_template(versions.MODELS["1.5"]))
+    (base_model / "chat_template.jinja").write_text(chat_template.chat_template(versions.MODELS["1.5"]))
     with pytest.raises(ProblemsFound, match="training used"):
         verify.verify_served(base_model, VERSION)
 

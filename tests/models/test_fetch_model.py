@@ -18,8 +18,8 @@ import pytest
 
 from sft.errors import EngineError, ProblemsFound, UsageError
 from sft.models import verify
+from sft.models.chat_template import chat_template
 from sft.models.fetch import CHANGED, RECORD, fetch_model, present_or_fetch
-from sft.models.prompts import chat_template
 from sft.models.verify import check_model, identify, require_model
 from sft.models.versions import MODELS, RELEASED_FILES, ModelVersion
 

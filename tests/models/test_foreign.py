@@ -15,7 +15,7 @@ from places import ROOT
 from sft.errors import ProblemsFound, UsageError
 from sft.files import read_json
 from sft.files.atomic import write_json
-from sft.models import export_foreign, prompts, verify, versions
+from sft.models import chat_template, export_foreign, verify, versions
 from sft.models.tiny import train_tokenizer
 
 
@@ -53,7 +53,7 @@ def test_it_is_completed_from_its_base(tmp_path: Path, base_model: Path, merged:
 
 def test_limits_and_template_beside_the_weights(tmp_path: Path, base_model: Path, merged: Path) -> None:
     write_json(merged / "preprocessor_config.json", {"size": {"shortest_edge": 784, "longest_edge": 78400}})
-    (merged / "chat_template.jinja").write_text(prompts.chat_template(versions.MODELS["1.5"]))
+    (merged / "chat_template.jinja").write_text(chat_template.chat_template(versions.MODELS["1.5"]))
     manifest = export_foreign(merged, base_model, tmp_path / "out")
     limits, template = manifest["changes"]
     assert manifest["pixels"] == [784, 78400] and limits.startswith("pixel limits 784 to 78400 as beside the weights")

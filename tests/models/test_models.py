@@ -11,7 +11,7 @@ from places import TESTS
 
 from sft.errors import UsageError
 from sft.models import versions
-from sft.models.prompts import chat_template, render_prompt
+from sft.models.chat_template import chat_template, render_prompt
 from sft.models.versions import MODELS, ModelVersion, find, get
 from sft.types import Task
 

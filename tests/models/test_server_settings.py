@@ -43,18 +43,24 @@ def byte_level(folder: Path) -> Path:
 )
 def test_the_class_is_chosen_by_what_the_file_is(tmp_path: Path, make: object, written: object, wanted: str) -> None:
     assert callable(make)
-    settings, changes = server_settings.tokenizer_settings(make(tmp_path), {"tokenizer_class": written, "a": 1})
-    assert settings == {"tokenizer_class": wanted, "a": 1}
+    table = {"tokenizer_class": written, "eos_token": "</s>", "a": 1}
+    settings, changes = server_settings.tokenizer_settings(make(tmp_path), table)
+    assert settings == {"tokenizer_class": wanted, "eos_token": "</s>", "a": 1}
     assert bool(changes) == (written != wanted)
 
 
 def test_a_list_of_tokens_has_the_older_name(tmp_path: Path) -> None:
-    table = {"tokenizer_class": "PreTrainedTokenizerFast", "extra_special_tokens": ["<nl>"]}
+    table = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>", "extra_special_tokens": ["<nl>"]}
     settings, changes = server_settings.tokenizer_settings(byte_level(tmp_path), table)
     assert settings["additional_special_tokens"] == ["<nl>"] and "extra_special_tokens" not in settings
     assert changes == ["the list extra_special_tokens became additional_special_tokens"]
-    named = {"tokenizer_class": "PreTrainedTokenizerFast", "extra_special_tokens": {"image_token": "<i>"}}
+    named = {**table, "extra_special_tokens": {"image_token": "<i>"}}
     assert server_settings.tokenizer_settings(tmp_path, named) == (named, [])
+
+
+def test_a_class_that_knows_no_end_is_told_it(tmp_path: Path) -> None:
+    settings, changes = server_settings.tokenizer_settings(byte_level(tmp_path), {"tokenizer_class": "LlamaTokenizer"})
+    assert settings["eos_token"] == "</s>" and "eos_token" in changes[1]
 
 
 def test_sampling_is_taken_out_and_told() -> None:

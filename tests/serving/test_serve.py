@@ -22,7 +22,7 @@ from waiting import PATIENCE, cpu_limit, wait_for
 from sft.cli import sft as command
 from sft.cli.evaluate import show
 from sft.errors import EngineError, ProblemsFound, UsageError
-from sft.models import prompts, versions
+from sft.models import chat_template, versions
 from sft.serving import server as serve
 
 
@@ -162,7 +162,7 @@ def trained_tokens(base_model: Path) -> int:
     low, high = pixel_limits(base_model)
     side = int(low**0.5)
     text = load_tokenizer(base_model / "tokenizer.json").encode(
-        prompts.render_prompt(VERSION, "OCR:"), add_special_tokens=False
+        chat_template.render_prompt(VERSION, "OCR:"), add_special_tokens=False
     )
     return len(text.ids) - 1 + image_tokens(side, side, min_pixels=low, max_pixels=high)
 

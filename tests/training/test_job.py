@@ -90,7 +90,7 @@ def test_template_of_another_version_is_refused_before_training(
     tmp_path: Path, base_model: Path, bengali_data: Path
 ) -> None:
     from sft.errors import ProblemsFound
-    from sft.models import prompts, versions
+    from sft.models import chat_template, versions
 
     request = settings.Request({"model": str(base_model)})
     assert (
@@ -99,7 +99,7 @@ def test_template_of_another_version_is_refused_before_training(
         )
         == base_model
     )
-    (base_model / "chat_template.jinja").write_text(prompts.chat_template(versions.MODELS["1.5"]))
+    (base_model / "chat_template.jinja").write_text(chat_template.chat_template(versions.MODELS["1.5"]))
     with pytest.raises(ProblemsFound, match=r"chat_template\.jinja"):
         base_model_module.model_dir(
             settings.resolve_settings(request, NONE, 12), request, surveyed(bengali_data), say=lambda _: None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from test_engines import job
 
-from sft.models import prompts, verify, versions
+from sft.models import chat_template, verify, versions
 from sft.models.token_budget import load_tokenizer
 from sft.runtime import environments
 from sft.training.engines.paddleformers import TEMPLATE_NAME, PaddleFormers
@@ -42,7 +42,7 @@ def served(version: versions.ModelVersion) -> str:
         image = [] if number else [{"type": "image"}]
         messages.append({"role": "user", "content": [*image, {"type": "text", "text": prompt}]})
         messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-    whole = verify.render(prompts.chat_template(version), messages)
+    whole = verify.render(chat_template.chat_template(version), messages)
     return whole.removesuffix(version.prompt_end.removeprefix("\n"))  # what asks for the next answer
 
 

@@ -288,7 +288,10 @@ def test_serve_prints_the_address_and_what_it_serves(base_model: Path, monkeypat
 def test_end_table_shows_what_was_cut_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scores = {"cer": 0.5, "wer": 0.5, "ned": 0.5, "exact": 0.5, "empty": 0.125, "truncated": 0.25}
     counts = {"in": 8, "scored": 8, "lost": 0}
-    before, after = ({"scores": {**scores, "truncated": cut}, "counts": counts} for cut in (0.75, 0.25))
+    before, after = (
+        {"counts": counts, "tasks": {"ocr": {"scores": {**scores, "truncated": cut}, "counts": counts, "unscored": ""}}}
+        for cut in (0.75, 0.25)
+    )
     train._show(run.RunOutcome(run_folder.Run(tmp_path), [], before=before, after=after))
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["Cut", "off", "at", "max_tokens", "75.00%", "25.00%", "−50.00", "pp", "lower"] in shown

@@ -58,15 +58,20 @@ def bundle(
     )
     version = serving.version_of(model_dir)
     total = sum(path.stat().st_size for path in serving.model_files(model_dir))
-    with ui.Follow("copying the model, MB", total // MEGABYTE) as bar:
+    megabytes = total // MEGABYTE + 1
+    with ui.Follow("copying the model, MB", megabytes) as bar:
         manifest = serving.write_bundle(
-            model_dir, version, out, options, advance=lambda done: bar.update(done // MEGABYTE)
+            model_dir,
+            version,
+            out,
+            options,
+            advance=lambda done: bar.update(megabytes if done == total else done // MEGABYTE),
         )
     if as_json:
         click.echo(json.dumps(manifest, ensure_ascii=False, indent=2))
         return
     ui.say(
-        f"{version.served_name} for a {options.gpu.title}; images {manifest['images']}; the model is copied and hashed"
+        f"{version.served_name} for: {options.gpu.title}; images {manifest['images']}; the model is copied and hashed"
     )
     if not manifest["usual_pixels"]:
         low, high = manifest["pixels"]

@@ -261,6 +261,15 @@ def test_corruptions(formula: str, codes: list[str]) -> None:
     assert all(item.place.startswith("offset ") and item.hint for item in found)
 
 
+@pytest.mark.parametrize(
+    "formula",
+    ["x''^{2}", "f''^{(n)}", r"\genfrac{}{}{0pt}{}{a}{b}", r"\begin{array}[t]{c}a\\b\end{array}"],
+)
+def test_what_tex_sets_is_no_fault(formula: str) -> None:
+    """latex2mathml 3.81 raises on each of them."""
+    latex.check(formula)
+
+
 @pytest.mark.parametrize("formula", FORMULAS["sound"])
 def test_sound_formulas_pass(formula: str) -> None:
     latex.check(formula)

@@ -197,7 +197,7 @@ def test_a_server_that_breaks_for_good_is_not_asked_on(tmp_path: Path) -> None:
 
     preds = run(fake, many(1000), tmp_path, on_done=hear)
     lost = Counter(pred.reason for pred in preds)
-    assert lost[""] >= 90 and lost["answer.not_asked"] > 700
+    assert lost[""] >= 50 and lost["answer.not_asked"] > 700, "some wait for their next try when it breaks"
     assert "questions in a row were lost, the last one because: 500: CUDA" in preds[-1].error
 
 

@@ -286,7 +286,8 @@ def _show_needs(chosen: PlanOptions, made: DataPlan) -> None:
             chosen.price,
         )
         fits = "yes" if need.fits else "no"
-        numbers = [f"{need.batch}", f"{need.accum}", f"{need.memory:.1f}", f"{need.hours:.1f}"]
+        hours = "?" if need.hours is None else f"{need.hours:.1f}"
+        numbers = [f"{need.batch}", f"{need.accum}", f"{need.memory:.1f}", hours]
         rows.append([need.method, fits, *numbers, "" if cost is None else f"{cost:.2f}"])
     ui.table(
         f"\n{made.card.title}, {made.card.memory:g} GB, {made.plan.gpus} of them (memory ±{hardware.MEMORY_ERROR:.0%},"

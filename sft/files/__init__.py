@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         read_json,
         read_table,
         sha256,
+        whole_folder,
         write,
         write_json,
     )
@@ -104,6 +105,7 @@ __all__ = [
     "to_utf8",
     "unit_lines",
     "what_it_is",
+    "whole_folder",
     "whole_lines",
     "write",
     "write_json",

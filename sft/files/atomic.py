@@ -86,6 +86,27 @@ def new_folder_beside(out: Path) -> Path:
     return temporary
 
 
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """An empty folder that becomes `out` when the block ends without an error, and is gone otherwise.
+
+    UsageError where `out` exists, EngineError where the disk refuses.
+    """
+    if out.exists():
+        raise UsageError("this path already exists", where=str(out), hint="give a new directory, or remove the old one")
+    try:
+        temporary = new_folder_beside(out)
+    except OSError as error:
+        raise disk_error(error, out) from error
+    try:
+        yield temporary
+        os.replace(temporary, out)
+    except OSError as error:
+        raise disk_error(error, out) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def disk_error(error: OSError, path: Path) -> SftError:
     """An OSError while writing, as a sentence."""
     if error.errno in RIGHTS:

@@ -10,7 +10,6 @@ record.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +18,8 @@ from typing import Any
 import yaml
 
 from sft import ui
-from sft.errors import ProblemsFound, UsageError
-from sft.files import atomic_write, disk_error, new_folder_beside, read_table, sha256, write_json
+from sft.errors import ProblemsFound
+from sft.files import atomic_write, read_table, sha256, whole_folder, write_json
 from sft.models import chat_template, remote_code, versions
 from sft.models.server_settings import generation_settings, tokenizer_settings
 from sft.models.token_budget import load_tokenizer
@@ -99,13 +98,7 @@ def export(
     Raises ProblemsFound where the weights are not those of the base's architecture, EngineError where the disk is full;
     in both cases nothing is left under `out`.
     """
-    if out.exists():
-        raise UsageError("this path already exists", where=str(out), hint="give a new directory, or remove the old one")
-    try:
-        temporary = new_folder_beside(out)
-    except OSError as error:
-        raise disk_error(error, out) from error
-    try:
+    with whole_folder(out) as temporary:
         _copy_base(base, temporary)
         written = write_weights(weights, base, temporary / WEIGHTS)
         settled = server_files(temporary, version, pixels=pixels, eos_token_id=_eos_id(temporary))
@@ -121,11 +114,6 @@ def export(
         manifest["files"] = dict(sorted({**others, WEIGHTS: written.sha256}.items()))
         verify_served(temporary, version)
         write_json(temporary / MANIFEST, manifest)
-        os.replace(temporary, out)
-    except OSError as error:
-        raise disk_error(error, out) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return manifest
 
 

@@ -17,7 +17,6 @@ import base64
 import hashlib
 import io
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,8 +25,8 @@ from typing import Any
 import jinja2
 
 from sft import models
-from sft.errors import ProblemsFound, UsageError
-from sft.files import CHUNK, disk_error, new_folder_beside, read_table, write_json
+from sft.errors import ProblemsFound
+from sft.files import CHUNK, read_table, whole_folder, write_json
 from sft.runtime import BLACKWELL, SERVER_IMAGE, SHM_SIZE, GpuCard, require_bf16, server_tag
 from sft.serving.layouts import LAYOUT_MODELS, MERGE_MODES
 from sft.serving.server import BATCHED_TOKENS, DEFAULT_PORT
@@ -91,14 +90,8 @@ def write_bundle(
     complete or a file differs from its export.
     """
     require_bf16(f"the {options.gpu.title}", options.gpu.compute_capability, doing="serving")
-    if out.exists():
-        raise UsageError("this path already exists", where=str(out), hint="give a new directory, or remove the old one")
     models.verify_served(model_dir, version)
-    try:
-        temporary = new_folder_beside(out)
-    except OSError as error:
-        raise disk_error(error, out) from error
-    try:
+    with whole_folder(out) as temporary:
         hashes = _copy_model(model_dir, temporary / "model", advance)
         facts = _facts(version, options, models.pixel_limits(model_dir), _size(temporary / "model"))
         _write_texts(temporary, facts)
@@ -113,11 +106,6 @@ def write_bundle(
             "files": hashes,
         }
         write_json(temporary / "bundle.json", manifest)
-        os.replace(temporary, out)
-    except OSError as error:
-        raise disk_error(error, out) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return manifest
 
 

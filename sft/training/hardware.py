@@ -19,7 +19,6 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from sft.errors import UsageError
 from sft.runtime import GpuCard, require_bf16
 
 Tuning = Literal["full", "lora"]
@@ -35,13 +34,15 @@ MOST_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Need:
-    """What a run needs of each of its cards. memory in GB, hours of the whole run."""
+    """What a run needs of each of its cards. memory in GB, hours of the whole run, None for a card whose rate is
+    not known.
+    """
 
     method: Tuning
     batch: int
     accum: int
     memory: float
-    hours: float
+    hours: float | None
     fits: bool
 
 
@@ -54,18 +55,15 @@ def memory_of(method: Tuning, tokens: float) -> float:
     return MEMORY_OFFSET[method] + MEMORY_PER_TOKEN * tokens
 
 
-def hours_of(method: Tuning, card: GpuCard, tokens: float, gpus: int) -> float:
-    """Hours for so many tokens on so many cards.
+def hours_of(method: Tuning, card: GpuCard, tokens: float, gpus: int) -> float | None:
+    """Hours for so many tokens on so many cards; None for a card whose rate is not known.
 
     >>> from sft.runtime import gpu_card
     >>> round(hours_of("full", gpu_card("a800"), 29605 * 2 * 250, 1), 1)
     1.6
     """
     if card.rate is None:
-        raise UsageError(
-            f"no rate is known of the {card.title}: hours cannot be computed",
-            hint="plan for a card of about its size: 4060ti, 5070 …",
-        )
+        return None
     passes = 8 if method == "full" else 6
     work = tokens * passes * (LANGUAGE_WEIGHTS + 4 * VISION_WEIGHTS)
     return work / (card.rate * 1e12 * REACHED * gpus) / 3600

@@ -223,5 +223,5 @@ def plan_record(made: DataPlan, price: float | None) -> dict[str, Any]:
 
 
 def cost_of(need: hardware.Need, gpus: int, price: float | None) -> float | None:
-    """What the run costs where a card costs `price` an hour."""
-    return None if price is None else need.hours * gpus * price
+    """What the run costs where a card costs `price` an hour; None where the price or the hours are not known."""
+    return None if price is None or need.hours is None else need.hours * gpus * price

@@ -8,8 +8,6 @@ import pytest
 
 from sft.training.events import PATTERN, cut_after
 
-tensorboard = pytest.importorskip("tensorboard")
-
 
 def write(folder: Path, steps: range, value: float) -> Path:
     from tensorboard.summary import Writer  # type: ignore[import-untyped]

@@ -54,7 +54,15 @@ def test_what_fits_is_proposed() -> None:
     assert of("4090")["full"] == (True, 1, 64)
     assert of("4090", largest=4000)["full"][0] is False
     for card in GPU_CARDS.values():
-        if card.compute_capability >= (8, 0) and card.rate:
+        if card.compute_capability >= (8, 0):
             for need in propose(card, mean=250, largest=600, samples=30_000, epochs=2, gpus=2):
                 assert not need.fits or need.memory <= card.memory
                 assert 64 <= need.batch * need.accum * 2 <= 64 + 2 * need.batch
+
+
+def test_a_card_of_unknown_rate_still_has_a_memory() -> None:
+    needs = {
+        need.method: need for need in propose(gpu_card("5060"), mean=250, largest=600, samples=1000, epochs=2, gpus=1)
+    }
+    assert not needs["full"].fits and needs["full"].memory > 8
+    assert [need.hours for need in needs.values()] == [None, None]
